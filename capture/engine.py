@@ -1,0 +1,110 @@
+"""What every framework's engine can do: run a model eagerly, rerun captured nodes, differentiate.
+
+The engine is the only door to a framework for everything above `capture/`. One class implements it
+in each of `capture/torch/engine.py`, `capture/paddle/engine.py`, `capture/onnx/engine.py`; tensors
+are the framework's own and opaque to the caller. numpy arrays are the common currency.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from padiff_graph.capture.graph import ComputationGraph, Node
+
+__all__ = ["Array", "Engine", "NotRunnable", "Run"]
+
+Array = np.ndarray[Any, Any]
+Tensor = Any
+
+
+class NotRunnable(RuntimeError):
+    """A node cannot be rerun on its own; the message says which and why."""
+
+
+@dataclass
+class Run:
+    """An eager run of the user's own model.
+
+    Attributes:
+        outputs: the output tensors by leaf name (as `Node.name` of the output nodes), attached
+            to their gradient graph where one was recorded.
+        structure: the model's output as it came, for a loss function.
+        buffers: every buffer after the run, by dotted name.
+        gradients: gradients of float inputs ("input:NAME") and parameters ("parameter:NAME"),
+            filled by `Engine.backward`; a missing key means that no gradient arrived.
+        leaves: the float input leaves that were made to require gradients, by leaf name.
+    """
+
+    outputs: dict[str, Tensor]
+    structure: Any
+    buffers: dict[str, Array] = field(default_factory=dict)
+    gradients: dict[str, Array] = field(default_factory=dict)
+    leaves: dict[str, Tensor] = field(default_factory=dict)
+
+
+class Engine(Protocol):
+    """One framework's way of running. Made for one model by its backend; never changes that model.
+
+    `double` below: compute in float64. Floating operands arrive as float64, and dtype attributes
+    of float32 (a cast, an arange, a full) are answered in float64.
+    """
+
+    framework: str
+
+    def quiet(self) -> AbstractContextManager[None]:
+        """Everything run inside leaves the model, its buffers, grads, hooks, the RNG, default dtype
+        and mode as they were, also after an exception."""
+        ...
+
+    def tensor(self, array: Array, dtype: str | None = None, requires_grad: bool = False) -> Tensor:
+        """A fresh leaf tensor on the model's device; `dtype` (graph spelling) where numpy lacks it."""
+        ...
+
+    def array(self, tensor: Tensor) -> Array:
+        """The tensor's values, detached, on the host; bfloat16 as float32. Never a live view of
+        something that may be written later."""
+        ...
+
+    def parameters(self) -> dict[str, Tensor]:
+        """The model's parameters and buffers by first dotted name: detached, sharing memory."""
+        ...
+
+    def assign(self, values: Mapping[str, Array]) -> None:
+        """Writes parameters and buffers of the user's model in place, in their own dtype. All or
+        nothing: shapes are checked before the first is written."""
+        ...
+
+    def inputs(self, graph: ComputationGraph) -> dict[int, Tensor]:
+        """The example's leaf tensors by the id of their input node."""
+        ...
+
+    def forward(self, example: Mapping[str, Any], *, grad: bool) -> Run:
+        """Runs the user's own model eagerly on the example, in the mode that it is in."""
+        ...
+
+    def backward(self, run: Run, cotangents: Mapping[str, Array] | None = None, loss: Tensor | None = None) -> None:
+        """Differentiates a run and fills `run.gradients`; without touching `.grad` of the model.
+        Either cotangents by output name, or a scalar loss computed from `run.structure`."""
+        ...
+
+    def run(self, node: Node, operands: Sequence[Tensor | None], *, double: bool = False, draw: Array | None = None) -> tuple[Tensor | None, ...]:
+        """Reruns one captured operation natively and differentiably, out of place; `operands` in
+        the order of `node.inputs`. `draw`: the mask or noise that a random operation shall use.
+
+        Raises:
+            NotRunnable: where this framework cannot run the node by itself.
+        """
+        ...
+
+    def grad(self, outputs: Sequence[Tensor], inputs: Sequence[Tensor], cotangents: Sequence[Tensor]) -> list[Tensor | None]:
+        """Gradients of the inputs, None where no path leads to one."""
+        ...
+
+    def recording(self, on: bool) -> AbstractContextManager[None]:
+        """Switches recording of gradients on or off for what is run inside."""
+        ...

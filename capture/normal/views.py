@@ -1,0 +1,302 @@
+"""Pure data movement as an index map: which element of a source stands at each place of an operand.
+
+A view answers reshape, transpose, slice, select, expand, flip, gather, roll and zero padding in one
+form. It is held by shape and strides, never by one number an element, so that the view of a weight
+with a billion elements costs nothing; tables appear only along an axis that is really gathered.
+Positions are flat (row-major); -1 stands for padding.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+__all__ = ["Stage", "View"]
+
+Indices = np.ndarray[Any, np.dtype[np.int64]]
+OUTSIDE = -(1 << 60)
+"""Contribution of a padded coordinate: dominates every sum, so that the sum is negative."""
+PROBES = 61
+"""How many positions decide whether two large maps are equal."""
+FULL = 4096
+"""Maps of at most this many elements are compared in full."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One affine step: position -> coordinates by `shape` -> offset + sum of contributions.
+
+    `steps[axis]` is a stride, or a table with the contribution of every coordinate.
+    """
+
+    shape: tuple[int, ...]
+    steps: tuple[int | tuple[int, ...], ...]
+    offset: int = 0
+
+    @property
+    def strided(self) -> bool:
+        """Whether no axis needs a table and nothing is padding."""
+        return self.offset >= 0 and all(isinstance(step, int) for step in self.steps)
+
+    def at(self, positions: Indices) -> Indices:
+        """Where the elements at these positions come from."""
+        total = np.full(positions.shape, self.offset, np.int64)
+        rest = positions
+        for extent, step in zip(reversed(self.shape), reversed(self.steps), strict=True):
+            rest, coordinate = np.divmod(rest, extent)
+            total += coordinate * step if isinstance(step, int) else np.asarray(step, np.int64)[coordinate]
+        return np.where((total < 0) | (positions < 0), -1, total)
+
+    def merged(self) -> Stage:
+        """The same step with axes of one element dropped and adjacent strides merged: canonical."""
+        shape: list[int] = []
+        steps: list[int | tuple[int, ...]] = []
+        offset = self.offset
+        for extent, step in zip(self.shape, self.steps, strict=True):
+            if not isinstance(step, int):
+                gaps = set(np.diff(step).tolist())
+                if len(step) == 1 or (len(gaps) == 1 and min(step) > OUTSIDE // 2):
+                    offset, step = offset + step[0], (gaps.pop() if gaps else 0)
+            if extent == 1:
+                offset += 0 if isinstance(step, int) else step[0]
+                continue
+            last = steps[-1] if steps else None
+            if isinstance(last, int) and isinstance(step, int) and last == step * extent:
+                shape[-1], steps[-1] = shape[-1] * extent, step
+            else:
+                shape.append(extent)
+                steps.append(step)
+        return Stage(tuple(shape), tuple(steps), offset)
+
+    def split(self, shape: tuple[int, ...]) -> Stage | None:
+        """The same step over coordinates of another shape, None where strides cannot say it."""
+        merged = self.merged()
+        steps: list[int | tuple[int, ...]] = []
+        axes = list(zip(merged.shape, merged.steps, strict=True))
+        wanted = list(shape)
+        while wanted:
+            extent = wanted.pop()
+            if extent == 1:
+                steps.append(0)
+                continue
+            if not axes:
+                return None
+            room, step = axes.pop()
+            if room == extent:
+                steps.append(step)
+            elif isinstance(step, int) and room % extent == 0:
+                steps.append(step)
+                axes.append((room // extent, step * extent))
+            else:
+                return None
+        return None if axes else Stage(shape, tuple(reversed(steps)), merged.offset)
+
+
+def contiguous(shape: Sequence[int]) -> tuple[int, ...]:
+    """Row-major strides, in elements."""
+    steps = [1] * len(shape)
+    for axis in range(len(shape) - 2, -1, -1):
+        steps[axis] = steps[axis + 1] * shape[axis + 1]
+    return tuple(steps)
+
+
+@dataclass(frozen=True)
+class View:
+    """An operand as an index map into its source; see the module.
+
+    Attributes:
+        source: number of elements of the source.
+        shape: shape of the operand.
+        stages: steps from the operand back to the source; none is the identity.
+    """
+
+    source: int
+    shape: tuple[int, ...]
+    stages: tuple[Stage, ...] = ()
+
+    @classmethod
+    def of(cls, shape: Sequence[int]) -> View:
+        """The identity on a tensor of this shape."""
+        return cls(math.prod(shape), tuple(shape))
+
+    # -- movements: each returns the view of the moved tensor
+
+    def reshape(self, shape: Sequence[int]) -> View:
+        """Another shape over the same row-major order."""
+        if math.prod(shape) != self.size:
+            raise ValueError(f"cannot reshape {self.shape} to {tuple(shape)}")
+        return View(self.source, tuple(shape), self.stages)
+
+    def transpose(self, axes: Sequence[int]) -> View:
+        """Axes in another order, as numpy.transpose."""
+        stage, below = self._top()
+        return self._with(below, Stage(tuple(stage.shape[a] for a in axes), tuple(stage.steps[a] for a in axes), stage.offset))
+
+    def slice(self, axis: int, start: int, stop: int, step: int = 1) -> View:
+        """Coordinates range(start, stop, step) of an axis; bounds already made concrete."""
+        return self.take(axis, range(start, stop, step))
+
+    def select(self, axis: int, index: int) -> View:
+        """One coordinate of an axis, the axis dropped."""
+        taken = self.take(axis, (index,))
+        return taken.reshape(taken.shape[:axis] + taken.shape[axis + 1 :])
+
+    def take(self, axis: int, coordinates: Sequence[int] | range) -> View:
+        """The given coordinates of an axis, in that order; -1 stands for padding (not "the last")."""
+        stage, below = self._top()
+        step = stage.steps[axis]
+        shape = (*stage.shape[:axis], len(coordinates), *stage.shape[axis + 1 :])
+        offset = stage.offset
+        new: int | tuple[int, ...]
+        if isinstance(coordinates, range) and isinstance(step, int) and len(coordinates) and min(coordinates) >= 0:
+            offset += coordinates[0] * step
+            new = step * coordinates.step
+        else:
+            new = tuple(OUTSIDE if c < 0 else (c * step if isinstance(step, int) else step[c]) for c in coordinates)
+        return self._with(below, Stage(shape, (*stage.steps[:axis], new, *stage.steps[axis + 1 :]), offset))
+
+    def expand(self, shape: Sequence[int]) -> View:
+        """Broadcast to a shape, as numpy.broadcast_to."""
+        stage, below = self._top()
+        lead = len(shape) - len(stage.shape)
+        steps: list[int | tuple[int, ...]] = [0] * lead
+        offset = stage.offset
+        for axis, extent in enumerate(stage.shape):
+            step = stage.steps[axis]
+            if extent == 1 and shape[lead + axis] != 1:
+                if not isinstance(step, int):
+                    offset += step[0]
+                step = 0
+            steps.append(step)
+        return self._with(below, Stage(tuple(shape), tuple(steps), offset))
+
+    def pad(self, widths: Sequence[tuple[int, int]]) -> View:
+        """Zero padding before and after each axis."""
+        view = self
+        for axis, (before, after) in enumerate(widths):
+            if before or after:
+                view = view.take(axis, [-1] * before + list(range(view.shape[axis])) + [-1] * after)
+        return view
+
+    def then(self, inner: View) -> View:
+        """This view read through another: `inner` is a view whose source is this view's operand."""
+        if inner.source != self.size:
+            raise ValueError(f"a view of {inner.source} elements cannot read an operand of {self.size}")
+        return View(self.source, inner.shape, _canonical(self.source, self.stages + inner.stages))
+
+    # -- questions
+
+    @property
+    def size(self) -> int:
+        """Number of elements of the operand."""
+        return math.prod(self.shape)
+
+    @cached_property
+    def identity(self) -> bool:
+        """Whether the operand holds the source's elements in the source's order (shape aside)."""
+        return self.size == self.source and (not self.stages or self.same(View(self.source, self.shape)))
+
+    @cached_property
+    def probe(self) -> tuple[int, ...]:
+        """The map at fixed positions: equal maps have equal probes; use it as a label."""
+        size = self.size
+        if size <= FULL:
+            positions = np.arange(size, dtype=np.int64)
+        else:
+            spread = np.random.default_rng(size).integers(0, size, PROBES)
+            positions = np.concatenate([spread, np.arange(4), size - 1 - np.arange(4)]).astype(np.int64)
+        found = self.at(positions)
+        return (size, *found[:16].tolist(), hash(found.tobytes()))
+
+    def same(self, other: View) -> bool:
+        """Whether two views of sources of equal size read the same elements in the same order."""
+        if self.size != other.size or self.source != other.source:
+            return False
+        return self.stages == other.stages or self.probe == other.probe
+
+    def at(self, positions: Indices) -> Indices:
+        """The source position of each operand position."""
+        for stage in reversed(self.stages):
+            positions = stage.at(positions)
+        return positions
+
+    def indices(self) -> Indices:
+        """The whole map, flat: one number an element."""
+        return self.at(np.arange(self.size, dtype=np.int64))
+
+    @cached_property
+    def injective(self) -> bool:
+        """Whether no source element is read twice (padding aside)."""
+        if all(stage.strided and _distinct(stage) for stage in self.stages):
+            return True
+        found = self.indices()
+        found = found[found >= 0]
+        return len(np.unique(found)) == len(found)
+
+    @property
+    def permutation(self) -> bool:
+        """Whether every source element is read exactly once."""
+        return self.size == self.source and self.injective
+
+    # -- work
+
+    def apply(self, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """The operand for a source array; padding reads zero."""
+        flat = np.ascontiguousarray(array).reshape(-1)
+        if flat.size != self.source:
+            raise ValueError(f"expected {self.source} elements, found {flat.size}")
+        for stage in self.stages:
+            if stage.strided:
+                moved = np.lib.stride_tricks.as_strided(flat[stage.offset :], stage.shape, [int(s) * flat.itemsize for s in stage.steps])  # type: ignore[arg-type]
+                flat = np.array(moved).reshape(-1)
+            else:
+                found = stage.at(np.arange(math.prod(stage.shape), dtype=np.int64))
+                flat = np.where(found < 0, np.zeros((), flat.dtype), flat[np.maximum(found, 0)])
+        return flat.reshape(self.shape)
+
+    def scatter(self, target: np.ndarray[Any, Any], values: np.ndarray[Any, Any]) -> None:
+        """Writes operand values to the places of a source-sized, contiguous array they come from."""
+        flat = target.reshape(-1)
+        found = self.indices()
+        keep = found >= 0
+        flat[found[keep]] = np.asarray(values).reshape(-1)[keep]
+
+    # -- internals
+
+    def _top(self) -> tuple[Stage, tuple[Stage, ...]]:
+        if self.stages:
+            stage = self.stages[-1].split(self.shape)
+            if stage is not None:
+                return stage, self.stages[:-1]
+        return Stage(self.shape, contiguous(self.shape)), self.stages
+
+    def _with(self, below: tuple[Stage, ...], stage: Stage) -> View:
+        return View(self.source, stage.shape, _canonical(self.source, (*below, stage)))
+
+
+def _canonical(source: int, stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
+    """Merges every stage and drops those that read everything in order."""
+    kept = []
+    size = source
+    for stage in stages:
+        merged = stage.merged()
+        if merged.offset == 0 and merged.steps in ((), (1,)) and math.prod(merged.shape) == size:
+            continue
+        kept.append(merged)
+        size = math.prod(merged.shape)
+    return tuple(kept)
+
+
+def _distinct(stage: Stage) -> bool:
+    """Whether strides alone show that all positions differ: each exceeds the reach of the smaller."""
+    reach = 0
+    for step, extent in sorted((abs(int(s)), e) for s, e in zip(stage.steps, stage.shape, strict=True)):  # type: ignore[arg-type]
+        if extent > 1 and step <= reach:
+            return False
+        reach += step * (extent - 1)
+    return True

@@ -1,0 +1,1 @@
+"""Which value, operation, module and parameter of one model corresponds to which of another."""
