@@ -1,0 +1,89 @@
+"""Reading an ONNX model: checked, complete, functions inlined, one opset table.
+
+Every way in which a file can be bad ends in a `CaptureError` that says what to do.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import onnx
+import onnx.inliner
+from google.protobuf.message import DecodeError
+
+from padiff_graph.capture.errors import CaptureError
+
+__all__ = ["load", "opsets", "schema_of"]
+
+OLDEST = 7
+"""Oldest default-domain opset read; older ones broadcast by an attribute."""
+
+
+def load(model: Any) -> onnx.ModelProto:
+    """The model, whole: from a ModelProto or a path, external data read, local functions inlined.
+
+    Raises:
+        CaptureError: the file is missing, truncated, of another type, lacks its external data, is
+            invalid, or uses an operator that no schema or function defines.
+    """
+    proto = _read(Path(model)) if isinstance(model, (str, os.PathLike)) else model
+    if not proto.HasField("graph") or not proto.opset_import:
+        raise CaptureError("expected an ONNX model with a graph and an opset; found none; was the file written completely?")
+    version = opsets(proto).get("", OLDEST)
+    if version < OLDEST:
+        raise CaptureError(f"expected opset {OLDEST} or newer; found {version}; convert the model with onnx.version_converter first")
+    if proto.functions:
+        proto = onnx.inliner.inline_local_functions(proto)
+    _known(proto)
+    return proto
+
+
+def opsets(proto: onnx.ModelProto) -> dict[str, int]:
+    """Opset version by domain; the default domain is ""."""
+    return {("" if entry.domain == "ai.onnx" else entry.domain): entry.version for entry in proto.opset_import}
+
+
+def schema_of(node: onnx.NodeProto, versions: dict[str, int]) -> onnx.defs.OpSchema | None:
+    """The schema that defines a node's operator, None where there is none."""
+    domain = "" if node.domain == "ai.onnx" else node.domain
+    try:
+        return onnx.defs.get_schema(node.op_type, versions.get(domain, 1), domain)
+    except onnx.defs.SchemaError:
+        return None
+
+
+def _read(path: Path) -> onnx.ModelProto:
+    if not path.exists():
+        raise CaptureError(f"expected an ONNX file at {path}; there is none; check the path")
+    try:
+        proto = onnx.load(str(path), load_external_data=False)
+    except (DecodeError, ValueError, UnicodeDecodeError) as error:
+        raise CaptureError(f"expected an ONNX model in {path}; the file is truncated or of another type ({error}); export the model again") from error
+    try:
+        onnx.load_external_data_for_model(proto, str(path.parent))
+    except (OSError, ValueError, onnx.checker.ValidationError) as error:
+        raise CaptureError(f"expected the external data of {path} beside it; {error}; copy the data file next to the model") from error
+    return proto
+
+
+def _known(proto: onnx.ModelProto) -> None:
+    """Refuses operators that nothing defines, naming all of them."""
+    versions = opsets(proto)
+    unknown: set[str] = set()
+
+    def visit(graph: onnx.GraphProto) -> None:
+        for node in graph.node:
+            if schema_of(node, versions) is None:
+                unknown.add(f"{node.domain or 'ai.onnx'}.{node.op_type}")
+            for attribute in node.attribute:
+                for inner in (attribute.g, *attribute.graphs):
+                    visit(inner)
+
+    visit(proto.graph)
+    if unknown:
+        raise CaptureError(
+            f"expected operators that the installed onnx package {onnx.__version__} defines; found {', '.join(sorted(unknown))}; "
+            "bring their definition as local functions in the model, or export without custom operators"
+        )
