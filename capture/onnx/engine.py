@@ -74,7 +74,9 @@ def with_parameters(model: onnx.ModelProto, values: Mapping[str, Array]) -> onnx
     tensors = {tensor.name: tensor for tensor in new.graph.initializer}
     for node in new.graph.node:
         if node.op_type == "Constant":
-            tensors.update({node.output[0]: attribute.t for attribute in node.attribute if attribute.name == "value"})
+            for attribute in node.attribute:
+                if attribute.name == "value":
+                    tensors[node.output[0]] = attribute.t
     for name, value in values.items():
         tensor = tensors[name]
         if tuple(tensor.dims) != tuple(np.shape(value)):

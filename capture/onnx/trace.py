@@ -70,7 +70,8 @@ def trace(model: Any, example: Mapping[str, Any]) -> ComputationGraph:
         outputs: list[Any] = []
         if runs and all(name in values for name in operands):
             try:
-                outputs = list(engine.run(record, [values[name] for name in operands]))
+                slots = [*native.input, *operands[len([name for name in native.input if name]) :]]
+                outputs = list(engine.run(record, [values[name] if name else None for name in slots]))
             except NotRunnable as error:
                 raise CaptureError(f"the model cannot be run at {error}; check the model with onnx.checker and the example's shapes") from error
         names = [name for name in native.output if name]
@@ -205,7 +206,7 @@ def _plain(attribute: onnx.AttributeProto) -> Any:
         return onnx.numpy_helper.to_array(value)
     if isinstance(value, onnx.GraphProto):
         return f"graph {value.name}"
-    if isinstance(value, (list, tuple)) or hasattr(value, "__len__") and not isinstance(value, (str, np.ndarray)):
+    if isinstance(value, (list, tuple)) or (hasattr(value, "__len__") and not isinstance(value, (str, np.ndarray))):
         return tuple(entry.decode(errors="replace") if isinstance(entry, bytes) else entry for entry in value)
     return value
 

@@ -1,0 +1,1 @@
+"""Paddle: dygraph-to-static first, then a ladder of fallbacks."""

@@ -1,0 +1,1 @@
+"""PyTorch: torch.export first, then a ladder of fallbacks."""
