@@ -30,7 +30,7 @@ def equal(replayed: Any, whole: Any) -> bool:
     one, two = np.asarray(replayed), np.asarray(whole)
     if one.dtype.kind in "OUS":
         return bool(one.tolist() == two.tolist())
-    if one.dtype.kind not in "fc" and one.dtype.isbuiltin:
+    if one.dtype.kind in "biu":
         return bool(np.array_equal(one, two))
     return one.shape == two.shape and bool(np.allclose(one.astype(complex if one.dtype.kind == "c" else float), two.astype(complex if two.dtype.kind == "c" else float), rtol=1e-3, atol=1e-5, equal_nan=True))
 
