@@ -1,0 +1,329 @@
+"""One region pair: both sides run on the same values, compared, and sent to the referee where needed."""
+
+from __future__ import annotations
+
+import zlib
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Literal
+
+import numpy as np
+
+from padiff_graph.capture.engine import Array, NotRunnable
+from padiff_graph.capture.graph import Value
+from padiff_graph.executor.exchange import cotangents as laid_out
+from padiff_graph.executor.exchange import mapped, pair_gradients, paired
+from padiff_graph.executor.probes import probe, probe_gradient
+from padiff_graph.executor.referee import imprecise, judge, measure
+from padiff_graph.executor.regions import Cut, Plan, Region
+from padiff_graph.executor.results import Part, Probe, RegionResult, RegionVerdict, worst
+from padiff_graph.executor.rounding import UNITS, growth, parameter_growth, precision
+from padiff_graph.executor.run import Execution, Side, differentiable, execute, gradients
+from padiff_graph.executor.structure import Structure
+from padiff_graph.matching.result import ParameterRow
+
+__all__ = ["Fed", "Pair", "run_pair"]
+
+POOL = 1_000_003
+"""Length of the pool that cotangents are taken from; a prime, so that no axis has it as a period."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Both sides, ready to run regions.
+
+    Attributes:
+        rows: the parameter map by name in the first model.
+        forward, backward: what is compared.
+    """
+
+    first: Side
+    second: Side
+    rows: Mapping[str, ParameterRow]
+    forward: bool = True
+    backward: bool = True
+
+
+@dataclass(frozen=True)
+class Fed:
+    """The values of the cuts that a region reads, for each side."""
+
+    first: Mapping[Value, Array]
+    second: Mapping[Value, Array]
+
+
+@dataclass
+class _Compared:
+    """One tensor of both sides before a verdict; None stands for a gradient that did not arrive."""
+
+    kind: Literal["output", "input", "parameter", "buffer"]
+    first: str
+    second: str
+    one: Array | None
+    other: Array | None
+    floor: float = 0.0
+    growth: float = 0.0
+
+    def arrays(self) -> tuple[Array, Array]:
+        some = self.one if self.one is not None else self.other
+        assert some is not None
+        zero = np.zeros_like(some)
+        return (self.one if self.one is not None else zero), (self.other if self.other is not None else zero)
+
+
+@dataclass
+class _Ran:
+    """One run of a region on both sides."""
+
+    parts: list[_Compared]
+    outputs: dict[Value, Array]
+    shape: Probe | None = None
+    reason: str = ""
+
+
+def run_pair(pair: Pair, region: Region, plan: Plan, feed: Fed, structure: Structure, seconds: Counter[str]) -> tuple[RegionResult, dict[Value, Array]]:
+    """Checks one region; also returns the second side's values of its cut, {} where it cannot run."""
+    names = {
+        "reads_only_first": _labels(plan, set(region.first.reads) - set(region.second.reads)),
+        "reads_only_second": _labels(plan, set(region.second.reads) - set(region.first.reads)),
+    }
+
+    def result(verdict: RegionVerdict, parts: tuple[Part, ...] = (), reason: str = "", referee: bool = False) -> RegionResult:
+        return RegionResult(region.order, verdict, parts, region.first.nodes, region.second.nodes, reason=reason, referee=referee, label=region.cut.label, **names)  # type: ignore[arg-type]
+
+    outputs: dict[Value, Array] = {}
+    try:
+        ran = _run(pair, region, plan, feed, False, seconds, outputs)
+    except NotRunnable as error:
+        return result("not-comparable", reason=str(error)), outputs
+    if ran.shape is not None:
+        part = Part("output", _name(pair.first, region.cut.first[0]), _name(pair.second, region.cut.second[0]), float("inf"), 1.0, 0.0, "different", None, ran.shape)
+        return result("different", (part,)), ran.outputs
+    computing = precision(pair.first.graph, region.first.nodes), precision(pair.second.graph, region.second.nodes)
+    mixed = all(computing) and UNITS[computing[0]] != UNITS[computing[1]] and max(UNITS[dtype] for dtype in computing) > UNITS["float32"]
+    unit = max((UNITS[dtype] for dtype in computing if dtype), default=UNITS["float32"])
+    if mixed:
+        unit = min(UNITS[dtype] for dtype in computing)
+    own = unit * max(growth(pair.first.graph, region.first.nodes), growth(pair.second.graph, region.second.nodes))
+    singles, bounds = [], []
+    start = perf_counter()
+    for part in ran.parts:
+        measured = measure(*part.arrays())
+        singles.append(type(measured)(measured.error, max(measured.scale, part.floor)))
+        bounds.append(own + unit * part.growth)
+    seconds["compare"] += perf_counter() - start
+    asked = structure.doubtful(region) or any(single.error > bound * single.scale for single, bound in zip(singles, bounds, strict=True))
+    doubles: list[_Compared | None] = [None] * len(ran.parts)
+    reason = ""
+    if asked:
+        start = perf_counter()
+        try:
+            again = _run(pair, region, plan, feed, True, Counter(), {})
+            if len(again.parts) == len(ran.parts):
+                doubles = list(again.parts)
+        except NotRunnable as error:
+            reason = f"float64 could not be asked: {error}"
+        seconds["referee"] += perf_counter() - start
+    extra = _one_sided(pair, plan, region, feed)
+    attributed = structure.attributed(region)
+    parts = []
+    for part, single, bound, double in zip(ran.parts, singles, bounds, doubles, strict=True):
+        noise = 0.0
+        measured = None
+        coarse = ""
+        if double is not None:
+            measured = measure(*double.arrays())
+            lost = [measure(lone, fine).error for lone, fine in zip(part.arrays(), double.arrays(), strict=True)]
+            noise = lost[1] if part.kind in ("input", "parameter") else 0.0
+            coarse = imprecise((lost[0], lost[1]), single, bound)
+        verdict = judge(single, bound, measured, noise, attribute=attributed, precision=mixed or bool(coarse))
+        seen = Probe()
+        if verdict == "different":
+            shown = double or part
+            if mixed:
+                seen = Probe("dtype", f"computed in {computing[0]} on the first side and in {computing[1]} on the second")
+            elif coarse:
+                seen = Probe("dtype", coarse)
+            elif part.kind in ("input", "parameter"):
+                seen = probe_gradient(shown.one, shown.other)
+            else:
+                seen = probe(*shown.arrays(), extra)
+        parts.append(Part(part.kind, part.first, part.second, single.error, single.scale, bound, verdict, None if measured is None else measured.error, seen))
+    reached = worst([part.verdict for part in parts])
+    if ran.reason and reached != "different":
+        return result("not-comparable", tuple(parts), ran.reason, asked), ran.outputs
+    return result(reached, tuple(parts), reason, asked), ran.outputs
+
+
+def _run(pair: Pair, region: Region, plan: Plan, feed: Fed, double: bool, seconds: Counter[str], produced: dict[Value, Array]) -> _Ran:
+    """Both sides once, forward and backward. `produced` receives the second's values as soon as they are there."""
+    cut = region.cut
+    grad = pair.backward
+    start = perf_counter()
+    wanted = (*cut.second, *(update.second_value for update in region.updates))
+    second = execute(pair.second, region.second, feed.second, wanted, grad=grad, double=double)
+    theirs = {value: pair.second.engine.array(second.outputs[value]) for value in wanted}
+    produced.update({value: theirs[value] for value in cut.second})
+    seconds["second"] += perf_counter() - start
+    start = perf_counter()
+    wanted = (*cut.first, *(update.first_value for update in region.updates))
+    first = execute(pair.first, region.first, feed.first, wanted, grad=grad, double=double)
+    ours = {value: pair.first.engine.array(first.outputs[value]) for value in wanted}
+    seconds["first"] += perf_counter() - start
+    outputs = {value: theirs[value] for value in cut.second}
+    mismatch = _shapes(pair, cut, ours, theirs)
+    if mismatch is not None:
+        return _Ran([], outputs, mismatch)
+    parts: list[_Compared] = []
+    name = _name(pair.first, cut.first[0]), _name(pair.second, cut.second[0])
+    if pair.forward:
+        sides = paired(cut, ours, theirs) if cut.exact else [(ours[cut.first[0]], theirs[cut.second[0]])]
+        parts += [_Compared("output", *name, one, other) for one, other in sides]
+        parts += [_Compared("buffer", update.first, update.second, ours[update.first_value], theirs[update.second_value].reshape(ours[update.first_value].shape)) for update in region.updates]
+    if grad and any(differentiable(pair.second.dtype(value)) for value in cut.second):
+        try:
+            parts += _backward(pair, region, plan, first, second, theirs, double, seconds)
+        except NotRunnable as error:
+            return _Ran(parts, outputs, None, str(error))
+    return _Ran(parts, outputs)
+
+
+def _shapes(pair: Pair, cut: Cut, ours: Mapping[Value, Array], theirs: Mapping[Value, Array]) -> Probe | None:
+    """A difference in shape, which ends the comparison of a region."""
+    if cut.exact:
+        for side, arrays, values in ((pair.first, ours, cut.first), (pair.second, theirs, cut.second)):
+            for value in values:
+                if arrays[value].shape != side.shape(value) and arrays[value].size != int(np.prod(side.shape(value))):
+                    return Probe("shape", f"shape {list(arrays[value].shape)} where the capture saw {list(side.shape(value))}")
+        if cut.sink and ours[cut.first[0]].shape != theirs[cut.second[0]].shape:
+            return Probe("shape", f"shape {list(ours[cut.first[0]].shape)} against {list(theirs[cut.second[0]].shape)}")
+        return None
+    one, other = ours[cut.first[0]], theirs[cut.second[0]]
+    return None if one.shape == other.shape else Probe("shape", f"shape {list(one.shape)} against {list(other.shape)}")
+
+
+def _backward(pair: Pair, region: Region, plan: Plan, first: Execution, second: Execution, theirs: Mapping[Value, Array], double: bool, seconds: Counter[str]) -> list[_Compared]:
+    cut = region.cut
+    weights = {value: _cotangent(value, theirs[value].shape) for value in cut.second}
+    if double:
+        weights = {value: array.astype(np.float64) for value, array in weights.items()}
+    shapes = {value: tuple(pair.first.shape(value)) for value in cut.first}
+    ours = laid_out(cut, weights, shapes) if cut.exact else {cut.first[0]: weights[cut.second[0]]}
+    start = perf_counter()
+    try:
+        other_inputs, other_parameters = gradients(pair.second, second, weights, double=double)
+        seconds["second backward"] += perf_counter() - start
+        start = perf_counter()
+        one_inputs, one_parameters = gradients(pair.first, first, ours, double=double)
+        seconds["first backward"] += perf_counter() - start
+    except Exception as error:
+        raise NotRunnable(f"the backward pass of this region cannot run: {type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}") from error
+    floor = 0.0
+    parts: list[_Compared] = []
+    for read in sorted({*region.first.reads, *region.second.reads}):
+        parts += _input_parts(pair, plan.cuts[read], one_inputs, other_inputs, floor)
+    return parts + _parameter_parts(pair, region, one_parameters, other_parameters, theirs)
+
+
+def _input_parts(pair: Pair, cut: Cut, ones: Mapping[Value, Array | None], others: Mapping[Value, Array | None], floor: float) -> list[_Compared]:
+    """Gradients of one boundary cut; a side that does not read it has none."""
+    firsts = {value: ones[value] for value in cut.first if ones.get(value) is not None}
+    seconds = {value: others[value] for value in cut.second if others.get(value) is not None}
+    name = _name(pair.first, cut.first[0]), _name(pair.second, cut.second[0])
+    if not firsts and not seconds:
+        return []
+    if not all(differentiable(pair.second.dtype(value)) for value in cut.second):
+        return []
+    some = next(array for array in (*firsts.values(), *seconds.values()) if array is not None)
+    if not cut.exact:
+        one, other = firsts.get(cut.first[0]), seconds.get(cut.second[0])
+        return [_Compared("input", *name, one, other, floor)]
+    left = {value: array if (array := firsts.get(value)) is not None else np.zeros(pair.first.shape(value), some.dtype) for value in cut.first}
+    right = {value: array if (array := seconds.get(value)) is not None else np.zeros(pair.second.shape(value), some.dtype) for value in cut.second}
+    return [
+        _Compared("input", *name, one if firsts else None, other if seconds else None, floor)
+        for one, other in pair_gradients(cut, left, right)
+    ]
+
+
+def _parameter_parts(pair: Pair, region: Region, ones: Mapping[int, Array | None], others: Mapping[int, Array | None], theirs: Mapping[Value, Array]) -> list[_Compared]:
+    """Gradients of the parameters that either side reads, through the parameter map."""
+    mine = _by_name(pair.first, ones)
+    yours = _by_name(pair.second, others)
+    parts = []
+    done: set[str] = set()
+    reverse = {piece.second for row in pair.rows.values() for piece in row.pieces if row.first in mine}
+    names = [name for name in pair.rows if name in mine or any(piece.second in yours and piece.second not in reverse for piece in pair.rows[name].pieces)]
+    for name in names:
+        row = pair.rows[name]
+        if not row.pieces or name in done:
+            continue
+        done.add(name)
+        own = pair.first.parameters.get(name)
+        if own is None or own.dtype.kind not in "fc":
+            continue
+        one = mine.get(name)
+        arrived = [piece.second for piece in row.pieces if yours.get(piece.second) is not None]
+        if one is None and not arrived:
+            continue
+        filled: dict[str, Array] = {}
+        dtype = next(array for array in (one, *yours.values()) if array is not None).dtype
+        for piece in row.pieces:
+            found = yours.get(piece.second)
+            filled[piece.second] = found if found is not None else np.zeros(pair.second.parameters[piece.second].shape, dtype)
+        other = mapped(row, np.zeros(own.shape, dtype), filled) if arrived else None
+        parts.append(_Compared("parameter", name, " + ".join(piece.second for piece in row.pieces), one, other, 0.0, parameter_growth(own, theirs.values())))
+    return parts
+
+
+def _by_name(side: Side, found: Mapping[int, Array | None]) -> dict[str, Array]:
+    """Gradients by parameter name; several nodes of one parameter add up."""
+    total: dict[str, Array] = {}
+    for number, array in found.items():
+        record = side.graph.record(number)
+        if array is not None:
+            total[record.name] = total[record.name] + array if record.name in total else array
+    return total
+
+
+_POOL: list[Array] = []
+
+
+def _cotangent(value: Value, shape: tuple[int, ...]) -> Array:
+    """Seeded normal numbers, taken round and round from one pool."""
+    if not _POOL:
+        _POOL.append(np.random.default_rng(20).standard_normal(POOL, np.float32))
+    size = int(np.prod(shape))
+    start = zlib.crc32(f"{value.node}.{value.output}".encode()) % POOL
+    if start + size <= POOL:
+        return _POOL[0][start : start + size].reshape(shape)
+    repeats = -(-(start + size) // POOL)
+    return np.tile(_POOL[0], repeats)[start : start + size].reshape(shape)
+
+
+def _one_sided(pair: Pair, plan: Plan, region: Region, feed: Fed) -> dict[str, Array]:
+    """Boundary values that only one side reads, by label: what a residual would be."""
+    found = {}
+    for value, array in feed.second.items():
+        if all(read in region.first.reads for read in region.second.reads if value in plan.cuts[read].second):
+            continue
+        found[f"the value of {_name(pair.second, value)} on the second side"] = array
+    for value, array in feed.first.items():
+        if all(read in region.second.reads for read in region.first.reads if value in plan.cuts[read].first):
+            continue
+        found[f"the value of {_name(pair.first, value)} on the first side"] = array
+    return found
+
+
+def _labels(plan: Plan, indices: set[int]) -> tuple[str, ...]:
+    return tuple(plan.cuts[index].label or f"cut {index}" for index in sorted(indices))
+
+
+def _name(side: Side, value: Value) -> str:
+    """A value in words: its operation and module."""
+    record = side.graph.record(value.node)
+    if record.kind != "operation":
+        return f"{record.kind} {record.name!r}"
+    return f"{record.op} in {record.path or 'the root'}"

@@ -1,0 +1,87 @@
+"""The parameter values that both sides of every region use: equal through the parameter map, and random
+where a model's own values stand at a constant.
+
+A scale of ones, a shift of zeros or fresh running statistics hide bugs: a shift that is never added
+makes no difference while it is zero. So the tool's own copies of such parameters get seeded random
+values; the models keep theirs.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from padiff_graph.capture.engine import Array, Engine
+from padiff_graph.executor.exchange import mapped
+from padiff_graph.matching.result import Matching
+
+__all__ = ["Shared", "randomised", "share"]
+
+
+@dataclass(frozen=True)
+class Shared:
+    """Values of parameters and buffers by dotted name, for one run of the regions.
+
+    Attributes:
+        first, second: the two sides, equal through the parameter map.
+        randomised: names in the second model whose constant value was replaced.
+        own: names in the first model that keep their own value, for want of a counterpart.
+    """
+
+    first: dict[str, Array]
+    second: dict[str, Array]
+    randomised: tuple[str, ...]
+    own: tuple[str, ...]
+
+
+def share(matching: Matching, first: Engine, second: Engine) -> Shared:
+    """Makes the values. Nothing is written into either model."""
+    ours = {name: first.array(tensor) for name, tensor in first.parameters().items()}
+    theirs = {name: second.array(tensor) for name, tensor in second.parameters().items()}
+    covered = _covered(matching, theirs)
+    changed = []
+    for name, array in theirs.items():
+        if covered.get(name, 0) >= array.size:
+            fresh = randomised(name, array)
+            if fresh is not None:
+                theirs[name] = fresh
+                changed.append(name)
+    own = []
+    for row in matching.parameters:
+        if row.first not in ours:
+            continue
+        if row.pieces:
+            ours[row.first] = mapped(row, ours[row.first], theirs)
+        else:
+            own.append(row.first)
+    return Shared(ours, theirs, tuple(changed), tuple(own))
+
+
+def _covered(matching: Matching, theirs: Mapping[str, Array]) -> dict[str, int]:
+    """How many elements of each parameter of the second the first reads through the map."""
+    covered: dict[str, int] = {}
+    for row in matching.parameters:
+        for piece in row.pieces:
+            if piece.second in theirs:
+                covered[piece.second] = covered.get(piece.second, 0) + piece.second_view.size
+    return covered
+
+
+def randomised(name: str, array: Array) -> Array | None:
+    """Random values about a constant, None where the array is not a constant of floats.
+
+    Signs are kept, so that a variance stays positive; a single number is left alone, since it may
+    be a temperature whose value decides more than its sign.
+    """
+    if array.dtype.kind != "f" or array.size < 2:
+        return None
+    value = float(array.reshape(-1)[0])
+    if not np.isfinite(value) or not bool((array == array.reshape(-1)[0]).all()):
+        return None
+    generator = np.random.default_rng(zlib.crc32(name.encode()))
+    spread = generator.random(array.shape, np.float32)
+    fresh = (spread - 0.5) * 0.5 if abs(value) < 1e-3 else value * (0.5 + spread)
+    return np.asarray(fresh, array.dtype)

@@ -1,0 +1,199 @@
+"""Region pairs of hand-made graphs: healthy ones agree, each planted bug is found where it is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from toy_models import Toy, ToyEngine, match
+
+from padiff_graph.capture.graph import Value
+from padiff_graph.capture.normal.views import View
+from padiff_graph.executor.check import check_regions
+from padiff_graph.executor.results import RegionCheck
+from padiff_graph.matching.result import Difference, Matching, Point
+
+R = np.random.default_rng(0)
+X = R.standard_normal((4, 16), np.float32)
+W = [R.standard_normal((16, 16), np.float32) for _ in range(3)]
+ZERO, ONE = np.zeros(16, np.float32), np.ones(16, np.float32)
+
+
+def block(model: Toy, *, first: bool, skip: str = "", **bug: Any) -> dict[str, Value]:
+    """x -> linear -> norm -> gelu -> linear -> + x; `first` holds weights transposed."""
+    v: dict[str, Value] = {}
+    x = model.input("x", X)
+    names = [model.parameter(f"w{i}", np.ascontiguousarray(w.T) if first else w) for i, w in enumerate(W)]
+    scale, shift, bias = model.parameter("g", ONE.copy()), model.parameter("b", ZERO.copy()), model.parameter("c", ZERO.copy())
+    linear = "linear_t" if first else "linear"
+    v["fc1"] = model.op(linear, x, names[0], *([] if skip == "bias" else [bias]), path="fc1")
+    v["norm"] = model.op("layer_norm", v["fc1"], scale, shift, path="norm", eps=bug.get("eps", 1e-5))
+    v["act"] = v["norm"] if skip == "act" else model.op("gelu", v["norm"], path="act", approximate=bug.get("approximate", "none"))
+    inner = model.op(bug["extra"], v["act"], path="act") if "extra" in bug else v["act"]
+    v["fc2"] = model.op(linear, inner, names[1], path="fc2")
+    v["add"] = v["fc2"] if skip == "add" else model.op("add", v["fc2"], x, path="")
+    v["fc3"] = model.op(linear, v["add"], names[2], path="fc3")
+    model.output("output", v["fc3"])
+    return v
+
+
+def run(first: Toy, second: Toy, matching: Matching, *differences: Difference) -> RegionCheck:
+    return check_regions(matching, ToyEngine(first), ToyEngine(second), differences=differences)
+
+
+def two(skip: str = "", unmatched: tuple[str, ...] = (), **bug: Any) -> tuple[Toy, Toy, Matching]:
+    first, second = Toy(), Toy()
+    a, b = block(first, first=True, skip=skip, **bug), block(second, first=False)
+    pairs = [(a[name], b[name]) for name in b if name not in unmatched]
+    return first, second, match(first, second, pairs, transposed=("w0", "w1", "w2"))
+
+
+def bad(check: RegionCheck, second: Toy) -> list[str]:
+    return [second.nodes[result.second_nodes[-1]].path for result in check.results if result.verdict not in ("equal", "rounding")]
+
+
+def test_healthy_regions_are_equal_forward_and_backward() -> None:
+    first, second, matching = two()
+    check = run(first, second, matching)
+    assert check.counts == {"equal": 6}
+    assert (check.compared("output"), check.compared("parameter")) == (6, 6)
+    assert check.compared("input") == 7
+
+
+def test_epsilon_alone_is_found_where_structure_names_it() -> None:
+    first, second, matching = two(eps=1e-6)
+    norm = next(m for m in matching.matches if matching.second.nodes[m.second].path == "norm")
+    difference = Difference("attribute", (norm.first,), (norm.second,), "epsilon 1e-06 against 1e-05", "norm", "norm", "epsilon", (1e-6, 1e-5))
+    check = run(first, second, matching, difference)
+    assert bad(check, second) == ["norm"]
+
+
+@pytest.mark.parametrize(
+    ("bug", "unmatched", "place", "words"),
+    [
+        ({"skip": "add"}, ("add",), "fc3", ""),
+        ({"skip": "bias"}, (), "fc1", "bias"),
+        ({"skip": "act"}, ("act",), "fc2", ""),
+        ({"approximate": "tanh"}, (), "act", ""),
+        ({"extra": "flip"}, (), "fc2", ""),
+        ({"extra": "detach"}, (), "fc2", "gradient path is cut"),
+        ({"extra": "half_gradient"}, (), "fc2", "times 0.5"),
+        ({"extra": "bf16"}, (), "fc2", ""),
+    ],
+)
+def test_one_bug_is_one_region(bug: dict[str, Any], unmatched: tuple[str, ...], place: str, words: str) -> None:
+    first, second, matching = two(unmatched=unmatched, **bug)
+    check = run(first, second, matching)
+    assert bad(check, second) == [place]
+    part = next(result for result in check.results if result.verdict == "different").worst()
+    assert part is not None and words in part.probe.words
+
+
+def test_two_bugs_are_two_regions() -> None:
+    first, second, matching = two(skip="bias", approximate="tanh")
+    assert bad(run(first, second, matching), second) == ["fc1", "act"]
+
+
+def test_operands_swapped_are_negated() -> None:
+    first, second = Toy(), Toy()
+    pairs = []
+    for model in (first, second):
+        x, w = model.input("x", X), model.parameter("w", W[0])
+        y = model.op("linear", x, w)
+        order = (x, y) if model is first else (y, x)
+        pairs.append((y, model.op("sub", *order, path="sub")))
+        model.output("output", pairs[-1][1])
+    check = run(first, second, match(first, second, list(zip(*pairs, strict=True))))
+    assert bad(check, second) == ["sub"]
+    part = check.results[-1].worst()
+    assert part is not None and part.probe.kind == "negated"
+
+
+def fused() -> tuple[Toy, Toy, Matching]:
+    """Three linears against one fused, then slices; points are slices of the fused product."""
+    first, second = Toy(), Toy()
+    x = first.input("x", X)
+    ones = [first.op("linear", x, first.parameter(f"w{i}", w), path=f"fc{i}") for i, w in enumerate(W)]
+    first.output("output", first.op("add", first.op("mul", ones[0], ones[1]), ones[2], path="end"))
+    x = second.input("x", X)
+    product = second.op("linear", x, second.parameter("w", np.concatenate(W)), path="qkv")
+    parts = [second.op("slice", product, start=16 * i, stop=16 * i + 16) for i in range(3)]
+    second.output("output", second.op("add", second.op("mul", parts[0], parts[1]), parts[2], path="end"))
+    matching = match(first, second, [])
+    views = [View.of((4, 48)).slice(1, 16 * i, 16 * i + 16) for i in range(3)]
+    points = [*matching.points, *(Point(one, View.of((4, 16)), product, view, 1.0) for one, view in zip(ones, views, strict=True))]
+    from padiff_graph.matching.result import ParameterRow, Piece
+
+    rows = tuple(ParameterRow(f"w{i}", (Piece("w", View.of((16, 16)), View.of((48, 16)).slice(0, 16 * i, 16 * i + 16)),), "rows", 1.0, "") for i in range(3))
+    return first, second, Matching(matching.first, matching.second, (), tuple(points), rows)
+
+
+def test_fused_against_split() -> None:
+    first, second, matching = fused()
+    check = run(first, second, matching)
+    assert check.counts == {"equal": 2}
+    assert check.compared("parameter") == 3
+
+
+def test_a_wrong_point_is_taken_away() -> None:
+    first, second = Toy(), Toy()
+    found = []
+    for model in (first, second):
+        x = model.input("x", X)
+        a = model.op("linear", x, model.parameter("a", W[0]), path="a")
+        b = model.op("linear", x, model.parameter("b", W[1]), path="b")
+        c = model.op("mul", a, b, path="mul")
+        model.output("output", c)
+        found.append((a, b, c))
+    (a, b, c), (p, q, r) = found
+    check = run(first, second, match(first, second, [(a, q), (b, p), (c, r)]))
+    assert set(check.counts) == {"equal"}
+    assert check.notes
+
+
+def test_a_region_that_cannot_run_says_so() -> None:
+    first, second = Toy(), Toy()
+    for model in (first, second):
+        x = model.input("x", X)
+        model.output("output", model.op("unrunnable" if model is first else "relu", x))
+    check = run(first, second, match(first, second, [(Value(1), Value(1))]))
+    assert check.counts == {"not-comparable": 1}
+    assert "unrunnable" in check.results[0].reason
+
+
+def test_dropout_masks_are_shared() -> None:
+    first, second = Toy(), Toy()
+    found = []
+    for model in (first, second):
+        x = model.input("x", X)
+        if model is first:
+            x = model.op("relu", x)  # other node numbers on the two sides
+        y = model.op("dropout", x, marks=("random",), p=0.3, path="drop")
+        model.output("output", y)
+        found.append(y)
+    check = run(first, second, match(first, second, [tuple(found)]))  # type: ignore[list-item]
+    part = check.results[0].worst("output")
+    assert part is not None and part.probe.kind in ("applied", "masked", "")
+    second2 = Toy()
+    z = second2.op("dropout", second2.op("relu", second2.input("x", X)), marks=("random",), p=0.3)
+    second2.output("output", z)
+    assert run(first, second2, match(first, second2, [(found[0], z)])).counts == {"equal": 1}
+
+
+def test_another_shape_is_named_and_what_follows_is_still_checked() -> None:
+    image = R.standard_normal((1, 3, 9, 9), np.float32)
+    kernels = [R.standard_normal((3, 3, 3, 3), np.float32) for _ in range(2)]
+    first, second = Toy(), Toy()
+    found = []
+    for model in (first, second):
+        x = model.input("x", image)
+        a = model.op("conv2d", x, model.parameter("k0", kernels[0]), path="a", padding=0 if model is first else 1)
+        b = model.op("relu", a, path="relu")
+        c = model.op("conv2d", b, model.parameter("k1", kernels[1]), path="c", padding=1)
+        model.output("output", c)
+        found.append((a, b, c))
+    check = run(first, second, match(first, second, list(zip(*found, strict=True))))
+    assert bad(check, second) == ["a"]
+    part = check.results[0].worst()
+    assert part is not None and part.probe.words == "shape [1, 3, 7, 7] against [1, 3, 9, 9]"
