@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import networkx as nx
 import numpy as np
@@ -112,7 +112,13 @@ class ParameterInfo:
     trainable: bool = True
 
 
-class ComputationGraph(nx.MultiDiGraph):
+if TYPE_CHECKING:
+    Base = nx.MultiDiGraph[int]
+else:
+    Base = nx.MultiDiGraph
+
+
+class ComputationGraph(Base):
     """A captured model. A real networkx graph; run networkx on it.
 
     Node attributes: `record` (the `Node`), and from it `kind`, `op`, `name`, `path`, `source`,

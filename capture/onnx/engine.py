@@ -136,7 +136,7 @@ class OnnxEngine:
         """Runs the whole model."""
         if self._whole is None:
             self._whole = runner(self.model)
-        feed = {name: value if isinstance(value, (list, type(None))) else np.asarray(value) for name, value in example.items()}
+        feed: dict[str, Any] = {name: value if isinstance(value, (list, type(None))) else np.asarray(value) for name, value in example.items()}
         outputs = dict(zip([entry.name for entry in self.model.graph.output], self._whole(feed), strict=True))
         return Run({name: value for name, value in outputs.items() if isinstance(value, np.ndarray)}, outputs)
 
@@ -149,7 +149,7 @@ class OnnxEngine:
         if node.kind != "operation":
             return (node.constant,)
         proto: onnx.NodeProto = node.native
-        feeds: dict[str, Array] = {}
+        feeds: dict[str, Any] = {}
         names = [*proto.input, *(role.partition(":")[2] for role in node.roles if role.startswith("captured:"))]
         for name, operand in zip(names, operands, strict=True):
             if name:
