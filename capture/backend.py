@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from padiff_graph.capture.engine import Engine
 from padiff_graph.capture.graph import ComputationGraph
 
-__all__ = ["BACKENDS", "Backend", "MissingFrameworkError", "backend", "framework_of"]
+__all__ = ["BACKENDS", "Backend", "MissingFrameworkError", "backend", "framework_of", "room"]
 
 BACKENDS = {
     "torch": "padiff_graph.capture.torch.backend",
@@ -75,11 +75,25 @@ def backend(framework: str) -> Backend:
     Raises:
         MissingFrameworkError: where the framework is not installed; says how to install it.
     """
+    _require(framework)
+    module: Any = importlib.import_module(BACKENDS[framework])
+    return module  # type: ignore[no-any-return]
+
+
+def room(framework: str, name: str) -> Any:
+    """One of a framework's modules by name ("values", "state", "optimizer"), imported when first asked for.
+
+    Raises:
+        MissingFrameworkError: as `backend`.
+    """
+    _require(framework)
+    return importlib.import_module(f"{BACKENDS[framework].rpartition('.')[0]}.{name}")
+
+
+def _require(framework: str) -> None:
     try:
         importlib.import_module(framework)
     except ModuleNotFoundError as error:
         if error.name != framework:
             raise
         raise MissingFrameworkError(f"{framework} is needed here and is not installed; install it with: {INSTALL[framework]}") from None
-    module: Any = importlib.import_module(BACKENDS[framework])
-    return module  # type: ignore[no-any-return]
