@@ -132,6 +132,8 @@ class ComputationGraph(Base):
         parameters: all parameters and buffers of the model by their first dotted name.
         notes: what the user should know of the capture, in sentences: rungs taken with the
             reason, the branch that the example decided, what was repaired.
+        updates: the value that a parameter or buffer holds after the run, by its first dotted name,
+            for those that the run writes (running statistics, counters).
         certificate: the proof that the capture is faithful; None where none was asked for.
     """
 
@@ -142,6 +144,7 @@ class ComputationGraph(Base):
         self.modules: dict[str, str] = {}
         self.parameters: dict[str, ParameterInfo] = {}
         self.notes: list[str] = []
+        self.updates: dict[str, Value] = {}
         self.certificate: Any = None
         self.session: Any = None
         """What the framework's engine needs to rerun nodes (program, example leaves); not pickled."""
