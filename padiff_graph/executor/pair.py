@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Literal
 
@@ -13,6 +13,8 @@ import numpy as np
 
 from padiff_graph.capture.engine import Array, NotRunnable
 from padiff_graph.capture.graph import Value
+from padiff_graph.executor.defect import slopes
+from padiff_graph.executor.divergence import biased_variance
 from padiff_graph.executor.exchange import cotangents as laid_out
 from padiff_graph.executor.exchange import mapped, pair_gradients, paired
 from padiff_graph.executor.probes import probe, probe_gradient
@@ -63,8 +65,8 @@ class _Compared:
     second: str
     one: Array | None
     other: Array | None
-    floor: float = 0.0
     growth: float = 0.0
+    cut: int = -1
 
     def arrays(self) -> tuple[Array, Array]:
         some = self.one if self.one is not None else self.other
@@ -111,7 +113,7 @@ def run_pair(pair: Pair, region: Region, plan: Plan, feed: Fed, structure: Struc
     start = perf_counter()
     for part in ran.parts:
         measured = measure(*part.arrays())
-        singles.append(type(measured)(measured.error, max(measured.scale, part.floor)))
+        singles.append(measured)
         bounds.append(own + unit * part.growth)
     seconds["compare"] += perf_counter() - start
     asked = structure.doubtful(region) or any(single.error > bound * single.scale for single, bound in zip(singles, bounds, strict=True))
@@ -151,10 +153,64 @@ def run_pair(pair: Pair, region: Region, plan: Plan, feed: Fed, structure: Struc
             else:
                 seen = probe(*shown.arrays(), extra)
         parts.append(Part(part.kind, part.first, part.second, single.error, single.scale, bound, verdict, None if measured is None else measured.error, seen))
+    parts = _explained(pair, region, plan, feed, ran.parts, doubles, parts)
     reached = worst([part.verdict for part in parts])
     if ran.reason and reached != "different":
         return result("not-comparable", tuple(parts), ran.reason, asked), ran.outputs
     return result(reached, tuple(parts), reason, asked), ran.outputs
+
+
+def _explained(pair: Pair, region: Region, plan: Plan, feed: Fed, singles: list[_Compared], doubles: list[_Compared | None], parts: list[Part]) -> list[Part]:
+    """Parts with what the frameworks themselves do differently told apart from what the models do."""
+    found = list(parts)
+    for number, (part, double) in enumerate(zip(parts, doubles, strict=True)):
+        if part.kind == "buffer" and part.verdict == "different" and double is not None:
+            update = next(update for update in region.updates if update.first == part.first)
+            record = pair.first.graph.record(update.first_value.node)
+            before = pair.first.parameters[update.first]
+            operand = record.inputs[0]
+            count = float(np.prod(pair.first.shape(operand))) / max(before.size, 1) if operand is not None else 0.0
+            if biased_variance(before, *double.arrays(), count):
+                words = f"the running variance is updated with the biased batch variance by one framework and with the unbiased one by the other: a factor of {count / (count - 1):.6g}"
+                found[number] = replace(part, verdict="framework-divergence", probe=Probe("divergence", words))
+    forward = all(part.verdict in ("equal", "rounding") for part in found if part.kind == "output")
+    worse = [number for number, part in enumerate(found) if part.kind in ("input", "parameter") and part.verdict == "different"]
+    if not forward or not worse or not region.cut.exact or _marks(pair.first, region.first.nodes) or _marks(pair.second, region.second.nodes):
+        return found
+    number = max(worse, key=lambda number: parts[number].relative)
+    double = doubles[number]
+    cut = plan.cuts[singles[number].cut] if singles[number].cut >= 0 else None
+    row = pair.rows.get(parts[number].first) if parts[number].kind == "parameter" else None
+    if double is None or (cut is None and row is None) or (cut is not None and (len(cut.points) != 1 or not cut.points[0].first_view.permutation)):
+        return found
+    if cut is not None and not (cut.index in region.first.reads and cut.index in region.second.reads):
+        return found
+    weights = {value: _cotangent(value, tuple(pair.second.shape(value))) for value in region.cut.second}
+    ours = laid_out(region.cut, weights, {value: tuple(pair.first.shape(value)) for value in region.cut.first})
+    try:
+        one, other = slopes((pair.first, pair.second), region, (feed.first, feed.second), (ours, weights), double.arrays(), cut=cut, row=row)
+    except NotRunnable:
+        return found
+    verdict: RegionVerdict
+    if one.agrees and other.agrees:
+        return found
+    if not one.agrees and not other.agrees:
+        verdict, words = "framework-divergence", "both gradients are one-sided at a kink of the function, where none is right"
+    else:
+        name, mine = ("first", one) if not one.agrees else ("second", other)
+        verdict, words = "framework-defect", f"the {name} side's framework computes a wrong gradient: {mine.analytic:.6g} along a direction where its own forward changes by {mine.numeric:.6g}"
+    for number in worse:
+        found[number] = replace(found[number], verdict=verdict, probe=Probe("defect", words))
+    return found
+
+
+def _marks(side: Side, nodes: tuple[int, ...]) -> bool:
+    """Whether the model itself interferes with gradients here."""
+    for number in nodes:
+        record = side.graph.record(number)
+        if record.marks & {"no_grad", "gradient_hook", "custom_function"} or any(fragment in record.op for fragment in ("detach", "share_data", "stop_gradient")):
+            return True
+    return False
 
 
 def _run(pair: Pair, region: Region, plan: Plan, feed: Fed, double: bool, seconds: Counter[str], produced: dict[Value, Array]) -> _Ran:
@@ -220,14 +276,13 @@ def _backward(pair: Pair, region: Region, plan: Plan, first: Execution, second: 
         seconds["first backward"] += perf_counter() - start
     except Exception as error:
         raise NotRunnable(f"the backward pass of this region cannot run: {type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}") from error
-    floor = 0.0
     parts: list[_Compared] = []
     for read in sorted({*region.first.reads, *region.second.reads}):
-        parts += _input_parts(pair, plan.cuts[read], one_inputs, other_inputs, floor)
+        parts += _input_parts(pair, plan.cuts[read], one_inputs, other_inputs)
     return parts + _parameter_parts(pair, region, one_parameters, other_parameters, theirs)
 
 
-def _input_parts(pair: Pair, cut: Cut, ones: Mapping[Value, Array | None], others: Mapping[Value, Array | None], floor: float) -> list[_Compared]:
+def _input_parts(pair: Pair, cut: Cut, ones: Mapping[Value, Array | None], others: Mapping[Value, Array | None]) -> list[_Compared]:
     """Gradients of one boundary cut; a side that does not read it has none."""
     firsts = {value: ones[value] for value in cut.first if ones.get(value) is not None}
     seconds = {value: others[value] for value in cut.second if others.get(value) is not None}
@@ -239,11 +294,11 @@ def _input_parts(pair: Pair, cut: Cut, ones: Mapping[Value, Array | None], other
     some = next(array for array in (*firsts.values(), *seconds.values()) if array is not None)
     if not cut.exact:
         one, other = firsts.get(cut.first[0]), seconds.get(cut.second[0])
-        return [_Compared("input", *name, one, other, floor)]
+        return [_Compared("input", *name, one, other, cut=cut.index)]
     left = {value: array if (array := firsts.get(value)) is not None else np.zeros(pair.first.shape(value), some.dtype) for value in cut.first}
     right = {value: array if (array := seconds.get(value)) is not None else np.zeros(pair.second.shape(value), some.dtype) for value in cut.second}
     return [
-        _Compared("input", *name, one if firsts else None, other if seconds else None, floor)
+        _Compared("input", *name, one if firsts else None, other if seconds else None, cut=cut.index)
         for one, other in pair_gradients(cut, left, right)
     ]
 
@@ -274,7 +329,7 @@ def _parameter_parts(pair: Pair, region: Region, ones: Mapping[int, Array | None
             found = yours.get(piece.second)
             filled[piece.second] = found if found is not None else np.zeros(pair.second.parameters[piece.second].shape, dtype)
         other = mapped(row, np.zeros(own.shape, dtype), filled) if arrived else None
-        parts.append(_Compared("parameter", name, " + ".join(piece.second for piece in row.pieces), one, other, 0.0, parameter_growth(own, theirs.values())))
+        parts.append(_Compared("parameter", name, " + ".join(piece.second for piece in row.pieces), one, other, parameter_growth(own, theirs.values())))
     return parts
 
 

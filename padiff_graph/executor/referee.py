@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
 
 from padiff_graph.capture.engine import Array
 from padiff_graph.executor.results import RegionVerdict
@@ -81,15 +80,3 @@ def imprecise(lost: tuple[float, float], single: Measured, bound: float) -> str:
             return f"the {side} side loses precision here, as by a cast to a coarser dtype: {mine:.2g} off its own float64 result, the other side {others:.2g}"
     return ""
 
-
-Side = Literal["first", "second", "both", "neither"]
-
-
-def wrong_gradient(first: tuple[float, float], second: tuple[float, float], tolerance: float = 1e-4) -> Side:
-    """Whose gradient departs from its own finite difference; each pair is (analytic, numeric)."""
-
-    def departs(pair: tuple[float, float]) -> bool:
-        return abs(pair[0] - pair[1]) > tolerance * max(abs(pair[0]), abs(pair[1]), 1e-12)
-
-    one, other = departs(first), departs(second)
-    return "both" if one and other else "first" if one else "second" if other else "neither"

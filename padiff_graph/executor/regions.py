@@ -17,6 +17,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
+from typing import NamedTuple
 
 import numpy as np
 
@@ -135,6 +136,12 @@ def cut_graphs(matching: Matching, dropped: frozenset[Key] = frozenset(), update
         cuts = _components(usable, first, second, apart, gone)
         cuts += _sinks(matching, cuts)
         regions, broken = _regions(cuts, first, second, changes)
+        if not broken:
+            placed = {update.second for region in regions for update in region.updates}
+            alone = [_buffer(len(cuts) + number, update, first, second) for number, update in enumerate(update for update in changes if update.second not in placed)]
+            if alone:
+                cuts += alone
+                regions, broken = _regions(cuts, first, second, changes)
         if not broken:
             break
         for cut in broken:
@@ -255,7 +262,7 @@ def _sinks(matching: Matching, cuts: list[Cut]) -> list[Cut]:
     first, second = matching.first.graph, matching.second.graph
     made = []
     plain = {(point.first, point.second) for cut in cuts if cut.exact for point in cut.points if point.first_view.identity and point.second_view.identity}
-    for name, one, other in output_pairs(matching):
+    for name, _, one, other in output_pairs(matching):
         kinds = first.type_of(one), second.type_of(other)
         if kinds[0] is None or kinds[1] is None or ((one, other) in plain and kinds[0].shape == kinds[1].shape):
             continue
@@ -264,15 +271,32 @@ def _sinks(matching: Matching, cuts: list[Cut]) -> list[Cut]:
     return made
 
 
-def output_pairs(matching: Matching) -> list[tuple[str, Value, Value]]:
-    """Which native value of the first is the counterpart of which output of the second.
+def _buffer(index: int, update: Update, first: ComputationGraph, second: ComputationGraph) -> Cut:
+    """A buffer's new value that no region computes by the way."""
+    kinds = first.type_of(update.first_value), second.type_of(update.second_value)
+    shapes = [kind.shape if kind else () for kind in kinds]
+    point = Point(update.first_value, View.of(shapes[0]), update.second_value, View.of(shapes[1]), 1.0)
+    return Cut(index, (point,), (update.first_value,), (update.second_value,), exact=shapes[0] == shapes[1], sink=True, label=f"buffer {update.second!r}")
+
+
+class OutputPair(NamedTuple):
+    """An output of the first model and its counterpart, by leaf name and native value."""
+
+    first: str
+    second: str
+    first_value: Value
+    second_value: Value
+
+
+def output_pairs(matching: Matching) -> list[OutputPair]:
+    """Which output of the first is the counterpart of which output of the second.
 
     By what the matching says first, then by name, then by position where as many are left on both
     sides. Outputs without a counterpart are left out.
     """
     sides = []
     for normal in (matching.first, matching.second):
-        sides.append({node.name: node.inputs[0] for node in normal.graph.of_kind("output") if node.inputs and node.inputs[0] is not None})
+        sides.append({node.name: value for node in normal.graph.of_kind("output") for value in node.inputs[:1] if value is not None})
     firsts, seconds = sides
     together: dict[Value, set[Value]] = defaultdict(set)
     for point in matching.points:
@@ -296,7 +320,7 @@ def output_pairs(matching: Matching) -> list[tuple[str, Value, Value]]:
         for one, other in zip(list(left), list(right), strict=True):
             take(one, other)
     order = list(seconds)
-    return [(one, firsts[one], seconds[other]) for one, other in sorted(pairs, key=lambda pair: order.index(pair[1]))]  # type: ignore[misc]
+    return [OutputPair(one, other, firsts[one], seconds[other]) for one, other in sorted(pairs, key=lambda pair: order.index(pair[1]))]
 
 
 # -- regions

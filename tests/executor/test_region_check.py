@@ -11,6 +11,8 @@ from toy_models import Toy, ToyEngine, match
 from padiff_graph.capture.graph import Value
 from padiff_graph.capture.normal.views import View
 from padiff_graph.executor.check import check_regions
+from padiff_graph.executor.divergence import biased_variance
+from padiff_graph.executor.findings import region_findings
 from padiff_graph.executor.results import RegionCheck
 from padiff_graph.matching.result import Difference, Matching, Point
 
@@ -30,7 +32,7 @@ def block(model: Toy, *, first: bool, skip: str = "", **bug: Any) -> dict[str, V
     v["fc1"] = model.op(linear, x, names[0], *([] if skip == "bias" else [bias]), path="fc1")
     v["norm"] = model.op("layer_norm", v["fc1"], scale, shift, path="norm", eps=bug.get("eps", 1e-5))
     v["act"] = v["norm"] if skip == "act" else model.op("gelu", v["norm"], path="act", approximate=bug.get("approximate", "none"))
-    inner = model.op(bug["extra"], v["act"], path="act") if "extra" in bug else v["act"]
+    inner = model.op(bug["extra"], v["act"], path="act", marks=bug.get("marks", ())) if "extra" in bug else v["act"]
     v["fc2"] = model.op(linear, inner, names[1], path="fc2")
     v["add"] = v["fc2"] if skip == "add" else model.op("add", v["fc2"], x, path="")
     v["fc3"] = model.op(linear, v["add"], names[2], path="fc3")
@@ -78,7 +80,7 @@ def test_epsilon_alone_is_found_where_structure_names_it() -> None:
         ({"approximate": "tanh"}, (), "act", ""),
         ({"extra": "flip"}, (), "fc2", ""),
         ({"extra": "detach"}, (), "fc2", "gradient path is cut"),
-        ({"extra": "half_gradient"}, (), "fc2", "times 0.5"),
+        ({"extra": "half_gradient", "marks": ("gradient_hook",)}, (), "fc2", "times 0.5"),
         ({"extra": "bf16"}, (), "fc2", ""),
     ],
 )
@@ -197,3 +199,36 @@ def test_another_shape_is_named_and_what_follows_is_still_checked() -> None:
     assert bad(check, second) == ["a"]
     part = check.results[0].worst()
     assert part is not None and part.probe.words == "shape [1, 3, 7, 7] against [1, 3, 9, 9]"
+
+
+def test_a_wrong_gradient_of_the_framework_is_told_from_a_bug() -> None:
+    first, second, matching = two(extra="half_gradient")
+    check = run(first, second, matching)
+    assert check.counts == {"equal": 5, "framework-defect": 1}
+    part = next(result for result in check.results if result.verdict == "framework-defect").worst()
+    assert part is not None and part.probe.words.startswith("the first side's framework computes a wrong gradient")
+
+
+def test_findings_stand_at_the_cause() -> None:
+    first, second, matching = two(extra="detach")
+    (finding,) = region_findings(run(first, second, matching), matching)
+    assert (finding.phase, finding.verdict, finding.paddle_path, finding.torch_path) == ("backward", "different", "act", "fc2")
+    assert "gradient path cut here (detach) on the first side only" in finding.cause
+
+
+def test_an_attribute_without_effect_is_suspicious() -> None:
+    first, second, matching = two()
+    norm = next(m for m in matching.matches if matching.second.nodes[m.second].path == "norm")
+    difference = Difference("attribute", (norm.first,), (norm.second,), "seed 1 against 2", "norm", "norm", "seed", (1, 2))
+    (finding,) = region_findings(run(first, second, matching, difference), matching, [difference])
+    assert (finding.verdict, finding.fails, finding.cause) == ("suspicious", False, "seed 1 against 2")
+
+
+def test_biased_variance_is_recognised_and_nothing_else() -> None:
+    before, batch = R.random(8) + 0.5, R.random(8) + 0.5
+    biased, unbiased = 0.9 * before + 0.1 * batch, 0.9 * before + 0.1 * batch * 64 / 63
+    assert biased_variance(before, biased, unbiased, 64)
+    assert biased_variance(before, unbiased, biased, 64)
+    assert not biased_variance(before, biased, unbiased, 32)
+    assert not biased_variance(before, 0.8 * before + 0.2 * batch, unbiased, 64)
+    assert not biased_variance(before, biased, biased, 64)

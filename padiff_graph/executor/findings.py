@@ -1,0 +1,235 @@
+"""From region results and structural differences to findings: one cause, one finding, at its place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from padiff_graph.capture.graph import Node
+from padiff_graph.capture.normal.form import NormalGraph, NormalNode
+from padiff_graph.executor.results import Part, RegionCheck, RegionResult
+from padiff_graph.executor.structure import native_of, nodes_of
+from padiff_graph.findings import Finding, Phase
+from padiff_graph.matching.result import Difference, Matching
+
+__all__ = ["region_findings"]
+
+MARKS = {
+    "no_grad": "gradient path cut here ({op})",
+    "gradient_hook": "a gradient hook changes the gradient here",
+    "custom_function": "a custom backward function decides the gradient here",
+}
+"""What a mark on one side only says of a difference in gradients."""
+CUTTING = ("detach", "share_data", "stop_gradient")
+"""Fragments of operator names that end a gradient path."""
+
+
+def region_findings(check: RegionCheck, matching: Matching, differences: Sequence[Difference] = ()) -> tuple[Finding, ...]:
+    """All findings of a region check, most upstream first.
+
+    A structural difference inside a differing region is that region's cause; inside regions that
+    agree it is told as suspicious, since it changes nothing on this input. What differs without a
+    structural difference is told by what the numbers and the operations' marks say.
+    """
+    inside = [_regions_of(check, matching, found) for found in differences]
+    findings = [finding for found, results in zip(differences, inside, strict=True) if (finding := _structural(found, results, matching)) is not None]
+    explained = {id(result) for found, results in zip(differences, inside, strict=True) if found.kind != "differently-built" for result in results}
+    built = {id(result): found.cause for found, results in zip(differences, inside, strict=True) if found.kind == "differently-built" for result in results}
+    plain = []
+    for result in check.results:
+        if result.verdict in ("equal", "rounding") or (result.verdict in ("different", "not-comparable") and id(result) in explained):
+            continue
+        plain.append(_numeric(result, matching, built.get(id(result), "")))
+    return tuple(sorted((*findings, *_together(plain)), key=lambda finding: (finding.order, not finding.fails)))
+
+
+# -- structural differences
+
+
+def _regions_of(check: RegionCheck, matching: Matching, difference: Difference) -> list[RegionResult]:
+    natives = native_of(matching.first, nodes_of(difference, 0)), native_of(matching.second, nodes_of(difference, 1))
+    return [
+        result
+        for result in check.results
+        if not natives[0].isdisjoint(result.first_nodes) or not natives[1].isdisjoint(result.second_nodes)
+    ]
+
+
+def _structural(difference: Difference, results: Sequence[RegionResult], matching: Matching) -> Finding | None:
+    if difference.kind == "differently-built":
+        return None
+    differing = [result for result in results if result.verdict == "different"]
+    unsure = [result for result in results if result.verdict == "not-comparable"]
+    divergent = [result for result in results if result.verdict in ("framework-divergence", "framework-defect")]
+    first, second = _first(difference, matching), _second(difference, matching)
+    order = _order(second, first, differing or results, matching)
+    places = _places(difference, matching)
+    base = Finding(
+        "forward", "different", difference.cause, difference.first_path, difference.second_path,
+        _op(first, matching.first), _op(second, matching.second), first.source if first else "", second.source if second else "",
+        places=places, order=order,
+    )  # fmt: skip
+    if differing:
+        part = max((part for result in differing for part in result.parts if part.verdict == "different"), key=_weight)
+        verdict = difference.kind if difference.kind in ("missing", "extra") else "different"
+        return replace(base, phase=_phase(differing), verdict=verdict, error=part.error, relative=part.relative)  # type: ignore[arg-type]
+    if unsure and difference.kind == "attribute":
+        return replace(base, phase="structure", advice=f"numbers could not be asked: {unsure[0].reason}")
+    if difference.kind == "attribute" and not divergent:
+        return replace(base, phase="structure", verdict="suspicious", advice="it changes nothing on this input; check it with another input")
+    if difference.kind in ("missing", "extra") and results and not divergent:
+        return replace(base, phase="structure", verdict="suspicious", advice="the regions around it agree on this input; check it with another input")
+    return None
+
+
+def _first(difference: Difference, matching: Matching) -> NormalNode | None:
+    return matching.first.nodes[difference.first[0]] if difference.first else None
+
+
+def _second(difference: Difference, matching: Matching) -> NormalNode | None:
+    return matching.second.nodes[difference.second[0]] if difference.second else None
+
+
+def _op(node: NormalNode | None, normal: NormalGraph) -> str:
+    if node is None:
+        return ""
+    return normal.graph.record(node.native[-1]).op if node.native else node.op
+
+
+def _order(second: NormalNode | None, first: NormalNode | None, results: Sequence[RegionResult], matching: Matching) -> int:
+    """Position in the second's program: the node's own, else that of the region it stands in."""
+    if second is not None and second.native:
+        return max(second.native)
+    return min((result.order for result in results), default=1 << 30)
+
+
+def _places(difference: Difference, matching: Matching) -> tuple[tuple[str, str], ...]:
+    places = [(difference.first_path, difference.second_path)]
+    for one, other in difference.places:
+        place = (
+            matching.first.nodes[one].path if one >= 0 else difference.first_path,
+            matching.second.nodes[other].path if other >= 0 else difference.second_path,
+        )
+        if place not in places:
+            places.append(place)
+    return tuple(places)
+
+
+# -- differences without a structural one
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    path: str
+    op: str
+    source: str
+
+
+def _numeric(result: RegionResult, matching: Matching, built: str) -> Finding:
+    phase = _phase([result])
+    part = result.worst()
+    first, second = _place(result, matching, 0), _place(result, matching, 1)
+    if result.verdict == "not-comparable":
+        return Finding(phase, "not-comparable", result.reason or "could not be compared", first.path, second.path, first.op, second.op, first.source, second.source, places=((first.path, second.path),), order=result.order)
+    assert part is not None
+    cause, marked = _cause(result, part, matching, first, second)
+    if built:
+        cause = f"{built}; {cause}"
+    first, second = marked[0] or first, marked[1] or second
+    return Finding(
+        phase, result.verdict, cause, first.path, second.path, first.op, second.op, first.source, second.source,
+        part.error, part.relative, ((first.path, second.path),), order=result.order,
+    )  # fmt: skip
+
+
+def _cause(result: RegionResult, part: Part, matching: Matching, first: _Place, second: _Place) -> tuple[str, tuple[_Place | None, _Place | None]]:
+    """The sentence, and the places that it moves the finding to."""
+    if part.kind in ("input", "parameter"):
+        told = _marked(result, matching)
+        if told is not None:
+            cause, places = told
+            return (f"{cause}: {part.probe.words}" if part.probe.words else cause), places
+    words = part.probe.words
+    what = {
+        "output": f"{first.op} in {first.path or 'the root'} yields other values than {second.op} in {second.path or 'the root'}",
+        "buffer": f"the statistics {part.first} are updated otherwise than {part.second}",
+        "input": f"the gradient that leaves {first.op} in {first.path or 'the root'} towards {part.first} differs",
+        "parameter": f"the gradient of {part.first} differs from that of {part.second}",
+    }[part.kind]
+    lopsided = ""
+    if result.reads_only_second and not words and part.kind == "output":
+        lopsided = f"; only the second side reads {', '.join(result.reads_only_second)}"
+    elif result.reads_only_first and not words and part.kind == "output":
+        lopsided = f"; only the first side reads {', '.join(result.reads_only_first)}"
+    return (f"{what}: {words}" if words else f"{what}{lopsided}"), (None, None)
+
+
+def _marked(result: RegionResult, matching: Matching) -> tuple[str, tuple[_Place | None, _Place | None]] | None:
+    """A hook, a custom backward or a cut gradient path that one side has and the other has not."""
+    found: list[list[tuple[str, Node]]] = []
+    for normal, numbers in ((matching.first, result.first_nodes), (matching.second, result.second_nodes)):
+        marks = []
+        for number in numbers:
+            record = normal.graph.record(number)
+            for mark in MARKS:
+                if mark in record.marks:
+                    marks.append((mark, record))
+                    break
+            else:
+                if any(fragment in record.op for fragment in CUTTING):
+                    marks.append(("no_grad", record))
+        found.append(marks)
+    kinds = [{mark for mark, _ in marks} for marks in found]
+    for side, name in ((0, "first"), (1, "second")):
+        own = [(mark, record) for mark, record in found[side] if mark not in kinds[1 - side]]
+        if own:
+            mark, record = own[0]
+            place = _Place(record.path, record.op, record.source)
+            words = f"{MARKS[mark].format(op=record.op)} on the {name} side only"
+            return words, ((place, None) if side == 0 else (None, place))
+    return None
+
+
+def _place(result: RegionResult, matching: Matching, side: int) -> _Place:
+    """The operation that a region is about: its earliest one without a counterpart, else the one that yields its result."""
+    normal = (matching.first, matching.second)[side]
+    numbers = (result.first_nodes, result.second_nodes)[side]
+    matched = {match.first if side == 0 else match.second for match in matching.matches}
+    alone = [node for node in normal.nodes if not node.leaf and node.id not in matched and node.native and set(node.native) <= set(numbers)]
+    if alone:
+        node = alone[0]
+        return _Place(node.path, _op(node, normal), node.source)
+    own = (result.first_normal, result.second_normal)[side]
+    if own:
+        node = normal.nodes[own[-1]]
+        return _Place(node.path, _op(node, normal), node.source)
+    if numbers:
+        record = normal.graph.record(numbers[-1])
+        return _Place(record.path, record.op, record.source)
+    return _Place("", "", "")
+
+
+def _phase(results: Sequence[RegionResult]) -> Phase:
+    forward = any(part.kind in ("output", "buffer") and part.verdict not in ("equal", "rounding") for result in results for part in result.parts)
+    compared = any(part.verdict not in ("equal", "rounding") for result in results for part in result.parts)
+    return "forward" if forward or not compared else "backward"
+
+
+def _weight(part: Part) -> float:
+    return part.relative
+
+
+def _together(findings: Sequence[Finding]) -> list[Finding]:
+    """Findings of one cause at several places become one, at the most upstream place."""
+    kept: dict[tuple[object, ...], Finding] = {}
+    for finding in sorted(findings, key=lambda finding: finding.order):
+        stem = finding.cause
+        for word in (finding.paddle_path, finding.torch_path):
+            stem = stem.replace(word, "") if word else stem
+        key = (finding.phase, finding.verdict, finding.paddle_op, finding.torch_op, "".join(c for c in stem if not c.isdigit() and c not in ".-+e"))
+        if key in kept:
+            known = kept[key]
+            kept[key] = replace(known, places=(*known.places, *(place for place in finding.places if place not in known.places)), error=max(known.error, finding.error), relative=max(known.relative, finding.relative))
+        else:
+            kept[key] = finding
+    return list(kept.values())

@@ -1,0 +1,269 @@
+"""The whole run: the user's own models, eagerly, forward and backward, held against each other.
+
+Nothing here comes from a capture but the names: which output, input and parameter of one model is
+whose counterpart in the other.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from padiff_graph.capture.engine import Array, Engine, Run
+from padiff_graph.executor.exchange import mapped
+from padiff_graph.executor.regions import output_pairs
+from padiff_graph.matching.result import Matching, ParameterRow
+
+__all__ = ["Mode", "Quantity", "Tolerance", "WholeCheck", "check_whole"]
+
+Mode = Literal["mean", "strict"]
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """What a difference is held against: atol + rtol * |second|; of the mean error in mode "mean",
+    of every element in mode "strict"."""
+
+    rtol: float = 1e-7
+    atol: float = 0.0
+    mode: Mode = "mean"
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """One tensor of the whole run, compared.
+
+    Attributes:
+        first, second: its name on both sides.
+        error, mean_error: largest and mean absolute difference; inf where it cannot be formed.
+        scale: largest magnitude of the second's.
+        rtol, atol: the tolerance that would have been needed, the other one being as asked for.
+        within: whether it is within the tolerance asked for.
+        reason: why it could not be formed or is not counted, "" otherwise.
+        counted: whether the verdict depends on it.
+    """
+
+    kind: Literal["output", "loss", "input", "parameter", "buffer"]
+    first: str
+    second: str
+    error: float
+    mean_error: float
+    scale: float
+    rtol: float
+    atol: float
+    within: bool
+    reason: str = ""
+    counted: bool = True
+
+    @property
+    def relative(self) -> float:
+        """The largest difference against the largest value."""
+        return self.error / self.scale if self.scale else self.error
+
+
+@dataclass(frozen=True)
+class WholeCheck:
+    """The whole run of both models.
+
+    Attributes:
+        quantities: outputs, the loss, gradients and buffers, in this order.
+        lost: outputs that only one side has, as (side, name).
+        random: whether random operations make the two runs incomparable.
+        notes: what the user should know, in sentences.
+    """
+
+    quantities: tuple[Quantity, ...]
+    lost: tuple[tuple[str, str], ...] = ()
+    random: bool = False
+    notes: tuple[str, ...] = ()
+
+    @property
+    def within(self) -> bool:
+        """Whether everything counted is within the tolerance, and something was."""
+        counted = [quantity for quantity in self.quantities if quantity.counted]
+        return bool(counted) and all(quantity.within for quantity in counted)
+
+    @property
+    def required(self) -> dict[str, float]:
+        """The tolerance that the whole run would have needed."""
+        counted = [quantity for quantity in self.quantities if quantity.counted]
+        return {
+            "rtol": max((quantity.rtol for quantity in counted), default=0.0),
+            "atol": max((quantity.atol for quantity in counted), default=0.0),
+        }
+
+    def worst(self) -> Quantity | None:
+        """The counted quantity with the largest relative difference."""
+        return max((quantity for quantity in self.quantities if quantity.counted), key=lambda quantity: quantity.relative, default=None)
+
+    def excusing(self, names: Collection[str], reason: str) -> WholeCheck:
+        """The same with some buffers not counted: a known divergence of the frameworks explains them."""
+        excused = tuple(replace(quantity, counted=False, reason=reason) if quantity.kind == "buffer" and quantity.first in names else quantity for quantity in self.quantities)
+        return replace(self, quantities=excused)
+
+
+def check_whole(
+    first_engine: Engine,
+    second_engine: Engine,
+    first_example: Mapping[str, Any],
+    second_example: Mapping[str, Any],
+    *,
+    matching: Matching | None = None,
+    inputs: Sequence[tuple[str, str]] = (),
+    parameters: Sequence[ParameterRow] | None = None,
+    losses: tuple[Callable[[Any], Any], Callable[[Any], Any]] | None = None,
+    backward: bool = True,
+    tolerance: Tolerance | None = None,
+) -> WholeCheck:
+    """Runs both models as the user would, one after the other, and compares all they yield.
+
+    Args:
+        first_engine, second_engine: the models' engines.
+        first_example, second_example: each model's keyword arguments.
+        matching: which outputs and parameters correspond; by name and position without one.
+        inputs: which input leaves correspond, (first, second).
+        parameters: the parameter map, where it is not the matching's.
+        losses: one of each model's output; None for the mean of each floating output, averaged.
+        backward: whether gradients are compared.
+        tolerance: what differences are held against.
+
+    An exception of a model's forward or of a loss passes through as it is.
+    """
+    asked = tolerance or Tolerance()
+    rows = parameters if parameters is not None else (matching.parameters if matching else ())
+    sides = [_ran(engine, example, losses[number] if losses else None, backward, None if matching is None else (matching, number)) for number, (engine, example) in enumerate(((first_engine, first_example), (second_engine, second_example)))]
+    first, second = sides
+    pairs, lost = _outputs(matching, list(first.outputs), list(second.outputs))
+    found = [_quantity("output", one, other, first.outputs[one], second.outputs[other], asked) for one, other in pairs]
+    if losses:
+        assert first.loss is not None and second.loss is not None
+        found.append(_quantity("loss", "loss", "loss", first.loss, second.loss, asked))
+    if backward:
+        for one, other in inputs:
+            found += _gradient("input", one, other, first.gradients.get(f"input:{one}"), second.gradients.get(f"input:{other}"), asked)
+        for row in rows:
+            found += _parameter(row, first, second, asked)
+    for row in rows:
+        found += _buffer(row, first, second, asked)
+    notes = []
+    random = matching is not None and any("random" in record.marks for normal in (matching.first, matching.second) for record in normal.graph.of_kind("operation"))
+    if random:
+        notes.append("both models draw random numbers of their own (dropout in training mode), so their whole runs cannot be held against each other; the regions share the draws")
+        found = [replace(quantity, counted=False, reason="random draws differ between the runs") for quantity in found]
+    return WholeCheck(tuple(found), tuple(lost), random, tuple(notes))
+
+
+@dataclass
+class _Ran:
+    """One model's run as arrays."""
+
+    outputs: dict[str, Array]
+    buffers: dict[str, Array]
+    gradients: dict[str, Array]
+    loss: Array | None
+
+
+def _ran(engine: Engine, example: Mapping[str, Any], loss_fn: Callable[[Any], Any] | None, backward: bool, known: tuple[Matching, int] | None) -> _Ran:
+    with engine.quiet():
+        run = engine.forward(example, grad=backward)
+        outputs = {name: engine.array(tensor) for name, tensor in run.outputs.items()}
+        loss = None
+        if loss_fn is not None:
+            value = loss_fn(run.structure)
+            loss = engine.array(value)
+            if backward:
+                engine.backward(run, loss=value)
+        elif backward:
+            engine.backward(run, _mean(run, outputs, known))
+        return _Ran(outputs, dict(run.buffers), dict(run.gradients), loss)
+
+
+def _mean(run: Run, outputs: Mapping[str, Array], known: tuple[Matching, int] | None) -> dict[str, Array]:
+    """Cotangents of the mean of each floating output, averaged over the outputs that both models have."""
+    wanted = set(outputs)
+    if known is not None:
+        pairs, _ = _outputs(known[0], *([node.name for node in normal.graph.of_kind("output")] for normal in (known[0].first, known[0].second)))
+        wanted = {pair[known[1]] for pair in pairs} or wanted
+    floating = {name: array for name, array in outputs.items() if array.dtype.kind in "fc" and array.size and name in wanted}
+    return {name: np.full(array.shape, 1.0 / (len(floating) * array.size), array.dtype) for name, array in floating.items()}
+
+
+def _outputs(matching: Matching | None, firsts: list[str], seconds: list[str]) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """Which outputs correspond, and which only one side has."""
+    if matching is not None:
+        pairs = [(pair.first, pair.second) for pair in output_pairs(matching) if pair.first in firsts and pair.second in seconds]
+    else:
+        pairs = [(name, name) for name in firsts if name in seconds]
+        left = [name for name in firsts if name not in seconds], [name for name in seconds if name not in firsts]
+        if len(left[0]) == len(left[1]):
+            pairs += list(zip(*left, strict=True))
+    taken = {one for one, _ in pairs}, {other for _, other in pairs}
+    lost = [("first", name) for name in firsts if name not in taken[0]] + [("second", name) for name in seconds if name not in taken[1]]
+    return pairs, lost
+
+
+def _quantity(kind: Literal["output", "loss", "input", "parameter", "buffer"], one: str, other: str, first: Array, second: Array, asked: Tolerance) -> Quantity:
+    if first.shape != second.shape:
+        return Quantity(kind, one, other, math.inf, math.inf, 0.0, math.inf, math.inf, False, f"shape {list(first.shape)} against {list(second.shape)}")
+    if first.size == 0:
+        return Quantity(kind, one, other, 0.0, 0.0, 0.0, 0.0, 0.0, True)
+    a, b = (array.astype(np.complex128 if array.dtype.kind == "c" else np.float64) for array in (first, second))
+    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
+        gap = np.abs(a - b)
+        size = np.abs(b)
+    same = (a == b) | (np.isnan(a) & np.isnan(b))
+    gap = np.where(same, 0.0, np.where(np.isnan(gap), np.inf, gap))
+    size = np.where(np.isfinite(size), size, 0.0)
+    if asked.mode == "mean":
+        error, held = np.asarray(gap.mean()), np.asarray(size.mean())
+    else:
+        error, held = gap, size
+    atol = float(np.maximum(error - asked.rtol * held, 0.0).max())
+    over = np.maximum(error - asked.atol, 0.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        rtol = float(np.where(over > 0, over / held, 0.0).max())
+    within = bool((error <= asked.atol + asked.rtol * held).all())
+    return Quantity(kind, one, other, float(gap.max()), float(gap.mean()), float(size.max()), rtol, atol, within)
+
+
+def _gradient(kind: Literal["input", "parameter"], one: str, other: str, first: Array | None, second: Array | None, asked: Tolerance) -> list[Quantity]:
+    """A gradient that one side lacks is zero there."""
+    if first is None and second is None:
+        return []
+    some = first if first is not None else second
+    assert some is not None
+    found = _quantity(kind, one, other, first if first is not None else np.zeros_like(some), second if second is not None else np.zeros_like(some), asked)
+    if (first is None or second is None) and not found.within:
+        found = replace(found, reason=f"no gradient arrives on the {'first' if first is None else 'second'} side")
+    return [found]
+
+
+def _parameter(row: ParameterRow, first: _Ran, second: _Ran, asked: Tolerance) -> list[Quantity]:
+    if not row.pieces:
+        return []
+    one = first.gradients.get(f"parameter:{row.first}")
+    parts = {piece.second: array for piece in row.pieces if (array := second.gradients.get(f"parameter:{piece.second}")) is not None}
+    name = " + ".join(piece.second for piece in row.pieces)
+    if one is None and not parts:
+        return []
+    if one is None and all(not array.any() for array in parts.values()):
+        return []
+    if one is None:
+        shape = row.pieces[0].first_view.source
+        own = np.zeros(shape)
+    else:
+        own = np.zeros_like(one)
+    filled = {piece.second: parts.get(piece.second, np.zeros(piece.second_view.source)) for piece in row.pieces}
+    other = mapped(row, own, filled) if parts else None
+    return _gradient("parameter", row.first, name, one, other, asked)
+
+
+def _buffer(row: ParameterRow, first: _Ran, second: _Ran, asked: Tolerance) -> list[Quantity]:
+    one = first.buffers.get(row.first)
+    if one is None or not row.pieces or any(piece.second not in second.buffers for piece in row.pieces):
+        return []
+    return [_quantity("buffer", row.first, " + ".join(piece.second for piece in row.pieces), one, mapped(row, one, second.buffers), asked)]
