@@ -1,0 +1,228 @@
+"""Paddle's optimizers, in words both frameworks share: settings, state, one step, and trying without a trace."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import paddle
+
+from padiff_graph.capture.paddle.values import array, dtype
+
+__all__ = ["advance", "clear", "gradients", "is_optimizer", "kept", "learn", "named", "put_gradients", "refusal", "settings", "state", "trainable"]
+
+Array = np.ndarray[Any, Any]
+
+ALGORITHMS = {
+    "SGD": "SGD",
+    "Momentum": "SGD",
+    "Adam": "Adam",
+    "AdamW": "Adam",
+    "RMSProp": "RMSProp",
+    "Adagrad": "Adagrad",
+    "Adadelta": "Adadelta",
+    "Adamax": "Adamax",
+    "NAdam": "NAdam",
+    "RAdam": "RAdam",
+    "Rprop": "Rprop",
+    "ASGD": "ASGD",
+    "Lamb": "Lamb",
+    "LBFGS": "LBFGS",
+}
+"""Class name -> the update rule, by one name for both frameworks. Decay is a setting, not a rule."""
+
+SETTINGS = {
+    "_momentum": "momentum",
+    "_use_nesterov": "nesterov",
+    "_beta1": "beta1",
+    "_beta2": "beta2",
+    "_epsilon": "epsilon",
+    "_amsgrad": "amsgrad",
+    "_rho": "rho",
+    "_centered": "centered",
+    "_momentum_decay": "momentum decay",
+}
+"""Attribute of an optimizer -> the setting's name in both frameworks; also a group's key, without "_"."""
+
+STATE = {
+    "moment1": "first moment",
+    "moment2": "second moment",
+    "moment2_max": "largest second moment",
+    "velocity": "velocity",
+    "mean_square": "mean square",
+    "mean_grad": "mean gradient",
+    "_avg_squared_grad": "mean square",
+    "_avg_squared_update": "mean squared update",
+    "inf_norm": "infinity norm",
+}
+"""Name of an accumulator -> its name in both frameworks."""
+MOMENT = {"Adagrad": "sum of squares", "Adamax": "first moment"}
+"""What the accumulator "moment" is, by the optimizer's class."""
+
+
+def is_optimizer(thing: object) -> bool:
+    """Whether a thing is one of this framework's optimizers."""
+    return isinstance(thing, paddle.optimizer.Optimizer)
+
+
+def refusal(optimizer: Any) -> str:
+    """Why a step cannot be taken with it, "" where it can."""
+    if isinstance(optimizer, paddle.optimizer.LBFGS):
+        return "paddle.optimizer.LBFGS needs a closure; pass a function that takes the whole step"
+    return ""
+
+
+def named(model: paddle.nn.Layer) -> dict[str, Any]:
+    """The layer's parameters by first dotted name."""
+    return dict(model.named_parameters())
+
+
+def trainable(model: paddle.nn.Layer) -> set[str]:
+    """Names of the parameters whose gradient is asked for."""
+    return {name for name, parameter in model.named_parameters() if not parameter.stop_gradient}
+
+
+def settings(optimizer: Any, model: paddle.nn.Layer) -> dict[str, dict[str, object]]:
+    """What the optimizer does to each of the layer's parameters that it owns, by parameter name."""
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    found = {}
+    for group in _groups(optimizer):
+        for parameter in group["params"]:
+            if id(parameter) in names:
+                found[names[id(parameter)]] = _parameter_settings(optimizer, group, parameter)
+    return found
+
+
+def _groups(optimizer: Any) -> list[dict[str, Any]]:
+    groups = list(optimizer._param_groups or [])
+    return groups if groups and isinstance(groups[0], dict) else [{"params": list(optimizer._parameter_list or [])}]
+
+
+def _parameter_settings(optimizer: Any, group: Mapping[str, Any], parameter: Any) -> dict[str, object]:
+    kind = type(optimizer).__name__
+    found: dict[str, object] = {"algorithm": ALGORITHMS.get(kind, kind)}
+    for attribute, name in SETTINGS.items():
+        value = group.get(attribute[1:], getattr(optimizer, attribute, None))
+        if value is not None:
+            found[name] = _plain(value)
+    scale = (getattr(parameter, "optimize_attr", None) or {}).get("learning_rate", 1.0)
+    ratio = getattr(optimizer, "_lr_ratio", None)
+    found["learning rate"] = float(optimizer.get_lr()) * float(scale) * (float(ratio(parameter)) if ratio else 1.0)
+    decay, how = _decay(optimizer, group, parameter)
+    found["weight decay"] = decay
+    if decay:
+        found["kind of weight decay"] = how
+    if optimizer._grad_clip is not None:
+        found["gradient clipping"] = str(optimizer._grad_clip)
+    if getattr(optimizer, "_rescale_grad", 1.0) != 1.0:
+        found["gradient scale"] = float(optimizer._rescale_grad)
+    return found
+
+
+def _decay(optimizer: Any, group: Mapping[str, Any], parameter: Any) -> tuple[float, str]:
+    """A parameter's weight decay and its kind."""
+    kind = type(optimizer).__name__
+    if kind == "AdamW":
+        wanted = optimizer._apply_decay_param_fun
+        decay = 0.0 if wanted is not None and not wanted(parameter.name) else float(group.get("weight_decay", optimizer._weight_decay) or 0.0)
+        return decay, "decoupled"
+    if kind == "Lamb":
+        spared = getattr(optimizer, "_exclude_from_weight_decay_fn", None)
+        return (0.0 if spared is not None and spared(parameter) else float(optimizer._lamb_weight_decay)), "decoupled"
+    own = getattr(parameter, "regularizer", None)  # a parameter's own regularizer wins over the optimizer's
+    if own is None and getattr(optimizer, "_regularization_method", "") == "l2_decay":
+        return float(optimizer._regularization_coeff), "added to the gradient (L2)"
+    regularizer = own if own is not None else group.get("weight_decay", optimizer.regularization)
+    if regularizer is None:
+        return 0.0, ""
+    if isinstance(regularizer, (int, float)):
+        return float(regularizer), "added to the gradient (L2)"
+    rule = "L1" if isinstance(regularizer, paddle.regularizer.L1Decay) else "L2"
+    return float(getattr(regularizer, "_coeff", getattr(regularizer, "_regularization_coeff", 0.0))), f"added to the gradient ({rule})"
+
+
+def state(optimizer: Any, model: paddle.nn.Layer) -> dict[str, dict[str, Array]]:
+    """What the optimizer remembers of each parameter: parameter name -> name of the state -> numbers."""
+    found: dict[str, dict[str, Array]] = {}
+    kind = type(optimizer).__name__
+    for key, accumulators in optimizer._accumulators.items():
+        meaning = MOMENT.get(kind) if key == "moment" else STATE.get(key)
+        if meaning is None or (kind == "RMSProp" and key == "mean_grad" and not optimizer._centered):
+            continue
+        for name, parameter in model.named_parameters():
+            memory = accumulators.get(parameter.name)
+            if memory is not None and list(memory.shape) == list(parameter.shape):
+                found.setdefault(name, {})[meaning] = array(memory)
+    return found
+
+
+def advance(optimizer: Any) -> None:
+    """One step, and gradients cleared."""
+    optimizer.step()
+    optimizer.clear_grad()
+
+
+def learn(loss: Any) -> None:
+    """Differentiates a loss into the parameters' own gradients, as a training loop does."""
+    loss.backward()
+
+
+def clear(model: paddle.nn.Layer) -> None:
+    """Drops all gradients."""
+    for parameter in model.parameters():
+        parameter.clear_gradient(False)
+
+
+def gradients(model: paddle.nn.Layer) -> dict[str, Array]:
+    """The gradients that arrived, by parameter name."""
+    return {name: array(parameter.grad) for name, parameter in model.named_parameters() if parameter.grad is not None}
+
+
+def put_gradients(model: paddle.nn.Layer, numbers: Mapping[str, Array]) -> None:
+    """Sets gradients by parameter name; parameters that are not named get none."""
+    for name, parameter in model.named_parameters():
+        given = numbers.get(name)
+        parameter.clear_gradient(False)
+        if given is not None:
+            parameter.grad = paddle.to_tensor(np.array(given), place=parameter.place).astype(dtype(parameter))
+
+
+@contextmanager
+def kept(optimizer: Any, model: paddle.nn.Layer) -> Iterator[None]:
+    """Puts the optimizer's state and settings and the parameters' values back at the end."""
+    weights = [(parameter, parameter.detach().clone()) for parameter in model.parameters()]
+    memory: list[tuple[Any, Any]] = []
+    attributes = {name: _copied(value, memory) for name, value in vars(optimizer).items()}
+    try:
+        yield
+    finally:
+        with paddle.no_grad():
+            for tensor, values in [*weights, *memory]:
+                paddle.assign(values, tensor)
+        for parameter, _ in weights:
+            parameter.clear_gradient(False)
+        for name in [name for name in vars(optimizer) if name not in attributes]:
+            delattr(optimizer, name)
+        vars(optimizer).update(attributes)
+
+
+def _copied(value: Any, memory: list[tuple[Any, Any]]) -> Any:
+    """A copy of nested containers around the same tensors, whose numbers go into `memory`."""
+    if isinstance(value, dict):
+        fresh = value.copy()
+        for key, member in value.items():
+            fresh[key] = _copied(member, memory)
+        return fresh
+    if isinstance(value, (list, set)):
+        return type(value)(_copied(member, memory) for member in value)
+    if isinstance(value, paddle.Tensor) and not isinstance(value, paddle.base.framework.EagerParamBase):
+        memory.append((value, value.detach().clone()))
+    return value
+
+
+def _plain(value: Any) -> object:
+    if isinstance(value, paddle.Tensor):
+        value = float(value)
+    return value if isinstance(value, (bool, str)) else float(value)

@@ -1,0 +1,188 @@
+"""torch's optimizers, in words both frameworks share: settings, state, one step, and trying without a trace."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+
+from padiff_graph.capture.torch.values import array
+
+__all__ = ["advance", "clear", "gradients", "is_optimizer", "kept", "learn", "named", "put_gradients", "refusal", "settings", "state", "trainable"]
+
+Array = np.ndarray[Any, Any]
+
+ALGORITHMS = {
+    "SGD": "SGD",
+    "Adam": "Adam",
+    "AdamW": "Adam",
+    "RMSprop": "RMSProp",
+    "Adagrad": "Adagrad",
+    "Adadelta": "Adadelta",
+    "Adamax": "Adamax",
+    "NAdam": "NAdam",
+    "RAdam": "RAdam",
+    "Rprop": "Rprop",
+    "ASGD": "ASGD",
+    "LBFGS": "LBFGS",
+}
+"""Class name -> the update rule, by one name for both frameworks. Decay is a setting, not a rule."""
+
+SETTINGS = {
+    "lr": "learning rate",
+    "momentum": "momentum",
+    "dampening": "dampening",
+    "nesterov": "nesterov",
+    "maximize": "maximize",
+    "eps": "epsilon",
+    "amsgrad": "amsgrad",
+    "alpha": "rho",
+    "rho": "rho",
+    "centered": "centered",
+    "momentum_decay": "momentum decay",
+    "lr_decay": "learning rate decay",
+}
+"""Key of a parameter group -> the setting's name in both frameworks."""
+
+STATE = {
+    "exp_avg": "first moment",
+    "exp_avg_sq": "second moment",
+    "max_exp_avg_sq": "largest second moment",
+    "momentum_buffer": "velocity",
+    "square_avg": "mean square",
+    "grad_avg": "mean gradient",
+    "sum": "sum of squares",
+    "acc_delta": "mean squared update",
+    "exp_inf": "infinity norm",
+}
+"""Key of a parameter's state -> its name in both frameworks."""
+
+
+def is_optimizer(thing: object) -> bool:
+    """Whether a thing is one of this framework's optimizers."""
+    return isinstance(thing, torch.optim.Optimizer)
+
+
+def refusal(optimizer: torch.optim.Optimizer) -> str:
+    """Why a step cannot be taken with it, "" where it can."""
+    if isinstance(optimizer, torch.optim.LBFGS):
+        return "torch.optim.LBFGS needs a closure; pass a function that takes the whole step"
+    return ""
+
+
+def named(model: torch.nn.Module) -> dict[str, Any]:
+    """The model's parameters by first dotted name."""
+    return dict(model.named_parameters())
+
+
+def trainable(model: torch.nn.Module) -> set[str]:
+    """Names of the parameters whose gradient is asked for."""
+    return {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+
+def settings(optimizer: torch.optim.Optimizer, model: torch.nn.Module) -> dict[str, dict[str, object]]:
+    """What the optimizer does to each of the model's parameters that it owns, by parameter name."""
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    found = {}
+    for group in optimizer.param_groups:
+        common = _group_settings(optimizer, group)
+        for parameter in group["params"]:
+            if id(parameter) in names:
+                found[names[id(parameter)]] = dict(common)
+    return found
+
+
+def _group_settings(optimizer: torch.optim.Optimizer, group: Mapping[str, Any]) -> dict[str, object]:
+    kind = type(optimizer).__name__
+    found: dict[str, object] = {"algorithm": ALGORITHMS.get(kind, kind)}
+    for key, name in SETTINGS.items():
+        if key in group and not (key == "alpha" and kind == "ASGD"):
+            found[name] = _plain(group[key])
+    if "betas" in group:
+        found["beta1"], found["beta2"] = (float(beta) for beta in group["betas"])
+    decay = float(group.get("weight_decay", 0.0))
+    found["weight decay"] = decay
+    if decay:
+        decoupled = kind == "AdamW" or bool(group.get("decoupled_weight_decay"))
+        found["kind of weight decay"] = "decoupled" if decoupled else "added to the gradient (L2)"
+    return found
+
+
+def state(optimizer: torch.optim.Optimizer, model: torch.nn.Module) -> dict[str, dict[str, Array]]:
+    """What the optimizer remembers of each parameter: parameter name -> name of the state -> numbers."""
+    found: dict[str, dict[str, Array]] = {}
+    skip = {"momentum_buffer"} if isinstance(optimizer, torch.optim.RMSprop) else set()  # holds no learning rate there, Paddle's does
+    for name, parameter in model.named_parameters():
+        kept_state = optimizer.state.get(parameter, {})
+        numbers = {
+            STATE[key]: np.array(array(value))
+            for key, value in kept_state.items()
+            if key in STATE and key not in skip and isinstance(value, torch.Tensor) and value.shape == parameter.shape
+        }
+        if numbers:
+            found[name] = numbers
+    return found
+
+
+def advance(optimizer: torch.optim.Optimizer) -> None:
+    """One step, and gradients cleared."""
+    optimizer.step()
+    optimizer.zero_grad()
+
+
+def learn(loss: Any) -> None:
+    """Differentiates a loss into the parameters' own gradients, as a training loop does."""
+    loss.backward()
+
+
+def clear(model: torch.nn.Module) -> None:
+    """Drops all gradients."""
+    for parameter in model.parameters():
+        parameter.grad = None
+
+
+def gradients(model: torch.nn.Module) -> dict[str, Array]:
+    """The gradients that arrived, by parameter name."""
+    return {name: np.array(array(parameter.grad)) for name, parameter in model.named_parameters() if parameter.grad is not None}
+
+
+def put_gradients(model: torch.nn.Module, numbers: Mapping[str, Array]) -> None:
+    """Sets gradients by parameter name; parameters that are not named get none."""
+    for name, parameter in model.named_parameters():
+        given = numbers.get(name)
+        parameter.grad = None if given is None else torch.from_numpy(np.array(given)).to(parameter)
+
+
+@contextmanager
+def kept(optimizer: torch.optim.Optimizer, model: torch.nn.Module) -> Iterator[None]:
+    """Puts the optimizer's state and settings and the parameters' values back at the end."""
+    weights = [(parameter, parameter.detach().clone()) for parameter in model.parameters()]
+    groups = [{key: copy.copy(value) for key, value in group.items() if key != "params"} for group in optimizer.param_groups]
+    memory = {parameter: {key: _cloned(value) for key, value in values.items()} for parameter, values in optimizer.state.items()}
+    attributes = {name: value for name, value in vars(optimizer).items() if name not in ("state", "param_groups")}
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for parameter, values in weights:
+                parameter.copy_(values)
+                parameter.grad = None
+        optimizer.state.clear()
+        optimizer.state.update(memory)
+        for group, before in zip(optimizer.param_groups, groups, strict=True):
+            group.update(before)
+        vars(optimizer).update(attributes)
+
+
+def _cloned(value: Any) -> Any:
+    return value.detach().clone() if isinstance(value, torch.Tensor) else copy.copy(value)
+
+
+def _plain(value: Any) -> object:
+    if isinstance(value, torch.Tensor):
+        value = value.item()
+    return value if isinstance(value, (bool, str, type(None))) else float(value)
