@@ -8,7 +8,7 @@ again: if they agree, there was no difference.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -22,7 +22,7 @@ from padiff_graph.executor.pair import Pair
 from padiff_graph.executor.parameters import share
 from padiff_graph.executor.regions import Key, Plan, Region, Update, cut_graphs
 from padiff_graph.executor.results import Part, RegionCheck, RegionResult
-from padiff_graph.executor.run import Side
+from padiff_graph.executor.run import Seconds, Side
 from padiff_graph.executor.stream import Stream
 from padiff_graph.executor.structure import Structure
 from padiff_graph.executor.updates import buffer_updates
@@ -82,7 +82,7 @@ class _Checker:
     structure: Structure
     updates: tuple[Update, ...]
     found: dict[tuple[object, ...], RegionResult] = field(default_factory=dict)
-    seconds: Counter[str] = field(default_factory=Counter)
+    seconds: Seconds = field(default_factory=lambda: defaultdict(float))
 
     def check(self, progress: Progress | None) -> RegionCheck:
         """All regions, then again with doubtful cuts taken away."""

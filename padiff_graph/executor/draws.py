@@ -24,7 +24,7 @@ def random_pairs(matching: Matching) -> dict[int, tuple[int, Point | None]]:
     """For each random native node of the first side: its counterpart, and the point that lays one's
     elements out like the other's."""
     pairs: dict[int, tuple[int, Point | None]] = {}
-    points = {}
+    points: dict[tuple[int, int], Point] = {}
     for point in matching.points:
         points.setdefault((point.first.node, point.second.node), point)
     for match in matching.matches:

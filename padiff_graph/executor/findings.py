@@ -9,7 +9,7 @@ from padiff_graph.capture.graph import Node
 from padiff_graph.capture.normal.form import NormalGraph, NormalNode
 from padiff_graph.executor.results import Part, RegionCheck, RegionResult
 from padiff_graph.executor.structure import native_of, nodes_of
-from padiff_graph.findings import Finding, Phase
+from padiff_graph.findings import Finding, Phase, Verdict
 from padiff_graph.matching.result import Difference, Matching
 
 __all__ = ["region_findings"]
@@ -71,8 +71,8 @@ def _structural(difference: Difference, results: Sequence[RegionResult], matchin
     )  # fmt: skip
     if differing:
         part = max((part for result in differing for part in result.parts if part.verdict == "different"), key=_weight)
-        verdict = difference.kind if difference.kind in ("missing", "extra") else "different"
-        return replace(base, phase=_phase(differing), verdict=verdict, error=part.error, relative=part.relative)  # type: ignore[arg-type]
+        verdict: Verdict = "missing" if difference.kind == "missing" else "extra" if difference.kind == "extra" else "different"
+        return replace(base, phase=_phase(differing), verdict=verdict, error=part.error, relative=part.relative)
     if unsure and difference.kind == "attribute":
         return replace(base, phase="structure", advice=f"numbers could not be asked: {unsure[0].reason}")
     if difference.kind == "attribute" and not divergent:
@@ -136,8 +136,9 @@ def _numeric(result: RegionResult, matching: Matching, built: str) -> Finding:
     if built:
         cause = f"{built}; {cause}"
     first, second = marked[0] or first, marked[1] or second
+    verdict: Verdict = "rounding" if result.verdict == "equal" else result.verdict
     return Finding(
-        phase, result.verdict, cause, first.path, second.path, first.op, second.op, first.source, second.source,
+        phase, verdict, cause, first.path, second.path, first.op, second.op, first.source, second.source,
         part.error, part.relative, ((first.path, second.path),), order=result.order,
     )  # fmt: skip
 

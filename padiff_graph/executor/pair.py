@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from time import perf_counter
@@ -18,11 +18,11 @@ from padiff_graph.executor.divergence import biased_variance
 from padiff_graph.executor.exchange import cotangents as laid_out
 from padiff_graph.executor.exchange import mapped, pair_gradients, paired
 from padiff_graph.executor.probes import probe, probe_gradient
-from padiff_graph.executor.referee import imprecise, judge, measure
+from padiff_graph.executor.referee import Measured, imprecise, judge, measure
 from padiff_graph.executor.regions import Cut, Plan, Region
 from padiff_graph.executor.results import Part, Probe, RegionResult, RegionVerdict, worst
 from padiff_graph.executor.rounding import UNITS, growth, parameter_growth, precision
-from padiff_graph.executor.run import Execution, Side, differentiable, execute, gradients
+from padiff_graph.executor.run import Execution, Seconds, Side, differentiable, execute, gradients
 from padiff_graph.executor.structure import Structure
 from padiff_graph.matching.result import ParameterRow
 
@@ -85,7 +85,7 @@ class _Ran:
     reason: str = ""
 
 
-def run_pair(pair: Pair, region: Region, plan: Plan, feed: Fed, structure: Structure, seconds: Counter[str]) -> tuple[RegionResult, dict[Value, Array]]:
+def run_pair(pair: Pair, region: Region, plan: Plan, feed: Fed, structure: Structure, seconds: Seconds) -> tuple[RegionResult, dict[Value, Array]]:
     """Checks one region; also returns the second side's values of its cut, {} where it cannot run."""
     names = {
         "reads_only_first": _labels(plan, set(region.first.reads) - set(region.second.reads)),
@@ -103,18 +103,10 @@ def run_pair(pair: Pair, region: Region, plan: Plan, feed: Fed, structure: Struc
     if ran.shape is not None:
         part = Part("output", _name(pair.first, region.cut.first[0]), _name(pair.second, region.cut.second[0]), float("inf"), 1.0, 0.0, "different", None, ran.shape)
         return result("different", (part,)), ran.outputs
-    computing = precision(pair.first.graph, region.first.nodes), precision(pair.second.graph, region.second.nodes)
-    mixed = all(computing) and UNITS[computing[0]] != UNITS[computing[1]] and max(UNITS[dtype] for dtype in computing) > UNITS["float32"]
-    unit = max((UNITS[dtype] for dtype in computing if dtype), default=UNITS["float32"])
-    if mixed:
-        unit = min(UNITS[dtype] for dtype in computing)
-    own = unit * max(growth(pair.first.graph, region.first.nodes), growth(pair.second.graph, region.second.nodes))
-    singles, bounds = [], []
+    units = _Units.of(pair, region)
     start = perf_counter()
-    for part in ran.parts:
-        measured = measure(*part.arrays())
-        singles.append(measured)
-        bounds.append(own + unit * part.growth)
+    singles = [measure(*part.arrays()) for part in ran.parts]
+    bounds = [units.unit * (units.growth + part.growth) for part in ran.parts]
     seconds["compare"] += perf_counter() - start
     asked = structure.doubtful(region) or any(single.error > bound * single.scale for single, bound in zip(singles, bounds, strict=True))
     doubles: list[_Compared | None] = [None] * len(ran.parts)
@@ -122,7 +114,7 @@ def run_pair(pair: Pair, region: Region, plan: Plan, feed: Fed, structure: Struc
     if asked:
         start = perf_counter()
         try:
-            again = _run(pair, region, plan, feed, True, Counter(), {})
+            again = _run(pair, region, plan, feed, True, defaultdict(float), {})
             if len(again.parts) == len(ran.parts):
                 doubles = list(again.parts)
         except NotRunnable as error:
@@ -130,34 +122,56 @@ def run_pair(pair: Pair, region: Region, plan: Plan, feed: Fed, structure: Struc
         seconds["referee"] += perf_counter() - start
     extra = _one_sided(pair, plan, region, feed)
     attributed = structure.attributed(region)
-    parts = []
-    for part, single, bound, double in zip(ran.parts, singles, bounds, doubles, strict=True):
-        noise = 0.0
-        measured = None
-        coarse = ""
-        if double is not None:
-            measured = measure(*double.arrays())
-            lost = [measure(lone, fine).error for lone, fine in zip(part.arrays(), double.arrays(), strict=True)]
-            noise = lost[1] if part.kind in ("input", "parameter") else 0.0
-            coarse = imprecise((lost[0], lost[1]), single, bound)
-        verdict = judge(single, bound, measured, noise, attribute=attributed, precision=mixed or bool(coarse))
-        seen = Probe()
-        if verdict == "different":
-            shown = double or part
-            if mixed:
-                seen = Probe("dtype", f"computed in {computing[0]} on the first side and in {computing[1]} on the second")
-            elif coarse:
-                seen = Probe("dtype", coarse)
-            elif part.kind in ("input", "parameter"):
-                seen = probe_gradient(shown.one, shown.other)
-            else:
-                seen = probe(*shown.arrays(), extra)
-        parts.append(Part(part.kind, part.first, part.second, single.error, single.scale, bound, verdict, None if measured is None else measured.error, seen))
+    parts = [_judged(part, single, bound, double, units, attributed, extra) for part, single, bound, double in zip(ran.parts, singles, bounds, doubles, strict=True)]
     parts = _explained(pair, region, plan, feed, ran.parts, doubles, parts)
     reached = worst([part.verdict for part in parts])
     if ran.reason and reached != "different":
         return result("not-comparable", tuple(parts), ran.reason, asked), ran.outputs
     return result(reached, tuple(parts), reason, asked), ran.outputs
+
+
+@dataclass(frozen=True)
+class _Units:
+    """How coarsely a region computes.
+
+    Attributes:
+        unit: unit roundoff that the region is judged by.
+        growth: units that its operations may leave.
+        mixed: in words, where one side computes in a coarser dtype than the other; "" otherwise.
+    """
+
+    unit: float
+    growth: float
+    mixed: str
+
+    @classmethod
+    def of(cls, pair: Pair, region: Region) -> _Units:
+        one, other = precision(pair.first.graph, region.first.nodes), precision(pair.second.graph, region.second.nodes)
+        known = [UNITS[dtype] for dtype in (one, other) if dtype] or [UNITS["float32"]]
+        mixed = len(known) == 2 and known[0] != known[1] and max(known) > UNITS["float32"]
+        grown = max(growth(pair.first.graph, region.first.nodes), growth(pair.second.graph, region.second.nodes))
+        return cls(min(known) if mixed else max(known), grown, f"computed in {one} on the first side and in {other} on the second" if mixed else "")
+
+
+def _judged(part: _Compared, single: Measured, bound: float, double: _Compared | None, units: _Units, attributed: bool, extra: Mapping[str, Array]) -> Part:
+    """One tensor's verdict, and what the numbers say of it."""
+    measured, noise, coarse = None, 0.0, ""
+    if double is not None:
+        measured = measure(*double.arrays())
+        lost = [measure(plain, fine).error for plain, fine in zip(part.arrays(), double.arrays(), strict=True)]
+        noise = lost[1] if part.kind in ("input", "parameter") else 0.0
+        coarse = imprecise((lost[0], lost[1]), single, bound)
+    verdict = judge(single, bound, measured, noise, attribute=attributed, precision=bool(units.mixed or coarse))
+    seen = Probe()
+    if verdict == "different":
+        shown = double or part
+        if units.mixed or coarse:
+            seen = Probe("dtype", units.mixed or coarse)
+        elif part.kind in ("input", "parameter"):
+            seen = probe_gradient(shown.one, shown.other)
+        else:
+            seen = probe(*shown.arrays(), extra)
+    return Part(part.kind, part.first, part.second, single.error, single.scale, bound, verdict, None if measured is None else measured.error, seen)
 
 
 def _explained(pair: Pair, region: Region, plan: Plan, feed: Fed, singles: list[_Compared], doubles: list[_Compared | None], parts: list[Part]) -> list[Part]:
@@ -213,7 +227,7 @@ def _marks(side: Side, nodes: tuple[int, ...]) -> bool:
     return False
 
 
-def _run(pair: Pair, region: Region, plan: Plan, feed: Fed, double: bool, seconds: Counter[str], produced: dict[Value, Array]) -> _Ran:
+def _run(pair: Pair, region: Region, plan: Plan, feed: Fed, double: bool, seconds: Seconds, produced: dict[Value, Array]) -> _Ran:
     """Both sides once, forward and backward. `produced` receives the second's values as soon as they are there."""
     cut = region.cut
     grad = pair.backward
@@ -260,7 +274,7 @@ def _shapes(pair: Pair, cut: Cut, ours: Mapping[Value, Array], theirs: Mapping[V
     return None if one.shape == other.shape else Probe("shape", f"shape {list(one.shape)} against {list(other.shape)}")
 
 
-def _backward(pair: Pair, region: Region, plan: Plan, first: Execution, second: Execution, theirs: Mapping[Value, Array], double: bool, seconds: Counter[str]) -> list[_Compared]:
+def _backward(pair: Pair, region: Region, plan: Plan, first: Execution, second: Execution, theirs: Mapping[Value, Array], double: bool, seconds: Seconds) -> list[_Compared]:
     cut = region.cut
     weights = {value: _cotangent(value, theirs[value].shape) for value in cut.second}
     if double:

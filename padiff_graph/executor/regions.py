@@ -260,7 +260,7 @@ def covers(views: list[View]) -> bool:
 def _sinks(matching: Matching, cuts: list[Cut]) -> list[Cut]:
     """The models' outputs in their final form, where no cut already compares them element by element."""
     first, second = matching.first.graph, matching.second.graph
-    made = []
+    made: list[Cut] = []
     plain = {(point.first, point.second) for cut in cuts if cut.exact for point in cut.points if point.first_view.identity and point.second_view.identity}
     for name, _, one, other in output_pairs(matching):
         kinds = first.type_of(one), second.type_of(other)

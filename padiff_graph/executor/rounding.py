@@ -41,7 +41,7 @@ def precision(graph: ComputationGraph, nodes: Iterable[int]) -> str:
 def _contraction(inputs: Sequence[TensorType], output: TensorType) -> float:
     """Terms of a product: sqrt(|a| |b| / |out|) is K of [M, K] x [K, N], and more for a batched one."""
     sizes = sorted((kind.size for kind in inputs), reverse=True)[:2]
-    return math.sqrt(math.prod(sizes) / max(output.size, 1)) if len(sizes) == 2 else 1.0
+    return math.sqrt(sizes[0] * sizes[1] / max(output.size, 1)) if len(sizes) == 2 else 1.0
 
 
 def _window(inputs: Sequence[TensorType], output: TensorType) -> float:
@@ -61,11 +61,11 @@ def _axis(inputs: Sequence[TensorType], output: TensorType) -> float:
 
 
 def _reduced(inputs: Sequence[TensorType], output: TensorType) -> float:
-    return max((kind.size for kind in inputs), default=1) / max(output.size, 1)
+    return float(max((kind.size for kind in inputs), default=1)) / max(output.size, 1)
 
 
 def _whole(inputs: Sequence[TensorType], output: TensorType) -> float:
-    return float(max((kind.size for kind in inputs), default=1)) ** 0.5
+    return math.sqrt(max((kind.size for kind in inputs), default=1))
 
 
 TERMS: Mapping[str, Callable[[Sequence[TensorType], TensorType], float]] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -13,10 +14,11 @@ from padiff_graph.capture.engine import Array, Engine, NotRunnable
 from padiff_graph.capture.graph import ComputationGraph, Node, Value
 from padiff_graph.executor.regions import Slice
 
-__all__ = ["Execution", "Side", "differentiable", "execute", "gradients"]
+__all__ = ["Execution", "Seconds", "Side", "differentiable", "execute", "gradients"]
 
 Tensor = Any
-HALF = ("bfloat16", "float16")
+Seconds = defaultdict[str, float]
+"""Time spent, by step."""
 
 
 def differentiable(dtype: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 
@@ -12,7 +12,7 @@ from padiff_graph.executor.exchange import fed
 from padiff_graph.executor.pair import Fed, Pair, run_pair
 from padiff_graph.executor.regions import Plan, Region
 from padiff_graph.executor.results import RegionResult
-from padiff_graph.executor.run import execute
+from padiff_graph.executor.run import Seconds, execute
 from padiff_graph.executor.structure import Structure
 
 __all__ = ["Stream"]
@@ -32,7 +32,7 @@ class Stream:
     structure: Structure
     todo: Collection[int]
     finished: Callable[[Region, RegionResult], None]
-    seconds: Counter[str] = field(default_factory=Counter)
+    seconds: Seconds = field(default_factory=lambda: defaultdict(float))
     store: dict[int, dict[Value, Array]] = field(default_factory=dict)
     readers: Counter[int] = field(default_factory=Counter)
 

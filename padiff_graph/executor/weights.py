@@ -1,0 +1,98 @@
+"""Whether the two models hold the same weights, through the parameter map, and what is wrong where not."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from padiff_graph.capture.engine import Array, Engine
+from padiff_graph.executor.exchange import mapped
+from padiff_graph.findings import Finding
+from padiff_graph.matching.result import Matching, ParameterRow
+
+__all__ = ["weight_findings"]
+
+CLOSE = 1e-6
+
+
+@dataclass(frozen=True)
+class _Odd:
+    """A parameter whose value is not what the map says."""
+
+    row: ParameterRow
+    kind: str
+    cause: str
+    error: float
+    scale: float
+
+
+def weight_findings(matching: Matching, first: Engine, second: Engine) -> tuple[Finding, ...]:
+    """Compares the models' own weights as they stand; nothing is written.
+
+    One finding for each cause: a weight not transposed, two layers' weights swapped, running
+    statistics never copied, or values that simply differ.
+    """
+    ours = {name: first.array(tensor) for name, tensor in first.parameters().items()}
+    theirs = {name: second.array(tensor) for name, tensor in second.parameters().items()}
+    expected = {row.first: mapped(row, ours[row.first], theirs) for row in matching.parameters if row.pieces and row.first in ours and all(piece.second in theirs for piece in row.pieces)}
+    odd = [found for row in matching.parameters if row.first in expected and (found := _odd(row, ours, theirs, expected)) is not None]
+    order = {record.name: record.id for record in matching.second.graph.records() if record.kind in ("parameter", "buffer")}
+    groups: dict[str, list[_Odd]] = defaultdict(list)
+    for found in odd:
+        groups[found.kind].append(found)
+    return tuple(sorted((_finding(group, order) for group in groups.values()), key=lambda finding: finding.order))
+
+
+def _odd(row: ParameterRow, ours: Mapping[str, Array], theirs: Mapping[str, Array], expected: Mapping[str, Array]) -> _Odd | None:
+    own, wanted = ours[row.first], expected[row.first]
+    if own.dtype.kind not in "fc" or _same(own, wanted):
+        return None
+    error = float(np.abs(own.astype(np.float64) - wanted.astype(np.float64)).max())
+    scale = float(np.abs(wanted.astype(np.float64)).max())
+    other = " + ".join(piece.second for piece in row.pieces)
+    raw = theirs[row.pieces[0].second]
+    if len(row.pieces) == 1 and raw.shape == own.shape and _same(own, raw):
+        return _Odd(row, f"layout {row.transform}", f"{row.first} holds {other} as it is; the map between them is: {row.transform}", error, scale)
+    for name, value in expected.items():
+        if name != row.first and value.shape == own.shape and value.size > 1 and _same(own, value) and not _same(value, wanted) and not _constant(own):
+            return _Odd(row, f"swapped {' '.join(sorted((_owner(row.first), _owner(name))))}", f"{row.first} holds the values that belong to {name}: {_owner(row.first)} is swapped with {_owner(name)}", error, scale)
+    if _constant(own) and not _constant(wanted):
+        return _Odd(row, "initial", f"{row.first} still stands at {float(own.reshape(-1)[0]):g}; {other} was never copied", error, scale)
+    return _Odd(row, "values", f"{row.first} and {other} hold different values", error, scale)
+
+
+def _same(one: Array, other: Array) -> bool:
+    if one.shape != other.shape:
+        return False
+    if one.size and one.reshape(-1)[0] != other.reshape(-1)[0] and abs(float(one.reshape(-1)[0]) - float(other.reshape(-1)[0])) > CLOSE * max(1.0, abs(float(other.reshape(-1)[0]))):
+        return False
+    return bool(np.allclose(one, other, rtol=CLOSE, atol=CLOSE * 1e-2, equal_nan=True))
+
+
+def _constant(array: Array) -> bool:
+    return array.size > 0 and bool((array == array.reshape(-1)[0]).all())
+
+
+def _owner(name: str) -> str:
+    return name.rpartition(".")[0] or "the root"
+
+
+def _finding(group: Sequence[_Odd], order: Mapping[str, int]) -> Finding:
+    def place(found: _Odd) -> tuple[str, str]:
+        return found.row.first.rpartition(".")[0], found.row.pieces[0].second.rpartition(".")[0]
+
+    def position(found: _Odd) -> int:
+        return order.get(found.row.pieces[0].second, 1 << 30)
+
+    ranked = sorted(group, key=position)
+    head = ranked[0]
+    places = tuple(dict.fromkeys(place(found) for found in ranked))
+    cause = head.cause if len(ranked) == 1 else f"{head.cause} (and {len(ranked) - 1} more parameters alike)"
+    return Finding(
+        "weights", "different", cause, *places[0], error=max(found.error for found in ranked),
+        relative=max(found.error / found.scale if found.scale else found.error for found in ranked),
+        places=places, advice="copy the weights through the parameter map: assign_weight, or auto_weights=True", order=position(head),
+    )  # fmt: skip
