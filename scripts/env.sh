@@ -10,8 +10,9 @@ if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))'; then
     exit 2
 fi
 extras=$(echo "$*" | tr ' ' ',')
-wanted="$extras $(cksum pyproject.toml requirements/frameworks.txt | tr -d '\n')"
-if [ -f .venv/ready ] && [ "$(cat .venv/ready)" = "$wanted" ]; then
+stamp=.venv/ready-${extras:-demo}
+wanted=$(cksum pyproject.toml requirements/frameworks.txt)
+if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ]; then
     exit 0
 fi
 [ -x .venv/bin/python ] || "$python" -m venv .venv
@@ -31,4 +32,4 @@ if ! .venv/bin/python -c 'import torch' 2>/dev/null; then
 fi
 echo "Installing PaDiff-Graph into .venv ..." >&2
 pip install --quiet -c requirements/frameworks.txt -e ".[cpu${extras:+,$extras}]"
-printf '%s' "$wanted" > .venv/ready
+printf '%s\n' "$wanted" > "$stamp"
