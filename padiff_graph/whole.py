@@ -6,7 +6,6 @@ whose counterpart in the other.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -16,54 +15,10 @@ import numpy as np
 from padiff_graph.capture.engine import Array, Engine, Run
 from padiff_graph.executor.exchange import mapped
 from padiff_graph.executor.regions import output_pairs
+from padiff_graph.executor.tolerance import Mode, Quantity, Tolerance, quantity
 from padiff_graph.matching.result import Matching, ParameterRow
 
-__all__ = ["Mode", "Quantity", "Tolerance", "WholeCheck", "check_whole"]
-
-Mode = Literal["mean", "strict"]
-
-
-@dataclass(frozen=True, slots=True)
-class Tolerance:
-    """What a difference is held against: atol + rtol * |second|; of the mean error in mode "mean",
-    of every element in mode "strict"."""
-
-    rtol: float = 1e-7
-    atol: float = 0.0
-    mode: Mode = "mean"
-
-
-@dataclass(frozen=True, slots=True)
-class Quantity:
-    """One tensor of the whole run, compared.
-
-    Attributes:
-        first, second: its name on both sides.
-        error, mean_error: largest and mean absolute difference; inf where it cannot be formed.
-        scale: largest magnitude of the second's.
-        rtol, atol: the tolerance that would have been needed, the other one being as asked for.
-        within: whether it is within the tolerance asked for.
-        reason: why it could not be formed or is not counted, "" otherwise.
-        counted: whether the verdict depends on it.
-    """
-
-    kind: Literal["output", "loss", "input", "parameter", "buffer"]
-    first: str
-    second: str
-    error: float
-    mean_error: float
-    scale: float
-    rtol: float
-    atol: float
-    within: bool
-    reason: str = ""
-    counted: bool = True
-
-    @property
-    def relative(self) -> float:
-        """The largest difference against the largest value."""
-        return self.error / self.scale if self.scale else self.error
-
+__all__ = ["Mode", "Quantity", "Tolerance", "WholeCheck", "check_whole", "quantity"]
 
 @dataclass(frozen=True)
 class WholeCheck:
@@ -138,10 +93,10 @@ def check_whole(
     sides = [_ran(engine, example, losses[number] if losses else None, backward, None if matching is None else (matching, number)) for number, (engine, example) in enumerate(((first_engine, first_example), (second_engine, second_example)))]
     first, second = sides
     pairs, lost = _outputs(matching, list(first.outputs), list(second.outputs))
-    found = [_quantity("output", one, other, first.outputs[one], second.outputs[other], asked) for one, other in pairs]
+    found = [quantity("output", one, other, first.outputs[one], second.outputs[other], asked) for one, other in pairs]
     if losses:
         assert first.loss is not None and second.loss is not None
-        found.append(_quantity("loss", "loss", "loss", first.loss, second.loss, asked))
+        found.append(quantity("loss", "loss", "loss", first.loss, second.loss, asked))
     if backward:
         for one, other in inputs:
             found += _gradient("input", one, other, first.gradients.get(f"input:{one}"), second.gradients.get(f"input:{other}"), asked)
@@ -206,37 +161,13 @@ def _outputs(matching: Matching | None, firsts: list[str], seconds: list[str]) -
     return pairs, lost
 
 
-def _quantity(kind: Literal["output", "loss", "input", "parameter", "buffer"], one: str, other: str, first: Array, second: Array, asked: Tolerance) -> Quantity:
-    if first.shape != second.shape:
-        return Quantity(kind, one, other, math.inf, math.inf, 0.0, math.inf, math.inf, False, f"shape {list(first.shape)} against {list(second.shape)}")
-    if first.size == 0:
-        return Quantity(kind, one, other, 0.0, 0.0, 0.0, 0.0, 0.0, True)
-    a, b = (array.astype(np.complex128 if array.dtype.kind == "c" else np.float64) for array in (first, second))
-    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
-        gap = np.abs(a - b)
-        size = np.abs(b)
-    same = (a == b) | (np.isnan(a) & np.isnan(b))
-    gap = np.where(same, 0.0, np.where(np.isnan(gap), np.inf, gap))
-    size = np.where(np.isfinite(size), size, 0.0)
-    if asked.mode == "mean":
-        error, held = np.asarray(gap.mean()), np.asarray(size.mean())
-    else:
-        error, held = gap, size
-    atol = float(np.maximum(error - asked.rtol * held, 0.0).max())
-    over = np.maximum(error - asked.atol, 0.0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        rtol = float(np.where(over > 0, over / held, 0.0).max())
-    within = bool((error <= asked.atol + asked.rtol * held).all())
-    return Quantity(kind, one, other, float(gap.max()), float(gap.mean()), float(size.max()), rtol, atol, within)
-
-
 def _gradient(kind: Literal["input", "parameter"], one: str, other: str, first: Array | None, second: Array | None, asked: Tolerance) -> list[Quantity]:
     """A gradient that one side lacks is zero there."""
     if first is None and second is None:
         return []
     some = first if first is not None else second
     assert some is not None
-    found = _quantity(kind, one, other, first if first is not None else np.zeros_like(some), second if second is not None else np.zeros_like(some), asked)
+    found = quantity(kind, one, other, first if first is not None else np.zeros_like(some), second if second is not None else np.zeros_like(some), asked)
     if (first is None or second is None) and not found.within:
         found = replace(found, reason=f"no gradient arrives on the {'first' if first is None else 'second'} side")
     return [found]
@@ -266,4 +197,4 @@ def _buffer(row: ParameterRow, first: _Ran, second: _Ran, asked: Tolerance) -> l
     one = first.buffers.get(row.first)
     if one is None or not row.pieces or any(piece.second not in second.buffers for piece in row.pieces):
         return []
-    return [_quantity("buffer", row.first, " + ".join(piece.second for piece in row.pieces), one, mapped(row, one, second.buffers), asked)]
+    return [quantity("buffer", row.first, " + ".join(piece.second for piece in row.pieces), one, mapped(row, one, second.buffers), asked)]

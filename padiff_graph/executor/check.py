@@ -25,6 +25,7 @@ from padiff_graph.executor.results import Part, RegionCheck, RegionResult
 from padiff_graph.executor.run import Seconds, Side
 from padiff_graph.executor.stream import Stream
 from padiff_graph.executor.structure import Structure
+from padiff_graph.executor.tolerance import Tolerance
 from padiff_graph.executor.updates import buffer_updates
 from padiff_graph.matching.result import Difference, Matching
 
@@ -48,6 +49,7 @@ def check_regions(
     differences: Sequence[Difference] = (),
     forward: bool = True,
     backward: bool = True,
+    tolerance: Tolerance | None = None,
     progress: Progress | None = None,
 ) -> RegionCheck:
     """Runs all region pairs of two matched models.
@@ -58,6 +60,7 @@ def check_regions(
         differences: what structure says; a region with one is always sent to the float64 referee.
         forward: whether outputs and buffer updates are compared.
         backward: whether gradients are computed and compared.
+        tolerance: what every tensor of every region is held against besides (`Part.held`).
         progress: told after each region.
 
     The models, their buffers, gradients, random state and modes are as before afterwards.
@@ -71,6 +74,7 @@ def check_regions(
             {row.first: row for row in matching.parameters},
             forward,
             backward,
+            tolerance,
         )
         return _Checker(matching, pair, Structure.of(matching, differences), buffer_updates(matching)).check(progress)
 

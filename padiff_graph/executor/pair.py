@@ -24,6 +24,7 @@ from padiff_graph.executor.results import Part, Probe, RegionResult, RegionVerdi
 from padiff_graph.executor.rounding import UNITS, growth, parameter_growth, precision
 from padiff_graph.executor.run import Execution, Seconds, Side, differentiable, execute, gradients
 from padiff_graph.executor.structure import Structure
+from padiff_graph.executor.tolerance import Tolerance, quantity
 from padiff_graph.matching.result import ParameterRow
 
 __all__ = ["Fed", "Pair", "run_pair"]
@@ -39,6 +40,7 @@ class Pair:
     Attributes:
         rows: the parameter map by name in the first model.
         forward, backward: what is compared.
+        tolerance: what every tensor is held against besides; None for nothing.
     """
 
     first: Side
@@ -46,6 +48,7 @@ class Pair:
     rows: Mapping[str, ParameterRow]
     forward: bool = True
     backward: bool = True
+    tolerance: Tolerance | None = None
 
 
 @dataclass(frozen=True)
@@ -124,6 +127,8 @@ def run_pair(pair: Pair, region: Region, plan: Plan, feed: Fed, structure: Struc
     attributed = structure.attributed(region)
     parts = [_judged(part, single, bound, double, units, attributed, extra) for part, single, bound, double in zip(ran.parts, singles, bounds, doubles, strict=True)]
     parts = _explained(pair, region, plan, feed, ran.parts, doubles, parts)
+    if pair.tolerance is not None:
+        parts = [replace(part, held=quantity(part.kind, part.first, part.second, *plain.arrays(), pair.tolerance)) for part, plain in zip(parts, ran.parts, strict=True)]
     reached = worst([part.verdict for part in parts])
     if ran.reason and reached != "different":
         return result("not-comparable", tuple(parts), ran.reason, asked), ran.outputs

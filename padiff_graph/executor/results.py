@@ -6,6 +6,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Literal
 
+from padiff_graph.executor.tolerance import Quantity
+
 __all__ = ["VERDICTS", "Part", "Probe", "RegionCheck", "RegionResult"]
 
 VERDICTS = ("different", "framework-defect", "not-comparable", "framework-divergence", "rounding", "equal")
@@ -41,6 +43,7 @@ class Part:
         double: largest absolute difference in float64; None where the referee was not needed.
         verdict: of this tensor alone.
         probe: what the numbers say, for a difference.
+        held: the tensor against the tolerance asked for; None where none was.
     """
 
     kind: Literal["output", "input", "parameter", "buffer"]
@@ -52,6 +55,7 @@ class Part:
     verdict: RegionVerdict
     double: float | None = None
     probe: Probe = Probe()
+    held: Quantity | None = None
 
     @property
     def relative(self) -> float:
