@@ -73,6 +73,40 @@ class Stage:
                 steps.append(step)
         return Stage(tuple(shape), tuple(steps), offset)
 
+    @property
+    def padded(self) -> bool:
+        """Whether some positions are padding."""
+        return self.offset < 0 or any(not isinstance(step, int) and min(step, default=0) < OUTSIDE // 2 for step in self.steps)
+
+    def inverse(self) -> Stage | None:
+        """The step back, for a step that reads everything exactly once; None where it does not."""
+        axes = []
+        offset = 0
+        for extent, step, back in zip(self.shape, self.steps, contiguous(self.shape), strict=True):
+            if extent == 1:
+                if step != 0 and not isinstance(step, int):
+                    offset += step[0]
+                continue
+            if isinstance(step, int):
+                axes.append((abs(step), extent, back if step > 0 else -back))
+                offset += min(step * (extent - 1), 0)
+            else:
+                low = min(step)
+                width = min((value - low for value in step if value != low), default=0)
+                order = sorted(range(extent), key=step.__getitem__)
+                if width <= 0 or [step[at] - low for at in order] != [width * at for at in range(extent)]:
+                    return None
+                axes.append((width, extent, tuple(at * back for at in order)))
+                offset += low
+        if self.offset + offset != 0:
+            return None
+        axes.sort(key=lambda axis: axis[0], reverse=True)
+        shape = tuple(extent for _, extent, _ in axes)
+        if tuple(width for width, _, _ in axes) != contiguous(shape):
+            return None
+        start = sum(-back * (extent - 1) for _, extent, back in axes if isinstance(back, int) and back < 0)
+        return Stage(shape, tuple(back for _, _, back in axes), start).merged()
+
     def split(self, shape: tuple[int, ...]) -> Stage | None:
         """The same step over coordinates of another shape, None where strides cannot say it."""
         merged = self.merged()
@@ -187,9 +221,40 @@ class View:
         """This view read through another: `inner` is a view whose source is this view's operand."""
         if inner.source != self.size:
             raise ValueError(f"a view of {inner.source} elements cannot read an operand of {self.size}")
-        return View(self.source, inner.shape, _canonical(self.source, self.stages + inner.stages))
+        if not self.stages or not inner.stages:
+            return View(self.source, inner.shape, self.stages + inner.stages)
+        fused = _fused(self.stages[-1], inner.stages[0])
+        middle = self.stages[-1:] + inner.stages[:1] if fused is None else (fused,)
+        return View(self.source, inner.shape, _canonical(self.source, self.stages[:-1] + middle + inner.stages[1:]))
+
+    def unexpanded(self) -> View:
+        """The view with one element along every axis over which it does not change."""
+        if not self.stages:
+            return self
+        stage = self.stages[-1].split(self.shape)
+        if stage is None or 0 not in stage.steps:
+            return self
+        shape = tuple(1 if step == 0 else extent for extent, step in zip(stage.shape, stage.steps, strict=True))
+        return self if shape == self.shape else self._with(self.stages[:-1], Stage(shape, stage.steps, stage.offset))
+
+    def inverse(self, shape: Sequence[int]) -> View | None:
+        """The view back: reads this view's operand and yields its source in `shape`.
+
+        None where this is no permutation, or where strides and tables along axes cannot say it.
+        """
+        if self.size != self.source:
+            return None
+        stages = [stage.inverse() for stage in reversed(self.stages)]
+        if any(stage is None for stage in stages):
+            return None
+        return View(self.size, tuple(shape), _canonical(self.size, tuple(stage for stage in stages if stage is not None)))
 
     # -- questions
+
+    @cached_property
+    def padded(self) -> bool:
+        """Whether some elements of the operand are padding."""
+        return any(stage.padded for stage in self.stages)
 
     @property
     def size(self) -> int:
@@ -276,7 +341,50 @@ class View:
         return Stage(self.shape, contiguous(self.shape)), self.stages
 
     def _with(self, below: tuple[Stage, ...], stage: Stage) -> View:
-        return View(self.source, stage.shape, _canonical(self.source, (*below, stage)))
+        merged = stage.merged()
+        size = math.prod(below[-1].shape) if below else self.source
+        if merged.offset == 0 and merged.steps in ((), (1,)) and math.prod(merged.shape) == size:
+            return View(self.source, stage.shape, below)
+        return View(self.source, stage.shape, (*below, merged))
+
+
+def _fused(outer: Stage, inner: Stage) -> Stage | None:
+    """One step for two, where the inner one moves whole axes of the outer one or parts of them:
+    each inner axis runs along a single outer axis and never leaves it. None otherwise."""
+    if outer.padded or not inner.strided or math.prod(inner.shape) == 0:
+        return None
+    strides = contiguous(outer.shape)
+    starts = []
+    rest = inner.offset
+    for stride in strides:
+        starts.append(rest // stride)
+        rest %= stride
+    reach = list(starts)
+    low = list(starts)
+    steps: list[int] = []
+    for extent, step in zip(inner.shape, inner.steps, strict=True):
+        assert isinstance(step, int)
+        if step == 0 or extent == 1:
+            steps.append(0)
+            continue
+        axis = next((at for at, stride in enumerate(strides) if outer.shape[at] > 1 and step % stride == 0 and abs(step) // stride < outer.shape[at]), None)
+        if axis is None:
+            return None
+        along = outer.steps[axis]
+        if not isinstance(along, int):
+            return None
+        count = step // strides[axis]
+        if count > 0:
+            reach[axis] += count * (extent - 1)
+        else:
+            low[axis] += count * (extent - 1)
+        steps.append(count * along)
+    if any(top >= extent for top, extent in zip(reach, outer.shape, strict=True)) or any(bottom < 0 for bottom in low):
+        return None
+    offset = outer.offset
+    for start, along in zip(starts, outer.steps, strict=True):
+        offset += start * along if isinstance(along, int) else along[start]
+    return Stage(inner.shape, tuple(steps), offset)
 
 
 def _canonical(source: int, stages: tuple[Stage, ...]) -> tuple[Stage, ...]:

@@ -1,0 +1,204 @@
+"""From the captured graph to drafts: leaves, constants, and one table row for each operation."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any, Protocol
+
+import numpy as np
+
+from padiff_graph.capture.graph import ComputationGraph, Node, TensorType, Value
+from padiff_graph.capture.normal.builder import FLOATS, KNOWN, Builder
+from padiff_graph.capture.normal.call import Call, Result, Row, Unsupported
+from padiff_graph.capture.normal.form import Edge, Location
+from padiff_graph.capture.normal.views import View
+
+__all__ = ["Table", "table_of", "translate"]
+
+STATISTICS = ("running_mean", "running_var", "mean", "variance", "scale", "bias", "weight", "input_mean", "input_var")
+
+
+class Table(Protocol):
+    """What `capture/<framework>/operators.py` offers."""
+
+    CONSTANTS: Any
+    RANDOM: frozenset[str]
+
+    def row_of(self, op: str) -> Row | None:
+        """The row of a native operator."""
+        ...
+
+
+def table_of(framework: str) -> Table:
+    """The operator table of a framework."""
+    module: Any = importlib.import_module(f"padiff_graph.capture.{framework}.operators")
+    return module  # type: ignore[no-any-return]
+
+
+def translate(graph: ComputationGraph) -> Builder:
+    """Drafts for everything in the graph, outputs and updates noted."""
+    table = table_of(graph.framework)
+    builder = Builder(graph)
+    leaves = _Leaves(builder)
+    constants: set[int] = set()
+    for record in graph.records():
+        if record.kind == "output":
+            value = record.inputs[0] if record.inputs else None
+            if value is not None and value in builder.values:
+                builder.outputs[record.name] = builder.values[value]
+        elif record.kind != "operation":
+            leaves.add(record)
+            if record.kind == "constant" or leaves.constant_buffer(record):
+                constants.add(record.id)
+        else:
+            _operation(builder, table, record, constants)
+    for name, value in graph.updates.items():
+        edge = builder.values.get(value)
+        # Counters are bookkeeping; a buffer that only parameters decide is a function, not a state.
+        if edge is not None and builder.dtype(edge) in FLOATS and builder.source(edge).varies:
+            builder.updates[name] = edge
+    return builder
+
+
+class _Leaves:
+    """Inputs, parameters, buffers and constants as drafts."""
+
+    def __init__(self, builder: Builder) -> None:
+        self.builder = builder
+        graph = builder.graph
+        self.first_name = {alias: info.name for info in graph.parameters.values() for alias in info.aliases}
+        self.parameters: dict[str, Edge] = {}
+        self.statistics = {
+            value.node
+            for record in graph.of_kind("operation")
+            if "norm" in record.op
+            for role, value in zip(record.roles, record.inputs, strict=False)
+            if value is not None and role in STATISTICS
+        }
+        self.written = {name for name, value in graph.updates.items() if graph.record(value.node).kind == "operation"}
+
+    def constant_buffer(self, record: Node) -> bool:
+        """Whether a buffer is a known constant: neither a statistic nor written by the run."""
+        return record.kind == "buffer" and record.constant is not None and record.id not in self.statistics and record.name not in self.written
+
+    def add(self, record: Node) -> None:
+        """One leaf."""
+        builder = self.builder
+        kind = record.outputs[0] if record.outputs else None
+        if kind is None:
+            return
+        if record.kind == "input":
+            draft = builder.add("Input", (), None, (kind,), native=(record.id,))
+            draft.name, draft.varies, draft.gradient = record.name, True, kind.dtype in FLOATS
+        elif record.kind == "constant" or self.constant_buffer(record):
+            draft = builder.add("Constant", (), None, (kind,), native=(record.id,))
+            draft.name, draft.constant = record.name if record.kind == "buffer" else "", record.constant
+        else:
+            name = self.first_name.get(record.name, record.name)
+            if name in self.parameters:
+                builder.values[Value(record.id)] = self.parameters[name]
+                return
+            draft = builder.add("Parameter", (), None, (kind,), native=(record.id,))
+            info = builder.graph.parameters.get(name)
+            draft.name = name
+            draft.gradient = kind.dtype in FLOATS and (record.kind == "parameter" if info is None else info.trainable and not info.buffer)
+            self.parameters[name] = builder.read(draft)
+        draft.locations[0] = Location(Value(record.id), View.of(kind.shape))
+        builder.values[Value(record.id)] = builder.read(draft)
+
+
+def _operation(builder: Builder, table: Table, record: Node, constants: set[int]) -> None:
+    operands = [value for value in record.inputs if value is not None]
+    name = record.op.partition(".")[2].partition(".")[0] or record.op
+    plain = name[:-1] if name.endswith("_") and not name.endswith("__") else name
+    random = "random" in record.marks or plain in table.RANDOM or name in table.RANDOM
+    if name == "combine" and record.op.startswith("builtin."):
+        members = [None if value is None else builder.values.get(value) for value in record.inputs]
+        builder.lists[Value(record.id)] = members
+        if all(value.node in constants for value in operands):
+            constants.add(record.id)
+        return
+    if name == "split" and record.op.startswith("builtin.") and operands and operands[0] in builder.lists:
+        for output, edge in enumerate(builder.lists[operands[0]]):
+            if edge is not None:
+                builder.values[Value(record.id, output)] = edge
+        return
+    if not random and _folded(builder, table, record, plain, operands, constants):
+        return
+    first = len(builder.drafts)
+    call = Call(builder, record)
+    row = table.row_of(record.op)
+    try:
+        result = row(call) if row is not None else opaque(call)
+    except Unsupported:
+        del builder.drafts[first:]
+        result = opaque(call)
+    if random:
+        for draft in builder.drafts[first:]:
+            draft.varies = True
+            draft.marks |= {"random"}
+    _note(builder, record, result, first)
+
+
+def _folded(builder: Builder, table: Table, record: Node, name: str, operands: list[Value], constants: set[int]) -> bool:
+    """Notes a result that shapes and constants decide; whether it was one."""
+    fill = table.CONSTANTS.get(name)
+    shapes = name in getattr(table, "SHAPES", ())
+    decided = shapes or fill is not None or name.endswith("_like") or (bool(operands) and all(value.node in constants for value in operands))
+    if not (decided or (not operands and record.constant is not None)):
+        return False
+    constants.add(record.id)
+    value = record.constant
+    kinds = [kind for kind in record.outputs if kind is not None]
+    if value is None and len(kinds) == 1 and kinds[0].size <= KNOWN:
+        if shapes:
+            kind = builder.graph.type_of(operands[0])
+            value = None if kind is None else np.asarray(kind.size if name == "numel" else kind.shape, np.int64).reshape(kinds[0].shape)
+        elif fill is not None:
+            value = fill(record.attrs, kinds[0])
+    if value is None or len(kinds) != 1:
+        # Its row makes movement over constants, or a node that `fold_constants` turns into one.
+        return fill is not None and bool(kinds) and _unknown(builder, record, kinds)
+    edge = builder.constant(value, kinds[0].dtype, (record.id,), record)
+    builder.drafts[edge.source].locations[0] = Location(Value(record.id), View.of(np.shape(value)))
+    builder.values[Value(record.id)] = edge
+    return True
+
+
+def _unknown(builder: Builder, record: Node, kinds: list[TensorType]) -> bool:
+    draft = builder.add("Constant", (), None, tuple(kinds), native=(record.id,), like=record)
+    builder.settle(record, [builder.read(draft, output) for output in range(len(kinds))], draft.id)
+    return True
+
+
+def _note(builder: Builder, record: Node, result: Result, first: int) -> None:
+    if result is None:
+        return
+    edges = [result] if isinstance(result, Edge) else list(result)
+    if len(edges) > 1 and len(record.outputs) == 1:
+        builder.lists[Value(record.id)] = edges
+        return
+    builder.settle(record, edges, first)
+
+
+def opaque(call: Call) -> Result:
+    """The native operation as it is: all tensor operands in order, attributes that are plain data."""
+    record, builder = call.record, call.builder
+    inputs: list[Edge | None] = []
+    for value in record.inputs:
+        if value is None:
+            continue
+        inputs.extend(builder.lists[value] if value in builder.lists else [builder.values.get(value)])
+    attrs = {name: value for name, value in record.attrs.items() if _plain(value)}
+    kinds = [TensorType((), "unknown") if kind is None else kind for kind in record.outputs]
+    if not kinds:
+        return None
+    found = call.results(record.op, [edge for edge in inputs if edge is not None], attrs, *kinds)
+    builder.drafts[found[0].source].opaque = True
+    return found if len(found) > 1 or len(record.outputs) > 1 else found[0]
+
+
+def _plain(value: Any) -> bool:
+    if isinstance(value, (tuple, list)):
+        return all(_plain(member) for member in value)
+    return isinstance(value, (bool, int, float, str))
