@@ -1,0 +1,132 @@
+"""Ordered hashes of everything above or below a node, and matching what they make unique.
+
+The hash from above covers a node's whole ancestry down from the graph's inputs, the hash from below
+everything that depends on it, both with operand order. Unlike Weisfeiler-Lehman refinement they reach
+through the whole graph in one pass. Nodes that are matched count as anchors: both sides get the same
+number there, whatever lies behind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+
+from padiff_graph.matching.labels import EXACT, LOOSE, PLAIN
+from padiff_graph.matching.state import State
+
+__all__ = ["from_above", "from_below", "one_sided", "two_sided", "votes"]
+
+_WORDS = {EXACT: "operators, attributes, views", PLAIN: "operators and sizes", LOOSE: "operators and parameter sizes"}
+_TWO_SIDED = {EXACT: 0.99, PLAIN: 0.98, LOOSE: 0.96}
+
+
+def from_above(state: State, which: int, level: int, anchored: bool = True) -> list[int]:
+    """For every node a hash of what it is computed from."""
+    side = state.side(which)
+    labels = side.labels[level]
+    partner = state.partner[which]
+    found = [0] * side.size
+    exact = level == EXACT
+    for node in range(side.size):
+        other = partner[node]
+        if anchored and other >= 0:
+            found[node] = hash(("matched", node if which == 0 else other))
+            continue
+        if side.leaf[node]:
+            found[node] = labels[node] if side.nodes[node].op == "Input" else 0
+            continue
+        parts = [
+            hash((found[o.source], o.role, o.label if exact else 0)) if not side.weight[o.source] else hash((1, o.role))
+            for o in side.operands[node]
+        ]
+        if side.nodes[node].commutative:
+            parts.sort()
+        found[node] = hash((labels[node], *parts))
+    return found
+
+
+def from_below(state: State, which: int, level: int, anchored: bool = True) -> list[int]:
+    """For every node a hash of what is computed from it."""
+    side = state.side(which)
+    labels = side.labels[level]
+    partner = state.partner[which]
+    found = [0] * side.size
+    exact = level == EXACT
+    for node in range(side.size - 1, -1, -1):
+        other = partner[node]
+        if anchored and other >= 0:
+            found[node] = hash(("matched", node if which == 0 else other))
+            continue
+        parts = [hash((found[user], role, label if exact else 0)) for user, role, label, _ in side.users[node]]
+        parts += [hash(("output", position if level < LOOSE else 0, output)) for position, output in side.outputs[node]]
+        if level >= LOOSE:
+            parts = list(set(parts))
+        parts.sort()
+        found[node] = hash((labels[node], *parts))
+    return found
+
+
+def two_sided(state: State, level: int) -> int:
+    """Matches nodes that are alike in everything above and everything below, and alone in that."""
+    keys = tuple(
+        list(zip(from_above(state, which, level), from_below(state, which, level), strict=True)) for which in (0, 1)
+    )
+    reason = f"the only node with these {_WORDS[level]} above and below"
+    return _unique(state, keys, lambda a, b: state.pair(a, b, "hash", _TWO_SIDED[level], reason))
+
+
+def one_sided(state: State, level: int, weak: bool = False) -> int:
+    """Matches nodes alike in everything above (or below), alone in that, and confirmed one hop further.
+
+    One hop further: the consumers of a match from above look alike, the operands of one from below. A
+    pair whose path numbers disagree is left to later rungs: a run of equal blocks may be shifted.
+    """
+    count = 0
+    for hashes, confirm, word, rung in (
+        (from_above, state.like_users, "above", "hash-above"),
+        (from_below, state.like_operands, "below", "hash-below"),
+    ):
+        keys = tuple(list(hashes(state, which, level)) for which in (0, 1))
+        reason = f"the only node with these {_WORDS[level]} {word}"
+
+        def accept(a: int, b: int, confirm: Callable[[int, int], bool] = confirm, rung: str = rung, reason: str = reason) -> bool:
+            if state.names.agree(a, b) is False or state.contradicted(a, b):
+                return False
+            if not weak and not confirm(a, b):
+                return False
+            return state.pair(a, b, rung, 0.6 if weak else 0.9, reason)
+
+        count += _unique(state, keys, accept)
+    return count
+
+
+def votes(state: State, level: int) -> list[tuple[int, int]]:
+    """Pairs that a hash from above or from below alone would match, right or not: to learn names from."""
+    pairs: list[tuple[int, int]] = []
+
+    def note(a: int, b: int) -> bool:
+        pairs.append((a, b))
+        return True
+
+    for hashes in (from_above, from_below):
+        _unique(state, tuple(list(hashes(state, which, level)) for which in (0, 1)), note)
+    return pairs
+
+
+def _unique(state: State, keys: Sequence[Sequence[Hashable]], accept: Callable[[int, int], bool]) -> int:
+    """Calls `accept` for each key that occurs exactly once among the open nodes of each side."""
+    seen: list[dict[Hashable, int]] = []
+    for which in (0, 1):
+        places: dict[Hashable, int] = {}
+        for node in state.side(which).computing:
+            if state.partner[which][node] < 0:
+                key = keys[which][node]
+                places[key] = -1 if key in places else node
+        seen.append(places)
+    count = 0
+    for key, first in seen[0].items():
+        second = seen[1].get(key, -1)
+        if first >= 0 and second >= 0:
+            count += accept(first, second)
+    return count
+
+

@@ -1,0 +1,213 @@
+"""What a node looks like by itself, at several levels of strictness, as integers.
+
+A label never looks at a neighbour that computes; parameters and constants are part of their reader's
+label, so that two linears of different widths have different labels. Labels of both graphs are numbered
+by one `Labeler`, so that equal numbers mean equal labels.
+
+| level | compares |
+| --- | --- |
+| EXACT | operator, attributes, views, scales and shifts of operands, parameter shapes, constant values |
+| PLAIN | operator, size of the result, number of parameter elements |
+| LOOSE | the same without the result's size; 1x1 convolution = linear |
+| KIND | family of the operator ("activation", "normalization", ...) |
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from padiff_graph.capture.normal.form import Edge, NormalGraph, NormalNode
+from padiff_graph.capture.normal.schema import told_by_view
+from padiff_graph.capture.normal.views import View
+
+__all__ = ["EXACT", "KIND", "LOOSE", "PLAIN", "FAMILIES", "Labeler", "Operand", "Side"]
+
+EXACT, PLAIN, LOOSE, KIND = range(4)
+
+FAMILIES: Mapping[str, frozenset[str]] = {
+    "activation": frozenset(
+        "Relu LeakyRelu PRelu Elu Selu Celu Gelu Swish Mish Sigmoid LogSigmoid Softplus Softsign Tanh Clip Erf Identity".split()
+    ),
+    "normalization": frozenset(
+        "BatchNormalization InstanceNormalization GroupNormalization LayerNormalization RMSNormalization LpNormalization LRN".split()
+    ),
+    "softmax": frozenset("Softmax LogSoftmax".split()),
+    "pool": frozenset("MaxPool AveragePool AdaptiveAveragePool AdaptiveMaxPool".split()),
+    "reduce": frozenset(
+        "ReduceMean ReduceSum ReduceMax ReduceMin ReduceProd ReduceLogSumExp ReduceLp ReduceVariance".split()
+    ),
+    "combine": frozenset("Add Mul Concat Max Min".split()),
+    "compare": frozenset("Equal NotEqual Less LessOrEqual Greater GreaterOrEqual".split()),
+    "recurrent": frozenset("LSTM GRU RNN".split()),
+}
+"""Operators that stand in for one another when a port uses the wrong one."""
+
+_FAMILY = {op: family for family, ops in FAMILIES.items() for op in ops}
+_CONSTANT_LIMIT = 4096
+"""Constants up to this many elements are compared by value."""
+
+
+class Operand(NamedTuple):
+    """One operand of a node, as matching sees it.
+
+    `role` is the position, -1 for all operands of a commutative operator. `label` says how the operand
+    is read (view, scale, shift, output), at level EXACT.
+    """
+
+    source: int
+    position: int
+    role: int
+    label: int
+
+
+class Labeler:
+    """Numbers labels: equal labels of either graph get equal numbers."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[Hashable, int] = {}
+        self._views: dict[Hashable, int] = {}
+
+    def number(self, label: Hashable) -> int:
+        """The number of a label."""
+        return self._numbers.setdefault(label, len(self._numbers) + 1)
+
+    def view(self, view: View | None) -> int:
+        """A number for what a view reads, whatever shape it gives it."""
+        if view is None:
+            return 0
+        key: Hashable = (view.source, view.size, view.stages)
+        found = self._views.get(key)
+        if found is None:
+            probe: Hashable = ("all", view.size) if not view.stages and view.size == view.source else view.probe
+            if probe != ("all", view.size) and view.identity:
+                probe = ("all", view.size)
+            found = self._views[key] = self.number(("view", probe))
+        return found
+
+
+class Side:
+    """One graph prepared for matching: operands, users and labels by node id.
+
+    Attributes:
+        operands: the present operands of each node.
+        users: for each node its consumers, as (node, role, edge label, position).
+        leaf: whether the node computes nothing.
+        weight: whether the node computes something from parameters and constants alone.
+        computing: ids of the nodes to match by structure, in topological order: neither leaf nor weight.
+        labels: by level, the label number of each node.
+        outputs: for each node that yields a model output, (position among the outputs, edge label).
+    """
+
+    def __init__(self, graph: NormalGraph, labeler: Labeler) -> None:
+        self.graph = graph
+        self.nodes = graph.nodes
+        self.size = len(graph.nodes)
+        self.leaf = [node.leaf for node in graph.nodes]
+        self.weight = [False] * self.size
+        self.operands: list[tuple[Operand, ...]] = []
+        self.users: list[list[tuple[int, int, int, int]]] = [[] for _ in range(self.size)]
+        for node in graph.nodes:
+            here = []
+            weight = not node.leaf and bool(node.inputs)
+            for position, edge in enumerate(node.inputs):
+                if edge is None:
+                    continue
+                role = -1 if node.commutative else position
+                label = labeler.number(_edge_label(edge, labeler))
+                here.append(Operand(edge.source, position, role, label))
+                self.users[edge.source].append((node.id, role, label, position))
+                weight = weight and (graph.nodes[edge.source].op in ("Parameter", "Constant") or self.weight[edge.source])
+            self.weight[node.id] = weight
+            self.operands.append(tuple(here))
+        self.computing = [at for at in range(self.size) if not self.leaf[at] and not self.weight[at]]
+        self.outputs: list[list[tuple[int, int]]] = [[] for _ in range(self.size)]
+        for position, edge in enumerate(graph.outputs.values()):
+            self.outputs[edge.source].append((position, edge.output))
+        self.labels = self._labels(labeler)
+
+    def _labels(self, labeler: Labeler) -> tuple[list[int], ...]:
+        levels: tuple[list[int], ...] = ([], [], [], [])
+        for node in self.nodes:
+            for level, label in enumerate(self._label(node, labeler)):
+                levels[level].append(labeler.number(label))
+        return levels
+
+    def _label(self, node: NormalNode, labeler: Labeler) -> tuple[Hashable, ...]:
+        if node.op == "Input":
+            kind = node.outputs[0]
+            return ("Input", kind.shape, kind.dtype), ("Input", kind.size, kind.dtype), ("Input",), ("Input",)
+        if node.op == "Parameter":
+            kind = node.outputs[0]
+            return ("Parameter", tuple(sorted(n for n in kind.shape if n != 1))), ("Parameter", kind.size), ("Parameter", kind.size), ("Parameter",)
+        if node.op == "Constant":
+            size = node.outputs[0].size if node.outputs else 0
+            return ("Constant", _constant(node)), ("Constant", size), ("Constant",), ("Constant",)
+        shapes: list[Hashable] = []
+        counts: list[Hashable] = []
+        for operand in self.operands[node.id]:
+            source = self.nodes[operand.source]
+            weight = source.op == "Parameter" or self.weight[operand.source]
+            if weight:
+                edge = node.inputs[operand.position]
+                shape = edge.view.shape if edge is not None and edge.view is not None else source.outputs[0].shape
+                shapes.append((operand.role, tuple(sorted(n for n in shape if n != 1))))
+                counts.append((operand.role, math.prod(shape)))
+            elif source.op == "Constant":
+                shapes.append((operand.role, "constant", operand.label, _constant(source)))
+        if node.commutative:
+            shapes.sort(key=repr)
+            counts.sort(key=repr)
+        size = node.outputs[0].size if node.outputs else 0
+        op = node.op
+        attributes = tuple(sorted((name, rounded(value)) for name, value in node.attrs.items() if not told_by_view(op, name)))
+        exact = (op, attributes, tuple(shapes), size, tuple(sorted(node.marks - {"inplace"})))
+        plain = (op, tuple(counts), size)
+        loose = ("Linear" if op == "Conv" and self._pointwise(node) else op, tuple(counts))
+        return exact, plain, loose, (_FAMILY.get(op, loose[0]),)
+
+    def _pointwise(self, node: NormalNode) -> bool:
+        """Whether a convolution is a linear over channels."""
+        edge = node.inputs[1] if len(node.inputs) > 1 else None
+        if edge is None or edge.view is None:
+            return False
+        return math.prod(edge.view.shape[2:]) == 1 and node.attrs.get("group", 1) == 1
+
+
+def rounded(value: Any) -> Hashable:
+    """An attribute value as something equal for both frameworks and hashable: floats to five digits."""
+    if isinstance(value, (bool, np.bool_)):
+        return bool(value)
+    if isinstance(value, (int, float, np.number)):
+        number = float(value)
+        if not math.isfinite(number):
+            return repr(number)
+        return number if number == int(number) else float(f"{number:.4g}")
+    if isinstance(value, (tuple, list)):
+        return tuple(rounded(item) for item in value)
+    if isinstance(value, np.ndarray):
+        return (value.shape, tuple(rounded(item) for item in value.reshape(-1)[:64].tolist()))
+    if isinstance(value, Mapping):
+        return tuple(sorted((key, rounded(item)) for key, item in value.items()))
+    return value if isinstance(value, Hashable) else repr(value)
+
+
+def _edge_label(edge: Edge, labeler: Labeler) -> Hashable:
+    return (edge.output, labeler.view(edge.view), rounded(edge.scale), rounded(edge.shift))
+
+
+def _constant(node: NormalNode) -> Hashable:
+    value = node.constant
+    if value is None:
+        return None
+    flat = np.asarray(value).reshape(-1)
+    if flat.dtype.kind not in "biuf" or not flat.size:
+        return flat.size
+    flat = flat.astype(np.float64)
+    if flat.size > _CONSTANT_LIMIT:
+        flat = flat[np.random.default_rng(flat.size).integers(0, flat.size, 257)]
+    finite = np.where(np.isfinite(flat), flat, np.sign(np.nan_to_num(flat)) * 1e30)
+    return tuple(float(f"{number:.4g}") for number in (finite.sum(), np.abs(finite).sum(), finite @ np.cos(np.arange(finite.size))))

@@ -1,0 +1,290 @@
+"""From matches to points: which elements of two native tensors are one value, and which elements of two
+parameters are read alike.
+
+The layout of every matched value follows from the layouts of its operands, from the inputs on. A
+layout is called certain where it follows; where an operand has no counterpart it is assumed from the
+shapes and the point says so by a lower confidence.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from padiff_graph.capture.normal.form import Edge, NormalGraph, NormalNode
+from padiff_graph.capture.normal.views import Stage, View
+from padiff_graph.matching.layouts import Call, related
+from padiff_graph.matching.relations import axis_orders, identity, operand_relation, parts, product, separable
+from padiff_graph.matching.result import Match, Matching, Point
+
+__all__ = ["Layout", "Reading", "lay_out"]
+
+ASSUMED = 0.7
+"""Share of the confidence that is left where a layout is assumed from shapes."""
+FEATURES = 1 << 22
+"""Largest operand whose order of features is read off element by element."""
+
+
+class Reading(NamedTuple):
+    """Two parameters read alike by a matched pair: first[first_view] == second[second_view]."""
+
+    first: str
+    second: str
+    first_view: View
+    second_view: View
+    confidence: float
+    match: int
+    certain: bool
+    """Whether the order of the elements follows from the layouts (True) or was assumed."""
+
+
+@dataclass
+class Layout:
+    """What follows from the matches of two models.
+
+    Attributes:
+        relations: of every matched value with a known layout, by (first node, output).
+        points: matched native values.
+        readings: parameters that matched operations read.
+    """
+
+    relations: dict[tuple[int, int], View] = field(default_factory=dict)
+    points: list[Point] = field(default_factory=list)
+    readings: list[Reading] = field(default_factory=list)
+    assumed: set[tuple[int, int]] = field(default_factory=set)
+
+
+def lay_out(matching: Matching, inputs: Mapping[str, View] | None = None) -> Layout:
+    """Derives points and readings from the matches.
+
+    Args:
+        matching: matches of both graphs' nodes, in any order.
+        inputs: the relation of each input leaf of the first model whose layout is not that of equal
+            shapes (found by comparing values).
+    """
+    return _Walk(matching, inputs or {}).walk()
+
+
+class _Walk:
+    def __init__(self, matching: Matching, inputs: Mapping[str, View]) -> None:
+        self.first, self.second = matching.first, matching.second
+        self.inputs = inputs
+        self.matches = matching.matches
+        self.at: dict[int, int] = {match.first: index for index, match in enumerate(self.matches)}
+        self.partner = {match.first: match.second for match in self.matches}
+        self.users = self.first.users()
+        self.second_users = self.second.users()
+        self.static = _static(self.first), _static(self.second)
+        self.layout = Layout()
+
+    def walk(self) -> Layout:
+        for node in self.first.nodes:
+            index = self.at.get(node.id)
+            if index is not None:
+                self._match(index, self.matches[index])
+        return self.layout
+
+    # -- one matched pair
+
+    def _match(self, index: int, match: Match) -> None:
+        one, other = self.first.nodes[match.first], self.second.nodes[match.second]
+        if one.leaf or other.leaf:
+            relation = self._leaf(one, other)
+            if relation is not None:
+                self.layout.relations[one.id, 0] = relation
+            if one.op == other.op == "Input":
+                self._point(index, match, 0, relation, True)
+            return
+        call, certain, pairs = self._call(match, one, other)
+        found = related(call)
+        if found[0] is not None and one.op in ("Linear", "Conv") and one.op == other.op and call.features is None:
+            features = self._features(one, other, found[0])
+            if features is not None:
+                call.features = features
+                call.parameters.clear()
+                found = related(call)
+        for output, relation in enumerate(found):
+            if relation is not None:
+                self.layout.relations[one.id, output] = relation
+                if not certain:
+                    self.layout.assumed.add((one.id, output))
+            self._point(index, match, output, relation, certain)
+        self._readings(index, match, one, other, call, pairs, certain)
+
+    def _leaf(self, one: NormalNode, other: NormalNode) -> View | None:
+        if not one.outputs or not other.outputs:
+            return None
+        shapes = one.outputs[0].shape, other.outputs[0].shape
+        if one.op == other.op == "Input":
+            told = self.inputs.get(one.name)
+            if told is not None and told.source == math.prod(shapes[0]) and told.size == math.prod(shapes[1]):
+                return View(told.source, shapes[1], told.stages)
+            return _assumed(*shapes)
+        if one.op == "Constant" and other.op == "Constant":
+            return _constants(one, other)
+        return None
+
+    def _call(self, match: Match, one: NormalNode, other: NormalNode) -> tuple[Call, bool, list[tuple[int, int]]]:
+        pairs = [(k, m) for k, m in (match.operands or _in_order(one, other)) if k < len(one.inputs) and m < len(other.inputs)]
+        pairs = [(k, m) for k, m in pairs if one.inputs[k] is not None and other.inputs[m] is not None]
+        relations: list[View | None] = []
+        first_shapes, second_shapes = [], []
+        certain = True
+        for k, m in pairs:
+            mine, theirs = one.inputs[k], other.inputs[m]
+            assert mine is not None and theirs is not None
+            first_shapes.append(_operand_shape(self.first, mine))
+            second_shapes.append(_operand_shape(self.second, theirs))
+            relation, sure = self._operand(mine, theirs, first_shapes[-1], second_shapes[-1])
+            relations.append(relation)
+            certain = certain and sure
+        return Call(one, other, first_shapes, second_shapes, relations, [k for k, _ in pairs]), certain, pairs
+
+    def _operand(self, mine: Edge, theirs: Edge, shape: tuple[int, ...], other: tuple[int, ...]) -> tuple[View | None, bool]:
+        """The relation of two operands and whether it follows."""
+        if self.static[0][mine.source] and self.static[1][theirs.source]:
+            relation = self.layout.relations.get((mine.source, mine.output)) if self.partner.get(mine.source) == theirs.source else None
+            if relation is None or mine.view is None or theirs.view is None:
+                return None, True
+            return operand_relation(mine.view, theirs.view, relation), True
+        if self.partner.get(mine.source) == theirs.source and mine.output == theirs.output and mine.view is not None and theirs.view is not None:
+            relation = self.layout.relations.get((mine.source, mine.output))
+            if relation is not None:
+                found = operand_relation(mine.view, theirs.view, relation)
+                return (found, (mine.source, mine.output) not in self.layout.assumed) if found is not None else (None, False)
+        return _assumed(shape, other), False
+
+    def _features(self, one: NormalNode, other: NormalNode, plain: View) -> View | None:
+        """The order of output features that the consumers need, where it is not the plain one.
+
+        Heads interleaved on one side, in blocks on the other: no permutation of axes relates what the
+        consumers read, but one of features does.
+        """
+        shape = other.outputs[0].shape
+        axis = 1 if one.op == "Conv" else len(shape) - 1
+        if not shape or axis >= len(shape):
+            return None
+        wide = shape[axis]
+        inner = math.prod(shape[axis + 1 :])
+        outer = math.prod(shape[:axis])
+        pieces = parts(plain, (outer, wide, inner), (range(axis), (axis,), range(axis + 1, len(shape))))
+        if pieces is None:
+            return None
+        for consumer, position in self.users[one.id]:
+            partner = self.partner.get(consumer)
+            mine = self.first.nodes[consumer].inputs[position]
+            if partner is None or mine is None or mine.view is None:
+                continue
+            for theirs in self.second.nodes[partner].inputs:
+                if theirs is None or theirs.source != other.id or theirs.view is None or theirs.view.size != mine.view.size:
+                    continue
+                found = operand_relation(mine.view, theirs.view, plain)
+                if found is not None and separable(found) is not None:
+                    continue
+                if mine.view.size > FEATURES or mine.view.padded or theirs.view.padded:
+                    continue
+                reads, read = mine.view.indices() // inner % wide, theirs.view.indices() // inner % wide
+                order = np.full(wide, -1, np.int64)
+                order[read] = reads
+                if (order < 0).any() or not np.array_equal(order[read], reads) or len(np.unique(order)) != wide:
+                    continue
+                features = View(wide, (wide,), (Stage((wide,), (tuple(order.tolist()),)).merged(),))
+                trial = product([pieces[0], features, pieces[2]]) if inner > 1 else product([pieces[0], features])
+                if operand_relation(mine.view, theirs.view, View(trial.source, shape, trial.stages)) is not None:
+                    return features
+        return None
+
+    # -- what follows
+
+    def _point(self, index: int, match: Match, output: int, relation: View | None, certain: bool) -> None:
+        one, other = self.first.nodes[match.first], self.second.nodes[match.second]
+        if output >= len(one.locations) or output >= len(other.locations):
+            return
+        here, there = one.locations[output], other.locations[output]
+        if here is None or there is None or here.view.padded or there.view.padded:
+            return
+        confidence = match.confidence if certain else match.confidence * ASSUMED
+        if relation is None:
+            shapes = one.outputs[output].shape, other.outputs[output].shape
+            relation = _assumed(*shapes)
+            confidence = match.confidence * ASSUMED
+            if relation is None:
+                if math.prod(shapes[0]) != math.prod(shapes[1]):
+                    self.layout.points.append(Point(here.value, here.view, there.value, there.view, confidence, index))
+                return
+        moved = here.view.then(View(relation.source, relation.shape, relation.stages))
+        self.layout.points.append(Point(here.value, View(moved.source, there.view.shape, moved.stages), there.value, there.view, confidence, index))
+
+    def _readings(self, index: int, match: Match, one: NormalNode, other: NormalNode, call: Call, pairs: list[tuple[int, int]], certain: bool) -> None:
+        for pair, (k, m) in enumerate(pairs):
+            mine, theirs = one.inputs[k], other.inputs[m]
+            if mine is None or theirs is None or mine.view is None or theirs.view is None:
+                continue
+            source, target = self.first.nodes[mine.source], self.second.nodes[theirs.source]
+            if source.op != "Parameter" or target.op != "Parameter":
+                continue
+            relation, sure = call.parameters.get(pair), True
+            if relation is None:
+                relation, sure = _assumed(call.first_shapes[pair], call.second_shapes[pair]), False
+            if relation is None or relation.source != mine.view.size or relation.size != theirs.view.size:
+                continue
+            first_view = mine.view.then(View(relation.source, theirs.view.shape, relation.stages))
+            confidence = match.confidence if sure else match.confidence * ASSUMED
+            self.layout.readings.append(Reading(source.name, target.name, first_view, theirs.view, confidence, index, sure and (certain or not first_view.stages)))
+
+
+def _in_order(one: NormalNode, other: NormalNode) -> tuple[tuple[int, int], ...]:
+    return tuple((position, position) for position in range(min(len(one.inputs), len(other.inputs))))
+
+
+def _operand_shape(graph: NormalGraph, edge: Edge) -> tuple[int, ...]:
+    if edge.view is not None:
+        return edge.view.shape
+    outputs = graph.nodes[edge.source].outputs
+    return outputs[edge.output].shape if edge.output < len(outputs) else ()
+
+
+def _assumed(first: tuple[int, ...], second: tuple[int, ...]) -> View | None:
+    """The relation that shapes suggest: the same, or the only order of axes there is."""
+    if [extent for extent in first if extent != 1] == [extent for extent in second if extent != 1]:
+        return identity(first, second)
+    orders = []
+    for order in axis_orders(first, second):
+        orders.append(order)
+        if len(orders) > 1:
+            return None
+    return orders[0] if orders else None
+
+
+def _constants(one: NormalNode, other: NormalNode) -> View | None:
+    shapes = one.outputs[0].shape, other.outputs[0].shape
+    plain = _assumed(*shapes)
+    if one.constant is None or other.constant is None or plain is None:
+        return plain
+    mine, theirs = np.asarray(one.constant).reshape(-1), np.asarray(other.constant).reshape(-1)
+    for order in (plain, *axis_orders(*shapes)):
+        if mine.size <= 1 or np.array_equal(order.apply(mine).reshape(-1), theirs):
+            return order
+    return plain
+
+
+def _static(graph: NormalGraph) -> list[bool]:
+    """Which nodes depend on parameters and constants only."""
+    static: list[bool] = []
+    for node in graph.nodes:
+        sources = [edge.source for edge in node.inputs if edge is not None]
+        static.append(node.op in ("Parameter", "Constant") or (node.op != "Input" and bool(sources) and all(static[source] for source in sources)))
+    return static
+
+
+def groups(readings: list[Reading]) -> dict[str, list[Reading]]:
+    """Readings by the first model's parameter."""
+    found: dict[str, list[Reading]] = defaultdict(list)
+    for reading in readings:
+        found[reading.first].append(reading)
+    return found

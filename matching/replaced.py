@@ -1,0 +1,60 @@
+"""One operation in place of another: alone between the same matched neighbours on both sides."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+
+from padiff_graph.matching.labels import KIND, LOOSE
+from padiff_graph.matching.state import State
+
+__all__ = ["replaced"]
+
+
+def replaced(state: State) -> int:
+    """Matches open nodes whose operands and consumers are all matched, and matched with each other.
+
+    Nothing else can stand there, whatever operator it is: a Gelu for a Relu, another width.
+    """
+    places: list[dict[Hashable, int]] = []
+    for which in (0, 1):
+        side = state.side(which)
+        found: dict[Hashable, int] = {}
+        for node in side.computing:
+            if state.partner[which][node] >= 0:
+                continue
+            key = _place(state, which, node)
+            if key is not None:
+                found[key] = -1 if key in found else node
+        places.append(found)
+    count = 0
+    for key, first in places[0].items():
+        second = places[1].get(key, -1)
+        if first < 0 or second < 0 or state.names.agree(first, second) is False:
+            continue
+        a, b = state.first, state.second
+        like = a.labels[LOOSE][first] == b.labels[LOOSE][second]
+        kin = a.labels[KIND][first] == b.labels[KIND][second]
+        count += state.pair(first, second, "replaced", 0.9 if like else 0.88 if kin else 0.6, "stands alone between the same matched operations")
+    return count
+
+
+def _place(state: State, which: int, node: int) -> Hashable | None:
+    """The matched neighbours, in the first side's numbers; None where some are open."""
+    side = state.side(which)
+    partner = state.partner[which]
+    sources = []
+    for operand in side.operands[node]:
+        if side.weight[operand.source] or side.nodes[operand.source].op in ("Parameter", "Constant"):
+            continue
+        if partner[operand.source] < 0:
+            return None
+        sources.append(operand.source if which == 0 else partner[operand.source])
+    users = []
+    for user, _, _, _ in side.users[node]:
+        if partner[user] < 0:
+            return None
+        users.append(user if which == 0 else partner[user])
+    ends = [position for position, _ in side.outputs[node]]
+    if not sources or not (users or ends):
+        return None
+    return tuple(sorted(sources)), tuple(sorted(users)), tuple(ends)

@@ -1,0 +1,183 @@
+"""Alignment inside gaps: the best common ordered context of what is still open.
+
+Matched nodes in the same order on both sides cut the two programs into gaps. Inside a gap the open nodes
+are aligned as sequences (Needleman-Wunsch without gap cost); a pair scores by how much of its label,
+its surroundings and its path agree. Where another alignment scores the same, the pair is ambiguous and
+keeps a low confidence.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from padiff_graph.matching.labels import EXACT, KIND, LOOSE, PLAIN
+from padiff_graph.matching.places import surroundings
+from padiff_graph.matching.state import State
+
+__all__ = ["align_gaps"]
+
+Array = np.ndarray[Any, np.dtype[np.int64]]
+LIMIT = 12_000_000
+"""Largest table of one gap."""
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """What a pair is scored by: a row for each feature, a column for each node of one side."""
+
+    labels: Array
+    near: Array
+    template: Array
+    numbers: Array
+    scope: Array
+
+
+def align_gaps(state: State, strict: bool = True) -> int:
+    """Aligns every gap; `strict` keeps pairs apart whose path numbers disagree."""
+    features = (_features(state, 0), _features(state, 1))
+    count = 0
+    for mine, theirs in _gaps(state):
+        if len(mine) * len(theirs) > LIMIT:
+            continue
+        count += _align(state, features, mine, theirs, strict)
+    return count
+
+
+def _gaps(state: State) -> list[tuple[list[int], list[int]]]:
+    """Open nodes of both sides between consecutive anchors that stand in the same order."""
+    anchors = [(first, state.partner[0][first]) for first in state.first.computing if state.partner[0][first] >= 0]
+    anchors = _increasing(anchors)
+    open_nodes = [[node for node in state.side(which).computing if state.partner[which][node] < 0] for which in (0, 1)]
+    gaps = []
+    at = [0, 0]
+    for bounds in [*anchors, (state.first.size, state.second.size)]:
+        parts = []
+        for which in (0, 1):
+            nodes = open_nodes[which]
+            start = at[which]
+            stop = bisect_left(nodes, bounds[which], start)
+            parts.append(nodes[start:stop])
+            at[which] = stop
+        if parts[0] and parts[1]:
+            gaps.append((parts[0], parts[1]))
+    return gaps
+
+
+def _increasing(pairs: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The longest chain of pairs (sorted by the first) whose seconds increase too."""
+    tails: list[int] = []
+    ends: list[int] = []
+    before = [-1] * len(pairs)
+    for at, (_, second) in enumerate(pairs):
+        place = bisect_left(tails, second)
+        if place == len(tails):
+            tails.append(second)
+            ends.append(at)
+        else:
+            tails[place] = second
+            ends[place] = at
+        before[at] = ends[place - 1] if place else -1
+    chain = []
+    at = ends[-1] if ends else -1
+    while at >= 0:
+        chain.append(pairs[at])
+        at = before[at]
+    return chain[::-1]
+
+
+def _features(state: State, which: int) -> Features:
+    side = state.side(which)
+    near = surroundings(state, which, 2, anchored=True)
+    names = [state.names.key(which, node) for node in range(side.size)]
+
+    def numbered(values: list[Hashable]) -> Array:
+        return np.array([hash(value) if value is not None else which - 2 for value in values], np.int64)
+
+    return Features(
+        np.array([side.labels[level] for level in (EXACT, PLAIN, LOOSE, KIND)], np.int64),
+        np.array([[hash(pair[0]) for pair in near], [hash(pair[1]) for pair in near]], np.int64),
+        numbered([name and name[0] for name in names]),
+        numbered([name and name[1] for name in names]),
+        np.array(state.scope[which], np.int64),
+    )
+
+
+def _align(state: State, features: tuple[Features, Features], mine: list[int], theirs: list[int], strict: bool) -> int:
+    a, b = features
+    columns = np.array(theirs)
+    table = np.zeros((len(mine) + 1, len(theirs) + 1), np.int32)
+    scores = np.zeros((len(mine), len(theirs)), np.int16)
+    for row, node in enumerate(mine):
+        same = a.labels[:, node, None] == b.labels[:, columns]
+        near = a.near[:, node, None] == b.near[:, columns]
+        place = a.template[node] == b.template[columns]
+        number = place & (a.numbers[node] == b.numbers[columns])
+        # A like operator is worth more than all tie-breaks; one of the same family only fills a hole.
+        score = np.where(same[2], 16 + 4 * same[1] + 4 * same[0], np.where(same[3], 2, 0)).astype(np.int16)
+        score += np.where(score > 0, 2 * near[0] + 2 * near[1] + 3 * number, 0).astype(np.int16)
+        score[a.scope[node] != b.scope[columns]] = 0
+        if strict:
+            score[place & ~number] = 0
+        scores[row] = score
+        above = table[row]
+        best = np.maximum(above[1:], np.where(score > 0, above[:-1] + score, 0))
+        table[row + 1, 1:] = np.maximum.accumulate(best)
+    early = _trace(table, scores, diagonal_first=False)
+    late = dict(_trace(table, scores, diagonal_first=True))
+    tentative = []
+    for row, column in early:
+        first, second = mine[row], theirs[column]
+        sure = late.get(row) == column
+        if not sure and row in late:
+            state.alternatives.setdefault(first, set()).update((second, theirs[late[row]]))
+        like = state.first.labels[LOOSE][first] == state.second.labels[LOOSE][second]
+        confidence = (0.85 if state.names.agree(first, second) else 0.8) if sure and like else 0.7 if sure else 0.5
+        reason = "aligned in order between matched operations" + ("" if sure else "; another alignment is as good")
+        if state.pair(first, second, "sequence", confidence, reason):
+            tentative.append((first, second))
+    return len(tentative) - _drop_unsupported(state, tentative)
+
+
+def _trace(table: np.ndarray[Any, Any], scores: np.ndarray[Any, Any], diagonal_first: bool) -> list[tuple[int, int]]:
+    """One best path through the table, as (row, column) pairs; the flag decides between equals."""
+    row, column = scores.shape
+    pairs = []
+    while row and column:
+        here = table[row, column]
+        score = scores[row - 1, column - 1]
+        diagonal = score > 0 and here == table[row - 1, column - 1] + score
+        if diagonal and (diagonal_first or (here != table[row - 1, column] and here != table[row, column - 1])):
+            pairs.append((row - 1, column - 1))
+            row -= 1
+            column -= 1
+        elif here == table[row - 1, column]:
+            row -= 1
+        else:
+            column -= 1
+    return pairs[::-1]
+
+
+def _drop_unsupported(state: State, tentative: list[tuple[int, int]]) -> int:
+    """Takes back pairs that neighbours contradict or do not support; how many."""
+    dropped = 0
+    again = True
+    while again:
+        again = False
+        for first, second in tentative:
+            if state.partner[0][first] != second:
+                continue
+            matched, total = state.agreeing_operands(first, second)
+            used, uses = state.agreeing_users(first, second)
+            like = state.first.labels[LOOSE][first] == state.second.labels[LOOSE][second]
+            supported = (matched or used) if like else (matched == total and used == uses and matched + used)
+            if not supported or state.contradicted(first, second):
+                state.drop(first)
+                state.alternatives.pop(first, None)
+                dropped += 1
+                again = True
+    return dropped

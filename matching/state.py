@@ -1,0 +1,148 @@
+"""The match state that every rung works on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from padiff_graph.matching.labels import KIND, LOOSE, Side
+from padiff_graph.matching.names import Names
+
+__all__ = ["Pairing", "State"]
+
+
+@dataclass(slots=True)
+class Pairing:
+    """A match as the ladder holds it, before confidence is settled."""
+
+    first: int
+    second: int
+    rung: str
+    confidence: float
+    reason: str
+
+
+@dataclass
+class State:
+    """Both sides, and who is matched with whom.
+
+    Attributes:
+        partner: for each side, node -> node of the other side, -1 for none.
+        pairings: by first-side node.
+        scope: for each side, the number of the hint that a node lies under; 0 for none.
+        alternatives: first-side node -> second-side nodes between which nothing decides.
+    """
+
+    first: Side
+    second: Side
+    names: Names
+    partner: tuple[list[int], list[int]] = field(init=False)
+    pairings: dict[int, Pairing] = field(default_factory=dict)
+    scope: tuple[list[int], list[int]] = field(init=False)
+    alternatives: dict[int, set[int]] = field(default_factory=dict)
+    fresh: list[tuple[int, int]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.partner = ([-1] * self.first.size, [-1] * self.second.size)
+        self.scope = ([0] * self.first.size, [0] * self.second.size)
+
+    def side(self, which: int) -> Side:
+        """The first (0) or second (1) side."""
+        return self.second if which else self.first
+
+    def open(self, which: int, node: int) -> bool:
+        """Whether the node computes from inputs and has no partner yet."""
+        side = self.side(which)
+        return self.partner[which][node] < 0 and not side.leaf[node] and not side.weight[node]
+
+    def may(self, first: int, second: int) -> bool:
+        """Whether nothing forbids the pair: both free, and under the same hint."""
+        return self.partner[0][first] < 0 and self.partner[1][second] < 0 and self.scope[0][first] == self.scope[1][second]
+
+    def pair(self, first: int, second: int, rung: str, confidence: float, reason: str) -> bool:
+        """Matches two nodes; False where something forbids it."""
+        if not self.may(first, second):
+            return False
+        self.partner[0][first] = second
+        self.partner[1][second] = first
+        self.pairings[first] = Pairing(first, second, rung, confidence, reason)
+        self.fresh.append((first, second))
+        return True
+
+    def drop(self, first: int) -> None:
+        """Takes a match back."""
+        second = self.partner[0][first]
+        self.partner[0][first] = -1
+        self.partner[1][second] = -1
+        del self.pairings[first]
+
+    # -- how two nodes' neighbours go together
+
+    def contradicted(self, first: int, second: int) -> bool:
+        """Whether matched operands at the same role of the same operator go to different partners.
+
+        For commutative operators: whether no matched operand's partner is an operand of the other, though
+        both have matched operands.
+        """
+        a, b = self.first, self.second
+        if a.nodes[first].commutative or b.nodes[second].commutative:
+            mine = {self.partner[0][o.source] for o in a.operands[first] if a.labels[KIND][o.source] and not a.leaf[o.source]} - {-1}
+            theirs = {o.source for o in b.operands[second] if self.partner[1][o.source] >= 0 and not b.leaf[o.source]}
+            return bool(mine) and bool(theirs) and not mine & theirs
+        if a.nodes[first].op != b.nodes[second].op:
+            return False
+        other = {o.position: o.source for o in b.operands[second]}
+        for operand in a.operands[first]:
+            source = other.get(operand.position)
+            if source is None or a.leaf[operand.source] or b.leaf[source]:
+                continue
+            if (self.partner[0][operand.source] >= 0 or self.partner[1][source] >= 0) and self.partner[0][operand.source] != source:
+                return True
+        return False
+
+    def agreeing_operands(self, first: int, second: int) -> tuple[int, int]:
+        """How many operands' sources are matched with each other, and how many there are at most."""
+        a, b = self.first, self.second
+        mine = [self.partner[0][o.source] for o in a.operands[first] if not a.weight[o.source] and a.nodes[o.source].op != "Constant" and a.nodes[o.source].op != "Parameter"]
+        theirs = [o.source for o in b.operands[second] if not b.weight[o.source] and b.nodes[o.source].op != "Constant" and b.nodes[o.source].op != "Parameter"]
+        left = list(theirs)
+        count = 0
+        for partner in mine:
+            if partner in left:
+                left.remove(partner)
+                count += 1
+        return count, max(len(mine), len(theirs))
+
+    def agreeing_users(self, first: int, second: int) -> tuple[int, int]:
+        """How many consumers are matched with each other, and how many there are at most.
+
+        Model outputs count as consumers.
+        """
+        a, b = self.first, self.second
+        mine = [self.partner[0][user[0]] for user in a.users[first]]
+        theirs = [user[0] for user in b.users[second]]
+        left = list(theirs)
+        count = 0
+        for partner in mine:
+            if partner in left:
+                left.remove(partner)
+                count += 1
+        ends = (len(a.outputs[first]), len(b.outputs[second]))
+        return count + min(ends), max(len(mine) + ends[0], len(theirs) + ends[1])
+
+    def like_users(self, first: int, second: int) -> bool:
+        """Whether the consumers' loose labels are the same on both sides."""
+        return self._user_labels(0, first) == self._user_labels(1, second)
+
+    def like_operands(self, first: int, second: int) -> bool:
+        """Whether the operands' sources have the same loose labels, or are matched with each other."""
+        return self._operand_labels(0, first) == self._operand_labels(1, second)
+
+    def _user_labels(self, which: int, node: int) -> list[int]:
+        side = self.side(which)
+        return sorted([side.labels[LOOSE][user[0]] for user in side.users[node]] + [-1 for _ in side.outputs[node]])
+
+    def _operand_labels(self, which: int, node: int) -> list[int]:
+        side = self.side(which)
+        return sorted(
+            side.labels[LOOSE][o.source] for o in side.operands[node] if side.nodes[o.source].op not in ("Parameter", "Constant") and not side.weight[o.source]
+        )
