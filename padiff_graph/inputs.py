@@ -208,7 +208,7 @@ def _paired(first: Mapping[str, _Leaf], second: Mapping[str, _Leaf]) -> tuple[tu
 def _how_unequal(left: _Leaf, right: _Leaf) -> str:
     if left.array.size != right.array.size:
         return "differ in shape"
-    if left.dtype != right.dtype and not np.issubdtype(left.array.dtype, np.floating) == np.issubdtype(right.array.dtype, np.floating):
+    if left.dtype != right.dtype and np.issubdtype(left.array.dtype, np.floating) != np.issubdtype(right.array.dtype, np.floating):
         return "differ in dtype and values"
     if left.array.dtype == bool or right.array.dtype == bool:
         return f"differ at {int(np.sum(left.array.reshape(-1) != right.array.reshape(-1)))} of {left.array.size} elements"
