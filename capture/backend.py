@@ -36,9 +36,14 @@ class MissingFrameworkError(ImportError):
 class Backend(Protocol):
     """What `capture/<framework>/backend.py` offers, as module-level functions."""
 
-    def trace(self, model: Any, example: Mapping[str, Any]) -> ComputationGraph:
-        """Captures the model in the mode it is in, uncertified; `graph.session` set. The model and
-        all global state are as before afterwards, also after a failure.
+    def trace(self, model: Any, example: Mapping[str, Any], *, below: str = "") -> ComputationGraph:
+        """Captures the model in the mode it is in, uncertified; `graph.session` set, `session.rung`
+        the way it took. The model and all global state are as before afterwards, also after a failure.
+
+        Args:
+            model: the model.
+            example: keyword arguments of its forward.
+            below: try only the ways of capturing that come after this one.
 
         Raises:
             CaptureError: naming the user's line and what can be done.

@@ -1,0 +1,228 @@
+"""The proof that a capture is faithful: the graph is replayed and held against the eager run.
+
+Compared are the outputs, what the run writes to buffers, and the gradients of inputs and
+parameters under random cotangents; both runs start from the same random state, so that random
+operations draw alike. A gradient that does not arrive counts as zero.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from padiff_graph.capture.engine import Array, Engine, NotRunnable
+from padiff_graph.capture.graph import ComputationGraph, Value
+
+__all__ = ["KINDS", "Certificate", "certify", "cotangents"]
+
+KINDS = ("output", "buffer", "input gradient", "parameter gradient")
+"""What is compared."""
+
+TOLERANCE = {"float64": 1e-9, "float32": 1e-5, "float16": 2e-2, "bfloat16": 5e-2}
+"""Largest difference, relative to the largest value, that is rounding; by the coarsest dtype met.
+
+A replay makes the same calls on the same numbers and is as a rule equal bit for bit; this leaves
+room for operations that add up in varying order.
+"""
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """What the replay of a capture showed.
+
+    Attributes:
+        valid: whether the graph computes what the model computes.
+        certified: whether it could be replayed at all; `valid` is False where it could not.
+        errors: for each of `KINDS` the largest difference relative to the largest value.
+        counts: for each of `KINDS` how many arrays were compared.
+        reasons: what differs, or why nothing could be compared, in sentences.
+        backward: whether gradients were compared.
+        seconds: time the certificate took.
+    """
+
+    valid: bool
+    certified: bool = True
+    errors: Mapping[str, float] = field(default_factory=dict)
+    counts: Mapping[str, int] = field(default_factory=dict)
+    reasons: tuple[str, ...] = ()
+    backward: bool = True
+    seconds: float = 0.0
+
+
+def certify(graph: ComputationGraph, engine: Engine, example: Mapping[str, Any], *, seed: int = 0) -> Certificate:
+    """Replays a graph against its model.
+
+    Args:
+        graph: the capture, with its session.
+        engine: the model's engine.
+        example: the example that the capture was made with.
+        seed: of the cotangents.
+    """
+    started = time.perf_counter()
+    if getattr(graph.session, "abstract", False):
+        return Certificate(False, False, reasons=("the model or the example has shapes and no numbers, so that nothing can be run",), backward=False)
+    backward = graph.framework != "onnx"
+    with engine.quiet():
+        eager = engine.forward(example, grad=backward)
+        outputs = {name: engine.array(tensor) for name, tensor in eager.outputs.items()}
+        seeds = cotangents(outputs, seed)
+        if backward:
+            engine.backward(eager, seeds)
+        buffers, gradients = dict(eager.buffers), dict(eager.gradients)
+        del eager
+    with engine.quiet():
+        try:
+            replayed = replay(graph, engine, seeds if backward else None)
+        except NotRunnable as error:
+            return Certificate(False, False, reasons=(f"the graph cannot be replayed: {error}",), backward=backward, seconds=time.perf_counter() - started)
+    ours: dict[str, dict[str, Array]] = {
+        "output": outputs,
+        "buffer": {name: array for name, array in buffers.items() if name in graph.parameters},
+        "input gradient": {name.removeprefix("input:"): g for name, g in gradients.items() if name.startswith("input:")},
+        "parameter gradient": {name.removeprefix("parameter:"): g for name, g in gradients.items() if name.startswith("parameter:")},
+    }
+    return _judged(graph, ours, replayed, backward, started)
+
+
+def cotangents(outputs: Mapping[str, Array], seed: int = 0) -> dict[str, Array]:
+    """Random cotangents for floating outputs, the same for the same seed, name order and shapes."""
+    generator = np.random.default_rng(seed)
+    return {name: generator.standard_normal(array.shape).astype(array.dtype) for name, array in outputs.items() if array.dtype.kind == "f"}
+
+
+def replay(graph: ComputationGraph, engine: Engine, seeds: Mapping[str, Array] | None) -> dict[str, dict[str, Array]]:
+    """Runs every node in program order; outputs, buffers and gradients by kind and name.
+
+    Raises:
+        NotRunnable: where the engine cannot run a node.
+    """
+    given = engine.inputs(graph)
+    own = engine.parameters()
+    known: dict[Value, Any] = {}
+    wanted: dict[tuple[str, str], Any] = {}
+    outputs: dict[str, Value] = {}
+    last = _last_reads(graph)
+    for node in graph.records():
+        value = Value(node.id)
+        if node.kind == "output":
+            outputs[node.name] = next(operand for operand in node.inputs if operand is not None)
+        elif node.kind == "operation":
+            results = engine.run(node, [None if operand is None else known[operand] for operand in node.inputs])
+            known.update({Value(node.id, number): result for number, result in enumerate(results)})
+            for gone in last.get(node.id, ()):
+                known.pop(gone, None)
+        elif node.kind in ("parameter", "buffer"):
+            info = graph.parameters[node.name]
+            known[value] = _fresh(engine, own[node.name], info.type.dtype, seeds is not None and info.trainable and info.type.dtype.startswith(("float", "bfloat")))
+            if info.trainable:
+                wanted["parameter gradient", node.name] = known[value]
+        elif node.id in given:
+            kind = node.outputs[0]
+            differentiable = seeds is not None and node.kind == "input" and kind is not None and kind.dtype.startswith(("float", "bfloat"))
+            known[value] = _fresh(engine, given[node.id], kind.dtype if kind else None, differentiable)
+            if differentiable:
+                wanted["input gradient", node.name] = known[value]
+        else:
+            known[value] = engine.tensor(node.constant, node.outputs[0].dtype if node.outputs[0] else None)  # type: ignore[arg-type]
+    found: dict[str, dict[str, Array]] = {kind: {} for kind in KINDS}
+    found["output"] = {name: engine.array(known[value]) for name, value in outputs.items()}
+    found["buffer"] = {name: engine.array(known[value]) for name, value in graph.updates.items()}
+    if seeds:
+        names = [name for name in outputs if name in seeds]
+        tensors = [known[outputs[name]] for name in names]
+        gradients = engine.grad(tensors, list(wanted.values()), [engine.tensor(seeds[name], _dtype(graph, outputs[name])) for name in names])
+        for (kind, name), gradient in zip(wanted, gradients, strict=True):
+            if gradient is not None:
+                found[kind][name] = engine.array(gradient)
+    return found
+
+
+def _fresh(engine: Engine, tensor: Any, dtype: str | None, differentiable: bool) -> Any:
+    return engine.tensor(engine.array(tensor), dtype, differentiable)
+
+
+def _dtype(graph: ComputationGraph, value: Value) -> str | None:
+    kind = graph.type_of(value)
+    return kind.dtype if kind else None
+
+
+def _last_reads(graph: ComputationGraph) -> dict[int, list[Value]]:
+    """Values by the node that reads them last; outputs and updates are never done with."""
+    last: dict[Value, int] = {}
+    kept = set(graph.updates.values())
+    for node in graph.records():
+        for operand in node.inputs:
+            if operand is not None:
+                last[operand] = node.id
+                if node.kind == "output":
+                    kept.add(operand)
+    found: dict[int, list[Value]] = {}
+    for value, node_id in last.items():
+        if value not in kept:
+            found.setdefault(node_id, []).append(value)
+    return found
+
+
+def _judged(graph: ComputationGraph, eager: Mapping[str, Mapping[str, Array]], replayed: Mapping[str, Mapping[str, Array]], backward: bool, started: float) -> Certificate:
+    dtypes = {info.type.dtype for info in graph.parameters.values()} | {node.outputs[0].dtype for node in graph.records() if node.outputs and node.outputs[0]}
+    tolerance = max((TOLERANCE[dtype] for dtype in dtypes if dtype in TOLERANCE), default=0.0)
+    errors: dict[str, float] = {}
+    counts: dict[str, int] = {}
+    reasons: list[str] = []
+    for kind in KINDS:
+        ours, theirs = eager[kind], dict(replayed[kind])
+        if kind == "buffer":
+            # a buffer that the graph does not write keeps what the model holds: eager must agree
+            changed = {name: array for name, array in ours.items() if name in theirs or name in graph.updates}
+            ours = changed
+        floor = 1e-6 * max((_largest(array) for array in ours.values()), default=0.0)
+        worst: list[tuple[float, str]] = []
+        for name in dict.fromkeys([*ours, *theirs]):
+            one, other = ours.get(name), theirs.get(name)
+            error = _error(one, other, floor, gradient="gradient" in kind)
+            worst.append((error, name))
+        worst.sort(key=lambda pair: -pair[0])
+        errors[kind] = worst[0][0] if worst else 0.0
+        counts[kind] = len(worst)
+        wrong = [(error, name) for error, name in worst if not error <= tolerance]
+        if wrong:
+            error, name = wrong[0]
+            reasons.append(f"{kind} {name} of the replayed graph differs from eager by {error:.2g} of its largest value" + (f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""))
+    if not counts["output"]:
+        reasons.append("no output was compared")
+    if reasons:
+        reasons += _suspects(graph)
+    return Certificate(not reasons, True, errors, counts, tuple(reasons), backward, time.perf_counter() - started)
+
+
+def _largest(array: Array) -> float:
+    finite = np.abs(array[np.isfinite(array)]) if array.dtype.kind in "fc" else np.abs(array.astype(np.float64))
+    return float(finite.max()) if finite.size else 0.0
+
+
+def _error(one: Array | None, other: Array | None, floor: float, gradient: bool) -> float:
+    """Largest difference over largest value; infinite where shapes or what is not finite differ."""
+    if one is None or other is None:
+        known = one if one is not None else other
+        return 0.0 if known is None or (gradient and not np.any(known)) else float("inf")
+    if one.shape != other.shape or one.dtype.kind != other.dtype.kind:
+        return float("inf")
+    if np.array_equal(one, other):
+        return 0.0
+    if one.dtype.kind not in "fc":
+        return float("inf")
+    finite = np.isfinite(one)
+    if not np.array_equal(finite, np.isfinite(other)) or not np.array_equal(one[~finite], other[~finite], equal_nan=True):
+        return float("inf")
+    difference = float(np.abs(one[finite].astype(np.float64) - other[finite].astype(np.float64)).max(initial=0.0))
+    return difference / max(_largest(one), floor, 1e-30)
+
+
+def _suspects(graph: ComputationGraph) -> list[str]:
+    """Operations whose capture is delicate, as places to look at."""
+    delicate = [node for node in graph.records() if node.marks & {"inplace", "gradient_hook", "custom_function"}]
+    return [f"look at {node.op} ({node.source or node.path})" for node in delicate[:3]]

@@ -1,0 +1,445 @@
+"""An fx graph of ATen operators made into a `ComputationGraph`.
+
+`getitem` becomes an output number, sub-graphs of `no_grad` are inlined and marked, in-place
+operations are made functional (`aliases`), and what depends on constants only is evaluated.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import fx
+
+from padiff_graph.capture.graph import Kind, Node, TensorType, Value
+from padiff_graph.capture.torch import effects
+from padiff_graph.capture.torch.aliases import Aliases, Slot, Step, Untold
+from padiff_graph.capture.torch.places import Place, Places
+from padiff_graph.capture.torch.schema import bind, dtype_name, functional_form, mutated, operator_name
+
+__all__ = ["Conversion", "Leaf", "type_of_tensor"]
+
+SMALL = 1 << 20
+"""Constants of at most this many elements are held in the graph."""
+
+Evaluate = Callable[[Node, Sequence[np.ndarray[Any, Any] | None], Sequence[TensorType | None]], "np.ndarray[Any, Any] | None"]
+"""Computes a node over constants: (node, values, their types) -> value, None where it cannot."""
+
+CHECKS = ("_assert", "sym_constrain", "_guard", "sym_", "_functional_assert")
+"""Prefixes of ATen operators that compute nothing."""
+
+DECISIONS = {"aten.item.default", "aten._local_scalar_dense.default", "aten.is_nonzero.default"}
+"""Operators that hand a number to Python."""
+
+STATISTICS = {
+    "aten.batch_norm.default": ("training", True),
+    "aten.cudnn_batch_norm.default": ("training", True),
+    "aten.miopen_batch_norm.default": ("training", True),
+    "aten.instance_norm.default": ("use_input_stats", True),
+}
+"""Operators that write running_mean and running_var without saying so in their schema, and when."""
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """What a placeholder or attribute of the fx graph stands for."""
+
+    kind: Kind
+    name: str
+    tensor: Any
+    trainable: bool = False
+
+
+def type_of_tensor(tensor: Any) -> TensorType:
+    """Shape and dtype of a tensor.
+
+    Raises:
+        Untold: where the shape is not known before running.
+    """
+    if any(not isinstance(extent, int) for extent in tensor.shape):
+        raise Untold(f"a shape depends on the numbers that are computed: {tuple(tensor.shape)}")
+    return TensorType(tuple(tensor.shape), dtype_name(tensor.dtype))
+
+
+def _floating(kind: TensorType | None) -> bool:
+    return kind is not None and kind.dtype.startswith(("float", "bfloat", "complex"))
+
+
+class Conversion:
+    """One conversion; `nodes` grows in program order.
+
+    Args:
+        places: reads module paths and source lines.
+        recorded: what was registered during the capture.
+        evaluate: computes an operation over constants, None where it cannot.
+    """
+
+    def __init__(self, places: Places, recorded: effects.Effects, evaluate: Evaluate) -> None:
+        self.places = places
+        self.recorded = recorded
+        self.evaluate = evaluate
+        self.nodes: list[Node] = []
+        self.aliases = Aliases(self._emit_like, self.type_of, lambda value: value in self.flowing)
+        self.flowing: set[Value] = set()
+        self.slots: dict[tuple[str, str], Slot] = {}
+        self.tensors: dict[int, Any] = {}
+        self.recording = True
+        self.autocast: tuple[str, str] | None = None
+        self.outer: list[tuple[str, str] | None] = []
+        self.decisions: dict[str, Any] = {}
+        self.hooked: list[tuple[Value, Value]] = []
+
+    # -- leaves
+
+    def leaf(self, leaf: Leaf) -> Slot:
+        """The slot of a leaf; its node is made when it is first asked for."""
+        key = (leaf.kind, leaf.name)
+        if key not in self.slots:
+            kind = type_of_tensor(leaf.tensor)
+            held = not leaf.tensor.is_floating_point() and kind.size <= SMALL or kind.size <= SMALL // 10
+            constant = None
+            if leaf.kind in ("constant", "buffer") and held and not leaf.tensor.is_meta and not isinstance(leaf.tensor, torch._subclasses.FakeTensor):
+                constant = _numpy(leaf.tensor)
+            node = Node(len(self.nodes), leaf.kind, name=leaf.name, outputs=(kind,), constant=constant)
+            self.nodes.append(node)
+            self.tensors[node.id] = leaf.tensor
+            self.slots[key] = Slot(Value(node.id))
+            if leaf.trainable and _floating(kind):
+                self.flowing.add(Value(node.id))
+        return self.slots[key]
+
+    def output(self, name: str, slot: Any) -> None:
+        """Appends an output node."""
+        if not isinstance(slot, Slot):
+            raise Untold(f"the output {name} is {slot!r} in the trace and not a tensor")
+        value = self.aliases.read(slot)
+        self.nodes.append(Node(len(self.nodes), "output", name=name, inputs=(value,), roles=("value",), outputs=(self.type_of(value),)))
+
+    def type_of(self, value: Value) -> TensorType:
+        """Type of a value.
+
+        Raises:
+            Untold: where it is no tensor.
+        """
+        node = self.nodes[value.node]
+        found = node.outputs[value.output]
+        if found is None:
+            raise Untold(f"output {value.output} of {node.op} is no tensor", node.source)
+        return found
+
+    def updates(self) -> dict[str, Value]:
+        """The values of parameters and buffers that the program has written, by name."""
+        found = {name: self.aliases.read(slot) for (kind, name), slot in self.slots.items() if kind in ("parameter", "buffer")}
+        return {name: value for name, value in found.items() if self.nodes[value.node].name != name or self.nodes[value.node].kind == "operation"}
+
+    def finish(self, updates: Mapping[str, Value]) -> tuple[list[Node], dict[str, Value], dict[int, Any]]:
+        """Puts every gradient hook behind what it hooks and numbers the nodes anew.
+
+        Returns:
+            nodes, updates and leaf tensors under the new numbers.
+        """
+        behind: dict[int, list[int]] = {}
+        hooks = set()
+        reader = {value: hook for value, hook in self.hooked}
+        for value, hook in self.hooked:
+            behind.setdefault(value.node, []).append(hook.node)
+            hooks.add(hook.node)
+        order: list[int] = []
+
+        def place(number: int) -> None:
+            order.append(number)
+            for hook in behind.get(number, ()):
+                place(hook)
+
+        for number in range(len(self.nodes)):
+            if number not in hooks:
+                place(number)
+        number_of = {old: new for new, old in enumerate(order)}
+
+        def renamed(value: Value, reading: int) -> Value:
+            while value in reader and reader[value].node != reading:
+                value = reader[value]
+            return Value(number_of[value.node], value.output)
+
+        nodes = []
+        for old in order:
+            node = self.nodes[old]
+            inputs = tuple(None if value is None else renamed(value, old) for value in node.inputs)
+            nodes.append(replace(node, id=number_of[old], inputs=inputs))
+        return nodes, {name: renamed(value, -1) for name, value in updates.items()}, {number_of[old]: tensor for old, tensor in self.tensors.items()}
+
+    # -- operations
+
+    def run(self, module: fx.GraphModule, leaves: Mapping[str, Leaf], bound: Sequence[Any] = ()) -> Any:
+        """Converts a graph and returns what it returns, in slots.
+
+        Args:
+            module: the traced graph.
+            leaves: what its placeholders and attributes stand for, by placeholder name or attribute.
+            bound: slots for its placeholders, in order, where it is a sub-graph.
+        """
+        found: dict[fx.Node, Any] = {}
+        given = iter(bound)
+        for node in module.graph.nodes:
+            if node.op == "placeholder":
+                found[node] = next(given) if bound else self.leaf(leaves[node.target]) if node.target in leaves else None
+            elif node.op == "get_attr":
+                thing = _attribute(module, node.target)
+                found[node] = self.leaf(leaves[node.target]) if node.target in leaves else thing
+                if isinstance(thing, torch.Tensor) and node.target not in leaves:
+                    found[node] = self.leaf(Leaf("constant", node.target, thing))
+            elif node.op == "call_function":
+                found[node] = self._call(node, found, leaves)
+            elif node.op == "output":
+                return fx.node.map_arg(node.args[0], lambda n: found[n])
+            else:
+                raise Untold(f"{node.op} {node.target} is no ATen operator")
+        return None
+
+    def _call(self, node: fx.Node, found: dict[fx.Node, Any], leaves: Mapping[str, Leaf]) -> Any:
+        args, kwargs = _mapped(node.args, found), _mapped(node.kwargs, found)
+        target = node.target
+        if target is operator.getitem:
+            return args[0][args[1]]
+        if isinstance(target, torch._ops.HigherOrderOperator):
+            return self._region(node, target, args, kwargs, leaves)
+        if target is torch._C._set_grad_enabled:
+            self.recording = bool(args[0])
+            return None
+        if target in (torch.amp.autocast_mode._enter_autocast, torch.amp.autocast_mode._exit_autocast):
+            return self._autocast(target is torch.amp.autocast_mode._enter_autocast, args)
+        if not isinstance(target, torch._ops.OpOverload):
+            raise Untold(f"a Python value depends on the numbers that are computed ({target})", self.places.place(node.meta).source)
+        name = operator_name(target)
+        if name.startswith("aten.") and name[5:].startswith(CHECKS):
+            return None
+        if name in DECISIONS:
+            value = node.meta.get("decided")
+            if value is None:
+                raise Untold("a Python value is taken from a tensor", self.places.place(node.meta).source)
+            self.decisions[self.places.place(node.meta).source] = value
+            return value
+        if name == effects.GRADIENT_HOOK:
+            return self._hook(node, args)
+        if name == "aten.clone.default" and isinstance(args[0], Slot) and self.nodes[args[0].value.node].kind == "input" and not self.places.inside(node.meta):
+            return args[0]  # the wrapper's own, so that a model may write to its inputs
+        if name.startswith("aten.lift_fresh"):
+            return args[0]
+        return self._operation(node, target, args, kwargs)
+
+    def _autocast(self, enter: bool, args: Any) -> None:
+        if not enter:
+            self.autocast = self.outer.pop()
+            return
+        self.outer.append(self.autocast)
+        device, dtype, enabled, *_ = args
+        self.autocast = (device, dtype_name(dtype or torch.get_autocast_dtype(device))) if enabled else None
+
+    def _region(self, node: fx.Node, target: Any, args: Any, kwargs: Any, leaves: Mapping[str, Leaf]) -> Any:
+        """A sub-graph, inlined."""
+        name = target.name() if callable(getattr(target, "name", None)) else str(target)
+        before = self.recording, self.autocast
+        if "wrap_with_set_grad_enabled" in name:
+            enabled, module, *inner = args
+            self.recording = bool(enabled)
+        elif "wrap_with_autocast" in name:
+            device, dtype, enabled, _, module, *inner = args
+            self.autocast = (device, dtype_name(dtype or torch.get_autocast_dtype(device))) if enabled else None
+        elif "tag_activation_checkpoint" in name or "wrap" in name:
+            module, *inner = args
+        else:
+            raise Untold(f"{name} has branches or loops inside", self.places.place(node.meta).source)
+        try:
+            return self.run(module, leaves, inner or (None,))
+        finally:
+            self.recording, self.autocast = before
+
+    def _hook(self, node: fx.Node, args: Any) -> None:
+        """A gradient hook: every reader of the tensor, earlier ones too, reads what stands behind the hook."""
+        slot, token = args
+        if self.recorded.entries[token] is None:
+            return
+        value = self.aliases.read(slot)
+        hooked = self._append(effects.GRADIENT_HOOK, (value,), ("x",), {"hook": self.recorded.labels[token], "token": token}, (self.type_of(value),), self.places.place(node.meta), frozenset({"gradient_hook"}))
+        self.hooked.append((value, Value(hooked.id)))
+        slot.value = Value(hooked.id)
+
+    def _operation(self, node: fx.Node, target: Any, args: Any, kwargs: Any) -> Any:
+        place = self.places.place(node.meta)
+        written = mutated(target)
+        tags = target.tags
+        functional = functional_form(target)
+        bound = bind(functional, args, kwargs, lambda v: isinstance(v, Slot))
+        for name, value in bound.attrs.items():
+            if isinstance(value, (torch.SymInt, torch.SymFloat, torch.SymBool, fx.Node)):
+                raise Untold(f"{name} of {target} depends on the numbers that are computed", place.source)
+        op = operator_name(functional)
+        marks = self._marks(functional, bound.attrs) | ({"inplace"} if written else set())
+        if op in effects.EFFECTS:
+            token = bound.attrs["token"]
+            bound.attrs["function"] = self.recorded.labels[token]
+        if self.autocast is not None:
+            bound.attrs["autocast"] = self.autocast
+        slots = [operand for operand in bound.operands]
+        inputs = tuple(None if slot is None else self.aliases.read(slot) for slot in slots)
+        results, shape = _flat(node.meta.get("val"))
+        try:
+            outputs: list[TensorType | None] = [type_of_tensor(result) if isinstance(result, torch.Tensor) else None for result in results]
+        except Untold as error:
+            raise Untold(f"{error} by {target}", place.source) from None
+        targets = [slot for slot, role in zip(slots, bound.roles, strict=True) if slot is not None and role.partition("[")[0] in written]
+        if written and functional is target and "inplace_view" not in {tag.name for tag in tags}:
+            # no functional form: it returns its results and then the new values of what it writes
+            outputs += [self.type_of(slot.value) for slot in targets]
+        statistic, needed = STATISTICS.get(op, ("", None))
+        moving = [slot for slot, role in zip(slots, bound.roles, strict=True) if role in ("running_mean", "running_var") and slot is not None] if statistic and bound.attrs.get(statistic) == needed else []
+        outputs += [self.type_of(slot.value) for slot in moving]
+        record = self._append(op, inputs, tuple(bound.roles), bound.attrs, tuple(outputs), place, frozenset(marks), node)
+        made = [Value(record.id, number) if kind is not None else None for number, kind in enumerate(outputs)]
+        if "inplace_view" in {tag.name for tag in tags}:
+            return self._moved(targets[0], record, made[0])
+        if written and functional is not target:
+            self._write(targets[0], made[0], record)
+            return targets[0]
+        if written:
+            for slot, value in zip(targets, made[len(results) :], strict=True):
+                self._write(slot, value, record)
+            return targets[0] if len(results) == 1 and len(targets) == 1 else shape([None if v is None else Slot(v) for v in made[: len(results)]])
+        for slot, value in zip(moving, made[len(results) :], strict=True):
+            self._write(slot, value, record)
+        memory = self._operand_memory(functional, node)
+        return shape([None if value is None else self._result(value, result, slots, memory, record) for value, result in zip(made, results, strict=False)])
+
+    def _operand_memory(self, target: Any, node: fx.Node) -> list[int | None]:
+        """The memory that each operand looks at, in the order of the node's inputs."""
+        operands = bind(target, node.args, node.kwargs, lambda v: isinstance(v, fx.Node)).operands
+        return [_memory(operand.meta.get("val")) if isinstance(operand, fx.Node) else None for operand in operands]
+
+    def _write(self, slot: Slot, value: Value | None, record: Node) -> None:
+        if value is None:
+            raise Untold(f"{record.op} writes something that is no tensor", record.source)
+        kind, new = self.type_of(slot.value), self.type_of(value)
+        if kind != new:
+            value = self._emit_like("aten.expand.default" if kind.dtype == new.dtype else "aten.to.dtype", (value,), ("self",), {"size": kind.shape, "implicit": False} if kind.dtype == new.dtype else {"dtype": kind.dtype, "non_blocking": False, "copy": False, "memory_format": None}, (TensorType(new.shape, kind.dtype) if kind.dtype != new.dtype else kind,), like=record, marks=frozenset({"inplace"}))
+            if self.type_of(value) != kind:
+                value = self._emit_like("aten.expand.default", (value,), ("self",), {"size": kind.shape, "implicit": False}, (kind,), like=record, marks=frozenset({"inplace"}))
+        self.aliases.write(slot, value, record, self.recording)
+
+    def _moved(self, slot: Slot, record: Node, value: Value | None) -> Slot:
+        """An in-place change of shape: the tensor itself is from now on a view of what it was."""
+        if value is None:
+            raise Untold(f"{record.op} gives no tensor", record.source)
+        before = Slot(slot.value, slot.storage, slot.version, slot.parent, slot.step)
+        slot.value, slot.version, slot.parent, slot.step = value, slot.storage.version, before, Step(record, 0, 0)
+        return slot
+
+    def _result(self, value: Value, result: Any, slots: Sequence[Any], memory: Sequence[int | None], record: Node) -> Slot:
+        """The slot of a result: a view where it looks at the memory of an operand."""
+        own = _memory(result)
+        for position, theirs in enumerate(memory):
+            if theirs is not None and theirs == own:
+                parent: Slot = slots[position]
+                return parent.view(value, Step(record, position, value.output))
+        return Slot(value)
+
+    def _marks(self, target: Any, attrs: Mapping[str, Any]) -> set[str]:
+        marks = set() if self.recording else {"no_grad"}
+        name = operator_name(target)
+        if name in effects.EFFECTS:
+            marks.add("custom_function" if name == effects.CUSTOM_FUNCTION else "gradient_hook")
+        if torch.Tag.nondeterministic_seeded in target.tags and random(name, attrs):
+            marks.add("random")
+            if name.split(".")[1] not in SHAREABLE:
+                marks.add("unshareable_random")
+        return marks
+
+    def _emit_like(self, op: str, inputs: Sequence[Value | None], roles: Sequence[str], attrs: Mapping[str, Any], outputs: Iterable[TensorType | None], *, like: Node, marks: frozenset[str]) -> Value:
+        marks = marks if self.recording else marks | {"no_grad"}
+        return Value(self._append(op, tuple(inputs), tuple(roles), attrs, tuple(outputs), Place(like.path, like.call, like.source), marks).id)
+
+    def _append(self, op: str, inputs: tuple[Value | None, ...], roles: tuple[str, ...], attrs: Mapping[str, Any], outputs: tuple[TensorType | None, ...], place: Place, marks: frozenset[str], native: Any = None) -> Node:
+        node = Node(len(self.nodes), "operation", op, inputs=inputs, roles=roles, attrs=dict(attrs), outputs=outputs, path=place.path, call=place.call, source=place.source, marks=marks, native=native)
+        constants = [None if value is None else self.nodes[value.node].constant if self.nodes[value.node].kind in ("constant", "operation") else None for value in inputs]
+        only = all(value is None or held is not None for value, held in zip(inputs, constants, strict=True))
+        if only and "random" not in marks and op not in effects.EFFECTS and len(outputs) == 1 and outputs[0] is not None and outputs[0].size <= SMALL:
+            constant = self.evaluate(node, constants, [None if value is None else self.type_of(value) for value in inputs])
+            if constant is not None:
+                node = replace(node, constant=constant)
+        self.nodes.append(node)
+        if self.recording and not op.startswith("aten.detach") and any(value in self.flowing for value in inputs if value is not None):
+            self.flowing.update(Value(node.id, number) for number, kind in enumerate(outputs) if _floating(kind))
+        return node
+
+
+SHAREABLE = {"dropout", "feature_dropout", "bernoulli", "bernoulli_", "rand", "rand_like", "randn", "randn_like", "uniform", "uniform_", "normal", "normal_", "randint", "randint_like", "randperm", "native_dropout", "exponential", "exponential_", "normal_functional"}
+"""Random operators whose draw can be handed in."""
+
+
+def random(op: str, attrs: Mapping[str, Any]) -> bool:
+    """Whether a call of a random operator really draws."""
+    name = op.split(".")[1]
+    if "dropout_p" in attrs:
+        return bool(attrs["dropout_p"])
+    if "dropout" in attrs:  # recurrent networks
+        return bool(attrs["dropout"]) and bool(attrs.get("train")) and attrs.get("num_layers", 2) > 1
+    if "train" in attrs:
+        return bool(attrs["train"]) and bool(attrs.get("p", 1.0))
+    if "training" in attrs and name.startswith("rrelu"):
+        return bool(attrs["training"])
+    return True
+
+
+def _memory(tensor: Any) -> int | None:
+    """What tells the memory of a traced tensor from others; None where it has none of its own."""
+    if not isinstance(tensor, torch.Tensor) or tensor.layout != torch.strided:
+        return None
+    found: int = tensor.untyped_storage()._cdata
+    return found
+
+
+def _numpy(tensor: torch.Tensor) -> np.ndarray[Any, Any]:
+    host = tensor.detach().cpu()
+    host = host.float() if host.dtype == torch.bfloat16 else host
+    found: np.ndarray[Any, Any] = host.numpy().copy()
+    return found
+
+
+def _attribute(module: Any, target: str) -> Any:
+    for part in target.split("."):
+        module = getattr(module, part)
+    return module
+
+
+def _mapped(arguments: Any, found: Mapping[fx.Node, Any]) -> Any:
+    """fx arguments with every node replaced by what it stands for."""
+    if isinstance(arguments, fx.Node):
+        return found[arguments]
+    if isinstance(arguments, (list, tuple)):
+        return tuple(_mapped(member, found) for member in arguments)
+    if isinstance(arguments, dict):
+        return {key: _mapped(member, found) for key, member in arguments.items()}
+    return arguments
+
+
+def _flat(val: Any) -> tuple[list[Any], Callable[[list[Any]], Any]]:
+    """The results of a call in a row, and how to nest what stands for them in the same way."""
+    if val is None:
+        return [], lambda made: None
+    if not isinstance(val, (list, tuple)):
+        return [val], lambda made: made[0]
+    parts = [_flat(member) for member in val]
+    flat = [leaf for leaves, _ in parts for leaf in leaves]
+
+    def nest(made: list[Any]) -> Any:
+        rest = list(made)
+        nested = []
+        for leaves, shape in parts:
+            nested.append(shape(rest[: len(leaves)]))
+            rest = rest[len(leaves) :]
+        return tuple(nested)
+
+    return flat, nest

@@ -1,0 +1,215 @@
+"""Gradient effects that tracers lose: hooks set in forward, custom autograd functions, module backward hooks.
+
+A tracer follows the forward and drops what only the backward sees. For the time of a capture the
+three doors through which such effects come (`Tensor.register_hook`, `autograd.Function.apply`,
+`BackwardHook` of modules) call operators of our own, which every tracer records like any other.
+The engine runs such nodes with what was registered, so that gradients replay as in eager.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch.utils import checkpoint
+from torch.utils._pytree import tree_flatten, tree_unflatten
+from torch.utils.hooks import BackwardHook
+
+__all__ = ["CUSTOM_FUNCTION", "EFFECTS", "GRADIENT_HOOK", "MODULE_BACKWARD", "Effects", "recorded"]
+
+NAMESPACE = "padiff_graph"
+GRADIENT_HOOK = f"{NAMESPACE}.gradient_hook.default"
+CUSTOM_FUNCTION = f"{NAMESPACE}.custom_function.default"
+MODULE_BACKWARD = (f"{NAMESPACE}.module_backward_inputs.default", f"{NAMESPACE}.module_backward_outputs.default")
+EFFECTS = {GRADIENT_HOOK, CUSTOM_FUNCTION, *MODULE_BACKWARD}
+
+
+@dataclass
+class FunctionCall:
+    """One call of a custom function: its class and its arguments with the tensors taken out."""
+
+    function: type
+    leaves: list[Any]
+    places: list[int]
+    structure: Any
+    answer: Any = None
+    answered: list[int] = field(default_factory=list)
+
+    def apply(self, tensors: Sequence[Any]) -> list[torch.Tensor]:
+        """Calls the function on tensors, and keeps how its answer is built."""
+        leaves = list(self.leaves)
+        for place, tensor in zip(self.places, tensors, strict=True):
+            leaves[place] = tensor
+        result = APPLY(self.function, *tree_unflatten(leaves, self.structure))
+        found, self.answer = tree_flatten(result)
+        self.answered = [position for position, leaf in enumerate(found) if isinstance(leaf, torch.Tensor)]
+        self.others = found
+        return [found[position] for position in self.answered]
+
+    def rebuild(self, tensors: Sequence[torch.Tensor]) -> Any:
+        """The function's answer with tensors put in."""
+        leaves = [None if isinstance(leaf, torch.Tensor) else leaf for leaf in self.others]
+        for position, tensor in zip(self.answered, tensors, strict=True):
+            leaves[position] = tensor
+        return tree_unflatten(leaves, self.answer)
+
+
+@dataclass
+class ModuleHooks:
+    """Backward hooks of one call of a module."""
+
+    module: torch.nn.Module
+    hooks: Sequence[Any]
+    pre_hooks: Sequence[Any]
+
+    def fresh(self) -> Any:
+        """torch's own bookkeeper for these hooks."""
+        return BackwardHook(self.module, self.hooks, self.pre_hooks)
+
+
+@dataclass
+class Effects:
+    """What was registered during a capture, by the token that stands in the graph."""
+
+    entries: list[Any] = field(default_factory=list)
+    labels: list[str] = field(default_factory=list)
+
+    def add(self, entry: Any, label: str) -> int:
+        """Keeps an entry and returns its token."""
+        self.entries.append(entry)
+        self.labels.append(label)
+        return len(self.entries) - 1
+
+
+ACTIVE: list[Effects] = []
+APPLY = torch.autograd.Function.__dict__["apply"].__func__
+
+
+def _library() -> torch.library.Library:
+    library = torch.library.Library(NAMESPACE, "DEF")
+    library.define("gradient_hook(Tensor(a!) x, int token) -> ()")
+    library.define("custom_function(Tensor[] tensors, int token) -> Tensor[]")
+    library.define("module_backward_inputs(Tensor[] tensors, int token) -> Tensor[]")
+    library.define("module_backward_outputs(Tensor[] tensors, int token) -> Tensor[]")
+
+    def custom_function(tensors: list[torch.Tensor], token: int) -> list[torch.Tensor]:
+        call: FunctionCall = ACTIVE[-1].entries[token]
+        return call.apply(tensors)
+
+    def identity(tensors: list[torch.Tensor], token: int) -> list[torch.Tensor]:
+        return [tensor.view_as(tensor) for tensor in tensors]
+
+    library.impl("gradient_hook", lambda x, token: None, "CompositeImplicitAutograd")
+    library.impl("custom_function", custom_function, "CompositeImplicitAutograd")
+    library.impl("module_backward_inputs", identity, "CompositeImplicitAutograd")
+    library.impl("module_backward_outputs", identity, "CompositeImplicitAutograd")
+    return library
+
+
+LIBRARY = _library()
+
+
+class _Handle:
+    """What `register_hook` returns during a capture: removing takes the hook back."""
+
+    def __init__(self, effects: Effects, token: int) -> None:
+        self.effects, self.token = weakref.ref(effects), token
+
+    def remove(self) -> None:
+        effects = self.effects()
+        if effects is not None:
+            effects.entries[self.token] = None
+
+    def __enter__(self) -> _Handle:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.remove()
+
+
+def _register_hook(tensor: torch.Tensor, hook: Any) -> _Handle:
+    effects = ACTIVE[-1]
+    token = effects.add(hook, getattr(hook, "__qualname__", type(hook).__name__))
+    torch.ops.padiff_graph.gradient_hook(tensor, token)
+    return _Handle(effects, token)
+
+
+def _apply(cls: Any, *args: Any, **kwargs: Any) -> Any:
+    effects = ACTIVE[-1]
+    if cls is checkpoint.CheckpointFunction:
+        # checkpointing changes memory, not numbers: its first argument is the function, its second a setting
+        return args[0](*args[2:])
+    own = cls.__module__.partition(".")[0] == "torch"
+    leaves, structure = tree_flatten(args)
+    places = [place for place, leaf in enumerate(leaves) if isinstance(leaf, torch.Tensor)]
+    if own or kwargs or not places:
+        return APPLY(cls, *args, **kwargs)
+    blank = [None if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves]
+    call = FunctionCall(cls, blank, places, structure)
+    token = effects.add(call, f"{cls.__module__}.{cls.__qualname__}")
+    return call.rebuild(torch.ops.padiff_graph.custom_function([leaves[place] for place in places], token))
+
+
+class _RecordedBackwardHook:
+    """In place of torch's BackwardHook: leaves a node before and one behind the module's call."""
+
+    def __init__(self, module: Any, user_hooks: Any, user_pre_hooks: Any) -> None:
+        self.token = ACTIVE[-1].add(ModuleHooks(module, list(user_hooks), list(user_pre_hooks)), type(module).__name__)
+
+    def _through(self, operator: Any, args: Any) -> Any:
+        single = isinstance(args, torch.Tensor)
+        members = [args] if single else list(args) if isinstance(args, (tuple, list)) else None
+        if members is None:
+            return args
+        places = [place for place, member in enumerate(members) if isinstance(member, torch.Tensor)]
+        if not places:
+            return args
+        for place, tensor in zip(places, operator([members[place] for place in places], self.token), strict=True):
+            members[place] = tensor
+        if single:
+            return members[0]
+        return type(args)(*members) if hasattr(args, "_fields") else type(args)(members)
+
+    def setup_input_hook(self, args: Any) -> Any:
+        return self._through(torch.ops.padiff_graph.module_backward_inputs, args)
+
+    def setup_output_hook(self, args: Any) -> Any:
+        return self._through(torch.ops.padiff_graph.module_backward_outputs, args)
+
+
+@contextmanager
+def recorded() -> Iterator[Effects]:
+    """Records gradient effects of what is run inside as nodes; everything is put back at the end."""
+    effects = Effects()
+    doors: list[tuple[Any, str, Any]] = [
+        (torch.Tensor, "register_hook", _register_hook),
+        (torch.autograd.Function, "apply", classmethod(_apply)),
+        (torch.nn.modules.module, "BackwardHook", _RecordedBackwardHook),
+    ]
+    before = [(owner, name, vars(owner).get(name)) for owner, name, _ in doors]
+    ACTIVE.append(effects)
+    try:
+        for owner, name, door in doors:
+            setattr(owner, name, door)
+        yield effects
+    finally:
+        for owner, name, original in before:
+            if original is None:
+                delattr(owner, name)
+            else:
+                setattr(owner, name, original)
+        ACTIVE.remove(effects)
+
+
+@contextmanager
+def replayed(effects: Effects) -> Iterator[None]:
+    """Lets the operators above find what a capture registered."""
+    ACTIVE.append(effects)
+    try:
+        yield
+    finally:
+        ACTIVE.pop()
