@@ -244,8 +244,8 @@ class Builder:
 
     def _topological(self, needed: set[int]) -> Iterator[Draft]:
         done: set[int] = set()
-        # A leaf joins with its first reader; any other draft by the last native operation it stands for.
-        for root in sorted(needed, key=lambda at: (self.drafts[at].native[-1] if self.drafts[at].native else -1, at)):
+        # In program order; a leaf stands before its first reader.
+        for root in sorted(needed, key=lambda at: (self.drafts[at].leaf, self.drafts[at].native[-1] if self.drafts[at].native else -1, at)):
             stack = [root]
             while stack:
                 at = stack[-1]

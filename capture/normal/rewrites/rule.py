@@ -1,0 +1,95 @@
+"""How local rewrites run: one sweep over the graph, operands first, every rule on every draft."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from padiff_graph.capture.normal.builder import Builder, Draft
+from padiff_graph.capture.normal.edges import affine, view_of
+from padiff_graph.capture.normal.form import Edge
+
+__all__ = ["Rule", "Sweep", "same_operand", "sweep"]
+
+
+class Sweep:
+    """What a rule sees besides its draft.
+
+    Attributes:
+        builder: the graph under construction.
+        readers: how many operands and outputs read each draft, as of the start of the sweep.
+    """
+
+    def __init__(self, builder: Builder, readers: list[int]) -> None:
+        self.builder = builder
+        self.readers = readers
+
+    def source(self, edge: Edge | None) -> Draft | None:
+        """The draft behind an operand."""
+        return None if edge is None else self.builder.drafts[edge.source]
+
+    def alone(self, draft: Draft) -> bool:
+        """Whether a draft has a single reader and carries nothing that must stay visible."""
+        return (self.readers[draft.id] if draft.id < len(self.readers) else 1) == 1 and not draft.marks & {"gradient_hook", "custom_function"}
+
+    def made_of(self, draft: Draft, op: str, inputs: Sequence[Edge | None], attrs: dict[str, object], *parts: Draft, outputs: tuple[object, ...] | None = None, native: tuple[int, ...] = ()) -> Draft:
+        """A new draft in place of `draft`, standing for `parts` too; same result, same location."""
+        stands = tuple(dict.fromkeys([op for part in parts for op in part.native] + [op for op in native] + list(draft.native)))
+        new = self.builder.add(op, inputs, attrs, draft.outputs if outputs is None else outputs, native=stands, like=draft)  # type: ignore[arg-type]
+        if outputs is None:
+            new.locations = list(draft.locations)
+        for part in parts:
+            new.marks |= part.marks
+        if not new.gradient and draft.gradient:
+            new.gradient = draft.gradient
+        return new
+
+    def replace(self, draft: Draft, new: Draft, scale: float = 1.0, shift: float = 0.0, by: tuple[int, ...] = ()) -> None:
+        """`draft` = scale * `new` + shift from now on. A scaled draft stands on no native tensor."""
+        if scale != 1.0 or shift != 0.0:
+            new.locations = [None] * len(new.locations)
+        self.builder.replace(draft, affine(self.builder.read(new), scale, shift, *by))
+
+
+Rule = Callable[[Sweep, Draft], bool]
+"""Rewrites one draft where it applies, by `Sweep.replace`; says whether it did."""
+
+
+def sweep(builder: Builder, rules: Sequence[Rule]) -> None:
+    """Applies rules to every live draft, operands first; what a rule makes is offered to the others too."""
+    order = builder.order()
+    readers = [0] * len(builder.drafts)
+    for draft in order:
+        for edge in draft.inputs:
+            if edge is not None:
+                readers[edge.source] += 1
+    for edge in (*builder.outputs.values(), *builder.updates.values()):
+        readers[edge.source] += 1
+    state = Sweep(builder, readers)
+    for draft in order:
+        if draft.leaf:
+            continue
+        current = draft
+        again = True
+        while again:
+            builder.refresh(current)
+            again = False
+            for rule in rules:
+                before = len(builder.drafts)
+                if rule(state, current):
+                    builder.rewrites[rule.__name__] += 1
+                    # A new draft inherits the readers of the one it replaces.
+                    readers.extend([1] * (len(builder.drafts) - len(readers)))
+                    made = current.replaced.get(0)
+                    if made is not None and made.source >= before and len(current.outputs) == 1:
+                        readers[made.source] = readers[current.id]
+                        current = builder.drafts[made.source]
+                        again = True
+                    break
+        if len(readers) < len(builder.drafts):
+            readers.extend([1] * (len(builder.drafts) - len(readers)))
+
+
+def same_operand(first: Edge, second: Edge) -> bool:
+    """Whether two operands read the same elements of the same draft, scaled alike."""
+    same = (first.source, first.output, first.scale, first.shift) == (second.source, second.output, second.scale, second.shift)
+    return same and view_of(first).same(view_of(second))
