@@ -1,0 +1,277 @@
+"""The whole check of two models: captured, matched, weights unified, run as a whole and region by region."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from padiff_graph.alignment import Alignment, align
+from padiff_graph.capture.backend import backend, room
+from padiff_graph.capture.engine import Engine
+from padiff_graph.capture.errors import CaptureError
+from padiff_graph.errors import UsageTypeError
+from padiff_graph.executor.check import check_regions
+from padiff_graph.executor.findings import region_findings
+from padiff_graph.executor.tolerance import Tolerance
+from padiff_graph.executor.weights import weight_findings
+from padiff_graph.findings import Finding
+from padiff_graph.inputs import Inputs, check_inputs, check_losses, check_models
+from padiff_graph.layer_map import LayerMap, ResolvedMap
+from padiff_graph.losses import Losses, mean_loss
+from padiff_graph.optimizers import Stepper, check_optimizers
+from padiff_graph.options import Options, parse_options
+from padiff_graph.report.model import Report
+from padiff_graph.scope import left_out, scoped_differences, scoped_matching, scoped_regions, scoped_whole
+from padiff_graph.training import Training, train
+from padiff_graph.verdict import Measured, compared, contributions, depth, divergent_buffers, judge
+from padiff_graph.weights import assign_parameters
+from padiff_graph.whole import WholeCheck, check_whole
+
+__all__ = ["compare"]
+
+ONE_AT_A_TIME = threading.RLock()
+"""Frameworks keep their mode, default dtype and random state in the process: a second thread waits."""
+
+Loss = Callable[[Any], Any]
+
+
+@dataclass
+class _Check:
+    """One call of `compare`, checked."""
+
+    layer: Any
+    module: Any
+    inputs: Inputs
+    frameworks: tuple[str, str]
+    auto_weights: bool
+    steps: int
+    options: Options
+    layer_map: LayerMap
+    scope: ResolvedMap
+    losses: Losses | None
+    steppers: tuple[Stepper, Stepper] | None
+    timings: dict[str, float] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def tolerance(self) -> Tolerance:
+        return Tolerance(self.options.rtol, self.options.atol, self.options.compare_mode)
+
+    @property
+    def models(self) -> tuple[Any, Any]:
+        return self.layer, self.module
+
+    @contextmanager
+    def timed(self, step: str) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.timings[step] = self.timings.get(step, 0.0) + time.perf_counter() - start
+
+
+def compare(
+    layer: Any,
+    module: Any,
+    example_inp: Any,
+    auto_weights: bool = True,
+    steps: int = 1,
+    options: Mapping[str, Any] | None = None,
+    layer_map: Any = None,
+    loss_fn: Any = None,
+    optimizer: Any = None,
+) -> Report:
+    """Checks whether two models compute the same, forward and backward, and where and why they do not.
+
+    Args:
+        layer: the Paddle model (or any model; "paddle" then stands for the first).
+        module: the torch model (or any model; "torch" then stands for the second).
+        example_inp: (paddle_input, torch_input), each a dict from forward's argument name to value.
+        auto_weights: whether the second model's weights are first copied into the first.
+        steps: training steps to take with `optimizer`.
+        options: atol, rtol, diff_phase, compare_mode, single_step; see `padiff_graph.options.Options`.
+        layer_map: which sub-models correspond or are left out: a LayerMap or a dict.
+        loss_fn: [paddle_loss, torch_loss], each of one argument, the model's output.
+        optimizer: [paddle_optimizer, torch_optimizer], or callables that do both step and clear-grad.
+
+    Returns:
+        The report; true where the models agree. Models that differ never raise.
+
+    Raises:
+        UsageError: for a call that cannot mean anything, before anything is changed.
+
+    An exception of a model's forward or of a loss passes through with its own traceback. Afterwards,
+    also after an exception, models, inputs and global state are as before, apart from the weights
+    that `auto_weights` sets and the optimizer steps asked for.
+    """
+    asked = parse_options(options, steps, optimizer)
+    if not isinstance(auto_weights, bool):
+        raise UsageTypeError(f"auto_weights is True or False; found {auto_weights!r} ({type(auto_weights).__name__})")
+    frameworks = check_models(layer, module)
+    inputs = check_inputs(layer, module, example_inp)
+    losses = check_losses(loss_fn, frameworks)
+    steppers = check_optimizers(optimizer, (layer, module), frameworks)
+    pair = Losses((losses[0], losses[1]), frameworks) if losses[0] is not None and losses[1] is not None else None
+    mapping = LayerMap.of(layer_map)
+    check = _Check(layer, module, inputs, frameworks, auto_weights, int(steps), asked, mapping, mapping.resolve(layer, module), pair, steppers)
+    with ONE_AT_A_TIME, ExitStack() as stack:
+        for framework, model in zip(frameworks, check.models, strict=True):
+            stack.enter_context(room(framework, "state").kept(model))
+        return _run(check)
+
+
+def _run(check: _Check) -> Report:
+    try:
+        with check.timed("capture and matching"):
+            alignment = align(check.layer, check.module, (check.inputs.first, check.inputs.second), check.layer_map)
+    except CaptureError as error:
+        return _uncaptured(check, error)
+    with ExitStack() as undo:
+        if check.auto_weights:
+            before = {name: alignment.first_engine.array(tensor) for name, tensor in alignment.first_engine.parameters().items()}
+            undo.callback(alignment.first_engine.assign, before)
+        report = _compared(check, alignment)
+        undo.pop_all()
+    return report
+
+
+def _compared(check: _Check, alignment: Alignment) -> Report:
+    matching, engines = scoped_matching(alignment.matching, check.scope), (alignment.first_engine, alignment.second_engine)
+    differences = scoped_differences(alignment.differences, check.scope)
+    findings = list(alignment.findings)
+    with check.timed("weights"):
+        if check.auto_weights:
+            assign_parameters(alignment)
+        else:
+            findings += weight_findings(matching, *engines)
+    equal = not any(finding.phase == "weights" and finding.fails for finding in findings)
+    with check.timed("whole run"):
+        whole = check_whole(
+            *engines,
+            check.inputs.first,
+            check.inputs.second,
+            matching=matching,
+            inputs=check.inputs.pairs,
+            losses=check.losses.functions if check.losses else None,
+            backward=check.options.backward,
+            tolerance=check.tolerance,
+        )
+    with check.timed("regions"):
+        regions = check_regions(
+            matching,
+            *engines,
+            differences=differences,
+            forward=check.options.forward,
+            backward=check.options.backward,
+            tolerance=check.tolerance,
+        )
+    regions = scoped_regions(regions, matching, check.scope)
+    findings += region_findings(regions, matching, differences)
+    whole = scoped_whole(whole.excusing(divergent_buffers(regions), "a known divergence of the frameworks"), check.scope)
+    if check.losses:
+        with check.timed("loss"):
+            found = check.losses.compare(engines, [(one.first, one.second) for one in whole.quantities if one.kind == "output"])
+            findings += [found] if found else []
+    covered = all(result.verdict != "not-comparable" for result in regions.results) and bool(regions.results) and not left_out(check.scope)
+    complete = covered and equal and not any(finding.fails for finding in findings)
+    training = None
+    if check.steppers:
+        with check.timed("training"):
+            training = _trained(check, alignment, whole, findings, complete)
+        findings += training.findings
+        check.notes += training.notes
+    measured = Measured(check.options, whole, regions, training, complete)
+    passed, ordered = judge(measured, findings)
+    return Report(
+        passed=passed,
+        findings=ordered,
+        regions=regions.counts,
+        parameters=matching.parameters,
+        required_tolerance=whole.required,
+        timings={**alignment.timings, **check.timings},
+        compared=compared(matching, regions, whole),
+        tolerance={"rtol": check.options.rtol, "atol": check.options.atol},
+        contributions=contributions(matching, regions),
+        depth=depth(matching, regions),
+        notes=_once(*check.inputs.notes, *alignment.notes, *whole.notes, *regions.notes, *check.notes),
+        models=_names(check),
+        frameworks=check.frameworks,
+        matching=matching,
+        options=_given(check),
+    )
+
+
+def _trained(check: _Check, alignment: Alignment, whole: WholeCheck, findings: list[Finding], complete: bool) -> Training:
+    assert check.steppers is not None
+    outputs = [(one.first, one.second) for one in whole.quantities if one.kind == "output"]
+    losses = check.losses.functions if check.losses else tuple(_mean_loss(framework, {pair[side] for pair in outputs}) for side, framework in enumerate(check.frameworks))
+    explained = whole.random or any(finding.fails for finding in findings)
+    training = train(
+        (alignment.first_engine, alignment.second_engine),
+        check.steppers,
+        (check.inputs.first, check.inputs.second),
+        (losses[0], losses[1]),
+        alignment.matching,
+        check.steps,
+        check.tolerance,
+        explained=explained,
+        proved=complete,
+    )
+    if whole.random:
+        check.notes.append("training draws other random numbers on each side (dropout), so the weights after a step were not held against each other; optimizer settings and the update rule were")
+    return training
+
+
+def _mean_loss(framework: str, wanted: set[str]) -> Loss:
+    return lambda output: mean_loss(output, framework, wanted)
+
+
+def _uncaptured(check: _Check, error: CaptureError) -> Report:
+    """What can be said without graphs: whether the models run at all, and what they return."""
+    engines: tuple[Engine, ...] = tuple(backend(framework).engine(model) for framework, model in zip(check.frameworks, check.models, strict=True))
+    for engine, example in zip(engines, (check.inputs.first, check.inputs.second), strict=True):
+        with engine.quiet():
+            engine.forward(example, grad=False)  # an exception of the user's forward is the user's to see
+    findings = [Finding("capture", "not-comparable", str(error), torch_source=error.source)]
+    whole = None
+    if not check.auto_weights:
+        with check.timed("whole run"):
+            whole = check_whole(
+                *engines,
+                check.inputs.first,
+                check.inputs.second,
+                inputs=check.inputs.pairs,
+                losses=check.losses.functions if check.losses else None,
+                backward=check.options.backward,
+                tolerance=check.tolerance,
+            )
+    passed, ordered = judge(Measured(check.options, whole), findings)
+    return Report(
+        passed=passed,
+        findings=ordered,
+        required_tolerance=whole.required if whole else {},
+        timings=check.timings,
+        compared=compared(None, None, whole),
+        tolerance={"rtol": check.options.rtol, "atol": check.options.atol},
+        notes=_once(*check.inputs.notes, *(whole.notes if whole else ())),
+        models=_names(check),
+        frameworks=check.frameworks,
+        options=_given(check),
+    )
+
+
+def _given(check: _Check) -> dict[str, Any]:
+    return {**check.options.as_dict(), "auto_weights": check.auto_weights, "steps": check.steps}
+
+
+def _names(check: _Check) -> tuple[str, str]:
+    first, second = (model if isinstance(model, str) else type(model).__name__ for model in check.models)
+    return str(first), str(second)
+
+
+def _once(*notes: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(notes))

@@ -1,0 +1,163 @@
+"""From everything that a check found to one verdict, and the words for what is only rounding.
+
+The rule: passed exactly when something was compared, no finding is different, missing or extra, and
+every compared value is within the tolerance asked for, values explained by a known framework
+divergence left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from padiff_graph.capture.graph import ComputationGraph
+from padiff_graph.executor.results import Part, RegionCheck, RegionResult
+from padiff_graph.findings import Finding, Phase
+from padiff_graph.matching.result import Matching
+from padiff_graph.options import Options
+from padiff_graph.report.model import Compared
+from padiff_graph.training import Training
+from padiff_graph.whole import Quantity, WholeCheck
+
+__all__ = ["Measured", "contributions", "depth", "divergent_buffers", "judge"]
+
+PHASES: dict[str, Phase] = {"output": "forward", "buffer": "forward", "loss": "loss", "input": "backward", "parameter": "backward"}
+"""Kind of a compared tensor -> phase of a finding about it."""
+LARGE = 0.05
+"""Relative difference of an output that accumulated rounding does not reach by itself."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """All that was measured.
+
+    Attributes:
+        options: what was asked for.
+        whole: the whole run; None where it could not be made.
+        regions: the regions; None where capture failed.
+        training: training steps; None where none were asked for.
+        complete: whether regions cover everything and the two sides hold the same weights.
+    """
+
+    options: Options
+    whole: WholeCheck | None = None
+    regions: RegionCheck | None = None
+    training: Training | None = None
+    complete: bool = False
+
+    @property
+    def by_units(self) -> bool:
+        """Whether the verdict rests on the regions: asked for, or since random draws part the whole runs."""
+        return self.options.single_step or (self.whole is not None and self.whole.random)
+
+    def held(self) -> list[tuple[Quantity, str]]:
+        """Every value that the verdict depends on, with the second model's module path."""
+        if self.by_units:
+            found = [] if self.regions is None else [
+                (part.held, result.label)
+                for result in self.regions.results
+                for part in result.parts
+                if part.held is not None and part.verdict not in ("framework-divergence", "framework-defect")
+            ]
+        else:
+            found = [] if self.whole is None else [(one, "") for one in self.whole.quantities if one.counted]
+        if self.training is not None and not (self.whole is not None and self.whole.random):
+            found += [(one, f"step {step}") for step, one in self.training.quantities if one.counted]
+        return found
+
+
+def judge(measured: Measured, findings: Sequence[Finding]) -> tuple[bool, tuple[Finding, ...]]:
+    """The verdict, and the findings with those added that only the verdict can tell.
+
+    Args:
+        measured: numbers.
+        findings: of every phase so far.
+    """
+    held = measured.held()
+    failing = any(finding.fails for finding in findings)
+    beyond = [(quantity, where) for quantity, where in held if not quantity.within]
+    added: list[Finding] = []
+    if not held:
+        reason = "; ".join(measured.whole.notes) if measured.whole is not None and measured.whole.notes else "no value of one model could be laid beside one of the other"
+        added.append(Finding("capture", "not-comparable", f"nothing was compared, and so nothing passed: {reason}"))
+    elif beyond and not failing and not any(finding.verdict in ("rounding", "not-comparable") and finding.phase == "optimizer" for finding in findings):
+        added.append(_beyond(measured, beyond, findings))
+    passed = bool(held) and not failing and not beyond
+    return passed, tuple(sorted((*findings, *added), key=lambda finding: (finding.order, not finding.fails)))
+
+
+def _beyond(measured: Measured, beyond: Sequence[tuple[Quantity, str]], findings: Sequence[Finding]) -> Finding:
+    """What to call values beyond the tolerance when no place is known to be wrong."""
+    options = measured.options
+    worst, where = max(beyond, key=lambda pair: (pair[0].kind in ("output", "loss"), pair[0].relative))
+    phase = PHASES[worst.kind]
+    error = worst.mean_error if options.compare_mode == "mean" else worst.error
+    tell = f"{_kind(worst)} differs by {error:.3g} ({options.compare_mode}; largest value {worst.scale:.3g}), beyond atol={options.atol:g}, rtol={options.rtol:g}"
+    tell = f"{tell} in {where}" if where else tell
+    needed = f"rtol={max(quantity.rtol for quantity, _ in beyond):.2g} or atol={max(quantity.atol for quantity, _ in beyond):.2g} would have been enough"
+    common: dict[str, Any] = {"error": worst.error, "relative": worst.relative}
+    if worst.reason:
+        return Finding(phase, "different", f"{_kind(worst)}: {worst.reason}", **common)
+    if measured.complete:
+        return Finding(phase, "rounding", f"{tell}: this is rounding, since every part of both models agrees on equal inputs; {needed}", advice=f"set options to {needed.removesuffix(' would have been enough')}", **common)
+    gradients = max((quantity.scale for quantity, _ in beyond if quantity.kind in ("input", "parameter")), default=0.0)
+    relative = worst.error / gradients if worst.kind in ("input", "parameter") and gradients else worst.relative
+    if relative > LARGE and not any(finding.verdict in ("framework-defect", "framework-divergence") for finding in findings):
+        return Finding(phase, "different", f"{tell}; no single place was found, since not every part of the models could be compared", **common)
+    return Finding(phase, "not-comparable", f"{tell}; whether this is rounding is not known, since not every part of the models could be compared; {needed}", **common)
+
+
+def _kind(quantity: Quantity) -> str:
+    words = {"output": "the output", "loss": "the loss", "input": "the gradient of the input", "parameter": "the gradient of", "buffer": "the buffer"}
+    name = "" if quantity.kind == "loss" or (quantity.kind == "output" and quantity.first == "output") else f" {quantity.first}"
+    return f"{words[quantity.kind]}{name}"
+
+
+# -- for the report
+
+
+def divergent_buffers(regions: RegionCheck) -> set[str]:
+    """First-side names of the buffers that a known divergence of the frameworks explains."""
+    return {part.first for result in regions.results for part in result.parts if part.kind == "buffer" and part.verdict == "framework-divergence"}
+
+
+def compared(matching: Matching | None, regions: RegionCheck | None, whole: WholeCheck | None) -> Compared:
+    """How much was compared."""
+    parts = [] if regions is None else [part for result in regions.results for part in result.parts]
+    results = [] if regions is None else [result for result in regions.results if result.parts]
+    counted = [] if whole is None else [quantity for quantity in whole.quantities if quantity.counted]
+    return Compared(
+        operations=sum(len(result.second_nodes) for result in results),
+        parameters=0 if matching is None else sum(bool(row.pieces) for row in matching.parameters),
+        regions=len(results),
+        outputs=sum(quantity.kind == "output" for quantity in counted),
+        gradients=sum(part.kind in ("input", "parameter") for part in parts) + sum(quantity.kind in ("input", "parameter") for quantity in counted),
+    )
+
+
+def contributions(matching: Matching, regions: RegionCheck, most: int = 5) -> tuple[tuple[str, str, float], ...]:
+    """Regions that add most to the difference: (paddle path, torch path, relative error)."""
+    found = [(*_paths(matching, result), max((part.relative for part in result.parts), default=0.0)) for result in regions.results]
+    return tuple(sorted((one for one in found if one[2] > 0), key=lambda one: -one[2])[:most])
+
+
+def depth(matching: Matching, regions: RegionCheck) -> tuple[tuple[int, str, str, str, float, str], ...]:
+    """Error along depth: (order, paddle path, torch path, phase, relative error, verdict)."""
+    found = []
+    for result in regions.results:
+        by_phase: dict[str, Part] = {}
+        for part in result.parts:
+            phase = PHASES[part.kind]
+            if phase not in by_phase or part.relative > by_phase[phase].relative:
+                by_phase[phase] = part
+        found += [(result.order, *_paths(matching, result), phase, part.relative, part.verdict) for phase, part in by_phase.items()]
+    return tuple(found)
+
+
+def _paths(matching: Matching, result: RegionResult) -> tuple[str, str]:
+    return _path(matching.first.graph, result.first_nodes), _path(matching.second.graph, result.second_nodes)
+
+
+def _path(graph: ComputationGraph, nodes: Sequence[int]) -> str:
+    return graph.record(max(nodes)).path if nodes else ""
