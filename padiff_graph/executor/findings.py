@@ -14,6 +14,8 @@ from padiff_graph.matching.result import Difference, Matching
 
 __all__ = ["region_findings"]
 
+PLAIN = "yields other values than"
+"""What is said where nothing is known of a difference but that there is one; such findings stay apart."""
 MARKS = {
     "no_grad": "gradient path cut here ({op})",
     "gradient_hook": "a gradient hook changes the gradient here",
@@ -39,7 +41,7 @@ def region_findings(check: RegionCheck, matching: Matching, differences: Sequenc
     for result in check.results:
         if result.verdict in ("equal", "rounding") or (result.verdict in ("different", "not-comparable") and id(result) in explained):
             continue
-        plain.append(_numeric(result, matching, built.get(id(result), "")))
+        plain.append(_numeric(_origin(result, check) if result.astray else result, matching, built.get(id(result), ""), result))
     return tuple(sorted((*findings, *_together(plain)), key=lambda finding: (finding.order, not finding.fails)))
 
 
@@ -125,18 +127,33 @@ class _Place:
     source: str
 
 
-def _numeric(result: RegionResult, matching: Matching, built: str) -> Finding:
-    phase = _phase([result])
-    part = result.worst()
+def _origin(result: RegionResult, check: RegionCheck) -> RegionResult:
+    """The most upstream region behind which the values lie in another order, from a region that is astray."""
+    of = {found.order: found for found in check.results}
+    found, seen = result, {result.order}
+    while True:
+        above = [of[read] for read in found.reads if read in of and of[read].moved and read not in seen]
+        if not above:
+            return found
+        found = min(above, key=lambda region: region.order)
+        seen.add(found.order)
+
+
+def _numeric(result: RegionResult, matching: Matching, built: str, shown: RegionResult) -> Finding:
+    """`result` is the region of the place, `shown` the one that differs (most often the same)."""
+    phase = _phase([shown])
+    part = shown.worst()
     first, second = _place(result, matching, 0), _place(result, matching, 1)
-    if result.verdict == "not-comparable":
-        return Finding(phase, "not-comparable", result.reason or "could not be compared", first.path, second.path, first.op, second.op, first.source, second.source, places=((first.path, second.path),), order=result.order)
+    if shown.verdict == "not-comparable":
+        return Finding(phase, "not-comparable", shown.reason or "could not be compared", first.path, second.path, first.op, second.op, first.source, second.source, places=((first.path, second.path),), order=result.order)
     assert part is not None
     cause, marked = _cause(result, part, matching, first, second)
     if built:
         cause = f"{built}; {cause}"
     first, second = marked[0] or first, marked[1] or second
-    verdict: Verdict = "rounding" if result.verdict == "equal" else result.verdict
+    if shown is not result:
+        cause = f"{cause}; the order of the elements differs from here on, and {_place(shown, matching, 0).op} in {_place(shown, matching, 0).path or 'the root'} needs it"
+    verdict: Verdict = "rounding" if shown.verdict == "equal" else shown.verdict
     return Finding(
         phase, verdict, cause, first.path, second.path, first.op, second.op, first.source, second.source,
         part.error, part.relative, ((first.path, second.path),), order=result.order,
@@ -151,8 +168,12 @@ def _cause(result: RegionResult, part: Part, matching: Matching, first: _Place, 
             cause, places = told
             return (f"{cause}: {part.probe.words}" if part.probe.words else cause), places
     words = part.probe.words
+    uneven = _uneven(result, matching)
+    if uneven is not None:
+        cause, places = uneven
+        return (f"{cause}: {words}" if words else cause), places
     what = {
-        "output": f"{first.op} in {first.path or 'the root'} yields other values than {second.op} in {second.path or 'the root'}",
+        "output": f"{first.op} in {first.path or 'the root'} {PLAIN} {second.op} in {second.path or 'the root'}",
         "buffer": f"the statistics {part.first} are updated otherwise than {part.second}",
         "input": f"the gradient that leaves {first.op} in {first.path or 'the root'} towards {part.first} differs",
         "parameter": f"the gradient of {part.first} differs from that of {part.second}",
@@ -188,6 +209,44 @@ def _marked(result: RegionResult, matching: Matching) -> tuple[str, tuple[_Place
             place = _Place(record.path, record.op, record.source)
             words = f"{MARKS[mark].format(op=record.op)} on the {name} side only"
             return words, ((place, None) if side == 0 else (None, place))
+    return None
+
+
+NAMES = {
+    "permute": "transpose", "t": "transpose", "swapaxes": "transpose", "strided_slice": "slice", "select": "slice", "narrow": "slice",
+    "to": "cast", "_to_copy": "cast", "type_as": "cast", "constant_pad_nd": "pad", "pad3d": "pad", "concat": "cat", "stack": "cat",
+    "multiply": "mul", "scale": "mul", "div": "mul", "divide": "mul", "neg": "mul", "subtract": "sub", "repeat": "expand", "tile": "expand",
+}  # fmt: skip
+"""Native operators that do the same in words of one of them."""
+TELLING = ("flip", "roll", "slice", "pad", "cat", "dropout", "clip", "clamp", "pixel_shuffle", "pixel_unshuffle", "tril", "triu", "cast", "gather", "index_select", "transpose", "mul")
+"""Operators whose surplus on one side of a differing region is worth naming; from the most telling on."""
+
+
+def plain_name(op: str) -> str:
+    """An operator's name without its framework: "aten.add_.Tensor" and "pd_op.add_" are "add"."""
+    parts = op.split(".")
+    name = (parts[1] if len(parts) > 1 else parts[0]).rstrip("_")
+    return NAMES.get(name, name)
+
+
+def _uneven(result: RegionResult, matching: Matching) -> tuple[str, tuple[_Place | None, _Place | None]] | None:
+    """An operation that one side has more of, where nothing else explains a difference."""
+    sides = []
+    for normal, numbers in ((matching.first, result.first_nodes), (matching.second, result.second_nodes)):
+        by: dict[str, list[Node]] = {}
+        for number in numbers:
+            record = normal.graph.record(number)
+            if record.constant is None:
+                by.setdefault(plain_name(record.op), []).append(record)
+        sides.append(by)
+    for name in TELLING:
+        ones, others = sides[0].get(name, []), sides[1].get(name, [])
+        if len(ones) == len(others) or (ones and others):
+            continue
+        record = (ones or others)[-1]
+        place = _Place(record.path, record.op, record.source)
+        side = "first" if ones else "second"
+        return f"{record.op} in {record.path or 'the root'} stands on the {side} side only", ((place, None) if ones else (None, place))
     return None
 
 
@@ -227,6 +286,9 @@ def _together(findings: Sequence[Finding]) -> list[Finding]:
         stem = finding.cause
         for word in (finding.paddle_path, finding.torch_path):
             stem = stem.replace(word, "") if word else stem
+        if finding.verdict == "different" and PLAIN in finding.cause and ":" not in finding.cause:
+            kept[id(finding),] = finding
+            continue
         key = (finding.phase, finding.verdict, finding.paddle_op, finding.torch_op, "".join(c for c in stem if not c.isdigit() and c not in ".-+e"))
         if key in kept:
             known = kept[key]

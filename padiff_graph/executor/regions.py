@@ -157,11 +157,13 @@ def cut_graphs(matching: Matching, dropped: frozenset[Key] = frozenset(), update
 
 
 def _usable(points: Iterable[Point], first: ComputationGraph, second: ComputationGraph) -> tuple[list[Point], tuple[Point, ...]]:
-    """Points between computed values or inputs; a point at a parameter or constant cuts nothing."""
+    """Points between computed values or inputs; a point at a parameter or constant cuts nothing.
+    A buffer's new value is compared as a buffer."""
     usable, refused = [], []
+    updated = set(first.updates.values()), set(second.updates.values())
     for point in points:
         kinds = (first.record(point.first.node).kind, second.record(point.second.node).kind)
-        if any(kind in ("parameter", "buffer", "constant", "output") for kind in kinds) or (kinds[0] == "input") != (kinds[1] == "input"):
+        if any(kind in ("parameter", "buffer", "constant", "output") for kind in kinds) or (kinds[0] == "input") != (kinds[1] == "input") or point.first in updated[0] or point.second in updated[1]:
             refused.append(point)
         else:
             usable.append(point)

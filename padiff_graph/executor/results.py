@@ -77,6 +77,9 @@ class RegionResult:
         reason: why it could not be compared, "" where it could.
         referee: whether float64 was asked.
         label: the region in words.
+        reads: the second side's native nodes whose values it reads.
+        moved: whether the two sides hold its result in another order or shape.
+        astray: whether it differs only by the order in which values arrive from further up.
     """
 
     order: int
@@ -91,6 +94,9 @@ class RegionResult:
     reason: str = ""
     referee: bool = False
     label: str = ""
+    reads: tuple[int, ...] = ()
+    moved: bool = False
+    astray: bool = False
 
     def worst(self, kind: str = "") -> Part | None:
         """The most telling part: the worst verdict, forward before backward, then the largest relative error."""
