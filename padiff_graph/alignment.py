@@ -1,0 +1,256 @@
+"""The pipeline that everything uses: both models captured, brought to normal form, matched, the
+parameter map derived, and both proved by running.
+
+    captures -> normal forms -> matches -> layouts and points -> parameter rows
+                                   ^                                  |
+                                   +--- values under that map --------+
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from padiff_graph.capture.api import capture_graph
+from padiff_graph.capture.backend import backend, framework_of, room
+from padiff_graph.capture.engine import Array, Engine
+from padiff_graph.capture.graph import ComputationGraph
+from padiff_graph.capture.leaves import leaves
+from padiff_graph.capture.normal.normalize import normalize
+from padiff_graph.capture.normal.views import View
+from padiff_graph.findings import Finding
+from padiff_graph.inputs import pair_leaves
+from padiff_graph.layer_map import LayerMap, ResolvedMap
+from padiff_graph.map_file import ModuleRow, ParameterEntry
+from padiff_graph.matching.evidence import Evidence
+from padiff_graph.matching.hints import Hints
+from padiff_graph.matching.match import match
+from padiff_graph.matching.parameters import Values, map_parameters
+from padiff_graph.matching.points import Layout, lay_out
+from padiff_graph.matching.relations import axis_orders
+from padiff_graph.matching.result import Difference, Matching, ParameterRow
+from padiff_graph.proof import Proof, prove
+from padiff_graph.replay import runnable
+from padiff_graph.rows import module_rows
+
+__all__ = ["Alignment", "align"]
+
+ROUNDS = 2
+"""How often values are collected and matched again; the second time only confirms as a rule."""
+
+
+@dataclass
+class Alignment:
+    """Two models held against each other.
+
+    Attributes:
+        matching: both normal forms, matches, points, parameter rows.
+        first_engine, second_engine: the models' engines.
+        examples: the example of each side.
+        inputs: which input leaf of the first is which of the second.
+        resolved: the user's LayerMap by path.
+        differences: what structure says.
+        notes: what the user should know, in sentences.
+        timings: seconds by step.
+        layout: what followed from the matches.
+        proof: what running showed; None where nothing was run.
+    """
+
+    matching: Matching
+    first_engine: Engine
+    second_engine: Engine
+    examples: tuple[Mapping[str, Any], Mapping[str, Any]]
+    inputs: tuple[tuple[str, str], ...]
+    resolved: ResolvedMap
+    differences: tuple[Difference, ...] = ()
+    notes: list[str] = field(default_factory=list)
+    timings: dict[str, float] = field(default_factory=dict)
+    layout: Layout = field(default_factory=Layout)
+    proof: Proof | None = None
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """Structural differences and parameters without counterpart, as findings."""
+        from padiff_graph.structure import parameter_findings, structure_findings  # structure reads alignments itself
+
+        return structure_findings(self.matching, self.differences) + parameter_findings(self.matching)
+
+    def module_rows(self) -> tuple[ModuleRow, ...]:
+        """Which modules correspond."""
+        return module_rows(self.matching)
+
+    def parameter_entries(self) -> tuple[ParameterEntry, ...]:
+        """The parameter map with shapes and dtypes."""
+        first, second = self.matching.first.graph.parameters, self.matching.second.graph.parameters
+        return tuple(
+            ParameterEntry(row, first[row.first].type.shape, first[row.first].type.dtype, {piece.second: second[piece.second].type.shape for piece in row.pieces})
+            for row in self.matching.parameters
+        )
+
+
+def align(layer: Any, module: Any, example_inp: Any = None, layer_map: Any = None, *, certify: bool = True, evidence: bool = True) -> Alignment:
+    """Aligns two models.
+
+    Args:
+        layer, module: the first and the second model, of any framework. Neither is changed.
+        example_inp: (first example, second example), each a dict from argument name to value; without
+            it inputs are inferred where they can be.
+        layer_map: what the user knows: a LayerMap, a dict of corresponding modules, a file.
+        certify: hold the captures against eager.
+        evidence: use values where both models have numbers.
+    Raises:
+        CaptureError: where a model cannot be captured.
+        UsageError: where no example is given and none can be inferred, or the LayerMap does not fit.
+    """
+    timings: dict[str, float] = {}
+    resolved = LayerMap.of(layer_map).resolve(layer, module)
+    engines = tuple(backend(framework_of(model)).engine(model) for model in (layer, module))
+    if example_inp is None:
+        from padiff_graph.infer import infer_inputs  # only needed where the user gave none
+
+        example_inp = infer_inputs(layer, module, engines[0], engines[1])
+    examples: tuple[Mapping[str, Any], Mapping[str, Any]] = (example_inp[0], example_inp[1])
+    graphs: list[ComputationGraph] = []
+    for side, model, example in zip(("first", "second"), (layer, module), examples, strict=True):
+        started = time.perf_counter()
+        graphs.append(capture_graph(model, example, certify=certify))
+        timings[f"capture {side}"] = time.perf_counter() - started
+    started = time.perf_counter()
+    normals = [normalize(graph) for graph in graphs]
+    timings["normal form"] = time.perf_counter() - started
+    return align_graphs(normals[0], normals[1], engines[0], engines[1], examples, resolved, timings, evidence=evidence)
+
+
+def align_graphs(
+    first: Any, second: Any, first_engine: Engine, second_engine: Engine, examples: tuple[Mapping[str, Any], Mapping[str, Any]], resolved: ResolvedMap, timings: dict[str, float], *, evidence: bool
+) -> Alignment:
+    """Aligns two normal forms; see `align`."""
+    started = time.perf_counter()
+    alive = runnable(first.graph) and runnable(second.graph)
+    pairs, orders = _inputs(first.graph, second.graph, first_engine, second_engine, examples, alive)
+    fixed = {entry.row.first: entry.row for entry in resolved.parameters if _fits(entry, first.graph, second.graph)}
+    hints = Hints(
+        modules=(*resolved.pairs, *resolved.hints),
+        parameters=tuple((name, row.pieces[0].second) for name, row in fixed.items() if len(row.pieces) == 1),
+        inputs=pairs,
+    )
+    values = _values(first_engine) if alive else None
+    matching = match(first, second, hints=hints)
+    matching, layout = _derived(matching, orders, values, fixed)
+    timings["matching"] = time.perf_counter() - started
+    alignment = Alignment(matching, first_engine, second_engine, examples, pairs, resolved, (), [], timings, layout)
+    for graph in (first.graph, second.graph):
+        alignment.notes.extend(graph.notes)
+    if alive and evidence:
+        started = time.perf_counter()
+        _with_values(alignment, hints, orders, values, fixed)
+        timings["values"] = time.perf_counter() - started
+    from padiff_graph.matching.diff import differences
+
+    alignment.differences = differences(alignment.matching)
+    return alignment
+
+
+def _with_values(alignment: Alignment, hints: Hints, orders: Mapping[str, View], values: Values | None, fixed: Mapping[str, ParameterRow]) -> None:
+    """Runs both sides under the map so far, matches again with what they showed, and marks what is proved."""
+    for _ in range(ROUNDS):
+        proof = prove(alignment.matching, alignment.layout, alignment.first_engine, alignment.second_engine)
+        again = match(alignment.matching.first, alignment.matching.second, hints=hints, evidence=Evidence(proof.first, proof.second))
+        unchanged = {(m.first, m.second) for m in again.matches} == {(m.first, m.second) for m in alignment.matching.matches}
+        matching, layout = _derived(again, orders, values, fixed)
+        alignment.matching, alignment.layout, alignment.proof = matching, layout, proof
+        if unchanged:
+            break
+    else:
+        proof = prove(alignment.matching, alignment.layout, alignment.first_engine, alignment.second_engine)
+    alignment.proof = proof
+    alignment.matching = proof.mark(alignment.matching, alignment.layout)
+    alignment.notes.extend(proof.notes)
+
+
+def _derived(matching: Matching, orders: Mapping[str, View], values: Values | None, fixed: Mapping[str, ParameterRow]) -> tuple[Matching, Layout]:
+    layout = lay_out(matching, orders)
+    matching = replace(matching, points=tuple(layout.points))
+    return map_parameters(matching, layout.readings, values, fixed), layout
+
+
+# -- inputs
+
+
+def _inputs(
+    first: ComputationGraph, second: ComputationGraph, first_engine: Engine, second_engine: Engine, examples: tuple[Mapping[str, Any], Mapping[str, Any]], alive: bool
+) -> tuple[tuple[tuple[str, str], ...], dict[str, View]]:
+    """Which leaves correspond, and the relation of those whose axes stand in another order."""
+    if not alive:
+        return _by_shape(first, second), {}
+    arrays = []
+    for graph, engine, example in zip((first, second), (first_engine, second_engine), examples, strict=True):
+        tensors = engine.inputs(graph)
+        names = {node.id: node.name for node in graph.of_kind("input")}
+        found = {names[node]: engine.array(tensor) for node, tensor in tensors.items() if node in names}
+        if graph.framework in ("torch", "paddle"):
+            tools = room(graph.framework, "values")
+            for name, leaf in leaves(example, tools.is_tensor).items():
+                if name not in found and tools.materialised(leaf):
+                    found[name] = tools.array(leaf)
+        arrays.append(found)
+    pairs = pair_leaves(arrays[0], arrays[1])
+    orders = {}
+    for name, other in pairs:
+        one, two = arrays[0][name], arrays[1][other]
+        if one.shape != two.shape:
+            relation = _relation(one, two)
+            if relation is not None:
+                orders[name] = relation
+    return pairs, orders
+
+
+def _relation(first: Array, second: Array) -> View | None:
+    """How equal numbers are laid out on the two sides."""
+    if first.size != second.size:
+        return None
+    if np.array_equal(first.reshape(-1), second.reshape(-1)):
+        return View.of(first.shape).reshape(second.shape)
+    return next((order for order in axis_orders(first.shape, second.shape) if np.array_equal(order.apply(first), second)), None)
+
+
+def _by_shape(first: ComputationGraph, second: ComputationGraph) -> tuple[tuple[str, str], ...]:
+    """Leaves by name, then by the same shape and dtype in order; no numbers."""
+    ours = {node.name: node.outputs[0] for node in first.of_kind("input")}
+    theirs = {node.name: node.outputs[0] for node in second.of_kind("input")}
+    pairs = {name: name for name in ours if name in theirs}
+    for name, kind in ours.items():
+        if name not in pairs:
+            other = next((other for other, found in theirs.items() if other not in pairs.values() and found == kind), None)
+            if other is None:
+                other = next((other for other, found in theirs.items() if other not in pairs.values() and found is not None and kind is not None and sorted(found.shape) == sorted(kind.shape)), None)
+            if other is not None:
+                pairs[name] = other
+    return tuple(pairs.items())
+
+
+# -- small things
+
+
+def _fits(entry: ParameterEntry, first: ComputationGraph, second: ComputationGraph) -> bool:
+    """Whether a row of the user's map is about parameters that these models have."""
+    info = first.parameters.get(entry.row.first)
+    if info is None or info.type.shape != entry.shape:
+        return False
+    return all(piece.second in second.parameters and math.prod(second.parameters[piece.second].type.shape) == piece.second_view.source for piece in entry.row.pieces)
+
+
+def _values(engine: Engine) -> Values:
+    own = engine.parameters()
+
+    def values(name: str) -> Array | None:
+        return engine.array(own[name]) if name in own else None
+
+    return values
+
+

@@ -1,0 +1,177 @@
+"""structural_diff: where two models are built differently, without their weights."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from padiff_graph.alignment import Alignment, align
+from padiff_graph.capture.normal.form import NormalGraph, NormalNode
+from padiff_graph.findings import Finding
+from padiff_graph.matching.result import Difference, Matching
+
+__all__ = ["StructuralDiff", "parameter_findings", "structural_diff", "structure_findings"]
+
+VERDICTS = {"attribute": "different", "missing": "missing", "extra": "extra", "moved": "different", "rewired": "different", "differently-built": "suspicious"}
+"""A difference in building alone is no difference in function: numbers decide."""
+SHOWN = 6
+
+
+@dataclass(frozen=True)
+class StructuralDiff:
+    """What `structural_diff` returns.
+
+    Attributes:
+        findings: one for each cause, most upstream first.
+        differences: the same in terms of the normal forms.
+        matching: both graphs with their correspondence.
+        notes: what the user should know, in sentences.
+    """
+
+    findings: tuple[Finding, ...]
+    differences: tuple[Difference, ...]
+    matching: Matching = field(repr=False)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def identical(self) -> bool:
+        """Whether nothing is built differently: every operation has its counterpart, attributes and wiring alike."""
+        return not self.findings
+
+    def __bool__(self) -> bool:
+        return self.identical
+
+    def show(self) -> None:
+        """Prints it."""
+        from padiff_graph.report.structural import show  # views are only needed to show
+
+        show(self)
+
+    def to_json(self, path: str | os.PathLike[str] | None = None) -> str:
+        """As JSON text; also written to `path` where given."""
+        from padiff_graph.report.structural import to_json
+
+        return to_json(self, path)
+
+    def to_html(self, path: str | os.PathLike[str] | None = None) -> str:
+        """As one HTML page; also written to `path` where given."""
+        from padiff_graph.report.structural import to_html
+
+        return to_html(self, path)
+
+
+def structural_diff(layer: Any, module: Any, example_inp: Any = None, layer_map: Any = None) -> StructuralDiff:
+    """Compares how two models are built.
+
+    Weights are not needed: models on the meta device or under LazyGuard will do, and shapes in place
+    of values (torch meta tensors, paddle.static.InputSpec).
+
+    Args:
+        layer, module: the two models; neither is changed.
+        example_inp: (paddle_input, torch_input).
+        layer_map: what the user knows about the correspondence.
+    Raises:
+        CaptureError: where a model cannot be captured.
+    """
+    alignment = align(layer, module, example_inp, layer_map, certify=False)
+    found = structure_findings(alignment.matching, alignment.differences)
+    kept = tuple(finding for finding in found if not _left_out(alignment, finding))
+    return StructuralDiff(kept, alignment.differences, alignment.matching, tuple(alignment.notes))
+
+
+def structure_findings(matching: Matching, differences: Iterable[Difference]) -> tuple[Finding, ...]:
+    """Differences as findings, most upstream first."""
+    found = []
+    for difference in differences:
+        one, other = _node(matching.first, difference.first), _node(matching.second, difference.second)
+        places = [(difference.first_path, difference.second_path)]
+        for mine, theirs in difference.places:
+            place = (
+                matching.first.nodes[mine].path if mine >= 0 else difference.first_path,
+                matching.second.nodes[theirs].path if theirs >= 0 else difference.second_path,
+            )
+            if place not in places:
+                places.append(place)
+        found.append(
+            Finding(
+                "structure",
+                VERDICTS[difference.kind],  # type: ignore[arg-type]
+                difference.cause,
+                difference.first_path,
+                difference.second_path,
+                _operator(matching.first, one),
+                _operator(matching.second, other),
+                one.source if one is not None else "",
+                other.source if other is not None else "",
+                places=tuple(places),
+                advice="built differently; whether it computes the same, numbers decide" if difference.kind == "differently-built" else "",
+                order=_order(matching, one, other),
+            )
+        )
+    return tuple(sorted(found, key=lambda finding: finding.order))
+
+
+def parameter_findings(matching: Matching) -> tuple[Finding, ...]:
+    """Parameters without counterpart, of both sides, as findings of phase "weights"."""
+    found = []
+    open_rows = [row for row in matching.parameters if row.status == "open"]
+    used = {name: matching.first.graph.parameters[name] for name in (row.first for row in open_rows)}
+    if open_rows:
+        names = ", ".join(f"{row.first} {list(used[row.first].type.shape)}" for row in open_rows[:SHOWN]) + (f" and {len(open_rows) - SHOWN} more" if len(open_rows) > SHOWN else "")
+        found.append(
+            Finding(
+                "weights",
+                "extra",
+                f"parameters without counterpart in the second model: {names}: {open_rows[0].reason}",
+                open_rows[0].first.rpartition(".")[0],
+                "",
+                places=tuple(dict.fromkeys((row.first.rpartition(".")[0], "") for row in open_rows)),
+                advice="give the correspondence in a LayerMap, if there is one",
+            )
+        )
+    if matching.unused_second:
+        theirs = matching.second.graph.parameters
+        names = ", ".join(f"{name} {list(theirs[name].type.shape)}" for name in matching.unused_second[:SHOWN])
+        more = len(matching.unused_second) - SHOWN
+        found.append(
+            Finding(
+                "weights",
+                "missing",
+                f"parameters of the second model that no parameter of the first holds: {names}" + (f" and {more} more" if more > 0 else ""),
+                "",
+                matching.unused_second[0].rpartition(".")[0],
+                places=tuple(dict.fromkeys(("", name.rpartition(".")[0]) for name in matching.unused_second)),
+                advice="give the correspondence in a LayerMap, if there is one",
+            )
+        )
+    return tuple(found)
+
+
+def _left_out(alignment: Alignment, finding: Finding) -> bool:
+    """Whether the user's LayerMap leaves the place out, or compares it at an output only."""
+    resolved = alignment.resolved
+    if resolved.ignored(finding.paddle_path, 0) or (finding.torch_path and resolved.ignored(finding.torch_path, 1)):
+        return True
+    return resolved.pair_around(finding.paddle_path, 0) is not None
+
+
+def _node(normal: NormalGraph, nodes: tuple[int, ...]) -> NormalNode | None:
+    return normal.nodes[nodes[0]] if nodes else None
+
+
+def _operator(normal: NormalGraph, node: NormalNode | None) -> str:
+    if node is None or not node.native:
+        return ""
+    return normal.graph.record(node.native[-1]).op
+
+
+def _order(matching: Matching, one: NormalNode | None, other: NormalNode | None) -> int:
+    """Position in the second model's program order; of the nearest matched operation above where that side has none."""
+    if other is not None:
+        return other.id
+    if one is None:
+        return 0
+    partner = matching.partner()
+    return max((partner[node] for node in range(one.id) if node in partner), default=0)
