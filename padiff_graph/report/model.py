@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -64,3 +65,34 @@ class Report:
 
     def __bool__(self) -> bool:
         return self.passed
+
+    def __str__(self) -> str:
+        from padiff_graph.report.terminal import render_report, text_of  # loads rich
+
+        return text_of(render_report(self)).rstrip("\n")
+
+    def show(self) -> None:
+        """Prints the report on one screen: in colour on a terminal, as plain text elsewhere."""
+        from rich.console import Console
+
+        from padiff_graph.report.terminal import render_report
+
+        Console(highlight=False).print(render_report(self))
+
+    def to_json(self, path: str | os.PathLike[str] | None = None) -> str:
+        """The report as JSON text (schema: `padiff_graph.report.data.report_schema`), also written to `path`."""
+        from padiff_graph.report.data import write_json
+
+        return write_json(self, path)
+
+    def to_html(self, path: str | os.PathLike[str]) -> None:
+        """Writes the report as one self-contained HTML file: both graphs side by side."""
+        from padiff_graph.report.html import write_html
+
+        write_html(self, path)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from html import escape
+
+        return f"<pre>{escape(str(self))}</pre>"

@@ -1,0 +1,27 @@
+"""The line of code behind a "file:line"."""
+
+from __future__ import annotations
+
+import linecache
+import os
+
+__all__ = ["code_line", "short_source"]
+
+
+def code_line(source: str) -> str:
+    """The line, stripped; "" where the file or the line is not there."""
+    file, _, line = source.rpartition(":")
+    return linecache.getline(file, int(line)).strip() if file and line.isdigit() else ""
+
+
+def short_source(source: str) -> str:
+    """The file relative to the working directory where it lies inside, behind "site-packages" where it is installed."""
+    file, colon, line = source.rpartition(":")
+    if not colon:
+        return source
+    for marker in ("site-packages", "dist-packages"):
+        inside = file.rpartition(f"{os.sep}{marker}{os.sep}")
+        if inside[1]:
+            return f"{inside[2]}:{line}"
+    relative = os.path.relpath(file)
+    return f"{file if relative.startswith('..') else relative}:{line}"

@@ -1,0 +1,154 @@
+"""The report as one screen of text: the answer first, then the first finding, then the rest.
+
+Plain text carries everything; colour only repeats it. Readable in 80 columns and in a log file.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Sequence
+
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from padiff_graph.findings import Finding
+from padiff_graph.report.model import Report
+from padiff_graph.report.sources import code_line, short_source
+
+__all__ = ["finding_text", "render_findings", "render_report", "text_of"]
+
+SHOWN = 12
+"""How many findings the table names."""
+TITLES = {"paddle": "Paddle", "torch": "torch", "onnx": "ONNX"}
+COLOURS = {"different": "red", "missing": "red", "extra": "red", "rounding": "yellow", "suspicious": "yellow", "framework-defect": "magenta", "framework-divergence": "cyan", "not-comparable": "yellow"}
+
+
+def text_of(renderable: RenderableType, width: int = 80, colour: bool = False) -> str:
+    """Any view as text of a given width."""
+    console = Console(file=io.StringIO(), width=width, force_terminal=colour, no_color=not colour, highlight=False, soft_wrap=False)
+    console.print(renderable)
+    stream = console.file
+    assert isinstance(stream, io.StringIO)
+    return "\n".join(line.rstrip() for line in stream.getvalue().splitlines()) + "\n"
+
+
+def render_report(report: Report) -> RenderableType:
+    """The whole screen."""
+    first, rest = report.findings[:1], report.findings[1:]
+    parts: list[RenderableType] = [_headline(report), _compared(report)]
+    for finding in first:
+        parts += [Text(), _heading("First finding" if rest else "Finding"), Padding(render_finding(finding, report.frameworks), (0, 0, 0, 2))]
+    if rest:
+        parts += [Text(), _heading(f"{len(rest)} more, in the order of the data"), render_findings(rest)]
+    parts += [Text(), _tolerance(report)]
+    if report.notes:
+        parts += [Text(), _heading("Notes")]
+        parts += [Padding(Text(f"- {note}"), (0, 0, 0, 2)) for note in report.notes]
+    parts += [Text(), _next(report)]
+    return Group(*parts)
+
+
+def render_finding(finding: Finding, frameworks: Sequence[str] = ("paddle", "torch")) -> RenderableType:
+    """One finding in full: cause, both places with their code, size, the other places."""
+    parts: list[RenderableType] = [Text.assemble((finding.verdict, f"bold {COLOURS.get(finding.verdict, '')}"), f" ({finding.phase}): ", (finding.cause, "bold"))]
+    sides = (
+        (frameworks[0], finding.paddle_path, finding.paddle_op, finding.paddle_source),
+        (frameworks[1], finding.torch_path, finding.torch_op, finding.torch_source),
+    )
+    width = max(len(TITLES.get(framework, framework)) for framework, *_ in sides)
+    for framework, path, op, source in sides:
+        title = TITLES.get(framework, framework).ljust(width)
+        if not any(any(side[1:]) for side in sides):
+            continue
+        lacking = "  (no such operation)" if finding.verdict in ("missing", "extra") else ""
+        parts.append(Text.assemble((f"{title}  ", "dim"), (path or "(root)", "bold"), f"  {op}" if op else lacking))
+        if source:
+            code = code_line(source)
+            parts.append(Padding(Text(short_source(source), style="dim"), (0, 0, 0, width + 2)))
+            if code:
+                parts.append(Padding(Text(f"> {code}"), (0, 0, 0, width + 2)))
+    if finding.error:
+        parts.append(Text(f"largest error {finding.error:.3g}" + (f", {finding.relative:.3g} of the largest value" if finding.relative else "")))
+    others = [place for place in finding.places if place != (finding.paddle_path, finding.torch_path)]
+    if others:
+        shown = ", ".join(first or second or "(root)" for first, second in others[:4])
+        parts.append(Text(f"same cause in {len(others)} more: {shown}{', ...' if len(others) > 4 else ''}"))
+    if finding.advice:
+        parts.append(Text(finding.advice))
+    return Group(*parts)
+
+
+def render_findings(findings: Sequence[Finding]) -> RenderableType:
+    """A table of findings, a line or two each."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(ratio=1, overflow="fold")
+    table.add_column(justify="right", no_wrap=True)
+    for finding in findings[:SHOWN]:
+        place = finding.paddle_path or "(root)"
+        if finding.torch_path and finding.torch_path != finding.paddle_path:
+            place += f" | {finding.torch_path}"
+        count = f" (x{len(finding.places)})" if len(finding.places) > 1 else ""
+        table.add_row(Text(finding.verdict, style=COLOURS.get(finding.verdict, "")), Text.assemble((place, "bold"), f"{count}\n{finding.cause}"), f"{finding.error:.2g}" if finding.error else "")
+    if len(findings) > SHOWN:
+        table.add_row("", f"... and {len(findings) - SHOWN} more: report.findings, or the HTML report", "")
+    return Padding(table, (0, 0, 0, 2))
+
+
+def finding_text(finding: Finding, frameworks: Sequence[str] = ("paddle", "torch"), width: int = 100) -> str:
+    """One finding in full, as plain text, for an assertion message."""
+    return text_of(render_finding(finding, frameworks), width)
+
+
+def _heading(text: str) -> Text:
+    return Text(text, style="bold underline")
+
+
+def _headline(report: Report) -> Text:
+    first, second = report.models
+    names = f"{first or 'first model'} ({TITLES.get(report.frameworks[0], report.frameworks[0])}) against {second or 'second model'} ({TITLES.get(report.frameworks[1], report.frameworks[1])})"
+    if report.passed:
+        return Text.assemble(("ALIGNED", "bold green"), f"  {names}")
+    compared = report.compared
+    if not (compared.outputs or compared.regions or compared.gradients):
+        return Text.assemble(("NOTHING COMPARED", "bold red"), f"  {names}")
+    rounding = not any(finding.fails for finding in report.findings)
+    return Text.assemble(("NOT ALIGNED", "bold red"), " (rounding only)" if rounding else "", f"  {names}")
+
+
+def _compared(report: Report) -> Text:
+    counts = report.compared
+    said = [f"{count} {name if count != 1 else name.removesuffix('s')}" for name, count in _counts(report)]
+    regions = ", ".join(f"{count} {verdict}" for verdict, count in report.regions.items() if count)
+    return Text("compared: " + (", ".join(said) if said else "nothing, so this is no pass") + (f"\nregions: {regions}" if regions and counts.regions else ""))
+
+
+def _counts(report: Report) -> Iterable[tuple[str, int]]:
+    counts = report.compared
+    for name in ("operations", "parameters", "regions", "outputs", "gradients"):
+        count = getattr(counts, name)
+        if count:
+            yield name, count
+
+
+def _tolerance(report: Report) -> RenderableType:
+    asked, needed = report.tolerance, report.required_tolerance
+    lines = [f"tolerance: asked for rtol {asked.get('rtol', 0):.3g}, atol {asked.get('atol', 0):.3g}"]
+    if needed:
+        enough = any(needed[key] <= asked.get(key, 0) for key in ("rtol", "atol") if key in needed)  # either alone would do
+        lines[0] += f"; the whole run needs {' or '.join(f'{key} {value:.3g}' for key, value in needed.items())}" + (" (within)" if enough else "")
+    for first, second, error in report.contributions[:3]:
+        lines.append(f"  adds most: {first or '(root)'} | {second or '(root)'}  {error:.2g}")
+    return Text("\n".join(lines))
+
+
+def _next(report: Report) -> Text:
+    """The next useful command."""
+    if report.passed:
+        return Text("next: train a few steps, steps=5 with both optimizers, or save the map: suggest_layer_map(...)[0].to_yaml('map.yaml')")
+    if not any(finding.fails for finding in report.findings) and report.required_tolerance:
+        needed = report.required_tolerance.get("rtol", 0) * 2
+        return Text(f"next: if this much rounding is fine, options={{'rtol': {needed:.1g}}}; the referee found no real difference")
+    return Text("next: report.to_html('report.html') shows both graphs side by side; mend the first finding, then run again")

@@ -1,0 +1,88 @@
+"""What stands on the screen, at 80 columns and without colour."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from padiff_graph.report.sources import short_source
+from padiff_graph.report.terminal import finding_text, render_report, text_of
+from tests.report.samples import CROSSED, EPSILON, MISSING, empty, failed, passed, rounding
+
+
+def test_failure_answers_on_one_screen() -> None:
+    text = text_of(render_report(failed()))
+    lines = text.splitlines()
+    assert lines[0].startswith("NOT ALIGNED")
+    assert max(map(len, lines)) <= 80
+    assert len(lines) <= 40
+    for part in (
+        "131 operations, 122 parameters, 63 regions, 1 output, 63 gradients",
+        "60 equal, 1 rounding, 2 different",
+        "epsilon 0.001 against 1e-05",
+        "layer1.1.bn1",
+        "body.1.norms.0",
+        "samples.py:3",
+        "> from padiff_graph.capture.normal.views import View",
+        "largest error 0.0049",
+        "same cause in 1 more: layer2.0.bn1",
+        "missing Relu",
+        "asked for rtol 1e-05",
+        "needs rtol 0.025 or atol 0.11",
+        "The example decided the branch",
+        "next: ",
+    ):
+        assert part in " ".join(text.split()), part
+
+
+def test_pass_says_how_much_was_compared() -> None:
+    text = text_of(render_report(passed()))
+    assert text.startswith("ALIGNED")
+    assert "63 regions" in text
+    assert "(within)" in text
+
+
+def test_rounding_is_said_to_be_rounding() -> None:
+    text = text_of(render_report(rounding()))
+    assert "NOT ALIGNED (rounding only)" in text
+    assert "options={'rtol': 6e-06}" in text
+
+
+def test_nothing_compared_is_no_pass() -> None:
+    text = text_of(render_report(empty()))
+    assert text.startswith("NOTHING COMPARED")
+    assert "this is no pass" in text
+
+
+def test_no_escape_codes_without_colour() -> None:
+    assert "\x1b" not in text_of(render_report(failed()))
+    assert "\x1b" in text_of(render_report(failed()), colour=True)
+
+
+def test_many_findings_are_counted_not_flooded() -> None:
+    text = text_of(render_report(failed(findings=(EPSILON,) * 40)))
+    assert "and 27 more" in text
+
+
+def test_print_and_notebook_show_the_same() -> None:
+    report = failed()
+    assert str(report).startswith("NOT ALIGNED")
+    assert "<pre>NOT ALIGNED" in report._repr_html_()
+
+
+def test_show_prints(capsys: pytest.CaptureFixture[str]) -> None:
+    failed().show()
+    assert "NOT ALIGNED" in capsys.readouterr().out
+
+
+def test_finding_alone() -> None:
+    assert "fc1 gets the weights of fc2" in finding_text(CROSSED)
+    assert "no such operation" not in finding_text(CROSSED)
+    assert "no such operation" in finding_text(MISSING)
+
+
+def test_sources_are_short() -> None:
+    assert short_source(os.path.join(os.getcwd(), "net.py") + ":3") == "net.py:3"
+    assert short_source("/x/lib/site-packages/timm/models/vit.py:88") == "timm/models/vit.py:88"
+    assert short_source("") == ""
