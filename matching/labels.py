@@ -24,25 +24,25 @@ from padiff_graph.capture.normal.form import Edge, NormalGraph, NormalNode
 from padiff_graph.capture.normal.schema import told_by_view
 from padiff_graph.capture.normal.views import View
 
-__all__ = ["EXACT", "KIND", "LOOSE", "PLAIN", "FAMILIES", "Labeler", "Operand", "Side"]
+__all__ = ["EXACT", "FAMILIES", "KIND", "LOOSE", "PLAIN", "Labeler", "Operand", "Side"]
 
 EXACT, PLAIN, LOOSE, KIND = range(4)
 
 FAMILIES: Mapping[str, frozenset[str]] = {
     "activation": frozenset(
-        "Relu LeakyRelu PRelu Elu Selu Celu Gelu Swish Mish Sigmoid LogSigmoid Softplus Softsign Tanh Clip Erf Identity".split()
+        ["Relu", "LeakyRelu", "PRelu", "Elu", "Selu", "Celu", "Gelu", "Swish", "Mish", "Sigmoid", "LogSigmoid", "Softplus", "Softsign", "Tanh", "Clip", "Erf", "Identity"]
     ),
     "normalization": frozenset(
-        "BatchNormalization InstanceNormalization GroupNormalization LayerNormalization RMSNormalization LpNormalization LRN".split()
+        ["BatchNormalization", "InstanceNormalization", "GroupNormalization", "LayerNormalization", "RMSNormalization", "LpNormalization", "LRN"]
     ),
-    "softmax": frozenset("Softmax LogSoftmax".split()),
-    "pool": frozenset("MaxPool AveragePool AdaptiveAveragePool AdaptiveMaxPool".split()),
+    "softmax": frozenset(["Softmax", "LogSoftmax"]),
+    "pool": frozenset(["MaxPool", "AveragePool", "AdaptiveAveragePool", "AdaptiveMaxPool"]),
     "reduce": frozenset(
-        "ReduceMean ReduceSum ReduceMax ReduceMin ReduceProd ReduceLogSumExp ReduceLp ReduceVariance".split()
+        ["ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceLogSumExp", "ReduceLp", "ReduceVariance"]
     ),
-    "combine": frozenset("Add Mul Concat Max Min".split()),
-    "compare": frozenset("Equal NotEqual Less LessOrEqual Greater GreaterOrEqual".split()),
-    "recurrent": frozenset("LSTM GRU RNN".split()),
+    "combine": frozenset(["Add", "Mul", "Concat", "Max", "Min"]),
+    "compare": frozenset(["Equal", "NotEqual", "Less", "LessOrEqual", "Greater", "GreaterOrEqual"]),
+    "recurrent": frozenset(["LSTM", "GRU", "RNN"]),
 }
 """Operators that stand in for one another when a port uses the wrong one."""
 

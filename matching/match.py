@@ -80,6 +80,8 @@ def climb(state: State) -> None:
         return
     _learn(state)
     _strong(state)
+    _learn(state)
+    _strong(state)
     for level in (PLAIN, LOOSE):
         for _ in range(ROUNDS):
             if not symmetric(state, level):
@@ -91,7 +93,7 @@ def climb(state: State) -> None:
             break
         _strong(state)
     for _ in range(ROUNDS):
-        if not propagate(state, weak=True) + replaced(state) + align_gaps(state, strict=False):
+        if not propagate(state, weak=True) + replaced(state) + align_gaps(state):
             break
         _strong(state)
 
@@ -103,7 +105,7 @@ def _strong(state: State) -> None:
         for level in (EXACT, LOOSE):
             count += two_sided(state, level)
             count += one_sided(state, level)
-        for radius in (3, 1):
+        for radius in (3, 1, 0):
             count += by_place(state, radius)
         count += replaced(state)
         if not count or not _open(state):
@@ -112,10 +114,8 @@ def _strong(state: State) -> None:
 
 def _learn(state: State) -> None:
     """Learns how the two models number their modules."""
-    sure = [(pairing.first, pairing.second) for pairing in state.pairings.values() if not state.first.leaf[pairing.first]]
-    state.names.learn(sure or votes(state, LOOSE))
-    if sure and len(sure) < len(state.first.computing):
-        state.names.learn(sure + votes(state, LOOSE))
+    sure = [(pairing.first, pairing.second) for pairing in state.pairings.values() if pairing.confidence >= 0.9 and not state.first.leaf[pairing.first]]
+    state.names.learn(sure, votes(state, LOOSE))
 
 
 def _open(state: State) -> bool:

@@ -1,8 +1,9 @@
 """What module paths say: which numbers of one model's paths stand for which of the other's.
 
-Two models spell their modules differently, but both number repeated blocks. A path is split into a
-template ("encoder.layers.#.linear1") and its numbers; which template of one side goes with which of the
-other, and how far their numbers are apart, is learned from matches that structure gives.
+Two models spell their modules differently, but both number repeated blocks and give the parts of a block
+words of their own. Structure teaches the relation: which numbered container ("encoder.layers.#") goes with
+which of the other model and how far their numbers are apart, and which template of a whole path
+("encoder.layers.#.linear1") with which. Names then tell repeated blocks apart where structure cannot.
 """
 
 from __future__ import annotations
@@ -14,72 +15,178 @@ from functools import lru_cache
 
 __all__ = ["Names", "split_path"]
 
-_NUMBER = re.compile(r"\d+")
+_Votes = dict[tuple[str, str], Counter[tuple[int, int]]]
+"""(first container, second container) -> how often (first number, difference) was matched."""
+_ENDING = re.compile(r"\d+$")
+_RELATIONS = 12
+"""Most pairs of containers kept."""
+_ESTABLISHED = 3
+"""So many matches make one template the counterpart of another."""
 
 
-@lru_cache(maxsize=65536)
+@lru_cache(maxsize=1 << 18)
 def split_path(path: str) -> tuple[str, tuple[int, ...]]:
-    """The template of a dotted path, and the numbers in it."""
-    numbers = tuple(int(found) for found in _NUMBER.findall(path))
-    return _NUMBER.sub("#", path), numbers
+    """The template of a dotted path, and the numbers in it.
+
+    A part that is a number counts; digits at the end of a word count where no number stands before
+    ("layer2.0.conv1" is "layer#.#.conv1"): further in they name parts of a block, not the block.
+    """
+    parts = []
+    numbers: list[int] = []
+    for part in path.split("."):
+        if part.isdecimal():
+            numbers.append(int(part))
+            parts.append("#")
+            continue
+        ending = _ENDING.search(part)
+        if ending and not numbers:
+            numbers.append(int(ending.group()))
+            part = part[: ending.start()] + "#"
+        parts.append(part)
+    return ".".join(parts), tuple(numbers)
+
+
+@lru_cache(maxsize=1 << 16)
+def _containers(template: str) -> tuple[str, ...]:
+    """The template's beginnings that end in a number, one for each number."""
+    return tuple(template[: at + 1] for at, letter in enumerate(template) if letter == "#")
 
 
 class Names:
     """The relation of the two models' module paths, as far as it is learned.
 
     Attributes:
-        offsets: (first template, second template) -> how far second numbers exceed first numbers.
-        counterpart: first template -> second template most often matched with it.
+        offsets: (first container, second container) -> how far second numbers exceed first numbers.
+        counterpart: first template -> second template, and the other way, where matches establish it.
+        marks: for each side and node, {relation: number}, in the second model's numbers.
     """
 
     def __init__(self, first: Sequence[str], second: Sequence[str]) -> None:
-        self.first = [split_path(path) for path in first]
-        self.second = [split_path(path) for path in second]
-        self.offsets: dict[tuple[str, str], tuple[int, ...]] = {}
-        self.counterpart: dict[str, str] = {}
+        self.paths = ([split_path(path) for path in first], [split_path(path) for path in second])
+        self.offsets: dict[tuple[str, str], int] = {}
+        self.counterpart: tuple[dict[str, str], dict[str, str]] = ({}, {})
+        self.marks: tuple[list[dict[int, int]], list[dict[int, int]]] = ([{} for _ in first], [{} for _ in second])
+        self._inventory: tuple[dict[str, frozenset[int]], dict[str, frozenset[int]]] = ({}, {})
 
-    def learn(self, pairs: Iterable[tuple[int, int]]) -> None:
-        """Learns from matched nodes; pairs may be wrong in part, such as runs shifted by a block."""
-        votes: dict[tuple[str, str], Counter[tuple[int, ...]]] = defaultdict(Counter)
-        seen: dict[str, Counter[str]] = defaultdict(Counter)
-        for first, second in pairs:
-            template, numbers = self.first[first]
-            other, others = self.second[second]
-            seen[template][other] += 1
-            if numbers and len(numbers) == len(others):
-                votes[template, other][tuple(b - a for a, b in zip(numbers, others, strict=True))] += 1
-        self.counterpart = {template: counts.most_common(1)[0][0] for template, counts in seen.items()}
-        self.offsets = {}
-        for key, counts in votes.items():
-            total = sum(counts.values())
-            best, count = counts.most_common(1)[0]
-            same = (0,) * len(best)
-            if counts.get(same, 0) * 10 >= total:
-                # Equal numbers are the natural reading: a run shifted by a missing block outvotes it easily.
-                self.offsets[key] = same
-            elif count * 3 >= total * 2 and count >= 2:
-                self.offsets[key] = best
+    def learn(self, sure: Iterable[tuple[int, int]], likely: Iterable[tuple[int, int]] = ()) -> None:
+        """Learns from matches, and from pairs that may be wrong in part, such as runs shifted by a block."""
+        votes: tuple[_Votes, _Votes] = (defaultdict(Counter), defaultdict(Counter))
+        seen: tuple[dict[str, Counter[str]], dict[str, Counter[str]]] = (defaultdict(Counter), defaultdict(Counter))
+        for kind, pairs in enumerate((sure, likely)):
+            for first, second in pairs:
+                template, numbers = self.paths[0][first]
+                other, others = self.paths[1][second]
+                seen[0][template][other] += 1
+                seen[1][other][template] += 1
+                for container, number in zip(_containers(template), numbers, strict=True):
+                    for its, count in zip(_containers(other), others, strict=True):
+                        votes[kind][container, its][number, count - number] += 1
+        found: dict[tuple[str, str], tuple[int, int]] = {}
+        for key in dict.fromkeys([*votes[0], *votes[1]]):
+            offset = _certain(votes[0][key]) or _natural(votes[0][key] + votes[1][key], self._numbers(0, key[0]), self._numbers(1, key[1]))
+            if offset is not None:
+                found[key] = offset
+        best: list[tuple[str, str]] = []
+        for key in sorted(found, key=lambda key: (-found[key][1], abs(key[0].count("#") - key[1].count("#")))):
+            # One container goes with one: the number of a part in a block says nothing about the block.
+            # A container that is numbered through on one side may go with several of the other.
+            alone = all(key[0] != other[0] and key[1] != other[1] for other in best)
+            constant = len({offset for counts in (votes[0][key], votes[1][key]) for _, offset in counts}) == 1
+            if len(best) < _RELATIONS and (alone or (constant and all(key[0] != other[0] or key[1] != other[1] for other in best))):
+                best.append(key)
+        self.offsets = {key: found[key][0] for key in best}
+        self.counterpart = tuple(  # type: ignore[assignment]
+            {
+                template: counts.most_common(1)[0][0]
+                for template, counts in side.items()
+                if counts.most_common(1)[0][1] >= max(_ESTABLISHED, 0.8 * sum(counts.values()))
+            }
+            for side in seen
+        )
+        self._mark()
+
+    def _numbers(self, which: int, container: str) -> frozenset[int]:
+        """All numbers that stand at the end of a container in one model's paths."""
+        if not self._inventory[which]:
+            found: dict[str, set[int]] = defaultdict(set)
+            for template, numbers in set(self.paths[which]):
+                for its, number in zip(_containers(template), numbers, strict=True):
+                    found[its].add(number)
+            self._inventory[which].update({name: frozenset(numbers) for name, numbers in found.items()})
+        return self._inventory[which].get(container, frozenset())
+
+    def _mark(self) -> None:
+        relations: tuple[dict[str, list[tuple[int, int]]], ...] = (defaultdict(list), defaultdict(list))
+        for number, ((container, its), offset) in enumerate(self.offsets.items()):
+            relations[0][container].append((number, offset))
+            relations[1][its].append((number, 0))
+        for which in (0, 1):
+            for node, (template, numbers) in enumerate(self.paths[which]):
+                self.marks[which][node] = {
+                    relation: number + offset
+                    for container, number in zip(_containers(template), numbers, strict=True)
+                    for relation, offset in relations[which].get(container, ())
+                }
 
     def agree(self, first: int, second: int) -> bool | None:
-        """Whether the numbers in both nodes' paths go together; None where names say nothing."""
-        template, numbers = self.first[first]
-        other, others = self.second[second]
-        if not numbers or len(numbers) != len(others):
-            return None
-        offset = self.offsets.get((template, other))
-        if offset is None:
-            return None
-        return all(a + c == b for a, b, c in zip(numbers, others, offset, strict=True))
+        """Whether the paths of two nodes go together; None where names say nothing.
 
-    def key(self, which: int, node: int) -> tuple[str, tuple[int, ...]] | None:
-        """The node's path in the second model's spelling; None for a path that has no counterpart."""
-        if which:
-            return self.second[node]
-        template, numbers = self.first[node]
-        other = self.counterpart.get(template)
-        if other is None:
+        They do not where the numbers of corresponding containers differ, or where both paths are
+        established as counterparts of others.
+        """
+        mine, theirs = self.marks[0][first], self.marks[1][second]
+        found: bool | None = None
+        for relation, number in mine.items():
+            other = theirs.get(relation)
+            if other is not None:
+                if other != number:
+                    return False
+                found = True
+        template, other_template = self.paths[0][first][0], self.paths[1][second][0]
+        expected = self.counterpart[0].get(template)
+        back = self.counterpart[1].get(other_template)
+        if expected is not None and back is not None and expected != other_template and back != template:
+            return False
+        return found
+
+    def key(self, which: int, node: int) -> tuple[str, tuple[tuple[int, int], ...]] | None:
+        """What names say of the node's place, equal for nodes whose paths go together; None for nothing."""
+        template, numbers = self.paths[which][node]
+        place = template if which else self.counterpart[0].get(template)
+        if place is None or (which and self.counterpart[1].get(template) is None):
             return None
-        offset = self.offsets.get((template, other))
-        if offset is None:
-            return (other, ()) if not numbers and "#" not in other else None
-        return other, tuple(a + c for a, c in zip(numbers, offset, strict=True))
+        if which == 0 and self.counterpart[1].get(place) != template:
+            return None
+        marks = self.marks[which][node]
+        if numbers and not marks:
+            return None
+        return place, tuple(sorted(marks.items()))
+
+
+def _certain(counts: Counter[tuple[int, int]]) -> tuple[int, int] | None:
+    """The one difference of numbers that all votes, of several numbers, agree on, and how many they are."""
+    if len({offset for _, offset in counts}) != 1 or len(counts) < 2:
+        return None
+    return next(iter(counts))[1], sum(counts.values())
+
+
+def _natural(counts: Counter[tuple[int, int]], mine: frozenset[int], theirs: frozenset[int]) -> tuple[int, int] | None:
+    """The difference of numbers that divided votes settle on, and how many say so; None where they do not.
+
+    Equal numbers are the natural reading wherever one side's numbers are among the other's, or some votes
+    say so: a run of blocks shifted by a missing one can outvote them. A container whose number never
+    changes says nothing.
+    """
+    totals: Counter[int] = Counter()
+    places: dict[int, set[int]] = defaultdict(set)
+    for (number, offset), count in counts.items():
+        totals[offset] += count
+        places[offset].add(number)
+    total = sum(totals.values())
+    within = len(mine & theirs) >= 2 and (mine <= theirs or theirs <= mine)
+    if (within and totals[0]) or (len(places.get(0, ())) >= 2 and totals[0] * 10 >= total):
+        return 0, totals[0]
+    best, count = totals.most_common(1)[0]
+    if len(places[best]) >= 2 and count * 3 >= total * 2:
+        return best, count
+    return None

@@ -39,10 +39,13 @@ def surroundings(state: State, which: int, radius: int, level: int = LOOSE, anch
 
 
 def by_place(state: State, radius: int) -> int:
-    """Matches open nodes alone in (module path, surroundings), the path in the other model's spelling."""
+    """Matches open nodes alone in (module path, surroundings), the path in the other model's spelling.
+
+    With radius 0 the surroundings are what is matched: all operands or all consumers must be partners.
+    """
     seen: list[dict[Hashable, int]] = []
     for which in (0, 1):
-        near = surroundings(state, which, radius)
+        near = surroundings(state, which, radius) if radius else None
         labels = state.side(which).labels[LOOSE]
         places: dict[Hashable, int] = {}
         for node in state.side(which).computing:
@@ -51,34 +54,34 @@ def by_place(state: State, radius: int) -> int:
             name = state.names.key(which, node)
             if name is None:
                 continue
-            key = (name, near[node], labels[node])
+            key = (name, near[node] if near else 0, labels[node])
             places[key] = -1 if key in places else node
         seen.append(places)
-    count = 0
     found = []
     for key, first in seen[0].items():
         second = seen[1].get(key, -1)
-        if first >= 0 and second >= 0 and not state.contradicted(first, second):
+        if first >= 0 and second >= 0:
             found.append((first, second))
-    words = f"the same surroundings {radius} operations around, in corresponding modules"
-    for first, second in found:
-        count += state.pair(first, second, "place", 0.9 if radius > 1 else 0.8, words)
-    if radius < 2:
-        count -= _unsupported(state, found)
-    return count
+    if radius:
+        words = f"the same surroundings {radius} operations around, in corresponding modules"
+        return sum(
+            state.pair(first, second, "place", 0.9 if radius > 1 else 0.8, words) for first, second in found if not state.contradicted(first, second)
+        )
+    return _held(state, found)
 
 
-def _unsupported(state: State, found: list[tuple[int, int]]) -> int:
-    """Takes back matches that no neighbour supports; how many."""
-    dropped = 0
+def _held(state: State, found: list[tuple[int, int]]) -> int:
+    """Of these pairs, matches those that partners hold from above or below, as long as there are any."""
+    count = 0
     again = True
     while again:
         again = False
         for first, second in found:
-            if state.partner[0][first] != second:
+            if not state.may(first, second):
                 continue
-            if state.contradicted(first, second) or not (state.agreeing_operands(first, second)[0] or state.agreeing_users(first, second)[0]):
-                state.drop(first)
-                dropped += 1
-                again = True
-    return dropped
+            matched, total = state.agreeing_operands(first, second)
+            used, uses = state.agreeing_users(first, second)
+            if matched == total > 0 or used == uses > 0:
+                again = state.pair(first, second, "place", 0.8, "the only one of its kind in corresponding modules, next to what is matched")
+                count += again
+    return count

@@ -9,7 +9,6 @@ keeps a low confidence.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +23,8 @@ __all__ = ["align_gaps"]
 Array = np.ndarray[Any, np.dtype[np.int64]]
 LIMIT = 12_000_000
 """Largest table of one gap."""
+UNKNOWN = -(1 << 62)
+"""Stands where names say nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,18 +34,19 @@ class Features:
     labels: Array
     near: Array
     template: Array
-    numbers: Array
+    expected: Array
+    marks: Array
     scope: Array
 
 
-def align_gaps(state: State, strict: bool = True) -> int:
-    """Aligns every gap; `strict` keeps pairs apart whose path numbers disagree."""
+def align_gaps(state: State) -> int:
+    """Aligns every gap; pairs whose paths disagree are kept apart."""
     features = (_features(state, 0), _features(state, 1))
     count = 0
     for mine, theirs in _gaps(state):
         if len(mine) * len(theirs) > LIMIT:
             continue
-        count += _align(state, features, mine, theirs, strict)
+        count += _align(state, features, mine, theirs)
     return count
 
 
@@ -93,21 +95,23 @@ def _increasing(pairs: list[tuple[int, int]]) -> list[tuple[int, int]]:
 def _features(state: State, which: int) -> Features:
     side = state.side(which)
     near = surroundings(state, which, 2, anchored=True)
-    names = [state.names.key(which, node) for node in range(side.size)]
-
-    def numbered(values: list[Hashable]) -> Array:
-        return np.array([hash(value) if value is not None else which - 2 for value in values], np.int64)
-
+    marks = np.full((len(state.names.offsets), side.size), UNKNOWN, np.int64)
+    for node, found in enumerate(state.names.marks[which]):
+        for relation, number in found.items():
+            marks[relation, node] = number
+    templates = [path[0] for path in state.names.paths[which]]
+    counterpart = state.names.counterpart[which]
     return Features(
         np.array([side.labels[level] for level in (EXACT, PLAIN, LOOSE, KIND)], np.int64),
-        np.array([[hash(pair[0]) for pair in near], [hash(pair[1]) for pair in near]], np.int64),
-        numbered([name and name[0] for name in names]),
-        numbered([name and name[1] for name in names]),
+        np.array([[pair[0] for pair in near], [pair[1] for pair in near]], np.int64),
+        np.array([hash(template) for template in templates], np.int64),
+        np.array([hash(counterpart[template]) if template in counterpart else UNKNOWN for template in templates], np.int64),
+        marks,
         np.array(state.scope[which], np.int64),
     )
 
 
-def _align(state: State, features: tuple[Features, Features], mine: list[int], theirs: list[int], strict: bool) -> int:
+def _align(state: State, features: tuple[Features, Features], mine: list[int], theirs: list[int]) -> int:
     a, b = features
     columns = np.array(theirs)
     table = np.zeros((len(mine) + 1, len(theirs) + 1), np.int32)
@@ -115,14 +119,18 @@ def _align(state: State, features: tuple[Features, Features], mine: list[int], t
     for row, node in enumerate(mine):
         same = a.labels[:, node, None] == b.labels[:, columns]
         near = a.near[:, node, None] == b.near[:, columns]
-        place = a.template[node] == b.template[columns]
-        number = place & (a.numbers[node] == b.numbers[columns])
+        known = (a.marks[:, node, None] != UNKNOWN) & (b.marks[:, columns] != UNKNOWN)
+        equal = a.marks[:, node, None] == b.marks[:, columns]
+        apart = (known & ~equal).any(axis=0)
+        slot = a.expected[node] == b.template[columns]
+        if a.expected[node] != UNKNOWN:
+            apart |= ~slot & (b.expected[columns] != UNKNOWN) & (b.expected[columns] != a.template[node])
+        number = (known & equal).any(axis=0) & ~apart
         # A like operator is worth more than all tie-breaks; one of the same family only fills a hole.
         score = np.where(same[2], 16 + 4 * same[1] + 4 * same[0], np.where(same[3], 2, 0)).astype(np.int16)
-        score += np.where(score > 0, 2 * near[0] + 2 * near[1] + 3 * number, 0).astype(np.int16)
+        score += np.where(score > 0, 2 * near[0] + 2 * near[1] + 2 * number + slot, 0).astype(np.int16)
         score[a.scope[node] != b.scope[columns]] = 0
-        if strict:
-            score[place & ~number] = 0
+        score[apart] = 0
         scores[row] = score
         above = table[row]
         best = np.maximum(above[1:], np.where(score > 0, above[:-1] + score, 0))
