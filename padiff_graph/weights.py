@@ -55,9 +55,13 @@ def assign_weight(layer: Any, module: Any, layer_map: Any = None, example_inp: A
     return True
 
 
-def assign_parameters(alignment: Alignment, layer: Any, module: Any) -> tuple[str, ...]:
+def assign_parameters(alignment: Alignment, layer: Any, module: Any, *, partly: bool = False) -> tuple[str, ...]:
     """Writes the first model's parameters through an alignment's map.
 
+    Args:
+        alignment: of the two models.
+        layer, module: the two models.
+        partly: leave parameters without a counterpart as they are instead of refusing.
     Returns:
         Names of parameters that were kept: neutral ones and those that nothing reads.
     Raises:
@@ -67,8 +71,9 @@ def assign_parameters(alignment: Alignment, layer: Any, module: Any) -> tuple[st
     covered = tuple(path for path, _, _ in special)
     rows = [row for row in alignment.matching.parameters if not any(_inside(row.first, path) for path in covered)]
     missing = [row for row in rows if row.status == "open"]
-    if missing:
+    if missing and not partly:
         raise WeightAlignmentError(_message(alignment, missing), tuple(row.first for row in missing))
+    rows = [row for row in rows if row.status != "open"]
     values = new_values(rows, alignment.first_engine, alignment.second_engine)
     before = {name: alignment.first_engine.array(tensor) for name, tensor in alignment.first_engine.parameters().items()} if special else {}
     try:

@@ -26,12 +26,13 @@ from padiff_graph.optimizers import Stepper, check_optimizers
 from padiff_graph.options import Options, parse_options
 from padiff_graph.report.model import Report
 from padiff_graph.scope import left_out, scoped_differences, scoped_matching, scoped_regions, scoped_whole
+from padiff_graph.structure import parameter_findings
 from padiff_graph.training import Training, train
 from padiff_graph.verdict import Measured, compared, contributions, depth, divergent_buffers, judge
 from padiff_graph.weights import assign_parameters
 from padiff_graph.whole import WholeCheck, check_whole
 
-__all__ = ["compare"]
+__all__ = ["auto_diff", "compare"]
 
 ONE_AT_A_TIME = threading.RLock()
 """Frameworks keep their mode, default dtype and random state in the process: a second thread waits."""
@@ -124,6 +125,27 @@ def compare(
         return _run(check)
 
 
+def auto_diff(
+    layer: Any,
+    module: Any,
+    example_inp: Any,
+    auto_weights: bool = True,
+    steps: int = 1,
+    options: Mapping[str, Any] | None = None,
+    layer_map: Any = None,
+    loss_fn: Any = None,
+    optimizer: Any = None,
+) -> bool:
+    """Runs `compare` with the same parameters, prints the report, and returns True or False.
+
+    Raises:
+        UsageError: for a call that cannot mean anything, before anything is changed.
+    """
+    report = compare(layer, module, example_inp, auto_weights, steps, options, layer_map, loss_fn, optimizer)
+    report.show()
+    return report.passed
+
+
 def _run(check: _Check) -> Report:
     try:
         with check.timed("capture and matching"):
@@ -142,10 +164,10 @@ def _run(check: _Check) -> Report:
 def _compared(check: _Check, alignment: Alignment) -> Report:
     matching, engines = scoped_matching(alignment.matching, check.scope), (alignment.first_engine, alignment.second_engine)
     differences = scoped_differences(alignment.differences, check.scope)
-    findings = list(alignment.findings)
+    findings = list(parameter_findings(matching))
     with check.timed("weights"):
         if check.auto_weights:
-            assign_parameters(alignment)
+            assign_parameters(alignment, check.layer, check.module, partly=True)
         else:
             findings += weight_findings(matching, *engines)
     equal = not any(finding.phase == "weights" and finding.fails for finding in findings)

@@ -1,34 +1,13 @@
-"""`auto_diff`: the check as one yes or no, with a printed report."""
+"""`assert_ported`: the check as an assertion, for tests."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from padiff_graph.compare import compare
+from padiff_graph.comparison import compare
 
-__all__ = ["assert_ported", "auto_diff"]
-
-
-def auto_diff(
-    layer: Any,
-    module: Any,
-    example_inp: Any,
-    auto_weights: bool = True,
-    steps: int = 1,
-    options: Mapping[str, Any] | None = None,
-    layer_map: Any = None,
-    loss_fn: Any = None,
-    optimizer: Any = None,
-) -> bool:
-    """Runs `compare` with the same parameters, prints the report, and returns True or False.
-
-    Raises:
-        UsageError: for a call that cannot mean anything, before anything is changed.
-    """
-    report = compare(layer, module, example_inp, auto_weights, steps, options, layer_map, loss_fn, optimizer)
-    report.show()
-    return report.passed
+__all__ = ["assert_ported"]
 
 
 def assert_ported(
