@@ -99,7 +99,7 @@ class Builder:
         """Adds a draft; path, source and marks are those of `like`."""
         draft = Draft(len(self.drafts), op, list(inputs), dict(attrs or {}), tuple(types), native)
         if like is not None:
-            draft.path, draft.source, draft.marks = like.path, like.source, like.marks
+            draft.path, draft.source, draft.marks = like.path, like.source, like.marks - {"inplace"}
         self.drafts.append(draft)
         self.derive(draft)
         return draft

@@ -109,6 +109,11 @@ def paired(op: str, first: str = "self", second: str = "other") -> Row:
         for role in (first, second):
             edge = call.operand(role)
             pair.append(call.constant(call.number(role)) if edge is None else broadcast(edge, shape))
+        if op in ("Min", "Max"):
+            for edge, bound in (pair, pair[::-1]):
+                number = call.scalar(bound)
+                if number is not None and call.scalar(edge) is None:
+                    return expand(clip(call, expand(edge, shape), number if op == "Max" else None, number if op == "Min" else None), shape)
         return call.draft(op, pair)
 
     return row

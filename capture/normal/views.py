@@ -237,6 +237,12 @@ class View:
         shape = tuple(1 if step == 0 else extent for extent, step in zip(stage.shape, stage.steps, strict=True))
         return self if shape == self.shape else self._with(self.stages[:-1], Stage(shape, stage.steps, stage.offset))
 
+    def top(self) -> Stage | None:
+        """The whole view as one step over the operand's own axes; None where it takes several."""
+        if len(self.stages) > 1:
+            return None
+        return self.stages[0].split(self.shape) if self.stages else Stage(self.shape, contiguous(self.shape))
+
     def inverse(self, shape: Sequence[int]) -> View | None:
         """The view back: reads this view's operand and yields its source in `shape`.
 

@@ -5,15 +5,30 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from padiff_graph.capture.normal.builder import Builder
-from padiff_graph.capture.normal.rewrites.arithmetic import clip_unscaled, nested_sum_or_product, power_of_power, product_of_equals, scale_out_of_elementwise, shift_out_of_sum, x_times_sigmoid
+from padiff_graph.capture.normal.rewrites.arithmetic import (
+    clip_unscaled,
+    nested_sum_or_product,
+    power_of_power,
+    product_of_equals,
+    scale_out_of_elementwise,
+    shift_out_of_sum,
+    x_times_sigmoid,
+)
+from padiff_graph.capture.normal.rewrites.constants import constant_operation
 from padiff_graph.capture.normal.rewrites.linear import bias_into_product, convolution_of_fewer_axes, matmul_with_parameter, scale_out_of_product
+from padiff_graph.capture.normal.rewrites.movement import concat_of_concat, concat_of_one_source, part_of_concat, zero_padding_into_view, zero_padding_into_window
+from padiff_graph.capture.normal.rewrites.norms import composed_gelu, composed_layer_norm, composed_rms_norm, scale_and_bias_into_norm
 from padiff_graph.capture.normal.rewrites.rule import Rule, sweep
+from padiff_graph.capture.normal.rewrites.split import split_linear
 
-__all__ = ["LOCAL", "REWRITES"]
+__all__ = ["FIRST", "REWRITES", "SECOND"]
 
-LOCAL: tuple[Rule, ...] = (
+FIRST: tuple[Rule, ...] = (
+    constant_operation,
+    part_of_concat,
     matmul_with_parameter,
     convolution_of_fewer_axes,
+    zero_padding_into_window,
     bias_into_product,
     x_times_sigmoid,
     product_of_equals,
@@ -21,21 +36,36 @@ LOCAL: tuple[Rule, ...] = (
     scale_out_of_elementwise,
     clip_unscaled,
     power_of_power,
+    composed_gelu,
+    composed_rms_norm,
+    composed_layer_norm,
+    scale_and_bias_into_norm,
+    concat_of_one_source,
 )
-"""Rules of one sweep."""
+"""Rules of the first sweep: what is folded into one operator."""
 
-SUMS: tuple[Rule, ...] = (nested_sum_or_product, product_of_equals, scale_out_of_elementwise, shift_out_of_sum, power_of_power)
-"""Rules that need biases to be gone from sums."""
+SECOND: tuple[Rule, ...] = (
+    zero_padding_into_view,
+    nested_sum_or_product,
+    product_of_equals,
+    composed_gelu,
+    scale_out_of_elementwise,
+    shift_out_of_sum,
+    power_of_power,
+    scale_out_of_product,
+    concat_of_concat,
+)
+"""Rules that need the first sweep to be done: sums without biases, padding that no window takes."""
 
 
-def local(builder: Builder) -> None:
-    """The sweep of `LOCAL`."""
-    sweep(builder, LOCAL)
+def fold(builder: Builder) -> None:
+    """The sweep of `FIRST`."""
+    sweep(builder, FIRST)
 
 
-def sums(builder: Builder) -> None:
-    """The sweep of `SUMS`."""
-    sweep(builder, SUMS)
+def flatten(builder: Builder) -> None:
+    """The sweep of `SECOND`."""
+    sweep(builder, SECOND)
 
 
-REWRITES: tuple[Callable[[Builder], None], ...] = (local, sums)
+REWRITES: tuple[Callable[[Builder], None], ...] = (fold, flatten, split_linear)

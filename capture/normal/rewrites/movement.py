@@ -1,0 +1,145 @@
+"""Padding, concatenation: what movement the graph says as operations."""
+
+from __future__ import annotations
+
+import math
+
+from padiff_graph.capture.normal.builder import Draft
+from padiff_graph.capture.normal.edges import moved, read_through, shape_of, view_of
+from padiff_graph.capture.normal.form import Edge
+from padiff_graph.capture.normal.rewrites.rule import Sweep
+from padiff_graph.capture.normal.views import Stage, View
+
+__all__ = ["concat_of_concat", "concat_of_one_source", "part_of_concat", "zero_padding_into_view", "zero_padding_into_window"]
+
+
+def _widths(pad: Draft) -> list[tuple[int, int]]:
+    pads = pad.attrs["pads"]
+    half = len(pads) // 2
+    return list(zip(pads[:half], pads[half:], strict=True))
+
+
+def zero_padding_into_window(sweep: Sweep, draft: Draft) -> bool:
+    """A convolution, or a pooling that counts its padding, of a zero-padded image pads by itself."""
+    counting = draft.op == "AveragePool" and (draft.attrs["count_include_pad"] or not any(draft.attrs["pads"])) and not draft.attrs["ceil_mode"]
+    if draft.op != "Conv" and not counting:
+        return False
+    x = draft.inputs[0]
+    pad = sweep.source(x)
+    if x is None or pad is None or pad.op != "Pad" or pad.attrs["mode"] != "constant" or (x.scale, x.shift) != (1.0, 0.0) or not view_of(x).identity:
+        return False
+    below = pad.inputs[0]
+    count = len(draft.attrs["strides"])
+    widths = _widths(pad)
+    if below is None or pad.attrs["value"] != 0.0 or shape_of(x) != pad.shape or len(widths) != count + 2 or any(any(width) for width in widths[:2]):
+        return False
+    old = draft.attrs["pads"]
+    attrs = dict(draft.attrs)
+    attrs["pads"] = (*(old[at] + widths[2 + at][0] for at in range(count)), *(old[count + at] + widths[2 + at][1] for at in range(count)))
+    if draft.op == "AveragePool":
+        attrs["count_include_pad"] = True
+    sweep.replace(draft, sweep.made_of(draft, draft.op, [below, *draft.inputs[1:]], attrs, native=(*pad.native, *x.through)))
+    return True
+
+
+def zero_padding_into_view(sweep: Sweep, draft: Draft) -> bool:
+    """Zero padding is movement where the padded operand is not shifted."""
+    if draft.op != "Pad" or draft.attrs["mode"] != "constant" or draft.inputs[0] is None:
+        return False
+    edge = draft.inputs[0]
+    # The padding reads scale * 0 + shift.
+    if edge.shift != draft.attrs["value"] or draft.marks & {"gradient_hook", "custom_function"}:
+        return False
+    sweep.builder.replace(draft, moved(edge, view_of(edge).pad(_widths(draft)), *draft.native))
+    return True
+
+
+def concat_of_concat(sweep: Sweep, draft: Draft) -> bool:
+    """Concat of Concat along the same axis is one Concat."""
+    if draft.op != "Concat":
+        return False
+    axis = draft.attrs["axis"]
+    parts: list[Edge | None] = []
+    inner_drafts = []
+    for edge in draft.inputs:
+        inner = sweep.source(edge)
+        flat = edge is not None and inner is not None and inner.op == "Concat" and inner.attrs["axis"] == axis and view_of(edge).identity and shape_of(edge) == inner.shape
+        if flat and edge is not None and inner is not None and (edge.scale, edge.shift) == (1.0, 0.0):
+            parts.extend(inner.inputs)
+            inner_drafts.append(inner)
+        else:
+            parts.append(edge)
+    if not inner_drafts:
+        return False
+    sweep.replace(draft, sweep.made_of(draft, "Concat", parts, {"axis": axis}, *inner_drafts))
+    return True
+
+
+def part_of_concat(sweep: Sweep, draft: Draft) -> bool:
+    """An operand that reads inside one part of a Concat only reads that part."""
+    changed = False
+    for position, edge in enumerate(draft.inputs):
+        inner = sweep.source(edge)
+        if edge is None or inner is None or inner.op != "Concat" or view_of(edge).identity:
+            continue
+        view = view_of(edge)
+        if len(view.stages) != 1 or not view.stages[0].strided or view.size == 0:
+            continue
+        axis = inner.attrs["axis"]
+        below = math.prod(inner.shape[axis + 1 :])
+        room = inner.shape[axis] * below
+        stage = view.stages[0]
+        # Where along the axis the operand reads: the contributions of steps inside one row.
+        low = high = stage.offset % room
+        straight = True
+        for extent, step in zip(stage.shape, stage.steps, strict=True):
+            assert isinstance(step, int)
+            if step % room:
+                if abs(step) * (extent - 1) >= room:
+                    straight = False
+                low, high = low + min(step * (extent - 1), 0), high + max(step * (extent - 1), 0)
+        if not straight or low < 0 or high >= room:
+            continue
+        start = 0
+        for part in inner.inputs:
+            assert part is not None
+            extent = shape_of(part)[axis]
+            if start * below <= low and high < (start + extent) * below:
+                width = extent * below
+                steps = tuple(step if step % room else step // room * width for step in stage.steps if isinstance(step, int))
+                offset = stage.offset // room * width + stage.offset % room - start * below
+                reading = View(math.prod(shape_of(part)), view.shape, (Stage(stage.shape, steps, offset).merged(),))
+                through = read_through(part, Edge(edge.source, 0, reading, edge.scale, edge.shift, (*inner.native, *edge.through)))
+                if through is not None:
+                    draft.inputs[position] = through
+                    changed = True
+                break
+            start += extent
+    return changed
+
+
+def concat_of_one_source(sweep: Sweep, draft: Draft) -> bool:
+    """Parts that read one source with equal strides from different places are one movement of it."""
+    if draft.op != "Concat" or len(draft.inputs) < 2:
+        return False
+    edges = [edge for edge in draft.inputs if edge is not None]
+    first = edges[0]
+    shape = shape_of(first)
+    if any((edge.source, edge.output, edge.scale, edge.shift) != (first.source, first.output, first.scale, first.shift) or shape_of(edge) != shape for edge in edges):
+        return False
+    stages = []
+    for edge in edges:
+        view = view_of(edge)
+        if len(view.stages) > 1:
+            return False
+        stage = view.top()
+        if stage is None or not stage.strided or stage.steps != (stages[0].steps if stages else stage.steps):
+            return False
+        stages.append(stage)
+    axis = draft.attrs["axis"]
+    joined = Stage((*shape[:axis], len(edges), *shape[axis:]), (*stages[0].steps[:axis], tuple(stage.offset for stage in stages), *stages[0].steps[axis:]))
+    view = View(view_of(first).source, draft.shape, (joined.merged(),))
+    through = tuple(dict.fromkeys(by for edge in edges for by in edge.through)) + draft.native
+    sweep.builder.replace(draft, Edge(first.source, first.output, view, first.scale, first.shift, through))
+    return True
+
