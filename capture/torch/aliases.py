@@ -14,7 +14,7 @@ from typing import Any
 
 from padiff_graph.capture.graph import Node, TensorType, Value
 
-__all__ = ["Aliases", "Slot", "Untold", "WITH_VALUE"]
+__all__ = ["WITH_VALUE", "Aliases", "Slot", "Untold"]
 
 WITH_VALUE = "padiff_graph.with_value.default"
 """The numbers of its second operand with the gradient of its first: a write that autograd does not see."""

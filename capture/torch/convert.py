@@ -17,7 +17,7 @@ from torch import fx
 
 from padiff_graph.capture.graph import Kind, Node, TensorType, Value
 from padiff_graph.capture.torch import effects
-from padiff_graph.capture.torch.aliases import Aliases, Slot, Step, Untold
+from padiff_graph.capture.torch.aliases import WITH_VALUE, Aliases, Slot, Step, Untold
 from padiff_graph.capture.torch.places import Place, Places
 from padiff_graph.capture.torch.schema import bind, dtype_name, functional_form, mutated, operator_name
 
@@ -34,6 +34,9 @@ CHECKS = ("_assert", "sym_constrain", "_guard", "sym_", "_functional_assert")
 
 DECISIONS = {"aten.item.default", "aten._local_scalar_dense.default", "aten.is_nonzero.default"}
 """Operators that hand a number to Python."""
+
+PASSING = {"aten.dropout.default", "aten.feature_dropout.default", "aten.alpha_dropout.default", "aten.feature_alpha_dropout.default"}
+"""Operators that return their very operand where they have nothing to draw, without saying so in their schema."""
 
 STATISTICS = {
     "aten.batch_norm.default": ("training", True),
@@ -91,7 +94,7 @@ class Conversion:
         self.autocast: tuple[str, str] | None = None
         self.outer: list[tuple[str, str] | None] = []
         self.decisions: dict[str, Any] = {}
-        self.hooked: list[tuple[Value, Value]] = []
+        self.hooked: dict[Value, list[int]] = {}
 
     # -- leaves
 
@@ -100,7 +103,7 @@ class Conversion:
         key = (leaf.kind, leaf.name)
         if key not in self.slots:
             kind = type_of_tensor(leaf.tensor)
-            held = not leaf.tensor.is_floating_point() and kind.size <= SMALL or kind.size <= SMALL // 10
+            held = (not leaf.tensor.is_floating_point() and kind.size <= SMALL) or kind.size <= SMALL // 10
             constant = None
             if leaf.kind in ("constant", "buffer") and held and not leaf.tensor.is_meta and not isinstance(leaf.tensor, torch._subclasses.FakeTensor):
                 constant = _numpy(leaf.tensor)
@@ -142,27 +145,21 @@ class Conversion:
         Returns:
             nodes, updates and leaf tensors under the new numbers.
         """
+        # The hook registered first sees the gradient first: value, last hook, ..., first hook, readers.
+        chains = {value: [Value(hook) for hook in reversed(hooks)] for value, hooks in self.hooked.items()}
         behind: dict[int, list[int]] = {}
-        hooks = set()
-        reader = {value: hook for value, hook in self.hooked}
-        for value, hook in self.hooked:
-            behind.setdefault(value.node, []).append(hook.node)
-            hooks.add(hook.node)
+        feeds: dict[int, Value] = {}
+        for value, chain in chains.items():
+            behind.setdefault(value.node, []).extend(hook.node for hook in chain)
+            feeds.update({hook.node: source for hook, source in zip(chain, [value, *chain], strict=False)})
         order: list[int] = []
-
-        def place(number: int) -> None:
-            order.append(number)
-            for hook in behind.get(number, ()):
-                place(hook)
-
         for number in range(len(self.nodes)):
-            if number not in hooks:
-                place(number)
+            if number not in feeds:
+                order += [number, *behind.get(number, ())]
         number_of = {old: new for new, old in enumerate(order)}
 
         def renamed(value: Value, reading: int) -> Value:
-            while value in reader and reader[value].node != reading:
-                value = reader[value]
+            value = feeds.get(reading) or (chains[value][-1] if value in chains else value)
             return Value(number_of[value.node], value.output)
 
         nodes = []
@@ -264,12 +261,15 @@ class Conversion:
         if self.recorded.entries[token] is None:
             return
         value = self.aliases.read(slot)
-        hooked = self._append(effects.GRADIENT_HOOK, (value,), ("x",), {"hook": self.recorded.labels[token], "token": token}, (self.type_of(value),), self.places.place(node.meta), frozenset({"gradient_hook"}))
-        self.hooked.append((value, Value(hooked.id)))
-        slot.value = Value(hooked.id)
+        hook = self._append(effects.GRADIENT_HOOK, (value,), ("x",), {"hook": self.recorded.labels[token], "token": token}, (self.type_of(value),), self.places.place(node.meta), frozenset({"gradient_hook"}))
+        self.hooked.setdefault(value, []).append(hook.id)
 
     def _operation(self, node: fx.Node, target: Any, args: Any, kwargs: Any) -> Any:
         place = self.places.place(node.meta)
+        if operator_name(target) == "aten.copy_.default" and isinstance(args[1], Slot):
+            copied = Node(-1, "operation", "aten.copy_.default", path=place.path, call=place.call, source=place.source)
+            self._write(args[0], self.aliases.read(args[1]), copied)
+            return args[0]
         written = mutated(target)
         tags = target.tags
         functional = functional_form(target)
@@ -339,7 +339,7 @@ class Conversion:
 
     def _result(self, value: Value, result: Any, slots: Sequence[Any], memory: Sequence[int | None], record: Node) -> Slot:
         """The slot of a result: a view where it looks at the memory of an operand."""
-        own = _memory(result)
+        own = memory[0] if record.op in PASSING and not random(record.op, record.attrs) else _memory(result)
         for position, theirs in enumerate(memory):
             if theirs is not None and theirs == own:
                 parent: Slot = slots[position]
@@ -358,7 +358,7 @@ class Conversion:
         return marks
 
     def _emit_like(self, op: str, inputs: Sequence[Value | None], roles: Sequence[str], attrs: Mapping[str, Any], outputs: Iterable[TensorType | None], *, like: Node, marks: frozenset[str]) -> Value:
-        marks = marks if self.recording else marks | {"no_grad"}
+        marks = marks if self.recording or op == WITH_VALUE else marks | {"no_grad"}
         return Value(self._append(op, tuple(inputs), tuple(roles), attrs, tuple(outputs), Place(like.path, like.call, like.source), marks).id)
 
     def _append(self, op: str, inputs: tuple[Value | None, ...], roles: tuple[str, ...], attrs: Mapping[str, Any], outputs: tuple[TensorType | None, ...], place: Place, marks: frozenset[str], native: Any = None) -> Node:
@@ -370,12 +370,12 @@ class Conversion:
             if constant is not None:
                 node = replace(node, constant=constant)
         self.nodes.append(node)
-        if self.recording and not op.startswith("aten.detach") and any(value in self.flowing for value in inputs if value is not None):
+        if "no_grad" not in marks and not op.startswith("aten.detach") and any(value in self.flowing for value in inputs if value is not None):
             self.flowing.update(Value(node.id, number) for number, kind in enumerate(outputs) if _floating(kind))
         return node
 
 
-SHAREABLE = {"dropout", "feature_dropout", "bernoulli", "bernoulli_", "rand", "rand_like", "randn", "randn_like", "uniform", "uniform_", "normal", "normal_", "randint", "randint_like", "randperm", "native_dropout", "exponential", "exponential_", "normal_functional"}
+SHAREABLE = {"dropout", "scaled_dot_product_attention", "feature_dropout", "bernoulli", "bernoulli_", "rand", "rand_like", "randn", "randn_like", "uniform", "uniform_", "normal", "normal_", "randint", "randint_like", "randperm", "native_dropout", "exponential", "exponential_", "normal_functional"}
 """Random operators whose draw can be handed in."""
 
 

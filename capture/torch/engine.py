@@ -1,7 +1,7 @@
 """Running PyTorch: the user's model, and captured operations one by one.
 
 A draw (`run(draw=...)`) has the shape of the node's first result. For dropout it is the keep mask
-(1 keep, 0 drop; the node's own p scales), for every other random operation the drawn values.
+(1 keep, 0 drop; the node's own p scales; over the weights for a fused attention), for every other random operation the drawn values.
 """
 
 from __future__ import annotations
@@ -22,9 +22,11 @@ from padiff_graph.capture.torch.operations import run_node
 from padiff_graph.capture.torch.quiet import quiet
 from padiff_graph.capture.torch.schema import DTYPES
 
-__all__ = ["TorchEngine"]
+__all__ = ["SWITCHES_ITSELF", "TorchEngine", "named_tensors"]
 
 Tensor = torch.Tensor
+SWITCHES_ITSELF = "you can only change requires_grad flags of leaf variables"
+"""torch's complaint where a model switches its input's gradient on and the input has one already."""
 
 
 class TorchEngine:
@@ -99,7 +101,13 @@ class TorchEngine:
                 own = own.clone()  # a model may write to its input, which a leaf forbids
             given[name] = own
         with torch.set_grad_enabled(grad):
-            structure = self.model(**leaves.replace(dict(example), values.is_tensor, given))
+            try:
+                structure = self.model(**leaves.replace(dict(example), values.is_tensor, given))
+            except RuntimeError as error:
+                if not grad or SWITCHES_ITSELF not in str(error):
+                    raise
+                fresh = {}
+                structure = self.model(**leaves.replace(dict(example), values.is_tensor, {name: own.detach() for name, own in given.items()}))
         outputs = leaves.output_leaves(structure, values.is_tensor)
         buffers = {name: self.array(tensor) for name, tensor in named_tensors(self.model, only_buffers=True).items() if not tensor.is_meta}
         return Run(outputs, structure, buffers, leaves=fresh)
@@ -130,6 +138,8 @@ class TorchEngine:
         pairs = [(output, seed) for output, seed in zip(outputs, cotangents, strict=True) if output.requires_grad]
         asked = [place for place, tensor in enumerate(inputs) if tensor.requires_grad]
         found: list[Tensor | None] = [None] * len(inputs)
+        if pairs and asked and _reenters([output for output, _ in pairs]):
+            return self._accumulated(pairs, inputs)
         if pairs and asked:
             seeds = [seed.to(output.dtype) for output, seed in pairs]
             gradients = torch.autograd.grad([output for output, _ in pairs], [inputs[place] for place in asked], seeds, allow_unused=True)
@@ -137,11 +147,38 @@ class TorchEngine:
                 found[place] = gradient
         return found
 
+    def _accumulated(self, pairs: Sequence[tuple[Tensor, Tensor]], inputs: Sequence[Tensor]) -> list[Tensor | None]:
+        """Gradients through `.grad`, which reentrant checkpointing insists on; `.grad` is put back."""
+        kept = [tensor.grad for tensor in (*self.model.parameters(), *inputs)]
+        try:
+            for tensor in (*self.model.parameters(), *inputs):
+                tensor.grad = None
+            torch.autograd.backward([output for output, _ in pairs], [seed.to(output.dtype) for output, seed in pairs])
+            return [tensor.grad for tensor in inputs]
+        finally:
+            for tensor, gradient in zip((*self.model.parameters(), *inputs), kept, strict=True):
+                tensor.grad = gradient
+
     @contextmanager
     def recording(self, on: bool) -> Iterator[None]:
         """Switches recording of gradients on or off."""
         with torch.set_grad_enabled(on):
             yield
+
+
+def _reenters(outputs: Sequence[Tensor]) -> bool:
+    """Whether reentrant checkpointing stands in the gradient graph."""
+    seen: set[Any] = set()
+    todo: list[Any] = [output.grad_fn for output in outputs if output.grad_fn is not None]
+    while todo:
+        node = todo.pop()
+        if node in seen:
+            continue
+        if type(node).__name__ == "CheckpointFunctionBackward":
+            return True
+        seen.add(node)
+        todo.extend(following for following, _ in node.next_functions if following is not None)
+    return False
 
 
 def named_tensors(model: torch.nn.Module, only_buffers: bool = False) -> dict[str, Tensor]:

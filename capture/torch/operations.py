@@ -150,6 +150,26 @@ def _effect(node: Node, operands: Sequence[Tensor | None], recorded: effects.Eff
     return tuple(keeper.setup_output_hook(tensors))
 
 
+def _dropped_attention(node: Node, operands: Sequence[Tensor | None], keep: Tensor) -> Tensor:
+    """Attention as torch defines it, with the keep mask over its weights handed in."""
+    given = dict(zip(node.roles, operands, strict=True))
+    query, key, value, mask = (given.get(role) for role in ("query", "key", "value", "attn_mask"))
+    if query is None or key is None or value is None:
+        raise NotRunnable(f"{node.op} lacks an operand")
+    if node.attrs.get("enable_gqa"):
+        key, value = (one.repeat_interleave(query.shape[-3] // one.shape[-3], -3) for one in (key, value))
+    scale = node.attrs.get("scale")
+    scores = query @ key.transpose(-2, -1) * (query.shape[-1] ** -0.5 if scale is None else scale)
+    if node.attrs.get("is_causal"):
+        mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
+    if mask is not None:
+        scores = scores.masked_fill(~mask, float("-inf")) if mask.dtype == torch.bool else scores + mask
+    weights = scores.softmax(-1) * keep.to(scores.dtype).reshape(scores.shape)
+    p = float(node.attrs["dropout_p"])
+    dropped: Tensor = (weights * (0.0 if p >= 1 else 1.0 / (1.0 - p))) @ value
+    return dropped
+
+
 def _drawn(node: Node, operands: Sequence[Tensor | None], draw: Array, device: torch.device, double: bool) -> Results:
     """The node's result for a draw that is handed in."""
     name = node.op.split(".")[1].rstrip("_")
@@ -165,6 +185,8 @@ def _drawn(node: Node, operands: Sequence[Tensor | None], draw: Array, device: t
         mask = drawn.to(x.dtype)
         kept = x * mask * (0.0 if p >= 1 else 1.0 / (1.0 - p))
         return (kept,) if len(node.outputs) == 1 else (kept, mask.bool())
+    if name == "scaled_dot_product_attention":
+        return (_dropped_attention(node, operands, drawn),)
     dtype = DTYPES[kind.dtype]
     if double and dtype.is_floating_point:
         dtype = torch.float64

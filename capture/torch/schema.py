@@ -41,7 +41,7 @@ def operator_name(overload: Any) -> str:
     return str(overload).removeprefix("torch.ops.")
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def find_overload(name: str) -> Any:
     """The operator of a name.
 
@@ -62,7 +62,7 @@ def mutated(overload: Any) -> tuple[str, ...]:
     return tuple(a.name for a in overload._schema.arguments if a.alias_info is not None and a.alias_info.is_write)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def functional_form(overload: Any) -> Any:
     """The operator that computes an in-place one's result out of place; the operator itself where there is none."""
     namespace, _, rest = operator_name(overload).partition(".")

@@ -28,6 +28,7 @@ from padiff_graph.capture.graph import ComputationGraph, Node, ParameterInfo, Te
 from padiff_graph.capture.torch import effects, values
 from padiff_graph.capture.torch.aliases import Untold
 from padiff_graph.capture.torch.convert import Conversion, Leaf, type_of_tensor
+from padiff_graph.capture.torch.engine import SWITCHES_ITSELF
 from padiff_graph.capture.torch.operations import run_node
 from padiff_graph.capture.torch.places import ROOT, Places, foreign, innermost_frame
 from padiff_graph.capture.torch.quiet import quiet
@@ -104,25 +105,27 @@ def trace(model: torch.nn.Module, example: Mapping[str, Any], *, below: str = ""
         raise CaptureError(f"the example holds no torch tensor (found {', '.join(f'{k}: {type(v).__name__}' for k, v in example.items()) or 'nothing'}); give the inputs of forward by name")
     abstract = any(t.is_meta for t in tensors.values()) or any(t.is_meta for t in model.parameters())
     device = next((t.device for t in model.parameters()), torch.device("cpu"))
-    given = {name: _leaf(tensor, device) for name, tensor in tensors.items()} if abstract else {name: _leaf(tensor, tensor.device) for name, tensor in tensors.items()}
+    given = {name: _leaf(tensor, device if abstract else tensor.device) for name, tensor in tensors.items()}
     attempts: list[tuple[str, str]] = []
     source = ""
     for name, rung in RUNGS[_start(below) :]:
-        try:
-            with effects.recorded() as recorded:
-                with quiet(model), _silence(), torch.enable_grad():
+        for differentiable in (True, False):
+            inputs = given if differentiable else {label: tensor.detach() for label, tensor in given.items()}
+            try:
+                with effects.recorded() as recorded, quiet(model), _silence(), torch.enable_grad():
                     flat = Flat(model, example)
-                    traced = rung(flat, list(given.values()))
-            graph = _graph(model, example, given, flat, traced, recorded, name, abstract)
-        except Untold as error:
-            attempts.append((name, f"{error} ({error.source})" if error.source else str(error)))
-            source = error.source or source
-        except Exception as error:  # whatever a tracer or a user's forward raises: the next rung may do
-            where = _source_of(error)
-            attempts.append((name, f"{_first_line(error)}{f' ({where})' if where else ''}"))
-            source = where or source
-        else:
+                    traced = rung(flat, list(inputs.values()))
+                graph = _graph(model, example, inputs, flat, traced, recorded, name, abstract)
+            except Exception as error:  # whatever a tracer or a user's forward raises: the next rung may do
+                if differentiable and SWITCHES_ITSELF in str(error):
+                    continue
+                where = error.source if isinstance(error, Untold) else _source_of(error)
+                attempts.append((name, f"{error if isinstance(error, Untold) else _first_line(error)}{f' ({where})' if where else ''}"))
+                source = where or source
+                break
             graph.notes[:0] = [f"not captured by {tried}: {reason}" for tried, reason in attempts]
+            if not differentiable:
+                graph.notes.append("the model switches gradients of its input on by itself; gradients of the inputs are not compared")
             return graph
     raise CaptureError(_failure(model, attempts, source), source, tuple(attempts))
 

@@ -1,0 +1,252 @@
+"""Programs that a plain capture gets wrong, forward or backward: the certificate must hold for each."""
+
+import pytest
+import torch
+from torch import nn
+
+from padiff_graph.capture.api import capture_graph
+from padiff_graph.capture.certificate import certify
+from padiff_graph.capture.torch.backend import engine
+
+X = torch.randn(3, 4, generator=torch.Generator().manual_seed(7))
+
+
+class Net(nn.Module):
+    def __init__(self, body, **members):
+        super().__init__()
+        self.lin = nn.Linear(4, 4)
+        for name, member in members.items():
+            setattr(self, name, member)
+        self.body = body
+
+    def forward(self, x):
+        return self.body(self, x)
+
+
+class Doubled(torch.autograd.Function):
+    """A backward that is not the forward's."""
+
+    @staticmethod
+    def forward(ctx, x, factor):
+        return x * factor
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient * 7, None
+
+
+def write_to_column(self, x):
+    y = self.lin(x)
+    y[:, 0] = x[:, 1]
+    return y
+
+
+def write_through_two_views(self, x):
+    y = self.lin(x)
+    y.view(2, 6).t()[1:3].mul_(3)
+    return y
+
+
+def read_view_after_write(self, x):
+    y = self.lin(x) * 1
+    view = y[:, :2]
+    y.mul_(2)
+    return view + 1
+
+
+def write_to_part(self, x):
+    first, second = (self.lin(x) * 1).split([1, 3], dim=1)
+    second = second * 1
+    second.relu_()
+    return torch.cat([second, first], 1)
+
+
+def write_to_clone_only(self, x):
+    y = self.lin(x)
+    z = y.clone()
+    z.add_(10)
+    return y * z
+
+
+def masked(self, x):
+    y = self.lin(x) * 1
+    y[x > 0] = 0.5
+    return y
+
+
+def chain(self, x):
+    y = self.lin(x)
+    y += x
+    y.clamp_(min=0).add_(1)
+    return y * 2
+
+
+def inplace_into_eval_dropout(self, x):
+    y = self.lin(x) * 1
+    z = self.drop(y)
+    z += 1
+    return y + z
+
+
+def hidden_write(self, x):
+    y = self.lin(x) * 1
+    with torch.no_grad():
+        y.mul_(3)
+    return y * y
+
+
+def detached_write(self, x):
+    y = self.lin(x) * 1
+    y.detach().add_(1)
+    return y * y
+
+
+def shape_in_place(self, x):
+    y = self.lin(x) * 1
+    y.unsqueeze_(0)
+    y.transpose_(1, 2)
+    return y * 2
+
+
+def write_to_input(self, x):
+    x.mul_(2)
+    return self.lin(x)
+
+
+def out_argument(self, x):
+    y = torch.empty_like(x)
+    torch.add(self.lin(x).detach(), x.detach(), out=y)
+    return y + self.lin(x)
+
+
+def hook(self, x):
+    y = self.lin(x)
+    before = y * 2
+    y.register_hook(lambda gradient: gradient * 3)
+    return before + y.tanh()
+
+
+def two_hooks_on_a_parameter_and_a_view(self, x):
+    y = self.lin(x)
+    part = y[:, 1]
+    part.register_hook(lambda gradient: gradient * 3)
+    y.register_hook(lambda gradient: gradient.clamp(-0.1, 0.1))
+    y.register_hook(lambda gradient: gradient + 1)
+    return y + part[:, None]
+
+
+def removed_hook(self, x):
+    y = self.lin(x)
+    y.register_hook(lambda gradient: gradient * 3).remove()
+    return y
+
+
+def custom_function(self, x):
+    return Doubled.apply(self.lin(x), 2.0) + self.lin(x)
+
+
+def without_gradient(self, x):
+    with torch.no_grad():
+        y = self.lin(x) * 2
+    return y + self.lin(x).detach() * x + self.lin(x).tanh()
+
+
+def checkpointed(self, x):
+    from torch.utils.checkpoint import checkpoint
+
+    return checkpoint(self.lin, x, use_reentrant=True) + checkpoint(self.lin, x, use_reentrant=False)
+
+
+def constant_only(self, x):
+    mask = torch.zeros(4, 4)
+    mask[1:, :2] = -1
+    mask.fill_diagonal_(2)
+    return self.lin(x) @ mask
+
+
+def branch(self, x):
+    y = self.lin(x)
+    if y.sum() > 1000:
+        return y
+    return y * int(x.abs().max().item() + 3)
+
+
+def autocast(self, x):
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        y = self.lin(x)
+    return y.float() * 2
+
+
+TRAPS = [write_to_column, write_through_two_views, read_view_after_write, write_to_part, write_to_clone_only, masked, chain, inplace_into_eval_dropout, hidden_write, detached_write, shape_in_place, write_to_input, out_argument, hook, two_hooks_on_a_parameter_and_a_view, removed_hook, custom_function, without_gradient, checkpointed, constant_only, branch, autocast]
+
+
+@pytest.mark.parametrize("rung", ["", "torch.export"])
+@pytest.mark.parametrize("body", TRAPS, ids=lambda body: body.__name__)
+def test_trap(body, rung):
+    from padiff_graph.capture.torch.trace import trace
+
+    model = Net(body, drop=nn.Dropout(0.5).eval())
+    graph = trace(model, {"x": X}, below=rung)
+    found = certify(graph, engine(model), {"x": X})
+    assert found.valid, found.reasons
+    assert found.counts["output"] == 1
+    assert found.counts["input gradient"] == 1 and found.counts["parameter gradient"] == 2
+    if body is not branch:
+        assert not any("not captured by" in note for note in graph.notes), graph.notes
+
+
+def test_marks_say_what_only_the_backward_sees():
+    def marks(body):
+        return {mark for node in capture_graph(Net(body), {"x": X}).of_kind("operation") for mark in node.marks}
+
+    assert "gradient_hook" in marks(hook)
+    assert "custom_function" in marks(custom_function)
+    assert "no_grad" in marks(without_gradient)
+    assert "inplace" in marks(chain)
+    assert "gradient_hook" not in marks(removed_hook)
+
+
+def test_module_backward_hooks_replay():
+    model = Net(lambda self, x: self.lin(x).relu())
+    model.lin.register_full_backward_hook(lambda module, inputs, outputs: (inputs[0] * 5,))
+    model.lin.register_full_backward_pre_hook(lambda module, outputs: (outputs[0] * 0.5,))
+    graph = capture_graph(model, {"x": X})
+    assert graph.certificate.valid
+    assert [node.path for node in graph.of_kind("operation") if "gradient_hook" in node.marks] == ["lin", "lin"]
+
+
+def test_module_forward_hooks_are_in_the_graph():
+    model = Net(lambda self, x: self.lin(x))
+    model.lin.register_forward_hook(lambda module, args, out: out * 3)
+    model.lin.register_forward_pre_hook(lambda module, args: (args[0] + 1,))
+    graph = capture_graph(model, {"x": X})
+    assert graph.certificate.valid
+    assert [node.op for node in graph.of_kind("operation")] == ["aten.add.Tensor", "aten.linear.default", "aten.mul.Tensor"]
+
+
+def test_batch_norm_moves_its_statistics():
+    model = nn.Sequential(nn.BatchNorm1d(4), nn.BatchNorm1d(4, momentum=None), nn.Dropout(0.5))
+    graph = capture_graph(model, {"input": X})
+    assert graph.certificate.valid, graph.certificate.reasons
+    assert graph.certificate.counts["buffer"] == 6
+    assert set(graph.updates) == {f"{i}.{name}" for i in (0, 1) for name in ("running_mean", "running_var", "num_batches_tracked")}
+    assert any("random" in node.marks for node in graph.of_kind("operation"))
+
+
+def test_a_wrong_graph_is_not_certified():
+    """The certificate itself: a graph with one attribute changed, and one with a lost hook."""
+    from dataclasses import replace
+
+    model = Net(chain)
+    graph = capture_graph(model, {"x": X}, certify=False)
+    clamp = next(node for node in graph.of_kind("operation") if "clamp" in node.op)
+    graph.nodes[clamp.id]["record"] = replace(clamp, attrs={**clamp.attrs, "min": 0.5})
+    found = certify(graph, engine(model), {"x": X})
+    assert not found.valid and found.certified and "output" in found.reasons[0]
+
+    model = Net(hook)
+    graph = capture_graph(model, {"x": X}, certify=False)
+    lost = next(node for node in graph.of_kind("operation") if "gradient_hook" in node.marks)
+    graph.nodes[lost.id]["record"] = replace(lost, op="aten.alias.default", roles=("self",), attrs={})
+    found = certify(graph, engine(model), {"x": X})
+    assert not found.valid and found.errors["output"] == 0 and found.errors["input gradient"] > 0.1
