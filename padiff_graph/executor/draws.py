@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -57,39 +58,50 @@ class Draws:
 
     def of_second(self, node: Node) -> Array | None:
         """A draw of the second side's own."""
-        return _draw(node)
+        return _draw(node, self.second)
 
     def of_first(self, node: Node) -> Array | None:
         """The draw of the counterpart in the second, laid out for the first; a draw of its own without one."""
         other = self.pairs.get(node.id)
         kind = node.outputs[0] if node.outputs else None
         if other is None or kind is None:
-            return _draw(node)
-        drawn = _draw(self.second.record(other[0]))
+            return _draw(node, self.first)
+        drawn = _draw(self.second.record(other[0]), self.second)
         if drawn is None:
-            return _draw(node)
+            return _draw(node, self.first)
         point = other[1]
-        if point is not None and point.first_view.size == point.second_view.size and point.first_view.permutation:
+        shape = _attention_weights(node, self.first) or kind.shape
+        if point is not None and drawn.size == point.second_view.source and point.first_view.size == point.second_view.size and point.first_view.permutation:
             target = np.zeros(kind.shape, drawn.dtype)
             point.first_view.scatter(target, read(point.second_view, drawn))
             return target
-        if drawn.size == kind.size:
-            return drawn.reshape(kind.shape)
-        return _draw(node)
+        if drawn.size == math.prod(shape):
+            return drawn.reshape(shape)
+        return _draw(node, self.first)
 
 
-def _draw(node: Node) -> Array | None:
+def _attention_weights(node: Node, graph: ComputationGraph) -> tuple[int, ...] | None:
+    """Shape of the weights inside a fused attention, which is what it drops; None for anything else."""
+    if "attention" not in node.op:
+        return None
+    kinds = {role: graph.type_of(value) for role, value in zip(node.roles, node.inputs, strict=True) if value is not None}
+    query, key = kinds.get("query"), kinds.get("key")
+    return None if query is None or key is None else (*query.shape[:-1], key.shape[-2])
+
+
+def _draw(node: Node, graph: ComputationGraph) -> Array | None:
     """Seeded by the node; the keep mask of a dropout, else normal or uniform noise."""
     kind = node.outputs[0] if node.outputs else None
     if kind is None:
         return None
+    weights = _attention_weights(node, graph)
     generator = np.random.default_rng(zlib.crc32(f"{node.id}".encode()))
-    if "dropout" in node.op:
+    if "dropout" in node.op or weights is not None:
         rate = next((float(node.attrs[name]) for name in RATES if isinstance(node.attrs.get(name), (int, float))), 0.5)
         if "feature" in node.op:
             shape = (*kind.shape[:2], *(1 for _ in kind.shape[2:]))
             return np.broadcast_to(generator.random(shape) >= rate, kind.shape).astype(np.float32)
-        return (generator.random(kind.shape, np.float32) >= rate).astype(np.float32)
+        return (generator.random(weights or kind.shape, np.float32) >= rate).astype(np.float32)
     if "randn" in node.op or "normal" in node.op or "gauss" in node.op:
         return generator.standard_normal(kind.shape).astype(np.float32)
     return generator.random(kind.shape, np.float32)
