@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from padiff_graph.capture.normal.views import View, contiguous
+from padiff_graph.matching.relations import separable
 
 __all__ = ["Box", "box", "disjoint", "uncovered"]
 
@@ -28,9 +29,9 @@ def box(view: View, shape: Sequence[int]) -> Box | None:
         return None
     if not view.stages:
         return tuple(np.arange(extent) for extent in shape)
-    if len(view.stages) != 1 or not view.injective:
+    stage = separable(view) if view.injective else None
+    if stage is None:
         return None
-    stage = view.stages[0]
     strides = contiguous(shape)
     base = stage.offset
     found: list[np.ndarray] = []

@@ -351,6 +351,9 @@ class View:
         size = math.prod(below[-1].shape) if below else self.source
         if merged.offset == 0 and merged.steps in ((), (1,)) and math.prod(merged.shape) == size:
             return View(self.source, stage.shape, below)
+        fused = _fused(below[-1], merged) if below else None
+        if fused is not None:
+            return View(self.source, stage.shape, _canonical(self.source, (*below[:-1], fused)))
         return View(self.source, stage.shape, (*below, merged))
 
 
@@ -368,6 +371,7 @@ def _fused(outer: Stage, inner: Stage) -> Stage | None:
     reach = list(starts)
     low = list(starts)
     steps: list[int] = []
+    inner = _divided(inner, outer.shape, strides)
     for extent, step in zip(inner.shape, inner.steps, strict=True):
         assert isinstance(step, int)
         if step == 0 or extent == 1:
@@ -391,6 +395,25 @@ def _fused(outer: Stage, inner: Stage) -> Stage | None:
     for start, along in zip(starts, outer.steps, strict=True):
         offset += start * along if isinstance(along, int) else along[start]
     return Stage(inner.shape, tuple(steps), offset)
+
+
+def _divided(inner: Stage, shape: Sequence[int], strides: Sequence[int]) -> Stage:
+    """The same step with axes divided where they run over several axes of the outer shape: heads of a
+    batch read as one axis of batch times heads."""
+    extents: list[int] = []
+    steps: list[int | tuple[int, ...]] = []
+    for extent, step in zip(inner.shape, inner.steps, strict=True):
+        parts = [(extent, step)]
+        while isinstance(parts[0][1], int) and parts[0][1] > 0:
+            extent, step = parts[0][0], int(parts[0][1])
+            block = next((stride * room for stride, room in zip(strides, shape, strict=True) if stride <= step < stride * room), 0)
+            count = block // step if block and block % step == 0 else 0
+            if count < 2 or extent <= count or extent % count:
+                break
+            parts[:1] = [(extent // count, block), (count, step)]
+        extents.extend(part[0] for part in parts)
+        steps.extend(part[1] for part in parts)
+    return Stage(tuple(extents), tuple(steps), inner.offset)
 
 
 def _canonical(source: int, stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
