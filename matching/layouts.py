@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from padiff_graph.capture.normal.form import NormalNode
 from padiff_graph.capture.normal.schema import SCHEMA
 from padiff_graph.capture.normal.views import View
-from padiff_graph.matching.relations import axis_orders, identity, parts, product, same_relation
+from padiff_graph.matching.relations import axis_orders, identity, parts, product, same_relation, separable
 
-__all__ = ["ELEMENTWISE", "Call", "related"]
+__all__ = ["ELEMENTWISE", "Call", "fits", "related"]
 
 
 @dataclass
@@ -87,6 +87,23 @@ def related(call: Call) -> list[View | None]:
         same = shapes is not None and _squeezed(shapes[0]) == _squeezed(shapes[1])
         found.append(identity(*shapes) if same and shapes is not None and main is not None and not main.stages else None)
     return found
+
+
+def fits(node: NormalNode, relation: View | None, first: tuple[int, ...], second: tuple[int, ...]) -> bool:
+    """Whether an operand of this relation keeps apart what the operator keeps apart: batch, rows and
+    the contracted axis of a product, rows and features of a linear layer, channels and space."""
+    if relation is None:
+        return False
+    if not relation.stages:
+        return True
+    if node.op == "MatMul" and min(len(first), len(second)) >= 2:
+        lead = len(second) - 2
+        return parts(relation, (math.prod(first[:-2]), first[-2], first[-1]), (range(lead), (lead,), (lead + 1,))) is not None
+    if node.op in ("Linear", "LayerNormalization", "RMSNormalization") or (node.op in SCHEMA and SCHEMA[node.op].trailing):
+        return bool(second) and _rows(relation, first, second, 1) is not None
+    if node.op in ("Conv", "ConvTranspose", "BatchNormalization", "GroupNormalization", "InstanceNormalization") or RULES.get(node.op) is _space:
+        return _channels(relation, first, second) is not None
+    return separable(relation) is not None
 
 
 # -- families

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -18,8 +18,8 @@ import numpy as np
 
 from padiff_graph.capture.normal.form import Edge, NormalGraph, NormalNode
 from padiff_graph.capture.normal.views import Stage, View
-from padiff_graph.matching.layouts import Call, related
-from padiff_graph.matching.relations import axis_orders, identity, operand_relation, parts, product, separable
+from padiff_graph.matching.layouts import Call, fits, related
+from padiff_graph.matching.relations import axis_orders, identity, operand_relation, parts, product
 from padiff_graph.matching.result import Match, Matching, Point
 
 __all__ = ["Layout", "Reading", "lay_out"]
@@ -175,29 +175,44 @@ class _Walk:
         pieces = parts(plain, (outer, wide, inner), (range(axis), (axis,), range(axis + 1, len(shape))))
         if pieces is None:
             return None
-        for consumer, position in self.users[one.id]:
-            partner = self.partner.get(consumer)
-            mine = self.first.nodes[consumer].inputs[position]
-            if partner is None or mine is None or mine.view is None:
+        order = np.full(wide, -1, np.int64)
+        refused = []
+        for consumer, mine, theirs in self._consumers(one, other):
+            if fits(consumer, operand_relation(mine, theirs, plain), mine.shape, theirs.shape):
                 continue
-            for theirs in self.second.nodes[partner].inputs:
-                if theirs is None or theirs.source != other.id or theirs.view is None or theirs.view.size != mine.view.size:
-                    continue
-                found = operand_relation(mine.view, theirs.view, plain)
-                if found is not None and separable(found) is not None:
-                    continue
-                if mine.view.size > FEATURES or mine.view.padded or theirs.view.padded:
-                    continue
-                reads, read = mine.view.indices() // inner % wide, theirs.view.indices() // inner % wide
-                order = np.full(wide, -1, np.int64)
-                order[read] = reads
-                if (order < 0).any() or not np.array_equal(order[read], reads) or len(np.unique(order)) != wide:
-                    continue
-                features = View(wide, (wide,), (Stage((wide,), (tuple(order.tolist()),)).merged(),))
-                trial = product([pieces[0], features, pieces[2]]) if inner > 1 else product([pieces[0], features])
-                if operand_relation(mine.view, theirs.view, View(trial.source, shape, trial.stages)) is not None:
-                    return features
+            if mine.size > FEATURES or mine.padded or theirs.padded:
+                return None
+            reads, read = mine.indices() // inner % wide, theirs.indices() // inner % wide
+            order[read] = reads
+            if not np.array_equal(order[read], reads):
+                return None
+            refused.append((consumer, mine, theirs))
+        free, taken = np.flatnonzero(order < 0), set(order.tolist())
+        if not refused or any(int(feature) in taken for feature in free):
+            return None
+        order[free] = free
+        if len(np.unique(order)) != wide:
+            return None
+        features = View(wide, (wide,), (Stage((wide,), (tuple(order.tolist()),)).merged(),))
+        trial = product([pieces[0], features, pieces[2]]) if inner > 1 else product([pieces[0], features])
+        trial = View(trial.source, shape, trial.stages)
+        if all(fits(consumer, operand_relation(mine, theirs, trial), mine.shape, theirs.shape) for consumer, mine, theirs in refused):
+            return features
         return None
+
+    def _consumers(self, one: NormalNode, other: NormalNode) -> Iterator[tuple[NormalNode, View, View]]:
+        """Matched operations that read both results at corresponding positions, with what each reads."""
+        for consumer, position in self.users[one.id]:
+            index = self.at.get(consumer)
+            if index is None:
+                continue
+            match = self.matches[index]
+            mine, reader = self.first.nodes[consumer], self.second.nodes[match.second]
+            for k, m in match.operands or _in_order(mine, reader):
+                theirs = reader.inputs[m] if m < len(reader.inputs) else None
+                own = mine.inputs[position]
+                if k == position and theirs is not None and theirs.source == other.id and own is not None and own.view is not None and theirs.view is not None and own.view.size == theirs.view.size:
+                    yield mine, own.view, theirs.view
 
     # -- what follows
 
