@@ -8,7 +8,7 @@ operations draw alike. A gradient that does not arrive counts as zero.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -71,12 +71,16 @@ def certify(graph: ComputationGraph, engine: Engine, example: Mapping[str, Any],
         outputs = {name: engine.array(tensor) for name, tensor in eager.outputs.items()}
         seeds = cotangents(outputs, seed)
         if backward:
-            engine.backward(eager, seeds)
-        buffers, gradients = dict(eager.buffers), dict(eager.gradients)
+            try:
+                engine.backward(eager, seeds)
+            except NotRunnable as error:
+                backward = False
+                graph.notes.append(f"gradients are not certified, eager mode has none: {error}")
+        buffers, gradients, differentiable = dict(eager.buffers), dict(eager.gradients), set(eager.leaves)
         del eager
     with engine.quiet():
         try:
-            replayed = replay(graph, engine, seeds if backward else None)
+            replayed = replay(graph, engine, seeds if backward else None, differentiable)
         except NotRunnable as error:
             return Certificate(False, False, reasons=(f"the graph cannot be replayed: {error}",), backward=backward, seconds=time.perf_counter() - started)
     ours: dict[str, dict[str, Array]] = {
@@ -94,8 +98,13 @@ def cotangents(outputs: Mapping[str, Array], seed: int = 0) -> dict[str, Array]:
     return {name: generator.standard_normal(array.shape).astype(array.dtype) for name, array in outputs.items() if array.dtype.kind == "f"}
 
 
-def replay(graph: ComputationGraph, engine: Engine, seeds: Mapping[str, Array] | None) -> dict[str, dict[str, Array]]:
+def replay(graph: ComputationGraph, engine: Engine, seeds: Mapping[str, Array] | None, differentiable: Collection[str]) -> dict[str, dict[str, Array]]:
     """Runs every node in program order; outputs, buffers and gradients by kind and name.
+
+    Args:
+        graph, engine: as in `certify`.
+        seeds: cotangents by output name; None for a forward only.
+        differentiable: names of the inputs whose gradient is asked for.
 
     Raises:
         NotRunnable: where the engine cannot run a node.
@@ -122,9 +131,9 @@ def replay(graph: ComputationGraph, engine: Engine, seeds: Mapping[str, Array] |
                 wanted["parameter gradient", node.name] = known[value]
         elif node.id in given:
             kind = node.outputs[0]
-            differentiable = seeds is not None and node.kind == "input" and kind is not None and kind.dtype.startswith(("float", "bfloat"))
-            known[value] = _fresh(engine, given[node.id], kind.dtype if kind else None, differentiable)
-            if differentiable:
+            asked = seeds is not None and node.kind == "input" and node.name in differentiable
+            known[value] = _fresh(engine, given[node.id], kind.dtype if kind else None, asked)
+            if asked:
                 wanted["input gradient", node.name] = known[value]
         else:
             known[value] = engine.tensor(node.constant, node.outputs[0].dtype if node.outputs[0] else None)  # type: ignore[arg-type]

@@ -890,26 +890,38 @@ RANDOM = frozenset({"bernoulli", "uniform", "gaussian", "randint", "randperm", "
 """Operators that draw: never constants, whatever they read."""
 
 
-def _filled(attrs: Mapping[str, Any], kind: TensorType) -> np.ndarray[Any, Any]:
-    value = attrs.get("value", 0)
-    return np.full(kind.shape, value if isinstance(value, (int, float, bool)) else float(value), _dtype(kind))
+def filled(call: Call, kind: TensorType) -> np.ndarray[Any, Any]:
+    """full, full_like, full_with_tensor, empty: one number."""
+    return np.full(kind.shape, float(call.number("value", 0)) if kind.dtype not in ("int64", "int32", "bool") else int(call.number("value", 0)), dtype_of(kind))
 
 
-def _full_int_array(attrs: Mapping[str, Any], kind: TensorType) -> np.ndarray[Any, Any]:
-    value = np.asarray(attrs["value"])
-    return value.astype(_dtype(kind)).reshape(kind.shape if math.prod(kind.shape) == value.size else value.shape)
+def listed(call: Call, kind: TensorType) -> np.ndarray[Any, Any]:
+    """full_int_array."""
+    value = np.asarray(call.numbers("value"))
+    return value.astype(dtype_of(kind)).reshape(kind.shape if math.prod(kind.shape) == value.size else value.shape)
 
 
-def _dtype(kind: TensorType) -> np.dtype[Any]:
+def counted(call: Call, kind: TensorType) -> np.ndarray[Any, Any]:
+    """arange: bounds are operands."""
+    return np.arange(call.number("start"), call.number("end"), call.number("step")).astype(dtype_of(kind))
+
+
+def unit(call: Call, kind: TensorType) -> np.ndarray[Any, Any]:
+    """eye."""
+    return np.eye(*kind.shape, dtype=dtype_of(kind))
+
+
+def dtype_of(kind: TensorType) -> np.dtype[Any]:
+    """numpy's type for a native one."""
     return np.dtype("float32" if kind.dtype == "bfloat16" else kind.dtype)
 
 
 CONSTANTS: Mapping[str, Any] = {
-    "full": _filled,
-    "full_int_array": _full_int_array,
-    "empty": _filled,
-    "empty_like": _filled,
+    **dict.fromkeys(("full", "full_like", "full_with_tensor", "full_batch_size_like", "empty", "empty_like"), filled),
+    "full_int_array": listed,
+    "arange": counted,
+    "eye": unit,
 }
-"""Operators whose result depends on shapes and attributes only: (attributes, type) -> value."""
+"""Operators whose result depends on shapes and attributes only: (call, type) -> value."""
 SHAPES = frozenset({"shape64", "shape", "numel"})
 """Operators that answer the shape of their operand, a constant in a captured graph."""

@@ -1,0 +1,178 @@
+"""Running Paddle: the user's layer eagerly, and captured operations one by one, with gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+import numpy as np
+import paddle
+
+from padiff_graph.capture import leaves
+from padiff_graph.capture.engine import Array, NotRunnable, Run, Tensor
+from padiff_graph.capture.graph import ComputationGraph, Node
+from padiff_graph.capture.paddle import internals, values
+from padiff_graph.capture.paddle.convert import Hook, grouped
+from padiff_graph.capture.paddle.draws import drawn
+from padiff_graph.capture.paddle.operation import Operation
+from padiff_graph.capture.paddle.quiet import quiet
+from padiff_graph.capture.paddle.recording import Custom
+from padiff_graph.capture.paddle.tensors import named_tensors
+
+__all__ = ["PaddleEngine"]
+
+
+class PaddleEngine:
+    """The `Engine` of one Paddle layer. Tensors are eager Paddle tensors."""
+
+    framework = "paddle"
+
+    def __init__(self, model: paddle.nn.Layer) -> None:
+        self.model = model
+
+    def quiet(self) -> AbstractContextManager[None]:
+        """Everything run inside leaves the layer and Paddle's global state as they were."""
+        return quiet(self.model)
+
+    def tensor(self, array: Array, dtype: str | None = None, requires_grad: bool = False) -> Tensor:
+        """A fresh leaf tensor; a copy of the array."""
+        made = paddle.to_tensor(np.ascontiguousarray(array))
+        if dtype is not None and internals.spelled(made.dtype) != dtype:
+            made = made.astype(dtype)
+        made.stop_gradient = not requires_grad
+        return made
+
+    def array(self, tensor: Tensor) -> Array:
+        """The tensor's numbers on the host."""
+        return values.array(tensor)
+
+    def parameters(self) -> dict[str, Tensor]:
+        """The layer's parameters and buffers by first dotted name: detached, sharing memory.
+
+        A buffer that waits for its first run (a recurrent layer's dropout state) is given as zeros."""
+        return {
+            name: tensor.detach() if tensor._is_initialized() or not tensor.stop_gradient else paddle.zeros(tensor.shape, tensor.dtype)
+            for name, tensor in named_tensors(self.model).items()
+        }
+
+    def assign(self, values: Mapping[str, Array]) -> None:
+        """Writes parameters and buffers in place.
+
+        Raises:
+            KeyError: an unknown name.
+            ValueError: a shape that does not fit. Nothing is written then.
+        """
+        own = named_tensors(self.model)
+        for name, array in values.items():
+            if name not in own:
+                raise KeyError(f"the layer has no parameter or buffer {name}")
+            if tuple(own[name].shape) != tuple(np.shape(array)):
+                raise ValueError(f"{name} has shape {tuple(own[name].shape)}, the values given {tuple(np.shape(array))}")
+            if not own[name]._is_initialized():
+                raise ValueError(f"{name} was made under LazyGuard and can hold no values yet; call its initialize() first")
+        with paddle.no_grad():
+            for name, array in values.items():
+                own[name].set_value(self.tensor(array, internals.spelled(own[name].dtype)))
+
+    def inputs(self, graph: ComputationGraph) -> dict[int, Tensor]:
+        """The example's leaves, and constants, by the id of their node."""
+        if graph.session is None:
+            raise NotRunnable("the graph was loaded from a file and has no example; capture it again")
+        return dict(graph.session.tensors)
+
+    def forward(self, example: Mapping[str, Any], *, grad: bool) -> Run:
+        """Runs the user's own layer eagerly, in the mode that it is in."""
+        fresh: dict[str, Tensor] = {}
+        given: dict[str, Tensor] = {}
+        for name, leaf in leaves.leaves(example, values.is_tensor).items():
+            own = leaf.detach().clone()
+            own.stop_gradient = True
+            if grad and internals.spelled(own.dtype).startswith(("float", "bfloat")):
+                own.stop_gradient = False
+                fresh[name] = own
+                own = own.clone()  # a model may write to its input, which a leaf forbids
+            given[name] = own
+        with self.recording(grad):
+            structure = self.model(**leaves.replace(dict(example), values.is_tensor, given))
+        outputs = leaves.output_leaves(structure, values.is_tensor)
+        buffers = {name: self.array(tensor) for name, tensor in named_tensors(self.model, buffers_only=True).items() if tensor._is_initialized()}
+        return Run(outputs, structure, buffers, leaves=fresh)
+
+    def backward(self, run: Run, cotangents: Mapping[str, Array] | None = None, loss: Tensor | None = None) -> None:
+        """Fills `run.gradients` from cotangents by output name, or from a loss; `.grad` stays untouched."""
+        if loss is not None:
+            outputs, seeds = [loss], [paddle.ones_like(loss)]
+        else:
+            names = [name for name in cotangents or {} if not run.outputs[name].stop_gradient]
+            outputs = [run.outputs[name] for name in names]
+            seeds = [self.tensor(cotangents[name], internals.spelled(run.outputs[name].dtype)) for name in names]  # type: ignore[index]
+        wanted = {f"input:{name}": leaf for name, leaf in run.leaves.items()}
+        wanted |= {f"parameter:{name}": tensor for name, tensor in named_tensors(self.model).items() if not tensor.stop_gradient}
+        found = self.grad(outputs, list(wanted.values()), seeds)
+        run.gradients = {name: self.array(gradient) for name, gradient in zip(wanted, found, strict=True) if gradient is not None}
+
+    def run(self, node: Node, operands: Sequence[Tensor | None], *, double: bool = False, draw: Array | None = None) -> tuple[Tensor | None, ...]:
+        """Reruns one captured operation out of place."""
+        if node.native is None:
+            raise NotRunnable(f"{node.op} was loaded from a file; capture the model again to run it")
+        with paddle.no_grad() if "no_grad" in node.marks else nullcontext():
+            if isinstance(node.native, Hook):
+                return (_hooked(operands[0], node.native),)
+            if isinstance(node.native, Custom):
+                return _customised(node.native, operands)
+            operation: Operation = node.native
+            given = grouped(operation, operands)
+            if draw is not None and "random" in node.marks:
+                results = drawn(operation, given, self.tensor(draw), double)
+            else:
+                results = operation(given, double)
+        flat: list[Tensor | None] = []
+        for result, width in zip(results, operation.widths, strict=True):
+            if width is None:
+                flat.append(result)
+            else:
+                flat += [None] * width if result is None else list(result)
+        return tuple(flat)
+
+    def grad(self, outputs: Sequence[Tensor], inputs: Sequence[Tensor], cotangents: Sequence[Tensor]) -> list[Tensor | None]:
+        """Gradients of the inputs; outputs without gradient are left out."""
+        pairs = [(output, seed) for output, seed in zip(outputs, cotangents, strict=True) if not output.stop_gradient]
+        places = [place for place, tensor in enumerate(inputs) if not tensor.stop_gradient]
+        found: list[Tensor | None] = [None] * len(inputs)
+        if pairs and places:
+            try:
+                gradients = paddle.grad(
+                    [output for output, _ in pairs],
+                    [inputs[place] for place in places],
+                    [seed if seed.dtype == output.dtype else seed.astype(output.dtype) for output, seed in pairs],
+                    retain_graph=False,
+                    allow_unused=True,
+                )
+            except (RuntimeError, NotImplementedError) as error:
+                # Paddle's own refusals (a recurrent layer outside training mode, an operation without a backward)
+                raise NotRunnable(f"Paddle cannot differentiate this: {str(error).strip().splitlines()[0]}") from error
+            for place, gradient in zip(places, gradients, strict=True):
+                found[place] = gradient
+        return found
+
+    @contextmanager
+    def recording(self, on: bool) -> Iterator[None]:
+        """Switches recording of gradients on or off."""
+        with paddle.enable_grad() if on else paddle.no_grad():
+            yield
+
+
+def _hooked(tensor: Tensor, hook: Hook) -> Tensor:
+    passed = paddle.assign(tensor)
+    if not passed.stop_gradient:
+        passed.register_hook(hook.function)
+    return passed
+
+
+def _customised(custom: Custom, operands: Sequence[Tensor | None]) -> tuple[Tensor | None, ...]:
+    rest = list(operands)
+    given = [rest.pop(0) if hasattr(argument, "get_defining_op") else argument for argument in custom.arguments]
+    found = custom.function.apply(*given, **custom.keywords)
+    members = found if isinstance(found, (tuple, list)) else (found,)
+    return tuple(member for member in members if isinstance(member, internals.TENSOR))
