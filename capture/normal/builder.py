@@ -73,6 +73,7 @@ class Builder:
         lists: the edges of native tensor lists.
         outputs: edges of the model's outputs by leaf name.
         rewrites: how often each rewrite was used.
+        constants: native operations and leaves that constants alone decide.
     """
 
     def __init__(self, graph: ComputationGraph) -> None:
@@ -83,6 +84,7 @@ class Builder:
         self.outputs: dict[str, Edge] = {}
         self.updates: dict[str, Edge] = {}
         self.rewrites: Counter[str] = Counter()
+        self.constants: set[int] = set()
 
     # -- making
 

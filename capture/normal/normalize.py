@@ -27,9 +27,16 @@ def freeze(builder: Builder) -> NormalGraph:
     """The finished graph: live drafts only, numbered in topological order."""
     order = builder.order()
     place = {draft.id: at for at, draft in enumerate(order)}
+    origins = _Origins(builder)
+    for draft in order:
+        if draft.op == "Constant":
+            draft.native = origins.own(draft.native)
+    for draft in order:
+        if not draft.leaf:
+            draft.native = origins.with_constants(draft.native)
 
     def placed(edge: Edge | None) -> Edge | None:
-        return None if edge is None else Edge(place[edge.source], edge.output, edge.view, edge.scale, edge.shift, edge.through)
+        return None if edge is None else Edge(place[edge.source], edge.output, edge.view, edge.scale, edge.shift, origins.with_constants(edge.through))
 
     nodes = tuple(
         NormalNode(
@@ -52,13 +59,60 @@ def freeze(builder: Builder) -> NormalGraph:
     )
     outputs = {name: edge for name, found in builder.outputs.items() if (edge := placed(found)) is not None}
     updates = {name: edge for name, found in builder.updates.items() if (edge := placed(found)) is not None}
-    graph = builder.graph
+    return NormalGraph(builder.graph, nodes, outputs, updates, builder.rewrites, _unread(builder.graph, nodes, (*outputs.values(), *updates.values())))
+
+
+class _Origins:
+    """Which constants an operation took in: a shape, an axis, a scale, the rows of a gather."""
+
+    def __init__(self, builder: Builder) -> None:
+        self.graph = builder.graph
+        self.constants = builder.constants
+        self.owned: set[int] = set()
+        self.cache: dict[tuple[int, ...], tuple[int, ...]] = {}
+
+    def _behind(self, native: tuple[int, ...], known: set[int]) -> list[int]:
+        found: list[int] = []
+        stack = list(native)
+        while stack:
+            for value in self.graph.record(stack.pop()).inputs:
+                if value is not None and value.node in self.constants and value.node not in known:
+                    known.add(value.node)
+                    found.append(value.node)
+                    stack.append(value.node)
+        return sorted(found)
+
+    def own(self, native: tuple[int, ...]) -> tuple[int, ...]:
+        """A Constant stands for everything it was computed from."""
+        whole = (*self._behind(native, set(native)), *native)
+        self.owned.update(whole)
+        return whole
+
+    def with_constants(self, native: tuple[int, ...]) -> tuple[int, ...]:
+        """An operation stands for the constants it took in that are no node of their own."""
+        if not native:
+            return native
+        found = self.cache.get(native)
+        if found is None:
+            found = self.cache[native] = (*self._behind(native, {*native, *self.owned}), *native)
+        return found
+
+
+def _unread(graph: ComputationGraph, nodes: tuple[NormalNode, ...], ends: tuple[Edge, ...]) -> tuple[str, ...]:
+    """Names of parameters and buffers that nothing live stands for."""
     alias = {other: info.name for info in graph.parameters.values() for other in info.aliases}
-    read = {node.name for node in nodes if node.name}
+    read: set[str] = set()
+    seen: set[int] = set()
     for node in nodes:
-        if node.op == "Constant":
-            for native in node.native:
-                record = graph.record(native)
-                read.add(alias.get(record.name, record.name))
-    unread = tuple(name for name in graph.parameters if name not in read)
-    return NormalGraph(graph, nodes, outputs, updates, builder.rewrites, unread)
+        read.add(node.name)
+        seen.update(node.native)
+        for edge in node.inputs:
+            if edge is not None:
+                seen.update(edge.through)
+    for edge in ends:
+        seen.update(edge.through)
+    for native in seen:
+        record = graph.record(native)
+        if record.kind in ("buffer", "parameter"):
+            read.add(alias.get(record.name, record.name))
+    return tuple(name for name in graph.parameters if name not in read)

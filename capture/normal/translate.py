@@ -40,7 +40,7 @@ def translate(graph: ComputationGraph) -> Builder:
     table = table_of(graph.framework)
     builder = Builder(graph)
     leaves = _Leaves(builder)
-    constants: set[int] = set()
+    constants = builder.constants
     for record in graph.records():
         if record.kind == "output":
             value = record.inputs[0] if record.inputs else None
@@ -155,7 +155,7 @@ def _folded(builder: Builder, table: Table, record: Node, name: str, operands: l
             kind = builder.graph.type_of(operands[0])
             value = None if kind is None else np.asarray(kind.size if name == "numel" else kind.shape, np.int64).reshape(kinds[0].shape)
         elif fill is not None:
-            value = fill(record.attrs, kinds[0])
+            value = _filled(builder, fill, record, kinds[0])
     if value is None or len(kinds) != 1:
         # Its row makes movement over constants, or a node that `fold_constants` turns into one.
         return fill is not None and bool(kinds) and _unknown(builder, record, kinds)
@@ -163,6 +163,14 @@ def _folded(builder: Builder, table: Table, record: Node, name: str, operands: l
     builder.drafts[edge.source].locations[0] = Location(Value(record.id), View.of(np.shape(value)))
     builder.values[Value(record.id)] = edge
     return True
+
+
+def _filled(builder: Builder, fill: Any, record: Node, kind: TensorType) -> np.ndarray[Any, Any] | None:
+    try:
+        value: np.ndarray[Any, Any] = fill(Call(builder, record), kind)
+    except Unsupported:
+        return None
+    return value
 
 
 def _unknown(builder: Builder, record: Node, kinds: list[TensorType]) -> bool:

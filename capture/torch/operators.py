@@ -613,6 +613,40 @@ def recurrent(op: str, **attributes: Any) -> Row:
     return row
 
 
+def lstm_cell(call: Call) -> Result:
+    """One step, spelled out: gates are input, forget, cell, output."""
+    h, c = call.tensors("hx")
+    kind = call.typed(h, shape_of(h))
+    total = gates(call, call["input"], h)
+    at = shape_of(h)[-1]
+    parts = [call.slice(total, -1, at * place, at * (place + 1)) for place in range(4)]
+    i, f, o = (call.draft("Sigmoid", [parts[place]], None, kind) for place in (0, 1, 3))
+    g = call.draft("Tanh", [parts[2]], None, kind)
+    cell = call.draft("Add", [call.draft("Mul", [f, c], None, kind), call.draft("Mul", [i, g], None, kind)], None, kind)
+    return [call.draft("Mul", [o, call.draft("Tanh", [cell], None, kind)], None, kind), cell]
+
+
+def gates(call: Call, x: Edge, h: Edge) -> Edge:
+    """x @ w_ih^T + b_ih + h @ w_hh^T + b_hh."""
+    terms = []
+    for edge, weight, bias in ((x, "w_ih", "b_ih"), (h, "w_hh", "b_hh")):
+        kind = call.typed(edge, (*shape_of(edge)[:-1], shape_of(call[weight])[0]))
+        term = call.draft("MatMul", [edge, call.swap(call[weight])], None, kind)
+        if call.operand(bias) is not None:
+            term = call.draft("Add", [term, broadcast(call[bias], kind.shape)], None, kind)
+        terms.append(term)
+    return call.draft("Add", terms, None, call.typed(terms[0], shape_of(terms[0])))
+
+
+def rnn_cell(op: str) -> Row:
+    """One step of a plain recurrent cell."""
+
+    def row(call: Call) -> Result:
+        return call.draft(op, [gates(call, call["input"], call["hx"])])
+
+    return row
+
+
 # -- random
 
 
@@ -875,6 +909,9 @@ ROWS: Mapping[str, Row] = {
     "fft_fftn": fourier(False),
     "fft_ifftn": fourier(True),
     # recurrent
+    "lstm_cell": lstm_cell,
+    "rnn_tanh_cell": rnn_cell("Tanh"),
+    "rnn_relu_cell": rnn_cell("Relu"),
     "lstm.input": recurrent("LSTM"),
     "gru.input": recurrent("GRU"),
     "rnn_tanh.input": recurrent("RNN", activation="tanh"),
@@ -895,21 +932,30 @@ RANDOM = frozenset({"bernoulli", "bernoulli_", "rand", "rand_like", "uniform_", 
 """Operators that draw: never constants, whatever they read."""
 
 
-def _filled(value: float | None) -> Any:
-    def fold(attrs: Mapping[str, Any], kind: TensorType) -> np.ndarray[Any, Any]:
-        return np.full(kind.shape, attrs.get("fill_value", 0) if value is None else value, np.dtype(kind.dtype) if kind.dtype != "bfloat16" else np.float32)
+def filled(value: float | None) -> Any:
+    """A tensor of one number: the given one, or the call's fill_value."""
+
+    def fold(call: Call, kind: TensorType) -> np.ndarray[Any, Any]:
+        return np.full(kind.shape, call.number("fill_value", call.number("s", 0)) if value is None else value, "float32" if kind.dtype == "bfloat16" else kind.dtype)
 
     return fold
 
 
-def _arange(attrs: Mapping[str, Any], kind: TensorType) -> np.ndarray[Any, Any]:
-    return np.arange(attrs.get("start") or 0, attrs["end"], attrs.get("step") or 1).astype(kind.dtype)
+def counted(call: Call, kind: TensorType) -> np.ndarray[Any, Any]:
+    """arange."""
+    return np.arange(call.number("start", 0), call.number("end"), call.number("step", 1)).astype(kind.dtype)
+
+
+def unit(call: Call, kind: TensorType) -> np.ndarray[Any, Any]:
+    """eye."""
+    return np.eye(*kind.shape, dtype=kind.dtype)
 
 
 CONSTANTS: Mapping[str, Any] = {
-    **dict.fromkeys(("zeros", "zeros_like", "new_zeros", "empty", "empty_like", "new_empty"), _filled(0)),
-    **dict.fromkeys(("ones", "ones_like", "new_ones"), _filled(1)),
-    **dict.fromkeys(("full", "full_like", "new_full", "scalar_tensor"), _filled(None)),
-    "arange": _arange,
+    **dict.fromkeys(("zeros", "zeros_like", "new_zeros", "empty", "empty_like", "new_empty"), filled(0)),
+    **dict.fromkeys(("ones", "ones_like", "new_ones"), filled(1)),
+    **dict.fromkeys(("full", "full_like", "new_full", "scalar_tensor"), filled(None)),
+    "arange": counted,
+    "eye": unit,
 }
-"""Operators whose result depends on shapes and attributes only: (attributes, type) -> value."""
+"""Operators whose result depends on shapes and attributes only: (call, type) -> value."""
