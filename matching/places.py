@@ -43,9 +43,11 @@ def by_place(state: State, radius: int) -> int:
 
     With radius 0 the surroundings are what is matched: all operands or all consumers must be partners.
     """
+    if not radius:
+        return _held(state)
     seen: list[dict[Hashable, int]] = []
     for which in (0, 1):
-        near = surroundings(state, which, radius) if radius else None
+        near = surroundings(state, which, radius)
         labels = state.side(which).labels[LOOSE]
         places: dict[Hashable, int] = {}
         for node in state.side(which).computing:
@@ -54,34 +56,68 @@ def by_place(state: State, radius: int) -> int:
             name = state.names.key(which, node)
             if name is None:
                 continue
-            key = (name, near[node] if near else 0, labels[node])
+            key = (name, near[node], labels[node])
             places[key] = -1 if key in places else node
         seen.append(places)
-    found = []
+    words = f"the same surroundings {radius} operations around, in corresponding modules"
+    count = 0
     for key, first in seen[0].items():
         second = seen[1].get(key, -1)
-        if first >= 0 and second >= 0:
-            found.append((first, second))
-    if radius:
-        words = f"the same surroundings {radius} operations around, in corresponding modules"
-        return sum(
-            state.pair(first, second, "place", 0.9 if radius > 1 else 0.8, words) for first, second in found if not state.contradicted(first, second)
-        )
-    return _held(state, found)
+        if first >= 0 and second >= 0 and not state.contradicted(first, second):
+            count += state.pair(first, second, "place", 0.9 if radius > 1 else 0.8, words)
+    return count
 
 
-def _held(state: State, found: list[tuple[int, int]]) -> int:
-    """Of these pairs, matches those that partners hold from above or below, as long as there are any."""
+def _held(state: State) -> int:
+    """Matches nodes of one kind in corresponding modules that partners hold whole from below, or from above."""
     count = 0
     again = True
+    reason = "the only one of its kind in corresponding modules next to what is matched"
     while again:
         again = False
-        for first, second in found:
-            if not state.may(first, second):
-                continue
-            matched, total = state.agreeing_operands(first, second)
-            used, uses = state.agreeing_users(first, second)
-            if matched == total > 0 or used == uses > 0:
-                again = state.pair(first, second, "place", 0.8, "the only one of its kind in corresponding modules, next to what is matched")
-                count += again
+        for held in (_consumers, _sources):
+            seen: list[dict[Hashable, int]] = []
+            for which in (0, 1):
+                labels = state.side(which).labels[LOOSE]
+                places: dict[Hashable, int] = {}
+                for node in state.side(which).computing:
+                    if state.partner[which][node] >= 0:
+                        continue
+                    name = state.names.key(which, node)
+                    around = held(state, which, node) if name is not None else None
+                    if around:
+                        key = (name, around, labels[node])
+                        places[key] = -1 if key in places else node
+                seen.append(places)
+            for key, first in seen[0].items():
+                second = seen[1].get(key, -1)
+                if first >= 0 and second >= 0 and state.pair(first, second, "place", 0.8, reason):
+                    count += 1
+                    again = True
     return count
+
+
+def _consumers(state: State, which: int, node: int) -> tuple[int, ...]:
+    """The matched consumers in the first side's numbers, outputs negative; nothing where one is open."""
+    side = state.side(which)
+    partner = state.partner[which]
+    found = [-2 - position for position, _ in side.outputs[node]]
+    for user, _, _, _ in side.users[node]:
+        if partner[user] < 0:
+            return ()
+        found.append(user if which == 0 else partner[user])
+    return tuple(sorted(found))
+
+
+def _sources(state: State, which: int, node: int) -> tuple[int, ...]:
+    """The matched sources of the operands in the first side's numbers; nothing where one is open."""
+    side = state.side(which)
+    partner = state.partner[which]
+    found = []
+    for operand in side.operands[node]:
+        if side.weight[operand.source] or side.nodes[operand.source].op in ("Parameter", "Constant"):
+            continue
+        if partner[operand.source] < 0:
+            return ()
+        found.append(operand.source if which == 0 else partner[operand.source])
+    return tuple(sorted(found))

@@ -1,0 +1,379 @@
+"""The structural diff: what a matching leaves different, one `Difference` for one cause."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass
+
+from padiff_graph.capture.normal.form import Edge, NormalGraph, NormalNode
+from padiff_graph.capture.normal.schema import SCHEMA, attributes_equal, differing_attributes
+from padiff_graph.matching.labels import FAMILIES
+from padiff_graph.matching.result import Difference, Match, Matching
+from padiff_graph.matching.where import Whereabouts, common_path
+
+__all__ = ["differences"]
+
+_LEAVES = ("Input", "Parameter", "Constant")
+_MARKS = frozenset({"no_grad", "gradient_hook", "custom_function"})
+MASKING = 1e4
+"""Shifts beyond this mask elements out of a softmax; which number does it makes no difference."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    """A matching with both directions at hand: first-side node -> second-side node, and back."""
+
+    first: NormalGraph
+    second: NormalGraph
+    matches: tuple[Match, ...]
+    partner: dict[int, int]
+    back: dict[int, int]
+
+
+def differences(matching: Matching) -> tuple[Difference, ...]:
+    """All structural differences, in the second model's order, equal causes in one.
+
+    "differently-built" is no verdict: the regions compute by other operations or views, and numbers decide.
+    """
+    partner = matching.partner()
+    compared = _Compared(matching.first, matching.second, matching.matches, partner, {second: first for first, second in partner.items()})
+    found = [*_of_matches(compared), *_wiring(compared), *_open_regions(compared)]
+    grouped: dict[Hashable, Difference] = {}
+    for difference in sorted(found, key=lambda d: (_order(compared, d), d.kind)):
+        key = _cause_key(compared, difference)
+        if key in grouped:
+            first = grouped[key]
+            grouped[key] = dataclasses.replace(first, places=first.places + difference.places)
+        else:
+            grouped[key] = difference
+    return tuple(grouped.values())
+
+
+def _order(matching: _Compared, difference: Difference) -> float:
+    """The place in the second model's order, by the partner where only the first has the operations."""
+    if difference.second:
+        return min(difference.second)
+    partner = matching.partner
+    before = [partner[node] for node in range(min(difference.first), -1, -1) if node in partner and not matching.first.nodes[node].leaf][:1]
+    return (before[0] if before else -1) + 0.5
+
+
+def _cause_key(matching: _Compared, difference: Difference) -> Hashable:
+    ops = (
+        tuple(matching.first.nodes[node].op for node in difference.first),
+        tuple(matching.second.nodes[node].op for node in difference.second),
+    )
+    if difference.kind in ("moved", "rewired"):
+        return (difference.kind, difference.first, difference.second)
+    return (difference.kind, ops, difference.attribute, repr(difference.values), difference.cause)
+
+
+# -- matched pairs
+
+
+def _of_matches(matching: _Compared) -> Iterable[Difference]:
+    """Operators, attributes, operands and marks of matched operations."""
+    first, second = matching.first, matching.second
+    for match in matching.matches:
+        a, b = first.nodes[match.first], second.nodes[match.second]
+        if a.op in _LEAVES or b.op in _LEAVES:
+            continue
+        if a.op != b.op:
+            if {a.op, b.op} == {"Conv", "Linear"}:
+                continue
+            if any(a.op in family and b.op in family for family in FAMILIES.values()):
+                yield _attribute(a, b, "op", a.op, b.op, f"{a.op} against {b.op}")
+            else:
+                yield _single("differently-built", a, b, f"{a.op} against {b.op} between the same values")
+            continue
+        for name in differing_attributes(a.op, a.attrs, b.attrs):
+            if not _void(first, a, b, name):
+                values = (a.attrs.get(name), b.attrs.get(name))
+                yield _attribute(a, b, name, *values, f"{a.op}.{name} {_show(values[0])} against {_show(values[1])}")
+        if a.marks & _MARKS != b.marks & _MARKS:
+            values = tuple(", ".join(sorted(node.marks & _MARKS)) or "none" for node in (a, b))
+            yield _attribute(a, b, "marks", *values, f"gradient of {a.op}: {values[0]} against {values[1]}")
+        yield from _operands(matching, match, a, b)
+
+
+def _void(graph: NormalGraph, a: NormalNode, b: NormalNode, name: str) -> bool:
+    """Whether an attribute means nothing here: a kernel of one element has no dilation."""
+    if name == "dilations" and a.op in ("Conv", "MaxPool"):
+        kernel = a.attrs.get("kernel_shape")
+        if kernel is None and len(a.inputs) > 1 and a.inputs[1] is not None and a.inputs[1].view is not None:
+            kernel = a.inputs[1].view.shape[2:]
+        return kernel is not None and math.prod(kernel) == 1
+    return name == "momentum" and not a.attrs.get("training") and not b.attrs.get("training")
+
+
+def _operands(matching: _Compared, match: Match, a: NormalNode, b: NormalNode) -> Iterable[Difference]:
+    """Scales, shifts and views of operands that go together; operands that one side lacks."""
+    pairs = [(a.inputs[x], b.inputs[y]) for x, y in match.operands]
+    both = [(x, y) for x, y in pairs if x is not None and y is not None]
+    if a.op in ("Mul", "MatMul", "Linear", "Conv"):
+        scales = tuple(math.prod(edge.scale for edge in node.inputs if edge is not None) for node in (a, b))
+        if len(both) == len(match.operands) and not attributes_equal(*scales) and _present(a) == _present(b):
+            yield _attribute(a, b, "scale", *scales, f"{a.op} of operands scaled by {_show(scales[0])} against {_show(scales[1])}")
+    else:
+        for x, y in both:
+            if not attributes_equal(x.scale, y.scale):
+                yield _attribute(a, b, "scale", x.scale, y.scale, f"operand of {a.op} scaled by {_show(x.scale)} against {_show(y.scale)}")
+    for x, y in both:
+        if not _near(x.shift, y.shift) and not (abs(x.shift) >= MASKING and abs(y.shift) >= MASKING and x.shift * y.shift > 0):
+            yield _attribute(a, b, "shift", x.shift, y.shift, f"operand of {a.op} shifted by {_show(x.shift)} against {_show(y.shift)}")
+        if _reads_differently(matching, x, y):
+            yield _single("differently-built", a, b, f"{a.op} reads its operand through another view")
+    names = SCHEMA[a.op].operands if a.op in SCHEMA else ()
+    if not a.commutative and "*" not in names:
+        for position in range(max(len(a.inputs), len(b.inputs))):
+            has = tuple(position < len(node.inputs) and node.inputs[position] is not None for node in (a, b))
+            if has[0] != has[1]:
+                name = names[position] if position < len(names) else str(position)
+                word = {"B": "bias", "scale": "scale", "W": "weight"}.get(name, name)
+                values = tuple(word if there else "none" for there in has)
+                yield _attribute(a, b, name, *values, f"{'extra' if has[0] else 'missing'} {word} of {a.op}")
+    elif _present(a) != _present(b) and not _neighbour_open(matching, a, b):
+        values = (_present(a), _present(b))
+        yield _attribute(a, b, "operands", *values, f"{a.op} of {values[0]} operands against {values[1]}")
+
+
+def _present(node: NormalNode) -> int:
+    return sum(edge is not None for edge in node.inputs)
+
+
+def _near(x: float, y: float) -> bool:
+    return attributes_equal(x, y) or abs(x - y) <= 1e-9
+
+
+def _reads_differently(matching: _Compared, x: Edge, y: Edge) -> bool:
+    """Whether matched sources of equal shape are read through views that differ."""
+    a, b = matching.first.nodes[x.source], matching.second.nodes[y.source]
+    if a.op in _LEAVES or b.op in _LEAVES or matching.partner.get(x.source) != y.source:
+        return False
+    if x.view is None or y.view is None or not a.outputs or not b.outputs or a.outputs[x.output].shape != b.outputs[y.output].shape:
+        return False
+    return x.view.size == y.view.size and x.view.shape == y.view.shape and not x.view.same(y.view)
+
+
+def _neighbour_open(matching: _Compared, a: NormalNode, b: NormalNode) -> bool:
+    """Whether an operand's source has no partner: the difference is there, not here."""
+    partner, back = matching.partner, matching.back
+    return any(_opens(matching.first, edge, partner) for edge in a.inputs) or any(_opens(matching.second, edge, back) for edge in b.inputs)
+
+
+def _opens(graph: NormalGraph, edge: Edge | None, partner: dict[int, int]) -> bool:
+    return edge is not None and edge.source not in partner and graph.nodes[edge.source].op not in _LEAVES
+
+
+# -- wiring
+
+
+@dataclass(frozen=True, slots=True)
+class _Crossing:
+    """A matched pair whose operands come from matched nodes that are not each other's partners."""
+
+    first: int
+    second: int
+    sources: tuple[int, int]
+
+
+def _wiring(matching: _Compared) -> Iterable[Difference]:
+    """Operands that come from elsewhere: "moved" where operations changed places, else "rewired"."""
+    partner, back = matching.partner, matching.back
+    crossings: list[_Crossing] = []
+    for match in matching.matches:
+        a, b = matching.first.nodes[match.first], matching.second.nodes[match.second]
+        if a.op in _LEAVES:
+            continue
+        if a.commutative or b.commutative or a.op != b.op:
+            mine = [edge.source for edge in a.inputs if edge is not None]
+            theirs = [edge.source for edge in b.inputs if edge is not None]
+            lost = [x for x in mine if _computed(matching.first, x) and x in partner and partner[x] not in theirs]
+            gained = [y for y in theirs if _computed(matching.second, y) and y in back and back[y] not in mine]
+            if len(mine) == len(theirs) or (lost and gained):
+                crossings += [_Crossing(a.id, b.id, pair) for pair in zip(lost, gained, strict=False)]
+            continue
+        for x, y in match.operands:
+            e, f = a.inputs[x], b.inputs[y]
+            if e is None or f is None or not _computed(matching.first, e.source) or not _computed(matching.second, f.source):
+                continue
+            if e.source in partner and f.source in back and partner[e.source] != f.source:
+                crossings.append(_Crossing(a.id, b.id, (e.source, f.source)))
+    for name, edge in matching.first.outputs.items():
+        other = matching.second.outputs.get(name)
+        if other is None and len(matching.first.outputs) == len(matching.second.outputs) == 1:
+            other = next(iter(matching.second.outputs.values()))
+        if other is None or edge.source not in partner or other.source not in back or partner[edge.source] == other.source:
+            continue
+        if partner[edge.source] in {e.source for e in matching.second.outputs.values()}:
+            continue  # outputs in another order
+        crossings.append(_Crossing(edge.source, other.source, (edge.source, other.source)))
+    for group in _connected(matching, crossings):
+        first = tuple(sorted({crossing.first for crossing in group}))
+        second = tuple(sorted({crossing.second for crossing in group}))
+        moved = len(group) > 1 and {partner.get(c.sources[0]) for c in group} & set(second)
+        ops = ", ".join(dict.fromkeys(matching.second.nodes[node].op for node in second))
+        if moved:
+            cause = f"{ops}: computed in another order"
+        else:
+            a, b = (graph.nodes[node] for graph, node in zip((matching.first, matching.second), group[0].sources, strict=True))
+            cause = f"{ops} reads {a.op} ({a.path or 'root'}) against {b.op} ({b.path or 'root'})"
+        yield Difference(
+            "moved" if moved else "rewired",
+            first,
+            second,
+            cause,
+            matching.first.nodes[group[0].first].path,
+            matching.second.nodes[group[0].second].path,
+            places=tuple((crossing.first, crossing.second) for crossing in group),
+        )
+
+
+def _computed(graph: NormalGraph, node: int) -> bool:
+    return graph.nodes[node].op not in ("Parameter", "Constant")
+
+
+def _connected(matching: _Compared, crossings: Sequence[_Crossing]) -> list[list[_Crossing]]:
+    """Crossings that share a node are one cause."""
+    groups: list[tuple[set[int], list[_Crossing]]] = []
+    for crossing in crossings:
+        nodes = {crossing.first, crossing.sources[0]}
+        joined = [group for group in groups if group[0] & nodes]
+        members = [crossing]
+        for group in joined:
+            nodes |= group[0]
+            members = group[1] + members
+            groups.remove(group)
+        groups.append((nodes, members))
+    return [members for _, members in groups]
+
+
+# -- what has no partner
+
+
+@dataclass(frozen=True, slots=True)
+class _Region:
+    """Open operations of one side that hang together, and the matched nodes (in first-side ids) around."""
+
+    nodes: tuple[int, ...]
+    above: frozenset[int]
+    below: frozenset[int]
+
+
+def _open_regions(matching: _Compared) -> Iterable[Difference]:
+    """Missing, extra and differently built regions."""
+    partner, back = matching.partner, matching.back
+    mine = _regions(matching.first, set(partner), lambda node: node)
+    theirs = _regions(matching.second, set(back), lambda node: back[node])
+    there = Whereabouts(matching.first, matching.second, partner)
+    here = Whereabouts(matching.second, matching.first, back)
+    taken: set[int] = set()
+    for region in mine:
+        meets = [at for at, other in enumerate(theirs) if at not in taken and _same_place(region, other)]
+        if not meets:
+            path = common_path(matching.first.nodes[node].path for node in region.nodes)
+            cause = f"extra {_listed(matching.first, region.nodes)}"
+            places = tuple((node, -1) for node in region.nodes)
+            yield Difference("extra", region.nodes, (), cause, path, there.path_for(region.nodes), places=places)
+            continue
+        taken.update(meets)
+        others = tuple(sorted(node for at in meets for node in theirs[at].nodes))
+        cause = f"{_listed(matching.first, region.nodes)} against {_listed(matching.second, others)}"
+        yield Difference(
+            "differently-built",
+            region.nodes,
+            others,
+            cause,
+            common_path(matching.first.nodes[node].path for node in region.nodes),
+            common_path(matching.second.nodes[node].path for node in others),
+            places=((region.nodes[0], others[0]),),
+        )
+    for at, region in enumerate(theirs):
+        if at not in taken:
+            path = common_path(matching.second.nodes[node].path for node in region.nodes)
+            cause = f"missing {_listed(matching.second, region.nodes)}"
+            places = tuple((-1, node) for node in region.nodes)
+            yield Difference("missing", (), region.nodes, cause, here.path_for(region.nodes), path, places=places)
+
+
+def _same_place(region: _Region, other: _Region) -> bool:
+    """Whether two regions stand between the same matched values."""
+    above = bool(region.above & other.above) or not (region.above or other.above)
+    below = bool(region.below & other.below) or not (region.below or other.below)
+    return above and below
+
+
+def _regions(graph: NormalGraph, matched: set[int], name: Callable[[int], int]) -> list[_Region]:
+    """Open operations joined along edges."""
+    root: dict[int, int] = {}
+    weights = _weights(graph)
+
+    def find(node: int) -> int:
+        while root[node] != node:
+            root[node] = root[root[node]]
+            node = root[node]
+        return node
+
+    for node in graph.nodes:
+        if node.leaf or node.id in matched:
+            continue
+        root[node.id] = node.id
+        for edge in node.inputs:
+            if edge is not None and edge.source in root:
+                root[find(edge.source)] = find(node.id)
+    members: dict[int, list[int]] = defaultdict(list)
+    for at in root:
+        members[find(at)].append(at)
+    above: dict[int, set[int]] = defaultdict(set)
+    below: dict[int, set[int]] = defaultdict(set)
+    for node in graph.nodes:
+        for edge in node.inputs:
+            if edge is None:
+                continue
+            if node.id in root and edge.source in matched and not weights[edge.source]:
+                above[find(node.id)].add(name(edge.source))
+            elif edge.source in root and node.id in matched:
+                below[find(edge.source)].add(name(node.id))
+    for position, edge in enumerate(graph.outputs.values()):
+        if edge.source in root:
+            below[find(edge.source)].add(-1 - position)
+    return [
+        _Region(tuple(sorted(nodes)), frozenset(above[at]), frozenset(below[at]))
+        for at, nodes in sorted(members.items(), key=lambda item: min(item[1]))
+    ]
+
+
+def _weights(graph: NormalGraph) -> list[bool]:
+    """For every node whether it depends on parameters and constants alone."""
+    found: list[bool] = []
+    for node in graph.nodes:
+        found.append(node.op in ("Parameter", "Constant") or (bool(node.inputs) and all(edge is None or found[edge.source] for edge in node.inputs)))
+    return found
+
+
+# -- words
+
+
+def _attribute(a: NormalNode, b: NormalNode, name: str, x: object, y: object, cause: str) -> Difference:
+    return Difference("attribute", (a.id,), (b.id,), cause, a.path, b.path, name, (x, y), ((a.id, b.id),))
+
+
+def _single(kind: str, a: NormalNode, b: NormalNode, cause: str) -> Difference:
+    assert kind == "differently-built"
+    return Difference("differently-built", (a.id,), (b.id,), cause, a.path, b.path, places=((a.id, b.id),))
+
+
+def _listed(graph: NormalGraph, nodes: Sequence[int]) -> str:
+    """The operators of a region, equal ones counted."""
+    counts: dict[str, int] = {}
+    for node in nodes:
+        counts[graph.nodes[node].op] = counts.get(graph.nodes[node].op, 0) + 1
+    words = [op if count == 1 else f"{count} {op}" for op, count in counts.items()]
+    return ", ".join(words[:6]) + (f" and {len(words) - 6} more" if len(words) > 6 else "")
+
+
+def _show(value: object) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else repr(value) if isinstance(value, str) else str(value)

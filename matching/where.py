@@ -1,0 +1,75 @@
+"""Where an operation that one side lacks would stand there: the module path of its place."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from padiff_graph.capture.normal.form import NormalGraph
+
+__all__ = ["Whereabouts", "common_path"]
+
+
+def common_path(paths: Iterable[str]) -> str:
+    """The innermost module around all of these."""
+    common: list[str] | None = None
+    for path in paths:
+        parts = path.split(".") if path else []
+        if common is None:
+            common = parts
+            continue
+        while common != parts[: len(common)]:
+            common.pop()
+    return ".".join(common or [])
+
+
+class Whereabouts:
+    """Finds module paths on the side that lacks something; `partner` maps nodes of `having` to `lacking`."""
+
+    def __init__(self, having: NormalGraph, lacking: NormalGraph, partner: dict[int, int]) -> None:
+        self.having = having
+        self.lacking = lacking
+        self._under: dict[str, list[str]] = defaultdict(list)
+        for node, other in partner.items():
+            if not having.nodes[node].leaf:
+                parts = having.nodes[node].path.split(".")
+                for depth in range(len(parts) + 1):
+                    self._under[".".join(parts[:depth])].append(lacking.nodes[other].path)
+        contributing: set[str] = set()
+        for record in lacking.graph.records():
+            if record.kind == "operation":
+                parts = record.path.split(".")
+                contributing.update(".".join(parts[:depth]) for depth in range(len(parts) + 1))
+        modules = lacking.graph.modules
+        containers = {path.rpartition(".")[0] for path in modules}
+        self._idle = [path for path in modules if path and path not in contributing and path not in containers]
+
+    def path_for(self, nodes: Iterable[int]) -> str:
+        """The place of these nodes of the side that has them.
+
+        A called module that contributes no operation, such as an Identity in the place; otherwise the
+        module around the partners of what stands in the same module.
+        """
+        path = common_path(self.having.nodes[node].path for node in nodes)
+        around = self._around(path)
+        if path not in self._under:
+            word = path.rpartition(".")[2]
+            inside = [idle for idle in self._idle if not around or idle.startswith(around + ".")]
+            for fits in (
+                [idle for idle in inside if idle == path],
+                [idle for idle in inside if idle.rpartition(".")[2] == word],
+                [idle for idle in inside if self.lacking.graph.modules[idle] == "Identity"],
+            ):
+                if len(fits) == 1:
+                    return fits[0]
+        return around
+
+    def _around(self, path: str) -> str:
+        """The module of the other side that holds the partners of what stands in the nearest module."""
+        while True:
+            partners = self._under.get(path)
+            if partners:
+                return common_path(partners)
+            if not path:
+                return ""
+            path = path.rpartition(".")[0]
