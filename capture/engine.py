@@ -34,7 +34,7 @@ class Run:
         outputs: the output tensors by leaf name (as `Node.name` of the output nodes), attached
             to their gradient graph where one was recorded.
         structure: the model's output as it came, for a loss function.
-        buffers: every buffer after the run, by dotted name.
+        buffers: every buffer, and every parameter that the run has written, after the run, by dotted name.
         gradients: gradients of float inputs ("input:NAME") and parameters ("parameter:NAME"),
             filled by `Engine.backward`; a missing key means that no gradient arrived.
         leaves: the float input leaves that were made to require gradients, by leaf name.

@@ -111,9 +111,18 @@ class Conversion:
             self.nodes.append(node)
             self.tensors[node.id] = leaf.tensor
             self.slots[key] = Slot(Value(node.id))
+            self._own_hooks(leaf, Value(node.id))
             if leaf.trainable and _floating(kind):
                 self.flowing.add(Value(node.id))
         return self.slots[key]
+
+    def _own_hooks(self, leaf: Leaf, value: Value) -> None:
+        """Gradient hooks that the user has set on a parameter."""
+        for hook in (leaf.tensor._backward_hooks or {}).values() if leaf.kind == "parameter" else ():
+            label = getattr(hook, "__qualname__", type(hook).__name__)
+            token = self.recorded.add(hook, label)
+            node = self._append(effects.GRADIENT_HOOK, (value,), ("x",), {"hook": label, "token": token}, (self.type_of(value),), Place(leaf.name.rpartition(".")[0]), frozenset({"gradient_hook"}))
+            self.hooked.setdefault(value, []).append(node.id)
 
     def output(self, name: str, slot: Any) -> None:
         """Appends an output node."""
@@ -183,7 +192,7 @@ class Conversion:
         given = iter(bound)
         for node in module.graph.nodes:
             if node.op == "placeholder":
-                found[node] = next(given) if bound else self.leaf(leaves[node.target]) if node.target in leaves else None
+                found[node] = next(given) if bound else self.leaf(leaves[node.target]) if node.target in leaves and node.users else None
             elif node.op == "get_attr":
                 thing = _attribute(module, node.target)
                 found[node] = self.leaf(leaves[node.target]) if node.target in leaves else thing

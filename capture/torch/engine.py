@@ -100,6 +100,7 @@ class TorchEngine:
                 fresh[name] = own.requires_grad_()
                 own = own.clone()  # a model may write to its input, which a leaf forbids
             given[name] = own
+        versions = {name: tensor._version for name, tensor in self.model.named_parameters()}
         with torch.set_grad_enabled(grad):
             try:
                 structure = self.model(**leaves.replace(dict(example), values.is_tensor, given))
@@ -109,7 +110,8 @@ class TorchEngine:
                 fresh = {}
                 structure = self.model(**leaves.replace(dict(example), values.is_tensor, {name: own.detach() for name, own in given.items()}))
         outputs = leaves.output_leaves(structure, values.is_tensor)
-        buffers = {name: self.array(tensor) for name, tensor in named_tensors(self.model, only_buffers=True).items() if not tensor.is_meta}
+        moving = named_tensors(self.model, only_buffers=True) | {name: p for name, p in self.model.named_parameters() if versions.get(name) != p._version}
+        buffers = {name: self.array(tensor) for name, tensor in moving.items() if not tensor.is_meta}
         return Run(outputs, structure, buffers, leaves=fresh)
 
     def backward(self, run: Run, cotangents: Mapping[str, Array] | None = None, loss: Tensor | None = None) -> None:

@@ -64,8 +64,9 @@ class Answers:
 class Flat(torch.nn.Module):
     """The user's model with tensors in a row as inputs and outputs."""
 
-    def __init__(self, model: torch.nn.Module, example: Mapping[str, Any]) -> None:
+    def __init__(self, model: torch.nn.Module, example: Mapping[str, Any], abstract: bool) -> None:
         super().__init__()
+        self.abstract = abstract
         self.model = model
         self.example = dict(example)
         self.names = list(leaves.leaves(self.example, values.is_tensor))
@@ -113,7 +114,7 @@ def trace(model: torch.nn.Module, example: Mapping[str, Any], *, below: str = ""
             inputs = given if differentiable else {label: tensor.detach() for label, tensor in given.items()}
             try:
                 with effects.recorded() as recorded, quiet(model), _silence(), torch.enable_grad():
-                    flat = Flat(model, example)
+                    flat = Flat(model, example, abstract)
                     traced = rung(flat, list(inputs.values()))
                 graph = _graph(model, example, inputs, flat, traced, recorded, name, abstract)
             except Exception as error:  # whatever a tracer or a user's forward raises: the next rung may do
@@ -168,7 +169,7 @@ def _by_export(flat: Flat, tensors: Sequence[torch.Tensor]) -> Traced:
 
 def _along_example(flat: Flat, tensors: Sequence[torch.Tensor]) -> Traced:
     """`make_fx` with the example's numbers: Python takes the branches that they decide."""
-    if any(t.is_meta for t in tensors) or any(t.is_meta for t in flat.parameters()):
+    if flat.abstract:
         raise Untold("the example has shapes only, and Python depends on numbers")
     with quiet(flat.model), _noted_places(flat):
         module = make_fx(flat.forward, pre_dispatch=True, tracing_mode="real", _allow_non_fake_inputs=True, _error_on_data_dependent_ops=False)(*tensors)
