@@ -123,6 +123,11 @@ class LayerMap:
         """Parameters of the second model that no row uses."""
         return self._unused_second
 
+    @property
+    def models(self) -> tuple[str, str]:
+        """Class names of the two models that the parameter map was made for; "" where unknown."""
+        return self._models
+
     # -- what to leave out
 
     def ignore(self, layer: Any) -> None:

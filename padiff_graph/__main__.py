@@ -1,0 +1,5 @@
+"""`python -m padiff_graph`: the command line."""
+
+from padiff_graph.cli import main
+
+main()
