@@ -1,0 +1,81 @@
+"""Views of a structural diff and of a suggested LayerMap."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console, Group, RenderableType
+from rich.text import Text
+
+from padiff_graph.report.data import SCHEMA_VERSION, finding_data, parameter_data
+from padiff_graph.report.html import candidate_page, diff_page, render_page
+from padiff_graph.report.terminal import render_finding, render_findings, text_of
+
+if TYPE_CHECKING:
+    from padiff_graph.structure import StructuralDiff
+    from padiff_graph.suggest import LayerMapCandidate
+
+__all__ = ["candidate_html", "diff_text", "render_diff", "show", "to_html", "to_json"]
+
+
+def render_diff(diff: StructuralDiff) -> RenderableType:
+    """One screen: alike or not, how much, the first difference in full, the rest as a table."""
+    first, second = (side.graph for side in (diff.matching.first, diff.matching.second))
+    names = f"{first.modules.get('', 'first model')} ({first.framework}) against {second.modules.get('', 'second model')} ({second.framework})"
+    answer = ("BUILT ALIKE", "bold green") if diff.identical else ("BUILT DIFFERENTLY", "bold red")
+    matched = sum(not diff.matching.first.nodes[match.first].leaf for match in diff.matching.matches)
+    parts: list[RenderableType] = [
+        Text.assemble(answer, f"  {names}"),
+        Text(f"operations: {len(first.of_kind('operation'))} and {len(second.of_kind('operation'))} as captured; {matched} matched in normal form"),
+    ]
+    if diff.findings:
+        parts += [Text(), render_finding(diff.findings[0], (first.framework, second.framework))]
+    if diff.findings[1:]:
+        parts += [Text(), Text(f"{len(diff.findings) - 1} more, in the order of the data", style="bold underline"), render_findings(diff.findings[1:])]
+    if diff.notes:
+        parts += [Text(), Text("Notes", style="bold underline"), *(Text(f"- {note}") for note in diff.notes)]
+    return Group(*parts)
+
+
+def diff_text(diff: StructuralDiff) -> str:
+    """The diff as plain text, 80 columns."""
+    return text_of(render_diff(diff)).rstrip("\n")
+
+
+def show(diff: StructuralDiff) -> None:
+    """Prints a diff."""
+    Console(highlight=False).print(render_diff(diff))
+
+
+def to_json(diff: StructuralDiff, path: str | os.PathLike[str] | None = None) -> str:
+    """A diff as JSON text, also written to `path`; findings as in a report's JSON."""
+    matching = diff.matching
+    content: dict[str, Any] = {
+        "schema_version": SCHEMA_VERSION,
+        "identical": diff.identical,
+        "models": [side.graph.modules.get("", "") for side in (matching.first, matching.second)],
+        "frameworks": [side.graph.framework for side in (matching.first, matching.second)],
+        "findings": [finding_data(finding) for finding in diff.findings],
+        "parameters": [parameter_data(row) for row in matching.parameters],
+        "notes": list(diff.notes),
+    }
+    return _written(json.dumps(content, indent=1, ensure_ascii=False), path)
+
+
+def to_html(diff: StructuralDiff, path: str | os.PathLike[str] | None = None) -> str:
+    """A diff as one HTML page, also written to `path`."""
+    return _written(render_page(diff_page(diff)), path)
+
+
+def candidate_html(candidate: LayerMapCandidate, path: str | os.PathLike[str] | None = None) -> str:
+    """A suggested LayerMap as one HTML page, also written to `path`."""
+    return _written(render_page(candidate_page(candidate)), path)
+
+
+def _written(text: str, path: str | os.PathLike[str] | None) -> str:
+    if path is not None:
+        Path(path).write_text(text, encoding="utf-8")
+    return text
