@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from padiff_graph.capture.engine import Array, NotRunnable
-from padiff_graph.capture.graph import ComputationGraph, Node, TensorType, Value
+from padiff_graph.capture.graph import Node, TensorType, Value
 from padiff_graph.capture.paddle import internals, values
 from padiff_graph.capture.paddle.operation import is_random, unshareable
 from padiff_graph.capture.paddle.recording import Custom, Leaf, Recording

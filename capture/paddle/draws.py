@@ -24,7 +24,7 @@ def drawn(operation: Operation, operands: Sequence[Any], draw: Any, double: bool
     by_role = dict(zip(operation.roles, operands, strict=True))
     if operation.name == "dropout":
         x = by_role["x"]
-        rate = float(by_role["p"]) if by_role.get("p") is not None else float(operation.attrs["p"])
+        rate = by_role["p"].item() if by_role.get("p") is not None else float(operation.attrs["p"])
         if not is_random(operation.name, operation.attrs, {"p": rate}):
             return operation(operands, double)
         kept = x * draw.astype(x.dtype)

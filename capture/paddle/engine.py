@@ -30,6 +30,7 @@ class PaddleEngine:
 
     def __init__(self, model: paddle.nn.Layer) -> None:
         self.model = model
+        self._own: dict[str, Tensor] = named_tensors(model)
 
     def quiet(self) -> AbstractContextManager[None]:
         """Everything run inside leaves the layer and Paddle's global state as they were."""
@@ -83,6 +84,7 @@ class PaddleEngine:
 
     def forward(self, example: Mapping[str, Any], *, grad: bool) -> Run:
         """Runs the user's own layer eagerly, in the mode that it is in."""
+        self._own = named_tensors(self.model)  # before the run: a forward may keep tensors on the layer
         fresh: dict[str, Tensor] = {}
         given: dict[str, Tensor] = {}
         for name, leaf in leaves.leaves(example, values.is_tensor).items():
@@ -108,7 +110,7 @@ class PaddleEngine:
             outputs = [run.outputs[name] for name in names]
             seeds = [self.tensor(cotangents[name], internals.spelled(run.outputs[name].dtype)) for name in names]  # type: ignore[index]
         wanted = {f"input:{name}": leaf for name, leaf in run.leaves.items()}
-        wanted |= {f"parameter:{name}": tensor for name, tensor in named_tensors(self.model).items() if not tensor.stop_gradient}
+        wanted |= {f"parameter:{name}": tensor for name, tensor in self._own.items() if not tensor.stop_gradient}
         found = self.grad(outputs, list(wanted.values()), seeds)
         run.gradients = {name: self.array(gradient) for name, gradient in zip(wanted, found, strict=True) if gradient is not None}
 

@@ -109,8 +109,8 @@ def spelled(dtype: Any) -> str:
 
 
 def data_type(name: str) -> Any:
-    """Paddle's dtype of a graph spelling."""
-    return getattr(paddle, name)
+    """Paddle's dtype of a graph spelling; "undefined" is the operation's own choice."""
+    return paddle.base.libpaddle.DataType.UNDEFINED if name == "undefined" else getattr(paddle, name)
 
 
 def _plain(value: Any) -> Any:

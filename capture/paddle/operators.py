@@ -16,7 +16,7 @@ import numpy as np
 from padiff_graph.capture.graph import TensorType
 from padiff_graph.capture.normal import rows
 from padiff_graph.capture.normal.call import Call, Result, Row, Unsupported
-from padiff_graph.capture.normal.edges import broadcast, expand, reshape, shape_of, transpose
+from padiff_graph.capture.normal.edges import expand, reshape, shape_of, transpose
 from padiff_graph.capture.normal.form import Edge
 
 __all__ = ["CONSTANTS", "RANDOM", "ROWS", "row_of"]

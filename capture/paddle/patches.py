@@ -57,9 +57,13 @@ class Context:
         """No meaning here."""
 
 
+NUMBERS = ("numpy", "item", "tolist", "__bool__", "__int__", "__float__", "__index__")
+"""Methods of eager tensors that hand their numbers to Python."""
+
+
 def patches(recording: Recording) -> list[Change]:
     """All replacements for the time of one recording."""
-    return [*_tensors(recording), *_layers(recording), *_writes(recording), *_gradients(recording), *_answers(recording)]
+    return [*_tensors(recording), *_layers(recording), *_writes(recording), *_operations(recording), *_gradients(recording), *_answers(recording)]
 
 
 def _tensors(recording: Recording) -> list[Change]:
@@ -78,6 +82,19 @@ def _tensors(recording: Recording) -> list[Change]:
         return call
 
     changes: list[Change] = [(internals.TENSOR, name, lifted(name)) for name in (*OPERATORS, *METHODS) if hasattr(internals.TENSOR, name) and hasattr(Value, name)]
+
+    def read(name: str) -> Callable[..., Any]:
+        eager = getattr(internals.TENSOR, name)
+
+        def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+            if internals.dynamic_tracer() is not None:
+                return eager(self, *args, **kwargs)
+            with internals.dynamic(recording.tracer):
+                return eager(self, *args, **kwargs)
+
+        return call
+
+    changes += [(internals.TENSOR, name, read(name)) for name in NUMBERS]
 
     def converted(tensor: Any) -> Any:
         return recording.cast(tensor)
@@ -178,6 +195,22 @@ def _writes(recording: Recording) -> list[Change]:
     set_item = internals.TENSOR.__setitem__
     changes.append((internals.TENSOR, "__setitem__", _by_mode(set_item, lambda self, *args: Value.__setitem__(recording.leaf(self), *args), recording)))
     return changes
+
+
+def _operations(recording: Recording) -> list[Change]:
+    """Operations that write an operand: `_C_ops.increment_`, batch norm's statistics."""
+
+    def noticed(plain: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            found = plain(*args, **kwargs)
+            if internals.dynamic_tracer() is None:
+                recording.made()
+            return found
+
+        return call
+
+    names = [name for name in vars(paddle._C_ops) if name.endswith(internals.INPLACE) and not name.startswith("_") and not name.endswith(("_grad_", "__"))]
+    return [(paddle._C_ops, name, noticed(getattr(paddle._C_ops, name))) for name in (*names, "batch_norm")]
 
 
 def _by_mode(eager: Any, symbolic: Any, recording: Recording) -> Callable[..., Any]:

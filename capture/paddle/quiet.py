@@ -57,7 +57,7 @@ def _holders(model: paddle.nn.Layer) -> Iterator[Any]:
     todo: list[tuple[Any, int]] = [(model, 0)]
     while todo:
         thing, depth = todo.pop()
-        if id(thing) in seen or depth > DEPTH or isinstance(thing, (*PLAIN, internals.TENSOR)) or callable(thing) and not isinstance(thing, paddle.nn.Layer):
+        if id(thing) in seen or depth > DEPTH or isinstance(thing, (*PLAIN, internals.TENSOR)) or (callable(thing) and not isinstance(thing, paddle.nn.Layer)):
             continue
         seen.add(id(thing))
         if isinstance(thing, paddle.nn.Layer):

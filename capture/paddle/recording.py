@@ -26,6 +26,10 @@ __all__ = ["Custom", "Leaf", "Recording", "Span"]
 Value = paddle.pir.Value
 
 
+FRESH = frozenset({"pd_op.assign_value_", "pd_op.share_data_"})
+"""Operations called in place that overwrite nothing anybody else can see."""
+
+
 @dataclass
 class Span:
     """One call of a layer: the operations after `first` up to and including `last` (operation ids)."""
@@ -98,6 +102,7 @@ class Recording:
     _open: list[Span] = field(default_factory=list)
     tracer: Any = None
     written: set[int] = field(default_factory=set)
+    _last: tuple[int, int] = (-1, -1)
 
     # leaves -----------------------------------------------------------------------------------
 
@@ -159,12 +164,20 @@ class Recording:
         if not isinstance(target, internals.TENSOR) and type(target) is not Value:
             return result
         value = self.leaf(target) if type(target) is not Value else target
-        now = self.current(value)
-        if result.id == now.id:
+        if result.id == self.current(value).id or self._last == (value.id, result.id):
             return result
+        self._last = value.id, result.id
         self.written.add(int(result.get_defining_op().id()))
         self._put(value, result)
         return result
+
+    def made(self) -> None:
+        """Notes what the operation that was just made writes into its operands."""
+        maker = self.program.global_block().back()
+        if maker.name() in FRESH or (maker.name() == "pd_op.batch_norm_" and (maker.attrs()["is_test"] or maker.attrs()["use_global_stats"])):
+            return
+        for result, operand in internals.inplace_results(maker).items():
+            self.write(maker.operand_source(operand), maker.result(result))
 
     def _put(self, value: Any, result: Any) -> None:
         while value.id in self._same or value.id in self._renamed:
@@ -188,7 +201,7 @@ class Recording:
                 order = list(attrs["perm"])
                 return paddle._C_ops.transpose(result, [order.index(axis) for axis in range(len(order))])
             if name in ("pd_op.slice", "pd_op.strided_slice"):
-                numbers = {role: self.known(source).tolist() for role, source in zip(internals.operand_names(maker), maker.operands_source(), strict=True) if role != "input" and role != "x"}
+                numbers = {role: self.known(source).numpy().tolist() for role, source in zip(internals.operand_names(maker), maker.operands_source(), strict=True) if role != "input" and role != "x"}
                 axes = list(attrs["axes"])
                 steps = numbers.get("strides", [1] * len(axes))
                 return paddle._C_ops.set_value_with_tensor(base, result, numbers["starts"], numbers["ends"], steps, axes, list(attrs.get("decrease_axis", ())), [])
@@ -264,18 +277,6 @@ class Recording:
         self.notes.setdefault(f"{what} at {line or 'an unknown line'} was answered by the example; another input may take another way there")
         with internals.dynamic(self.tracer):
             return tensor.numpy()
-
-    def statistics(self, own: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-        """Running statistics that batch norm writes: dotted name and the value at the end.
-
-        Paddle's operation writes them in place and its new statistics are results of their own.
-        """
-        names = {id(tensor): name for name, tensor in own.items()}
-        for operation in self.program.global_block().ops:
-            for result, operand in internals.inplace_results(operation).items():
-                leaf = self.by_value.get(operation.operand_source(operand).id)
-                if leaf is not None and id(leaf.tensor) in names:
-                    yield names[id(leaf.tensor)], operation.result(result)
 
     # spans --------------------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import paddle
@@ -31,7 +32,7 @@ class StaticCall:
         """Runs it on eager tensors (lists for vectors, None where absent)."""
         flat = [tensor for operand in operands for tensor in (operand if isinstance(operand, list) else [operand]) if tensor is not None]
         try:
-            results = _Eager.apply(self, operands, *flat)
+            results = _Eager.apply(_Given(self, tuple(operands)), *flat)
         except (ValueError, RuntimeError, TypeError, NotImplementedError) as error:
             raise NotRunnable(f"{self.name} has no eager call that is known, and as a static program it fails: {type(error).__name__}: {str(error)[:300]}") from error
         flat_results = list(results) if isinstance(results, (tuple, list)) else [results]
@@ -89,17 +90,25 @@ class StaticCall:
         return [None if value is None else next(values) for value in fetch]
 
 
+@dataclass(frozen=True)
+class _Given:
+    """The call and its operands, out of sight of autograd, which differentiates the flat tensors."""
+
+    call: StaticCall
+    operands: tuple[Any, ...]
+
+
 class _Eager(paddle.autograd.PyLayer):  # type: ignore[misc]
     """The bridge from a static program to eager autograd."""
 
     @staticmethod
-    def forward(ctx: Any, call: StaticCall, operands: Sequence[Any], *flat: Any) -> Any:
-        ctx.call, ctx.operands = call, operands
-        return tuple(paddle.to_tensor(array) for array in call.run(operands, None))
+    def forward(ctx: Any, given: _Given, *flat: Any) -> Any:
+        ctx.given = given
+        return tuple(paddle.to_tensor(array) for array in given.call.run(given.operands, None))
 
     @staticmethod
     def backward(ctx: Any, *cotangents: Any) -> Any:
-        gradients = ctx.call.run(ctx.operands, cotangents)
+        gradients = ctx.given.call.run(ctx.given.operands, cotangents)
         return tuple(None if array is None else paddle.to_tensor(array) for array in gradients)
 
 

@@ -24,7 +24,7 @@ from padiff_graph.capture.paddle import internals, values
 from padiff_graph.capture.paddle.convert import Conversion
 from padiff_graph.capture.paddle.quiet import quiet
 from padiff_graph.capture.paddle.recording import Recording
-from padiff_graph.capture.paddle.sources import in_user_code, line_of
+from padiff_graph.capture.paddle.sources import in_user_code, line_of, written
 from padiff_graph.capture.paddle.tensors import layer_classes, layer_paths, named_tensors, parameter_table
 
 __all__ = ["RUNGS", "Session", "trace"]
@@ -154,8 +154,6 @@ def _updates(recording: Recording, model: paddle.nn.Layer, own: Mapping[str, Any
         for name, held in layer._buffers.items():
             if type(held) is paddle.pir.Value:
                 found[f"{path}.{name}" if path else name] = recording.cast(held)
-    for name, value in recording.statistics(own):
-        found[name] = value
     return found
 
 
@@ -221,8 +219,9 @@ def _first_line(error: BaseException) -> str:
 def _source_of(error: BaseException) -> str:
     """The innermost line of the user's code in an exception's traceback."""
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if in_user_code(frame.filename):
-            return f"{frame.filename}:{frame.lineno}"
+        file, line = written(frame.filename, frame.lineno or 0)
+        if in_user_code(file):
+            return f"{file}:{line}"
     return ""
 
 
