@@ -10,6 +10,7 @@ import numpy as np
 from padiff_graph.capture.graph import Node, TensorType, Value
 from padiff_graph.capture.normal import edges
 from padiff_graph.capture.normal.builder import Builder
+from padiff_graph.capture.normal.folding import fold
 from padiff_graph.capture.normal.form import Edge
 
 __all__ = ["Call", "Result", "Row", "Unsupported"]
@@ -135,11 +136,13 @@ class Call:
     def draft(self, op: str, inputs: Sequence[Edge | None], attrs: Mapping[str, Any] | None = None, *types: TensorType) -> Edge:
         """Adds a node and reads its first result; its type is the native result's unless given."""
         draft = self.builder.add(op, inputs, attrs, types or (self.type(),), native=(self.record.id,), like=self.record)
+        fold(self.builder, draft)
         return self.builder.read(draft)
 
     def results(self, op: str, inputs: Sequence[Edge | None], attrs: Mapping[str, Any] | None, *types: TensorType) -> list[Edge]:
         """Adds a node and reads all its results."""
         draft = self.builder.add(op, inputs, attrs, types, native=(self.record.id,), like=self.record)
+        fold(self.builder, draft)
         return [self.builder.read(draft, output) for output in range(len(types))]
 
     def list_result(self, output: int, members: Sequence[Edge | None]) -> None:

@@ -121,7 +121,7 @@ SCHEMA: Mapping[str, Operator] = {
     "LpNormalization": _unary("axis", "p", "epsilon"),
     "LRN": _unary("alpha", "beta", "bias", "size"),
     # along an axis
-    "Softmax": _along(),
+    "Softmax": Operator(("X", "mask", "mask"), ("axis",), "runs along the last axis; masks that no gradient passes stand as further operands: added, or boolean", True),
     "LogSoftmax": _along(),
     "CumSum": _along("exclusive", "reverse"),
     "CumProd": _along(),

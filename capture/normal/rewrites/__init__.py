@@ -14,8 +14,8 @@ from padiff_graph.capture.normal.rewrites.arithmetic import (
     shift_out_of_sum,
     x_times_sigmoid,
 )
-from padiff_graph.capture.normal.rewrites.constants import constant_operation
 from padiff_graph.capture.normal.rewrites.linear import bias_into_product, convolution_of_fewer_axes, matmul_with_parameter, scale_out_of_product
+from padiff_graph.capture.normal.rewrites.masks import mask_into_softmax, where_of_constant
 from padiff_graph.capture.normal.rewrites.movement import concat_of_concat, concat_of_one_source, part_of_concat, zero_padding_into_view, zero_padding_into_window
 from padiff_graph.capture.normal.rewrites.norms import composed_gelu, composed_layer_norm, composed_rms_norm, scale_and_bias_into_norm
 from padiff_graph.capture.normal.rewrites.rule import Rule, sweep
@@ -24,7 +24,7 @@ from padiff_graph.capture.normal.rewrites.split import split_linear
 __all__ = ["FIRST", "REWRITES", "SECOND"]
 
 FIRST: tuple[Rule, ...] = (
-    constant_operation,
+    where_of_constant,
     part_of_concat,
     matmul_with_parameter,
     convolution_of_fewer_axes,
@@ -54,6 +54,7 @@ SECOND: tuple[Rule, ...] = (
     power_of_power,
     scale_out_of_product,
     concat_of_concat,
+    mask_into_softmax,
 )
 """Rules that need the first sweep to be done: sums without biases, padding that no window takes."""
 

@@ -1,0 +1,99 @@
+"""Masks: conventions differ more than what they do."""
+
+from __future__ import annotations
+
+from padiff_graph.capture.normal.builder import Draft
+from padiff_graph.capture.normal.edges import broadcast, expand, read_through, shape_of
+from padiff_graph.capture.normal.form import Edge
+from padiff_graph.capture.normal.rewrites.rule import Sweep
+
+__all__ = ["mask_into_softmax", "where_of_constant"]
+
+HIDDEN = -1.0e3
+"""What is at most this is as good as minus infinity in front of a softmax."""
+
+
+def where_of_constant(sweep: Sweep, draft: Draft) -> bool:
+    """where(all true, x, y) is x."""
+    if draft.op != "Where" or len(draft.inputs) != 3:
+        return False
+    condition = sweep.builder.scalar(draft.inputs[0])
+    if condition is None:
+        return False
+    chosen = draft.inputs[1 if condition else 2]
+    if chosen is None:
+        return False
+    whole = expand(chosen, draft.shape, *draft.native)
+    sweep.builder.replace(draft, whole)
+    return True
+
+
+def mask_into_softmax(sweep: Sweep, draft: Draft) -> bool:
+    """softmax(x + mask) and softmax(where(mask, x, -inf)) take the mask as an operand.
+
+    A mask is what no gradient passes: a constant, or made from integer inputs. Ports say it in many
+    ways (added 0 and -inf, -10000 or the least float; boolean; filled); the numbers decide.
+    """
+    if draft.op != "Softmax":
+        return False
+    edge = draft.inputs[0]
+    inner = sweep.source(edge)
+    if edge is None or inner is None or not sweep.alone(inner) or (edge.scale, edge.shift) != (1.0, 0.0) or shape_of(edge) != inner.shape:
+        return False
+    if inner.op == "Where":
+        condition, yes, no = inner.inputs
+        if condition is None or yes is None or no is None:
+            return False
+        scores = next((one for one, other in ((yes, no), (no, yes)) if _gradient(sweep, one) and _hidden(sweep, other)), None)
+        masks = [condition]
+    elif inner.op == "Add":
+        learned = [operand for operand in inner.inputs if operand is not None and _gradient(sweep, operand)]
+        masks = [operand for operand in inner.inputs if operand is not None and not _gradient(sweep, operand)]
+        if not masks or len(learned) != 1:
+            return _split_sum(sweep, draft, inner, learned, masks, edge)
+        scores = learned[0]
+    else:
+        return False
+    if scores is None or _gradient(sweep, masks[0]) or shape_of(scores) != inner.shape:
+        return False
+    through = read_through(scores, edge)
+    if through is None:
+        return False
+    aligned = [_aligned(mask, inner.shape, edge) for mask in masks]
+    if any(mask is None for mask in aligned):
+        return False
+    sweep.replace(draft, sweep.made_of(draft, "Softmax", [through, *draft.inputs[1:], *aligned], dict(draft.attrs), inner))
+    return True
+
+
+def _split_sum(sweep: Sweep, draft: Draft, inner: Draft, learned: list[Edge], masks: list[Edge], edge: Edge) -> bool:
+    """Several learned summands (a relative position bias) stay one sum."""
+    if not masks or len(learned) < 2:
+        return False
+    aligned = [_aligned(mask, inner.shape, edge) for mask in masks]
+    if any(mask is None for mask in aligned):
+        return False
+    total = sweep.builder.add("Add", learned, {}, inner.outputs, native=inner.native, like=inner)
+    through = read_through(sweep.builder.read(total), edge)
+    if through is None:
+        return False
+    sweep.replace(draft, sweep.made_of(draft, "Softmax", [through, *draft.inputs[1:], *aligned], dict(draft.attrs), inner))
+    return True
+
+
+def _aligned(mask: Edge, shape: tuple[int, ...], edge: Edge) -> Edge | None:
+    """The mask as the softmax sees it: moved as its operand is."""
+    through = read_through(expand(mask, shape), edge)
+    return None if through is None else broadcast(through, shape_of(edge))
+
+
+def _gradient(sweep: Sweep, edge: Edge) -> bool:
+    return sweep.builder.drafts[edge.source].gradient
+
+
+def _hidden(sweep: Sweep, edge: Edge) -> bool:
+    """Whether an operand is a number far below any score."""
+    number = sweep.builder.scalar(edge)
+    return number is not None and number <= HIDDEN
+
+
