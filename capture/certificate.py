@@ -8,14 +8,15 @@ operations draw alike. A gradient that does not arrive counts as zero.
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from padiff_graph.capture.departure import backward_departure, forward_departure
 from padiff_graph.capture.engine import Array, Engine, NotRunnable
-from padiff_graph.capture.graph import ComputationGraph, Value
+from padiff_graph.capture.graph import ComputationGraph, Node, Value
 
 __all__ = ["KINDS", "Certificate", "certify", "cotangents"]
 
@@ -67,6 +68,8 @@ def certify(graph: ComputationGraph, engine: Engine, example: Mapping[str, Any],
         return Certificate(False, False, reasons=("the model or the example has shapes and no numbers, so that nothing can be run",), backward=False)
     backward = graph.framework != "onnx"
     with engine.quiet():
+        own = engine.parameters()
+        before = {name: engine.array(own[name]) for name, info in graph.parameters.items() if info.buffer and name in own}
         eager = engine.forward(example, grad=backward)
         outputs = {name: engine.array(tensor) for name, tensor in eager.outputs.items()}
         seeds = cotangents(outputs, seed)
@@ -80,7 +83,7 @@ def certify(graph: ComputationGraph, engine: Engine, example: Mapping[str, Any],
         del eager
     with engine.quiet():
         try:
-            replayed = replay(graph, engine, seeds if backward else None, differentiable)
+            replayed, _ = replay(graph, engine, seeds if backward else None, differentiable)
         except NotRunnable as error:
             return Certificate(False, False, reasons=(f"the graph cannot be replayed: {error}",), backward=backward, seconds=time.perf_counter() - started)
     ours: dict[str, dict[str, Array]] = {
@@ -89,7 +92,8 @@ def certify(graph: ComputationGraph, engine: Engine, example: Mapping[str, Any],
         "input gradient": {name.removeprefix("input:"): g for name, g in gradients.items() if name.startswith("input:")},
         "parameter gradient": {name.removeprefix("parameter:"): g for name, g in gradients.items() if name.startswith("parameter:")},
     }
-    return _judged(graph, ours, replayed, backward, started)
+    replayed["buffer"] = before | replayed["buffer"]  # what the graph does not write stays as it was
+    return _judged(graph, engine, example, ours, replayed, backward, started)
 
 
 def cotangents(outputs: Mapping[str, Array], seed: int = 0) -> dict[str, Array]:
@@ -98,13 +102,18 @@ def cotangents(outputs: Mapping[str, Array], seed: int = 0) -> dict[str, Array]:
     return {name: generator.standard_normal(array.shape).astype(array.dtype) for name, array in outputs.items() if array.dtype.kind == "f"}
 
 
-def replay(graph: ComputationGraph, engine: Engine, seeds: Mapping[str, Array] | None, differentiable: Collection[str]) -> dict[str, dict[str, Array]]:
-    """Runs every node in program order; outputs, buffers and gradients by kind and name.
+def replay(graph: ComputationGraph, engine: Engine, seeds: Mapping[str, Array] | None, differentiable: Collection[str], keep: bool = False) -> tuple[dict[str, dict[str, Array]], dict[Value, Any]]:
+    """Runs every node in program order.
+
+    Returns:
+        Outputs, written buffers and gradients by kind and name; and the values, those that nothing
+        reads any more only with `keep`.
 
     Args:
         graph, engine: as in `certify`.
         seeds: cotangents by output name; None for a forward only.
         differentiable: names of the inputs whose gradient is asked for.
+        keep: keep every value.
 
     Raises:
         NotRunnable: where the engine cannot run a node.
@@ -122,7 +131,7 @@ def replay(graph: ComputationGraph, engine: Engine, seeds: Mapping[str, Array] |
         elif node.kind == "operation":
             results = engine.run(node, [None if operand is None else known[operand] for operand in node.inputs])
             known.update({Value(node.id, number): result for number, result in enumerate(results)})
-            for gone in last.get(node.id, ()):
+            for gone in () if keep else last.get(node.id, ()):
                 known.pop(gone, None)
         elif node.kind in ("parameter", "buffer"):
             info = graph.parameters[node.name]
@@ -147,7 +156,7 @@ def replay(graph: ComputationGraph, engine: Engine, seeds: Mapping[str, Array] |
         for (kind, name), gradient in zip(wanted, gradients, strict=True):
             if gradient is not None:
                 found[kind][name] = engine.array(gradient)
-    return found
+    return found, known
 
 
 def _fresh(engine: Engine, tensor: Any, dtype: str | None, differentiable: bool) -> Any:
@@ -176,18 +185,15 @@ def _last_reads(graph: ComputationGraph) -> dict[int, list[Value]]:
     return found
 
 
-def _judged(graph: ComputationGraph, eager: Mapping[str, Mapping[str, Array]], replayed: Mapping[str, Mapping[str, Array]], backward: bool, started: float) -> Certificate:
+def _judged(graph: ComputationGraph, engine: Engine, example: Mapping[str, Any], eager: Mapping[str, Mapping[str, Array]], replayed: Mapping[str, Mapping[str, Array]], backward: bool, started: float) -> Certificate:
     dtypes = {info.type.dtype for info in graph.parameters.values()} | {node.outputs[0].dtype for node in graph.records() if node.outputs and node.outputs[0]}
     tolerance = max((TOLERANCE[dtype] for dtype in dtypes if dtype in TOLERANCE), default=0.0)
     errors: dict[str, float] = {}
     counts: dict[str, int] = {}
     reasons: list[str] = []
+    departed: dict[str, list[str]] = {}
     for kind in KINDS:
         ours, theirs = eager[kind], dict(replayed[kind])
-        if kind == "buffer":
-            # a buffer that the graph does not write keeps what the model holds: eager must agree
-            changed = {name: array for name, array in ours.items() if name in theirs or name in graph.updates}
-            ours = changed
         floor = 1e-6 * max((_largest(array) for array in ours.values()), default=0.0)
         worst: list[tuple[float, str]] = []
         for name in dict.fromkeys([*ours, *theirs]):
@@ -199,12 +205,13 @@ def _judged(graph: ComputationGraph, eager: Mapping[str, Mapping[str, Array]], r
         counts[kind] = len(worst)
         wrong = [(error, name) for error, name in worst if not error <= tolerance]
         if wrong:
+            departed[kind] = [name for _, name in wrong]
             error, name = wrong[0]
             reasons.append(f"{kind} {name} of the replayed graph differs from eager by {error:.2g} of its largest value" + (f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""))
     if not counts["output"]:
         reasons.append("no output was compared")
     if reasons:
-        reasons += _suspects(graph)
+        reasons += _places(graph, engine, example, departed)
     return Certificate(not reasons, True, errors, counts, tuple(reasons), backward, time.perf_counter() - started)
 
 
@@ -231,7 +238,23 @@ def _error(one: Array | None, other: Array | None, floor: float, gradient: bool)
     return difference / max(_largest(one), floor, 1e-30)
 
 
-def _suspects(graph: ComputationGraph) -> list[str]:
-    """Operations whose capture is delicate, as places to look at."""
-    delicate = [node for node in graph.records() if node.marks & {"inplace", "gradient_hook", "custom_function"}]
-    return [f"look at {node.op} ({node.source or node.path})" for node in delicate[:3]]
+def _places(graph: ComputationGraph, engine: Engine, example: Mapping[str, Any], departed: Mapping[str, Sequence[str]]) -> list[str]:
+    """Where the graph departs from eager, in sentences, and delicate operations to look at."""
+    found: list[str] = []
+    observe = getattr(engine, "observe", None)
+    node: Node | None = None
+    if ("output" in departed or "buffer" in departed) and observe is not None:
+        with engine.quiet():
+            observed = observe(example)
+        with engine.quiet():
+            _, known = replay(graph, engine, None, (), keep=True)
+            node = forward_departure(graph, known, engine.array, observed)
+        if node is not None:
+            found.append(f"the forward departs in {node.path or 'the root module'} ({node.op}, {node.source or 'line unknown'})")
+    wrong = {name for kind in ("input gradient", "parameter gradient") for name in departed.get(kind, ())}
+    if wrong and "output" not in departed:
+        node = backward_departure(graph, wrong)
+        if node is not None:
+            found.append(f"gradients differ up to {node.op} in {node.path or 'the root module'} ({node.source or 'line unknown'}): what the backward does there or behind it got lost")
+    delicate = [node for node in graph.of_kind("operation") if node.marks & {"inplace", "gradient_hook", "custom_function"}]
+    return found + [f"look at {node.op} ({node.source or node.path})" for node in delicate[:3]]

@@ -114,6 +114,25 @@ class TorchEngine:
         buffers = {name: self.array(tensor) for name, tensor in moving.items() if not tensor.is_meta}
         return Run(outputs, structure, buffers, leaves=fresh)
 
+    def observe(self, example: Mapping[str, Any]) -> dict[tuple[str, int], list[Array]]:
+        """What each call of each module returns in an eager forward, by (path, call)."""
+        names = {id(module): name for name, module in self.model.named_modules()}
+        found: dict[tuple[str, int], list[Array]] = {}
+        counts: dict[str, int] = {}
+
+        def note(module: torch.nn.Module, args: Any, result: Any) -> None:
+            name = names.get(id(module))
+            if name is not None:
+                counts[name] = counts.get(name, -1) + 1
+                found[name, counts[name]] = [self.array(leaf) for leaf in leaves.output_leaves(result, values.is_tensor).values()]
+
+        handle = torch.nn.modules.module.register_module_forward_hook(note)
+        try:
+            self.forward(example, grad=False)
+        finally:
+            handle.remove()
+        return found
+
     def backward(self, run: Run, cotangents: Mapping[str, Array] | None = None, loss: Tensor | None = None) -> None:
         """Fills `run.gradients` from cotangents by output name, or from a loss."""
         if loss is not None:

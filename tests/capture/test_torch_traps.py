@@ -1,12 +1,18 @@
 """Programs that a plain capture gets wrong, forward or backward: the certificate must hold for each."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
 
 from padiff_graph.capture.api import capture_graph
 from padiff_graph.capture.certificate import certify
-from padiff_graph.capture.torch.backend import engine
+from padiff_graph.capture.errors import UnfaithfulCaptureError
+from padiff_graph.capture.torch import trace as tracing
+from padiff_graph.capture.torch.backend import engine, trace
+
+EXAMPLE_RUNG = tracing.RUNGS[1]
 
 X = torch.randn(3, 4, generator=torch.Generator().manual_seed(7))
 
@@ -183,8 +189,6 @@ TRAPS = [write_to_column, write_through_two_views, read_view_after_write, write_
 @pytest.mark.parametrize("rung", ["", "torch.export"])
 @pytest.mark.parametrize("body", TRAPS, ids=lambda body: body.__name__)
 def test_trap(body, rung):
-    from padiff_graph.capture.torch.trace import trace
-
     model = Net(body, drop=nn.Dropout(0.5).eval())
     graph = trace(model, {"x": X}, below=rung)
     found = certify(graph, engine(model), {"x": X})
@@ -233,20 +237,51 @@ def test_batch_norm_moves_its_statistics():
     assert any("random" in node.marks for node in graph.of_kind("operation"))
 
 
-def test_a_wrong_graph_is_not_certified():
-    """The certificate itself: a graph with one attribute changed, and one with a lost hook."""
-    from dataclasses import replace
-
-    model = Net(chain)
+def broken(model, wanted, **change):
+    """A capture with one operation changed, certified."""
     graph = capture_graph(model, {"x": X}, certify=False)
-    clamp = next(node for node in graph.of_kind("operation") if "clamp" in node.op)
-    graph.nodes[clamp.id]["record"] = replace(clamp, attrs={**clamp.attrs, "min": 0.5})
-    found = certify(graph, engine(model), {"x": X})
+    node = next(node for node in graph.of_kind("operation") if wanted in node.op)
+    graph.nodes[node.id]["record"] = replace(node, **change)
+    return certify(graph, engine(model), {"x": X})
+
+
+def test_a_wrong_attribute_is_not_certified_and_its_module_named():
+    model = Net(lambda self, x: self.after(self.act(self.lin(x))), act=nn.Hardtanh(), after=nn.Linear(4, 4))
+    found = broken(model, "hardtanh", attrs={"min_val": 0.0, "max_val": 1.0})
     assert not found.valid and found.certified and "output" in found.reasons[0]
+    assert any("the forward departs in act (aten.hardtanh" in reason for reason in found.reasons)
 
-    model = Net(hook)
-    graph = capture_graph(model, {"x": X}, certify=False)
-    lost = next(node for node in graph.of_kind("operation") if "gradient_hook" in node.marks)
-    graph.nodes[lost.id]["record"] = replace(lost, op="aten.alias.default", roles=("self",), attrs={})
-    found = certify(graph, engine(model), {"x": X})
+
+def test_a_lost_hook_is_not_certified_and_its_place_named():
+    found = broken(Net(hook), "gradient_hook", op="aten.alias.default", roles=("self",), attrs={}, marks=frozenset())
     assert not found.valid and found.errors["output"] == 0 and found.errors["input gradient"] > 0.1
+    assert any("gradients differ up to aten.linear.default in lin" in reason for reason in found.reasons)
+
+
+def test_a_lost_buffer_update_is_not_certified():
+    model = nn.Sequential(nn.BatchNorm1d(4))
+    graph = capture_graph(model, {"input": X}, certify=False)
+    del graph.updates["0.running_var"]
+    found = certify(graph, engine(model), {"input": X})
+    assert not found.valid and "buffer 0.running_var" in found.reasons[0]
+
+
+def losing_hooks(flat, tensors):
+    """A way of capturing that drops gradient hooks, as plain tracers do."""
+    traced = EXAMPLE_RUNG[1](flat, tensors)
+    for node in traced.module.graph.find_nodes(op="call_function", target=torch.ops.padiff_graph.gradient_hook.default):
+        traced.module.graph.erase_node(node)
+    return traced
+
+
+def test_a_lower_rung_repairs(monkeypatch):
+    monkeypatch.setattr(tracing, "RUNGS", [("losing", losing_hooks), EXAMPLE_RUNG])
+    graph = capture_graph(Net(hook), {"x": X})
+    assert graph.certificate.valid and graph.session.rung == EXAMPLE_RUNG[0]
+    assert any("losing was refused" in note and "gradients differ" in note for note in graph.notes)
+
+
+def test_no_faithful_capture_left_is_an_error(monkeypatch):
+    monkeypatch.setattr(tracing, "RUNGS", [("losing", losing_hooks)])
+    with pytest.raises(UnfaithfulCaptureError, match="gradients differ up to"):
+        capture_graph(Net(hook), {"x": X})
