@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from padiff_graph.comparison import compare
+from padiff_graph.report.terminal import finding_text
 
 __all__ = ["assert_ported"]
 
@@ -30,6 +31,6 @@ def assert_ported(
     report = compare(layer, module, example_inp, auto_weights, steps, options, layer_map, loss_fn, optimizer)
     if not report.passed:
         failing = [finding for finding in report.findings if finding.fails] or [finding for finding in report.findings if finding.verdict != "suspicious"]
-        place = f" at {failing[0].paddle_path or 'the root'} (paddle), {failing[0].torch_path or 'the root'} (torch)" if failing else ""
-        more = f"; and {len(failing) - 1} more" if len(failing) > 1 else ""
-        raise AssertionError(f"{report.models[0]} and {report.models[1]} do not agree{place}: {failing[0].cause if failing else 'no finding'}{more}")
+        more = f"\nand {len(failing) - 1} more; compare(...).show() tells them all" if len(failing) > 1 else ""
+        first = finding_text(failing[0], report.frameworks).rstrip() if failing else "\n".join(str(report).splitlines()[:8])
+        raise AssertionError(f"{report.models[0]} and {report.models[1]} do not agree.\n{first}{more}")

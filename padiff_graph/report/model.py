@@ -77,7 +77,11 @@ class Report:
 
         from padiff_graph.report.terminal import render_report
 
-        Console(highlight=False).print(render_report(self))
+        console = Console(highlight=False)
+        if console.is_terminal:
+            console.print(render_report(self))
+        else:
+            print(self)
 
     def to_json(self, path: str | os.PathLike[str] | None = None) -> str:
         """The report as JSON text (schema: `padiff_graph.report.data.report_schema`), also written to `path`."""

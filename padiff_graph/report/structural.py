@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group, RenderableType
+from rich.table import Table
 from rich.text import Text
 
 from padiff_graph.report.data import SCHEMA_VERSION, finding_data, parameter_data
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
     from padiff_graph.structure import StructuralDiff
     from padiff_graph.suggest import LayerMapCandidate
 
-__all__ = ["candidate_html", "diff_text", "render_diff", "show", "to_html", "to_json"]
+__all__ = ["candidate_html", "diff_text", "render_candidate", "render_diff", "show", "show_candidate", "to_html", "to_json"]
+
+SHOWN = 20
+"""Rows of a table; the saved map holds all."""
 
 
 def render_diff(diff: StructuralDiff) -> RenderableType:
@@ -47,7 +51,50 @@ def diff_text(diff: StructuralDiff) -> str:
 
 def show(diff: StructuralDiff) -> None:
     """Prints a diff."""
-    Console(highlight=False).print(render_diff(diff))
+    console = Console(highlight=False)
+    if console.is_terminal:
+        console.print(render_diff(diff))
+    else:
+        print(diff_text(diff))
+
+
+def render_candidate(candidate: LayerMapCandidate) -> RenderableType:
+    """One screen: how sure, the module rows, the parameters that are not plain copies, what is left over."""
+    mapped = [row for row in candidate.parameters if row.status == "mapped"]
+    proved = sum(row.proved for row in mapped)
+    parts: list[RenderableType] = [
+        Text.assemble((f"{len(candidate.rows)} modules", "bold"), " and ", (f"{len(mapped)} of {len(candidate.parameters)} parameters", "bold"), f" mapped, {proved} proved by running; confidence {candidate.confidence:.2f}"),
+        Text(),
+        _table(("first model", "second model", "sure"), [(row.paddle_path or "(root)", row.torch_path or "(root)", f"{row.confidence:.2f}") for row in candidate.rows]),
+    ]
+    moved = [row for row in mapped if row.transform != "identity"]
+    if moved:
+        names = [row.torch_name if isinstance(row.torch_name, str) else ", ".join(row.torch_name) for row in moved]
+        rows = [(row.paddle_name, name, row.transform) for row, name in zip(moved, names, strict=True)]
+        parts += [Text(), Text("parameters that are not plain copies", style="bold underline"), _table(("parameter", "from", "transform"), rows)]
+    for title, left in (("first", candidate.unmatched_paddle), ("second", candidate.unmatched_torch)):
+        if left:
+            parts += [Text(), Text(f"without counterpart in the {title} model: {', '.join(left[:SHOWN])}" + (f" and {len(left) - SHOWN} more" if len(left) > SHOWN else ""))]
+    parts += [Text(f"- {note}") for note in candidate.notes]
+    return Group(*parts)
+
+
+def show_candidate(candidate: LayerMapCandidate) -> None:
+    """Prints a suggested map."""
+    console = Console(highlight=False)
+    if console.is_terminal:
+        console.print(render_candidate(candidate))
+    else:
+        print(text_of(render_candidate(candidate)).rstrip("\n"))
+
+
+def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> Table:
+    table = Table(*head, box=None, pad_edge=False)
+    for row in rows[:SHOWN]:
+        table.add_row(*row)
+    if len(rows) > SHOWN:
+        table.add_row(f"... and {len(rows) - SHOWN} more", *[""] * (len(head) - 1))
+    return table
 
 
 def to_json(diff: StructuralDiff, path: str | os.PathLike[str] | None = None) -> str:
