@@ -312,7 +312,7 @@ def residual_missing(layer: Any, chance: random.Random) -> Planted | None:
         return None
     path, sub = found
     during(sub, TENSORS, "__add__", lambda own, a, b: a, same_shape)
-    return Planted(path, "missing residual", ("missing add", "residual"))
+    return Planted(path, "missing residual", ("add", "residual"))
 
 
 def _adders(layer: Any, chance: random.Random, name: str = "__add__") -> tuple[str, Any] | None:

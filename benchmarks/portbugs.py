@@ -48,7 +48,7 @@ def arrays(layer: Any, inputs: Any) -> dict[str, Any]:
     state = {name: value.numpy().copy() for name, value in layer.state_dict().items()}
     paddle.seed(7)
     result = layer(**inputs)
-    tensors = [value for _, value in leaves.leaves(result) if isinstance(value, paddle.Tensor)]
+    tensors = list(leaves.leaves(result, lambda value: isinstance(value, paddle.Tensor)).values())
     found = {f"output {number}": tensor.astype("float32").numpy() for number, tensor in enumerate(tensors)}
     total = sum((tensor * paddle.to_tensor(np.random.default_rng(number).standard_normal(tensor.shape).astype("float32"))).sum() for number, tensor in enumerate(tensors) if tensor.dtype == paddle.float32 and not tensor.stop_gradient)
     if not isinstance(total, int):
@@ -166,6 +166,16 @@ def ask(pair: str, kind: str, seed: int, limit: float) -> dict[str, Any]:
     return found
 
 
+def told(kind: str, pair: str, found: dict[str, Any]) -> str:
+    """One case in one line, and its findings where it did not score."""
+    if found["status"] != "ran":
+        return f"{kind} {pair}: {found['status']} {found.get('path', '')} {found.get('error', '')[:200]}"
+    if kind == "healthy":
+        return f"{kind} {pair}: {'FALSE ALARM' if found['false alarm'] else 'fine'} passed={found['passed']} {found['seconds']} s {found['regions']} {found['findings'][:3] if found['false alarm'] else ''}"
+    scored = [what for what in ("detected", "exact", "cause") if not found[what]]
+    return f"{kind} {pair} at {found['path']} ({found['planted']}): {'missed ' + ', '.join(scored) if scored else 'right'} {found['seconds']} s" + "".join(f"\n      {finding}" for finding in found["findings"][: 4 if scored else 1])
+
+
 def table(results: dict[tuple[str, str], dict[str, Any]]) -> str:
     by: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for (kind, _), result in results.items():
@@ -220,7 +230,7 @@ def main() -> None:
                 continue
             results[kind, pair] = found
             done += found["status"] in ("ran", "crash", "timeout")
-            print(kind, pair, json.dumps(found), flush=True)
+            print(told(kind, pair, found), flush=True)
             if given.json:
                 Path(given.json).write_text(json.dumps({f"{one} {other}": value for (one, other), value in results.items()}, indent=1))
     print(table(results))
