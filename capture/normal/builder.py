@@ -18,7 +18,7 @@ from padiff_graph.capture.normal.edges import read_through, shape_of, view_of
 from padiff_graph.capture.normal.form import Edge, Location
 from padiff_graph.capture.normal.views import View
 
-__all__ = ["FLOATS", "Builder", "Draft", "commutes"]
+__all__ = ["FLOATS", "KNOWN", "Builder", "Draft", "commutes", "reduced"]
 
 KNOWN = 1 << 20
 """Constants of at most this many elements are computed."""
@@ -126,12 +126,26 @@ class Builder:
         return Edge(draft.id, output, View.of(draft.outputs[output].shape), 1.0, 0.0, ())
 
     def constant(self, value: Any, dtype: str, native: tuple[int, ...], like: Node | None = None) -> Edge:
-        """A constant of known value."""
+        """A constant of known value, held without the axes along which it does not change."""
         array = np.asarray(value)
-        draft = self.add("Constant", (), None, (TensorType(array.shape, dtype),), native=native, like=like)
-        draft.constant = array
+        least = reduced(array)
+        draft = self.add("Constant", (), None, (TensorType(least.shape, dtype),), native=native, like=like)
+        draft.constant = least
         draft.marks = frozenset()
-        return self.read(draft)
+        edge = self.read(draft)
+        return edge if least.shape == array.shape else Edge(draft.id, 0, view_of(edge).expand(array.shape))
+
+    def reduce(self, draft: Draft) -> None:
+        """Drops the axes along which a known Constant does not change; its readers expand it again."""
+        array = draft.constant
+        if array is None or array.size > KNOWN or array.shape != draft.shape:
+            return
+        least = reduced(array)
+        if least.shape == array.shape:
+            return
+        held = self.add("Constant", (), None, (TensorType(least.shape, draft.outputs[0].dtype),), native=draft.native, like=draft)
+        held.constant, held.name = least, draft.name
+        self.replace(draft, Edge(held.id, 0, View.of(least.shape).expand(array.shape)))
 
     # -- asking
 
@@ -160,7 +174,7 @@ class Builder:
         else:
             value = view.apply(np.asarray(draft.constant))
         if edge.scale != 1.0 or edge.shift != 0.0:
-            whole = value.dtype.kind in "iub" and float(edge.scale).is_integer() and float(edge.shift).is_integer()
+            whole = value.dtype.kind in "iub" and all(float(number).is_integer() and abs(number) < 1 << 31 for number in (edge.scale, edge.shift))
             scaled = value * (int(edge.scale) if whole else edge.scale) + (int(edge.shift) if whole else edge.shift)
             value = np.asarray(scaled)
         return value
@@ -304,6 +318,18 @@ class Builder:
         cut.marks -= {"no_grad"}
         cut.locations[0] = Location(Value(record.id, 0), View.of(shape))
         return self.read(cut)
+
+
+def reduced(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """One element along every axis over which an array does not change."""
+    if array.size > KNOWN or array.size == 0:
+        return array
+    for axis, extent in enumerate(array.shape):
+        if extent > 1:
+            first = array.take([0], axis)
+            if bool(np.all(array == first)):
+                array = first
+    return array
 
 
 def commutes(op: str) -> bool:

@@ -137,13 +137,13 @@ class Call:
         """Adds a node and reads its first result; its type is the native result's unless given."""
         draft = self.builder.add(op, inputs, attrs, types or (self.type(),), native=(self.record.id,), like=self.record)
         fold(self.builder, draft)
-        return self.builder.read(draft)
+        return self.builder.resolve(self.builder.read(draft))
 
     def results(self, op: str, inputs: Sequence[Edge | None], attrs: Mapping[str, Any] | None, *types: TensorType) -> list[Edge]:
         """Adds a node and reads all its results."""
         draft = self.builder.add(op, inputs, attrs, types, native=(self.record.id,), like=self.record)
         fold(self.builder, draft)
-        return [self.builder.read(draft, output) for output in range(len(types))]
+        return [self.builder.resolve(self.builder.read(draft, output)) for output in range(len(types))]
 
     def list_result(self, output: int, members: Sequence[Edge | None]) -> None:
         """Notes the members of a native result that is a tensor list."""

@@ -55,6 +55,9 @@ FUNCTIONS: Mapping[str, Callable[..., Array]] = {
 }
 """Operators that are computed: (operands, attributes) -> value."""
 
+GATHERS = frozenset({"Gather", "GatherElements", "GatherND", "Index"})
+
+
 def _cumulative(x: Array, exclusive: bool, reverse: bool) -> Array:
     turned = x[..., ::-1] if reverse else x
     total = np.cumsum(turned, -1)
@@ -65,13 +68,24 @@ def _cumulative(x: Array, exclusive: bool, reverse: bool) -> Array:
 
 def fold(builder: Builder, draft: Draft) -> bool:
     """Turns a draft over constants into a Constant, in place; whether it was one."""
-    if draft.leaf or draft.marks & {"random", "custom_function"} or len(draft.outputs) != 1 or not draft.inputs or draft.varies:
+    if draft.leaf or draft.marks & {"random", "custom_function"} or len(draft.outputs) != 1 or not draft.inputs:
         return False
-    if any(edge is not None and builder.drafts[edge.source].op != "Constant" for edge in draft.inputs):
+    if draft.op in GATHERS and (number := builder.scalar(draft.inputs[0])) is not None:
+        # Whatever is chosen from equal elements is that element.
+        draft.constant = np.full(draft.shape, number)
+        _become_constant(builder, draft)
+        return True
+    if draft.varies or any(edge is not None and builder.drafts[edge.source].op != "Constant" for edge in draft.inputs):
         return False
     draft.constant = _value(builder, draft)
-    draft.op, draft.inputs, draft.attrs, draft.marks, draft.gradient, draft.opaque = "Constant", [], {}, frozenset(), False, False
+    _become_constant(builder, draft)
     return True
+
+
+def _become_constant(builder: Builder, draft: Draft) -> None:
+    draft.op, draft.inputs, draft.attrs, draft.marks = "Constant", [], {}, frozenset()
+    draft.gradient = draft.opaque = draft.varies = False
+    builder.reduce(draft)
 
 
 def _value(builder: Builder, draft: Draft) -> Array | None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from padiff_graph.capture.graph import TensorType
-from padiff_graph.capture.normal.builder import FLOATS
+from padiff_graph.capture.normal.builder import FLOATS, reduced
 from padiff_graph.capture.normal.call import Call, Result, Row, Unsupported
 from padiff_graph.capture.normal.edges import broadcast, expand, repeat, reshape, shape_of, take, transpose
 from padiff_graph.capture.normal.form import Edge
@@ -658,12 +658,15 @@ def gather(call: Call, edge: Edge, index: Edge, axis: int, padding_idx: int = -1
     shape = shape_of(edge)
     known = call.known(index)
     if known is not None and known.dtype.kind in "iu" and known.size:
+        whole = shape_of(index)
+        known = reduced(known)
         rows = [int(row) + shape[axis] if row < 0 else int(row) for row in known.reshape(-1)]
         if all(0 <= row < shape[axis] for row in rows):
             steps = {after - before for before, after in zip(rows, rows[1:])} or {1}
             even = len(steps) == 1 and 0 not in steps
             chosen: Sequence[int] | range = range(rows[0], rows[-1] + (1 if (step := steps.pop()) > 0 else -1), step) if even else rows
-            return reshape(call.take(edge, axis, chosen), (*shape[:axis], *shape_of(index), *shape[axis + 1 :]))
+            found = reshape(call.take(edge, axis, chosen), (*shape[:axis], *known.shape, *shape[axis + 1 :]))
+            return expand(found, (*shape[:axis], *whole, *shape[axis + 1 :]))
     kind = call.typed(edge, (*shape[:axis], *shape_of(index), *shape[axis + 1 :]))
     return reshape(call.draft("Gather", [edge, index], {"axis": axis, "padding_idx": padding_idx}, kind), call.shape)
 

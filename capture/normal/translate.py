@@ -160,7 +160,12 @@ def _folded(builder: Builder, table: Table, record: Node, name: str, operands: l
         # Its row makes movement over constants, or a node that `fold_constants` turns into one.
         return fill is not None and bool(kinds) and _unknown(builder, record, kinds)
     edge = builder.constant(value, kinds[0].dtype, (record.id,), record)
-    builder.drafts[edge.source].locations[0] = Location(Value(record.id), View.of(np.shape(value)))
+    draft = builder.drafts[edge.source]
+    view = View.of(np.shape(value))
+    for axis, extent in enumerate(draft.shape):
+        if extent != view.shape[axis]:
+            view = view.take(axis, (0,))
+    draft.locations[0] = Location(Value(record.id), view)
     builder.values[Value(record.id)] = edge
     return True
 

@@ -16,7 +16,7 @@ import numpy as np
 from padiff_graph.capture.graph import TensorType
 from padiff_graph.capture.normal import rows
 from padiff_graph.capture.normal.call import Call, Result, Row, Unsupported
-from padiff_graph.capture.normal.edges import expand, reshape, shape_of, transpose
+from padiff_graph.capture.normal.edges import expand, plain, reshape, shape_of, transpose
 from padiff_graph.capture.normal.form import Edge
 
 __all__ = ["CONSTANTS", "RANDOM", "ROWS", "row_of"]
@@ -495,6 +495,10 @@ def gather_nd(call: Call) -> Result:
     known = call.known(index)
     if known is not None:
         return rows.known_index(call, edge, 0, [known[..., at] for at in range(depth)])
+    joined = call.builder.source(index)
+    columns = [part for part in joined.inputs if part is not None]
+    if joined.op == "Concat" and joined.attrs["axis"] == call.rank(index) - 1 and plain(index) and all(shape_of(part)[-1] == 1 for part in columns):
+        return call.draft("Index", [edge, *(reshape(part, shape_of(part)[:-1]) for part in columns)], {"axes": tuple(range(depth))})
     return call.draft("GatherND", [edge, index])
 
 

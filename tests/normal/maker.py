@@ -42,6 +42,7 @@ class Maker:
         name: str,
         operands: Mapping[str, Value | None | Sequence[Value]],
         shape: Sequence[int] | TensorType | Sequence[TensorType],
+        /,
         marks: Sequence[str] = (),
         **attrs: Any,
     ) -> Value:

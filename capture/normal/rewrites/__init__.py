@@ -15,7 +15,7 @@ from padiff_graph.capture.normal.rewrites.arithmetic import (
     x_times_sigmoid,
 )
 from padiff_graph.capture.normal.rewrites.linear import bias_into_product, convolution_of_fewer_axes, matmul_with_parameter, scale_out_of_product
-from padiff_graph.capture.normal.rewrites.masks import mask_into_softmax, where_of_constant
+from padiff_graph.capture.normal.rewrites.masks import mask_into_softmax, shift_of_softmax, where_of_constant
 from padiff_graph.capture.normal.rewrites.movement import concat_of_concat, concat_of_one_source, part_of_concat, zero_padding_into_view, zero_padding_into_window
 from padiff_graph.capture.normal.rewrites.norms import composed_gelu, composed_layer_norm, composed_rms_norm, scale_and_bias_into_norm
 from padiff_graph.capture.normal.rewrites.rule import Rule, sweep
@@ -54,6 +54,7 @@ SECOND: tuple[Rule, ...] = (
     power_of_power,
     scale_out_of_product,
     concat_of_concat,
+    shift_of_softmax,
     mask_into_softmax,
 )
 """Rules that need the first sweep to be done: sums without biases, padding that no window takes."""

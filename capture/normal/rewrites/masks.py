@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from padiff_graph.capture.normal.builder import Draft
-from padiff_graph.capture.normal.edges import broadcast, expand, read_through, shape_of
+from padiff_graph.capture.normal.edges import broadcast, expand, read_through, shape_of, view_of
 from padiff_graph.capture.normal.form import Edge
 from padiff_graph.capture.normal.rewrites.rule import Sweep
 
-__all__ = ["mask_into_softmax", "where_of_constant"]
+__all__ = ["mask_into_softmax", "shift_of_softmax", "where_of_constant"]
 
 HIDDEN = -1.0e3
 """What is at most this is as good as minus infinity in front of a softmax."""
@@ -25,6 +25,16 @@ def where_of_constant(sweep: Sweep, draft: Draft) -> bool:
         return False
     whole = expand(chosen, draft.shape, *draft.native)
     sweep.builder.replace(draft, whole)
+    return True
+
+
+def shift_of_softmax(sweep: Sweep, draft: Draft) -> bool:
+    """softmax(x + c) is softmax(x)."""
+    edge = draft.inputs[0] if draft.op in ("Softmax", "LogSoftmax") else None
+    if edge is None or edge.shift == 0.0 or view_of(edge).padded:
+        return False
+    operand = Edge(edge.source, edge.output, edge.view, edge.scale, 0.0, edge.through)
+    sweep.replace(draft, sweep.made_of(draft, draft.op, [operand, *draft.inputs[1:]], dict(draft.attrs)))
     return True
 
 

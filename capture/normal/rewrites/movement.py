@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from padiff_graph.capture.normal.builder import Draft
-from padiff_graph.capture.normal.edges import moved, read_through, shape_of, view_of
+from padiff_graph.capture.normal.edges import moved, read_through, reshape, shape_of, view_of
 from padiff_graph.capture.normal.form import Edge
 from padiff_graph.capture.normal.rewrites.rule import Sweep
 from padiff_graph.capture.normal.views import Stage, View
@@ -30,16 +30,31 @@ def zero_padding_into_window(sweep: Sweep, draft: Draft) -> bool:
         return False
     below = pad.inputs[0]
     count = len(draft.attrs["strides"])
-    widths = _widths(pad)
-    if below is None or pad.attrs["value"] != 0.0 or shape_of(x) != pad.shape or len(widths) != count + 2 or any(any(width) for width in widths[:2]):
+    widths = _widths_over(pad, shape_of(x))
+    if below is None or pad.attrs["value"] != 0.0 or widths is None or len(widths) != count + 2 or any(any(width) for width in widths[:2]):
         return False
+    image = [extent - before - after for extent, (before, after) in zip(shape_of(x), widths, strict=True)]
     old = draft.attrs["pads"]
     attrs = dict(draft.attrs)
     attrs["pads"] = (*(old[at] + widths[2 + at][0] for at in range(count)), *(old[count + at] + widths[2 + at][1] for at in range(count)))
     if draft.op == "AveragePool":
         attrs["count_include_pad"] = True
-    sweep.replace(draft, sweep.made_of(draft, draft.op, [below, *draft.inputs[1:]], attrs, native=(*pad.native, *x.through)))
+    sweep.replace(draft, sweep.made_of(draft, draft.op, [reshape(below, image), *draft.inputs[1:]], attrs, native=(*pad.native, *x.through)))
     return True
+
+
+def _widths_over(pad: Draft, shape: tuple[int, ...]) -> list[tuple[int, int]] | None:
+    """The padding's widths along the axes of another shape, which may have other axes of one element."""
+    left = [(extent, width) for extent, width in zip(pad.shape, _widths(pad), strict=True) if extent != 1 or any(width)]
+    widths = []
+    for extent in shape:
+        if left and left[0][0] == extent:
+            widths.append(left.pop(0)[1])
+        elif extent == 1:
+            widths.append((0, 0))
+        else:
+            return None
+    return None if left else widths
 
 
 def zero_padding_into_view(sweep: Sweep, draft: Draft) -> bool:
