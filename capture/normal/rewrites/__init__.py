@@ -37,8 +37,8 @@ FIRST: tuple[Rule, ...] = (
     clip_unscaled,
     power_of_power,
     composed_gelu,
-    composed_rms_norm,
     composed_layer_norm,
+    composed_rms_norm,
     scale_and_bias_into_norm,
     concat_of_one_source,
 )

@@ -22,7 +22,7 @@ class _Reading:
     def __init__(self, view: View, features: int) -> None:
         self.view = view
         self.features = features
-        self.stage = view.stages[0].merged() if len(view.stages) == 1 else None
+        self.stage = _by_row(view.stages[0].merged(), features) if len(view.stages) == 1 else None
         self.inner: list[tuple[int, Indices]] = []
         """Axes that move among the features, with the feature contribution of each coordinate."""
         self.known = self.stage is not None and not self.stage.padded and self._axes(self.stage)
@@ -75,6 +75,21 @@ class _Reading:
         if stage.offset == 0 and stage.steps in ((), (1,)) and math.prod(stage.shape) == source:
             return View(source, self.view.shape)
         return View(source, self.view.shape, (stage,))
+
+
+def _by_row(stage: Stage, features: int) -> Stage:
+    """The same step with axes that run over features and on over rows taken apart."""
+    shape: list[int] = []
+    steps: list[int | tuple[int, ...]] = []
+    for extent, step in zip(stage.shape, stage.steps, strict=True):
+        inside = features // step if isinstance(step, int) and 0 < step < features and features % step == 0 else 0
+        if inside and extent > inside and extent % inside == 0:
+            shape += [extent // inside, inside]
+            steps += [features, step]
+        else:
+            shape.append(extent)
+            steps.append(step)
+    return Stage(tuple(shape), tuple(steps), stage.offset)
 
 
 def split_linear(builder: Builder) -> None:
