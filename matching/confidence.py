@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from padiff_graph.matching.evidence import Evidence, Fingerprint
 from padiff_graph.matching.labels import EXACT, LOOSE
-from padiff_graph.matching.state import State
+from padiff_graph.matching.state import Pairing, State
 
 __all__ = ["settle", "weigh_values"]
 
@@ -13,33 +13,68 @@ _BY_ITSELF = frozenset({"hint", "boundary", "hash", "operand", "values"})
 
 
 def settle(state: State) -> None:
-    """Raises matches that every neighbour bears out, lowers those that some contradict, drops lone ones."""
+    """Drops matches that nothing bears out, lowers those borne out in part, raises those borne out whole."""
     again = True
     while again:
         again = False
+        rivals = {
+            side.labels[LOOSE][node] for which, side in ((0, state.first), (1, state.second)) for node in side.computing if state.partner[which][node] < 0
+        }
         for pairing in list(state.pairings.values()):
-            if pairing.rung in _BY_ITSELF:
-                continue
-            first, second = pairing.first, pairing.second
-            matched, total = state.agreeing_operands(first, second)
-            used, uses = state.agreeing_users(first, second)
-            if not matched and not used:
-                state.drop(first)
+            if pairing.rung not in _BY_ITSELF and _untenable(state, pairing, rivals):
+                state.drop(pairing.first)
                 again = True
-                continue
-            if state.contradicted(first, second) or not matched or not used:
-                pairing.confidence = min(pairing.confidence, 0.5 if pairing.rung in ("sequence", "neighbour") else 0.7)
-                continue
-            agree = state.names.agree(first, second)
-            whole = matched == total and used == uses
-            exact = state.first.labels[EXACT][first] == state.second.labels[EXACT][second]
-            like = state.first.labels[LOOSE][first] == state.second.labels[LOOSE][second]
-            if agree is False:
-                pairing.confidence = min(pairing.confidence, 0.6)
-            elif whole and agree and like and first not in state.alternatives:
-                pairing.confidence = max(pairing.confidence, 0.95 if exact else 0.92)
-            elif not whole:
-                pairing.confidence = min(pairing.confidence, 0.85)
+    for pairing in state.pairings.values():
+        if pairing.rung not in _BY_ITSELF:
+            pairing.confidence = _weighed(state, pairing)
+    raised = []
+    for pairing in state.pairings.values():
+        if pairing.rung not in ("boundary", "hint", "operand") and pairing.confidence >= 0.8 and _whole(state, pairing):
+            exact = state.first.labels[EXACT][pairing.first] == state.second.labels[EXACT][pairing.second]
+            raised.append((pairing, 0.95 if exact else 0.92))
+    for pairing, confidence in raised:
+        pairing.confidence = max(pairing.confidence, confidence)
+
+
+def _untenable(state: State, pairing: Pairing, rivals: set[int]) -> bool:
+    """Whether no neighbour bears the match out, or only those on one end while others could stand there.
+
+    `rivals` holds the labels of which something is open.
+    """
+    first, second = pairing.first, pairing.second
+    matched, _ = state.agreeing_operands(first, second)
+    used, _ = state.agreeing_users(first, second)
+    if not matched and not used:
+        return True
+    if (matched and used) or pairing.rung != "sequence" or state.names.agree(first, second):
+        return False
+    return state.first.labels[LOOSE][first] in rivals or state.second.labels[LOOSE][second] in rivals
+
+
+def _weighed(state: State, pairing: Pairing) -> float:
+    """The confidence, lowered where neighbours contradict the match or bear it out only in part."""
+    first, second = pairing.first, pairing.second
+    matched, total = state.agreeing_operands(first, second)
+    used, uses = state.agreeing_users(first, second)
+    confidence = pairing.confidence
+    if state.names.agree(first, second) is False:
+        confidence = min(confidence, 0.6)
+    if state.contradicted(first, second) or not matched or not used:
+        return min(confidence, 0.5 if pairing.rung in ("sequence", "neighbour") else 0.7)
+    return confidence if matched == total and used == uses else min(confidence, 0.85)
+
+
+def _whole(state: State, pairing: Pairing) -> bool:
+    """Whether names agree and every neighbour is matched, surely, with a neighbour of the other."""
+    first, second = pairing.first, pairing.second
+    if first in state.alternatives or state.first.labels[LOOSE][first] != state.second.labels[LOOSE][second]:
+        return False
+    matched, total = state.agreeing_operands(first, second)
+    used, uses = state.agreeing_users(first, second)
+    if matched != total or used != uses or not state.names.agree(first, second):
+        return False
+    around = [o.source for o in state.first.operands[first]] + [user for user, *_ in state.first.users[first]]
+    return all(state.pairings[node].confidence >= 0.8 for node in around if node in state.pairings)
 
 
 def weigh_values(state: State, evidence: Evidence) -> int:

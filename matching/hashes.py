@@ -16,7 +16,7 @@ from padiff_graph.matching.state import State
 __all__ = ["from_above", "from_below", "one_sided", "two_sided", "votes"]
 
 _WORDS = {EXACT: "operators, attributes, views", PLAIN: "operators and sizes", LOOSE: "operators and parameter sizes"}
-_TWO_SIDED = {EXACT: 0.99, PLAIN: 0.98, LOOSE: 0.96}
+_TWO_SIDED = {EXACT: 0.99, PLAIN: 0.98, LOOSE: 0.9}
 
 
 def from_above(state: State, which: int, level: int, anchored: bool = True) -> list[int]:
@@ -65,13 +65,23 @@ def from_below(state: State, which: int, level: int, anchored: bool = True) -> l
     return found
 
 
-def two_sided(state: State, level: int) -> int:
-    """Matches nodes that are alike in everything above and everything below, and alone in that."""
+def two_sided(state: State, level: int, anchored: bool = False) -> int:
+    """Matches nodes that are alike in everything above and everything below, and alone in that.
+
+    `anchored` says that matches of other rungs stand among what is above and below; certainty is theirs then.
+    """
     keys = tuple(
         list(zip(from_above(state, which, level), from_below(state, which, level), strict=True)) for which in (0, 1)
     )
-    reason = f"the only node with these {_WORDS[level]} above and below"
-    return _unique(state, keys, lambda a, b: state.pair(a, b, "hash", _TWO_SIDED[level], reason))
+    reason = f"the only node with these {_WORDS[level]} above and below" + (" up to what is matched" if anchored else "")
+    rung, confidence = ("hash-between", 0.9) if anchored else ("hash", _TWO_SIDED[level])
+
+    def accept(a: int, b: int) -> bool:
+        if anchored and state.names.agree(a, b) is False:
+            return False
+        return state.pair(a, b, rung, confidence, reason)
+
+    return _unique(state, keys, accept)
 
 
 def one_sided(state: State, level: int, weak: bool = False) -> int:

@@ -103,7 +103,7 @@ def _strong(state: State) -> None:
     for _ in range(ROUNDS):
         count = propagate(state)
         for level in (EXACT, LOOSE):
-            count += two_sided(state, level)
+            count += two_sided(state, level, anchored=True)
             count += one_sided(state, level)
         for radius in (3, 1, 0):
             count += by_place(state, radius)

@@ -12,6 +12,9 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from typing import Any
+
+import numpy as np
 
 __all__ = ["Names", "split_path"]
 
@@ -52,6 +55,11 @@ def _containers(template: str) -> tuple[str, ...]:
     return tuple(template[: at + 1] for at, letter in enumerate(template) if letter == "#")
 
 
+def _word(template: str) -> str:
+    """What stands behind the last number of a template."""
+    return template.rpartition("#")[2].strip(".")
+
+
 class Names:
     """The relation of the two models' module paths, as far as it is learned.
 
@@ -59,6 +67,7 @@ class Names:
         offsets: (first container, second container) -> how far second numbers exceed first numbers.
         counterpart: first template -> second template, and the other way, where matches establish it.
         marks: for each side and node, {relation: number}, in the second model's numbers.
+        room: for each relation the numbers that both models have in these containers.
     """
 
     def __init__(self, first: Sequence[str], second: Sequence[str]) -> None:
@@ -66,6 +75,9 @@ class Names:
         self.offsets: dict[tuple[str, str], int] = {}
         self.counterpart: tuple[dict[str, str], dict[str, str]] = ({}, {})
         self.marks: tuple[list[dict[int, int]], list[dict[int, int]]] = ([{} for _ in first], [{} for _ in second])
+        self.room: list[frozenset[int]] = []
+        self._judged: dict[int, tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]] = {}
+        self._words = tuple({_word(template) for template, _ in side} for side in self.paths)
         self._inventory: tuple[dict[str, frozenset[int]], dict[str, frozenset[int]]] = ({}, {})
 
     def learn(self, sure: Iterable[tuple[int, int]], likely: Iterable[tuple[int, int]] = ()) -> None:
@@ -83,7 +95,7 @@ class Names:
                         votes[kind][container, its][number, count - number] += 1
         found: dict[tuple[str, str], tuple[int, int]] = {}
         for key in dict.fromkeys([*votes[0], *votes[1]]):
-            offset = _certain(votes[0][key]) or _natural(votes[0][key] + votes[1][key], self._numbers(0, key[0]), self._numbers(1, key[1]))
+            offset = _certain(votes[0][key]) or _natural(votes[0][key] + votes[1][key], self._alike(*key))
             if offset is not None:
                 found[key] = offset
         best: list[tuple[str, str]] = []
@@ -115,9 +127,22 @@ class Names:
             self._inventory[which].update({name: frozenset(numbers) for name, numbers in found.items()})
         return self._inventory[which].get(container, frozenset())
 
+    def _alike(self, container: str, its: str) -> bool:
+        """Whether two containers hold the same numbers, but for some that one side lacks."""
+        mine, theirs = self._numbers(0, container), self._numbers(1, its)
+        if container == its:
+            return bool(mine & theirs)
+        within = len(mine & theirs) >= 2 and (mine <= theirs or theirs <= mine)
+        return within and len(mine & theirs) * 10 >= len(mine | theirs) * 7
+
     def _mark(self) -> None:
         relations: tuple[dict[str, list[tuple[int, int]]], ...] = (defaultdict(list), defaultdict(list))
+        self.room = []
+        self._judged.clear()
         for number, ((container, its), offset) in enumerate(self.offsets.items()):
+            alone = sum(container == other[0] or its == other[1] for other in self.offsets) == 1
+            both = {n + offset for n in self._numbers(0, container)} & self._numbers(1, its)
+            self.room.append(frozenset(both) if alone else frozenset())
             relations[0][container].append((number, offset))
             relations[1][its].append((number, 0))
         for which in (0, 1):
@@ -131,8 +156,9 @@ class Names:
     def agree(self, first: int, second: int) -> bool | None:
         """Whether the paths of two nodes go together; None where names say nothing.
 
-        They do not where the numbers of corresponding containers differ, or where both paths are
-        established as counterparts of others.
+        They do not where the numbers of corresponding containers differ, where one lies in a container in
+        which the other would have to lie, where both paths are established as counterparts of others, or,
+        as long as nothing is established, where both models use both words but not here.
         """
         mine, theirs = self.marks[0][first], self.marks[1][second]
         found: bool | None = None
@@ -142,11 +168,40 @@ class Names:
                 if other != number:
                     return False
                 found = True
-        template, other_template = self.paths[0][first][0], self.paths[1][second][0]
-        expected = self.counterpart[0].get(template)
-        back = self.counterpart[1].get(other_template)
-        if expected is not None and back is not None and expected != other_template and back != template:
+            elif number in self.room[relation]:
+                return False
+        for relation, number in theirs.items():
+            if relation not in mine and number in self.room[relation]:
+                return False
+        return False if self.apart(self.paths[0][first][0], self.paths[1][second][0]) else found
+
+    def apart(self, template: str, other: str) -> bool:
+        """Whether two templates belong to different parts of the models."""
+        expected, back = self.counterpart[0].get(template), self.counterpart[1].get(other)
+        if expected is not None and back is not None:
+            return expected != other and back != template
+        if expected == other or back == template:
             return False
+        word, its = _word(template), _word(other)
+        return word != its and word in self._words[1] and its in self._words[0]
+
+    def template_ids(self, which: int) -> list[int]:
+        """A number for each node's template, by first occurrence on its side."""
+        ids: dict[str, int] = {}
+        return [ids.setdefault(template, len(ids)) for template, _ in self.paths[which]]
+
+    def judge(self, template: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+        """For a first-side template, over all second-side templates: which is its counterpart, which are apart."""
+        found = self._judged.get(template)
+        if found is None:
+            sides = [list(dict.fromkeys(name for name, _ in side)) for side in self.paths]
+            name = sides[0][template]
+            expected = self.counterpart[0].get(name)
+            found = (
+                np.array([other == expected for other in sides[1]], bool),
+                np.array([self.apart(name, other) for other in sides[1]], bool),
+            )
+            self._judged[template] = found
         return found
 
     def key(self, which: int, node: int) -> tuple[str, tuple[tuple[int, int], ...]] | None:
@@ -170,12 +225,11 @@ def _certain(counts: Counter[tuple[int, int]]) -> tuple[int, int] | None:
     return next(iter(counts))[1], sum(counts.values())
 
 
-def _natural(counts: Counter[tuple[int, int]], mine: frozenset[int], theirs: frozenset[int]) -> tuple[int, int] | None:
+def _natural(counts: Counter[tuple[int, int]], alike: bool) -> tuple[int, int] | None:
     """The difference of numbers that divided votes settle on, and how many say so; None where they do not.
 
-    Equal numbers are the natural reading wherever one side's numbers are among the other's, or some votes
-    say so: a run of blocks shifted by a missing one can outvote them. A container whose number never
-    changes says nothing.
+    Equal numbers are the natural reading for containers that are alike, unless nearly all votes say
+    otherwise: a run of blocks shifted by a missing one can outvote them.
     """
     totals: Counter[int] = Counter()
     places: dict[int, set[int]] = defaultdict(set)
@@ -183,10 +237,10 @@ def _natural(counts: Counter[tuple[int, int]], mine: frozenset[int], theirs: fro
         totals[offset] += count
         places[offset].add(number)
     total = sum(totals.values())
-    within = len(mine & theirs) >= 2 and (mine <= theirs or theirs <= mine)
-    if (within and totals[0]) or (len(places.get(0, ())) >= 2 and totals[0] * 10 >= total):
-        return 0, totals[0]
     best, count = totals.most_common(1)[0]
-    if len(places[best]) >= 2 and count * 3 >= total * 2:
-        return best, count
-    return None
+    settled = len(places[best]) >= 2 and count * 3 >= total * 2
+    if alike and (totals[0] or not settled):
+        return 0, totals[0]
+    if len(places.get(0, ())) >= 2 and totals[0] * 10 >= total:
+        return 0, totals[0]
+    return (best, count) if settled else None

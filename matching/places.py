@@ -75,7 +75,7 @@ def _held(state: State) -> int:
     reason = "the only one of its kind in corresponding modules next to what is matched"
     while again:
         again = False
-        for held in (_consumers, _sources):
+        for held in (_sources, _consumers):
             seen: list[dict[Hashable, int]] = []
             for which in (0, 1):
                 labels = state.side(which).labels[LOOSE]
@@ -94,6 +94,9 @@ def _held(state: State) -> int:
                 if first >= 0 and second >= 0 and state.pair(first, second, "place", 0.8, reason):
                     count += 1
                     again = True
+            if again:
+                # What is computed from the same values comes before what is read by the same operations.
+                break
     return count
 
 

@@ -34,8 +34,8 @@ class Features:
     labels: Array
     near: Array
     template: Array
-    expected: Array
     marks: Array
+    inside: Array
     scope: Array
 
 
@@ -99,14 +99,16 @@ def _features(state: State, which: int) -> Features:
     for node, found in enumerate(state.names.marks[which]):
         for relation, number in found.items():
             marks[relation, node] = number
-    templates = [path[0] for path in state.names.paths[which]]
-    counterpart = state.names.counterpart[which]
+    inside = np.zeros(marks.shape, np.int64)
+    for node, found in enumerate(state.names.marks[which]):
+        for relation, number in found.items():
+            inside[relation, node] = number in state.names.room[relation]
     return Features(
         np.array([side.labels[level] for level in (EXACT, PLAIN, LOOSE, KIND)], np.int64),
         np.array([[pair[0] for pair in near], [pair[1] for pair in near]], np.int64),
-        np.array([hash(template) for template in templates], np.int64),
-        np.array([hash(counterpart[template]) if template in counterpart else UNKNOWN for template in templates], np.int64),
+        np.array(state.names.template_ids(which), np.int64),
         marks,
+        inside,
         np.array(state.scope[which], np.int64),
     )
 
@@ -122,9 +124,9 @@ def _align(state: State, features: tuple[Features, Features], mine: list[int], t
         known = (a.marks[:, node, None] != UNKNOWN) & (b.marks[:, columns] != UNKNOWN)
         equal = a.marks[:, node, None] == b.marks[:, columns]
         apart = (known & ~equal).any(axis=0)
-        slot = a.expected[node] == b.template[columns]
-        if a.expected[node] != UNKNOWN:
-            apart |= ~slot & (b.expected[columns] != UNKNOWN) & (b.expected[columns] != a.template[node])
+        apart |= (~known & ((a.inside[:, node, None] | b.inside[:, columns]) != 0)).any(axis=0)
+        slot, barred = (judged[b.template[columns]] for judged in state.names.judge(int(a.template[node])))
+        apart |= barred
         number = (known & equal).any(axis=0) & ~apart
         # A like operator is worth more than all tie-breaks; one of the same family only fills a hole.
         score = np.where(same[2], 16 + 4 * same[1] + 4 * same[0], np.where(same[3], 2, 0)).astype(np.int16)

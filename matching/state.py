@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from padiff_graph.matching.labels import KIND, LOOSE, Side
+from padiff_graph.matching.labels import LOOSE, Side
 from padiff_graph.matching.names import Names
 
 __all__ = ["Pairing", "State"]
@@ -78,16 +78,16 @@ class State:
     # -- how two nodes' neighbours go together
 
     def contradicted(self, first: int, second: int) -> bool:
-        """Whether matched operands at the same role of the same operator go to different partners.
+        """Whether matched operands of the two go to other partners.
 
-        For commutative operators: whether no matched operand's partner is an operand of the other, though
-        both have matched operands.
+        An operand whose counterpart is still open is no contradiction: something may be missing between.
+        For commutative operators: whether both have matched operands, all of them with other partners.
         """
         a, b = self.first, self.second
         if a.nodes[first].commutative or b.nodes[second].commutative:
-            mine = {self.partner[0][o.source] for o in a.operands[first] if a.labels[KIND][o.source] and not a.leaf[o.source]} - {-1}
+            mine = {self.partner[0][o.source] for o in a.operands[first] if not a.leaf[o.source]} - {-1}
             theirs = {o.source for o in b.operands[second] if self.partner[1][o.source] >= 0 and not b.leaf[o.source]}
-            return bool(mine) and bool(theirs) and not mine & theirs
+            return bool(mine) and bool(theirs) and not mine & theirs and len(mine) == len(a.operands[first]) and len(theirs) == len(b.operands[second])
         if a.nodes[first].op != b.nodes[second].op:
             return False
         other = {o.position: o.source for o in b.operands[second]}
@@ -95,7 +95,7 @@ class State:
             source = other.get(operand.position)
             if source is None or a.leaf[operand.source] or b.leaf[source]:
                 continue
-            if (self.partner[0][operand.source] >= 0 or self.partner[1][source] >= 0) and self.partner[0][operand.source] != source:
+            if self.partner[0][operand.source] >= 0 and self.partner[1][source] >= 0 and self.partner[0][operand.source] != source:
                 return True
         return False
 
