@@ -124,7 +124,7 @@ def _fingerprints(state: State, which: int, evidence: Evidence) -> dict[int, Fin
     found = {}
     for node in state.side(which).computing:
         locations = state.side(which).nodes[node].locations
-        if locations and locations[0] is not None:
+        if locations and locations[0] is not None and (locations[0].scale, locations[0].shift) == (1.0, 0.0):
             value = values.get(locations[0].value)
             # The fingerprint is of the whole native tensor: it speaks for the node only where that is its result.
             if value is not None and value.size == locations[0].view.size:

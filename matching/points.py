@@ -223,6 +223,8 @@ class _Walk:
         here, there = one.locations[output], other.locations[output]
         if here is None or there is None or here.view.padded or there.view.padded:
             return
+        if not (math.isclose(here.scale, there.scale, rel_tol=1e-5) and math.isclose(here.shift, there.shift, rel_tol=1e-5)):
+            return
         confidence = match.confidence if certain else match.confidence * ASSUMED
         if relation is None:
             shapes = one.outputs[output].shape, other.outputs[output].shape

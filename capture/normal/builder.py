@@ -31,7 +31,7 @@ CARRIED = frozenset({"no_grad", "gradient_hook", "custom_function"})
 class Draft:
     """A normal-form node that may still change; fields as of `NormalNode`."""
 
-    __slots__ = ("attrs", "constant", "gradient", "id", "inputs", "locations", "marks", "name", "native", "op", "opaque", "outputs", "path", "replaced", "source", "varies")
+    __slots__ = ("aliases", "attrs", "constant", "gradient", "id", "inputs", "locations", "marks", "name", "native", "op", "opaque", "outputs", "path", "replaced", "source", "varies")
 
     def __init__(self, id: int, op: str, inputs: list[Edge | None], attrs: dict[str, Any], outputs: tuple[TensorType, ...], native: tuple[int, ...]) -> None:
         self.id = id
@@ -41,6 +41,8 @@ class Draft:
         self.outputs = outputs
         self.native = native
         self.locations: list[Location | None] = [None] * len(outputs)
+        self.aliases: list[Location] = []
+        """Further native tensors that hold the first result, scaled or shifted."""
         self.name = ""
         self.path = ""
         self.source = ""
@@ -295,6 +297,12 @@ class Builder:
                     back = view_of(edge).inverse(draft.outputs[edge.output].shape)
                     if back is not None:
                         draft.locations[edge.output] = Location(Value(record.id, output), back)
+            if (edge.scale != 1.0 or edge.shift != 0.0) and edge.scale != 0.0 and edge.output == 0:
+                draft = self.drafts[edge.source]
+                if not draft.leaf and len(draft.aliases) < 4:
+                    back = view_of(edge).inverse(draft.shape)
+                    if back is not None:
+                        draft.aliases.append(Location(Value(record.id, output), back, edge.scale, edge.shift))
             self.values[Value(record.id, output)] = edge
 
     def _carried(self, record: Node, edge: Edge) -> Edge:

@@ -83,6 +83,13 @@ def fold(builder: Builder, draft: Draft) -> bool:
 
 
 def _become_constant(builder: Builder, draft: Draft) -> None:
+    """The draft stands for what it was computed from, too."""
+    behind: list[int] = []
+    for edge in draft.inputs:
+        if edge is not None:
+            source = builder.drafts[edge.source]
+            behind += [*(source.native if source.op == "Constant" else ()), *edge.through]
+    draft.native = tuple(dict.fromkeys([*behind, *draft.native]))
     draft.op, draft.inputs, draft.attrs, draft.marks = "Constant", [], {}, frozenset()
     draft.gradient = draft.opaque = draft.varies = False
     builder.reduce(draft)

@@ -21,10 +21,13 @@ __all__ = ["Edge", "Location", "NormalGraph", "NormalNode"]
 
 
 class Location(NamedTuple):
-    """Where a normal-form value lives natively: elements `view` of the native tensor `value`."""
+    """Where a normal-form value lives natively: elements `view` of the native tensor `value` are
+    `scale * result + shift`. Two values at different scales are no common point."""
 
     value: Value
     view: View
+    scale: float = 1.0
+    shift: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

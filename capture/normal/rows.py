@@ -33,8 +33,6 @@ __all__ = [
     "einsum",
     "fixed_power",
     "gather",
-    "hard_sigmoid",
-    "hard_swish",
     "identity",
     "known_index",
     "linear",
@@ -307,17 +305,6 @@ def clip(call: Call, edge: Edge, low: float | None, high: float | None) -> Edge:
     if low == 0.0 and high is None:
         return call.draft("Relu", [edge])
     return call.draft("Clip", [edge], {"min": low, "max": high})
-
-
-def hard_sigmoid(call: Call, edge: Edge, slope: float, offset: float) -> Edge:
-    """clip(slope * x + offset, 0, 1)."""
-    return call.draft("Clip", [call.affine(edge, slope, offset)], {"min": 0.0, "max": 1.0})
-
-
-def hard_swish(call: Call, edge: Edge) -> Edge:
-    """x * clip(x + 3, 0, 6) / 6."""
-    gate = call.draft("Clip", [call.affine(edge, 1.0, 3.0)], {"min": 0.0, "max": 6.0})
-    return call.affine(call.draft("Mul", [edge, gate]), 1.0 / 6.0)
 
 
 # -- types

@@ -16,7 +16,7 @@ import numpy as np
 from padiff_graph.capture.graph import TensorType
 from padiff_graph.capture.normal import rows
 from padiff_graph.capture.normal.call import Call, Result, Row, Unsupported
-from padiff_graph.capture.normal.edges import expand, plain, reshape, shape_of, transpose
+from padiff_graph.capture.normal.edges import expand, moved, plain, reshape, shape_of, transpose, view_of
 from padiff_graph.capture.normal.form import Edge
 
 __all__ = ["CONSTANTS", "RANDOM", "ROWS", "row_of"]
@@ -54,11 +54,6 @@ def scale(call: Call) -> Result:
 def clip(call: Call) -> Result:
     """Bounds are constant operands."""
     return rows.clip(call, call["x"], call.number("min"), call.number("max"))
-
-
-def hard_sigmoid(call: Call) -> Result:
-    """clip(slope * x + offset, 0, 1)."""
-    return rows.hard_sigmoid(call, call["x"], call.number("slope", 1.0 / 6.0), call.number("offset", 0.5))
 
 
 def swiglu(call: Call) -> Result:
@@ -498,7 +493,7 @@ def gather_nd(call: Call) -> Result:
     joined = call.builder.source(index)
     columns = [part for part in joined.inputs if part is not None]
     if joined.op == "Concat" and joined.attrs["axis"] == call.rank(index) - 1 and plain(index) and all(shape_of(part)[-1] == 1 for part in columns):
-        return call.draft("Index", [edge, *(reshape(part, shape_of(part)[:-1]) for part in columns)], {"axes": tuple(range(depth))})
+        return call.draft("Index", [edge, *(moved(part, view_of(part).reshape(shape_of(part)[:-1]), *joined.native) for part in columns)], {"axes": tuple(range(depth))})
     return call.draft("GatherND", [edge, index])
 
 
@@ -801,8 +796,8 @@ ROWS: Mapping[str, Row] = {
     "silu": rows.unary("Swish", "x", alpha=1.0),
     "swish": rows.unary("Swish", "x", alpha=1.0),
     "swiglu": swiglu,
-    "hardsigmoid": hard_sigmoid,
-    "hardswish": lambda call: rows.hard_swish(call, call["x"]),
+    "hardsigmoid": rows.unary("HardSigmoid", "x", alpha="slope", beta="offset"),
+    "hardswish": rows.unary("HardSwish", "x"),
     "softplus": rows.unary("Softplus", "x", beta="beta", threshold="threshold"),
     "sqrt": rows.raised(0.5, "x"),
     "rsqrt": rows.raised(-0.5, "x"),

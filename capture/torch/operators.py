@@ -622,8 +622,8 @@ def lstm_cell(call: Call) -> Result:
     parts = [call.slice(total, -1, at * place, at * (place + 1)) for place in range(4)]
     i, f, o = (call.draft("Sigmoid", [parts[place]], None, kind) for place in (0, 1, 3))
     g = call.draft("Tanh", [parts[2]], None, kind)
-    cell = call.draft("Add", [call.draft("Mul", [f, c], None, kind), call.draft("Mul", [i, g], None, kind)], None, kind)
-    return [call.draft("Mul", [o, call.draft("Tanh", [cell], None, kind)], None, kind), cell]
+    cell = rows.sum_of(call, [(rows.product(call, [f, c]), 1.0), (rows.product(call, [i, g]), 1.0)])
+    return [rows.product(call, [o, call.draft("Tanh", [cell], None, kind)]), cell]
 
 
 def gates(call: Call, x: Edge, h: Edge) -> Edge:
@@ -823,8 +823,8 @@ ROWS: Mapping[str, Row] = {
     "mish": rows.unary("Mish"),
     "sigmoid": rows.unary("Sigmoid"),
     "log_sigmoid": rows.unary("LogSigmoid"),
-    "hardsigmoid": lambda call: call.affine(call.draft("Clip", [call.affine(call["self"], 1.0, 3.0)], {"min": 0.0, "max": 6.0}), 1.0 / 6.0),
-    "hardswish": lambda call: rows.hard_swish(call, call["self"]),
+    "hardsigmoid": rows.unary("HardSigmoid", alpha=1.0 / 6.0, beta=0.5),
+    "hardswish": rows.unary("HardSwish"),
     "softplus": rows.unary("Softplus", beta="beta", threshold="threshold"),
     "tanh": rows.unary("Tanh"),
     "glu": glu,

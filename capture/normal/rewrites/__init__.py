@@ -7,11 +7,13 @@ from collections.abc import Callable
 from padiff_graph.capture.normal.builder import Builder
 from padiff_graph.capture.normal.rewrites.arithmetic import (
     clip_unscaled,
+    composed_hard_sigmoid,
     nested_sum_or_product,
     power_of_power,
     product_of_equals,
     scale_out_of_elementwise,
     shift_out_of_sum,
+    x_times_hard_sigmoid,
     x_times_sigmoid,
 )
 from padiff_graph.capture.normal.rewrites.linear import bias_into_product, convolution_of_fewer_axes, matmul_with_parameter, scale_out_of_product
@@ -31,10 +33,12 @@ FIRST: tuple[Rule, ...] = (
     zero_padding_into_window,
     bias_into_product,
     x_times_sigmoid,
+    x_times_hard_sigmoid,
     product_of_equals,
     scale_out_of_product,
     scale_out_of_elementwise,
     clip_unscaled,
+    composed_hard_sigmoid,
     power_of_power,
     composed_gelu,
     composed_layer_norm,
@@ -49,6 +53,7 @@ SECOND: tuple[Rule, ...] = (
     nested_sum_or_product,
     product_of_equals,
     composed_gelu,
+    x_times_hard_sigmoid,
     scale_out_of_elementwise,
     shift_out_of_sum,
     power_of_power,

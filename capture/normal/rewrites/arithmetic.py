@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 from padiff_graph.capture.normal.builder import Draft
 from padiff_graph.capture.normal.edges import affine, broadcast, read_through, shape_of, view_of
 from padiff_graph.capture.normal.form import Edge
 from padiff_graph.capture.normal.rewrites.rule import Sweep, same_operand
 
-__all__ = ["clip_unscaled", "nested_sum_or_product", "power_of_power", "product_of_equals", "scale_out_of_elementwise", "shift_out_of_sum", "x_times_sigmoid"]
+__all__ = ["clip_unscaled", "composed_hard_sigmoid", "nested_sum_or_product", "power_of_power", "product_of_equals", "scale_out_of_elementwise", "shift_out_of_sum", "x_times_hard_sigmoid", "x_times_sigmoid"]
 
 
 def nested_sum_or_product(sweep: Sweep, draft: Draft) -> bool:
@@ -90,6 +92,33 @@ def clip_unscaled(sweep: Sweep, draft: Draft) -> bool:
     operand = Edge(edge.source, edge.output, edge.view, 1.0, edge.shift / scale, edge.through)
     sweep.replace(draft, sweep.made_of(draft, "Clip", [operand], dict(attrs)), scale)
     return True
+
+
+def composed_hard_sigmoid(sweep: Sweep, draft: Draft) -> bool:
+    """clip(x + b, 0, h) = h clip(x / h + b / h, 0, 1), which is h HardSigmoid(x)."""
+    edge = draft.inputs[0] if draft.op == "Clip" else None
+    if edge is None or edge.scale != 1.0 or edge.shift == 0.0 or draft.attrs["min"] != 0.0 or not draft.attrs["max"] or view_of(edge).padded:
+        return False
+    height = draft.attrs["max"]
+    operand = Edge(edge.source, edge.output, edge.view, 1.0, 0.0, edge.through)
+    sweep.replace(draft, sweep.made_of(draft, "HardSigmoid", [operand], {"alpha": 1.0 / height, "beta": edge.shift / height}), height)
+    return True
+
+
+def x_times_hard_sigmoid(sweep: Sweep, draft: Draft) -> bool:
+    """x * HardSigmoid(x) with the slope of 1/6 is HardSwish."""
+    if draft.op != "Mul" or len(draft.inputs) != 2:
+        return False
+    for x, gate in (draft.inputs, draft.inputs[::-1]):
+        inner = sweep.source(gate)
+        if x is None or gate is None or inner is None or inner.op != "HardSigmoid" or inner.inputs[0] is None or not sweep.alone(inner):
+            continue
+        if (gate.scale, gate.shift) != (1.0, 0.0) or not view_of(gate).identity or not same_operand(x, inner.inputs[0]):
+            continue
+        if math.isclose(inner.attrs["alpha"], 1.0 / 6.0, rel_tol=1e-4) and math.isclose(inner.attrs["beta"], 0.5, rel_tol=1e-4):
+            sweep.replace(draft, sweep.made_of(draft, "HardSwish", [x], {}, inner))
+            return True
+    return False
 
 
 def power_of_power(sweep: Sweep, draft: Draft) -> bool:

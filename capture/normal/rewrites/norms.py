@@ -138,10 +138,16 @@ def _replace(sweep: Sweep, draft: Draft, op: str, x: Edge, root: Edge, statistic
     if back is None:
         return False
     operand = moved(x, view_of(x).then(taken))
-    inside = sweep.source(root)
-    native = tuple(dict.fromkeys([*statistic.native, *(() if inside is None else inside.native)]))
+    folded = [statistic, sweep.builder.drafts[root.source]]
+    square = sweep.builder.drafts[reading.source]
+    if square.op == "Pow":
+        folded.insert(0, square)
+    if op == "LayerNormalization":
+        centred = next(edge for edge in draft.inputs if edge is not None and edge.source != root.source)
+        inner = sweep.builder.drafts[centred.source]
+        folded = [*(sweep.builder.drafts[edge.source] for edge in inner.inputs if edge is not None and edge.scale == -1.0), inner, *folded]
     inputs: list[Edge | None] = [operand, None, None] if op == "LayerNormalization" else [operand, None]
-    new = sweep.made_of(draft, op, inputs, {"epsilon": epsilon, "axis": -1}, native=native, outputs=(TensorType(taken.shape, draft.outputs[0].dtype),))
+    new = sweep.made_of(draft, op, inputs, {"epsilon": epsilon, "axis": -1}, *folded, outputs=(TensorType(taken.shape, draft.outputs[0].dtype),))
     place = draft.locations[0]
     if place is not None:
         new.locations[0] = Location(place.value, place.view.then(taken))

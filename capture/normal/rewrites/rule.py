@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 from padiff_graph.capture.normal.builder import Builder, Draft
 from padiff_graph.capture.normal.edges import affine, view_of
-from padiff_graph.capture.normal.form import Edge
+from padiff_graph.capture.normal.form import Edge, Location
 
 __all__ = ["Rule", "Sweep", "same_operand", "sweep"]
 
@@ -33,10 +34,16 @@ class Sweep:
 
     def made_of(self, draft: Draft, op: str, inputs: Sequence[Edge | None], attrs: dict[str, object], *parts: Draft, outputs: tuple[object, ...] | None = None, native: tuple[int, ...] = ()) -> Draft:
         """A new draft in place of `draft`, standing for `parts` too; same result, same location."""
-        stands = tuple(dict.fromkeys([op for part in parts for op in part.native] + [op for op in native] + list(draft.native)))
+        kept = {by for edge in inputs if edge is not None for by in edge.through}
+        behind: list[int] = []
+        for part in (*parts, draft):
+            # What the edges into it did and no operand of the new draft says is done inside it now.
+            behind += [by for edge in part.inputs if edge is not None for by in edge.through if by not in kept]
+            behind += part.native
+        stands = tuple(dict.fromkeys([*native, *behind]))
         new = self.builder.add(op, inputs, attrs, draft.outputs if outputs is None else outputs, native=stands, like=draft)  # type: ignore[arg-type]
         if outputs is None:
-            new.locations = list(draft.locations)
+            new.locations, new.aliases = list(draft.locations), list(draft.aliases)
         for part in parts:
             new.marks |= part.marks
         if not new.gradient and draft.gradient:
@@ -44,9 +51,16 @@ class Sweep:
         return new
 
     def replace(self, draft: Draft, new: Draft, scale: float = 1.0, shift: float = 0.0, by: tuple[int, ...] = ()) -> None:
-        """`draft` = scale * `new` + shift from now on. A scaled draft stands on no native tensor."""
+        """`draft` = scale * `new` + shift from now on. Where the new value stands on no native tensor
+        as it is, its location tells the scale at which it does."""
         if scale != 1.0 or shift != 0.0:
-            new.locations = [None] * len(new.locations)
+            held = [place for place in (draft.locations[0], *draft.aliases) if place is not None]
+            places = [Location(place.value, place.view, place.scale * scale, place.scale * shift + place.shift) for place in held]
+            places.sort(key=lambda place: not (math.isclose(place.scale, 1.0, rel_tol=1e-6) and abs(place.shift) < 1e-12))
+            new.locations[0] = places[0] if places else None
+            new.aliases = places[1:]
+            if places and math.isclose(places[0].scale, 1.0, rel_tol=1e-6) and abs(places[0].shift) < 1e-12:
+                new.locations[0] = Location(places[0].value, places[0].view)
         self.builder.replace(draft, affine(self.builder.read(new), scale, shift, *by))
 
 
