@@ -99,7 +99,7 @@ def certify(graph: ComputationGraph, engine: Engine, example: Mapping[str, Any],
 def cotangents(outputs: Mapping[str, Array], seed: int = 0) -> dict[str, Array]:
     """Random cotangents for floating outputs, the same for the same seed, name order and shapes."""
     generator = np.random.default_rng(seed)
-    return {name: generator.standard_normal(array.shape).astype(array.dtype) for name, array in outputs.items() if array.dtype.kind == "f"}
+    return {name: np.asarray(generator.standard_normal(array.shape), array.dtype) for name, array in outputs.items() if array.dtype.kind == "f"}
 
 
 def replay(graph: ComputationGraph, engine: Engine, seeds: Mapping[str, Array] | None, differentiable: Collection[str], keep: bool = False) -> tuple[dict[str, dict[str, Array]], dict[Value, Any]]:
@@ -139,13 +139,14 @@ def replay(graph: ComputationGraph, engine: Engine, seeds: Mapping[str, Array] |
             if info.trainable:
                 wanted["parameter gradient", node.name] = known[value]
         elif node.id in given:
-            kind = node.outputs[0]
             asked = seeds is not None and node.kind == "input" and node.name in differentiable
-            known[value] = _fresh(engine, given[node.id], kind.dtype if kind else None, asked)
+            known[value] = _fresh(engine, given[node.id], _dtype(graph, value), asked)
             if asked:
                 wanted["input gradient", node.name] = known[value]
         else:
-            known[value] = engine.tensor(node.constant, node.outputs[0].dtype if node.outputs[0] else None)  # type: ignore[arg-type]
+            if node.constant is None:
+                raise NotRunnable(f"the value of {node.name or f'constant {node.id}'} is not known; capture the model again")
+            known[value] = engine.tensor(node.constant, _dtype(graph, value))
     found: dict[str, dict[str, Array]] = {kind: {} for kind in KINDS}
     found["output"] = {name: engine.array(known[value]) for name, value in outputs.items()}
     found["buffer"] = {name: engine.array(known[value]) for name, value in graph.updates.items()}

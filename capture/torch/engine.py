@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -24,7 +24,7 @@ from padiff_graph.capture.torch.schema import DTYPES
 
 __all__ = ["SWITCHES_ITSELF", "TorchEngine", "named_tensors"]
 
-Tensor = torch.Tensor
+Tensor: TypeAlias = torch.Tensor
 SWITCHES_ITSELF = "you can only change requires_grad flags of leaf variables"
 """torch's complaint where a model switches its input's gradient on and the input has one already."""
 

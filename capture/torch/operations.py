@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -17,11 +17,11 @@ from padiff_graph.capture.torch.schema import DTYPES, call, find_overload, mutat
 
 __all__ = ["run_node"]
 
-Tensor = torch.Tensor
-Results = tuple["Tensor | None", ...]
+Tensor: TypeAlias = torch.Tensor
+Results: TypeAlias = "tuple[Tensor | None, ...]"
 
 
-class _Hooked(torch.autograd.Function):
+class _Hooked(torch.autograd.Function):  # type: ignore[misc]
     """Identity whose gradient goes through a hook, as `Tensor.register_hook` does it."""
 
     @staticmethod
@@ -35,7 +35,7 @@ class _Hooked(torch.autograd.Function):
         return (gradients[0] if changed is None else changed), None
 
 
-class _WithValue(torch.autograd.Function):
+class _WithValue(torch.autograd.Function):  # type: ignore[misc]
     """The numbers of `value` with the gradient of `base`."""
 
     @staticmethod

@@ -61,7 +61,7 @@ class Answers:
     names: list[str] = field(default_factory=list)
 
 
-class Flat(torch.nn.Module):
+class Flat(torch.nn.Module):  # type: ignore[misc]
     """The user's model with tensors in a row as inputs and outputs."""
 
     def __init__(self, model: torch.nn.Module, example: Mapping[str, Any], abstract: bool) -> None:
@@ -188,7 +188,7 @@ RUNGS: list[tuple[str, Callable[[Flat, Sequence[torch.Tensor]], Traced]]] = [("t
 """Ways to capture, best first."""
 
 
-class _Filled(fx.Interpreter):
+class _Filled(fx.Interpreter):  # type: ignore[misc]
     """Runs a traced graph once more and keeps each result, for its shape and for whose memory it looks at."""
 
     def run_node(self, n: fx.Node) -> Any:
@@ -223,11 +223,11 @@ def _noted_places(flat: Flat) -> Iterator[None]:
         return node
 
     handles = [torch.nn.modules.module.register_module_forward_pre_hook(enter), torch.nn.modules.module.register_module_forward_hook(leave, always_call=True)]
-    fx.Graph.create_node = create_node  # type: ignore[method-assign]
+    fx.Graph.create_node = create_node
     try:
         yield
     finally:
-        fx.Graph.create_node = original  # type: ignore[method-assign]
+        fx.Graph.create_node = original
         for handle in handles:
             handle.remove()
 
