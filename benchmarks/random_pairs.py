@@ -98,8 +98,10 @@ def random_program(seed: int) -> Program:
         shape = (batch, 3, 6, 6) if images and not inputs else (batch, time, width)
         inputs.append(shape)
         writer.value(shape)
-    for number in range(rng.randint(4, 20)):
+    number = 0
+    while len(writer.steps) < 3 or number < rng.randint(4, 20):
         _grow(writer, rng, f"layer{number}", width, batch, time)
+        number += 1
     if images:
         _pool_images(writer, batch, time, width)
     unread = [number for number in range(len(inputs), len(writer.shapes)) if number not in writer.read]
@@ -148,8 +150,8 @@ def _grow(writer, rng, key, width, batch, time):
         options = {"epsilon": rng.choice((1e-5, 1e-6, 1e-12))} if op == "layer_norm" else {}
         writer.add(op, [value], shape, key if op == "layer_norm" else "", **options)
     elif kind in ("add", "mul", "sub"):
-        other = writer.pick(shape=shape)
-        if other is not None and (other != value or kind == "add"):
+        other = next((found for _ in range(4) if (found := writer.pick(shape=shape, recent=False)) != value), None)
+        if other is not None:
             writer.add(kind, [value, other], shape)
     elif kind == "scale":
         writer.add("scale", [value], shape, factor=rng.choice((0.5, 2.0, 0.125)), shift=rng.choice((0.0, 1.0)))

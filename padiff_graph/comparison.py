@@ -6,14 +6,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from padiff_graph.alignment import Alignment, align
 from padiff_graph.capture.backend import backend, room
 from padiff_graph.capture.engine import Engine
 from padiff_graph.capture.errors import CaptureError
-from padiff_graph.errors import UsageTypeError
+from padiff_graph.errors import UsageError, UsageTypeError
 from padiff_graph.executor.check import check_regions
 from padiff_graph.executor.findings import region_findings
 from padiff_graph.executor.tolerance import Tolerance
@@ -28,7 +28,7 @@ from padiff_graph.report.model import Report
 from padiff_graph.scope import left_out, scoped_differences, scoped_matching, scoped_regions, scoped_whole
 from padiff_graph.structure import parameter_findings
 from padiff_graph.training import Training, train
-from padiff_graph.verdict import Measured, compared, contributions, depth, divergent_buffers, judge
+from padiff_graph.verdict import Measured, compared, contributions, depth, divergent_buffers, judge, one_cause
 from padiff_graph.weights import assign_parameters
 from padiff_graph.whole import WholeCheck, check_whole
 
@@ -113,12 +113,14 @@ def compare(
     if not isinstance(auto_weights, bool):
         raise UsageTypeError(f"auto_weights is True or False; found {auto_weights!r} ({type(auto_weights).__name__})")
     frameworks = check_models(layer, module)
+    asked, auto_weights, notes = _as_deployed(frameworks, asked, auto_weights, options)
     inputs = check_inputs(layer, module, example_inp)
     losses = check_losses(loss_fn, frameworks)
     steppers = check_optimizers(optimizer, (layer, module), frameworks)
     pair = Losses((losses[0], losses[1]), frameworks) if losses[0] is not None and losses[1] is not None else None
     mapping = LayerMap.of(layer_map)
     check = _Check(layer, module, inputs, frameworks, auto_weights, int(steps), asked, mapping, mapping.resolve(layer, module), pair, steppers)
+    check.notes += notes
     with ONE_AT_A_TIME, ExitStack() as stack:
         for framework, model in zip(frameworks, check.models, strict=True):
             stack.enter_context(room(framework, "state").kept(model))
@@ -146,6 +148,19 @@ def auto_diff(
     return report.passed
 
 
+def _as_deployed(frameworks: tuple[str, str], asked: Options, auto_weights: bool, given: Mapping[str, Any] | None) -> tuple[Options, bool, list[str]]:
+    """What changes where a model is ONNX: forward only, and with the weights that the file carries.
+
+    An exporter folds, transposes and merges weights; what it made of them is part of what is checked.
+    """
+    if "onnx" not in frameworks:
+        return asked, auto_weights, []
+    if given and asked.backward and "diff_phase" in given:
+        raise UsageError(f"an ONNX model has no gradients: diff_phase is 'forward' here; found {asked.diff_phase!r}")
+    note = "an ONNX model has no gradients: forward only was compared, with the weights as they are on both sides"
+    return replace(asked, diff_phase="forward"), False, [note]
+
+
 def _run(check: _Check) -> Report:
     try:
         with check.timed("capture and matching"):
@@ -164,7 +179,8 @@ def _run(check: _Check) -> Report:
 def _compared(check: _Check, alignment: Alignment) -> Report:
     matching, engines = scoped_matching(alignment.matching, check.scope), (alignment.first_engine, alignment.second_engine)
     differences = scoped_differences(alignment.differences, check.scope)
-    findings = list(parameter_findings(matching))
+    # an exporter folds weights into others: numbers decide there
+    findings = [] if "onnx" in check.frameworks else list(parameter_findings(matching))
     with check.timed("weights"):
         if check.auto_weights:
             assign_parameters(alignment, check.layer, check.module, partly=True)
@@ -207,7 +223,7 @@ def _compared(check: _Check, alignment: Alignment) -> Report:
         findings += training.findings
         check.notes += training.notes
     measured = Measured(check.options, whole, regions, training, complete)
-    passed, ordered = judge(measured, findings)
+    passed, ordered = judge(measured, one_cause(findings))
     return Report(
         passed=passed,
         findings=ordered,

@@ -7,7 +7,7 @@ divergence left out.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ from padiff_graph.report.model import Compared
 from padiff_graph.training import Training
 from padiff_graph.whole import Quantity, WholeCheck
 
-__all__ = ["Measured", "contributions", "depth", "divergent_buffers", "judge"]
+__all__ = ["Measured", "compared", "contributions", "depth", "divergent_buffers", "judge", "one_cause"]
 
 PHASES: dict[str, Phase] = {"output": "forward", "buffer": "forward", "loss": "loss", "input": "backward", "parameter": "backward"}
 """Kind of a compared tensor -> phase of a finding about it."""
@@ -112,6 +112,20 @@ def _kind(quantity: Quantity) -> str:
     words = {"output": "the output", "loss": "the loss", "input": "the gradient of the input", "parameter": "the gradient of", "buffer": "the buffer"}
     name = "" if quantity.kind == "loss" or (quantity.kind == "output" and quantity.first == "output") else f" {quantity.first}"
     return f"{words[quantity.kind]}{name}"
+
+
+def one_cause(findings: Sequence[Finding]) -> list[Finding]:
+    """The findings without those of weights that another one explains: a parameter has no counterpart
+    because the operation that reads it has none."""
+    explained = [place for finding in findings if finding.fails and finding.phase != "weights" for place in ((finding.paddle_path, finding.torch_path), *finding.places)]
+    taken = {side: {place[side] for place in explained} for side in (0, 1)}
+    return [finding for finding in findings if not (finding.phase == "weights" and finding.verdict in ("missing", "extra") and _named(finding, taken))]
+
+
+def _named(finding: Finding, taken: Mapping[int, set[str]]) -> bool:
+    side = 0 if finding.verdict == "extra" else 1
+    places = [place[side] for place in finding.places] or [(finding.paddle_path, finding.torch_path)[side]]
+    return all(place in taken[side] for place in places)
 
 
 # -- for the report
