@@ -10,7 +10,7 @@ from padiff_graph.capture.normal.edges import plain, reshape, shape_of
 from padiff_graph.capture.normal.form import Edge, Location
 from padiff_graph.capture.normal.rewrites.rule import Sweep
 
-__all__ = ["bias_into_product", "convolution_of_fewer_axes", "matmul_with_parameter", "scale_out_of_product"]
+__all__ = ["bias_into_product", "convolution_of_fewer_axes", "matmul_with_parameter", "scale_out_of_matmul", "scale_out_of_product"]
 
 
 def matmul_with_parameter(sweep: Sweep, draft: Draft) -> bool:
@@ -63,8 +63,13 @@ def bias_into_product(sweep: Sweep, draft: Draft) -> bool:
     return False
 
 
+def scale_out_of_matmul(sweep: Sweep, draft: Draft) -> bool:
+    """(a x) @ (b y) = a b (x @ y): factors move from the operands to the readers."""
+    return draft.op == "MatMul" and scale_out_of_product(sweep, draft)
+
+
 def scale_out_of_product(sweep: Sweep, draft: Draft) -> bool:
-    """(a x) @ (b y) = a b (x @ y): factors move from the operands to the readers. A bias forbids it."""
+    """The same for Linear and Conv without a bias, once biases have been found."""
     if draft.op not in ("MatMul", "Linear", "Conv", "ConvTranspose") or any(edge is not None for edge in draft.inputs[2:]):
         return False
     factor = 1.0
