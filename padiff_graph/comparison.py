@@ -180,11 +180,12 @@ def _compared(check: _Check, alignment: Alignment) -> Report:
     matching, engines = scoped_matching(alignment.matching, check.scope), (alignment.first_engine, alignment.second_engine)
     differences = scoped_differences(alignment.differences, check.scope)
     # an exporter folds weights into others: numbers decide there
-    findings = [] if "onnx" in check.frameworks else list(parameter_findings(matching))
+    deployed = "onnx" in check.frameworks
+    findings = [] if deployed else list(parameter_findings(matching))
     with check.timed("weights"):
         if check.auto_weights:
             assign_parameters(alignment, check.layer, check.module, partly=True)
-        else:
+        elif not deployed:
             findings += weight_findings(matching, *engines)
     equal = not any(finding.phase == "weights" and finding.fails for finding in findings)
     with check.timed("whole run"):
@@ -206,9 +207,15 @@ def _compared(check: _Check, alignment: Alignment) -> Report:
             forward=check.options.forward,
             backward=check.options.backward,
             tolerance=check.tolerance,
+            own_weights=deployed,
         )
     regions = scoped_regions(regions, matching, check.scope)
-    findings += region_findings(regions, matching, differences)
+    in_regions = region_findings(regions, matching, differences)
+    if deployed:
+        # weights that differ where the numbers differ are the reason; elsewhere an exporter folded them
+        failing = {finding.torch_path for finding in in_regions if finding.fails}
+        findings += [finding for finding in weight_findings(matching, *engines) if finding.torch_path in failing]
+    findings += in_regions
     whole = scoped_whole(whole.excusing(divergent_buffers(regions), "a known divergence of the frameworks"), check.scope)
     if check.losses:
         with check.timed("loss"):

@@ -32,7 +32,7 @@ class WeightAlignmentError(RuntimeError):
         self.parameters = parameters
 
 
-def assign_weight(layer: Any, module: Any, layer_map: Any = None, example_inp: Any = None) -> bool:
+def assign_weight(layer: Any, module: Any, layer_map: Any = None, example_inp: Any = None) -> Any:
     """Copies the torch model's weights into the Paddle model, in place.
 
     Every parameter and buffer that the computation reads gets its counterpart's values, with whatever
@@ -45,14 +45,14 @@ def assign_weight(layer: Any, module: Any, layer_map: Any = None, example_inp: A
         layer_map: a LayerMap, a dict of corresponding modules, or nothing.
         example_inp: (paddle_input, torch_input); without it inputs are inferred where they can be.
     Returns:
-        True.
+        True. Towards ONNX a new ModelProto that holds the weights; the given one is never written to.
     Raises:
         WeightAlignmentError: where a parameter has no counterpart; the Paddle model is untouched.
         CaptureError: where a model cannot be captured.
     """
     alignment = align(layer, module, example_inp, LayerMap.of(layer_map), certify=False)
     assign_parameters(alignment, layer, module)
-    return True
+    return alignment.first_engine.model if alignment.first_engine.framework == "onnx" else True  # type: ignore[attr-defined]
 
 
 def assign_parameters(alignment: Alignment, layer: Any, module: Any, *, partly: bool = False) -> tuple[str, ...]:

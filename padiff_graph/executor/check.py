@@ -50,6 +50,7 @@ def check_regions(
     forward: bool = True,
     backward: bool = True,
     tolerance: Tolerance | None = None,
+    own_weights: bool = False,
     progress: Progress | None = None,
 ) -> RegionCheck:
     """Runs all region pairs of two matched models.
@@ -61,12 +62,14 @@ def check_regions(
         forward: whether outputs and buffer updates are compared.
         backward: whether gradients are computed and compared.
         tolerance: what every tensor of every region is held against besides (`Part.held`).
+        own_weights: whether each side keeps its own weights instead of sharing the second's through
+            the parameter map: for models whose weights an exporter has folded.
         progress: told after each region.
 
     The models, their buffers, gradients, random state and modes are as before afterwards.
     """
     with first_engine.quiet(), second_engine.quiet():
-        shared = share(matching, first_engine, second_engine)
+        shared = share(matching, first_engine, second_engine, as_they_are=own_weights)
         draws = Draws(matching.first.graph, matching.second.graph, random_pairs(matching))
         pair = Pair(
             Side(matching.first.graph, first_engine, shared.first, draws.of_first, first_engine.inputs(matching.first.graph)),

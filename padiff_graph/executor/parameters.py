@@ -37,10 +37,15 @@ class Shared:
     own: tuple[str, ...]
 
 
-def share(matching: Matching, first: Engine, second: Engine) -> Shared:
-    """Makes the values. Nothing is written into either model."""
+def share(matching: Matching, first: Engine, second: Engine, *, as_they_are: bool = False) -> Shared:
+    """Makes the values. Nothing is written into either model.
+
+    `as_they_are`: every side keeps its own weights, which may be folded into others on one side.
+    """
     ours = {name: first.array(tensor) for name, tensor in first.parameters().items()}
     theirs = {name: second.array(tensor) for name, tensor in second.parameters().items()}
+    if as_they_are:
+        return Shared(ours, theirs, (), tuple(ours))
     covered = _covered(matching, theirs)
     changed = []
     for name, array in theirs.items():
