@@ -79,7 +79,7 @@ def map_parameters(
         else:
             rows.append(_without(name, matching.first, name in unread or name in folded, name in folded, values))
     used = _used(rows)
-    unread_second = {second.first_name.get(name, name) for name in matching.second.unread}
+    unread_second = {second.first_name.get(name, name) for name in (*matching.second.unread, *_folded(matching.second))}
     unused = tuple(name for name in second.infos if name not in unread_second and not _whole(used.get(name, []), second.shape(name)))
     return replace(matching, parameters=tuple(rows), unused_second=unused, unread_second=tuple(name for name in second.infos if name in unread_second))
 

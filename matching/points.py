@@ -26,6 +26,8 @@ __all__ = ["Layout", "Reading", "lay_out"]
 
 ASSUMED = 0.7
 """Share of the confidence that is left where a layout is assumed from shapes."""
+MADE = 0.9
+"""Share of the confidence for parameters that an operand is computed from."""
 FEATURES = 1 << 22
 """Largest operand whose order of features is read off element by element."""
 
@@ -244,6 +246,8 @@ class _Walk:
                 continue
             source, target = self.first.nodes[mine.source], self.second.nodes[theirs.source]
             if source.op != "Parameter" or target.op != "Parameter":
+                if not source.leaf and not target.leaf and self.static[0][source.id] and self.static[1][target.id]:
+                    self._made(index, match, source, target)
                 continue
             relation, sure = call.parameters.get(pair), True
             if relation is None:
@@ -253,6 +257,40 @@ class _Walk:
             first_view = mine.view.then(View(relation.source, theirs.view.shape, relation.stages))
             confidence = match.confidence if sure else match.confidence * ASSUMED
             self.layout.readings.append(Reading(source.name, target.name, first_view, theirs.view, confidence, index, sure and (certain or not first_view.stages)))
+
+
+    def _made(self, index: int, match: Match, source: NormalNode, target: NormalNode) -> None:
+        """Parameters that an operand is computed from (the magnitude and direction of weight_norm), where
+        each side has exactly one of a shape."""
+        mine, theirs = _makers(self.first, source), _makers(self.second, target)
+        if any(self.partner.get(node.id) is not None for node in mine if not node.leaf):
+            return
+        ours, others = ([node for node in side if node.op == "Parameter"] for side in (mine, theirs))
+        for one in ours:
+            shape = one.outputs[0].shape
+            alike = [node for node in others if _squeezed(node.outputs[0].shape) == _squeezed(shape)]
+            if len(alike) != 1 or sum(_squeezed(node.outputs[0].shape) == _squeezed(shape) for node in ours) != 1:
+                continue
+            other = alike[0].outputs[0].shape
+            relation = identity(shape, other)
+            if relation is not None:
+                self.layout.readings.append(Reading(one.name, alike[0].name, relation, View.of(other), match.confidence * MADE, index, True))
+
+
+def _makers(graph: NormalGraph, node: NormalNode) -> list[NormalNode]:
+    """Everything that a node is computed from, itself included."""
+    found: dict[int, NormalNode] = {}
+    todo = [node.id]
+    while todo:
+        at = todo.pop()
+        if at not in found:
+            found[at] = graph.nodes[at]
+            todo.extend(edge.source for edge in graph.nodes[at].inputs if edge is not None)
+    return list(found.values())
+
+
+def _squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(extent for extent in shape if extent != 1)
 
 
 def _in_order(one: NormalNode, other: NormalNode) -> tuple[tuple[int, int], ...]:
