@@ -14,7 +14,7 @@ grows instead.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from typing import NamedTuple
@@ -29,6 +29,10 @@ __all__ = ["Cut", "Key", "Plan", "Region", "Slice", "Update", "cut_graphs"]
 
 Key = tuple[Value, Value]
 """Names a cut across plans: its earliest value on each side."""
+SMALL = 6
+"""A region of at most this many operations may be computed again by one that reads its result."""
+DEEPEST = 100
+"""How many cuts in a row are read through."""
 COUNTED = 1 << 20
 """Values of at most this many elements have their coverage counted element by element."""
 
@@ -348,6 +352,9 @@ def _regions(cuts: list[Cut], first: ComputationGraph, second: ComputationGraph,
         if any(cut.index in part.reads for part in slices) and not cut.sink:
             broken.append(cut)
         found[cut.index] = slices
+    if not broken:
+        plain = dict(found)
+        found = {index: _level(cuts[index], plain, (first, second), owners) for index in plain}
     if broken:
         return (), broken
     sorter: TopologicalSorter[int] = TopologicalSorter({index: list(slices[1].reads) for index, slices in found.items()})
@@ -389,8 +396,34 @@ def _settled(record: Node) -> bool:
     return record.constant is not None and record.constant.dtype.kind in "iub"
 
 
-def _slice(graph: ComputationGraph, targets: tuple[Value, ...], owners: Mapping[Value, int], own: int | None) -> Slice:
-    """From values back to cuts. A target that is itself a value of another cut is read, not computed."""
+def _level(cut: Cut, found: Mapping[int, tuple[Slice, Slice]], graphs: tuple[ComputationGraph, ComputationGraph], owners: tuple[Mapping[Value, int], Mapping[Value, int]]) -> tuple[Slice, Slice]:
+    """Lets one side of a region read through small cuts down to what the other side reads.
+
+    A concatenation of a concatenation reads the inner one; its counterpart over all parts at once
+    reads the parts. Only where each side reads what the other does not.
+    """
+    slices = list(found[cut.index])
+    own = None if cut.sink else cut.index
+    through: tuple[set[int], set[int]] = (set(), set())
+    for _ in range(DEEPEST):
+        alone = [set(slices[side].reads) - set(slices[1 - side].reads) for side in (0, 1)]
+        wider = [
+            {read for read in alone[side] if read in found and len(found[read][side].nodes) <= SMALL and alone[1 - side] & set(found[read][side].reads)}
+            for side in (0, 1)
+        ]
+        if not wider[0] and not wider[1]:
+            break
+        for side in (0, 1):
+            through[side].update(wider[side])
+            slices[side] = _slice(graphs[side], (cut.first, cut.second)[side], owners[side], own, through[side])
+            if own is not None and own in slices[side].reads:
+                return found[cut.index]
+    return slices[0], slices[1]
+
+
+def _slice(graph: ComputationGraph, targets: tuple[Value, ...], owners: Mapping[Value, int], own: int | None, through: Collection[int] = ()) -> Slice:
+    """From values back to cuts, or through those in `through`. A target that is itself a value of
+    another cut is read, not computed."""
     nodes: set[int] = set()
     reads: dict[Value, int] = {}
     leaves: set[int] = set()
@@ -398,7 +431,7 @@ def _slice(graph: ComputationGraph, targets: tuple[Value, ...], owners: Mapping[
 
     def visit(value: Value, target: bool) -> None:
         owner = owners.get(value)
-        if owner is not None and not (target and owner == own):
+        if owner is not None and owner not in through and not (target and owner == own):
             reads[value] = owner
             return
         record = graph.record(value.node)

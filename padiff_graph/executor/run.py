@@ -95,7 +95,7 @@ def execute(side: Side, part: Slice, feed: Mapping[Value, Array], wanted: Sequen
                 tensor = engine.tensor(engine.array(tensor).astype(np.float64), "float64")
             values[value] = tensor
         elif record.constant is not None:
-            values[value] = _leaf(engine, record.constant, side.dtype(value), False, double)
+            values[value] = _leaf(engine, _shaped(record), side.dtype(value), False, double)
         else:
             raise NotRunnable(f"the value of {record.kind} {record.name or number!r} is not known to the capture")
     last: dict[Value, int] = {}
@@ -127,9 +127,17 @@ def _run(side: Side, record: Node, operands: list[Tensor | None], double: bool) 
     except NotRunnable:
         if record.constant is None:
             raise
-        return (_leaf(side.engine, record.constant, record.outputs[0].dtype if record.outputs and record.outputs[0] else "", False, double),)
+        return (_leaf(side.engine, _shaped(record), record.outputs[0].dtype if record.outputs and record.outputs[0] else "", False, double),)
     except Exception as error:
         raise NotRunnable(f"{record.op} of module {record.path or 'root'!r} ({record.source}) cannot run on what the other model's values give: {type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}") from error
+
+
+def _shaped(record: Node) -> Array:
+    """A node's constant in the shape that the framework holds it in."""
+    constant = record.constant
+    assert constant is not None
+    kind = record.outputs[0] if record.outputs else None
+    return constant.reshape(kind.shape) if kind is not None and kind.size == constant.size else constant
 
 
 def _leaf(engine: Engine, array: Array, dtype: str, grad: bool, double: bool) -> Tensor:

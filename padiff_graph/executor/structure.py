@@ -18,8 +18,8 @@ class Structure:
 
     Attributes:
         doubt: operations without a counterpart, opaque ones, and those of a difference.
-        named: operations whose attribute of a real number differs (an epsilon, a momentum): its
-            effect may be as small as what float64 leaves elsewhere.
+        named: operations whose epsilon differs: its effect may be as small as what float64 leaves
+            elsewhere.
         differences: positions of differences by native operation of each side.
     """
 
@@ -41,7 +41,7 @@ class Structure:
             for number, found in enumerate(differences):
                 natives = native_of(normal, nodes_of(found, side))
                 doubt[side].update(natives)
-                if found.kind == "attribute" and all(isinstance(value, float) for value in found.values):
+                if found.kind == "attribute" and "eps" in found.attribute.lower():
                     named[side].update(natives)
                 for native in natives:
                     where[side][native] = (*where[side].get(native, ()), number)
@@ -52,7 +52,7 @@ class Structure:
         return not (self.doubt[0].isdisjoint(region.first.nodes) and self.doubt[1].isdisjoint(region.second.nodes))
 
     def attributed(self, region: Region) -> bool:
-        """Whether structure names a differing real number inside the region."""
+        """Whether structure names a differing epsilon inside the region."""
         return not (self.named[0].isdisjoint(region.first.nodes) and self.named[1].isdisjoint(region.second.nodes))
 
 

@@ -232,3 +232,16 @@ def test_biased_variance_is_recognised_and_nothing_else() -> None:
     assert not biased_variance(before, biased, unbiased, 32)
     assert not biased_variance(before, 0.8 * before + 0.2 * batch, unbiased, 64)
     assert not biased_variance(before, biased, biased, 64)
+
+
+def test_concatenations_of_concatenations_read_the_same_parts() -> None:
+    first, second = Toy(), Toy()
+    found = []
+    for model in (first, second):
+        x = model.input("x", X)
+        a, b = (model.op("linear", x, model.parameter(name, w), path=name) for name, w in zip("ab", W, strict=False))
+        inner = model.op("cat", x, a, path="inner")
+        outer = model.op("cat", inner, b, path="outer") if model is first else model.op("cat", x, a, b, path="outer")
+        model.output("output", outer)
+        found.append((a, b, inner, outer))
+    assert run(first, second, match(first, second, list(zip(*found, strict=True)))).counts == {"equal": 4}

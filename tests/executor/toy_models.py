@@ -49,6 +49,7 @@ OPS: Mapping[str, Callable[..., Any]] = {
     "transpose": lambda x: x.transpose(-1, -2),
     "slice": lambda x, start=0, stop=0: x[..., start:stop],
     "flip": lambda x: x.flip(-1),
+    "cat": lambda *x: torch.cat(x, -1),
     "detach": lambda x: x.detach(),
     "half_gradient": lambda x: Hooked.apply(x),
     "dropout": _dropout,
