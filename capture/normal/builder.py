@@ -8,7 +8,7 @@ topological order stays linear.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -226,8 +226,9 @@ class Builder:
 
     def refresh(self, draft: Draft) -> None:
         """Lets the draft's operands follow the replacements of their sources."""
+        drafts = self.drafts
         for position, edge in enumerate(draft.inputs):
-            if edge is not None and edge.output in self.drafts[edge.source].replaced:
+            if edge is not None and drafts[edge.source].replaced:
                 draft.inputs[position] = self.resolve(edge)
 
     def resolve(self, edge: Edge) -> Edge:
@@ -244,39 +245,55 @@ class Builder:
             edge = through
 
     def order(self) -> list[Draft]:
-        """All drafts that outputs and updates need, operands first, in program order where free."""
+        """All drafts that outputs and updates need, operands first; their operands refreshed."""
         for names in (self.outputs, self.updates):
             for name, edge in names.items():
                 names[name] = self.resolve(edge)
-        needed: set[int] = set()
-        stack = [edge.source for edge in (*self.outputs.values(), *self.updates.values())]
+        drafts = self.drafts
+        # 0: not seen, 1: operands on the way, 2: placed.
+        state = bytearray(len(drafts))
+        found: list[Draft] = []
+        stack = [edge.source for edge in (*self.updates.values(), *self.outputs.values())]
         while stack:
-            at = stack.pop()
-            if at in needed:
+            at = stack[-1]
+            if at >= len(state):
+                state.extend(bytes(len(drafts) - len(state)))
+            if state[at]:
+                stack.pop()
+                if state[at] == 1:
+                    state[at] = 2
+                    found.append(drafts[at])
                 continue
-            needed.add(at)
-            draft = self.drafts[at]
+            state[at] = 1
+            draft = drafts[at]
             self.refresh(draft)
-            stack.extend(edge.source for edge in draft.inputs if edge is not None)
-        return list(self._topological(needed))
+            for edge in draft.inputs:
+                if edge is not None and (edge.source >= len(state) or not state[edge.source]):
+                    stack.append(edge.source)
+        return found
 
-    def _topological(self, needed: set[int]) -> Iterator[Draft]:
+    def program_order(self) -> list[Draft]:
+        """The same in the order of the program, a leaf before its first reader."""
+        found = self.order()
+        rank = {draft.id: draft.native[-1] if draft.native else -1 for draft in found}
+        placed: list[Draft] = []
         done: set[int] = set()
-        # In program order; a leaf stands before its first reader.
-        for root in sorted(needed, key=lambda at: (self.drafts[at].leaf, self.drafts[at].native[-1] if self.drafts[at].native else -1, at)):
+        for root in sorted((draft for draft in found if not draft.leaf), key=lambda draft: (rank[draft.id], draft.id)):
             stack = [root]
             while stack:
-                at = stack[-1]
-                if at in done:
+                draft = stack[-1]
+                if draft.id in done:
                     stack.pop()
                     continue
-                waiting = [edge.source for edge in self.drafts[at].inputs if edge is not None and edge.source not in done]
+                waiting = [self.drafts[edge.source] for edge in draft.inputs if edge is not None and edge.source not in done]
                 if waiting:
                     stack.extend(reversed(waiting))
                     continue
-                done.add(at)
+                done.add(draft.id)
                 stack.pop()
-                yield self.drafts[at]
+                placed.append(draft)
+        # Leaves that are outputs themselves.
+        return placed + [draft for draft in found if draft.id not in done]
 
     # -- finishing a native operation
 

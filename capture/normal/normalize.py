@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from padiff_graph.capture.graph import ComputationGraph
 from padiff_graph.capture.normal.builder import Builder, commutes
 from padiff_graph.capture.normal.form import Edge, NormalGraph, NormalNode
@@ -17,15 +21,28 @@ def normalize(graph: ComputationGraph) -> NormalGraph:
     Works for any framework with a table `capture/<framework>/operators.py`; an operator without a row
     stays opaque. Linear in the number of operations.
     """
-    builder = translate(graph)
-    for rewrite in REWRITES:
-        rewrite(builder)
-    return freeze(builder)
+    with _without_collection():
+        builder = translate(graph)
+        for rewrite in REWRITES:
+            rewrite(builder)
+        return freeze(builder)
+
+
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """Many small objects and no cycles: the garbage collector only costs time."""
+    running = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if running:
+            gc.enable()
 
 
 def freeze(builder: Builder) -> NormalGraph:
     """The finished graph: live drafts only, numbered in topological order."""
-    order = builder.order()
+    order = builder.program_order()
     place = {draft.id: at for at, draft in enumerate(order)}
     origins = _Origins(builder)
     for draft in order:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -156,20 +156,29 @@ class View:
     @classmethod
     def of(cls, shape: Sequence[int]) -> View:
         """The identity on a tensor of this shape."""
-        return cls(math.prod(shape), tuple(shape))
+        return _identity(tuple(shape))
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash((self.source, self.shape, self.stages))
 
     # -- movements: each returns the view of the moved tensor
 
     def reshape(self, shape: Sequence[int]) -> View:
         """Another shape over the same row-major order."""
+        shape = tuple(shape)
+        if shape == self.shape:
+            return self
         if math.prod(shape) != self.size:
-            raise ValueError(f"cannot reshape {self.shape} to {tuple(shape)}")
-        return View(self.source, tuple(shape), self.stages)
+            raise ValueError(f"cannot reshape {self.shape} to {shape}")
+        return View(self.source, shape, self.stages) if self.stages else _identity(shape)
 
     def transpose(self, axes: Sequence[int]) -> View:
         """Axes in another order, as numpy.transpose."""
-        stage, below = self._top()
-        return self._with(below, Stage(tuple(stage.shape[a] for a in axes), tuple(stage.steps[a] for a in axes), stage.offset))
+        return _transposed(self, tuple(axes))
 
     def slice(self, axis: int, start: int, stop: int, step: int = 1) -> View:
         """Coordinates range(start, stop, step) of an axis; bounds already made concrete."""
@@ -221,11 +230,9 @@ class View:
         """This view read through another: `inner` is a view whose source is this view's operand."""
         if inner.source != self.size:
             raise ValueError(f"a view of {inner.source} elements cannot read an operand of {self.size}")
-        if not self.stages or not inner.stages:
-            return View(self.source, inner.shape, self.stages + inner.stages)
-        fused = _fused(self.stages[-1], inner.stages[0])
-        middle = self.stages[-1:] + inner.stages[:1] if fused is None else (fused,)
-        return View(self.source, inner.shape, _canonical(self.source, self.stages[:-1] + middle + inner.stages[1:]))
+        if not self.stages:
+            return inner
+        return self.reshape(inner.shape) if not inner.stages else _composed(self, inner)
 
     def unexpanded(self) -> View:
         """The view with one element along every axis over which it does not change."""
@@ -250,10 +257,7 @@ class View:
         """
         if self.size != self.source:
             return None
-        stages = [stage.inverse() for stage in reversed(self.stages)]
-        if any(stage is None for stage in stages):
-            return None
-        return View(self.size, tuple(shape), _canonical(self.size, tuple(stage for stage in stages if stage is not None)))
+        return _inverted(self, tuple(shape)) if self.stages else View.of(shape)
 
     # -- questions
 
@@ -262,7 +266,7 @@ class View:
         """Whether some elements of the operand are padding."""
         return any(stage.padded for stage in self.stages)
 
-    @property
+    @cached_property
     def size(self) -> int:
         """Number of elements of the operand."""
         return math.prod(self.shape)
@@ -355,6 +359,33 @@ class View:
         if fused is not None:
             return View(self.source, stage.shape, _canonical(self.source, (*below[:-1], fused)))
         return View(self.source, stage.shape, (*below, merged))
+
+
+@lru_cache(maxsize=1 << 12)
+def _identity(shape: tuple[int, ...]) -> View:
+    return View(math.prod(shape), shape)
+
+
+# Models repeat their blocks, so the same few movements come again and again.
+@lru_cache(maxsize=1 << 12)
+def _transposed(view: View, axes: tuple[int, ...]) -> View:
+    stage, below = view._top()
+    return view._with(below, Stage(tuple(stage.shape[a] for a in axes), tuple(stage.steps[a] for a in axes), stage.offset))
+
+
+@lru_cache(maxsize=1 << 12)
+def _composed(outer: View, inner: View) -> View:
+    fused = _fused(outer.stages[-1], inner.stages[0])
+    middle = outer.stages[-1:] + inner.stages[:1] if fused is None else (fused,)
+    return View(outer.source, inner.shape, _canonical(outer.source, outer.stages[:-1] + middle + inner.stages[1:]))
+
+
+@lru_cache(maxsize=1 << 12)
+def _inverted(view: View, shape: tuple[int, ...]) -> View | None:
+    stages = [stage.inverse() for stage in reversed(view.stages)]
+    if any(stage is None for stage in stages):
+        return None
+    return View(view.size, shape, _canonical(view.size, tuple(stage for stage in stages if stage is not None)))
 
 
 def _fused(outer: Stage, inner: Stage) -> Stage | None:

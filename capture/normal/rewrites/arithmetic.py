@@ -7,11 +7,12 @@ import math
 from padiff_graph.capture.normal.builder import Draft
 from padiff_graph.capture.normal.edges import affine, broadcast, read_through, shape_of, view_of
 from padiff_graph.capture.normal.form import Edge
-from padiff_graph.capture.normal.rewrites.rule import Sweep, same_operand
+from padiff_graph.capture.normal.rewrites.rule import Sweep, applies_to, same_operand
 
 __all__ = ["clip_unscaled", "composed_hard_sigmoid", "nested_sum_or_product", "power_of_power", "product_of_equals", "scale_out_of_elementwise", "shift_out_of_sum", "x_times_hard_sigmoid", "x_times_sigmoid"]
 
 
+@applies_to("Add", "Mul")
 def nested_sum_or_product(sweep: Sweep, draft: Draft) -> bool:
     """Add of Add and Mul of Mul, each read once, are one node of more operands."""
     if draft.op not in ("Add", "Mul"):
@@ -37,6 +38,7 @@ def nested_sum_or_product(sweep: Sweep, draft: Draft) -> bool:
     return False
 
 
+@applies_to("Add")
 def shift_out_of_sum(sweep: Sweep, draft: Draft) -> bool:
     """(x + c) + y = (x + y) + c."""
     if draft.op != "Add" or all(edge is None or edge.shift == 0.0 or view_of(edge).padded for edge in draft.inputs):
@@ -52,6 +54,7 @@ def shift_out_of_sum(sweep: Sweep, draft: Draft) -> bool:
     return True
 
 
+@applies_to("Mul", "ReduceMean", "ReduceSum", "Relu", "LeakyRelu", "ReduceMax", "ReduceMin", "MaxPool", "AveragePool", "Pow")
 def scale_out_of_elementwise(sweep: Sweep, draft: Draft) -> bool:
     """(a x) * (b y + c) = a b (x * (y + c / b)); Pow and positive factors of Relu, LeakyRelu and means alike."""
     factor = 1.0
@@ -82,6 +85,7 @@ def scale_out_of_elementwise(sweep: Sweep, draft: Draft) -> bool:
     return True
 
 
+@applies_to("Clip")
 def clip_unscaled(sweep: Sweep, draft: Draft) -> bool:
     """clip(a x + b, l, h) = a clip(x + b / a, l / a, h / a) for a > 0: relu6(x + 3) / 6 is hardsigmoid."""
     edge = draft.inputs[0] if draft.op == "Clip" else None
@@ -94,6 +98,7 @@ def clip_unscaled(sweep: Sweep, draft: Draft) -> bool:
     return True
 
 
+@applies_to("Clip")
 def composed_hard_sigmoid(sweep: Sweep, draft: Draft) -> bool:
     """clip(x + b, 0, h) = h clip(x / h + b / h, 0, 1), which is h HardSigmoid(x)."""
     edge = draft.inputs[0] if draft.op == "Clip" else None
@@ -105,6 +110,7 @@ def composed_hard_sigmoid(sweep: Sweep, draft: Draft) -> bool:
     return True
 
 
+@applies_to("Mul")
 def x_times_hard_sigmoid(sweep: Sweep, draft: Draft) -> bool:
     """x * HardSigmoid(x) with the slope of 1/6 is HardSwish."""
     if draft.op != "Mul" or len(draft.inputs) != 2:
@@ -121,6 +127,7 @@ def x_times_hard_sigmoid(sweep: Sweep, draft: Draft) -> bool:
     return False
 
 
+@applies_to("Pow")
 def power_of_power(sweep: Sweep, draft: Draft) -> bool:
     """1 / sqrt(x) is one power; only where no sign is lost on the way."""
     if draft.op != "Pow" or draft.attrs["exponent"] is None:
@@ -140,6 +147,7 @@ def power_of_power(sweep: Sweep, draft: Draft) -> bool:
     return True
 
 
+@applies_to("Mul")
 def product_of_equals(sweep: Sweep, draft: Draft) -> bool:
     """x * x is a power."""
     if draft.op != "Mul" or len(draft.inputs) < 2 or any(edge is None for edge in draft.inputs):
@@ -152,6 +160,7 @@ def product_of_equals(sweep: Sweep, draft: Draft) -> bool:
     return True
 
 
+@applies_to("Mul")
 def x_times_sigmoid(sweep: Sweep, draft: Draft) -> bool:
     """x * sigmoid(a x) is Swish: SiLU for a = 1, the quick Gelu for a = 1.702."""
     if draft.op != "Mul" or len(draft.inputs) != 2:

@@ -8,11 +8,12 @@ from padiff_graph.capture.graph import TensorType
 from padiff_graph.capture.normal.builder import Draft
 from padiff_graph.capture.normal.edges import plain, reshape, shape_of
 from padiff_graph.capture.normal.form import Edge, Location
-from padiff_graph.capture.normal.rewrites.rule import Sweep
+from padiff_graph.capture.normal.rewrites.rule import Sweep, applies_to
 
 __all__ = ["bias_into_product", "convolution_of_fewer_axes", "matmul_with_parameter", "scale_out_of_matmul", "scale_out_of_product"]
 
 
+@applies_to("MatMul")
 def matmul_with_parameter(sweep: Sweep, draft: Draft) -> bool:
     """x @ W is Linear where W depends on parameters only and is a matrix."""
     if draft.op != "MatMul":
@@ -29,6 +30,7 @@ def matmul_with_parameter(sweep: Sweep, draft: Draft) -> bool:
     return True
 
 
+@applies_to("Add")
 def bias_into_product(sweep: Sweep, draft: Draft) -> bool:
     """Linear(x, W) + b and Conv(x, W) + b with one b for each feature take b as their third operand."""
     if draft.op != "Add" or len(draft.inputs) != 2:
@@ -63,11 +65,13 @@ def bias_into_product(sweep: Sweep, draft: Draft) -> bool:
     return False
 
 
+@applies_to("MatMul")
 def scale_out_of_matmul(sweep: Sweep, draft: Draft) -> bool:
     """(a x) @ (b y) = a b (x @ y): factors move from the operands to the readers."""
     return draft.op == "MatMul" and scale_out_of_product(sweep, draft)
 
 
+@applies_to("MatMul", "Linear", "Conv", "ConvTranspose")
 def scale_out_of_product(sweep: Sweep, draft: Draft) -> bool:
     """The same for Linear and Conv without a bias, once biases have been found."""
     if draft.op not in ("MatMul", "Linear", "Conv", "ConvTranspose") or any(edge is not None for edge in draft.inputs[2:]):
@@ -85,6 +89,7 @@ def scale_out_of_product(sweep: Sweep, draft: Draft) -> bool:
     return True
 
 
+@applies_to("Conv")
 def convolution_of_fewer_axes(sweep: Sweep, draft: Draft) -> bool:
     """An axis of one element under a kernel of one element is no axis: Paddle's Conv1D is a Conv2D."""
     if draft.op != "Conv":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from padiff_graph.capture.normal.builder import Draft
 from padiff_graph.capture.normal.edges import broadcast, expand, read_through, shape_of, view_of
 from padiff_graph.capture.normal.form import Edge
-from padiff_graph.capture.normal.rewrites.rule import Sweep
+from padiff_graph.capture.normal.rewrites.rule import Sweep, applies_to
 
 __all__ = ["mask_into_softmax", "shift_of_softmax", "where_of_constant"]
 
@@ -13,6 +13,7 @@ HIDDEN = -1.0e3
 """What is at most this is as good as minus infinity in front of a softmax."""
 
 
+@applies_to("Where")
 def where_of_constant(sweep: Sweep, draft: Draft) -> bool:
     """where(all true, x, y) is x."""
     if draft.op != "Where" or len(draft.inputs) != 3:
@@ -28,6 +29,7 @@ def where_of_constant(sweep: Sweep, draft: Draft) -> bool:
     return True
 
 
+@applies_to("Softmax", "LogSoftmax")
 def shift_of_softmax(sweep: Sweep, draft: Draft) -> bool:
     """softmax(x + c) is softmax(x)."""
     edge = draft.inputs[0] if draft.op in ("Softmax", "LogSoftmax") else None
@@ -38,6 +40,7 @@ def shift_of_softmax(sweep: Sweep, draft: Draft) -> bool:
     return True
 
 
+@applies_to("Softmax")
 def mask_into_softmax(sweep: Sweep, draft: Draft) -> bool:
     """softmax(x + mask) and softmax(where(mask, x, -inf)) take the mask as an operand.
 

@@ -7,7 +7,7 @@ import math
 from padiff_graph.capture.normal.builder import Draft
 from padiff_graph.capture.normal.edges import moved, read_through, reshape, shape_of, view_of
 from padiff_graph.capture.normal.form import Edge
-from padiff_graph.capture.normal.rewrites.rule import Sweep
+from padiff_graph.capture.normal.rewrites.rule import Sweep, applies_to
 from padiff_graph.capture.normal.views import Stage, View
 
 __all__ = ["concat_of_concat", "concat_of_one_source", "part_of_concat", "zero_padding_into_view", "zero_padding_into_window"]
@@ -19,6 +19,7 @@ def _widths(pad: Draft) -> list[tuple[int, int]]:
     return list(zip(pads[:half], pads[half:], strict=True))
 
 
+@applies_to("Conv", "AveragePool")
 def zero_padding_into_window(sweep: Sweep, draft: Draft) -> bool:
     """A convolution, or a pooling that counts its padding, of a zero-padded image pads by itself."""
     counting = draft.op == "AveragePool" and (draft.attrs["count_include_pad"] or not any(draft.attrs["pads"])) and not draft.attrs["ceil_mode"]
@@ -57,6 +58,7 @@ def _widths_over(pad: Draft, shape: tuple[int, ...]) -> list[tuple[int, int]] | 
     return None if left else widths
 
 
+@applies_to("Pad")
 def zero_padding_into_view(sweep: Sweep, draft: Draft) -> bool:
     """Zero padding is movement where the padded operand is not shifted."""
     if draft.op != "Pad" or draft.attrs["mode"] != "constant" or draft.inputs[0] is None:
@@ -69,6 +71,7 @@ def zero_padding_into_view(sweep: Sweep, draft: Draft) -> bool:
     return True
 
 
+@applies_to("Concat")
 def concat_of_concat(sweep: Sweep, draft: Draft) -> bool:
     """Concat of Concat along the same axis is one Concat."""
     if draft.op != "Concat":
@@ -133,6 +136,7 @@ def part_of_concat(sweep: Sweep, draft: Draft) -> bool:
     return changed
 
 
+@applies_to("Concat")
 def concat_of_one_source(sweep: Sweep, draft: Draft) -> bool:
     """Parts that read one source with equal strides from different places are one movement of it."""
     if draft.op != "Concat" or len(draft.inputs) < 2:

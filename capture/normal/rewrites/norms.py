@@ -8,7 +8,7 @@ from padiff_graph.capture.graph import TensorType
 from padiff_graph.capture.normal.builder import Draft
 from padiff_graph.capture.normal.edges import expand, moved, plain, reshape, shape_of, view_of
 from padiff_graph.capture.normal.form import Edge, Location
-from padiff_graph.capture.normal.rewrites.rule import Sweep
+from padiff_graph.capture.normal.rewrites.rule import Sweep, applies_to
 from padiff_graph.capture.normal.views import View
 
 __all__ = ["composed_gelu", "composed_layer_norm", "composed_rms_norm", "scale_and_bias_into_norm"]
@@ -39,6 +39,7 @@ def _along(rows: tuple[int, ...], count: int, varies: bool) -> View:
     return View.of(rows).reshape((*rows, 1)).expand((*rows, count))
 
 
+@applies_to("Mul")
 def composed_rms_norm(sweep: Sweep, draft: Draft) -> bool:
     """x * Pow(mean(x ** 2) + epsilon, -0.5)."""
     if draft.op != "Mul" or len(draft.inputs) != 2:
@@ -65,6 +66,7 @@ def composed_rms_norm(sweep: Sweep, draft: Draft) -> bool:
     return False
 
 
+@applies_to("Mul")
 def composed_layer_norm(sweep: Sweep, draft: Draft) -> bool:
     """(x - mean(x)) * Pow(mean((x - mean(x)) ** 2) + epsilon, -0.5); or with the variance as an operator."""
     if draft.op != "Mul" or len(draft.inputs) != 2:
@@ -155,6 +157,7 @@ def _replace(sweep: Sweep, draft: Draft, op: str, x: Edge, root: Edge, statistic
     return True
 
 
+@applies_to("Mul", "Add")
 def scale_and_bias_into_norm(sweep: Sweep, draft: Draft) -> bool:
     """norm(x) * w and norm(x) + b with one number for each normalised element become operands of the norm."""
     if draft.op not in ("Mul", "Add") or len(draft.inputs) != 2:
@@ -187,6 +190,7 @@ def scale_and_bias_into_norm(sweep: Sweep, draft: Draft) -> bool:
     return False
 
 
+@applies_to("Mul")
 def composed_gelu(sweep: Sweep, draft: Draft) -> bool:
     """x * (1 + erf(x / sqrt 2)) is 2 Gelu(x); x * (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) its approximation."""
     if draft.op != "Mul" or len(draft.inputs) != 2:

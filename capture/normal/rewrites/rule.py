@@ -9,7 +9,7 @@ from padiff_graph.capture.normal.builder import Builder, Draft
 from padiff_graph.capture.normal.edges import affine, view_of
 from padiff_graph.capture.normal.form import Edge, Location
 
-__all__ = ["Rule", "Sweep", "same_operand", "sweep"]
+__all__ = ["Rule", "Sweep", "applies_to", "same_operand", "sweep"]
 
 
 class Sweep:
@@ -67,6 +67,18 @@ class Sweep:
 Rule = Callable[[Sweep, Draft], bool]
 """Rewrites one draft where it applies, by `Sweep.replace`; says whether it did."""
 
+_OPERATORS: dict[Rule, frozenset[str]] = {}
+
+
+def applies_to(*operators: str) -> Callable[[Rule], Rule]:
+    """Names the operators that a rule rewrites; without it the rule sees every draft."""
+
+    def note(rule: Rule) -> Rule:
+        _OPERATORS[rule] = frozenset(operators)
+        return rule
+
+    return note
+
 
 def sweep(builder: Builder, rules: Sequence[Rule]) -> None:
     """Applies rules to every live draft, operands first; what a rule makes is offered to the others too."""
@@ -79,6 +91,7 @@ def sweep(builder: Builder, rules: Sequence[Rule]) -> None:
     for edge in (*builder.outputs.values(), *builder.updates.values()):
         readers[edge.source] += 1
     state = Sweep(builder, readers)
+    chosen: dict[str, list[Rule]] = {}
     for draft in order:
         if draft.leaf:
             continue
@@ -87,7 +100,9 @@ def sweep(builder: Builder, rules: Sequence[Rule]) -> None:
         while again:
             builder.refresh(current)
             again = False
-            for rule in rules:
+            if current.op not in chosen:
+                chosen[current.op] = [rule for rule in rules if rule not in _OPERATORS or current.op in _OPERATORS[rule]]
+            for rule in chosen[current.op]:
                 before = len(builder.drafts)
                 if rule(state, current):
                     builder.rewrites[rule.__name__] += 1
