@@ -38,7 +38,7 @@ class PaddleEngine:
 
     def tensor(self, array: Array, dtype: str | None = None, requires_grad: bool = False) -> Tensor:
         """A fresh leaf tensor; a copy of the array."""
-        made = paddle.to_tensor(np.ascontiguousarray(array))
+        made = paddle.to_tensor(np.array(array, order="C"))  # ascontiguousarray makes a number an array
         if dtype is not None and internals.spelled(made.dtype) != dtype:
             made = made.astype(dtype)
         made.stop_gradient = not requires_grad
@@ -85,6 +85,8 @@ class PaddleEngine:
     def forward(self, example: Mapping[str, Any], *, grad: bool) -> Run:
         """Runs the user's own layer eagerly, in the mode that it is in."""
         self._own = named_tensors(self.model)  # before the run: a forward may keep tensors on the layer
+        # a recurrent layer's dropout state is filled by its first run, and no result of the model's
+        filled = {name for name, tensor in self._own.items() if tensor._is_initialized()}
         fresh: dict[str, Tensor] = {}
         given: dict[str, Tensor] = {}
         for name, leaf in leaves.leaves(example, values.is_tensor).items():
@@ -98,7 +100,7 @@ class PaddleEngine:
         with self.recording(grad):
             structure = self.model(**leaves.replace(dict(example), values.is_tensor, given))
         outputs = leaves.output_leaves(structure, values.is_tensor)
-        buffers = {name: self.array(tensor) for name, tensor in named_tensors(self.model, buffers_only=True).items() if tensor._is_initialized()}
+        buffers = {name: self.array(tensor) for name, tensor in named_tensors(self.model, buffers_only=True).items() if name in filled}
         return Run(outputs, structure, buffers, leaves=fresh)
 
     def backward(self, run: Run, cotangents: Mapping[str, Array] | None = None, loss: Tensor | None = None) -> None:

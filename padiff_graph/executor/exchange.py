@@ -30,7 +30,7 @@ def fed(cut: Cut, second: Mapping[Value, Array], shapes: Mapping[Value, tuple[in
     for value in cut.first:
         points = [point for point in cut.points if point.first == value]
         if len(points) == 1 and points[0].first_view.identity:
-            made[value] = np.ascontiguousarray(read(points[0].second_view, second[points[0].second]).reshape(shapes[value]))
+            made[value] = np.asarray(read(points[0].second_view, second[points[0].second]).reshape(shapes[value]), order="C")
             continue
         target = np.zeros(shapes[value], second[points[0].second].dtype)
         for point in points:
@@ -81,7 +81,7 @@ def cotangents(cut: Cut, second: Mapping[Value, Array], shapes: Mapping[Value, t
     for point in cut.points:
         source = second[point.second]
         if point.first_view.identity and point.second_view.injective:
-            made[point.first] = np.ascontiguousarray(read(point.second_view, source).reshape(shapes[point.first]))
+            made[point.first] = np.asarray(read(point.second_view, source).reshape(shapes[point.first]), order="C")
             continue
         target = made.setdefault(point.first, np.zeros(shapes[point.first], source.dtype))
         if not point.first_view.injective:
@@ -102,7 +102,7 @@ def mapped(row: ParameterRow, own: Array, second: Mapping[str, Array]) -> Array:
     covers keep `own`."""
     if len(row.pieces) == 1 and row.pieces[0].first_view.identity:
         piece = row.pieces[0]
-        return np.ascontiguousarray(read(piece.second_view, second[piece.second]).reshape(own.shape)).astype(own.dtype, copy=False)
+        return np.asarray(read(piece.second_view, second[piece.second]).reshape(own.shape), own.dtype, order="C")
     target = np.array(own)
     for piece in row.pieces:
         piece.first_view.scatter(target, read(piece.second_view, second[piece.second]))

@@ -74,6 +74,7 @@ def _structural(difference: Difference, results: Sequence[RegionResult], matchin
     if differing:
         part = max((part for result in differing for part in result.parts if part.verdict == "different"), key=_weight)
         verdict: Verdict = "missing" if difference.kind == "missing" else "extra" if difference.kind == "extra" else "different"
+        base = replace(base, cause=_effect(difference.cause, part))
         return replace(base, phase=_phase(differing), verdict=verdict, error=part.error, relative=part.relative)
     if unsure and difference.kind == "attribute":
         return replace(base, phase="structure", advice=f"numbers could not be asked: {unsure[0].reason}")
@@ -82,6 +83,23 @@ def _structural(difference: Difference, results: Sequence[RegionResult], matchin
     if difference.kind in ("missing", "extra") and results and not divergent:
         return replace(base, phase="structure", verdict="suspicious", advice="the regions around it agree on this input; check it with another input")
     return None
+
+
+EFFECTS = {
+    "detach": "the gradient path is cut here: {cause} (detach, no_grad or stop_gradient)",
+    "gradient_hook": "a gradient hook changes the gradient here: {cause}",
+    "custom_function": "a custom backward function decides the gradient here: {cause}",
+}
+"""What a structural difference means, by a fragment of its cause."""
+
+
+def _effect(cause: str, part: Part) -> str:
+    """A structural cause with what it does, and with what the numbers add where the values alone say nothing."""
+    for fragment, words in EFFECTS.items():
+        if fragment in cause.lower():
+            told = words.format(cause=cause)
+            return f"{told}; {part.probe.words}" if part.probe.kind == "hook" else told
+    return cause
 
 
 def _first(difference: Difference, matching: Matching) -> NormalNode | None:
@@ -148,12 +166,15 @@ def _numeric(result: RegionResult, matching: Matching, built: str, shown: Region
         return Finding(phase, "not-comparable", shown.reason or "could not be compared", first.path, second.path, first.op, second.op, first.source, second.source, places=((first.path, second.path),), order=result.order)
     assert part is not None
     cause, marked = _cause(result, part, matching, first, second)
+    surplus = cause.partition(" ")[0] if cause.startswith(("extra ", "missing ")) else ""
     if built:
         cause = f"{built}; {cause}"
     first, second = marked[0] or first, marked[1] or second
     if shown is not result:
         cause = f"{cause}; the order of the elements differs from here on, and {_place(shown, matching, 0).op} in {_place(shown, matching, 0).path or 'the root'} needs it"
     verdict: Verdict = "rounding" if shown.verdict == "equal" else shown.verdict
+    if verdict == "different" and surplus:
+        verdict = "extra" if surplus == "extra" else "missing"
     return Finding(
         phase, verdict, cause, first.path, second.path, first.op, second.op, first.source, second.source,
         part.error, part.relative, ((first.path, second.path),), order=result.order,
@@ -246,7 +267,7 @@ def _uneven(result: RegionResult, matching: Matching) -> tuple[str, tuple[_Place
         record = (ones or others)[-1]
         place = _Place(record.path, record.op, record.source)
         side = "first" if ones else "second"
-        return f"{record.op} in {record.path or 'the root'} stands on the {side} side only", ((place, None) if ones else (None, place))
+        return f"{'extra' if ones else 'missing'} {name.title().replace('_', '')}: {record.op} in {record.path or 'the root'} stands on the {side} side only", ((place, None) if ones else (None, place))
     return None
 
 
