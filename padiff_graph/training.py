@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -115,12 +115,12 @@ def train(
     rows = [row for row in matching.parameters if row.pieces]
     sides = [_Side(engine, stepper, example, loss) for engine, stepper, example, loss in zip(engines, steppers, examples, losses, strict=True)]
     settings = _Settings(steppers, rows)
-    with ExitStack() as undo:
-        for side in sides:
-            side.before = side.values()
-            undo.callback(side.engine.assign, dict(side.before))
-            for optimizer in side.stepper.optimizers:
-                undo.enter_context(room(side.stepper.framework, "optimizer").kept(optimizer, side.stepper.model))
+    undo: list[Callable[[], None]] = []
+    for side in sides:
+        side.before = side.values()
+        undo.append(partial(side.engine.assign, dict(side.before)))
+        undo += [room(side.stepper.framework, "optimizer").saved(optimizer, side.stepper.model) for optimizer in side.stepper.optimizers]
+    try:
         tried = _tried(engines, steppers, rows, steps)
         found = _Found(rows, matching, tolerance, {row.first: sides[0].before[row.first] for row in rows if row.first in sides[0].before})
         for side in sides:
@@ -131,7 +131,10 @@ def train(
             for side in sides:
                 side.step()
             found.compare(step, sides)
-        undo.pop_all()
+    except BaseException:
+        for put_back in undo:
+            put_back()
+        raise
     findings = [*settings.findings(found.parted), *_trial_findings(tried, settings)]
     if not findings and not explained:
         findings += found.findings(steppers, proved)

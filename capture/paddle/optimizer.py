@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,7 +11,7 @@ import paddle
 
 from padiff_graph.capture.paddle.values import array, dtype
 
-__all__ = ["advance", "clear", "gradients", "is_optimizer", "kept", "learn", "named", "put_gradients", "refusal", "settings", "state", "trainable"]
+__all__ = ["advance", "clear", "gradients", "is_optimizer", "kept", "learn", "named", "put_gradients", "refusal", "saved", "settings", "state", "trainable"]
 
 Array = np.ndarray[Any, Any]
 
@@ -189,15 +189,13 @@ def put_gradients(model: paddle.nn.Layer, numbers: Mapping[str, Array]) -> None:
             parameter.grad = paddle.to_tensor(np.array(given), place=parameter.place).astype(dtype(parameter))
 
 
-@contextmanager
-def kept(optimizer: Any, model: paddle.nn.Layer) -> Iterator[None]:
-    """Puts the optimizer's state and settings and the parameters' values back at the end."""
+def saved(optimizer: Any, model: paddle.nn.Layer) -> Callable[[], None]:
+    """Remembers the optimizer's state and settings and the parameters' values; called, the answer puts them back."""
     weights = [(parameter, parameter.detach().clone()) for parameter in model.parameters()]
     memory: list[tuple[Any, Any]] = []
-    attributes = {name: _copied(value, memory) for name, value in vars(optimizer).items()}
-    try:
-        yield
-    finally:
+    attributes = {name: (value, _copied(value, memory)) for name, value in vars(optimizer).items()}
+
+    def put_back() -> None:
         with paddle.no_grad():
             for tensor, values in [*weights, *memory]:
                 paddle.assign(values, tensor)
@@ -205,7 +203,33 @@ def kept(optimizer: Any, model: paddle.nn.Layer) -> Iterator[None]:
             parameter.clear_gradient(False)
         for name in [name for name in vars(optimizer) if name not in attributes]:
             delattr(optimizer, name)
-        vars(optimizer).update(attributes)
+        for name, (own, copied) in attributes.items():
+            vars(optimizer)[name] = _refilled(own, copied)
+
+    return put_back
+
+
+@contextmanager
+def kept(optimizer: Any, model: paddle.nn.Layer) -> Iterator[None]:
+    """Puts the optimizer's state and settings and the parameters' values back at the end."""
+    put_back = saved(optimizer, model)
+    try:
+        yield
+    finally:
+        put_back()
+
+
+def _refilled(own: Any, copied: Any) -> Any:
+    """The optimizer's own container with what it held; others may hold it too."""
+    if isinstance(own, dict):
+        own.clear()
+        own.update(copied)
+    elif isinstance(own, list):
+        own[:] = copied
+    elif isinstance(own, set):
+        own.clear()
+        own |= copied
+    return own
 
 
 def _copied(value: Any, memory: list[tuple[Any, Any]]) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,7 +12,7 @@ import torch
 
 from padiff_graph.capture.torch.values import array
 
-__all__ = ["advance", "clear", "gradients", "is_optimizer", "kept", "learn", "named", "put_gradients", "refusal", "settings", "state", "trainable"]
+__all__ = ["advance", "clear", "gradients", "is_optimizer", "kept", "learn", "named", "put_gradients", "refusal", "saved", "settings", "state", "trainable"]
 
 Array = np.ndarray[Any, Any]
 
@@ -157,16 +157,14 @@ def put_gradients(model: torch.nn.Module, numbers: Mapping[str, Array]) -> None:
         parameter.grad = None if given is None else torch.from_numpy(np.array(given)).to(parameter)
 
 
-@contextmanager
-def kept(optimizer: torch.optim.Optimizer, model: torch.nn.Module) -> Iterator[None]:
-    """Puts the optimizer's state and settings and the parameters' values back at the end."""
+def saved(optimizer: torch.optim.Optimizer, model: torch.nn.Module) -> Callable[[], None]:
+    """Remembers the optimizer's state and settings and the parameters' values; called, the answer puts them back."""
     weights = [(parameter, parameter.detach().clone()) for parameter in model.parameters()]
     groups = [{key: copy.copy(value) for key, value in group.items() if key != "params"} for group in optimizer.param_groups]
     memory = {parameter: {key: _cloned(value) for key, value in values.items()} for parameter, values in optimizer.state.items()}
     attributes = {name: value for name, value in vars(optimizer).items() if name not in ("state", "param_groups")}
-    try:
-        yield
-    finally:
+
+    def put_back() -> None:
         with torch.no_grad():
             for parameter, values in weights:
                 parameter.copy_(values)
@@ -176,6 +174,18 @@ def kept(optimizer: torch.optim.Optimizer, model: torch.nn.Module) -> Iterator[N
         for group, before in zip(optimizer.param_groups, groups, strict=True):
             group.update(before)
         vars(optimizer).update(attributes)
+
+    return put_back
+
+
+@contextmanager
+def kept(optimizer: torch.optim.Optimizer, model: torch.nn.Module) -> Iterator[None]:
+    """Puts the optimizer's state and settings and the parameters' values back at the end."""
+    put_back = saved(optimizer, model)
+    try:
+        yield
+    finally:
+        put_back()
 
 
 def _cloned(value: Any) -> Any:
