@@ -149,6 +149,24 @@ class Builder:
         held.constant, held.name = least, draft.name
         self.replace(draft, Edge(held.id, 0, View.of(least.shape).expand(array.shape)))
 
+    def lookup(self, value: Value | None) -> Edge | None:
+        """The edge of a native tensor. A result that its operator's row does not speak of is a node of
+        its own, so that nothing that is read can get lost."""
+        if value is None or value in self.lists:
+            return None
+        found = self.values.get(value)
+        if found is None:
+            record = self.graph.record(value.node)
+            kind = self.graph.type_of(value)
+            if kind is None:
+                return None
+            operands = [edge for edge in map(self.lookup, record.inputs) if edge is not None]
+            draft = self.add(f"{record.op}:{value.output}", operands, None, (kind,), native=(record.id,), like=record)
+            draft.opaque = True
+            draft.locations[0] = Location(value, View.of(kind.shape))
+            found = self.values[value] = self.read(draft)
+        return found
+
     # -- asking
 
     def source(self, edge: Edge) -> Draft:

@@ -45,7 +45,7 @@ class Call:
         if position is None:
             return None
         value = self.record.inputs[position]
-        return None if value is None else self.builder.values.get(value)
+        return self.builder.lookup(value)
 
     def __getitem__(self, role: str) -> Edge:
         found = self.operand(role)
@@ -62,11 +62,11 @@ class Call:
                 return []
             if value in self.builder.lists:
                 return list(self.builder.lists[value])
-            return [self.builder.values.get(value)]
+            return [self.builder.lookup(value)]
         found = []
         while (position := self._positions.get(f"{role}[{len(found)}]")) is not None:
             value = self.record.inputs[position]
-            found.append(None if value is None else self.builder.values.get(value))
+            found.append(self.builder.lookup(value))
         return found
 
     def tensors(self, role: str) -> list[Edge]:

@@ -44,8 +44,9 @@ def translate(graph: ComputationGraph) -> Builder:
     for record in graph.records():
         if record.kind == "output":
             value = record.inputs[0] if record.inputs else None
-            if value is not None and value in builder.values:
-                builder.outputs[record.name] = builder.values[value]
+            edge = builder.lookup(value)
+            if edge is not None:
+                builder.outputs[record.name] = edge
         elif record.kind != "operation":
             leaves.add(record)
             if record.kind == "constant" or leaves.constant_buffer(record):
@@ -53,7 +54,7 @@ def translate(graph: ComputationGraph) -> Builder:
         else:
             _operation(builder, table, record, constants)
     for name, value in graph.updates.items():
-        edge = builder.values.get(value)
+        edge = builder.lookup(value)
         # Counters are bookkeeping; a buffer that only parameters decide is a function, not a state.
         if edge is not None and builder.dtype(edge) in FLOATS and builder.source(edge).varies:
             builder.updates[name] = edge
@@ -113,7 +114,7 @@ def _operation(builder: Builder, table: Table, record: Node, constants: set[int]
     plain = name[:-1] if name.endswith("_") and not name.endswith("__") else name
     random = "random" in record.marks or plain in table.RANDOM or name in table.RANDOM
     if name == "combine" and record.op.startswith("builtin."):
-        members = [None if value is None else builder.values.get(value) for value in record.inputs]
+        members = [builder.lookup(value) for value in record.inputs]
         builder.lists[Value(record.id)] = members
         if all(value.node in constants for value in operands):
             constants.add(record.id)
@@ -188,6 +189,9 @@ def _note(builder: Builder, record: Node, result: Result, first: int) -> None:
     if result is None:
         return
     edges = [result] if isinstance(result, Edge) else list(result)
+    if len(edges) == 1 and "inplace" in record.marks:
+        # What an in-place operation returns and what it wrote to are the same.
+        edges += [edges[0] for kind in record.outputs[1:] if kind == record.outputs[0]]
     if len(edges) > 1 and len(record.outputs) == 1:
         builder.lists[Value(record.id)] = edges
         return
@@ -201,7 +205,7 @@ def opaque(call: Call) -> Result:
     for value in record.inputs:
         if value is None:
             continue
-        inputs.extend(builder.lists[value] if value in builder.lists else [builder.values.get(value)])
+        inputs.extend(builder.lists[value] if value in builder.lists else [builder.lookup(value)])
     attrs = {name: value for name, value in record.attrs.items() if _plain(value)}
     kinds = [TensorType((), "unknown") if kind is None else kind for kind in record.outputs]
     if not kinds:

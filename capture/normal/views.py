@@ -158,6 +158,37 @@ class View:
         """The identity on a tensor of this shape."""
         return _identity(tuple(shape))
 
+    @classmethod
+    def gathered(cls, source: int, indices: Indices) -> View:
+        """The view that reads the source positions `indices`, in their shape; -1 for padding.
+
+        Axes along which positions only shift by a fixed amount keep it as their stride or table; the
+        others, where they stand together, become one table.
+        """
+        shape = indices.shape
+        padded = bool((indices < 0).any())
+        steps: list[int | tuple[int, ...] | None] = []
+        for axis in range(indices.ndim):
+            along = indices - indices.take([0], axis)
+            first = along.reshape(*shape[: axis + 1], -1)[(0,) * axis][:, 0] if not padded else None
+            free = first is not None and bool(np.all(along == first.reshape((1,) * axis + (-1,) + (1,) * (indices.ndim - axis - 1))))
+            steps.append(tuple(int(value) for value in first) if free and first is not None else None)
+        tied = [axis for axis, step in enumerate(steps) if step is None]
+        if tied and tied != list(range(tied[0], tied[-1] + 1)):
+            tied = list(range(tied[0], tied[-1] + 1))
+        start = int(indices.reshape(-1)[0]) if indices.size and not padded else 0
+        if tied:
+            at = tuple(slice(None) if axis in tied else 0 for axis in range(indices.ndim))
+            table = tuple(OUTSIDE if value < 0 else int(value) - start for value in indices[at].reshape(-1))
+            if padded and len(tied) < indices.ndim:
+                tied, table = list(range(indices.ndim)), tuple(OUTSIDE if value < 0 else int(value) for value in indices.reshape(-1))
+            merged = (*shape[: tied[0]], len(table), *shape[tied[-1] + 1 :])
+            kept = (*steps[: tied[0]], table, *steps[tied[-1] + 1 :])
+        else:
+            merged, kept = shape, tuple(steps)
+        stage = Stage(merged, tuple(step for step in kept if step is not None), start)
+        return cls(source, shape, _canonical(source, (stage,)))
+
     def __hash__(self) -> int:
         return self._hash
 

@@ -16,7 +16,7 @@ from padiff_graph.capture.normal.rewrites.arithmetic import (
     x_times_hard_sigmoid,
     x_times_sigmoid,
 )
-from padiff_graph.capture.normal.rewrites.linear import bias_into_product, convolution_of_fewer_axes, matmul_with_parameter, scale_out_of_matmul, scale_out_of_product
+from padiff_graph.capture.normal.rewrites.linear import bias_into_product, convolution_of_fewer_axes, convolution_of_one_element, matmul_with_parameter, scale_out_of_matmul, scale_out_of_product
 from padiff_graph.capture.normal.rewrites.masks import mask_into_softmax, shift_of_softmax, where_of_constant
 from padiff_graph.capture.normal.rewrites.movement import concat_of_concat, concat_of_one_source, part_of_concat, zero_padding_into_view, zero_padding_into_window
 from padiff_graph.capture.normal.rewrites.norms import composed_gelu, composed_layer_norm, composed_rms_norm, scale_and_bias_into_norm
@@ -29,6 +29,7 @@ FIRST: tuple[Rule, ...] = (
     where_of_constant,
     part_of_concat,
     matmul_with_parameter,
+    convolution_of_one_element,
     convolution_of_fewer_axes,
     zero_padding_into_window,
     bias_into_product,

@@ -6,11 +6,11 @@ import math
 
 from padiff_graph.capture.graph import TensorType
 from padiff_graph.capture.normal.builder import Draft
-from padiff_graph.capture.normal.edges import plain, reshape, shape_of
+from padiff_graph.capture.normal.edges import plain, reshape, shape_of, transpose
 from padiff_graph.capture.normal.form import Edge, Location
 from padiff_graph.capture.normal.rewrites.rule import Sweep, applies_to
 
-__all__ = ["bias_into_product", "convolution_of_fewer_axes", "matmul_with_parameter", "scale_out_of_matmul", "scale_out_of_product"]
+__all__ = ["bias_into_product", "convolution_of_fewer_axes", "convolution_of_one_element", "matmul_with_parameter", "scale_out_of_matmul", "scale_out_of_product"]
 
 
 @applies_to("MatMul")
@@ -86,6 +86,29 @@ def scale_out_of_product(sweep: Sweep, draft: Draft) -> bool:
     if all(new is old for new, old in zip(inputs, draft.inputs, strict=True)):
         return False
     sweep.replace(draft, sweep.made_of(draft, draft.op, inputs, dict(draft.attrs)), factor)
+    return True
+
+
+@applies_to("Conv")
+def convolution_of_one_element(sweep: Sweep, draft: Draft) -> bool:
+    """A convolution of an image of one element, as squeeze-and-excitation has it, is Linear."""
+    x, weight = draft.inputs[:2]
+    if x is None or weight is None or draft.attrs["group"] != 1 or any(draft.attrs["pads"]):
+        return False
+    if any(extent != 1 for extent in (*shape_of(x)[2:], *shape_of(weight)[2:])):
+        return False
+    source = sweep.builder.drafts[weight.source]
+    if source.varies or source.op == "Constant" or not sweep.builder.drafts[x.source].varies:
+        return False
+    (rows, features), outputs = shape_of(x)[:2], draft.shape[1]
+    kind = TensorType((rows, outputs), draft.outputs[0].dtype)
+    matrix = transpose(reshape(weight, (outputs, features)), (1, 0))
+    bias = draft.inputs[2] if len(draft.inputs) > 2 else None
+    new = sweep.made_of(draft, "Linear", [reshape(x, (rows, features)), matrix, bias], {}, outputs=(kind,))
+    place = draft.locations[0]
+    if place is not None:
+        new.locations[0] = Location(place.value, place.view.reshape(kind.shape))
+    sweep.builder.replace(draft, reshape(sweep.builder.read(new), draft.shape))
     return True
 
 

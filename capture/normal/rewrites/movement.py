@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 
-from padiff_graph.capture.normal.builder import Draft
+import numpy as np
+
+from padiff_graph.capture.normal.builder import KNOWN, Draft
 from padiff_graph.capture.normal.edges import moved, read_through, reshape, shape_of, view_of
 from padiff_graph.capture.normal.form import Edge
 from padiff_graph.capture.normal.rewrites.rule import Sweep, applies_to
@@ -138,27 +140,15 @@ def part_of_concat(sweep: Sweep, draft: Draft) -> bool:
 
 @applies_to("Concat")
 def concat_of_one_source(sweep: Sweep, draft: Draft) -> bool:
-    """Parts that read one source with equal strides from different places are one movement of it."""
-    if draft.op != "Concat" or len(draft.inputs) < 2:
-        return False
+    """Parts that all read one source are one movement of it: rows gathered one by one, a rolled axis."""
     edges = [edge for edge in draft.inputs if edge is not None]
     first = edges[0]
-    shape = shape_of(first)
-    if any((edge.source, edge.output, edge.scale, edge.shift) != (first.source, first.output, first.scale, first.shift) or shape_of(edge) != shape for edge in edges):
+    if len(edges) < 2 or any((edge.source, edge.output, edge.scale, edge.shift) != (first.source, first.output, first.scale, first.shift) for edge in edges):
         return False
-    stages = []
-    for edge in edges:
-        view = view_of(edge)
-        if len(view.stages) > 1:
-            return False
-        stage = view.top()
-        if stage is None or not stage.strided or stage.steps != (stages[0].steps if stages else stage.steps):
-            return False
-        stages.append(stage)
-    axis = draft.attrs["axis"]
-    joined = Stage((*shape[:axis], len(edges), *shape[axis:]), (*stages[0].steps[:axis], tuple(stage.offset for stage in stages), *stages[0].steps[axis:]))
-    view = View(view_of(first).source, draft.shape, (joined.merged(),))
+    if math.prod(draft.shape) > KNOWN or (first.shift != 0.0 and any(view_of(edge).padded for edge in edges)):
+        return False
+    joined = np.concatenate([view_of(edge).indices().reshape(shape_of(edge)) for edge in edges], draft.attrs["axis"])
+    view = View.gathered(view_of(first).source, joined)
     through = tuple(dict.fromkeys(by for edge in edges for by in edge.through)) + draft.native
     sweep.builder.replace(draft, Edge(first.source, first.output, view, first.scale, first.shift, through))
     return True
-

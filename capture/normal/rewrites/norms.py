@@ -8,7 +8,7 @@ from padiff_graph.capture.graph import TensorType
 from padiff_graph.capture.normal.builder import Draft
 from padiff_graph.capture.normal.edges import expand, moved, plain, reshape, shape_of, view_of
 from padiff_graph.capture.normal.form import Edge, Location
-from padiff_graph.capture.normal.rewrites.rule import Sweep, applies_to
+from padiff_graph.capture.normal.rewrites.rule import Sweep, applies_to, same_value
 from padiff_graph.capture.normal.views import View
 
 __all__ = ["composed_gelu", "composed_layer_norm", "composed_rms_norm", "scale_and_bias_into_norm"]
@@ -100,7 +100,7 @@ def composed_layer_norm(sweep: Sweep, draft: Draft) -> bool:
                     and square.op == "Pow"
                     and square.attrs["exponent"] == 2.0
                     and square.inputs[0] is not None
-                    and square.inputs[0].source == centred.source
+                    and same_value(sweep.builder.drafts[square.inputs[0].source], inner)
                     and plain(square.inputs[0])
                     and (reading.scale, reading.shift) == (1.0, 0.0)
                 )

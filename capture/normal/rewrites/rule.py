@@ -9,7 +9,7 @@ from padiff_graph.capture.normal.builder import Builder, Draft
 from padiff_graph.capture.normal.edges import affine, view_of
 from padiff_graph.capture.normal.form import Edge, Location
 
-__all__ = ["Rule", "Sweep", "applies_to", "same_operand", "sweep"]
+__all__ = ["Rule", "Sweep", "applies_to", "same_operand", "same_value", "sweep"]
 
 
 class Sweep:
@@ -122,3 +122,13 @@ def same_operand(first: Edge, second: Edge) -> bool:
     """Whether two operands read the same elements of the same draft, scaled alike."""
     same = (first.source, first.output, first.scale, first.shift) == (second.source, second.output, second.scale, second.shift)
     return same and view_of(first).same(view_of(second))
+
+
+def same_value(first: Draft, second: Draft) -> bool:
+    """Whether two drafts compute the same thing from the same operands; models compute some values twice."""
+    if first is second:
+        return True
+    if first.op != second.op or first.leaf or first.attrs != second.attrs or len(first.inputs) != len(second.inputs) or "random" in first.marks | second.marks:
+        return False
+    pairs = zip(first.inputs, second.inputs, strict=True)
+    return all((a is None and b is None) or (a is not None and b is not None and same_operand(a, b)) for a, b in pairs)
