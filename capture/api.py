@@ -52,6 +52,7 @@ def capture_graph(model: Any, example: Mapping[str, Any], *, certify: bool = Tru
             graph.notes.extend(caught)
             return graph
         rung = getattr(graph.session, "rung", "")
+        caught += [note for note in graph.notes if note.startswith("not captured by")]
         caught.append(f"a capture by {rung or graph.framework} was refused: {'; '.join(found.reasons)}")
         if not rung:
             raise UnfaithfulCaptureError("; ".join(caught))

@@ -97,9 +97,14 @@ def certify(graph: ComputationGraph, engine: Engine, example: Mapping[str, Any],
 
 
 def cotangents(outputs: Mapping[str, Array], seed: int = 0) -> dict[str, Array]:
-    """Random cotangents for floating outputs, the same for the same seed, name order and shapes."""
+    """Random cotangents for floating and complex outputs, the same for the same seed, name order and shapes."""
     generator = np.random.default_rng(seed)
-    return {name: np.asarray(generator.standard_normal(array.shape), array.dtype) for name, array in outputs.items() if array.dtype.kind == "f"}
+    found: dict[str, Array] = {}
+    for name, array in outputs.items():
+        if array.dtype.kind in "fc":
+            drawn = generator.standard_normal(array.shape)
+            found[name] = np.asarray(drawn + 1j * generator.standard_normal(array.shape) if array.dtype.kind == "c" else drawn, array.dtype)
+    return found
 
 
 def replay(graph: ComputationGraph, engine: Engine, seeds: Mapping[str, Array] | None, differentiable: Collection[str], keep: bool = False) -> tuple[dict[str, dict[str, Array]], dict[Value, Any]]:
@@ -235,7 +240,8 @@ def _error(one: Array | None, other: Array | None, floor: float, gradient: bool)
     finite = np.isfinite(one)
     if not np.array_equal(finite, np.isfinite(other)) or not np.array_equal(one[~finite], other[~finite], equal_nan=True):
         return float("inf")
-    difference = float(np.abs(one[finite].astype(np.float64) - other[finite].astype(np.float64)).max(initial=0.0))
+    wide = np.complex128 if one.dtype.kind == "c" else np.float64
+    difference = float(np.abs(one[finite].astype(wide) - other[finite].astype(wide)).max(initial=0.0))
     return difference / max(_largest(one), floor, 1e-30)
 
 

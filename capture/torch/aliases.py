@@ -131,7 +131,9 @@ class Aliases:
 
         alone, self_role = (value,), ("self",)
         if name == "detach":
-            return self._hidden(parent, value, like) if self.differentiable(parent) else value
+            if self.differentiable(parent):
+                return self._hidden(parent, value, like)
+            return add("detach.default", {}, alone, self_role) if self.differentiable(value) else value
         if name in SAME and self.type_of(old).shape == kind.shape:
             return value
         if name in RESHAPES and self.type_of(old).size == kind.size:

@@ -19,7 +19,8 @@ from padiff_graph.capture.graph import Kind, Node, TensorType, Value
 from padiff_graph.capture.torch import effects
 from padiff_graph.capture.torch.aliases import WITH_VALUE, Aliases, Slot, Step, Untold
 from padiff_graph.capture.torch.places import Place, Places
-from padiff_graph.capture.torch.schema import bind, dtype_name, functional_form, mutated, operator_name
+from padiff_graph.capture.torch.schema import DTYPES, Binding, bind, dtype_name, functional_form, mutated, operator_name
+from padiff_graph.capture.torch.schema import call as functional_call
 
 __all__ = ["Conversion", "Leaf", "type_of_tensor"]
 
@@ -39,12 +40,14 @@ PASSING = {"aten.dropout.default", "aten.feature_dropout.default", "aten.alpha_d
 """Operators that return their very operand where they have nothing to draw, without saying so in their schema."""
 
 STATISTICS = {
-    "aten.batch_norm.default": ("training", True),
-    "aten.cudnn_batch_norm.default": ("training", True),
-    "aten.miopen_batch_norm.default": ("training", True),
-    "aten.instance_norm.default": ("use_input_stats", True),
+    "aten.batch_norm.default": "training",
+    "aten.native_batch_norm.default": "training",
+    "aten.cudnn_batch_norm.default": "training",
+    "aten.miopen_batch_norm.default": "training",
+    "aten.instance_norm.default": "use_input_stats",
 }
-"""Operators that write running_mean and running_var without saying so in their schema, and when."""
+"""Operators that write running_mean and running_var without saying so in their schema,
+and the argument that makes them do so."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,19 @@ class Leaf:
     name: str
     tensor: Any
     trainable: bool = False
+
+
+@dataclass(frozen=True)
+class _Call:
+    """A call on its way into the graph: the fx node, the operator called and its functional form, operands bound."""
+
+    node: fx.Node
+    target: Any
+    functional: Any
+    bound: Binding
+    outputs: list[TensorType | None]
+    place: Place
+    marks: frozenset[str]
 
 
 def type_of_tensor(tensor: Any) -> TensorType:
@@ -280,48 +296,69 @@ class Conversion:
             self._write(args[0], self.aliases.read(args[1]), copied)
             return args[0]
         written = mutated(target)
-        tags = target.tags
         functional = functional_form(target)
         bound = bind(functional, args, kwargs, lambda v: isinstance(v, Slot))
         for name, value in bound.attrs.items():
             if isinstance(value, (torch.SymInt, torch.SymFloat, torch.SymBool, fx.Node)):
                 raise Untold(f"{name} of {target} depends on the numbers that are computed", place.source)
-        op = operator_name(functional)
         marks = self._marks(functional, bound.attrs) | ({"inplace"} if written else set())
-        if op in effects.EFFECTS:
-            token = bound.attrs["token"]
-            bound.attrs["function"] = self.recorded.labels[token]
+        if operator_name(functional) in effects.EFFECTS:
+            bound.attrs["function"] = self.recorded.labels[bound.attrs["token"]]
         if self.autocast is not None:
             bound.attrs["autocast"] = self.autocast
-        slots = [operand for operand in bound.operands]
-        inputs = tuple(None if slot is None else self.aliases.read(slot) for slot in slots)
         results, shape = _flat(node.meta.get("val"))
         try:
             outputs: list[TensorType | None] = [type_of_tensor(result) if isinstance(result, torch.Tensor) else None for result in results]
         except Untold as error:
             raise Untold(f"{error} by {target}", place.source) from None
-        targets = [slot for slot, role in zip(slots, bound.roles, strict=True) if slot is not None and role.partition("[")[0] in written]
-        if written and functional is target and "inplace_view" not in {tag.name for tag in tags}:
-            # no functional form: it returns its results and then the new values of what it writes
-            outputs += [self.type_of(slot.value) for slot in targets]
-        statistic, needed = STATISTICS.get(op, ("", None))
-        moving = [slot for slot, role in zip(slots, bound.roles, strict=True) if role in ("running_mean", "running_var") and slot is not None] if statistic and bound.attrs.get(statistic) == needed else []
-        outputs += [self.type_of(slot.value) for slot in moving]
-        record = self._append(op, inputs, tuple(bound.roles), bound.attrs, tuple(outputs), place, frozenset(marks), node)
-        made = [Value(record.id, number) if kind is not None else None for number, kind in enumerate(outputs)]
-        if "inplace_view" in {tag.name for tag in tags}:
-            return self._moved(targets[0], record, made[0])
-        if written and functional is not target:
-            self._write(targets[0], made[0], record)
-            return targets[0]
+        call = _Call(node, target, functional, bound, outputs, place, frozenset(marks))
         if written:
-            for slot, value in zip(targets, made[len(results) :], strict=True):
-                self._write(slot, value, record)
-            return targets[0] if len(results) == 1 and len(targets) == 1 else shape([None if v is None else Slot(v) for v in made[: len(results)]])
+            return self._in_place(call, written, shape)
+        statistic = STATISTICS.get(operator_name(functional))
+        moving = [slot for slot, role in zip(bound.operands, bound.roles, strict=True) if role in ("running_mean", "running_var") and slot is not None] if statistic and bound.attrs.get(statistic) else []
+        record, made = self._recorded(replace(call, outputs=[*outputs, *(self.type_of(slot.value) for slot in moving)]))
         for slot, value in zip(moving, made[len(results) :], strict=True):
             self._write(slot, value, record)
         memory = self._operand_memory(functional, node)
-        return shape([None if value is None else self._result(value, result, slots, memory, record) for value, result in zip(made, results, strict=False)])
+        return shape([None if value is None else self._result(value, result, bound.operands, memory, record) for value, result in zip(made, results, strict=False)])
+
+    def _recorded(self, call: _Call) -> tuple[Node, list[Value | None]]:
+        """Appends a call; its node and its values."""
+        inputs = tuple(None if slot is None else self.aliases.read(slot) for slot in call.bound.operands)
+        record = self._append(operator_name(call.functional), inputs, tuple(call.bound.roles), call.bound.attrs, tuple(call.outputs), call.place, call.marks, call.node)
+        return record, [Value(record.id, number) if kind is not None else None for number, kind in enumerate(call.outputs)]
+
+    def _in_place(self, call: _Call, written: Sequence[str], shape: Callable[[list[Any]], Any]) -> Any:
+        """An operation that writes to operands: later readers read the result."""
+        bound = call.bound
+        targets = [slot for slot, role in zip(bound.operands, bound.roles, strict=True) if slot is not None and role.partition("[")[0] in written]
+        if any(tag.name == "inplace_view" for tag in call.target.tags):
+            record, made = self._recorded(call)
+            return self._moved(targets[0], record, made[0])
+        kinds = [self.type_of(slot.value) for slot in targets]
+        if call.functional is not call.target:
+            promoted = self._promoted(call, kinds)
+            record, made = self._recorded(replace(call, outputs=promoted))
+            for slot, value in zip(targets, made, strict=True):
+                self._write(slot, value, record)
+            return shape(list(targets[: len(call.outputs)]))
+        # no functional form: it returns its results and then the new values of what it writes
+        record, made = self._recorded(replace(call, outputs=[*call.outputs, *kinds]))
+        for slot, value in zip(targets, made[len(call.outputs) :], strict=True):
+            self._write(slot, value, record)
+        if len(call.outputs) == len(targets):
+            return shape(list(targets))
+        return shape([None if value is None else Slot(value) for value in made[: len(call.outputs)]])
+
+    def _promoted(self, call: _Call, kinds: Sequence[TensorType]) -> list[TensorType | None]:
+        """Types of the functional form's results: out of place, a wider operand may widen them."""
+        operands = [None if slot is None else self.type_of(slot.value) for slot in call.bound.operands]
+        if len({kind.dtype for kind in operands if kind is not None}) < 2:
+            return list(kinds)
+        attrs = {name: value for name, value in call.bound.attrs.items() if name != "autocast"}
+        meta = [None if kind is None else torch.empty(kind.shape, dtype=DTYPES[kind.dtype], device="meta") for kind in operands]
+        found, _ = _flat(functional_call(call.functional, meta, call.bound.roles, attrs, torch.device("meta")))
+        return [type_of_tensor(result) for result in found]
 
     def _operand_memory(self, target: Any, node: fx.Node) -> list[int | None]:
         """The memory that each operand looks at, in the order of the node's inputs."""

@@ -8,6 +8,7 @@ The engine runs such nodes with what was registered, so that gradients replay as
 
 from __future__ import annotations
 
+import sys
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,8 @@ import torch
 from torch.utils import checkpoint
 from torch.utils._pytree import tree_flatten, tree_unflatten
 from torch.utils.hooks import BackwardHook
+
+from padiff_graph.capture.torch.places import foreign
 
 __all__ = ["CUSTOM_FUNCTION", "EFFECTS", "GRADIENT_HOOK", "MODULE_BACKWARD", "Effects", "recorded"]
 
@@ -89,6 +92,9 @@ ACTIVE: list[Effects] = []
 APPLY = torch.autograd.Function.__dict__["apply"].__func__
 
 
+DATA = torch._C.TensorBase.data
+
+
 def _library() -> torch.library.Library:
     library = torch.library.Library(NAMESPACE, "DEF")
     library.define("gradient_hook(Tensor(a!) x, int token) -> ()")
@@ -154,6 +160,21 @@ def _apply(cls: Any, *args: Any, **kwargs: Any) -> Any:
     return call.rebuild(torch.ops.padiff_graph.custom_function([leaves[place] for place in places], token))
 
 
+def _data(tensor: torch.Tensor) -> torch.Tensor:
+    """`tensor.data` of the user's code, which tracers do not see: the same memory without gradient."""
+    if foreign(sys._getframe(1).f_code.co_filename):
+        return DATA.__get__(tensor)
+    return tensor.detach()
+
+
+def _set_data(tensor: torch.Tensor, value: torch.Tensor) -> None:
+    """`tensor.data = value` of the user's code: new numbers that autograd does not see."""
+    if foreign(sys._getframe(1).f_code.co_filename) or value.shape != tensor.shape or value.dtype != tensor.dtype:
+        DATA.__set__(tensor, value)
+    else:
+        tensor.detach().copy_(value.detach())
+
+
 class _RecordedBackwardHook:
     """In place of torch's BackwardHook: leaves a node before and one behind the module's call."""
 
@@ -188,6 +209,7 @@ def recorded() -> Iterator[Effects]:
     doors: list[tuple[Any, str, Any]] = [
         (torch.Tensor, "register_hook", _register_hook),
         (torch.autograd.Function, "apply", classmethod(_apply)),
+        (torch.Tensor, "data", property(_data, _set_data)),
         (torch.nn.modules.module, "BackwardHook", _RecordedBackwardHook),
     ]
     before = [(owner, name, vars(owner).get(name)) for owner, name, _ in doors]

@@ -124,6 +124,7 @@ def _attention(node: Node, overload: Any, operands: Sequence[Tensor | None], att
 
 SPECIAL: dict[str, Callable[[Node, Any, Sequence[Tensor | None], Mapping[str, Any], torch.device, bool], Results]] = {
     "aten.batch_norm.default": _statistics,
+    "aten.native_batch_norm.default": _statistics,
     "aten.instance_norm.default": _statistics,
     "aten.cudnn_batch_norm.default": _statistics,
     "aten.miopen_batch_norm.default": _statistics,

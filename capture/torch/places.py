@@ -48,13 +48,14 @@ def innermost(trace: str) -> str:
 
 
 def innermost_frame(frame: FrameType | None) -> str:
-    """The same for a running frame and those outside of it."""
+    """The same for a running frame and those outside of it; "" where the user's model is not running."""
+    found = ""
     while frame is not None:
         file = frame.f_code.co_filename
         if file == WALL and frame.f_code.co_name == "forward":
-            return ""
-        if file != WALL and not foreign(file):
-            return f"{file}:{frame.f_lineno}"
+            return found
+        if not found and not foreign(file):
+            found = f"{file}:{frame.f_lineno}"
         frame = frame.f_back
     return ""
 

@@ -56,9 +56,10 @@ class Session:
 
 @dataclass(eq=False)
 class Answers:
-    """Names of what the model returned; an object of its own, because tracers put back a module's lists."""
+    """Names of what the model returned, and of buffers to which it assigned a new tensor; an object of its own, because tracers put back a module's lists."""
 
     names: list[str] = field(default_factory=list)
+    replaced: list[str] = field(default_factory=list)
 
 
 class Flat(torch.nn.Module):  # type: ignore[misc]
@@ -74,9 +75,11 @@ class Flat(torch.nn.Module):  # type: ignore[misc]
 
     def forward(self, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
         own = {name: tensor.clone() for name, tensor in zip(self.names, tensors, strict=True)}
+        before = {name: id(buffer) for name, buffer in self.model.named_buffers()}
         answer = leaves.output_leaves(self.model(**leaves.replace(self.example, values.is_tensor, own)), values.is_tensor)
-        self.answers.names = list(answer)
-        return tuple(answer.values())
+        replaced = {name: buffer for name, buffer in self.model.named_buffers() if before.get(name, id(buffer)) != id(buffer)}
+        self.answers.names, self.answers.replaced = list(answer), list(replaced)
+        return (*answer.values(), *replaced.values())
 
 
 @dataclass
@@ -149,7 +152,8 @@ def _leaf(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
 
 def _by_export(flat: Flat, tensors: Sequence[torch.Tensor]) -> Traced:
     """`torch.export`, non-strict: operators whole, shapes only, no numbers."""
-    exported = torch.export.export(flat, tuple(tensors), strict=False)
+    with _noted_places(flat, modules=False):
+        exported = torch.export.export(flat, tuple(tensors), strict=False)
     own = _own_leaves(flat)
     found: dict[str, Leaf] = {}
     inputs = iter(zip(flat.names, tensors, strict=True))
@@ -167,12 +171,12 @@ def _by_export(flat: Flat, tensors: Sequence[torch.Tensor]) -> Traced:
     return Traced(exported.graph_module, found)
 
 
-def _along_example(flat: Flat, tensors: Sequence[torch.Tensor]) -> Traced:
+def _along_example(flat: Flat, tensors: Sequence[torch.Tensor], pre_dispatch: bool = True) -> Traced:
     """`make_fx` with the example's numbers: Python takes the branches that they decide."""
     if flat.abstract:
         raise Untold("the example has shapes only, and Python depends on numbers")
     with quiet(flat.model), _noted_places(flat):
-        module = make_fx(flat.forward, pre_dispatch=True, tracing_mode="real", _allow_non_fake_inputs=True, _error_on_data_dependent_ops=False)(*tensors)
+        module = make_fx(flat.forward, pre_dispatch=pre_dispatch, tracing_mode="real", _allow_non_fake_inputs=True, _error_on_data_dependent_ops=False)(*tensors)
     with quiet(flat.model):
         _Filled(module).run(*tensors)
     own = {id(leaf.tensor): leaf for leaf in _own_leaves(flat).values()}
@@ -184,7 +188,16 @@ def _along_example(flat: Flat, tensors: Sequence[torch.Tensor]) -> Traced:
     return Traced(module, found)
 
 
-RUNGS: list[tuple[str, Callable[[Flat, Sequence[torch.Tensor]], Traced]]] = [("torch.export", _by_export), ("make_fx along the example", _along_example)]
+def _below_autograd(flat: Flat, tensors: Sequence[torch.Tensor]) -> Traced:
+    """`make_fx` at the lowest level, where transformations such as vmap are gone and operators come in parts."""
+    return _along_example(flat, tensors, pre_dispatch=False)
+
+
+RUNGS: list[tuple[str, Callable[[Flat, Sequence[torch.Tensor]], Traced]]] = [
+    ("torch.export", _by_export),
+    ("make_fx along the example", _along_example),
+    ("make_fx along the example, below autograd", _below_autograd),
+]
 """Ways to capture, best first."""
 
 
@@ -201,8 +214,11 @@ class _Filled(fx.Interpreter):  # type: ignore[misc]
 
 
 @contextmanager
-def _noted_places(flat: Flat) -> Iterator[None]:
-    """Notes module path, call and source line on every fx node that is made inside."""
+def _noted_places(flat: Flat, modules: bool = True) -> Iterator[None]:
+    """Notes the source line on every fx node that is made inside, and with `modules` its module path and call.
+
+    torch.export knows the modules itself; of lines it keeps only those of the forwards.
+    """
     names = {id(module): name for name, module in flat.named_modules()}
     counts: dict[str, int] = {}
     stack: list[tuple[str, str]] = [("L__self__", "")]
@@ -218,11 +234,14 @@ def _noted_places(flat: Flat) -> Iterator[None]:
 
     def create_node(self: fx.Graph, *args: Any, **kwargs: Any) -> fx.Node:
         node = original(self, *args, **kwargs)
-        node.meta["nn_module_stack"] = {key: (name, "") for key, name in stack}
-        node.meta["padiff_source"] = innermost_frame(sys._getframe(1))
+        source = innermost_frame(sys._getframe(1))
+        if source:
+            node.meta["padiff_source"] = source
+        if modules:
+            node.meta["nn_module_stack"] = {key: (name, "") for key, name in stack}
         return node
 
-    handles = [torch.nn.modules.module.register_module_forward_pre_hook(enter), torch.nn.modules.module.register_module_forward_hook(leave, always_call=True)]
+    handles = [torch.nn.modules.module.register_module_forward_pre_hook(enter), torch.nn.modules.module.register_module_forward_hook(leave, always_call=True)] if modules else []
     fx.Graph.create_node = create_node
     try:
         yield
@@ -258,9 +277,10 @@ def _graph(model: torch.nn.Module, example: Mapping[str, Any], given: Mapping[st
     for target, leaf in traced.leaves.items():
         if target in read:
             conversion.leaf(leaf)
+    names = flat.answers.names
     answers = conversion.run(traced.module, traced.leaves)
-    updates = conversion.updates()
-    for name, slot in zip(flat.answers.names, answers, strict=True):
+    updates = conversion.updates() | {name: conversion.aliases.read(slot) for name, slot in zip(flat.answers.replaced, answers[len(names) :], strict=True)}
+    for name, slot in zip(names, answers, strict=False):
         conversion.output(name, slot)
     nodes, updates, tensors = conversion.finish(updates)
     graph = ComputationGraph.build("torch", nodes, training=model.training, modules={name: type(module).__name__ for name, module in model.named_modules()}, parameters=parameter_table(model))

@@ -91,7 +91,7 @@ def test_parameters_by_first_name(graph):
 
 
 def test_lines_are_the_users(graph):
-    lines, start = inspect.getsourcelines(Block.forward)
+    _, start = inspect.getsourcelines(Block.forward)
     wanted = f"{__file__}:{start + 1}"
     assert {node.source for node in graph.of_kind("operation") if node.path == "block.lin"} == {wanted}
     assert all(node.source.startswith(__file__) for node in graph.of_kind("operation"))
@@ -178,7 +178,7 @@ def test_what_cannot_be_captured_names_the_line():
     line = inspect.getsourcelines(Choosy)[1] + 2
     assert caught.value.source == f"{__file__}:{line}"
     assert f"test_torch_recognisable.py:{line}" in str(caught.value)
-    assert [name for name, _ in caught.value.attempts] == ["torch.export", "make_fx along the example"]
+    assert [name for name, _ in caught.value.attempts][:2] == ["torch.export", "make_fx along the example"]
 
 
 def test_wrong_use_is_told():

@@ -183,7 +183,31 @@ def autocast(self, x):
     return y.float() * 2
 
 
-TRAPS = [write_to_column, write_through_two_views, read_view_after_write, write_to_part, write_to_clone_only, masked, chain, inplace_into_eval_dropout, hidden_write, detached_write, shape_in_place, write_to_input, out_argument, hook, two_hooks_on_a_parameter_and_a_view, removed_hook, custom_function, without_gradient, checkpointed, constant_only, branch, autocast]
+def written_data(self, x):
+    y = self.lin(x) * 1
+    y.data.mul_(3)
+    z = self.lin(x) * 1
+    z.data = x * 2
+    return y * y + z * z
+
+
+def written_list(self, x):
+    ys = [self.lin(x) * 1, self.lin(x) * 2]
+    torch._foreach_add_(ys, 1.0)
+    return ys[0] * ys[1]
+
+
+def narrower_in_place(self, x):
+    y = self.lin(x).half()
+    y += x
+    return y.float()
+
+
+def complex_numbers(self, x):
+    return torch.fft.rfft(self.lin(x)) * 1j
+
+
+TRAPS = [written_data, written_list, narrower_in_place, complex_numbers, write_to_column, write_through_two_views, read_view_after_write, write_to_part, write_to_clone_only, masked, chain, inplace_into_eval_dropout, hidden_write, detached_write, shape_in_place, write_to_input, out_argument, hook, two_hooks_on_a_parameter_and_a_view, removed_hook, custom_function, without_gradient, checkpointed, constant_only, branch, autocast]
 
 
 @pytest.mark.parametrize("rung", ["", "torch.export"])
@@ -264,6 +288,52 @@ def test_a_lost_buffer_update_is_not_certified():
     del graph.updates["0.running_var"]
     found = certify(graph, engine(model), {"input": X})
     assert not found.valid and "buffer 0.running_var" in found.reasons[0]
+
+
+class Moving(nn.Module):
+    """Buffers written in every way that published code writes them."""
+
+    def __init__(self):
+        super().__init__()
+        self.lin = nn.Linear(4, 4)
+        for name in ("assigned", "copied", "blended", "counted"):
+            self.register_buffer(name, torch.zeros(4))
+
+    def forward(self, x):
+        y = self.lin(x)
+        self.assigned = self.assigned * 0.9 + y.detach().mean(0)
+        self.copied.data.copy_(y.mean(0))
+        with torch.no_grad():
+            self.blended.mul_(0.9).add_(y.mean(0), alpha=0.1)
+        torch.add(self.counted, 1, out=self.counted)
+        return y * self.copied + self.blended * self.counted - self.assigned
+
+
+@pytest.mark.parametrize("rung", ["", "torch.export"])
+def test_written_buffers(rung):
+    model = Moving()
+    graph = trace(model, {"x": X}, below=rung)
+    found = certify(graph, engine(model), {"x": X})
+    assert found.valid, found.reasons
+    assert set(graph.updates) == {"assigned", "copied", "blended", "counted"} and found.counts["buffer"] == 4
+    assert not any("not captured by" in note for note in graph.notes), graph.notes
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        lambda self, x: torch.vmap(self.lin)(x),
+        lambda self, x: torch.autograd.grad((self.lin(x) ** 2).sum(), x, create_graph=True)[0],
+        lambda self, x: self.lin(x)[(x[:, 0] > 0).nonzero()[:, 0]],
+        lambda self, x: self.lin(x) * float(x.detach().numpy().sum()),
+    ],
+    ids=["vmap", "gradient inside forward", "nonzero", "numpy"],
+)
+def test_a_lower_rung_takes_over(body):
+    graph = capture_graph(Net(body), {"x": X})
+    assert graph.certificate.valid and graph.certificate.counts["parameter gradient"]
+    assert graph.session.rung != "torch.export"
+    assert any(note.startswith(("not captured by torch.export", "a capture by torch.export")) for note in graph.notes)
 
 
 def losing_hooks(flat, tensors):
