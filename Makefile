@@ -12,4 +12,4 @@ lint:          ## ruff
 types:         ## mypy, strict, on the package as a wheel installs it
 	sh scripts/env.sh test && sh scripts/types.sh
 docs:          ## build the documentation into site/
-	sh scripts/env.sh test docs && .venv/bin/mkdocs build --strict
+	sh scripts/env.sh test docs && .venv/bin/python -m sphinx -W --keep-going -q docs site

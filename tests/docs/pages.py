@@ -1,0 +1,100 @@
+"""Runs what the documentation shows: Python blocks in order, in one namespace; lines behind `$` in a shell.
+
+`<!-- file: NAME -->` in front of a block writes it to a file; `<!-- output -->` holds what the block before
+printed. `python -m tests.docs.pages` writes those outputs anew.
+"""
+
+import contextlib
+import io
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PAGES = [path.relative_to(ROOT) for path in [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md", ROOT / "README.zh-CN.md"] if path.exists()]
+BLOCK = re.compile(r"(?:<!-- file: (?P<file>\S+) -->\n)?```(?P<language>python|console)\n(?P<code>.*?)```(?P<shown>\n\n<!-- output -->(?:\n```text\n(?P<output>.*?)```)?)?", re.S)
+OUTPUT = "\n\n<!-- output -->\n```text\n{}```"
+SETUP = ("scripts/demo.sh", "scripts/test.sh", "git clone", "cd ", "pip install")
+"""Commands that set a machine up; `.ci/run` and the reader run those."""
+
+
+@dataclass
+class Ran:
+    """One block after running."""
+
+    line: int
+    printed: str
+    expected: str | None
+    span: tuple[int, int]
+    head: str
+
+
+def run_page(page: Path, folder: Path) -> list[Ran]:
+    """Runs a page's blocks inside `folder`; raises where one fails."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    shutil.copytree(ROOT / "examples", folder / "examples", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in [name for name in sys.modules if name.partition(".")[0] == "examples"]:
+        del sys.modules[name]  # sources are told relative to the folder that a reader is in
+    names: dict = {"__name__": "page"}
+    ran = []
+    before = os.getcwd()
+    os.chdir(folder)
+    sys.path.insert(0, str(folder))
+    try:
+        for block in BLOCK.finditer(text):
+            line = text.count("\n", 0, block.start("code"))
+            printed = ""
+            if block["file"]:
+                Path(block["file"]).write_text(block["code"], encoding="utf-8")
+            elif block["language"] == "python":
+                out = io.StringIO()
+                with contextlib.redirect_stdout(out):
+                    exec(compile("\n" * line + block["code"], str(page), "exec"), names)
+                printed = out.getvalue()
+            else:
+                printed = "".join(_command(command, f"{page}:{line}") for command in block["code"].splitlines() if command.startswith("$ "))
+            if block["shown"] is not None:
+                ran.append(Ran(line, printed, block["output"], block.span("shown"), block["code"]))
+    finally:
+        os.chdir(before)
+        sys.path.remove(str(folder))
+    return ran
+
+
+def _command(command: str, place: str) -> str:
+    shown = command.removeprefix("$ ")
+    if any(setup in shown for setup in SETUP):
+        return ""
+    wanted = int(found[1]) if (found := re.search(r"# exit code (\d)", shown)) else 0
+    here = Path(sys.executable).parent
+    environment = {**os.environ, "PATH": f"{here}{os.pathsep}{os.environ['PATH']}", "COLUMNS": "80"}
+    done = subprocess.run(shown, shell=True, capture_output=True, text=True, timeout=300, env=environment)
+    assert done.returncode == wanted, f"{place}: exit code {done.returncode} instead of {wanted} from: {shown}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+    return done.stdout
+
+
+def alike(text: str) -> str:
+    """Output without what differs from machine to machine: numbers, line breaks, which regions add most."""
+    kept = [line for line in text.splitlines() if "adds most" not in line]
+    return re.sub(r"\d+(\.\d+)?(e[+-]?\d+)?", "#", " ".join(" ".join(kept).split()))
+
+
+def rewrite(page: Path, folder: Path) -> None:
+    """Writes a page's outputs anew."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    for ran in reversed(run_page(page, folder)):
+        body = "\n".join(line.rstrip() for line in ran.printed.splitlines()) + "\n"
+        text = text[: ran.span[0]] + OUTPUT.format(body) + text[ran.span[1] :]
+    (ROOT / page).write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    import tempfile
+
+    for name in sys.argv[1:] or [str(page) for page in PAGES]:
+        with tempfile.TemporaryDirectory() as place:
+            rewrite(Path(name), Path(place))

@@ -1,0 +1,104 @@
+"""A wheel, an sdist, an editable install and a start from the checkout all see every package."""
+
+import os
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+try:
+    import tomllib
+except ModuleNotFoundError:  # Python 3.10
+    import pip._vendor.tomli as tomllib
+
+SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+FOLDERS = {"padiff_graph": "padiff_graph", "capture": "padiff_graph.capture", "matching": "padiff_graph.matching"}
+
+
+def packages() -> set[str]:
+    """Every folder with Python files below the three package folders, by its import name."""
+    found = set()
+    for folder, name in FOLDERS.items():
+        for file in (ROOT / folder).rglob("*.py"):
+            inside = file.parent.relative_to(ROOT / folder).parts
+            found.add(".".join((name, *inside)))
+    return found
+
+
+def test_settings_name_every_package():
+    assert set(SETTINGS["tool"]["setuptools"]["packages"]) == packages()
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """A wheel and an sdist, made from a copy of the sources without any network."""
+    pytest.importorskip("setuptools")
+    place = tmp_path_factory.mktemp("built")
+    source = place / "source"
+    tracked = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\n")
+    for name in filter(None, tracked):
+        if (ROOT / name).is_file() and not name.startswith("exp/"):
+            (source / name).parent.mkdir(parents=True, exist_ok=True)
+            (source / name).write_bytes((ROOT / name).read_bytes())
+    found = []
+    for kind in ("sdist", "wheel"):
+        target = place / kind
+        target.mkdir()
+        code = f"from setuptools import build_meta; print(build_meta.build_{kind}({str(target)!r}))"
+        done = subprocess.run([sys.executable, "-c", code], cwd=source, capture_output=True, text=True)
+        if done.returncode and "setuptools" in done.stderr and "license" in done.stderr.splitlines()[-1]:
+            pytest.skip(f"NO BUILD: this environment's setuptools is too old for the project's settings: {done.stderr.splitlines()[-1]}")
+        assert done.returncode == 0, done.stderr
+        found.append(target / done.stdout.split()[-1])
+    return found
+
+
+def test_wheel_holds_everything(built):
+    names = set(zipfile.ZipFile(built[1]).namelist())
+    for folder, name in FOLDERS.items():
+        for file in (ROOT / folder).rglob("*.py"):
+            inside = file.relative_to(ROOT / folder).as_posix()
+            assert f"{name.replace('.', '/')}/{inside}" in names, file
+    assert {f"padiff_graph/report/templates/page.{kind}" for kind in ("html", "css", "js")} <= names
+    assert {"padiff_graph/py.typed", "padiff_graph/report/schema.json"} <= names
+    tops = {name.split("/")[0] for name in names}
+    assert tops == {"padiff_graph", next(top for top in tops if top.endswith(".dist-info"))}, "nothing named capture or matching lands beside it"
+    assert any(name.endswith("licenses/LICENSE") for name in names)
+
+
+def test_sdist_holds_everything(built):
+    names = {name.partition("/")[2] for name in tarfile.open(built[0]).getnames()}
+    for folder in FOLDERS:
+        for file in (ROOT / folder).rglob("*.py"):
+            assert file.relative_to(ROOT).as_posix() in names, file
+    assert {"README.md", "LICENSE", "pyproject.toml"} <= names
+
+
+CODE = "import padiff_graph, padiff_graph.capture.graph, padiff_graph.matching.result, padiff_graph.report.html as h, sys; print(padiff_graph.capture.graph.__file__, 'torch' in sys.modules, 'paddle' in sys.modules); h.render_page(h.Page('passed', 'a', 'b'))"
+
+
+def test_wheel_imports_from_anywhere_and_from_the_checkout(built, tmp_path):
+    """Python started in the checkout's root finds `padiff_graph/` there first; the rest must be found all the same."""
+    zipfile.ZipFile(built[1]).extractall(tmp_path / "site")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
+    for where in (tmp_path, ROOT):
+        done = subprocess.run([sys.executable, "-c", CODE], cwd=where, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.split()[1:] == ["False", "False"], "neither framework is imported before it is needed"
+
+
+def test_started_in_the_checkout():
+    done = subprocess.run([sys.executable, "-c", CODE], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_nothing_names_a_machine():
+    """No path of a developer's machine in what is shipped."""
+    for folder in (*FOLDERS, "docs", "examples", "scripts"):
+        for file in (ROOT / folder).rglob("*"):
+            if file.suffix in (".py", ".md", ".sh", ".html", ".js", ".css"):
+                assert f"{ROOT}/" not in file.read_text(encoding="utf-8"), file
