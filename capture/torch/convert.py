@@ -111,6 +111,7 @@ class Conversion:
         self.outer: list[tuple[str, str] | None] = []
         self.decisions: dict[str, Any] = {}
         self.hooked: dict[Value, list[int]] = {}
+        self.added: set[int] = set()
 
     # -- leaves
 
@@ -165,7 +166,7 @@ class Conversion:
         return {name: value for name, value in found.items() if self.nodes[value.node].name != name or self.nodes[value.node].kind == "operation"}
 
     def finish(self, updates: Mapping[str, Value]) -> tuple[list[Node], dict[str, Value], dict[int, Any]]:
-        """Puts every gradient hook behind what it hooks and numbers the nodes anew.
+        """Puts every gradient hook behind what it hooks, drops what writes added and nobody reads, and numbers the nodes anew.
 
         Returns:
             nodes, updates and leaf tensors under the new numbers.
@@ -177,9 +178,13 @@ class Conversion:
         for value, chain in chains.items():
             behind.setdefault(value.node, []).extend(hook.node for hook in chain)
             feeds.update({hook.node: source for hook, source in zip(chain, [value, *chain], strict=False)})
+        read = {value.node for value in (*updates.values(), *chains)}
+        for node in reversed(self.nodes):
+            if node.id in read or node.id not in self.added:
+                read |= {node.id, *(value.node for value in node.inputs if value is not None)}
         order: list[int] = []
         for number in range(len(self.nodes)):
-            if number not in feeds:
+            if number not in feeds and number in read:
                 order += [number, *behind.get(number, ())]
         number_of = {old: new for new, old in enumerate(order)}
 
@@ -249,7 +254,7 @@ class Conversion:
             return self._hook(node, args)
         if name == "aten.clone.default" and isinstance(args[0], Slot) and self.nodes[args[0].value.node].kind == "input" and not self.places.inside(node.meta):
             return args[0]  # the wrapper's own, so that a model may write to its inputs
-        if name.startswith("aten.lift_fresh"):
+        if name.startswith(("aten.lift_fresh", "aten.requires_grad_")):
             return args[0]
         return self._operation(node, target, args, kwargs)
 
@@ -295,9 +300,11 @@ class Conversion:
             copied = Node(-1, "operation", "aten.copy_.default", path=place.path, call=place.call, source=place.source)
             self._write(args[0], self.aliases.read(args[1]), copied)
             return args[0]
-        written = mutated(target)
         functional = functional_form(target)
-        bound = bind(functional, args, kwargs, lambda v: isinstance(v, Slot))
+        named = {ours.name: theirs.name for ours, theirs in zip(target._schema.arguments, functional._schema.arguments, strict=False)}
+        written = [named[name] for name in mutated(target)]
+        defaults = {named[a.name]: a.default_value for a in target._schema.arguments[len(args) :] if a.has_default_value() and a.name in named}
+        bound = bind(functional, args, {**defaults, **kwargs}, lambda v: isinstance(v, Slot))
         for name, value in bound.attrs.items():
             if isinstance(value, (torch.SymInt, torch.SymFloat, torch.SymBool, fx.Node)):
                 raise Untold(f"{name} of {target} depends on the numbers that are computed", place.source)
@@ -405,7 +412,9 @@ class Conversion:
 
     def _emit_like(self, op: str, inputs: Sequence[Value | None], roles: Sequence[str], attrs: Mapping[str, Any], outputs: Iterable[TensorType | None], *, like: Node, marks: frozenset[str]) -> Value:
         marks = marks if self.recording or op == WITH_VALUE else marks | {"no_grad"}
-        return Value(self._append(op, tuple(inputs), tuple(roles), attrs, tuple(outputs), Place(like.path, like.call, like.source), marks).id)
+        node = self._append(op, tuple(inputs), tuple(roles), attrs, tuple(outputs), Place(like.path, like.call, like.source), marks)
+        self.added.add(node.id)
+        return Value(node.id)
 
     def _append(self, op: str, inputs: tuple[Value | None, ...], roles: tuple[str, ...], attrs: Mapping[str, Any], outputs: tuple[TensorType | None, ...], place: Place, marks: frozenset[str], native: Any = None) -> Node:
         node = Node(len(self.nodes), "operation", op, inputs=inputs, roles=roles, attrs=dict(attrs), outputs=outputs, path=place.path, call=place.call, source=place.source, marks=marks, native=native)

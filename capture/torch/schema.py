@@ -22,6 +22,17 @@ DTYPES = {str(dtype).removeprefix("torch."): dtype for dtype in vars(torch).valu
 FORMATS = {str(fmt).removeprefix("torch."): fmt for fmt in (torch.contiguous_format, torch.channels_last, torch.channels_last_3d, torch.preserve_format)}
 
 
+OUT_OF_PLACE = {
+    "aten.pow_.Tensor": "aten.pow.Tensor_Tensor",
+    "aten.pow_.Scalar": "aten.pow.Tensor_Scalar",
+    "aten.floor_divide_.Tensor": "aten.floor_divide.default",
+    "aten.transpose_.default": "aten.transpose.int",
+    "aten.ldexp_.default": "aten.ldexp.Tensor",
+    "aten.bernoulli_.float": "aten.bernoulli.p",
+}
+"""In-place operators whose functional form has a name of its own; the others lose their underscore."""
+
+
 @dataclass
 class Binding:
     """A call, split: `operands` (anything the caller uses for tensors) with their `roles`, and `attrs`."""
@@ -70,11 +81,11 @@ def functional_form(overload: Any) -> Any:
     if not name.endswith("_") or name.endswith("__"):
         return overload
     try:
-        found = find_overload(f"{namespace}.{name[:-1]}.{variant}")
+        found = find_overload(OUT_OF_PLACE.get(operator_name(overload), f"{namespace}.{name[:-1]}.{variant}"))
     except KeyError:
         return overload
     ours, theirs = overload._schema.arguments, found._schema.arguments
-    same = [a.name for a in ours] == [a.name for a in theirs][: len(ours)] and not mutated(found)
+    same = [str(a.type) for a in ours] == [str(a.type) for a in theirs][: len(ours)] and not mutated(found)
     return found if same else overload
 
 

@@ -197,6 +197,13 @@ def written_list(self, x):
     return ys[0] * ys[1]
 
 
+def functional_names(self, x):
+    y = self.lin(x) * 1
+    y **= 2
+    y.transpose_(0, 1).neg_()
+    return nn.functional.dropout(y, 0.0, inplace=True).requires_grad_()
+
+
 def narrower_in_place(self, x):
     y = self.lin(x).half()
     y += x
@@ -207,7 +214,7 @@ def complex_numbers(self, x):
     return torch.fft.rfft(self.lin(x)) * 1j
 
 
-TRAPS = [written_data, written_list, narrower_in_place, complex_numbers, write_to_column, write_through_two_views, read_view_after_write, write_to_part, write_to_clone_only, masked, chain, inplace_into_eval_dropout, hidden_write, detached_write, shape_in_place, write_to_input, out_argument, hook, two_hooks_on_a_parameter_and_a_view, removed_hook, custom_function, without_gradient, checkpointed, constant_only, branch, autocast]
+TRAPS = [functional_names, written_data, written_list, narrower_in_place, complex_numbers, write_to_column, write_through_two_views, read_view_after_write, write_to_part, write_to_clone_only, masked, chain, inplace_into_eval_dropout, hidden_write, detached_write, shape_in_place, write_to_input, out_argument, hook, two_hooks_on_a_parameter_and_a_view, removed_hook, custom_function, without_gradient, checkpointed, constant_only, branch, autocast]
 
 
 @pytest.mark.parametrize("rung", ["", "torch.export"])
@@ -232,6 +239,11 @@ def test_marks_say_what_only_the_backward_sees():
     assert "no_grad" in marks(without_gradient)
     assert "inplace" in marks(chain)
     assert "gradient_hook" not in marks(removed_hook)
+
+
+def test_in_place_operators_go_by_their_functional_names():
+    operations = capture_graph(Net(functional_names), {"x": X}).of_kind("operation")
+    assert [node.op for node in operations if "inplace" in node.marks] == ["aten.pow.Tensor_Scalar", "aten.transpose.int", "aten.neg.default", "aten.dropout.default"]
 
 
 def test_module_backward_hooks_replay():
