@@ -9,6 +9,7 @@ both ComputationGraphs, the row of known.json and the pair's facts.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import pickle
@@ -77,10 +78,8 @@ def capture(name: str, mode: str, cache: Path, sides: tuple[str, ...]) -> Entry:
     import torch
 
     torch.set_num_threads(1)
-    try:
+    with contextlib.suppress(ImportError):
         import transformers  # noqa: F401 - must come before paddleformers
-    except ImportError:
-        pass
     import paddle
     import pairs
 

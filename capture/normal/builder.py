@@ -207,13 +207,14 @@ class Builder:
         if draft.constant is None or draft.op != "Constant":
             return None
         if draft.constant.size == 1 and not view_of(edge).padded:
-            number = draft.constant.reshape(-1)[0].item()
+            number: float | int | bool = draft.constant.reshape(-1)[0].item()
             return number if edge.scale == 1.0 and edge.shift == 0.0 else number * edge.scale + edge.shift
         value = self.known(edge)
         if value is None or value.size == 0 or value.dtype.kind not in "iufb":
             return None
-        first = value.reshape(-1)[0]
-        return first.item() if bool(np.all(value == first)) else None
+        first: Any = value.reshape(-1)[0]
+        held: float | int | bool | None = first.item() if bool(np.all(value == first)) else None
+        return held
 
     def users(self) -> list[list[tuple[int, int]]]:
         """For every draft that is alive its readers as (draft, operand position); outputs as (-1, 0)."""
@@ -265,8 +266,8 @@ class Builder:
     def order(self) -> list[Draft]:
         """All drafts that outputs and updates need, operands first; their operands refreshed."""
         for names in (self.outputs, self.updates):
-            for name, edge in names.items():
-                names[name] = self.resolve(edge)
+            for name, end in names.items():
+                names[name] = self.resolve(end)
         drafts = self.drafts
         # 0: not seen, 1: operands on the way, 2: placed.
         state = bytearray(len(drafts))

@@ -63,7 +63,7 @@ class Call:
             if value in self.builder.lists:
                 return list(self.builder.lists[value])
             return [self.builder.lookup(value)]
-        found = []
+        found: list[Edge | None] = []
         while (position := self._positions.get(f"{role}[{len(found)}]")) is not None:
             value = self.record.inputs[position]
             found.append(self.builder.lookup(value))

@@ -188,7 +188,7 @@ def _unknown(builder: Builder, record: Node, kinds: list[TensorType]) -> bool:
 def _note(builder: Builder, record: Node, result: Result, first: int) -> None:
     if result is None:
         return
-    edges = [result] if isinstance(result, Edge) else list(result)
+    edges: list[Edge | None] = [result] if isinstance(result, Edge) else list(result)
     if len(edges) == 1 and "inplace" in record.marks:
         # What an in-place operation returns and what it wrote to are the same.
         edges += [edges[0] for kind in record.outputs[1:] if kind == record.outputs[0]]

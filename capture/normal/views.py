@@ -80,7 +80,7 @@ class Stage:
 
     def inverse(self) -> Stage | None:
         """The step back, for a step that reads everything exactly once; None where it does not."""
-        axes = []
+        axes: list[tuple[int, int, int | tuple[int, ...]]] = []
         offset = 0
         for extent, step, back in zip(self.shape, self.steps, contiguous(self.shape), strict=True):
             if extent == 1:

@@ -40,7 +40,7 @@ class Maker:
     def op(
         self,
         name: str,
-        operands: Mapping[str, Value | None | Sequence[Value]],
+        operands: Mapping[str, Value | Sequence[Value] | None],
         shape: Sequence[int] | TensorType | Sequence[TensorType],
         /,
         marks: Sequence[str] = (),
