@@ -30,6 +30,7 @@ from padiff_graph.capture.torch.rows_compute import (
     fourier,
     glu,
     grid_sample,
+    gru_cell,
     group_norm,
     im2col,
     instance_norm,
@@ -279,6 +280,7 @@ ROWS: Mapping[str, Row] = {
     "fft_ifftn": fourier(True),
     # recurrent
     "lstm_cell": lstm_cell,
+    "gru_cell": gru_cell,
     "rnn_tanh_cell": rnn_cell("Tanh"),
     "rnn_relu_cell": rnn_cell("Relu"),
     "lstm.input": recurrent("LSTM"),

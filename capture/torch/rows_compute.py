@@ -11,7 +11,7 @@ from padiff_graph.capture.normal.call import Call, Result, Row, Unsupported
 from padiff_graph.capture.normal.edges import broadcast, reshape, shape_of, transpose
 from padiff_graph.capture.normal.form import Edge
 
-__all__ = ["adaptive", "add_matmul", "add_products", "attention", "batch_norm", "bernoulli", "cast", "clamp", "col2im", "complex_part", "convolution", "dropout", "fourier", "gates", "glu", "grid_sample", "group_norm", "im2col", "instance_norm", "layer_norm", "lerp", "linear", "lstm_cell", "masked_fill", "matmul", "normal", "one_hot", "outer", "pooling", "recurrent", "rms_norm", "rnn_cell", "threshold", "uniform", "upsample", "weight_norm", "where"]
+__all__ = ["adaptive", "add_matmul", "add_products", "attention", "batch_norm", "bernoulli", "cast", "clamp", "col2im", "complex_part", "convolution", "dropout", "fourier", "gate_terms", "gates", "gru_cell", "glu", "grid_sample", "group_norm", "im2col", "instance_norm", "layer_norm", "lerp", "linear", "lstm_cell", "masked_fill", "matmul", "normal", "one_hot", "outer", "pooling", "recurrent", "rms_norm", "rnn_cell", "threshold", "uniform", "upsample", "weight_norm", "where"]
 
 
 # -- element-wise
@@ -301,8 +301,26 @@ def lstm_cell(call: Call) -> Result:
     return [rows.product(call, [o, call.draft("Tanh", [cell], None, kind)]), cell]
 
 
+def gru_cell(call: Call) -> Result:
+    """One step, spelled out: gates are reset, update, new; h' = (h - n) * z + n."""
+    h = call["hx"]
+    kind = call.typed(h, shape_of(h))
+    at = shape_of(h)[-1]
+    from_x, from_h = ([call.slice(total, -1, at * place, at * (place + 1)) for place in range(3)] for total in gate_terms(call, call["input"], h))
+    r, z = (call.draft("Sigmoid", [rows.sum_of(call, [(from_x[place], 1.0), (from_h[place], 1.0)])], None, kind) for place in (0, 1))
+    new = call.draft("Tanh", [rows.sum_of(call, [(from_x[2], 1.0), (rows.product(call, [r, from_h[2]]), 1.0)])], None, kind)
+    kept = rows.product(call, [rows.sum_of(call, [(h, 1.0), (new, -1.0)]), z])
+    return rows.sum_of(call, [(kept, 1.0), (new, 1.0)])
+
+
 def gates(call: Call, x: Edge, h: Edge) -> Edge:
     """x @ w_ih^T + b_ih + h @ w_hh^T + b_hh."""
+    terms = gate_terms(call, x, h)
+    return call.draft("Add", terms, None, call.typed(terms[0], shape_of(terms[0])))
+
+
+def gate_terms(call: Call, x: Edge, h: Edge) -> list[Edge]:
+    """Both summands of the gates."""
     terms = []
     for edge, weight, bias in ((x, "w_ih", "b_ih"), (h, "w_hh", "b_hh")):
         kind = call.typed(edge, (*shape_of(edge)[:-1], shape_of(call[weight])[0]))
@@ -310,7 +328,7 @@ def gates(call: Call, x: Edge, h: Edge) -> Edge:
         if call.operand(bias) is not None:
             term = call.draft("Add", [term, broadcast(call[bias], kind.shape)], None, kind)
         terms.append(term)
-    return call.draft("Add", terms, None, call.typed(terms[0], shape_of(terms[0])))
+    return terms
 
 
 def rnn_cell(op: str) -> Row:

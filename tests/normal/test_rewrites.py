@@ -485,6 +485,63 @@ def test_query_key_value_by_head_are_taken_apart(framework: str) -> None:
 
 
 @BOTH
+def test_parts_read_by_outputs_and_parts_that_nothing_reads(framework: str) -> None:
+    make = Maker(framework)
+    fused = linear(make, make.input("x", (2, 3, 4)), (2, 3, 4), 4, 12)
+    first, second, _ = split_parts(make, fused, (2, 3, 12), 3)
+    graph = make.normal(first, call(make, "relu", "relu", second, (2, 3, 4)))
+    assert Counter(names(graph)) == {"Linear": 2, "Relu": 1}
+    assert all(node.outputs[0].shape == (2, 3, 4) for node in operations(graph))
+    assert graph.outputs["output.0"].view.identity
+
+
+@BOTH
+def test_rows_gathered_one_by_one_are_one_movement(framework: str) -> None:
+    make = Maker(framework)
+    table = make.parameter("table", (4, 9))
+    parts = []
+    for row in ([0, 3, 5], [1, 1, 8]):
+        rows = make.constant(np.array(row))
+        operands = {"self": table, "index": rows} if framework == "torch" else {"x": table, "index": rows}
+        parts.append(make.op("index_select", operands, (4, 3), **{"dim" if framework == "torch" else "axis": 1}))
+    if framework == "torch":
+        both = make.op("stack", {"tensors": parts}, (4, 2, 3), dim=1)
+    else:
+        both = make.op("stack", {"x": parts}, (4, 2, 3), axis=1)
+    graph = make.normal(add(make, make.input("x", (4, 2, 3)), both, (4, 2, 3)))
+    (node,) = operations(graph)
+    edge = next(edge for edge in node.inputs if reads(graph, edge).op == "Parameter")
+    expected = np.arange(36).reshape(4, 9)[:, [[0, 3, 5], [1, 1, 8]]]
+    assert np.array_equal(edge.view.indices().reshape(4, 2, 3), expected) and len(edge.view.stages) == 1
+
+
+@BOTH
+def test_a_convolution_of_one_element_is_linear(framework: str) -> None:
+    make = Maker(framework)
+    x, w = make.input("x", (2, 8, 1, 1)), make.parameter("w", (4, 8, 1, 1))
+    if framework == "torch":
+        y = make.op("conv2d", {"input": x, "weight": w, "bias": make.parameter("b", (4,))}, (2, 4, 1, 1), stride=(1, 1), padding=(0, 0), dilation=(1, 1), groups=1)
+    else:
+        y = make.op("conv2d", {"input": x, "filter": w}, (2, 4, 1, 1), strides=(1, 1), paddings=(0, 0), dilations=(1, 1), padding_algorithm="EXPLICIT", groups=1, data_format="NCHW")
+        b = make.op("reshape", {"x": make.parameter("b", (4,)), "shape": make.numbers((1, 4, 1, 1))}, (1, 4, 1, 1))
+        y = make.op("add", {"x": y, "y": b}, (2, 4, 1, 1))
+    graph = make.normal(y)
+    node = the(graph, "Linear")
+    assert names(graph) == ["Linear"] and node.inputs[1].view.shape == (8, 4) and reads(graph, node.inputs[2]).name == "b"
+
+
+@BOTH
+def test_results_that_no_row_speaks_of_are_not_lost(framework: str) -> None:
+    make = Maker(framework)
+    x = make.input("x", (2, 3))
+    kinds = [TensorType((2, 3), "float32"), TensorType((2,), "float32")]
+    role = "self" if framework == "torch" else "x"
+    y = make.op("aten.relu.default" if framework == "torch" else "relu", {role: x}, kinds)
+    graph = make.normal(make.op("aten.exp.default" if framework == "torch" else "exp", {role: Value(y.node, 1)}, (2,)))
+    assert [node.op.rpartition(":")[2] for node in operations(graph)] == ["1", "Exp"] and operations(graph)[0].opaque
+
+
+@BOTH
 def test_concat_of_concat(framework: str) -> None:
     make = Maker(framework)
     a, b, c = (make.input(name, (2, 3)) for name in "abc")

@@ -175,6 +175,15 @@ def test_composition_stays_one_step() -> None:
     assert len(half.stages) == 1
 
 
+@given(moved())
+@settings(max_examples=200, deadline=None)
+def test_a_map_in_full_becomes_steps_again(case: tuple[Array, View]) -> None:
+    array, view = case
+    gathered = View.gathered(view.source, array)
+    assert gathered.shape == array.shape and np.array_equal(gathered.indices(), array.reshape(-1))
+    assert gathered.same(view)
+
+
 def test_wrong_use_is_said() -> None:
     with pytest.raises(ValueError, match="cannot reshape"):
         View.of((2, 3)).reshape((4,))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -96,21 +98,20 @@ def split_linear(builder: Builder) -> None:
     """Takes every fused Linear apart whose readers fall into groups that share no feature.
 
     The groups are connected components: the halves that rotary embeddings read overlap with the whole
-    head. Query, key and value in one product, gate and up projections, become Linears of their own.
+    head. Query, key and value in one product, gate and up projections, become Linears of their own;
+    features that nothing reads go.
     """
-    users = builder.users()
+    readers = _readers(builder)
     for draft in builder.order():
-        if draft.op != "Linear" or len(users[draft.id]) < 2 or draft.marks & {"gradient_hook", "custom_function"}:
-            continue
-        if any(reader < 0 for reader, _ in users[draft.id]):
+        if draft.op != "Linear" or draft.marks & {"gradient_hook", "custom_function"}:
             continue
         features = draft.shape[-1]
-        edges = [(reader, position, builder.drafts[reader].inputs[position]) for reader, position in users[draft.id]]
-        readings = [_Reading(view_of(edge), features) for _, _, edge in edges if edge is not None]
-        if len(readings) != len(edges) or not all(reading.known for reading in readings):
+        edges = readers[draft.id]
+        readings = [_Reading(view_of(edge), features) for _, _, edge in edges]
+        if not readings or not all(reading.known for reading in readings):
             continue
         components = _components([np.unique(reading.features_read()) for reading in readings], features)
-        if len(components) < 2 or sum(len(chosen) for chosen, _ in components) != features:
+        if len(components) < 2 and len(components[0][0]) == features:
             continue
         views = {at: readings[at].among(chosen) for chosen, members in components for at in members}
         if any(view is None for view in views.values()):
@@ -119,9 +120,21 @@ def split_linear(builder: Builder) -> None:
             piece = _piece(builder, draft, chosen)
             for at in members:
                 reader, position, edge = edges[at]
-                assert edge is not None
-                builder.drafts[reader].inputs[position] = Edge(piece.id, 0, views[at], edge.scale, edge.shift, edge.through)
+                reader[position] = Edge(piece.id, 0, views[at], edge.scale, edge.shift, edge.through)
         builder.rewrites["split_linear"] += 1
+
+
+def _readers(builder: Builder) -> dict[int, list[tuple[Any, Any, Edge]]]:
+    """By draft, every edge that reads it and where that stands: (holder, key, edge) with holder[key] the edge."""
+    readers: dict[int, list[tuple[Any, Any, Edge]]] = defaultdict(list)
+    for draft in builder.order():
+        for position, edge in enumerate(draft.inputs):
+            if edge is not None:
+                readers[edge.source].append((draft.inputs, position, edge))
+    for holder in (builder.outputs, builder.updates):
+        for name, edge in holder.items():
+            readers[edge.source].append((holder, name, edge))
+    return readers
 
 
 def _components(sets: Sequence[Indices], features: int) -> list[tuple[Indices, list[int]]]:
