@@ -27,6 +27,7 @@ from padiff_graph.findings import Finding
 from padiff_graph.inputs import pair_leaves
 from padiff_graph.layer_map import LayerMap, ResolvedMap
 from padiff_graph.map_file import ModuleRow, ParameterEntry
+from padiff_graph.matching.diff import differences
 from padiff_graph.matching.evidence import Evidence
 from padiff_graph.matching.hints import Hints
 from padiff_graph.matching.match import match
@@ -37,6 +38,7 @@ from padiff_graph.matching.result import Difference, Matching, ParameterRow
 from padiff_graph.proof import Proof, prove
 from padiff_graph.replay import runnable
 from padiff_graph.rows import module_rows
+from padiff_graph.weight_findings import parameter_findings
 
 __all__ = ["Alignment", "align"]
 
@@ -76,7 +78,7 @@ class Alignment:
     @property
     def findings(self) -> tuple[Finding, ...]:
         """Structural differences and parameters without counterpart, as findings."""
-        from padiff_graph.structure import parameter_findings, structure_findings  # structure reads alignments itself
+        from padiff_graph.structure import structure_findings  # structure reads alignments itself
 
         return structure_findings(self.matching, self.differences) + parameter_findings(self.matching)
 
@@ -150,8 +152,6 @@ def align_graphs(
         started = time.perf_counter()
         _with_values(alignment, hints, orders, values, fixed)
         timings["values"] = time.perf_counter() - started
-    from padiff_graph.matching.diff import differences
-
     alignment.differences = differences(alignment.matching)
     return alignment
 

@@ -26,9 +26,10 @@ from padiff_graph.optimizers import Stepper, check_optimizers
 from padiff_graph.options import Options, parse_options
 from padiff_graph.report.model import Report
 from padiff_graph.scope import left_out, scoped_differences, scoped_matching, scoped_regions, scoped_whole
-from padiff_graph.structure import parameter_findings
 from padiff_graph.training import Training, train
+from padiff_graph.unmapped import unmapped, unsure_regions, unsure_weights
 from padiff_graph.verdict import Measured, compared, contributions, depth, divergent_buffers, judge, one_cause
+from padiff_graph.weight_findings import parameter_findings
 from padiff_graph.weights import assign_parameters
 from padiff_graph.whole import WholeCheck, check_whole
 
@@ -181,13 +182,14 @@ def _compared(check: _Check, alignment: Alignment) -> Report:
     differences = scoped_differences(alignment.differences, check.scope)
     # an exporter folds weights into others: numbers decide there
     deployed = "onnx" in check.frameworks
-    findings = [] if deployed else list(parameter_findings(matching))
+    loose = None if deployed else unmapped(matching)
+    findings = [] if deployed else unsure_weights(parameter_findings(matching), loose)
     with check.timed("weights"):
         if check.auto_weights:
             assign_parameters(alignment, check.layer, check.module, partly=True)
         elif not deployed:
             findings += weight_findings(matching, *engines)
-    equal = not any(finding.phase == "weights" and finding.fails for finding in findings)
+    equal = loose is None and not any(finding.phase == "weights" and finding.fails for finding in findings)
     with check.timed("whole run"):
         whole = check_whole(
             *engines,
@@ -209,7 +211,7 @@ def _compared(check: _Check, alignment: Alignment) -> Report:
             tolerance=check.tolerance,
             own_weights=deployed,
         )
-    regions = scoped_regions(regions, matching, check.scope)
+    regions = unsure_regions(scoped_regions(regions, matching, check.scope), matching, loose)
     in_regions = region_findings(regions, matching, differences)
     if deployed:
         # weights that differ where the numbers differ are the reason; elsewhere an exporter folded them
@@ -229,7 +231,7 @@ def _compared(check: _Check, alignment: Alignment) -> Report:
             training = _trained(check, alignment, whole, findings, complete)
         findings += training.findings
         check.notes += training.notes
-    measured = Measured(check.options, whole, regions, training, complete)
+    measured = Measured(check.options, whole, regions, training, complete, loose.reason if loose else "")
     passed, ordered = judge(measured, one_cause(findings))
     return Report(
         passed=passed,
@@ -246,6 +248,7 @@ def _compared(check: _Check, alignment: Alignment) -> Report:
         models=_names(check),
         frameworks=check.frameworks,
         matching=matching,
+        engines=engines,
         options=_given(check),
     )
 
@@ -277,7 +280,7 @@ def _mean_loss(framework: str, wanted: set[str]) -> Loss:
 
 def _uncaptured(check: _Check, error: CaptureError) -> Report:
     """What can be said without graphs: whether the models run at all, and what they return."""
-    engines: tuple[Engine, ...] = tuple(backend(framework).engine(model) for framework, model in zip(check.frameworks, check.models, strict=True))
+    engines: tuple[Engine, Engine] = backend(check.frameworks[0]).engine(check.layer), backend(check.frameworks[1]).engine(check.module)
     for engine, example in zip(engines, (check.inputs.first, check.inputs.second), strict=True):
         with engine.quiet():
             engine.forward(example, grad=False)  # an exception of the user's forward is the user's to see

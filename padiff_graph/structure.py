@@ -12,12 +12,10 @@ from padiff_graph.capture.normal.form import NormalGraph, NormalNode
 from padiff_graph.findings import Finding
 from padiff_graph.matching.result import Difference, Matching
 
-__all__ = ["StructuralDiff", "parameter_findings", "structural_diff", "structure_findings"]
+__all__ = ["StructuralDiff", "structural_diff", "structure_findings"]
 
 VERDICTS = {"attribute": "different", "missing": "missing", "extra": "extra", "moved": "different", "rewired": "different", "differently-built": "suspicious"}
 """A difference in building alone is no difference in function: numbers decide."""
-SHOWN = 6
-
 
 @dataclass(frozen=True)
 class StructuralDiff:
@@ -114,42 +112,6 @@ def structure_findings(matching: Matching, differences: Iterable[Difference]) ->
             )
         )
     return tuple(sorted(found, key=lambda finding: finding.order))
-
-
-def parameter_findings(matching: Matching) -> tuple[Finding, ...]:
-    """Parameters without counterpart, of both sides, as findings of phase "weights"."""
-    found = []
-    open_rows = [row for row in matching.parameters if row.status == "open"]
-    used = {name: matching.first.graph.parameters[name] for name in (row.first for row in open_rows)}
-    if open_rows:
-        names = ", ".join(f"{row.first} {list(used[row.first].type.shape)}" for row in open_rows[:SHOWN]) + (f" and {len(open_rows) - SHOWN} more" if len(open_rows) > SHOWN else "")
-        found.append(
-            Finding(
-                "weights",
-                "extra",
-                f"parameters without counterpart in the second model: {names}: {open_rows[0].reason}",
-                open_rows[0].first.rpartition(".")[0],
-                "",
-                places=tuple(dict.fromkeys((row.first.rpartition(".")[0], "") for row in open_rows)),
-                advice="give the correspondence in a LayerMap, if there is one",
-            )
-        )
-    if matching.unused_second:
-        theirs = matching.second.graph.parameters
-        names = ", ".join(f"{name} {list(theirs[name].type.shape)}" for name in matching.unused_second[:SHOWN])
-        more = len(matching.unused_second) - SHOWN
-        found.append(
-            Finding(
-                "weights",
-                "missing",
-                f"parameters of the second model that no parameter of the first holds: {names}" + (f" and {more} more" if more > 0 else ""),
-                "",
-                matching.unused_second[0].rpartition(".")[0],
-                places=tuple(dict.fromkeys(("", name.rpartition(".")[0]) for name in matching.unused_second)),
-                advice="give the correspondence in a LayerMap, if there is one",
-            )
-        )
-    return tuple(found)
 
 
 def _left_out(alignment: Alignment, finding: Finding) -> bool:
