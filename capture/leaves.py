@@ -42,7 +42,10 @@ def values(structure: Any, is_tensor: IsTensor) -> dict[str, Any]:
 
 
 def replace(structure: Any, is_tensor: IsTensor, tensors: Mapping[str, Any]) -> Any:
-    """A copy of a structure with tensors put in by name; the others and all else stay the same objects.
+    """A copy of a structure with tensors put in by name; the other tensors stay the same.
+
+    Containers and objects are copied, since a forward may change them (a cache grows, an option is
+    popped); callables and what cannot be copied stay the same objects.
 
     Raises:
         KeyError: for a name that no tensor of the structure has.
@@ -107,10 +110,8 @@ def _rebuilt(structure: Any, is_tensor: IsTensor, names: Iterator[tuple[str, Any
     members = _members(structure, is_tensor, above)
     if members is None:
         name, _ = next(names)
-        return tensors.get(name, structure) if is_tensor(structure) else structure
+        return tensors.get(name, structure) if is_tensor(structure) else _own(structure)
     fresh = [_rebuilt(member, is_tensor, names, tensors, (*above, id(structure))) for _, member in members]
-    if all(new is old for new, (_, old) in zip(fresh, members, strict=True)):
-        return structure
     if isinstance(structure, Mapping):
         copied: Any = copy.copy(structure)
         for key, member in zip(structure, fresh, strict=True):
@@ -125,3 +126,13 @@ def _rebuilt(structure: Any, is_tensor: IsTensor, names: Iterator[tuple[str, Any
         for (name, _), member in zip(members, fresh, strict=True):
             object.__setattr__(copied, name, member)
     return copied
+
+
+def _own(thing: Any) -> Any:
+    """A copy of an object that a forward could change; the object itself where there is no need or no way."""
+    if isinstance(thing, PLAIN) or callable(thing) or not hasattr(thing, "__dict__"):
+        return thing
+    try:
+        return copy.deepcopy(thing)
+    except (TypeError, NotImplementedError, RuntimeError, copy.Error):
+        return thing  # locks, handles, views on foreign memory

@@ -56,10 +56,12 @@ class Session:
 
 @dataclass(eq=False)
 class Answers:
-    """Names of what the model returned, and of buffers to which it assigned a new tensor; an object of its own, because tracers put back a module's lists."""
+    """Names of what the model returned, and of buffers to which it assigned a new tensor,
+    and lines that handed a tensor's numbers to Python; an object of its own, because tracers put back a module's lists."""
 
     names: list[str] = field(default_factory=list)
     replaced: list[str] = field(default_factory=list)
+    taken: list[str] = field(default_factory=list)
 
 
 class Flat(torch.nn.Module):  # type: ignore[misc]
@@ -241,12 +243,30 @@ def _noted_places(flat: Flat, modules: bool = True) -> Iterator[None]:
             node.meta["nn_module_stack"] = {key: (name, "") for key, name in stack}
         return node
 
+    def handing(name: str, method: Any) -> Any:
+        def hand(tensor: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+            source = innermost_frame(sys._getframe(1))
+            if source and source not in flat.answers.taken:
+                flat.answers.taken.append(source)
+            return method(tensor, *args, **kwargs)
+
+        return hand
+
+    doors = {name: handing(name, getattr(torch.Tensor, name)) for name in ("numpy", "tolist", "__array__")} if modules else {}
+    own = {name: vars(torch.Tensor)[name] for name in doors if name in vars(torch.Tensor)}
     handles = [torch.nn.modules.module.register_module_forward_pre_hook(enter), torch.nn.modules.module.register_module_forward_hook(leave, always_call=True)] if modules else []
     fx.Graph.create_node = create_node
     try:
+        for name, door in doors.items():
+            setattr(torch.Tensor, name, door)
         yield
     finally:
         fx.Graph.create_node = original
+        for name in doors:
+            if name in own:
+                setattr(torch.Tensor, name, own[name])
+            elif name in vars(torch.Tensor):
+                delattr(torch.Tensor, name)
         for handle in handles:
             handle.remove()
 
@@ -286,6 +306,7 @@ def _graph(model: torch.nn.Module, example: Mapping[str, Any], given: Mapping[st
     graph = ComputationGraph.build("torch", nodes, training=model.training, modules={name: type(module).__name__ for name, module in model.named_modules()}, parameters=parameter_table(model))
     graph.updates = updates
     graph.notes = _notes(example, given, conversion)
+    graph.notes += [f"{source}: numbers of a tensor went through Python or numpy; the graph holds what they were for the example" for source in flat.answers.taken]
     kinds = {node.id: node.kind for node in nodes}
     graph.session = Session({number: tensor.detach() for number, tensor in tensors.items() if kinds[number] in ("input", "constant")}, recorded, rung, abstract)
     return graph

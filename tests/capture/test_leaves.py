@@ -56,6 +56,22 @@ def test_replace_copies_and_leaves_the_original(make):
     assert leaves.leaves(structure, is_array)[name] is old
 
 
+def test_replace_gives_containers_of_their_own():
+    (a,) = some(1)
+
+    class Counter:
+        def __init__(self):
+            self.seen = []
+
+    counter = Counter()
+    example = {"x": a, "options": {"k": [1]}, "counter": counter, "call": len}
+    copied = leaves.replace(example, is_array, {})
+    copied["options"]["k"].append(2)
+    copied["counter"].seen.append(3)
+    assert example["options"] == {"k": [1]} and counter.seen == []
+    assert copied["x"] is a and copied["call"] is len
+
+
 def test_replace_refuses_unknown_names():
     with pytest.raises(KeyError, match="no leaves named"):
         leaves.replace({"x": some(1)[0]}, is_array, {"y": 1})

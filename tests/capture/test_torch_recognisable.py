@@ -188,3 +188,28 @@ def test_wrong_use_is_told():
         capture_graph(nn.LazyLinear(3), {"input": X})
     with pytest.raises(TypeError):
         capture_graph(3, {"input": X})
+
+
+def test_numbers_that_went_through_numpy_are_noted():
+    class Net(nn.Module):
+        def forward(self, x):
+            return x * float(x.detach().numpy().sum()) + x.argmax(1).tolist()[0]
+
+    graph = capture_graph(Net(), {"x": X})
+    assert graph.certificate.valid
+    assert sum("went through Python or numpy" in note and "test_torch_recognisable.py" in note for note in graph.notes) == 1
+
+
+def test_a_growing_cache_is_the_captures_own():
+    class Cache:
+        def __init__(self):
+            self.rows = []
+
+    class Net(nn.Module):
+        def forward(self, x, cache):
+            cache.rows.append(x)
+            return torch.cat(cache.rows, 1)
+
+    cache = Cache()
+    graph = capture_graph(Net(), {"x": X, "cache": cache})
+    assert graph.certificate.valid and cache.rows == []
