@@ -81,6 +81,6 @@ def _last_reads(graph: ComputationGraph) -> dict[int, list[Value]]:
             if operand is not None:
                 last[operand] = node.id
     found: dict[int, list[Value]] = defaultdict(list)
-    for value, node in last.items():
-        found[node].append(value)
+    for value, reader in last.items():
+        found[reader].append(value)
     return found

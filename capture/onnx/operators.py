@@ -69,11 +69,6 @@ def extreme(op: str) -> Row:
     return row
 
 
-def hard_sigmoid(call: Call) -> Result:
-    """clip(alpha * x + beta, 0, 1)."""
-    return rows.hard_sigmoid(call, call["X"], call.number("alpha"), call.number("beta"))
-
-
 def modulo(call: Call) -> Result:
     """Python's modulo; C's stays opaque."""
     if call.number("fmod", 0):
@@ -523,8 +518,8 @@ ROWS: Mapping[str, Row] = {
     "Swish": rows.unary("Swish", "X", alpha="alpha"),
     "Softplus": rows.unary("Softplus", "X", beta=1.0, threshold=20.0),
     "PRelu": lambda call: call.draft("PRelu", [call["X"], broadcast(call["slope"], call.shape)]),
-    "HardSigmoid": hard_sigmoid,
-    "HardSwish": lambda call: rows.hard_swish(call, call["X"]),
+    "HardSigmoid": rows.unary("HardSigmoid", "X", alpha="alpha", beta="beta"),
+    "HardSwish": rows.unary("HardSwish", "X"),
     "Clip": clip,
     "Where": where,
     **{op: rows.paired(name, "A", "B") for op, name in BINARY.items()},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -88,7 +89,7 @@ def show_candidate(candidate: LayerMapCandidate) -> None:
         print(text_of(render_candidate(candidate)).rstrip("\n"))
 
 
-def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> Table:
+def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Table:
     table = Table(*head, box=None, pad_edge=False)
     for row in rows[:SHOWN]:
         table.add_row(*row)
