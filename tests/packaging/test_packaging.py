@@ -71,7 +71,8 @@ def test_wheel_holds_everything(built):
 
 
 def test_sdist_holds_everything(built):
-    names = {name.partition("/")[2] for name in tarfile.open(built[0]).getnames()}
+    with tarfile.open(built[0]) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
     for folder in FOLDERS:
         for file in (ROOT / folder).rglob("*.py"):
             assert file.relative_to(ROOT).as_posix() in names, file
