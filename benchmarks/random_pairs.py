@@ -485,8 +485,8 @@ def _changed(step, rng, shapes, program):
         choices.append(("removed", replace(step, op="identity", key="", options=())))
     if step.op in ("layer_norm", "batch_norm") and same:
         choices.append(("removed", replace(step, op="identity", key="", options=())))
-        choices.append(("epsilon", step.having(epsilon=1e-2 if step.option("epsilon") < 1e-2 else 1e-5)))
-        choices.append(("epsilon", step.having(epsilon=step.option("epsilon") * 10)))
+        choices.append(("epsilon", step.having(epsilon=1e-3 if step.option("epsilon") < 1e-3 else 1e-5)))
+        choices.append(("epsilon", step.having(epsilon=step.option("epsilon") / 10)))
     if step.op == "batch_norm" and program.train:
         choices.append(("momentum", step.having(momentum=0.5)))
     if step.op == "add" and step.reads[0] != step.reads[1]:

@@ -351,13 +351,14 @@ def _tensor_framework(value: Any) -> str | None:
 
 def _framework_or_none(thing: Any) -> str | None:
     try:
-        return framework_of(thing)
+        found: str = framework_of(thing)
     except TypeError:
         return None
+    return found
 
 
 def _is_onnx(model: Any) -> bool:
-    return framework_of(model) == "onnx"
+    return bool(framework_of(model) == "onnx")
 
 
 def _names(names: Sequence[str]) -> str:

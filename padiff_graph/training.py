@@ -157,7 +157,7 @@ def _trial_findings(tried: Departure | None, settings: _Settings) -> list[Findin
         return []
     algorithm = settings.algorithm
     measured = f"after step {tried.step} on equal weights and gradients {tried.first} differs by up to {tried.error:.3g} (the step itself is {tried.update:.3g})"
-    paths = tuple(name.rpartition(".")[0] for name in (tried.first, tried.second.partition(" + ")[0]))
+    paths = _owners(tried.first, tried.second.partition(" + ")[0])
     if algorithm in DIVERGENT:
         return [Finding("optimizer", "framework-divergence", f"the frameworks compute {algorithm} differently: {DIVERGENT[algorithm]}; {measured}", *paths, error=tried.error)]
     return [Finding("optimizer", "different", f"the optimizers differ though their settings agree: {measured}", *paths, error=tried.error)]
@@ -186,8 +186,8 @@ class _Settings:
                 "optimizer",
                 "different",
                 _setting_cause(difference, max(step, first), step, self.steppers),
-                *(name.rpartition(".")[0] for name in difference.parameters[0]),
-                places=tuple(dict.fromkeys((one.rpartition(".")[0], other.rpartition(".")[0]) for one, other in difference.parameters)),
+                *_owners(*difference.parameters[0]),
+                places=tuple(dict.fromkeys(_owners(*pair) for pair in difference.parameters)),
                 order=step,
             )
             told.setdefault((setting, difference.parameters[0]), finding)
@@ -283,8 +283,7 @@ class _Found:
             pairs = [pair for pair, first in self.parted.items() if first == step]
             share = self.shares[pairs[0][0]]
             cause = f"the optimizers differ from step {step} on: where the gradients agree, the steps taken on {_some([one for one, _ in pairs])} differ by {share:.2%}; the callables hide how"
-            paths = tuple(name.rpartition(".")[0] for name in pairs[0])
-            return [Finding("optimizer", "different", cause, *paths, places=tuple((one.rpartition(".")[0], other.rpartition(".")[0]) for one, other in pairs), order=step)]
+            return [Finding("optimizer", "different", cause, *_owners(*pairs[0]), places=tuple(dict.fromkeys(_owners(*pair) for pair in pairs)), order=step)]
         beyond = [(step, found) for step, found in self.quantities if found.counted and not found.within]
         if not beyond:
             return []
@@ -312,6 +311,11 @@ def _variance_counts(matching: Matching) -> dict[str, float]:
             if variance.name and variance.outputs:
                 counts[variance.name] = node.outputs[0].size / max(variance.outputs[0].size, 1)
     return counts
+
+
+def _owners(first: str, second: str) -> tuple[str, str]:
+    """The module paths of two parameters."""
+    return first.rpartition(".")[0], second.rpartition(".")[0]
 
 
 def _some(names: Sequence[str], most: int = 3) -> str:

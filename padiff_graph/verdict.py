@@ -38,6 +38,7 @@ class Measured:
         regions: the regions; None where capture failed.
         training: training steps; None where none were asked for.
         complete: whether regions cover everything and the two sides hold the same weights.
+        loose: why the weights of both sides could not be made equal, "" where they are.
     """
 
     options: Options
@@ -45,6 +46,7 @@ class Measured:
     regions: RegionCheck | None = None
     training: Training | None = None
     complete: bool = False
+    loose: str = ""
 
     @property
     def by_units(self) -> bool:
@@ -101,6 +103,8 @@ def _beyond(measured: Measured, beyond: Sequence[tuple[Quantity, str]], findings
         return Finding(phase, "different", f"{_kind(worst)}: {worst.reason}", **common)
     if measured.complete:
         return Finding(phase, "rounding", f"{tell}: this is rounding, since every part of both models agrees on equal inputs; {needed}", advice=f"set options to {needed.removesuffix(' would have been enough')}", **common)
+    if measured.loose:
+        return Finding(phase, "not-comparable", f"{tell}; {measured.loose}, so the two runs do not hold the same weights", **common)
     gradients = max((quantity.scale for quantity, _ in beyond if quantity.kind in ("input", "parameter")), default=0.0)
     relative = worst.error / gradients if worst.kind in ("input", "parameter") and gradients else worst.relative
     if relative > LARGE and not any(finding.verdict in ("framework-defect", "framework-divergence") for finding in findings):

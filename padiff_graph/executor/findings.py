@@ -42,7 +42,29 @@ def region_findings(check: RegionCheck, matching: Matching, differences: Sequenc
         if result.verdict in ("equal", "rounding") or (result.verdict in ("different", "not-comparable") and id(result) in explained):
             continue
         plain.append(_numeric(_origin(result, check) if result.astray else result, matching, built.get(id(result), ""), result))
+    if any(part.kind == "parameter" for result in check.results for part in result.parts):
+        findings += _frozen(matching)
     return tuple(sorted((*findings, *_together(plain)), key=lambda finding: (finding.order, not finding.fails)))
+
+
+def _frozen(matching: Matching) -> list[Finding]:
+    """Parameters that one model trains and the other does not. Regions differentiate all of them, so
+    only the models' own flags tell."""
+    groups: dict[bool, list[tuple[int, str, str]]] = {}
+    nodes = {record.name: record.id for record in matching.second.graph.records() if record.kind in ("parameter", "buffer")}
+    for row in matching.parameters:
+        one = matching.first.graph.parameters.get(row.first)
+        for piece in row.pieces:
+            other = matching.second.graph.parameters.get(piece.second)
+            if one is not None and other is not None and not one.buffer and not other.buffer and one.trainable != other.trainable:
+                groups.setdefault(one.trainable, []).append((nodes.get(piece.second, 1 << 30), row.first, piece.second))
+    found = []
+    for trainable, rows in groups.items():
+        order, first, second = min(rows)
+        places = tuple(dict.fromkeys((one.rpartition(".")[0], other.rpartition(".")[0]) for _, one, other in sorted(rows)))
+        words = f"{second} is frozen (requires_grad is False), {first} is trained" if trainable else f"{first} is frozen (stop_gradient is set), {second} is trained"
+        found.append(Finding("backward", "different", words, *places[0], places=places, order=order))
+    return found
 
 
 # -- structural differences
@@ -78,6 +100,8 @@ def _structural(difference: Difference, results: Sequence[RegionResult], matchin
         return replace(base, phase=_phase(differing), verdict=verdict, error=part.error, relative=part.relative)
     if unsure and difference.kind == "attribute":
         return replace(base, phase="structure", advice=f"numbers could not be asked: {unsure[0].reason}")
+    if unsure and difference.kind in ("missing", "extra"):
+        return replace(base, phase="structure", verdict="not-comparable", advice=f"numbers could not be asked: {unsure[0].reason}")
     if difference.kind == "attribute" and not divergent:
         return replace(base, phase="structure", verdict="suspicious", advice="it changes nothing on this input; check it with another input")
     if difference.kind in ("missing", "extra") and results and not divergent:
