@@ -35,7 +35,8 @@ def quiet(model: torch.nn.Module) -> Iterator[None]:
     devices = torch.cuda.get_rng_state_all() if torch.cuda.is_available() and torch.cuda.is_initialized() else None
     dtype, grad = torch.get_default_dtype(), torch.is_grad_enabled()
     try:
-        yield
+        with torch.inference_mode(False):
+            yield
     finally:
         torch.set_default_dtype(dtype)
         torch.set_grad_enabled(grad)

@@ -146,6 +146,8 @@ def _leaf(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
         own = torch.zeros(tensor.shape, dtype=tensor.dtype, device=device)
     else:
         own = tensor.detach().to(device)
+        with torch.inference_mode(False):
+            own = own.clone() if own.is_inference() else own
     return own.requires_grad_() if own.is_floating_point() and own is not tensor else own
 
 

@@ -154,3 +154,12 @@ def test_nodes_without_numbers_are_not_run():
     graph = capture_graph(nn.Linear(4, 4), {"input": X}, certify=False)
     with pytest.raises(NotRunnable, match="meta"):
         engine(nn.Linear(4, 4)).run(node_of(graph, "aten.linear.default"), [X.to("meta")] * 3)
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_gradients_are_certified_whatever_mode_the_caller_is_in(mode):
+    model = nn.Linear(4, 4)
+    with mode():
+        graph = capture_graph(model, {"input": torch.ones(2, 4)})
+        assert not torch.is_grad_enabled() and torch.is_inference_mode_enabled() is (mode is torch.inference_mode)
+    assert graph.certificate.valid and graph.certificate.counts["parameter gradient"] == 2
