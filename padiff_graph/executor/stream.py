@@ -101,7 +101,13 @@ class Stream:
         return found
 
     def _check(self, region: Region) -> None:
-        result, values = run_pair(self.pair, region, self.plan, Fed(self._first(region), self._second(region)), self.structure, self.seconds)
+        try:
+            result, values = run_pair(self.pair, region, self.plan, Fed(self._first(region), self._second(region)), self.structure, self.seconds)
+        except Exception as error:  # one region that the tool cannot handle must not take the report away
+            reason = f"this region could not be compared: {type(error).__name__}: {error}"
+            result, values = RegionResult(region.order, "not-comparable", (), region.first.nodes, region.second.nodes, reason=reason, label=region.cut.label), {}
+        if not all(value in values for value in region.cut.second):
+            self._produce(region)
         self._keep(region, values)
         self._free(region)
         self.finished(region, result)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -245,3 +246,12 @@ def test_concatenations_of_concatenations_read_the_same_parts() -> None:
         model.output("output", outer)
         found.append((a, b, inner, outer))
     assert run(first, second, match(first, second, list(zip(*found, strict=True)))).counts == {"equal": 4}
+
+
+def test_a_frozen_parameter_is_named() -> None:
+    first, second, matching = two()
+    info = matching.first.graph.parameters["w1"]
+    matching.first.graph.parameters["w1"] = replace(info, trainable=False)
+    (finding,) = region_findings(run(first, second, matching), matching)
+    assert (finding.phase, finding.verdict) == ("backward", "different")
+    assert finding.cause == "w1 is frozen (stop_gradient is set), w1 is trained"
