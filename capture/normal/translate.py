@@ -97,7 +97,9 @@ class _Leaves:
         else:
             name = self.first_name.get(record.name, record.name)
             if name in self.parameters:
-                builder.values[Value(record.id)] = self.parameters[name]
+                shared = self.parameters[name]
+                builder.values[Value(record.id)] = shared
+                builder.drafts[shared.source].native += (record.id,)
                 return
             draft = builder.add("Parameter", (), None, (kind,), native=(record.id,))
             info = builder.graph.parameters.get(name)

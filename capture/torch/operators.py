@@ -30,8 +30,8 @@ from padiff_graph.capture.torch.rows_compute import (
     fourier,
     glu,
     grid_sample,
-    gru_cell,
     group_norm,
+    gru_cell,
     im2col,
     instance_norm,
     layer_norm,
@@ -290,7 +290,7 @@ ROWS: Mapping[str, Row] = {
     # random
     "dropout": dropout(False),
     "feature_dropout": dropout(True),
-    "bernoulli_": bernoulli,
+    "bernoulli": bernoulli,
     "rand": uniform,
     "rand_like": uniform,
     "uniform_": uniform,

@@ -11,7 +11,7 @@ from padiff_graph.capture.normal.call import Call, Result, Row, Unsupported
 from padiff_graph.capture.normal.edges import broadcast, reshape, shape_of, transpose
 from padiff_graph.capture.normal.form import Edge
 
-__all__ = ["adaptive", "add_matmul", "add_products", "attention", "batch_norm", "bernoulli", "cast", "clamp", "col2im", "complex_part", "convolution", "dropout", "fourier", "gate_terms", "gates", "gru_cell", "glu", "grid_sample", "group_norm", "im2col", "instance_norm", "layer_norm", "lerp", "linear", "lstm_cell", "masked_fill", "matmul", "normal", "one_hot", "outer", "pooling", "recurrent", "rms_norm", "rnn_cell", "threshold", "uniform", "upsample", "weight_norm", "where"]
+__all__ = ["adaptive", "add_matmul", "add_products", "attention", "batch_norm", "bernoulli", "cast", "clamp", "col2im", "complex_part", "convolution", "dropout", "fourier", "gate_terms", "gates", "glu", "grid_sample", "group_norm", "gru_cell", "im2col", "instance_norm", "layer_norm", "lerp", "linear", "lstm_cell", "masked_fill", "matmul", "normal", "one_hot", "outer", "pooling", "recurrent", "rms_norm", "rnn_cell", "threshold", "uniform", "upsample", "weight_norm", "where"]
 
 
 # -- element-wise
@@ -357,8 +357,10 @@ def dropout(channelwise: bool) -> Row:
 
 
 def bernoulli(call: Call) -> Result:
-    """bernoulli_(p) into an empty tensor."""
+    """bernoulli with a number, or with a constant tensor of probabilities."""
     probability = call.number("p")
+    if probability is None:
+        probability = call.scalar(call["self"])
     if probability is None:
         raise Unsupported("draws with a tensor of probabilities")
     return call.draft("Bernoulli", [], {"p": float(probability)})

@@ -541,6 +541,22 @@ def test_results_that_no_row_speaks_of_are_not_lost(framework: str) -> None:
     assert [node.op.rpartition(":")[2] for node in operations(graph)] == ["1", "Exp"] and operations(graph)[0].opaque
 
 
+def test_stochastic_depth_draws_alike() -> None:
+    make = Maker("torch", training=True)
+    x = make.input("x", (2, 3))
+    empty = make.op("aten.new_empty.default", {"self": x}, (2, 1), size=(2, 1))
+    kept = make.op("aten.bernoulli.p", {"self": empty}, (2, 1), marks=("random", "inplace"), p=0.75)
+    first = make.normal(mul(make, x, make.op("aten.div.Tensor", {"self": kept}, (2, 1), other=0.75), (2, 3)))
+    make = Maker("paddle", training=True)
+    x = make.input("x", (2, 3))
+    drawn = make.op("uniform", {"shape": make.numbers((2, 1)), "min": make.number(0.0), "max": make.number(1.0)}, (2, 1), marks=("random",), seed=0)
+    kept = make.op("floor", {"x": scaled(make, drawn, (2, 1), 1.0, 0.75)}, (2, 1))
+    second = make.normal(mul(make, make.op("divide", {"x": x, "y": make.number(0.75)}, (2, 3)), kept, (2, 3)))
+    assert Counter(names(first)) == Counter(names(second)) == {"Bernoulli": 1, "Mul": 1}
+    assert the(first, "Bernoulli").attrs == the(second, "Bernoulli").attrs == {"p": 0.75}
+    assert "random" in the(second, "Bernoulli").marks
+
+
 @BOTH
 def test_concat_of_concat(framework: str) -> None:
     make = Maker(framework)

@@ -16,6 +16,7 @@ from padiff_graph.capture.normal.rewrites.arithmetic import (
     x_times_hard_sigmoid,
     x_times_sigmoid,
 )
+from padiff_graph.capture.normal.rewrites.draws import bernoulli_from_uniform
 from padiff_graph.capture.normal.rewrites.linear import (
     bias_into_product,
     convolution_of_fewer_axes,
@@ -40,6 +41,7 @@ __all__ = ["FIRST", "REWRITES", "SECOND"]
 
 FIRST: tuple[Rule, ...] = (
     where_of_constant,
+    bernoulli_from_uniform,
     part_of_concat,
     matmul_with_parameter,
     convolution_of_one_element,

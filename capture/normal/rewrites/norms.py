@@ -144,6 +144,9 @@ def _replace(sweep: Sweep, draft: Draft, op: str, x: Edge, root: Edge, statistic
     square = sweep.builder.drafts[reading.source]
     if square.op == "Pow":
         folded.insert(0, square)
+        again = square.inputs[0]
+        if again is not None and op == "LayerNormalization":
+            folded.insert(0, sweep.builder.drafts[again.source])
     if op == "LayerNormalization":
         centred = next(edge for edge in draft.inputs if edge is not None and edge.source != root.source)
         inner = sweep.builder.drafts[centred.source]

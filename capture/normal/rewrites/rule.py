@@ -46,8 +46,8 @@ class Sweep:
             new.locations, new.aliases = list(draft.locations), list(draft.aliases)
         for part in parts:
             new.marks |= part.marks
-        if not new.gradient and draft.gradient:
-            new.gradient = draft.gradient
+        new.gradient = new.gradient or draft.gradient
+        new.varies = new.varies or draft.varies
         return new
 
     def replace(self, draft: Draft, new: Draft, scale: float = 1.0, shift: float = 0.0, by: tuple[int, ...] = ()) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from padiff_graph.capture.normal.builder import reduced
 from padiff_graph.capture.normal.call import Call, Unsupported
-from padiff_graph.capture.normal.edges import expand, repeat, reshape, shape_of
+from padiff_graph.capture.normal.edges import expand, moved, repeat, reshape, shape_of, view_of
 from padiff_graph.capture.normal.form import Edge
 
 __all__ = ["assign_box", "concat", "gather", "known_index", "lookup", "pad", "pieces", "stack", "tiled", "unbound"]
@@ -75,6 +75,8 @@ def gather(call: Call, edge: Edge, index: Edge, axis: int, padding_idx: int = -1
             even = len(steps) == 1 and 0 not in steps
             chosen: Sequence[int] | range = range(rows[0], rows[-1] + (1 if (step := steps.pop()) > 0 else -1), step) if even else rows
             found = reshape(call.take(edge, axis, chosen), (*shape[:axis], *known.shape, *shape[axis + 1 :]))
+            # What the rows were computed from is part of the movement.
+            found = moved(found, view_of(found), *call.builder.source(index).native, *index.through)
             return expand(found, (*shape[:axis], *whole, *shape[axis + 1 :]))
     kind = call.typed(edge, (*shape[:axis], *shape_of(index), *shape[axis + 1 :]))
     return reshape(call.draft("Gather", [edge, index], {"axis": axis, "padding_idx": padding_idx}, kind), call.shape)
