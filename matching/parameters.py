@@ -80,7 +80,7 @@ def map_parameters(
             rows.append(_without(name, matching.first, name in unread or name in folded, name in folded, values))
     used = _used(rows)
     unread_second = {second.first_name.get(name, name) for name in (*matching.second.unread, *_folded(matching.second))}
-    unused = tuple(name for name in second.infos if name not in unread_second and not _whole(used.get(name, []), second.shape(name)))
+    unused = tuple(name for name in second.infos if name not in unread_second and not _whole(used.get(name, []), second.shape(name)) and not _all_read(used.get(name, []), name, matching.second, second))
     return replace(matching, parameters=tuple(rows), unused_second=unused, unread_second=tuple(name for name in second.infos if name in unread_second))
 
 
@@ -262,6 +262,19 @@ def _used(rows: Sequence[ParameterRow]) -> dict[str, list[View]]:
         for piece in row.pieces:
             used[piece.second].append(piece.second_view)
     return used
+
+
+def _all_read(views: list[View], name: str, normal: NormalGraph, side: _Side) -> bool:
+    """Whether the views hold every element that the computation reads (half of a fused weight may be dead)."""
+    own = {node.id for node in normal.nodes if node.op == "Parameter" and side.first_name.get(node.name) == name}
+    read = [edge.view for node in normal.nodes for edge in node.inputs if edge is not None and edge.source in own]
+    read += [edge.view for edge in (*normal.outputs.values(), *normal.updates.values()) if edge.source in own]
+    if not views or not read or any(view is None for view in read):
+        return False
+    held = np.zeros(math.prod(side.shape(name)), bool)
+    for view in views:
+        held[view.indices()] = True
+    return all(bool(held[found[found >= 0]].all()) for view in read if view is not None for found in (view.indices(),))
 
 
 def _whole(views: list[View], shape: tuple[int, ...]) -> bool:
