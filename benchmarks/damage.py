@@ -80,8 +80,8 @@ def one(
 ) -> None:
     """One damaged copy, matched."""
     damaged, ids, edits = damage(first, count, rng)
-    if not edits:
-        return
+    if not edits or not all(any(node in truth for node in edit.touched) for edit in edits):
+        return  # where the healthy matching is open, nothing can be judged
     was = {new: old for old, new in ids.items()}
     matching = match(damaged, second)
     found = differences(matching)

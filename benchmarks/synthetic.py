@@ -36,6 +36,8 @@ class Graph:
         return len(self.nodes) - 1
 
     def finish(self, **outputs: int) -> NormalGraph:
+        parts = [node.path.split(".") for node in self.nodes if node.path]
+        self.captured.modules = dict.fromkeys(["", *(".".join(part[:depth]) for part in parts for depth in range(1, len(part) + 1))], "Module")
         return NormalGraph(self.captured, tuple(self.nodes), {name: Edge(at, 0, View.of(self.shape(at))) for name, at in outputs.items()})
 
 

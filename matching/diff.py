@@ -7,6 +7,7 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from padiff_graph.capture.normal.form import Edge, NormalGraph, NormalNode
 from padiff_graph.capture.normal.schema import SCHEMA, attributes_equal, differing_attributes
@@ -40,7 +41,7 @@ def differences(matching: Matching) -> tuple[Difference, ...]:
     """
     partner = matching.partner()
     compared = _Compared(matching.first, matching.second, matching.matches, partner, {second: first for first, second in partner.items()})
-    found = [*_of_matches(compared), *_wiring(compared), *_open_regions(compared)]
+    found = [*_of_matches(compared), *_wiring(compared), *_outputs(compared), *_open_regions(compared)]
     grouped: dict[Hashable, Difference] = {}
     for difference in sorted(found, key=lambda d: (_order(compared, d), d.kind)):
         key = _cause_key(compared, difference)
@@ -77,6 +78,7 @@ def _cause_key(matching: _Compared, difference: Difference) -> Hashable:
 def _of_matches(matching: _Compared) -> Iterable[Difference]:
     """Operators, attributes, operands and marks of matched operations."""
     first, second = matching.first, matching.second
+    users = (first.users(), second.users())
     for match in matching.matches:
         a, b = first.nodes[match.first], second.nodes[match.second]
         if a.op in _LEAVES or b.op in _LEAVES:
@@ -90,9 +92,12 @@ def _of_matches(matching: _Compared) -> Iterable[Difference]:
                 yield _single("differently-built", a, b, f"{a.op} against {b.op} between the same values")
             continue
         for name in differing_attributes(a.op, a.attrs, b.attrs):
-            if not _void(first, a, b, name):
-                values = (a.attrs.get(name), b.attrs.get(name))
-                yield _attribute(a, b, name, *values, f"{a.op}.{name} {_show(values[0])} against {_show(values[1])}")
+            if _void(first, a, b, name):
+                continue
+            values = (a.attrs.get(name), b.attrs.get(name))
+            found = _attribute(a, b, name, *values, f"{a.op}.{name} {_show(values[0])} against {_show(values[1])}")
+            decided = name == "padding_idx" or (name == "pads" and (_cropped(matching.first, users[0][a.id]) or _cropped(matching.second, users[1][b.id])))
+            yield dataclasses.replace(found, kind="differently-built") if decided else found
         if a.marks & _MARKS != b.marks & _MARKS:
             values = tuple(", ".join(sorted(node.marks & _MARKS)) or "none" for node in (a, b))
             yield _attribute(a, b, "marks", *values, f"gradient of {a.op}: {values[0]} against {values[1]}")
@@ -109,13 +114,21 @@ def _void(graph: NormalGraph, a: NormalNode, b: NormalNode, name: str) -> bool:
     return name == "momentum" and not a.attrs.get("training") and not b.attrs.get("training")
 
 
+def _cropped(graph: NormalGraph, users: Sequence[tuple[int, int]]) -> bool:
+    """Whether every reader takes a part only: more padding, cut off again, is another way to pad."""
+    edges = [graph.nodes[user].inputs[position] for user, position in users]
+    return bool(edges) and all(edge is not None and edge.view is not None and edge.view.size < edge.view.source for edge in edges)
+
+
 def _operands(matching: _Compared, match: Match, a: NormalNode, b: NormalNode) -> Iterable[Difference]:
     """Scales, shifts and views of operands that go together; operands that one side lacks."""
-    pairs = [(a.inputs[x], b.inputs[y]) for x, y in match.operands]
+    names = SCHEMA[a.op].operands if a.op in SCHEMA else ()
+    masks = {position for position, name in enumerate(names) if name == "mask"}
+    pairs = [(a.inputs[x], b.inputs[y]) for x, y in match.operands if x not in masks]
     both = [(x, y) for x, y in pairs if x is not None and y is not None]
     if a.op in ("Mul", "MatMul", "Linear", "Conv"):
         scales = tuple(math.prod(edge.scale for edge in node.inputs if edge is not None) for node in (a, b))
-        if len(both) == len(match.operands) and not attributes_equal(*scales) and _present(a) == _present(b):
+        if len(both) == len(pairs) and not attributes_equal(*scales) and _present(a) == _present(b):
             yield _attribute(a, b, "scale", *scales, f"{a.op} of operands scaled by {_show(scales[0])} against {_show(scales[1])}")
     else:
         for x, y in both:
@@ -126,7 +139,6 @@ def _operands(matching: _Compared, match: Match, a: NormalNode, b: NormalNode) -
             yield _attribute(a, b, "shift", x.shift, y.shift, f"operand of {a.op} shifted by {_show(x.shift)} against {_show(y.shift)}")
         if _reads_differently(matching, x, y):
             yield _single("differently-built", a, b, f"{a.op} reads its operand through another view")
-    names = SCHEMA[a.op].operands if a.op in SCHEMA else ()
     if not a.commutative and "*" not in names:
         for position in range(max(len(a.inputs), len(b.inputs))):
             has = tuple(position < len(node.inputs) and node.inputs[position] is not None for node in (a, b))
@@ -134,7 +146,10 @@ def _operands(matching: _Compared, match: Match, a: NormalNode, b: NormalNode) -
                 name = names[position] if position < len(names) else str(position)
                 word = {"B": "bias", "scale": "scale", "W": "weight"}.get(name, name)
                 values = tuple(word if there else "none" for there in has)
-                yield _attribute(a, b, name, *values, f"{'extra' if has[0] else 'missing'} {word} of {a.op}")
+                found = _attribute(a, b, name, *values, f"{'extra' if has[0] else 'missing'} {word} of {a.op}")
+                # A mask that masks nothing and a scale of ones change nothing: the values decide.
+                decided = name == "mask" or a.op.endswith("Normalization")
+                yield dataclasses.replace(found, kind="differently-built") if decided else found
     elif _present(a) != _present(b) and not _neighbour_open(matching, a, b):
         values = (_present(a), _present(b))
         yield _attribute(a, b, "operands", *values, f"{a.op} of {values[0]} operands against {values[1]}")
@@ -232,6 +247,31 @@ def _wiring(matching: _Compared) -> Iterable[Difference]:
         )
 
 
+def _outputs(matching: _Compared) -> Iterable[Difference]:
+    """Outputs that are the same value, flipped or scaled on one side."""
+    firsts, seconds = matching.first.outputs, matching.second.outputs
+    for position, (name, edge) in enumerate(firsts.items()):
+        other = seconds.get(name)
+        if other is None and len(firsts) == len(seconds):
+            other = list(seconds.values())[position]
+        if other is None or matching.partner.get(edge.source) != other.source:
+            continue
+        a, b = matching.first.nodes[edge.source], matching.second.nodes[other.source]
+        if not attributes_equal(edge.scale, other.scale):
+            yield _attribute(a, b, "scale", edge.scale, other.scale, f"output {name} scaled by {_show(edge.scale)} against {_show(other.scale)}")
+        if not _near(edge.shift, other.shift):
+            yield _attribute(a, b, "shift", edge.shift, other.shift, f"output {name} shifted by {_show(edge.shift)} against {_show(other.shift)}")
+        flips = _flips(edge), _flips(other)
+        if flips[0] != flips[1]:
+            kind: Literal["extra", "missing"] = "extra" if flips[0] else "missing"
+            yield Difference(kind, (a.id,), (b.id,), f"{kind} Flip of output {name}", a.path, b.path, places=((a.id, b.id),))
+
+
+def _flips(edge: Edge) -> bool:
+    """Whether the view runs backwards along some axis; no layout does."""
+    return edge.view is not None and any(isinstance(step, int) and step < 0 for stage in edge.view.stages for step in stage.steps)
+
+
 def _computed(graph: NormalGraph, node: int) -> bool:
     return graph.nodes[node].op not in ("Parameter", "Constant")
 
@@ -270,14 +310,19 @@ def _open_regions(matching: _Compared) -> Iterable[Difference]:
     theirs = _regions(matching.second, set(back), lambda node: back[node])
     there = Whereabouts(matching.first, matching.second, partner)
     here = Whereabouts(matching.second, matching.first, back)
+    weights = (_weights(matching.first), _weights(matching.second))
     taken: set[int] = set()
+    kind: Literal["missing", "extra", "differently-built"]
     for region in mine:
         meets = [at for at, other in enumerate(theirs) if at not in taken and _same_place(region, other)]
+        if not meets and _only_masks(matching.first, region):
+            continue
         if not meets:
             path = common_path(matching.first.nodes[node].path for node in region.nodes)
-            cause = f"extra {_listed(matching.first, region.nodes)}"
+            cause = f"extra {_listed(matching.first, region.nodes)}" + _cut(matching.first, region.nodes)
             places = tuple((node, -1) for node in region.nodes)
-            yield Difference("extra", region.nodes, (), cause, path, there.path_for(region.nodes), places=places)
+            kind = "differently-built" if all(weights[0][node] for node in region.nodes) else "extra"
+            yield Difference(kind, region.nodes, (), cause, path, there.path_for(region.nodes), places=places)
             continue
         taken.update(meets)
         others = tuple(sorted(node for at in meets for node in theirs[at].nodes))
@@ -292,11 +337,26 @@ def _open_regions(matching: _Compared) -> Iterable[Difference]:
             places=((region.nodes[0], others[0]),),
         )
     for at, region in enumerate(theirs):
-        if at not in taken:
+        if at not in taken and not _only_masks(matching.second, region):
             path = common_path(matching.second.nodes[node].path for node in region.nodes)
-            cause = f"missing {_listed(matching.second, region.nodes)}"
+            cause = f"missing {_listed(matching.second, region.nodes)}" + _cut(matching.second, region.nodes)
             places = tuple((-1, node) for node in region.nodes)
-            yield Difference("missing", (), region.nodes, cause, here.path_for(region.nodes), path, places=places)
+            kind = "differently-built" if all(weights[1][node] for node in region.nodes) else "missing"
+            yield Difference(kind, (), region.nodes, cause, here.path_for(region.nodes), path, places=places)
+
+
+def _only_masks(graph: NormalGraph, region: _Region) -> bool:
+    """Whether the region makes nothing but a mask: told with its reader, where the other side has none."""
+    inside = set(region.nodes)
+    reads = [
+        (node, position)
+        for node in graph.nodes
+        for position, edge in enumerate(node.inputs)
+        if edge is not None and edge.source in inside and node.id not in inside
+    ]
+    if not reads or any(edge.source in inside for edge in graph.outputs.values()):
+        return False
+    return all(node.op in SCHEMA and SCHEMA[node.op].operands[position : position + 1] == ("mask",) for node, position in reads)
 
 
 def _same_place(region: _Region, other: _Region) -> bool:
@@ -373,6 +433,11 @@ def _listed(graph: NormalGraph, nodes: Sequence[int]) -> str:
         counts[graph.nodes[node].op] = counts.get(graph.nodes[node].op, 0) + 1
     words = [op if count == 1 else f"{count} {op}" for op, count in counts.items()]
     return ", ".join(words[:6]) + (f" and {len(words) - 6} more" if len(words) > 6 else "")
+
+
+def _cut(graph: NormalGraph, nodes: Sequence[int]) -> str:
+    """What follows from a region of detaches: no gradient passes."""
+    return ": the gradient path is cut here" if all(graph.nodes[node].op == "Detach" for node in nodes) else ""
 
 
 def _show(value: object) -> str:

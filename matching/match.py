@@ -56,7 +56,7 @@ def prepare(first: NormalGraph, second: NormalGraph, hints: Hints) -> State:
     """Labels both sides and sets what is given: hints and graph inputs."""
     labeler = Labeler()
     sides = (Side(first, labeler), Side(second, labeler))
-    state = State(*sides, Names([node.path for node in first.nodes], [node.path for node in second.nodes]))
+    state = State(*sides, Names([node.path for node in first.nodes], [node.path for node in second.nodes], (first.graph.modules, second.graph.modules)))
     for number, paths in enumerate(hints.modules, 1):
         for which, path in enumerate(paths):
             for node in sides[which].nodes:

@@ -21,6 +21,8 @@ __all__ = ["Names", "split_path"]
 _Votes = dict[tuple[str, str], Counter[tuple[int, int]]]
 """(first container, second container) -> how often (first number, difference) was matched."""
 _ENDING = re.compile(r"\d+$")
+_THROUGH = "@"
+"""Ends the name of a container counted through its outer ones."""
 _RELATIONS = 12
 """Most pairs of containers kept."""
 _ESTABLISHED = 3
@@ -55,6 +57,16 @@ def _containers(template: str) -> tuple[str, ...]:
     return tuple(template[: at + 1] for at, letter in enumerate(template) if letter == "#")
 
 
+def _ranks(paths: Iterable[tuple[str, tuple[int, ...]]]) -> dict[tuple[str, tuple[int, ...]], int]:
+    """For containers within containers, the place of each block counted through all of them."""
+    blocks: dict[str, set[tuple[int, ...]]] = defaultdict(set)
+    for template, numbers in paths:
+        for depth, container in enumerate(_containers(template)):
+            if depth:
+                blocks[container].add(numbers[: depth + 1])
+    return {(container, block): rank for container, found in blocks.items() for rank, block in enumerate(sorted(found))}
+
+
 def _word(template: str) -> str:
     """What stands behind the last number of a template."""
     return template.rpartition("#")[2].strip(".")
@@ -70,8 +82,12 @@ class Names:
         room: for each relation the numbers that both models have in these containers.
     """
 
-    def __init__(self, first: Sequence[str], second: Sequence[str]) -> None:
+    def __init__(self, first: Sequence[str], second: Sequence[str], modules: tuple[Iterable[str], Iterable[str]] = ((), ())) -> None:
+        """Takes every node's path on each side, and the paths of all modules, called or not."""
         self.paths = ([split_path(path) for path in first], [split_path(path) for path in second])
+        self._listed = tuple({*side, *map(split_path, listed)} for side, listed in zip(self.paths, modules, strict=True))
+        self._ranks = tuple(_ranks(listed) for listed in self._listed)
+        self._places: tuple[dict[tuple[str, tuple[int, ...]], list[tuple[str, int]]], ...] = ({}, {})
         self.offsets: dict[tuple[str, str], int] = {}
         self.counterpart: tuple[dict[str, str], dict[str, str]] = ({}, {})
         self.marks: tuple[list[dict[int, int]], list[dict[int, int]]] = ([{} for _ in first], [{} for _ in second])
@@ -90,12 +106,13 @@ class Names:
                 other, others = self.paths[1][second]
                 seen[0][template][other] += 1
                 seen[1][other][template] += 1
-                for container, number in zip(_containers(template), numbers, strict=True):
-                    for its, count in zip(_containers(other), others, strict=True):
-                        votes[kind][container, its][number, count - number] += 1
+                for container, number in self._numbered(0, template, numbers):
+                    for its, count in self._numbered(1, other, others):
+                        if not (container.endswith(_THROUGH) and its.endswith(_THROUGH)):
+                            votes[kind][container, its][number, count - number] += 1
         found: dict[tuple[str, str], tuple[int, int]] = {}
         for key in dict.fromkeys([*votes[0], *votes[1]]):
-            offset = _certain(votes[0][key]) or _natural(votes[0][key] + votes[1][key], self._alike(*key))
+            offset = _certain(votes[0][key]) or _natural(votes[0][key] + votes[1][key], self._likeness(*key))
             if offset is not None:
                 found[key] = offset
         best: list[tuple[str, str]] = []
@@ -121,19 +138,39 @@ class Names:
         """All numbers that stand at the end of a container in one model's paths."""
         if not self._inventory[which]:
             found: dict[str, set[int]] = defaultdict(set)
-            for template, numbers in set(self.paths[which]):
-                for its, number in zip(_containers(template), numbers, strict=True):
+            for template, numbers in self._listed[which]:
+                for its, number in self._numbered(which, template, numbers):
                     found[its].add(number)
             self._inventory[which].update({name: frozenset(numbers) for name, numbers in found.items()})
         return self._inventory[which].get(container, frozenset())
 
-    def _alike(self, container: str, its: str) -> bool:
-        """Whether two containers hold the same numbers, but for some that one side lacks."""
+    def _numbered(self, which: int, template: str, numbers: tuple[int, ...]) -> list[tuple[str, int]]:
+        """The containers around a path and the number in each.
+
+        A container within another ("layer#.#") also counts its blocks through all of them: the other
+        model may keep them in one list.
+        """
+        places = self._places[which]
+        found = places.get((template, numbers))
+        if found is None:
+            containers = _containers(template)
+            found = list(zip(containers, numbers, strict=True))
+            for depth in range(1, len(containers)):
+                rank = self._ranks[which].get((containers[depth], numbers[: depth + 1]))
+                if rank is not None:
+                    found.append((containers[depth] + _THROUGH, rank))
+            places[template, numbers] = found
+        return found
+
+    def _likeness(self, container: str, its: str) -> int:
+        """How natural equal numbers are: 2 for one spelling or the same numbers, 1 where one side lacks some, else 0."""
         mine, theirs = self._numbers(0, container), self._numbers(1, its)
-        if container == its:
-            return bool(mine & theirs)
+        if not mine & theirs:
+            return 0
+        if container == its or (mine == theirs and len(mine) > 1):
+            return 2
         within = len(mine & theirs) >= 2 and (mine <= theirs or theirs <= mine)
-        return within and len(mine & theirs) * 10 >= len(mine | theirs) * 7
+        return int(within and len(mine & theirs) * 10 >= len(mine | theirs) * 7)
 
     def _mark(self) -> None:
         relations: tuple[dict[str, list[tuple[int, int]]], ...] = (defaultdict(list), defaultdict(list))
@@ -149,7 +186,7 @@ class Names:
             for node, (template, numbers) in enumerate(self.paths[which]):
                 self.marks[which][node] = {
                     relation: number + offset
-                    for container, number in zip(_containers(template), numbers, strict=True)
+                    for container, number in self._numbered(which, template, numbers)
                     for relation, offset in relations[which].get(container, ())
                 }
 
@@ -225,11 +262,11 @@ def _certain(counts: Counter[tuple[int, int]]) -> tuple[int, int] | None:
     return next(iter(counts))[1], sum(counts.values())
 
 
-def _natural(counts: Counter[tuple[int, int]], alike: bool) -> tuple[int, int] | None:
+def _natural(counts: Counter[tuple[int, int]], likeness: int) -> tuple[int, int] | None:
     """The difference of numbers that divided votes settle on, and how many say so; None where they do not.
 
-    Equal numbers are the natural reading for containers that are alike, unless nearly all votes say
-    otherwise: a run of blocks shifted by a missing one can outvote them.
+    Equal numbers are the natural reading for containers that are alike: a run of blocks shifted by a missing
+    one can outvote them.
     """
     totals: Counter[int] = Counter()
     places: dict[int, set[int]] = defaultdict(set)
@@ -239,8 +276,6 @@ def _natural(counts: Counter[tuple[int, int]], alike: bool) -> tuple[int, int] |
     total = sum(totals.values())
     best, count = totals.most_common(1)[0]
     settled = len(places[best]) >= 2 and count * 3 >= total * 2
-    if alike and (totals[0] or not settled):
-        return 0, totals[0]
-    if len(places.get(0, ())) >= 2 and totals[0] * 10 >= total:
+    if (likeness == 2 and totals[0]) or (likeness and not settled):
         return 0, totals[0]
     return (best, count) if settled else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from padiff_graph.matching.labels import LOOSE
+from padiff_graph.matching.labels import KIND, LOOSE
 from padiff_graph.matching.state import State
 
 __all__ = ["operand_pairs", "propagate", "user_pairs"]
@@ -34,8 +34,9 @@ def _accept(state: State, x: int, y: int, word: str, first: int, second: int, we
         return False
     if state.names.agree(x, y) is False or state.contradicted(x, y):
         return False
-    above = state.like_operands(x, y)
-    below = state.like_users(x, y)
+    level = KIND if weak else LOOSE
+    above = state.like_operands(x, y, level)
+    below = state.like_users(x, y, level)
     if not (above and below):
         if not weak:
             return False
@@ -45,7 +46,7 @@ def _accept(state: State, x: int, y: int, word: str, first: int, second: int, we
         if not ((above or matched == total > 0) and (used or not uses)) and not ((below or used == uses > 0) and (matched or not total)):
             return False
     reason = f"the {word} of {state.first.nodes[first].op} {first} and {second} that looks like it"
-    return state.pair(x, y, "neighbour", 0.9 if above and below else 0.6, reason)
+    return state.pair(x, y, "neighbour", 0.6 if not (above and below) else 0.75 if weak else 0.9, reason)
 
 
 def operand_pairs(state: State, first: int, second: int) -> list[tuple[int, int]]:

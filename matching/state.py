@@ -129,20 +129,20 @@ class State:
         ends = (len(a.outputs[first]), len(b.outputs[second]))
         return count + min(ends), max(len(mine) + ends[0], len(theirs) + ends[1])
 
-    def like_users(self, first: int, second: int) -> bool:
-        """Whether the consumers' loose labels are the same on both sides."""
-        return self._user_labels(0, first) == self._user_labels(1, second)
+    def like_users(self, first: int, second: int, level: int = LOOSE) -> bool:
+        """Whether the consumers' labels are the same on both sides."""
+        return self._user_labels(0, first, level) == self._user_labels(1, second, level)
 
-    def like_operands(self, first: int, second: int) -> bool:
-        """Whether the operands' sources have the same loose labels, or are matched with each other."""
-        return self._operand_labels(0, first) == self._operand_labels(1, second)
+    def like_operands(self, first: int, second: int, level: int = LOOSE) -> bool:
+        """Whether the labels of the operands' sources are the same on both sides."""
+        return self._operand_labels(0, first, level) == self._operand_labels(1, second, level)
 
-    def _user_labels(self, which: int, node: int) -> list[int]:
+    def _user_labels(self, which: int, node: int, level: int) -> list[int]:
         side = self.side(which)
-        return sorted([side.labels[LOOSE][user[0]] for user in side.users[node]] + [-1 for _ in side.outputs[node]])
+        return sorted([side.labels[level][user[0]] for user in side.users[node]] + [-1 for _ in side.outputs[node]])
 
-    def _operand_labels(self, which: int, node: int) -> list[int]:
+    def _operand_labels(self, which: int, node: int, level: int) -> list[int]:
         side = self.side(which)
         return sorted(
-            side.labels[LOOSE][o.source] for o in side.operands[node] if side.nodes[o.source].op not in ("Parameter", "Constant") and not side.weight[o.source]
+            side.labels[level][o.source] for o in side.operands[node] if side.nodes[o.source].op not in ("Parameter", "Constant") and not side.weight[o.source]
         )
