@@ -119,7 +119,7 @@ class Operation:
         special = SPECIAL.get(self.name)
         if special is not None:
             return special(self, operands, double)
-        function, plan = self._prepared()
+        function, plan = self.prepared()
         if function is None:
             return self._by_program(operands, double)
         given = []
@@ -136,7 +136,7 @@ class Operation:
                 given.append(payload)
         return self._results(function(*given))
 
-    def _prepared(self) -> tuple[Any, list[tuple[str, Any]]]:
+    def prepared(self) -> tuple[Any, list[tuple[str, Any]]]:
         """The eager function and where each of its arguments comes from."""
         if self._plan is None:
             self._plan = self._planned(self.name.removesuffix(internals.INPLACE)) or (None, [])
@@ -245,6 +245,21 @@ def _assigned(operation: Operation, operands: Sequence[Any], double: bool) -> li
     return [paddle.assign(operands[0])]
 
 
+def _arg_extreme(operation: Operation, operands: Sequence[Any], double: bool) -> list[Any]:
+    a = operation.attrs
+    axis = None if a["flatten"] else dict(zip(operation.roles, operands, strict=True))["axis"].item()
+    return [getattr(paddle, operation.name)(operands[0], axis, keepdim=a["keepdims"], dtype=a["dtype"])]
+
+
+def _logsumexp(operation: Operation, operands: Sequence[Any], double: bool) -> list[Any]:
+    a = operation.attrs
+    return [paddle.logsumexp(operands[0], None if a["reduce_all"] else list(a["axis"]), a["keepdim"])]
+
+
+def _expand_as(operation: Operation, operands: Sequence[Any], double: bool) -> list[Any]:
+    return [paddle.expand(operands[0], list(operation.attrs["target_shape"]))]
+
+
 def _full(operation: Operation, operands: Sequence[Any], double: bool) -> list[Any]:
     """A constant; the value keeps its double precision in float64."""
     a = operation.attrs
@@ -260,6 +275,10 @@ SPECIAL: Mapping[str, Any] = {
     "batch_norm": _batch_norm,
     "batch_norm_": _batch_norm,
     "rnn": _rnn,
+    "argmax": _arg_extreme,
+    "argmin": _arg_extreme,
+    "logsumexp": _logsumexp,
+    "expand_as": _expand_as,
     "assign_value_": _assign_value,
     "assign_value": _assign_value,
     "share_data_": _same,

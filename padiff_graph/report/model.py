@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from padiff_graph.capture.engine import Engine
 from padiff_graph.findings import Finding
 from padiff_graph.matching.result import Matching, ParameterRow
 
@@ -44,6 +45,7 @@ class Report:
         notes: what the user should know, in sentences.
         models: (class name of the first, class name of the second), and frameworks.
         matching: both graphs with their correspondence, for views that draw them; None where capture failed.
+        engines: both models' engines, to rerun regions for a repro; None where capture failed.
         options: the options as given.
     """
 
@@ -61,6 +63,7 @@ class Report:
     models: tuple[str, str] = ("", "")
     frameworks: tuple[str, str] = ("paddle", "torch")
     matching: Matching | None = None
+    engines: tuple[Engine, Engine] | None = field(default=None, repr=False, compare=False)
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __bool__(self) -> bool:

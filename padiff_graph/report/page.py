@@ -18,7 +18,7 @@ from padiff_graph.map_file import ModuleRow
 from padiff_graph.matching.result import Match, Matching, ParameterRow
 from padiff_graph.report.sources import short_source
 
-__all__ = ["Page", "page_data"]
+__all__ = ["Page", "page_data", "place_of"]
 
 AROUND = 3
 """Lines of code shown before and behind the line of an operation."""
@@ -89,7 +89,7 @@ def page_data(page: Page) -> dict[str, Any]:
         "code": _code(source for source in sources if source),
         "names": {},
     }
-    data["names"] = {file: short_source(f"{file}:0").removesuffix(":0") for file in data["code"]}  # type: ignore[attr-defined]
+    data["names"] = {file: short_source(f"{file}:0").removesuffix(":0") for file in data["code"]}
     data["texts"] = list(texts.table)
     return data
 
@@ -167,11 +167,11 @@ def _finding(finding: Finding, matching: Matching | None) -> dict[str, Any]:
     found["nodes"] = [-1, -1]
     if matching is not None:
         wanted = ((finding.paddle_path, finding.paddle_op, finding.paddle_source), (finding.torch_path, finding.torch_op, finding.torch_source))
-        found["nodes"] = [_place(normal.graph, *place) for normal, place in zip((matching.first, matching.second), wanted, strict=True)]
+        found["nodes"] = [place_of(normal.graph, *place) for normal, place in zip((matching.first, matching.second), wanted, strict=True)]
     return found
 
 
-def _place(graph: ComputationGraph, path: str, op: str, source: str) -> int:
+def place_of(graph: ComputationGraph, path: str, op: str, source: str) -> int:
     """The operation that a finding names; -1 where that side has none."""
     if not op:
         return -1

@@ -1,0 +1,98 @@
+"""Captured ATen operations as lines of Python that need torch alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from padiff_graph.capture.engine import NotRunnable
+from padiff_graph.capture.graph import Node
+from padiff_graph.capture.torch import effects
+from padiff_graph.capture.torch.aliases import WITH_VALUE
+from padiff_graph.capture.torch.operations import SPECIAL
+from padiff_graph.capture.torch.schema import DTYPES, FORMATS, find_overload, mutated
+
+__all__ = ["PRELUDE", "expression"]
+
+PRELUDE = '''\
+def torch_leaf(array):
+    tensor = torch.from_numpy(array.copy())
+    if tensor.is_floating_point():
+        tensor = tensor.to(torch.float64 if DOUBLE else tensor.dtype).requires_grad_()
+    return tensor
+
+
+def torch_dtype(dtype):
+    return torch.float64 if DOUBLE and dtype.is_floating_point else dtype
+
+
+def torch_list(result):
+    return [leaf for member in result for leaf in torch_list(member)] if isinstance(result, (list, tuple)) else [result]
+
+
+def torch_gradients(outputs, cotangents, leaves):
+    pairs = [(o, torch.from_numpy(c.copy()).to(o.dtype)) for o, c in zip(outputs, cotangents) if o.requires_grad]
+    wanted = [leaf for leaf in leaves if leaf.requires_grad]
+    found = torch.autograd.grad([o for o, _ in pairs], wanted, [c for _, c in pairs], allow_unused=True) if pairs and wanted else []
+    found = dict(zip(map(id, wanted), found))
+    return [None if found.get(id(leaf)) is None else found[id(leaf)].numpy() for leaf in leaves]
+'''
+
+
+def expression(node: Node, operands: Sequence[str]) -> str:
+    """The node's call, as an expression that yields the list of its results.
+
+    Args:
+        node: an operation.
+        operands: what stands for each operand; "None" for an absent one.
+
+    Raises:
+        NotRunnable: where the operation is more than a call (a hook, a custom backward function, a random draw).
+    """
+    if node.op in effects.EFFECTS or node.op == WITH_VALUE or "autocast" in node.attrs:
+        raise NotRunnable(f"{node.op} stands for the model's own Python code and cannot be written as a call")
+    if "random" in node.marks:
+        raise NotRunnable(f"{node.op} draws random numbers")
+    try:
+        overload = find_overload(node.op)
+    except KeyError as error:
+        raise NotRunnable(str(error)) from None
+    written = set(mutated(overload)) | ({"running_mean", "running_var"} if node.op in SPECIAL else set())
+    given: dict[str, Any] = {}
+    for role, operand in zip(node.roles, operands, strict=True):
+        name, bracket, _ = role.partition("[")
+        if bracket:
+            given.setdefault(name, []).append(operand)
+        else:
+            given[name] = f"{operand}.detach().clone()" if name in written and operand != "None" else operand
+    arguments: list[str] = []
+    keywords: list[str] = []
+    for argument in overload._schema.arguments:
+        if argument.name in given:
+            value = given[argument.name]
+            text = f"[{', '.join(value)}]" if isinstance(value, list) else value
+        elif argument.name in node.attrs:
+            text = _literal(argument, node.attrs[argument.name])
+        elif argument.has_default_value() or argument.name == "device":
+            continue
+        else:
+            text = "None"
+        if argument.kwarg_only or len(arguments) < overload._schema.arguments.index(argument):
+            keywords.append(f"{argument.name}={text}")
+        else:
+            arguments.append(text)
+    call = f"torch.ops.{node.op}({', '.join(arguments + keywords)})"
+    quiet = "no_grad" in node.marks
+    return f"torch_list([one.detach() for one in torch_list({call})])" if quiet else f"torch_list({call})"
+
+
+def _literal(argument: Any, value: Any) -> str:
+    if isinstance(value, str) and value in DTYPES and "dtype" in argument.name:
+        return f"torch_dtype(torch.{value})"
+    if isinstance(value, str) and value in FORMATS:
+        return f"torch.{value}"
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(_literal(argument, member) for member in value)}]"
+    if isinstance(value, float) and value in (float("inf"), float("-inf")):
+        return f'float("{value}")'
+    return repr(value)
