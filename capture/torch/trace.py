@@ -304,6 +304,7 @@ def _graph(model: torch.nn.Module, example: Mapping[str, Any], given: Mapping[st
     updates = conversion.updates() | {name: conversion.aliases.read(slot) for name, slot in zip(flat.answers.replaced, answers[len(names) :], strict=True)}
     for name, slot in zip(names, answers, strict=False):
         conversion.output(name, slot)
+    _forget_results(traced.module)
     nodes, updates, tensors = conversion.finish(updates)
     graph = ComputationGraph.build("torch", nodes, training=model.training, modules={name: type(module).__name__ for name, module in model.named_modules()}, parameters=parameter_table(model))
     graph.updates = updates
@@ -312,6 +313,14 @@ def _graph(model: torch.nn.Module, example: Mapping[str, Any], given: Mapping[st
     kinds = {node.id: node.kind for node in nodes}
     graph.session = Session({number: tensor.detach() for number, tensor in tensors.items() if kinds[number] in ("input", "constant")}, recorded, rung, abstract)
     return graph
+
+
+def _forget_results(module: fx.GraphModule) -> None:
+    """Lets go of every result that the trace holds: the graph's native handles would keep them alive."""
+    for part in module.modules():
+        if isinstance(part, fx.GraphModule):
+            for node in part.graph.nodes:
+                node.meta.pop("val", None)
 
 
 def parameter_table(model: torch.nn.Module) -> dict[str, ParameterInfo]:

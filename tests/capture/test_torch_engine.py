@@ -163,3 +163,25 @@ def test_gradients_are_certified_whatever_mode_the_caller_is_in(mode):
         graph = capture_graph(model, {"input": torch.ones(2, 4)})
         assert not torch.is_grad_enabled() and torch.is_inference_mode_enabled() is (mode is torch.inference_mode)
     assert graph.certificate.valid and graph.certificate.counts["parameter gradient"] == 2
+
+
+@pytest.mark.parametrize("rung", ["", "torch.export"])
+def test_a_capture_holds_no_activations(rung):
+    import gc
+    import weakref
+
+    from padiff_graph.capture.torch.backend import trace
+
+    kept = []
+
+    class Net(nn.Linear):
+        def forward(self, x):
+            y = super().forward(x)
+            kept.append(weakref.ref(y))
+            return y.relu()
+
+    graph = trace(Net(4, 4), {"x": X}, below=rung)
+    gc.collect()
+    assert kept and graph.of_kind("operation")[0].native is not None
+    assert not any(isinstance(made(), torch.Tensor) and not made().is_meta for made in kept)
+    assert not any("val" in node.native.meta for node in graph.of_kind("operation"))
