@@ -109,7 +109,10 @@ def sweep(builder: Builder, rules: Sequence[Rule]) -> None:
                     # A new draft inherits the readers of the one it replaces.
                     readers.extend([1] * (len(builder.drafts) - len(readers)))
                     made = current.replaced.get(0)
-                    if made is not None and made.source >= before and len(current.outputs) == 1:
+                    if made is None:
+                        # Changed in place: the others see it as it is now.
+                        again = True
+                    elif made.source >= before and len(current.outputs) == 1:
                         readers[made.source] = readers[current.id]
                         current = builder.drafts[made.source]
                         again = True
