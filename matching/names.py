@@ -25,6 +25,9 @@ _THROUGH = "@"
 """Ends the name of a container counted through its outer ones."""
 _RELATIONS = 12
 """Most pairs of containers kept."""
+_SHARE = 0.4
+"""So much of what is matched in each of two containers must lie in the other, for them to go together: the
+number of a block has nothing to do with the number of a norm inside a block."""
 _ESTABLISHED = 3
 """So many matches make one template the counterpart of another."""
 
@@ -99,6 +102,7 @@ class Names:
     def learn(self, sure: Iterable[tuple[int, int]], likely: Iterable[tuple[int, int]] = ()) -> None:
         """Learns from matches, and from pairs that may be wrong in part, such as runs shifted by a block."""
         votes: tuple[_Votes, _Votes] = (defaultdict(Counter), defaultdict(Counter))
+        inside: tuple[Counter[str], Counter[str]] = (Counter(), Counter())
         seen: tuple[dict[str, Counter[str]], dict[str, Counter[str]]] = (defaultdict(Counter), defaultdict(Counter))
         for kind, pairs in enumerate((sure, likely)):
             for first, second in pairs:
@@ -106,12 +110,16 @@ class Names:
                 other, others = self.paths[1][second]
                 seen[0][template][other] += 1
                 seen[1][other][template] += 1
+                inside[0].update(container for container, _ in self._numbered(0, template, numbers))
+                inside[1].update(container for container, _ in self._numbered(1, other, others))
                 for container, number in self._numbered(0, template, numbers):
                     for its, count in self._numbered(1, other, others):
                         if not (container.endswith(_THROUGH) and its.endswith(_THROUGH)):
                             votes[kind][container, its][number, count - number] += 1
         found: dict[tuple[str, str], tuple[int, int]] = {}
         for key in dict.fromkeys([*votes[0], *votes[1]]):
+            if sum(sum(kind[key].values()) for kind in votes if key in kind) < _SHARE * max(inside[0][key[0]], inside[1][key[1]]):
+                continue
             offset = _certain(votes[0][key]) or _natural(votes[0][key] + votes[1][key], self._likeness(*key))
             if offset is not None:
                 found[key] = offset
@@ -276,6 +284,6 @@ def _natural(counts: Counter[tuple[int, int]], likeness: int) -> tuple[int, int]
     total = sum(totals.values())
     best, count = totals.most_common(1)[0]
     settled = len(places[best]) >= 2 and count * 3 >= total * 2
-    if (likeness == 2 and totals[0]) or (likeness and not settled):
+    if (likeness == 2 and (totals[0] or not settled)) or (likeness == 1 and not settled and totals[0] * 4 >= total):
         return 0, totals[0]
     return (best, count) if settled else None
