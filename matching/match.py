@@ -79,7 +79,8 @@ def climb(state: State) -> None:
     if not _open(state):
         return
     _learn(state)
-    _strong(state)
+    for level in (EXACT, LOOSE):
+        one_sided(state, level)
     _learn(state)
     _strong(state)
     for level in (PLAIN, LOOSE):
@@ -99,17 +100,28 @@ def climb(state: State) -> None:
 
 
 def _strong(state: State) -> None:
-    """The rungs that need what they match to be unique and borne out, until nothing more is found."""
+    """The rungs that need what they match to be unique and borne out, until nothing more is found.
+
+    Hashes pass over the whole graph, so they come when the local rungs find nothing more.
+    """
     for _ in range(ROUNDS):
-        count = propagate(state)
+        count = propagate(state) + replaced(state)
+        for radius in (3, 1, 0):
+            count += by_place(state, radius)
+        if not _open(state):
+            return
+        if count * 20 > len(state.first.computing) or (count and _few(state)):
+            continue
         for level in (EXACT, LOOSE):
             count += two_sided(state, level, anchored=True)
             count += one_sided(state, level)
-        for radius in (3, 1, 0):
-            count += by_place(state, radius)
-        count += replaced(state)
         if not count or not _open(state):
             return
+
+
+def _few(state: State) -> bool:
+    """Whether so few nodes are open that passing over the whole graph for them can wait."""
+    return sum(partner < 0 for partner in state.partner[0]) * 10 < state.first.size
 
 
 def _learn(state: State) -> None:

@@ -24,10 +24,10 @@ def surroundings(state: State, which: int, radius: int, level: int = LOOSE, anch
         for node in range(side.size)
     ]
     above, below = list(start), list(start)
-    for _ in range(radius):
+    for nodes in _needed(state, which, radius):
         higher = list(start)
         lower = list(start)
-        for node in side.computing:
+        for node in nodes:
             parts = [hash((above[o.source], o.role)) for o in side.operands[node] if not side.leaf[o.source] and not side.weight[o.source]]
             if side.nodes[node].commutative:
                 parts.sort()
@@ -36,6 +36,24 @@ def surroundings(state: State, which: int, radius: int, level: int = LOOSE, anch
             lower[node] = hash((start[node], *uses))
         above, below = higher, lower
     return list(zip(above, below, strict=True))
+
+
+def _needed(state: State, which: int, radius: int) -> list[list[int]]:
+    """The nodes whose surroundings matter in each round: at last the open ones, before that those around them."""
+    side = state.side(which)
+    wanted = [node for node in side.computing if state.partner[which][node] < 0]
+    rounds = [wanted]
+    for _ in range(radius - 1):
+        if len(wanted) * 3 > len(side.computing):
+            wanted = side.computing
+        else:
+            around = set(wanted)
+            for node in wanted:
+                around.update(o.source for o in side.operands[node])
+                around.update(user for user, *_ in side.users[node])
+            wanted = [node for node in around if not side.leaf[node] and not side.weight[node]]
+        rounds.append(wanted)
+    return rounds[::-1]
 
 
 def by_place(state: State, radius: int) -> int:

@@ -1,0 +1,85 @@
+import random
+
+import pytest
+from edits import Draft, bypass, change_attribute, drop_branch, remove_block
+from synthetic import Graph, decoder, resnet
+
+from padiff_graph.capture.normal.form import NormalGraph
+from padiff_graph.matching.diff import differences
+from padiff_graph.matching.match import match
+
+
+def edited(make, edit, seed: int):
+    draft = Draft(make(6))
+    done = edit(draft, random.Random(seed))
+    graph, ids = draft.finish()
+    return differences(match(graph, make(6, "second"))), done, ids
+
+
+def test_the_same_model_has_no_difference():
+    assert differences(match(decoder(3), decoder(3, "second"))) == ()
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("make", [decoder, resnet])
+def test_an_attribute_is_named_with_both_values(make, seed):
+    (found,), done, ids = edited(make, change_attribute, seed)
+    assert found.kind == "attribute"
+    assert found.first == (ids[done.touched[0]],) and found.second == done.touched
+    assert found.attribute in done.words and all(str(value) for value in found.values)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_an_operation_left_out_is_missing_once_with_both_paths(seed):
+    found, done, _ = edited(resnet, bypass, seed)
+    assert [d.kind for d in found] == ["missing"]
+    assert found[0].second == done.touched
+    assert found[0].first_path.startswith("llama.layers") or not found[0].second_path.startswith("model.h")
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_block_left_out_is_one_difference(seed):
+    found, done, _ = edited(decoder, remove_block, seed)
+    assert [d.kind for d in found] == ["missing"]
+    assert set(done.touched) <= set(found[0].second)
+
+
+def test_a_dropped_branch_is_shown():
+    for seed in range(6):
+        found, done, _ = edited(resnet, drop_branch, seed)
+        assert any(done.touched[0] in d.second for d in found)
+
+
+def activation(op: str, times: int, bias: bool = True) -> NormalGraph:
+    graph = Graph()
+    x = graph.leaf("Input", "x", 2, 8)
+    for at in range(times):
+        operands = [x, graph.parameter(f"layers.{at}.weight", 8, 8)]
+        if bias:
+            operands.append(graph.parameter(f"layers.{at}.bias", 8))
+        x = graph.op("Linear", operands, (2, 8), f"layers.{at}")
+        x = graph.op(op, [x], (2, 8), f"layers.{at}.act")
+    return graph.finish(output=x)
+
+
+def test_another_activation_everywhere_is_one_cause():
+    (found,) = differences(match(activation("Gelu", 4), activation("Relu", 4)))
+    assert (found.attribute, found.values) == ("op", ("Gelu", "Relu"))
+    assert len(found.places) == 4
+
+
+def test_a_missing_bias_is_named():
+    (found,) = differences(match(activation("Relu", 1, bias=False), activation("Relu", 1)))
+    assert "missing bias" in found.cause
+
+
+def test_a_detach_cuts_the_gradient():
+    def model(detach: bool) -> NormalGraph:
+        graph = Graph()
+        x = graph.op("Tanh", [graph.leaf("Input", "x", 4)], (4,), "")
+        if detach:
+            x = graph.op("Detach", [x], (4,), "")
+        return graph.finish(output=graph.op("Exp", [x], (4,), ""))
+
+    (found,) = differences(match(model(True), model(False)))
+    assert found.kind == "extra" and "cut" in found.cause

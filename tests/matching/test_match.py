@@ -1,0 +1,170 @@
+import dataclasses
+import random
+
+import pytest
+from edits import EDITS, Draft, bypass, damage, drop_branch, remove_block
+from synthetic import Graph, decoder, resnet
+
+from padiff_graph.capture.normal.form import Edge, NormalGraph
+from padiff_graph.capture.normal.views import View
+from padiff_graph.matching.hints import Hints
+from padiff_graph.matching.match import match
+from padiff_graph.matching.names import split_path
+
+
+def chosen(graph: NormalGraph, edit, wanted) -> tuple[NormalGraph, dict[int, int], object]:
+    """The graph with `edit` done at the node (or block) that `wanted` accepts."""
+    for seed in range(2000):
+        draft = Draft(graph)
+        done = edit(draft, random.Random(seed))
+        if done is not None and wanted(done):
+            return (*draft.finish(), done)
+    raise AssertionError("no such edit")
+
+
+@pytest.mark.parametrize("make", [decoder, resnet])
+def test_two_spellings_of_one_model_match_whole(make):
+    first, second = make(6), make(6, "second")
+    found = match(first, second)
+    assert found.partner() == {node.id: node.id for node in first.nodes}
+    assert all(item.confidence > 0.9 for item in found.matches)
+    assert all(item.reason and item.rung for item in found.matches)
+
+
+def test_order_of_calls_does_not_matter():
+    first, second = decoder(4), decoder(4, "second", order="vkq")
+    by_path = {node.path: node.id for node in second.nodes if node.op == "Linear"}
+    partner = match(first, second).partner()
+    for node in first.nodes:
+        if node.path.endswith(("q_proj", "k_proj", "v_proj")):
+            assert partner[node.id] == by_path[node.path.replace("llama.layers", "model.h").replace("self_attn.", "attn.w").replace("_proj", "")]
+
+
+@pytest.mark.parametrize("block", [0, 3, 7])
+@pytest.mark.parametrize("make", [decoder, resnet])
+def test_a_missing_block_never_shifts_the_others(make, block):
+    graph = make(8)
+    damaged, ids, _ = chosen(graph, remove_block, lambda edit: edit.words == f"block llama.layers.{block} removed")
+    was = {new: old for old, new in ids.items()}
+    found = match(damaged, make(8, "second"))
+    assert [item for item in found.matches if was[item.first] != item.second] == []
+    assert len(found.matches) >= len(damaged.nodes) - 8
+
+
+def test_a_dropped_residual_is_not_taken_by_a_neighbour():
+    damaged, _, edit = chosen(resnet(5), drop_branch, lambda edit: True)
+    found = match(damaged, resnet(5, "second"))
+    assert edit.touched[0] not in {item.second for item in found.matches}
+
+
+def test_the_linear_behind_a_missing_activation_still_matches():
+    def mlp(relu: bool) -> NormalGraph:
+        graph = Graph()
+        x = graph.leaf("Input", "x", 2, 8)
+        hidden = graph.op("Linear", [x, graph.parameter("fc1.weight", 8, 16)], (2, 16), "fc1")
+        if relu:
+            hidden = graph.op("Relu", [hidden], (2, 16), "")
+        out = graph.op("Linear", [hidden, graph.parameter("fc2.weight", 16, 8)], (2, 8), "fc2")
+        return graph.finish(output=graph.op("Add", [out, x], (2, 8), ""))
+
+    first, second = mlp(False), mlp(True)
+    partner = match(first, second).partner()
+    names = {node.id: node.name for node in second.nodes}
+    assert {node.name: names[partner[node.id]] for node in first.nodes if node.op == "Parameter"} == {"fc1.weight": "fc1.weight", "fc2.weight": "fc2.weight"}
+
+
+def test_operands_of_a_sum_are_paired_by_what_computes_them():
+    def sums(order: str) -> NormalGraph:
+        graph = Graph()
+        x = graph.leaf("Input", "x", 2, 4)
+        made = {}
+        for letter, op in (("a", "Tanh"), ("b", "Relu"), ("c", "Sigmoid")):
+            made[letter] = graph.op(op, [x], (2, 4), "")
+        return graph.finish(output=graph.op("Add", [made[letter] for letter in order], (2, 4), ""))
+
+    found = match(sums("abc"), sums("cab"))
+    total = next(item for item in found.matches if found.first.nodes[item.first].op == "Add")
+    assert set(total.operands) == {(0, 1), (1, 2), (2, 0)}
+
+
+def test_interchangeable_branches_stay_whole():
+    def branches(swap: bool) -> NormalGraph:
+        graph = Graph()
+        x = graph.leaf("Input", "x", 2, 4)
+        ends = []
+        for name in ("right", "left") if swap else ("left", "right"):
+            hidden = graph.op("Linear", [x, graph.parameter(f"{name}.0.weight", 4, 4)], (2, 4), f"{name}.0")
+            ends.append(graph.op("Linear", [hidden, graph.parameter(f"{name}.1.weight", 4, 4)], (2, 4), f"{name}.1"))
+        return graph.finish(output=graph.op("Add", ends, (2, 4), ""))
+
+    first, second = branches(False), branches(True)
+    partner = match(first, second).partner()
+    names = {node.id: node.name for node in second.nodes}
+    assert all(names[partner[node.id]] == node.name for node in first.nodes if node.op == "Parameter")
+
+
+def test_hints_are_anchors():
+    def two(names: tuple[str, str]) -> NormalGraph:
+        graph = Graph()
+        x = graph.leaf("Input", "x", 2, 4)
+        ends = [graph.op("Linear", [x, graph.parameter(f"{name}.weight", 4, 4)], (2, 4), name) for name in names]
+        return graph.finish(output=graph.op("Add", ends, (2, 4), ""))
+
+    first, second = two(("a", "b")), two(("c", "d"))
+    partner = match(first, second, hints=Hints(modules=(("a", "d"), ("b", "c")))).partner()
+    paths = {first.nodes[a].path: second.nodes[b].path for a, b in partner.items() if first.nodes[a].op == "Linear"}
+    assert paths == {"a": "d", "b": "c"}
+
+
+@pytest.mark.parametrize("edits, most", [(1, 0.001), (5, 0.005)])
+def test_damage_makes_few_wrong_matches_and_no_sure_one(edits, most):
+    right = wrong = 0
+    for make in (decoder, resnet):
+        for seed in range(10):
+            damaged, ids, _ = damage(make(8), edits, random.Random(seed))
+            was = {new: old for old, new in ids.items()}
+            for item in match(damaged, make(8, "second")).matches:
+                if was[item.first] == item.second:
+                    right += 1
+                else:
+                    wrong += 1
+                    assert item.confidence <= 0.9
+    assert right > 2000
+    assert wrong <= most * (right + wrong)
+
+
+def test_each_edit_of_the_benchmark_can_be_made():
+    for edit in EDITS.values():
+        assert edit(Draft(resnet(4)), random.Random(1)) is not None or edit(Draft(decoder(4)), random.Random(1)) is not None
+    assert bypass(Draft(decoder(1)), random.Random(0)) is not None
+
+
+def test_deep_graphs_need_no_recursion():
+    graph = Graph()
+    x = graph.leaf("Input", "x", 2)
+    for _ in range(3000):
+        x = graph.op("Tanh", [x], (2,), "")
+    whole = graph.finish(output=x)
+    assert len(match(whole, whole).matches) == len(whole.nodes)
+
+
+def test_the_same_twice():
+    first, second = resnet(5), resnet(5, "second")
+    damaged, _, _ = damage(first, 3, random.Random(4))
+    assert match(damaged, second).matches == match(damaged, second).matches
+
+
+def test_paths_split_into_template_and_numbers():
+    assert split_path("encoder.layers.11.linear1") == ("encoder.layers.#.linear1", (11,))
+    assert split_path("layer2.0.conv1") == ("layer#.#.conv1", (2, 0))
+
+
+def test_a_flip_keeps_its_view():
+    graph = Graph()
+    x = graph.op("Tanh", [graph.leaf("Input", "x", 4)], (4,), "")
+    whole = graph.finish(output=x)
+    flipped = dataclasses.replace(whole, outputs={"output": Edge(x, 0, View.of((4,)).take(0, range(3, -1, -1)))})
+    from padiff_graph.matching.diff import differences
+
+    (found,) = differences(match(flipped, whole))
+    assert found.kind == "extra" and "Flip" in found.cause
