@@ -315,7 +315,7 @@ def _open_regions(matching: _Compared) -> Iterable[Difference]:
     kind: Literal["missing", "extra", "differently-built"]
     for region in mine:
         meets = [at for at, other in enumerate(theirs) if at not in taken and _same_place(region, other)]
-        if not meets and _only_masks(matching.first, region):
+        if not meets and _only_masks(matching.first, region, matching.second):
             continue
         if not meets:
             path = common_path(matching.first.nodes[node].path for node in region.nodes)
@@ -337,7 +337,7 @@ def _open_regions(matching: _Compared) -> Iterable[Difference]:
             places=((region.nodes[0], others[0]),),
         )
     for at, region in enumerate(theirs):
-        if at not in taken and not _only_masks(matching.second, region):
+        if at not in taken and not _only_masks(matching.second, region, matching.first):
             path = common_path(matching.second.nodes[node].path for node in region.nodes)
             cause = f"missing {_listed(matching.second, region.nodes)}" + _cut(matching.second, region.nodes)
             places = tuple((-1, node) for node in region.nodes)
@@ -345,8 +345,11 @@ def _open_regions(matching: _Compared) -> Iterable[Difference]:
             yield Difference(kind, (), region.nodes, cause, here.path_for(region.nodes), path, places=places)
 
 
-def _only_masks(graph: NormalGraph, region: _Region) -> bool:
-    """Whether the region makes nothing but a mask: told with its reader, where the other side has none."""
+def _only_masks(graph: NormalGraph, region: _Region, other: NormalGraph) -> bool:
+    """Whether the region makes nothing but a mask: told with its reader, where the other side has none.
+
+    The mask may also be an output, where the other side returns fewer.
+    """
     inside = set(region.nodes)
     reads = [
         (node, position)
@@ -354,7 +357,8 @@ def _only_masks(graph: NormalGraph, region: _Region) -> bool:
         for position, edge in enumerate(node.inputs)
         if edge is not None and edge.source in inside and node.id not in inside
     ]
-    if not reads or any(edge.source in inside for edge in graph.outputs.values()):
+    returned = any(edge.source in inside for edge in graph.outputs.values())
+    if not reads or (returned and len(graph.outputs) <= len(other.outputs)):
         return False
     return all(node.op in SCHEMA and SCHEMA[node.op].operands[position : position + 1] == ("mask",) for node, position in reads)
 

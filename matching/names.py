@@ -20,7 +20,9 @@ __all__ = ["Names", "split_path"]
 
 _Votes = dict[tuple[str, str], Counter[tuple[int, int]]]
 """(first container, second container) -> how often (first number, difference) was matched."""
-_ENDING = re.compile(r"\d+$")
+_ENDING = re.compile(r"(\d+)([a-z]?)$")
+_LETTERED = 100
+"""Number of "6" in "6b": numbers with a letter count 100 times, so that "5d" stands before "6b"."""
 _THROUGH = "@"
 """Ends the name of a container counted through its outer ones."""
 _RELATIONS = 12
@@ -37,7 +39,7 @@ def split_path(path: str) -> tuple[str, tuple[int, ...]]:
     """The template of a dotted path, and the numbers in it.
 
     A part that is a number counts; digits at the end of a word count where no number stands before
-    ("layer2.0.conv1" is "layer#.#.conv1"): further in they name parts of a block, not the block.
+    ("layer2.0.conv1" is "layer#.#.conv1", "Mixed_6b.conv" is "Mixed_#.conv"): further in they name parts of a block, not the block.
     """
     parts = []
     numbers: list[int] = []
@@ -48,7 +50,8 @@ def split_path(path: str) -> tuple[str, tuple[int, ...]]:
             continue
         ending = _ENDING.search(part)
         if ending and not numbers:
-            numbers.append(int(ending.group()))
+            digits, letter = ending.groups()
+            numbers.append(int(digits) * _LETTERED + ord(letter) - ord("a") if letter else int(digits))
             part = part[: ending.start()] + "#"
         parts.append(part)
     return ".".join(parts), tuple(numbers)
@@ -65,8 +68,9 @@ def _ranks(paths: Iterable[tuple[str, tuple[int, ...]]]) -> dict[tuple[str, tupl
     blocks: dict[str, set[tuple[int, ...]]] = defaultdict(set)
     for template, numbers in paths:
         for depth, container in enumerate(_containers(template)):
-            if depth:
-                blocks[container].add(numbers[: depth + 1])
+            blocks[container].add(numbers[: depth + 1])
+    for container in [container for container, found in blocks.items() if container.count("#") == 1 and max(found)[0] < _LETTERED]:
+        del blocks[container]  # plain numbers say their place themselves
     return {(container, block): rank for container, found in blocks.items() for rank, block in enumerate(sorted(found))}
 
 
@@ -163,7 +167,7 @@ class Names:
         if found is None:
             containers = _containers(template)
             found = list(zip(containers, numbers, strict=True))
-            for depth in range(1, len(containers)):
+            for depth in range(len(containers)):
                 rank = self._ranks[which].get((containers[depth], numbers[: depth + 1]))
                 if rank is not None:
                     found.append((containers[depth] + _THROUGH, rank))
