@@ -15,6 +15,7 @@ from typing import Any
 import paddle
 import paddle.base.dygraph.base as dygraph
 from paddle.base import core, framework
+from paddle.jit.dy2static.parameter_recorder import append_op_in_top_block
 from paddle.pir.core import static_op_arg_cast_guard
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "building",
     "callstack",
     "data_type",
+    "declared",
     "dynamic",
     "dynamic_tracer",
     "eager_operation",
@@ -175,6 +177,12 @@ def result_types(value: Any) -> list[tuple[tuple[int, ...], str]] | tuple[tuple[
 
 SHAPE: Any = paddle.pir.Value.__dict__["shape"]
 """The shape as the program knows it, -1 where it does not; kept here because capturing answers it by running."""
+
+
+def declared(name: str, shape: tuple[int, ...], dtype: str) -> Any:
+    """A new input of the program under construction, at the end of its outermost block."""
+    with append_op_in_top_block():
+        return paddle._C_ops.data(name, list(shape), data_type(dtype), core.Place())
 
 
 def typed(value: Any, shape: tuple[int, ...]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -76,7 +77,7 @@ def _tensors(recording: Recording) -> list[Change]:
         def call(self: Any, *args: Any, **kwargs: Any) -> Any:
             if internals.dynamic_tracer() is not None:
                 return eager(self, *args, **kwargs)
-            return symbolic(recording.cast(self), *args, **kwargs)
+            return symbolic(recording.resolved(self), *args, **kwargs)
 
         call.__name__ = name
         return call
@@ -97,7 +98,7 @@ def _tensors(recording: Recording) -> list[Change]:
     changes += [(internals.TENSOR, name, read(name)) for name in NUMBERS]
 
     def converted(tensor: Any) -> Any:
-        return recording.cast(tensor)
+        return recording.resolved(tensor)
 
     changes.append((paddle.pir.core, "_convert_into_value", converted))
     return changes
@@ -134,7 +135,8 @@ def _layers(recording: Recording) -> list[Change]:
         with recording.span(path, self):
             return plain(self, *args, **kwargs)
 
-    return [(paddle.nn.Layer, "__call__", called)]
+    # Paddle labels each operation with the layer's class by walking the whole program, once a layer
+    return [(paddle.nn.Layer, "__call__", called), (paddle.nn.layer.layers, "name_struct", lambda prefix=None: nullcontext())]
 
 
 def _writes(recording: Recording) -> list[Change]:
@@ -153,7 +155,7 @@ def _writes(recording: Recording) -> list[Change]:
 
     def overwritten(target: Any, value: Any, *_: Any) -> Any:
         given = value if isinstance(value, (Value, internals.TENSOR)) or type(value) is Value else paddle.to_tensor(np.asarray(value))
-        given = recording.cast(given)
+        given = recording.resolved(given)
         shape = list(target.shape)
         if list(given.shape) != shape:
             given = paddle.expand(given, shape)
@@ -186,7 +188,7 @@ def _writes(recording: Recording) -> list[Change]:
         (inplace_utils, "warnings", SimpleNamespace(warn=lambda *_, **__: None)),
         (parameter_recorder._global_inplace_map, "add", indexed),
         (parameter_recorder._global_inplace_map, "get", current),
-        (parameter_recorder._global_parameter_recorder, "get", lambda program, tensor: recording.cast(tensor)),
+        (parameter_recorder._global_parameter_recorder, "get", lambda program, tensor: recording.resolved(tensor)),
     ]
     written = {"set_value": overwritten, "copy_": overwritten, "fill_": filled, "zero_": zeroed, "detach_": detached, "fill_diagonal_": diagonal}
     for name, replacement in written.items():

@@ -94,6 +94,7 @@ class Recording:
     hooks: dict[int, list[Any]] = field(default_factory=dict)
     notes: dict[str, None] = field(default_factory=dict)
     _renamed: dict[int, Any] = field(default_factory=dict)
+    _results: set[int] = field(default_factory=set)
     _same: dict[int, Any] = field(default_factory=dict)
     _derived: dict[tuple[int, int], Any] = field(default_factory=dict)
     _known: dict[int, Any] = field(default_factory=dict)
@@ -102,6 +103,7 @@ class Recording:
     _open: list[Span] = field(default_factory=list)
     tracer: Any = None
     written: set[int] = field(default_factory=set)
+    failure: Exception | None = None
     _last: tuple[int, int] = (-1, -1)
 
     # leaves -----------------------------------------------------------------------------------
@@ -113,7 +115,7 @@ class Recording:
             if not kind:
                 kind, name = self.names.get(id(tensor), ("constant", f"constant_{len(self.leaves)}"))
             shape, dtype = tuple(tensor.shape), internals.spelled(tensor.dtype)
-            value = paddle.static.data(f"{kind}:{name}:{len(self.leaves)}", list(shape), dtype)
+            value = internals.declared(f"{kind}:{name}:{len(self.leaves)}", shape, dtype)
             floating = dtype.startswith(("float", "bfloat", "complex"))
             value.stop_gradient = not floating if kind == "input" else bool(tensor.stop_gradient)
             found = self.leaves[id(tensor)] = Leaf(value, tensor, kind, name)
@@ -123,7 +125,19 @@ class Recording:
     # operands -----------------------------------------------------------------------------------
 
     def cast(self, operand: Any) -> Any:
-        """What Paddle calls for every operand of every new operation."""
+        """What Paddle calls for every operand of every new operation.
+
+        An exception out of here would end the process in C++: it is kept, and raised when the
+        forward is through or stumbles over it.
+        """
+        try:
+            return self.resolved(operand)
+        except Exception as error:
+            self.failure = self.failure or error
+            return operand
+
+    def resolved(self, operand: Any) -> Any:
+        """The program's present value for what the code handles: a value or an eager tensor."""
         if type(operand) is Value:
             operand = self.current(operand)
             self.settle(operand)
@@ -144,7 +158,7 @@ class Recording:
         while value.id in self._same or value.id in self._renamed:
             value = self._same[value.id] if value.id in self._same else self._renamed[value.id]
         maker = value.get_defining_op()
-        if maker is None or maker.name() not in internals.VIEWS:
+        if maker is None or maker.name() not in internals.VIEWS or value.id in self._results:
             return value
         base = maker.operand_source(0)
         now = self.current(base)
@@ -182,8 +196,9 @@ class Recording:
     def _put(self, value: Any, result: Any) -> None:
         while value.id in self._same or value.id in self._renamed:
             value = self._same[value.id] if value.id in self._same else self._renamed[value.id]
+        self._results.add(result.id)
         maker = value.get_defining_op()
-        if maker is not None and maker.name() in internals.VIEWS:
+        if maker is not None and maker.name() in internals.VIEWS and value.id not in self._results:
             base = maker.operand_source(0)
             whole = self._written_back(maker, self.current(base), result)
             self._same[result.id] = value
@@ -325,7 +340,14 @@ class Recording:
 
         self.tracer = internals.dynamic_tracer()
         with internals.patched(*patches(self)), internals.building(self.program, self.startup, self.cast):
-            yield
+            try:
+                yield
+            except Exception as error:
+                if self.failure is not None:
+                    raise self.failure from error
+                raise
+            if self.failure is not None:
+                raise self.failure
 
     def custom(self, function: Any, args: tuple[Any, ...], keywords: dict[str, Any], source: str) -> Any:
         """Runs a custom function's forward into the program and notes it as one piece."""

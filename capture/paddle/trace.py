@@ -106,7 +106,7 @@ def _by(rung: Rung, model: paddle.nn.Layer, example: Mapping[str, Any], given: M
         inputs = {name: recording.leaf(tensor, "input", name) for name, tensor in tensors.items()}
         with _transform_limits(model, rung):
             answer = rung.called(model)(**leaves.replace(dict(example), _is_leaf, inputs))
-        outputs = {name: recording.cast(leaf) for name, leaf in leaves.output_leaves(answer, _is_tensor).items()}
+        outputs = {name: recording.resolved(leaf) for name, leaf in leaves.output_leaves(answer, _is_tensor).items()}
         updates = _updates(recording, model, own)
     if not outputs:
         raise CaptureError("the model returns no tensor, so there is nothing to capture")
@@ -153,7 +153,7 @@ def _updates(recording: Recording, model: paddle.nn.Layer, own: Mapping[str, Any
     for path, layer in model.named_sublayers(include_self=True):
         for name, held in layer._buffers.items():
             if type(held) is paddle.pir.Value:
-                found[f"{path}.{name}" if path else name] = recording.cast(held)
+                found[f"{path}.{name}" if path else name] = recording.resolved(held)
     return found
 
 
