@@ -121,7 +121,7 @@ def _effect(cause: str, part: Part) -> str:
     """A structural cause with what it does, and with what the numbers add where the values alone say nothing."""
     for fragment, words in EFFECTS.items():
         if fragment in cause.lower():
-            told = words.format(cause=cause)
+            told = cause if words.partition(":")[0] in cause else words.format(cause=cause)
             return f"{told}; {part.probe.words}" if part.probe.kind == "hook" else told
     return cause
 

@@ -56,6 +56,8 @@ def _odd(row: ParameterRow, ours: Mapping[str, Array], theirs: Mapping[str, Arra
     raw = theirs[row.pieces[0].second]
     if len(row.pieces) == 1 and raw.shape == own.shape and _same(own, raw):
         return _Odd(row, f"layout {row.transform}", f"{row.first} holds {other} as it is; the map between them is: {row.transform}", error, scale)
+    if own.ndim == 2 and own.shape[0] == own.shape[1] and _same(own.T, wanted):
+        return _Odd(row, "layout transposed", f"{row.first} holds {other} transposed the wrong way: its own transpose is what the map asks for ({row.transform})", error, scale)
     for name, value in expected.items():
         if name != row.first and value.shape == own.shape and value.size > 1 and _same(own, value) and not _same(value, wanted) and not _constant(own):
             return _Odd(row, f"swapped {' '.join(sorted((_owner(row.first), _owner(name))))}", f"{row.first} holds the values that belong to {name}: {_owner(row.first)} is swapped with {_owner(name)}", error, scale)
