@@ -86,7 +86,13 @@ def judge(measured: Measured, findings: Sequence[Finding]) -> tuple[bool, tuple[
     elif beyond and not failing and not any(finding.verdict in ("rounding", "not-comparable") and finding.phase == "optimizer" for finding in findings):
         added.append(_beyond(measured, beyond, findings))
     passed = bool(held) and not failing and not beyond
-    return passed, tuple(sorted((*findings, *added), key=lambda finding: (finding.order, not finding.fails)))
+    return passed, tuple(sorted((*findings, *added), key=_rank))
+
+
+def _rank(finding: Finding) -> tuple[int, int]:
+    """What fails stands first, most upstream first; a parameter without counterpart behind what it follows from."""
+    unmapped = finding.phase == "weights" and finding.verdict in ("missing", "extra")
+    return (2 if not finding.fails else 1 if unmapped else 0), finding.order
 
 
 def _beyond(measured: Measured, beyond: Sequence[tuple[Quantity, str]], findings: Sequence[Finding]) -> Finding:

@@ -32,7 +32,7 @@ class Report:
     Attributes:
         passed: True exactly when something was compared, no finding fails, and every compared value
             is within the tolerance asked for.
-        findings: most upstream first.
+        findings: what fails first, most upstream first; then what does not fail.
         regions: number of region pairs by verdict ("equal", "rounding", "different",
             "framework-divergence", "framework-defect", "not-comparable").
         parameters: the parameter map.
