@@ -86,6 +86,12 @@ class Alignment:
         """Which modules correspond."""
         return module_rows(self.matching)
 
+    def unneeded_second(self) -> tuple[str, ...]:
+        """Parameters and buffers of the second model that no row uses, those that its computation does not
+        read included (a BatchNorm's step counter): a checkpoint holds them all."""
+        held = {piece.second for row in self.matching.parameters for piece in row.pieces}
+        return tuple(dict.fromkeys(name for name in (*self.matching.unused_second, *self.matching.second.unread) if name not in held))
+
     def parameter_entries(self) -> tuple[ParameterEntry, ...]:
         """The parameter map with shapes and dtypes."""
         first, second = self.matching.first.graph.parameters, self.matching.second.graph.parameters

@@ -173,7 +173,7 @@ class LayerMap:
         from padiff_graph.alignment import align  # the pipeline reads LayerMaps itself
 
         alignment = align(layer, module, example_inp, layer_map=self)
-        self.fill(alignment.module_rows(), alignment.parameter_entries(), alignment.matching.unused_second, (class_of(layer), class_of(module)))
+        self.fill(alignment.module_rows(), alignment.parameter_entries(), alignment.unneeded_second(), (class_of(layer), class_of(module)))
         self._bound = (layer, module)
         return self
 

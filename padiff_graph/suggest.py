@@ -70,7 +70,7 @@ def candidate(alignment: Alignment, models: tuple[str, str]) -> LayerMapCandidat
     rows, entries = alignment.module_rows(), alignment.parameter_entries()
     layer_map = LayerMap()
     layer_map.map = dict(alignment.resolved.pairs)
-    layer_map.fill(rows, entries, matching.unused_second, models)
+    layer_map.fill(rows, entries, alignment.unneeded_second(), models)
     ours, theirs = unmatched_modules(matching, rows)
     return LayerMapCandidate(
         layer_map,

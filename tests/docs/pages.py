@@ -6,11 +6,13 @@ printed. `python -m tests.docs.pages` writes those outputs anew.
 
 import contextlib
 import io
+import multiprocessing
 import os
 import re
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,11 +36,14 @@ class Ran:
 
 
 def run_page(page: Path, folder: Path) -> list[Ran]:
-    """Runs a page's blocks inside `folder`; raises where one fails."""
+    """Runs a page's blocks inside `folder`, in a process of its own; raises where one fails."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(_run, page, folder).result()
+
+
+def _run(page: Path, folder: Path) -> list[Ran]:
     text = (ROOT / page).read_text(encoding="utf-8")
     shutil.copytree(ROOT / "examples", folder / "examples", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in [name for name in sys.modules if name.partition(".")[0] == "examples"]:
-        del sys.modules[name]  # sources are told relative to the folder that a reader is in
     names: dict = {"__name__": "page"}
     ran = []
     before = os.getcwd()
