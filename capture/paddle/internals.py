@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import os
 import re
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
+from types import FrameType
 from typing import Any
 
 import paddle
 import paddle.base.dygraph.base as dygraph
 from paddle.base import core, framework
-from paddle.jit.dy2static.parameter_recorder import append_op_in_top_block
 from paddle.pir.core import static_op_arg_cast_guard
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "intermediate",
     "operand_names",
     "patched",
+    "place",
     "result_types",
     "scalar_arguments",
     "spelled",
@@ -138,6 +140,13 @@ def callstack(operation: Any) -> list[str]:
     return found
 
 
+def place(operation: Any, frame: FrameType) -> None:
+    """Notes the live frames as those that made an operation, where Paddle noted none."""
+    if not operation.callstack:
+        frames = [f'  File "{one.filename}", line {one.lineno}, in {one.name}' for one in traceback.StackSummary.extract(traceback.walk_stack(frame), lookup_lines=False)]
+        operation.set_str_array_attr("op_callstack", frames[::-1])
+
+
 def operand_names(operation: Any) -> list[str]:
     """The schema's name of each operand; numbered where the operation has no schema."""
     try:
@@ -180,9 +189,17 @@ SHAPE: Any = paddle.pir.Value.__dict__["shape"]
 
 
 def declared(name: str, shape: tuple[int, ...], dtype: str) -> Any:
-    """A new input of the program under construction, at the end of its outermost block."""
-    with append_op_in_top_block():
+    """A new input of the program under construction, at the start of its outermost block.
+
+    At the start, because a reader may stand inside a loop or a branch that is still being built: behind
+    that one, the input would be destroyed before its reader, which ends the process.
+    """
+    here = paddle.pir.get_current_insertion_point()
+    paddle.pir.reset_insertion_point_to_start()
+    try:
         return paddle._C_ops.data(name, list(shape), data_type(dtype), core.Place())
+    finally:
+        paddle.pir.set_insertion_point(here)
 
 
 def typed(value: Any, shape: tuple[int, ...]) -> None:

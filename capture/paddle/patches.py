@@ -36,6 +36,10 @@ METHODS = ("clone", "detach", "astype", "cast", "cpu", "cuda", "to", "contiguous
 """Methods of eager tensors written in C++, likewise."""
 
 
+BOUND = ("detach",)
+"""Methods of values written in C++: they ask nobody about their operand and note no line."""
+
+
 class Context:
     """Stands for the context of a custom function while its forward is written down; the backward is
     not: rerunning calls the function itself."""
@@ -96,6 +100,18 @@ def _tensors(recording: Recording) -> list[Change]:
         return call
 
     changes += [(internals.TENSOR, name, read(name)) for name in NUMBERS]
+
+    def bound(name: str) -> Callable[..., Any]:
+        plain = getattr(Value, name)
+
+        def call(self: Any) -> Any:
+            result = plain(recording.resolved(self))
+            internals.place(result.get_defining_op(), sys._getframe(1))
+            return result
+
+        return call
+
+    changes += [(Value, name, bound(name)) for name in BOUND]
 
     def converted(tensor: Any) -> Any:
         return recording.resolved(tensor)

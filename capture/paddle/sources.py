@@ -11,7 +11,7 @@ from types import FrameType
 import paddle
 from paddle.jit.dy2static.origin_info import Location, global_origin_info_map
 
-__all__ = ["in_user_code", "line_of", "user_line", "written"]
+__all__ = ["OURS", "in_user_code", "line_of", "user_line", "written"]
 
 PADDLE = os.path.dirname(paddle.__file__) + os.sep
 MODELS = tuple(os.path.join(PADDLE, *parts) for parts in (("vision", "models"), ("text",), ("audio",)))
@@ -23,6 +23,7 @@ START = os.path.join(os.path.dirname(os.path.abspath(__file__)), "trace.py")
 TRANSFORMED = "to_static_tmp"
 """Where Paddle writes transformed forwards."""
 OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+"""The capture itself."""
 FRAME = re.compile(r'\s*File "(?P<file>[^"]+)", line (?P<line>\d+)')
 
 

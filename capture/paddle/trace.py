@@ -24,7 +24,7 @@ from padiff_graph.capture.paddle import internals, values
 from padiff_graph.capture.paddle.convert import Conversion
 from padiff_graph.capture.paddle.quiet import quiet
 from padiff_graph.capture.paddle.recording import Recording
-from padiff_graph.capture.paddle.sources import in_user_code, line_of, written
+from padiff_graph.capture.paddle.sources import OURS, in_user_code, line_of, written
 from padiff_graph.capture.paddle.tensors import layer_classes, layer_paths, named_tensors, parameter_table
 
 __all__ = ["RUNGS", "Session", "trace"]
@@ -179,20 +179,20 @@ RUNGS = (
 
 @contextmanager
 def _transform_limits(model: paddle.nn.Layer, rung: Rung) -> Iterator[None]:
-    """Keeps the transform inside the files that define the model's layers."""
-    if not rung.own_code_only:
-        yield
-        return
+    """Keeps the transform out of the recording's own functions, and where the rung says so inside the
+    files that define the model's layers."""
     files = {type(layer).forward.__code__.co_filename for layer in model.sublayers(include_self=True) if hasattr(type(layer).forward, "__code__")}
     plain = convert_call_func.is_unsupported
 
     def unsupported(function: Any) -> bool:
-        target = getattr(function, "__func__", function)
-        code = getattr(target, "__code__", None)
-        if code is not None and code.co_filename not in files:
+        code = getattr(getattr(function, "__func__", function), "__code__", None)
+        if code is not None and code.co_filename.startswith(OURS):
             return True
-        if code is None and not isinstance(function, paddle.nn.Layer):
-            return True
+        if rung.own_code_only:
+            if code is not None and code.co_filename not in files:
+                return True
+            if code is None and not isinstance(function, paddle.nn.Layer):
+                return True
         return bool(plain(function))
 
     with internals.patched((convert_call_func, "is_unsupported", unsupported)):

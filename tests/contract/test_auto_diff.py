@@ -351,10 +351,12 @@ def test_twice_is_the_same():
 def test_two_threads():
     answers = {}
 
-    def run(name, activation):
-        answers[name] = pg.compare(*pair(activation=activation), options=CLOSE)
+    def run(name, models):
+        answers[name] = pg.compare(*models, options=CLOSE)
 
-    threads = [threading.Thread(target=run, args=("right", paddle.nn.ReLU())), threading.Thread(target=run, args=("wrong", paddle.nn.GELU()))]
+    # models are made first: Paddle's static mode, in which a capture runs, is one for all threads
+    made = {"right": pair(activation=paddle.nn.ReLU()), "wrong": pair(activation=paddle.nn.GELU())}
+    threads = [threading.Thread(target=run, args=item) for item in made.items()]
     for thread in threads:
         thread.start()
     for thread in threads:
