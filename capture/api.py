@@ -8,11 +8,13 @@ from typing import Any
 from padiff_graph.capture.backend import backend, framework_of
 from padiff_graph.capture.certificate import Certificate, certify
 from padiff_graph.capture.errors import CaptureError, UnfaithfulCaptureError
+from padiff_graph.capture.exclusive import one_at_a_time
 from padiff_graph.capture.graph import ComputationGraph
 
 __all__ = ["capture_graph"]
 
 
+@one_at_a_time
 def capture_graph(model: Any, example: Mapping[str, Any], *, certify: bool = True) -> ComputationGraph:
     """Captures a model into a networkx graph.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -13,6 +12,7 @@ from padiff_graph.alignment import Alignment, align
 from padiff_graph.capture.backend import backend, room
 from padiff_graph.capture.engine import Engine
 from padiff_graph.capture.errors import CaptureError
+from padiff_graph.capture.exclusive import one_at_a_time
 from padiff_graph.errors import UsageError, UsageTypeError
 from padiff_graph.executor.check import check_regions
 from padiff_graph.executor.findings import region_findings
@@ -34,9 +34,6 @@ from padiff_graph.weights import assign_parameters
 from padiff_graph.whole import WholeCheck, check_whole
 
 __all__ = ["auto_diff", "compare"]
-
-ONE_AT_A_TIME = threading.RLock()
-"""Frameworks keep their mode, default dtype and random state in the process: a second thread waits."""
 
 Loss = Callable[[Any], Any]
 
@@ -76,6 +73,7 @@ class _Check:
             self.timings[step] = self.timings.get(step, 0.0) + time.perf_counter() - start
 
 
+@one_at_a_time
 def compare(
     layer: Any,
     module: Any,
@@ -122,7 +120,7 @@ def compare(
     mapping = LayerMap.of(layer_map)
     check = _Check(layer, module, inputs, frameworks, auto_weights, int(steps), asked, mapping, mapping.resolve(layer, module), pair, steppers)
     check.notes += notes
-    with ONE_AT_A_TIME, ExitStack() as stack:
+    with ExitStack() as stack:
         for framework, model in zip(frameworks, check.models, strict=True):
             stack.enter_context(room(framework, "state").kept(model))
         return _run(check)

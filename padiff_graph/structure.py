@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from padiff_graph.alignment import Alignment, align
+from padiff_graph.capture.exclusive import one_at_a_time
 from padiff_graph.capture.normal.form import NormalGraph, NormalNode
 from padiff_graph.findings import Finding
 from padiff_graph.matching.result import Difference, Matching
@@ -63,6 +64,7 @@ class StructuralDiff:
         return to_html(self, path)
 
 
+@one_at_a_time
 def structural_diff(layer: Any, module: Any, example_inp: Any = None, layer_map: Any = None) -> StructuralDiff:
     """Compares how two models are built.
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from padiff_graph.alignment import Alignment, align
+from padiff_graph.capture.exclusive import one_at_a_time
 from padiff_graph.layer_map import LayerMap
 from padiff_graph.map_file import ModuleRow, ParameterEntry
 from padiff_graph.matching.result import Matching
@@ -44,6 +45,7 @@ class LayerMapCandidate:
         return self.layer_map.to_yaml(path)
 
 
+@one_at_a_time
 def suggest_layer_map(layer: Any, module: Any, example_inp: Any = None, layer_map: Any = None) -> list[LayerMapCandidate]:
     """Finds which modules and parameters correspond, best first.
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from padiff_graph.alignment import Alignment, align
 from padiff_graph.capture.engine import Array, Engine
+from padiff_graph.capture.exclusive import one_at_a_time
 from padiff_graph.executor.exchange import mapped
 from padiff_graph.layer_map import LayerMap
 from padiff_graph.matching.result import ParameterRow
@@ -32,6 +33,7 @@ class WeightAlignmentError(RuntimeError):
         self.parameters = parameters
 
 
+@one_at_a_time
 def assign_weight(layer: Any, module: Any, layer_map: Any = None, example_inp: Any = None) -> Any:
     """Copies the torch model's weights into the Paddle model, in place.
 

@@ -149,21 +149,23 @@ def place(operation: Any, frame: FrameType) -> None:
 
 def operand_names(operation: Any) -> list[str]:
     """The schema's name of each operand; numbered where the operation has no schema."""
+    return _schema(operation) or [str(position) for position in range(operation.num_operands())]
+
+
+def _schema(operation: Any) -> list[str] | None:
     try:
         found: list[str] = operation.get_input_names()
     except ValueError:
         # operations of the control-flow and builtin dialects carry no schema
-        return [str(position) for position in range(operation.num_operands())]
+        return None
     return found
 
 
 def intermediate(operation: Any) -> list[bool]:
     """Which results eager mode keeps to itself (saved for the backward pass)."""
-    try:
-        return [bool(flag) for flag in operation.get_output_intermediate_status()]
-    except ValueError:
-        # no schema, nothing hidden
+    if _schema(operation) is None:  # asking all the same may end the process
         return [False] * operation.num_results()
+    return [bool(flag) for flag in operation.get_output_intermediate_status()]
 
 
 def inplace_results(operation: Any) -> dict[int, int]:

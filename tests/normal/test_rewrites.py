@@ -215,6 +215,46 @@ def test_a_learned_bias_before_the_softmax_is_no_mask(framework: str) -> None:
 
 
 @BOTH
+def test_a_bias_that_brings_its_mask_to_several_softmaxes(framework: str) -> None:
+    make = Maker(framework)
+    axis = {"dim" if framework == "torch" else "axis": -1}
+    shape, visible = (2, 4, 5, 5), np.tril(np.ones((1, 1, 5, 5), bool))
+    scores = [make.input(name, shape) for name in "ab"]
+    table = make.parameter("table", (1, 4, 5, 5))
+    if framework == "torch":
+        bias = make.op("aten.where.self", {"condition": make.constant(visible), "self": table, "other": make.constant(np.array(-1e9, "float32"))}, (1, 4, 5, 5))
+    else:
+        bias = add(make, table, make.constant(np.where(visible, 0.0, -1e4).astype("float32")), (1, 4, 5, 5))
+    graph = make.normal(*(call(make, "softmax", "softmax", add(make, score, bias, shape), shape, **axis) for score in scores))
+    assert names(graph) == ["Add", "Softmax", "Add", "Softmax"]
+    for node in operations(graph):
+        if node.op == "Add":
+            assert sorted(reads(graph, edge).op for edge in node.inputs) == ["Input", "Parameter"]
+        else:
+            assert [reads(graph, edge).op for edge in node.inputs] == ["Add", "Constant"]
+
+
+@BOTH
+def test_a_mask_of_zeros_is_no_mask(framework: str) -> None:
+    make = Maker(framework)
+    y = add(make, make.input("x", (2, 4, 5, 5)), make.constant(np.zeros((1, 1, 5, 5), "float32")), (2, 4, 5, 5))
+    graph = make.normal(call(make, "softmax", "softmax", y, (2, 4, 5, 5), **{"dim" if framework == "torch" else "axis": -1}))
+    assert names(graph) == ["Softmax"] and len(the(graph, "Softmax").inputs) == 1
+
+
+@BOTH
+def test_an_operand_copied_over_the_batch_reads_as_it_is(framework: str) -> None:
+    make = Maker(framework)
+    x, b = make.input("x", (2, 3, 4)), make.parameter("b", (1, 3, 4))
+    if framework == "torch":
+        wide = make.op("cat", {"tensors": [b, b]}, (2, 3, 4), dim=0)
+    else:
+        wide = make.op("concat", {"x": [b, b], "axis": make.number(0, "int32")}, (2, 3, 4))
+    graph = make.normal(add(make, x, wide, (2, 3, 4)))
+    assert names(graph) == ["Add"] and [edge.view.shape for edge in the(graph, "Add").inputs] == [(2, 3, 4), (1, 3, 4)]
+
+
+@BOTH
 def test_sums_and_products_of_any_number(framework: str) -> None:
     make = Maker(framework)
     shape = (2, 3)

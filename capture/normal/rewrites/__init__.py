@@ -8,6 +8,7 @@ from padiff_graph.capture.normal.builder import Builder
 from padiff_graph.capture.normal.rewrites.arithmetic import (
     clip_unscaled,
     composed_hard_sigmoid,
+    least_operands,
     nested_sum_or_product,
     power_of_power,
     product_of_equals,
@@ -77,6 +78,7 @@ SECOND: tuple[Rule, ...] = (
     concat_of_concat,
     shift_of_softmax,
     mask_into_softmax,
+    least_operands,
 )
 """Rules that need the first sweep to be done: sums without biases, padding that no window takes."""
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from padiff_graph.capture.normal.builder import Draft
 from padiff_graph.capture.normal.edges import affine, broadcast, read_through, shape_of, view_of
 from padiff_graph.capture.normal.form import Edge
 from padiff_graph.capture.normal.rewrites.rule import Sweep, applies_to, same_operand
 
-__all__ = ["clip_unscaled", "composed_hard_sigmoid", "nested_sum_or_product", "power_of_power", "product_of_equals", "scale_out_of_elementwise", "shift_out_of_sum", "x_times_hard_sigmoid", "x_times_sigmoid"]
+__all__ = ["clip_unscaled", "composed_hard_sigmoid", "least_operands", "nested_sum_or_product", "power_of_power", "product_of_equals", "scale_out_of_elementwise", "shift_out_of_sum", "x_times_hard_sigmoid", "x_times_sigmoid"]
 
 
 @applies_to("Add", "Mul")
@@ -36,6 +38,17 @@ def nested_sum_or_product(sweep: Sweep, draft: Draft) -> bool:
         sweep.replace(draft, sweep.made_of(draft, draft.op, inputs, {}, inner, native=edge.through))
         return True
     return False
+
+
+@applies_to("Add", "Mul", "Where", "Min", "Max", "Pow")
+def least_operands(sweep: Sweep, draft: Draft) -> bool:
+    """x + expand(b) = x + b, also where the expansion came to light by another rule."""
+    least = [None if edge is None else broadcast(edge, draft.shape) for edge in draft.inputs]
+    shapes = [shape_of(edge) for edge in least if edge is not None]
+    if least == draft.inputs or np.broadcast_shapes(*shapes) != draft.shape:
+        return False
+    draft.inputs[:] = least
+    return True
 
 
 @applies_to("Add")

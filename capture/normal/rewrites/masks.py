@@ -55,13 +55,14 @@ def mask_into_softmax(sweep: Sweep, draft: Draft) -> bool:
         return False
     if inner.op == "Where":
         condition, yes, no = inner.inputs
-        if condition is None or yes is None or no is None:
+        if condition is None:
             return False
-        scores = next((one for one, other in ((yes, no), (no, yes)) if _gradient(sweep, one) and _hidden(sweep, other)), None)
+        scores = _unhidden(sweep, yes, no)
         masks = [condition]
     elif inner.op == "Add":
-        learned = [operand for operand in inner.inputs if operand is not None and _gradient(sweep, operand)]
-        masks = [operand for operand in inner.inputs if operand is not None and not _gradient(sweep, operand)]
+        operands = [part for operand in inner.inputs if operand is not None for part in _opened(sweep, operand)]
+        learned = [operand for operand in operands if _gradient(sweep, operand)]
+        masks = [operand for operand in operands if not _gradient(sweep, operand)]
         if not masks or len(learned) != 1:
             return _split_sum(sweep, draft, inner, learned, masks, edge)
         scores = learned[0]
@@ -75,6 +76,7 @@ def mask_into_softmax(sweep: Sweep, draft: Draft) -> bool:
     aligned = [_aligned(mask, inner.shape, edge) for mask in masks]
     if any(mask is None for mask in aligned):
         return False
+    aligned = [mask for mask in aligned if not _nothing(sweep, mask)]
     sweep.replace(draft, sweep.made_of(draft, "Softmax", [through, *draft.inputs[1:], *aligned], dict(draft.attrs), inner))
     return True
 
@@ -94,6 +96,29 @@ def _split_sum(sweep: Sweep, draft: Draft, inner: Draft, learned: list[Edge], ma
     return True
 
 
+def _opened(sweep: Sweep, operand: Edge) -> list[Edge]:
+    """The parts of a summand that brings its mask along: a relative position bias that several blocks add."""
+    inner = sweep.source(operand)
+    if inner is None or (operand.scale, operand.shift) != (1.0, 0.0) or not view_of(operand).identity or shape_of(operand) != inner.shape:
+        return [operand]
+    parts: list[Edge | None] = [operand]
+    if inner.op == "Add" and not all(_gradient(sweep, part) for part in inner.inputs if part is not None):
+        parts = list(inner.inputs)
+    elif inner.op == "Where" and len(inner.inputs) == 3:
+        condition, yes, no = inner.inputs
+        scores = _unhidden(sweep, yes, no)
+        if condition is not None and scores is not None and not _gradient(sweep, condition):
+            parts = [scores, condition]
+    return [operand] if parts == [operand] else [Edge(part.source, part.output, part.view, part.scale, part.shift, (*part.through, *inner.native, *operand.through)) for part in parts if part is not None]
+
+
+def _unhidden(sweep: Sweep, yes: Edge | None, no: Edge | None) -> Edge | None:
+    """Which of a Where's choices are the scores, the other being far below any score."""
+    if yes is None or no is None:
+        return None
+    return next((one for one, other in ((yes, no), (no, yes)) if _gradient(sweep, one) and _hidden(sweep, other)), None)
+
+
 def _aligned(mask: Edge, shape: tuple[int, ...], edge: Edge) -> Edge | None:
     """The mask as the softmax sees it: moved as its operand is."""
     through = read_through(expand(mask, shape), edge)
@@ -102,6 +127,12 @@ def _aligned(mask: Edge, shape: tuple[int, ...], edge: Edge) -> Edge | None:
 
 def _gradient(sweep: Sweep, edge: Edge) -> bool:
     return sweep.builder.drafts[edge.source].gradient
+
+
+def _nothing(sweep: Sweep, mask: Edge | None) -> bool:
+    """Whether a mask adds zero everywhere."""
+    number = sweep.builder.scalar(mask)
+    return number is not None and not isinstance(number, bool) and number == 0
 
 
 def _hidden(sweep: Sweep, edge: Edge) -> bool:
