@@ -37,17 +37,20 @@ def settle(state: State) -> None:
 
 
 def _untenable(state: State, pairing: Pairing, rivals: set[int]) -> bool:
-    """Whether no neighbour bears the match out, or only those on one end while others could stand there.
+    """Whether no neighbour, near or over what is open, bears the match out, or only those on one end while
+    others could stand there.
 
     `rivals` holds the labels of which something is open.
     """
     first, second = pairing.first, pairing.second
     matched, _ = state.agreeing_operands(first, second)
     used, _ = state.agreeing_users(first, second)
+    if (matched and used) or ((matched or used) and (pairing.rung != "sequence" or state.names.agree(first, second))):
+        return False
+    if pairing.rung == "sequence" and first not in state.alternatives and state.first.labels[LOOSE][first] == state.second.labels[LOOSE][second] and state.bridged(first, second):
+        return False
     if not matched and not used:
         return True
-    if (matched and used) or pairing.rung != "sequence" or state.names.agree(first, second):
-        return False
     return state.first.labels[LOOSE][first] in rivals or state.second.labels[LOOSE][second] in rivals
 
 

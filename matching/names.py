@@ -128,12 +128,12 @@ class Names:
             if offset is not None:
                 found[key] = offset
         best: list[tuple[str, str]] = []
-        for key in sorted(found, key=lambda key: (-found[key][1], abs(key[0].count("#") - key[1].count("#")))):
+        for key in sorted(found, key=lambda key: (-found[key][1], -self._likeness(*key), abs(key[0].count("#") - key[1].count("#")))):
             # One container goes with one: the number of a part in a block says nothing about the block.
             # A container that is numbered through on one side may go with several of the other.
             alone = all(key[0] != other[0] and key[1] != other[1] for other in best)
             constant = len({offset for counts in (votes[0][key], votes[1][key]) for _, offset in counts}) == 1
-            if len(best) < _RELATIONS and (alone or (constant and all(key[0] != other[0] or key[1] != other[1] for other in best))):
+            if len(best) < _RELATIONS and (alone or (constant and all(key[0] != other[0] or key[1] != other[1] for other in best) and not any(self._diverging(key, other) for other in best))):
                 best.append(key)
         self.offsets = {key: found[key][0] for key in best}
         self.counterpart = tuple(  # type: ignore[assignment]
@@ -183,6 +183,15 @@ class Names:
             return 2
         within = len(mine & theirs) >= 2 and (mine <= theirs or theirs <= mine)
         return int(within and len(mine & theirs) * 10 >= len(mine | theirs) * 7)
+
+    def _diverging(self, key: tuple[str, str], other: tuple[str, str]) -> bool:
+        """Whether two relations of one container, to a container and to one within it, cannot both hold:
+        blocks counted through stages are as many as the stages only where each stage has one."""
+        for which in (0, 1):
+            inner, outer = sorted((key[which], other[which]), key=len, reverse=True)
+            if key[1 - which] == other[1 - which] and inner.startswith(outer + ".") and len(self._numbers(which, inner)) != len(self._numbers(which, outer)):
+                return True
+        return False
 
     def _mark(self) -> None:
         relations: tuple[dict[str, list[tuple[int, int]]], ...] = (defaultdict(list), defaultdict(list))

@@ -37,6 +37,7 @@ class Features:
     marks: Array
     inside: Array
     scope: Array
+    weighty: Array
 
 
 def align_gaps(state: State) -> int:
@@ -110,6 +111,7 @@ def _features(state: State, which: int) -> Features:
         marks,
         inside,
         np.array(state.scope[which], np.int64),
+        np.array([any(side.weight[operand.source] or side.nodes[operand.source].op == "Parameter" for operand in side.operands[node]) for node in range(side.size)], np.int64),
     )
 
 
@@ -128,8 +130,9 @@ def _align(state: State, features: tuple[Features, Features], mine: list[int], t
         slot, barred = (judged[b.template[columns]] for judged in state.names.judge(int(a.template[node])))
         apart |= barred
         number = (known & equal).any(axis=0) & ~apart
-        # A like operator is worth more than all tie-breaks; one of the same family only fills a hole.
-        score = np.where(same[2], 16 + 4 * same[1] + 4 * same[0], np.where(same[3], 2, 0)).astype(np.int16)
+        # A like operator is worth more than all tie-breaks, one that reads weights of the same shape more than
+        # one that stands anywhere; one of the same family only fills a hole.
+        score = np.where(same[2], 16 + 8 * a.weighty[node] + 4 * same[1] + 4 * same[0], np.where(same[3], 2, 0)).astype(np.int16)
         score += np.where(score > 0, 2 * near[0] + 2 * near[1] + 2 * number + slot, 0).astype(np.int16)
         score[a.scope[node] != b.scope[columns]] = 0
         score[apart] = 0
@@ -149,7 +152,7 @@ def _align(state: State, features: tuple[Features, Features], mine: list[int], t
         confidence = (0.85 if state.names.agree(first, second) else 0.8) if sure and like else 0.7 if sure else 0.5
         reason = "aligned in order between matched operations" + ("" if sure else "; another alignment is as good")
         if state.pair(first, second, "sequence", confidence, reason):
-            tentative.append((first, second))
+            tentative.append((first, second, sure and like))
     return len(tentative) - _drop_unsupported(state, tentative)
 
 
@@ -172,20 +175,24 @@ def _trace(table: np.ndarray[Any, Any], scores: np.ndarray[Any, Any], diagonal_f
     return pairs[::-1]
 
 
-def _drop_unsupported(state: State, tentative: list[tuple[int, int]]) -> int:
-    """Takes back pairs that neighbours contradict or do not support; how many."""
+def _drop_unsupported(state: State, tentative: list[tuple[int, int, bool]]) -> int:
+    """Takes back pairs that neighbours contradict or do not support; how many.
+
+    A pair that no other alignment puts elsewhere may also be held by its nearest matched neighbours
+    further away: a model whose every convolution lacks its norm has no pair of convolutions side by side.
+    """
     dropped = 0
     again = True
     while again:
         again = False
-        for first, second in tentative:
+        for first, second, alone in tentative:
             if state.partner[0][first] != second:
                 continue
             matched, total = state.agreeing_operands(first, second)
             used, uses = state.agreeing_users(first, second)
             like = state.first.labels[LOOSE][first] == state.second.labels[LOOSE][second]
             supported = (matched or used) if like else (matched == total and used == uses and matched + used)
-            if not supported or state.contradicted(first, second):
+            if not (supported or (alone and state.bridged(first, second))) or state.contradicted(first, second):
                 state.drop(first)
                 state.alternatives.pop(first, None)
                 dropped += 1

@@ -9,6 +9,9 @@ from padiff_graph.matching.names import Names
 
 __all__ = ["Pairing", "State"]
 
+BRIDGE = 24
+"""Most nodes that are looked at to find matched ones further away."""
+
 
 @dataclass(slots=True)
 class Pairing:
@@ -128,6 +131,32 @@ class State:
                 count += 1
         ends = (len(a.outputs[first]), len(b.outputs[second]))
         return count + min(ends), max(len(mine) + ends[0], len(theirs) + ends[1])
+
+    def bridged(self, first: int, second: int) -> bool:
+        """Whether matched nodes above and below, reached over open ones, go with each other."""
+        above = {self.partner[0][node] for node in self._reached(0, first, up=True)} & self._reached(1, second, up=True)
+        below = {self.partner[0][node] if node >= 0 else node for node in self._reached(0, first, up=False)} & self._reached(1, second, up=False)
+        return bool(above) and bool(below)
+
+    def _reached(self, which: int, node: int, *, up: bool) -> set[int]:
+        """The nearest matched nodes above or below a node; -1 for the model's end."""
+        side = self.side(which)
+        found: set[int] = set()
+        seen: set[int] = set()
+        todo = [node]
+        while todo and len(seen) < BRIDGE:
+            at = todo.pop(0)
+            if not up and side.outputs[at]:
+                found.add(-1)
+            for near in ((o.source for o in side.operands[at]) if up else (user[0] for user in side.users[at])):
+                if near in seen or side.weight[near]:
+                    continue
+                seen.add(near)
+                if self.partner[which][near] >= 0:
+                    found.add(near)
+                elif not side.leaf[near]:
+                    todo.append(near)
+        return found
 
     def like_users(self, first: int, second: int, level: int = LOOSE) -> bool:
         """Whether the consumers' labels are the same on both sides."""

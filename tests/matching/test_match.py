@@ -9,7 +9,7 @@ from padiff_graph.capture.normal.form import Edge, NormalGraph
 from padiff_graph.capture.normal.views import View
 from padiff_graph.matching.hints import Hints
 from padiff_graph.matching.match import match
-from padiff_graph.matching.names import split_path
+from padiff_graph.matching.names import Names, split_path
 
 
 def chosen(graph: NormalGraph, edit, wanted) -> tuple[NormalGraph, dict[int, int], object]:
@@ -168,3 +168,34 @@ def test_a_flip_keeps_its_view():
 
     (found,) = differences(match(flipped, whole))
     assert found.kind == "extra" and "Flip" in found.cause
+
+
+def _chain(normed: bool) -> NormalGraph:
+    """Convolutions of different widths in a row, with or without a norm and an activation behind each."""
+    graph = Graph("torch" if normed else "paddle")
+    x = graph.leaf("Input", "x", 2, 4, 8, 8)
+    for number in range(5):
+        weight = graph.parameter(f"c{number}.weight", 4, 4, 3, 3)
+        x = graph.op("Conv", [x, weight], (2, 4, 8, 8), f"c{number}", {"strides": (1, 1), "pads": (1, 1, 1, 1), "dilations": (1, 1), "group": 1})
+        if normed:
+            parts = [graph.parameter(f"c{number}.bn.{word}", 4) for word in ("weight", "bias", "mean", "variance")]
+            x = graph.op("BatchNormalization", [x, *parts], (2, 4, 8, 8), f"c{number}.bn", {"epsilon": 1e-5, "momentum": None, "training": False})
+            x = graph.op("Relu", [x], (2, 4, 8, 8), f"c{number}")
+    return graph.finish(output=graph.op("ReduceMean", [Edge(x, 0, View.of((2, 4, 64)))], (2, 4), "pool", {"axes": (2, 3)}))
+
+
+def test_convolutions_whose_every_norm_is_missing_still_match():
+    first, second = _chain(False), _chain(True)
+    partner = match(first, second).partner()
+    convs = [[node.id for node in graph.nodes if node.op == "Conv"] for graph in (first, second)]
+    assert [partner.get(node) for node in convs[0]] == convs[1]
+
+
+def test_a_flat_list_goes_with_blocks_counted_through_stages():
+    stages = ((0, 1), (1, 1), (2, 1), (3, 3), (4, 2))
+    flat = [f"block{number}.conv" for number in range(8)]
+    staged = [f"blocks.{stage}.{place}.conv" for stage, count in stages for place in range(count)]
+    names = Names(flat, staged)
+    names.learn([(0, 0), (1, 1), (2, 2), (3, 3)])  # so far the stage's number would do as well
+    assert all(names.agree(number, number) for number in range(8))
+    assert names.agree(4, 5) is False
