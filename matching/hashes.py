@@ -9,6 +9,7 @@ number there, whatever lies behind.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
+from functools import wraps
 
 from padiff_graph.matching.labels import EXACT, LOOSE, PLAIN
 from padiff_graph.matching.state import State
@@ -19,6 +20,22 @@ _WORDS = {EXACT: "operators, attributes, views", PLAIN: "operators and sizes", L
 _TWO_SIDED = {EXACT: 0.99, PLAIN: 0.98, LOOSE: 0.9}
 
 
+def _kept(compute: Callable[[State, int, int, bool], list[int]]) -> Callable[..., list[int]]:
+    """A pass over one side, made again only where a match came or went since."""
+
+    @wraps(compute)
+    def found(state: State, which: int, level: int, anchored: bool = True) -> list[int]:
+        key = (compute.__name__, which, level, anchored)
+        changes, hashes = state.hashes.get(key, (-1, []))
+        if changes != state.changes:
+            hashes = compute(state, which, level, anchored)
+            state.hashes[key] = (state.changes, hashes)
+        return hashes
+
+    return found
+
+
+@_kept
 def from_above(state: State, which: int, level: int, anchored: bool = True) -> list[int]:
     """For every node a hash of what it is computed from."""
     side = state.side(which)
@@ -44,6 +61,7 @@ def from_above(state: State, which: int, level: int, anchored: bool = True) -> l
     return found
 
 
+@_kept
 def from_below(state: State, which: int, level: int, anchored: bool = True) -> list[int]:
     """For every node a hash of what is computed from it."""
     side = state.side(which)

@@ -6,6 +6,7 @@ waits for a later rung or stays open. A wrong match is worse than an open one.
 
 from __future__ import annotations
 
+from padiff_graph.capture.normal.collection import without_collection
 from padiff_graph.capture.normal.form import NormalGraph
 from padiff_graph.matching.confidence import settle, weigh_values
 from padiff_graph.matching.evidence import Evidence
@@ -40,16 +41,17 @@ def match(first: NormalGraph, second: NormalGraph, *, hints: Hints | None = None
     Returns:
         The matches with rung, confidence and reason; points and parameter rows are left empty.
     """
-    state = prepare(first, second, hints or Hints())
-    climb(state)
-    if evidence is not None:
-        for _ in range(3):
-            if not weigh_values(state, evidence):
-                break
-            climb(state)
-    match_weights(state)
-    settle(state)
-    return result(state)
+    with without_collection():
+        state = prepare(first, second, hints or Hints())
+        climb(state)
+        if evidence is not None:
+            for _ in range(3):
+                if not weigh_values(state, evidence):
+                    break
+                climb(state)
+        match_weights(state)
+        settle(state)
+        return result(state)
 
 
 def prepare(first: NormalGraph, second: NormalGraph, hints: Hints) -> State:

@@ -33,6 +33,9 @@ class State:
         pairings: by first-side node.
         scope: for each side, the number of the hint that a node lies under; 0 for none.
         alternatives: first-side node -> second-side nodes between which nothing decides.
+        fresh: pairs whose neighbours were not looked at yet.
+        changes: how often something was matched or taken back.
+        hashes: passes over a side that hold as long as `changes` stands.
     """
 
     first: Side
@@ -43,6 +46,8 @@ class State:
     scope: tuple[list[int], list[int]] = field(init=False)
     alternatives: dict[int, set[int]] = field(default_factory=dict)
     fresh: list[tuple[int, int]] = field(default_factory=list)
+    changes: int = 0
+    hashes: dict[tuple[str, int, int, bool], tuple[int, list[int]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.partner = ([-1] * self.first.size, [-1] * self.second.size)
@@ -69,6 +74,7 @@ class State:
         self.partner[1][second] = first
         self.pairings[first] = Pairing(first, second, rung, confidence, reason)
         self.fresh.append((first, second))
+        self.changes += 1
         return True
 
     def drop(self, first: int) -> None:
@@ -77,6 +83,7 @@ class State:
         self.partner[0][first] = -1
         self.partner[1][second] = -1
         del self.pairings[first]
+        self.changes += 1
 
     # -- how two nodes' neighbours go together
 

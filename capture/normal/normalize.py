@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from padiff_graph.capture.graph import ComputationGraph
 from padiff_graph.capture.normal.builder import Builder, commutes
+from padiff_graph.capture.normal.collection import without_collection
 from padiff_graph.capture.normal.form import Edge, NormalGraph, NormalNode
 from padiff_graph.capture.normal.rewrites import REWRITES
 from padiff_graph.capture.normal.translate import translate
@@ -21,23 +18,11 @@ def normalize(graph: ComputationGraph) -> NormalGraph:
     Works for any framework with a table `capture/<framework>/operators.py`; an operator without a row
     stays opaque. Linear in the number of operations.
     """
-    with _without_collection():
+    with without_collection():
         builder = translate(graph)
         for rewrite in REWRITES:
             rewrite(builder)
         return freeze(builder)
-
-
-@contextmanager
-def _without_collection() -> Iterator[None]:
-    """Many small objects and no cycles: the garbage collector only costs time."""
-    running = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if running:
-            gc.enable()
 
 
 def freeze(builder: Builder) -> NormalGraph:
