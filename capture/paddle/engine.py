@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
@@ -141,7 +141,7 @@ class PaddleEngine:
 
     def grad(self, outputs: Sequence[Tensor], inputs: Sequence[Tensor], cotangents: Sequence[Tensor]) -> list[Tensor | None]:
         """Gradients of the inputs; outputs without gradient are left out."""
-        pairs = [(output, seed) for output, seed in zip(outputs, cotangents, strict=True) if not output.stop_gradient]
+        pairs = _once((output, seed if seed.dtype == output.dtype else seed.astype(output.dtype)) for output, seed in zip(outputs, cotangents, strict=True) if not output.stop_gradient)
         places = [place for place, tensor in enumerate(inputs) if not tensor.stop_gradient]
         found: list[Tensor | None] = [None] * len(inputs)
         if pairs and places:
@@ -149,7 +149,7 @@ class PaddleEngine:
                 gradients = paddle.grad(
                     [output for output, _ in pairs],
                     [inputs[place] for place in places],
-                    [seed if seed.dtype == output.dtype else seed.astype(output.dtype) for output, seed in pairs],
+                    [seed for _, seed in pairs],
                     retain_graph=False,
                     allow_unused=True,
                 )
@@ -165,6 +165,14 @@ class PaddleEngine:
         """Switches recording of gradients on or off."""
         with paddle.enable_grad() if on else paddle.no_grad():
             yield
+
+
+def _once(pairs: Iterable[tuple[Tensor, Tensor]]) -> list[tuple[Tensor, Tensor]]:
+    """Each output once, with the sum of its cotangents: a model may return one tensor under two names."""
+    found: dict[int, tuple[Tensor, Tensor]] = {}
+    for output, seed in pairs:
+        found[id(output)] = (output, found[id(output)][1] + seed if id(output) in found else seed)
+    return list(found.values())
 
 
 def _hooked(tensor: Tensor, hook: Hook) -> Tensor:

@@ -190,6 +190,9 @@ class Recording:
         maker = self.program.global_block().back()
         if maker.name() in FRESH or (maker.name() == "pd_op.batch_norm_" and (maker.attrs()["is_test"] or maker.attrs()["use_global_stats"])):
             return
+        if maker.name() == "pd_op.assign_out_" and paddle.is_grad_enabled() and not maker.operand_source(0).stop_gradient:
+            # a program never passes a gradient here; eager mode does (the weight that weight_norm assigns)
+            maker.result(0).stop_gradient = False
         for result, operand in internals.inplace_results(maker).items():
             self.write(maker.operand_source(operand), maker.result(result))
 

@@ -173,9 +173,18 @@ class Statistics(NN.Layer):
         return self.bn(x) + self.bn(x * 2)
 
 
+class AssignedWeight(NN.Layer):
+    def __init__(self):
+        super().__init__()
+        self.conv = NN.utils.weight_norm(NN.Conv1D(3, 4, 3), dim=0)
+
+    def forward(self, x):
+        return self.conv(x.unsqueeze(0))
+
+
 @pytest.mark.parametrize(
     "model",
-    [InPlace, InPlaceThroughHandle, WriteByIndex, WriteThroughView, Hooked, Custom, Detached, Ungraded, Counting, Branching, Unnamed, Numpy, Selecting, HeldTensor, Statistics],
+    [AssignedWeight, InPlace, InPlaceThroughHandle, WriteByIndex, WriteThroughView, Hooked, Custom, Detached, Ungraded, Counting, Branching, Unnamed, Numpy, Selecting, HeldTensor, Statistics],
 )
 @pytest.mark.parametrize("training", [False, True])
 def test_what_a_plain_capture_gets_wrong_is_certified(model, training):
