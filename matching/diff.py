@@ -99,8 +99,8 @@ def _of_matches(matching: _Compared) -> Iterable[Difference]:
             decided = name == "padding_idx" or (name == "pads" and (_cropped(matching.first, users[0][a.id]) or _cropped(matching.second, users[1][b.id])))
             yield dataclasses.replace(found, kind="differently-built") if decided else found
         if a.marks & _MARKS != b.marks & _MARKS:
-            values = tuple(", ".join(sorted(node.marks & _MARKS)) or "none" for node in (a, b))
-            yield _attribute(a, b, "marks", *values, f"gradient of {a.op}: {values[0]} against {values[1]}")
+            one, other = (", ".join(sorted(node.marks & _MARKS)) or "none" for node in (a, b))
+            yield _attribute(a, b, "marks", one, other, f"gradient of {a.op}: {one} against {other}")
         yield from _operands(matching, match, a, b)
 
 
@@ -127,9 +127,9 @@ def _operands(matching: _Compared, match: Match, a: NormalNode, b: NormalNode) -
     pairs = [(a.inputs[x], b.inputs[y]) for x, y in match.operands if x not in masks]
     both = [(x, y) for x, y in pairs if x is not None and y is not None]
     if a.op in ("Mul", "MatMul", "Linear", "Conv"):
-        scales = tuple(math.prod(edge.scale for edge in node.inputs if edge is not None) for node in (a, b))
-        if len(both) == len(pairs) and not attributes_equal(*scales) and _present(a) == _present(b):
-            yield _attribute(a, b, "scale", *scales, f"{a.op} of operands scaled by {_show(scales[0])} against {_show(scales[1])}")
+        one, other = (math.prod(edge.scale for edge in node.inputs if edge is not None) for node in (a, b))
+        if len(both) == len(pairs) and not attributes_equal(one, other) and _present(a) == _present(b):
+            yield _attribute(a, b, "scale", one, other, f"{a.op} of operands scaled by {_show(one)} against {_show(other)}")
     else:
         for x, y in both:
             if not attributes_equal(x.scale, y.scale):
@@ -145,14 +145,13 @@ def _operands(matching: _Compared, match: Match, a: NormalNode, b: NormalNode) -
             if has[0] != has[1]:
                 name = names[position] if position < len(names) else str(position)
                 word = {"B": "bias", "scale": "scale", "W": "weight"}.get(name, name)
-                values = tuple(word if there else "none" for there in has)
-                found = _attribute(a, b, name, *values, f"{'extra' if has[0] else 'missing'} {word} of {a.op}")
+                mine, theirs = (word if there else "none" for there in has)
+                found = _attribute(a, b, name, mine, theirs, f"{'extra' if has[0] else 'missing'} {word} of {a.op}")
                 # A mask that masks nothing and a scale of ones change nothing: the values decide.
                 decided = name == "mask" or a.op.endswith("Normalization")
                 yield dataclasses.replace(found, kind="differently-built") if decided else found
     elif _present(a) != _present(b) and not _neighbour_open(matching, a, b):
-        values = (_present(a), _present(b))
-        yield _attribute(a, b, "operands", *values, f"{a.op} of {values[0]} operands against {values[1]}")
+        yield _attribute(a, b, "operands", _present(a), _present(b), f"{a.op} of {_present(a)} operands against {_present(b)}")
 
 
 def _present(node: NormalNode) -> int:

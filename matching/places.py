@@ -74,8 +74,8 @@ def by_place(state: State, radius: int) -> int:
             name = state.names.key(which, node)
             if name is None:
                 continue
-            key = (name, near[node], labels[node])
-            places[key] = -1 if key in places else node
+            place = (name, near[node], labels[node])
+            places[place] = -1 if place in places else node
         seen.append(places)
     words = f"the same surroundings {radius} operations around, in corresponding modules"
     count = 0
@@ -104,8 +104,8 @@ def _held(state: State) -> int:
                     name = state.names.key(which, node)
                     around = held(state, which, node) if name is not None else None
                     if around:
-                        key = (name, around, labels[node])
-                        places[key] = -1 if key in places else node
+                        place = (name, around, labels[node])
+                        places[place] = -1 if place in places else node
                 seen.append(places)
             for key, first in seen[0].items():
                 second = seen[1].get(key, -1)

@@ -114,7 +114,7 @@ def _moved(view: View, other: tuple[int, ...], shape: tuple[int, ...]) -> str:
 
 def _joined(pieces: Sequence[Piece], shape: Sequence[int]) -> int | None:
     """The axis along which the pieces stand one behind the other."""
-    axes = set()
+    axes: set[int] = set()
     for piece in pieces:
         read = box(piece.first_view, shape)
         if read is None:

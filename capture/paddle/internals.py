@@ -42,6 +42,7 @@ __all__ = [
     "result_types",
     "scalar_arguments",
     "spelled",
+    "static_op_arg_cast_guard",
     "tensor_arguments",
     "typed",
 ]
@@ -216,7 +217,8 @@ def eager_operation(name: str) -> Any:
 
 @cache
 def _runtime_arguments() -> tuple[Mapping[str, list[str]], Mapping[str, list[str]]]:
-    return core.eager.ops.get_core_ops_args_info(), core.eager.ops.get_core_ops_args_type_info()
+    operations: Any = core.eager.ops
+    return operations.get_core_ops_args_info(), operations.get_core_ops_args_type_info()
 
 
 @cache

@@ -118,7 +118,8 @@ class Operation:
         """
         special = SPECIAL.get(self.name)
         if special is not None:
-            return special(self, operands, double)
+            answered: list[Any] = special(self, operands, double)
+            return answered
         function, plan = self.prepared()
         if function is None:
             return self._by_program(operands, double)

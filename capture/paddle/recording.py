@@ -266,7 +266,7 @@ class Recording:
         return self._known[value.id]
 
     def _compute(self, maker: Any) -> None:
-        operands = [self._known[source.id] if source.initialized() else None for source in maker.operands_source()]
+        operands: list[Any] = [self._known[source.id] if source.initialized() else None for source in maker.operands_source()]
         if maker.name() == "builtin.combine":
             results: list[Any] = [operands]
         elif maker.name() == "builtin.split":

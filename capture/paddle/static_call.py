@@ -75,7 +75,7 @@ class StaticCall:
                         made = declare(array, source)
                     mapping.add(source, made)
                 clone = self.native.clone(mapping, paddle.pir.CloneOptions(False, True, True))
-                outputs = []
+                outputs: list[Any] = []
                 for value in clone.results():
                     outputs += value.get_defining_op() and (paddle._C_ops.builtin_split(value) if value.is_combine() else [value])
                 fetch = outputs
