@@ -255,6 +255,18 @@ def test_an_operand_copied_over_the_batch_reads_as_it_is(framework: str) -> None
 
 
 @BOTH
+def test_the_mean_of_one_pixel_is_the_pixel(framework: str) -> None:
+    make = Maker(framework)
+    x = make.input("x", (2, 3, 1, 1))
+    if framework == "torch":
+        pooled = make.op("aten.mean.dim", {"self": x}, (2, 3), dim=(2, 3), keepdim=False)
+    else:
+        pooled = make.op("mean", {"x": x}, (2, 3), axis=(2, 3), keepdim=False)
+    graph = make.normal(call(make, "tanh", "tanh", pooled, (2, 3)))
+    assert names(graph) == ["Tanh"] and reads(graph, the(graph, "Tanh").inputs[0]).op == "Input"
+
+
+@BOTH
 def test_sums_and_products_of_any_number(framework: str) -> None:
     make = Maker(framework)
     shape = (2, 3)

@@ -31,6 +31,7 @@ from padiff_graph.capture.normal.rewrites.movement import (
     concat_of_concat,
     concat_of_one_source,
     part_of_concat,
+    reduction_of_one,
     zero_padding_into_view,
     zero_padding_into_window,
 )
@@ -44,6 +45,7 @@ FIRST: tuple[Rule, ...] = (
     where_of_constant,
     bernoulli_from_uniform,
     part_of_concat,
+    reduction_of_one,
     matmul_with_parameter,
     convolution_of_one_element,
     convolution_of_fewer_axes,

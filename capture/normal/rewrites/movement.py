@@ -12,7 +12,7 @@ from padiff_graph.capture.normal.form import Edge
 from padiff_graph.capture.normal.rewrites.rule import Sweep, applies_to
 from padiff_graph.capture.normal.views import Stage, View
 
-__all__ = ["concat_of_concat", "concat_of_one_source", "part_of_concat", "zero_padding_into_view", "zero_padding_into_window"]
+__all__ = ["concat_of_concat", "concat_of_one_source", "part_of_concat", "reduction_of_one", "zero_padding_into_view", "zero_padding_into_window"]
 
 
 def _widths(pad: Draft) -> list[tuple[int, int]]:
@@ -151,4 +151,17 @@ def concat_of_one_source(sweep: Sweep, draft: Draft) -> bool:
     view = View.gathered(view_of(first).source, joined)
     through = tuple(dict.fromkeys(by for edge in edges for by in edge.through)) + draft.native
     sweep.builder.replace(draft, Edge(first.source, first.output, view, first.scale, first.shift, through))
+    return True
+
+
+@applies_to("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin")
+def reduction_of_one(sweep: Sweep, draft: Draft) -> bool:
+    """The mean, sum or extremum of one element is that element: pooling an image of one pixel."""
+    edge, source = draft.inputs[0], sweep.source(draft.inputs[0])
+    if edge is None or source is None or len(draft.outputs) != 1 or shape_of(edge)[-1:] != (1,) or not source.outputs:
+        return False
+    kinds = {output.dtype for output in (draft.outputs[0], source.outputs[edge.output]) if output is not None}
+    if len(kinds) != 1 or not kinds.pop().startswith(("float", "bfloat")) or draft.marks & {"gradient_hook", "custom_function"}:
+        return False
+    sweep.builder.replace(draft, reshape(edge, draft.shape, *draft.native))
     return True
