@@ -95,10 +95,25 @@ def weigh_values(state: State, evidence: Evidence) -> int:
             if mine.telling and pairing.confidence < 0.97:
                 pairing.confidence = max(pairing.confidence, 0.95)
                 pairing.reason += "; values agree"
-        elif pairing.confidence < 0.9 and _same_inputs(state, pairing.first, pairing.second, prints):
-            state.drop(pairing.first)
-            changed += 1
+        elif _same_inputs(state, pairing.first, pairing.second, prints):
+            moved = _folded(state, pairing.first, pairing.second, prints)
+            if moved is not None or pairing.confidence < 0.9:
+                state.drop(pairing.first)
+                changed += 1
+            if moved is not None:
+                state.pair(*moved, "values", 0.95, "yields the value of the other, into which what stands before it is folded")
     return changed + _by_value(state, prints)
+
+
+def _folded(state: State, first: int, second: int, prints: tuple[dict[int, Fingerprint], dict[int, Fingerprint]]) -> tuple[int, int] | None:
+    """The pair that holds instead, where an open consumer on one side yields what the other node does: a
+    norm folded into the convolution before it."""
+    for which, (node, other) in enumerate(((first, second), (second, first))):
+        wanted = prints[1 - which][other]
+        for user, *_ in state.side(which).users[node]:
+            if state.open(which, user) and user in prints[which] and wanted.telling and prints[which][user].agrees(wanted):
+                return (user, second) if which == 0 else (first, user)
+    return None
 
 
 def _by_value(state: State, prints: tuple[dict[int, Fingerprint], dict[int, Fingerprint]]) -> int:

@@ -35,7 +35,7 @@ def quiet(model: paddle.nn.Layer, *, values: bool = True) -> Iterator[None]:
         for member in members.values() if isinstance(members, dict) else members:
             if isinstance(member, internals.TENSOR):
                 tensors[id(member)] = member
-    copies = [(tensor, tensor.inplace_version, tensor.detach().clone() if tensor._is_initialized() else None) for tensor in tensors.values()] if values else []
+    copies = [(tensor, tensor.detach().clone()) for tensor in tensors.values() if tensor._is_initialized()] if values else []
     generators = random.getstate(), np.random.get_state()
     try:
         with kept(model):
@@ -45,10 +45,9 @@ def quiet(model: paddle.nn.Layer, *, values: bool = True) -> Iterator[None]:
         np.random.set_state(generators[1])
         for holder, members in saved:
             _restore(holder, members)
-        for tensor, version, numbers in copies:
-            # batch norm writes its statistics without counting a version
-            if numbers is not None and (tensor.stop_gradient or tensor.inplace_version != version):
-                _write_back(tensor, numbers)
+        for tensor, numbers in copies:
+            # set_value and batch norm write without counting a version, so the numbers have to be looked at
+            _write_back(tensor, numbers)
 
 
 def _holders(model: paddle.nn.Layer) -> Iterator[Any]:
