@@ -10,6 +10,8 @@ __all__ = ["settle", "weigh_values"]
 
 _BY_ITSELF = frozenset({"hint", "boundary", "hash", "operand", "values"})
 """Rungs whose matches need no neighbour to bear them out."""
+NEARER = 4.0
+"""So many times nearer a value has to be: a fresh norm changes nothing but the last digits."""
 
 
 def settle(state: State) -> None:
@@ -91,27 +93,39 @@ def weigh_values(state: State, evidence: Evidence) -> int:
         mine, theirs = prints[0].get(pairing.first), prints[1].get(pairing.second)
         if mine is None or theirs is None:
             continue
-        if mine.agrees(theirs):
+        moved = _folded(state, pairing.first, pairing.second, prints, _same_inputs(state, pairing.first, pairing.second, prints)) if evidence.folds else None
+        if moved is not None:
+            state.drop(pairing.first)
+            changed += state.pair(*moved, "values", 0.95, "yields the value of the other, into which what stands before it is folded")
+        elif mine.agrees(theirs):
             if mine.telling and pairing.confidence < 0.97:
                 pairing.confidence = max(pairing.confidence, 0.95)
                 pairing.reason += "; values agree"
-        elif _same_inputs(state, pairing.first, pairing.second, prints):
-            moved = _folded(state, pairing.first, pairing.second, prints)
-            if moved is not None or pairing.confidence < 0.9:
-                state.drop(pairing.first)
-                changed += 1
-            if moved is not None:
-                state.pair(*moved, "values", 0.95, "yields the value of the other, into which what stands before it is folded")
+        elif pairing.confidence < 0.9 and _same_inputs(state, pairing.first, pairing.second, prints):
+            state.drop(pairing.first)
+            changed += 1
     return changed + _by_value(state, prints)
 
 
-def _folded(state: State, first: int, second: int, prints: tuple[dict[int, Fingerprint], dict[int, Fingerprint]]) -> tuple[int, int] | None:
-    """The pair that holds instead, where an open consumer on one side yields what the other node does: a
-    norm folded into the convolution before it."""
+def _folded(state: State, first: int, second: int, prints: tuple[dict[int, Fingerprint], dict[int, Fingerprint]], comparable: bool) -> tuple[int, int] | None:
+    """The pair that holds instead where an open norm on one side is folded into the other's weights.
+
+    It yields what the other node does, and nearer than the node before it; behind another difference,
+    where values tell nothing (not `comparable`), its place has to do.
+    """
+    distance = prints[0][first].distance(prints[1][second])
     for which, (node, other) in enumerate(((first, second), (second, first))):
         wanted = prints[1 - which][other]
-        for user, *_ in state.side(which).users[node]:
-            if state.open(which, user) and user in prints[which] and wanted.telling and prints[which][user].agrees(wanted):
+        users = [user for user, *_ in state.side(which).users[node]]
+        for user in users:
+            found = prints[which].get(user)
+            if found is None or not state.open(which, user):
+                continue
+            if comparable:
+                moved = wanted.telling and found.agrees(wanted) and found.distance(wanted) * NEARER < distance
+            else:
+                moved = len(users) == 1 and state.side(which).nodes[user].op == "BatchNormalization"
+            if moved:
                 return (user, second) if which == 0 else (first, user)
     return None
 

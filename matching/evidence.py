@@ -61,6 +61,10 @@ class Fingerprint(NamedTuple):
         slack = (1.0, 1.0, 1.0, 30.0, 10.0, 10.0)
         return all(abs(a - b) <= room * s for a, b, s in zip(self[1:], other[1:], slack, strict=True))
 
+    def distance(self, other: Fingerprint) -> float:
+        """How far the steadiest statistics are apart, against the root mean square."""
+        return max(abs(a - b) for a, b in zip(self[1:4], other[1:4], strict=True)) / max(self.square, other.square, 1e-30)
+
     @property
     def telling(self) -> bool:
         """Whether agreement says much: a constant tensor agrees with any like it."""
@@ -69,7 +73,13 @@ class Fingerprint(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Fingerprints of native values of both graphs, from runs on the same inputs and weights."""
+    """Fingerprints of native values of both graphs, from runs on the same inputs and weights.
+
+    Attributes:
+        first, second: by native value.
+        folds: whether one side may hold operations folded into the weights of others (a deployed model).
+    """
 
     first: Mapping[Value, Fingerprint] = field(default_factory=dict)
     second: Mapping[Value, Fingerprint] = field(default_factory=dict)
+    folds: bool = False

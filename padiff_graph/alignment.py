@@ -166,7 +166,7 @@ def _with_values(alignment: Alignment, hints: Hints, orders: Mapping[str, View],
     """Runs both sides under the map so far, matches again with what they showed, and marks what is proved."""
     for _ in range(ROUNDS):
         proof = prove(alignment.matching, alignment.layout, alignment.first_engine, alignment.second_engine)
-        again = match(alignment.matching.first, alignment.matching.second, hints=hints, evidence=Evidence(proof.first, proof.second))
+        again = match(alignment.matching.first, alignment.matching.second, hints=hints, evidence=Evidence(proof.first, proof.second, proof.deployed))
         unchanged = {(m.first, m.second) for m in again.matches} == {(m.first, m.second) for m in alignment.matching.matches}
         matching, layout = _derived(again, orders, values, fixed)
         alignment.matching, alignment.layout, alignment.proof = matching, layout, proof

@@ -40,6 +40,7 @@ class Proof:
         disagreeing: points whose elements differ although both tensors hold the same numbers: the
             layout is wrong.
         notes: what could not be run.
+        deployed: whether both sides ran with the weights that they carry.
     """
 
     first: dict[Value, Fingerprint] = field(default_factory=dict)
@@ -47,6 +48,7 @@ class Proof:
     agreeing: set[int] = field(default_factory=set)
     disagreeing: set[int] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
+    deployed: bool = False
 
     def mark(self, matching: Matching, layout: Layout) -> Matching:
         """Rows proved by what read them, and points without those whose layout is wrong."""
@@ -65,9 +67,13 @@ class Proof:
 
 
 def prove(matching: Matching, layout: Layout, first_engine: Engine, second_engine: Engine) -> Proof:
-    """Runs both sides and compares every point."""
-    shared = share(matching, first_engine, second_engine)
-    proof = Proof()
+    """Runs both sides and compares every point.
+
+    A deployed model is run with the weights that it carries: an exporter folds some into others.
+    """
+    deployed = "onnx" in (matching.first.graph.framework, matching.second.graph.framework)
+    shared = share(matching, first_engine, second_engine, as_they_are=deployed)
+    proof = Proof(deployed=deployed)
     samples = [_samples(matching.points, side) for side in (0, 1)]
     taken: list[dict[int, Array]] = [{}, {}]
     for side, (normal, engine, values, prints) in enumerate(

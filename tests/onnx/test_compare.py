@@ -125,3 +125,29 @@ def test_two_torch_models() -> None:
     report = pg.compare(one, other, ({"image": image}, {"image": image}), options=TOLERANT)
     assert not report.passed
     assert next(finding for finding in report.findings if finding.fails).torch_path == "norm"
+
+
+class Fresh(torch.nn.Sequential):
+    """Convolutions with norms that nothing has trained: folding them changes only the last digits."""
+
+    def __init__(self) -> None:
+        parts = [part for width in (3, 6, 6) for part in (torch.nn.Conv2d(width, 6, 3, padding=1, bias=False), torch.nn.BatchNorm2d(6), torch.nn.ReLU())]
+        super().__init__(*parts)
+
+
+def test_fresh_norms_folded_by_the_exporter_are_no_difference() -> None:
+    torch.manual_seed(0)
+    module, image = Fresh().eval(), torch.randn(2, 3, 8, 8)
+    proto = torch.onnx.export(module, (image,), dynamo=True, verbose=False, optimize=True).model_proto
+    assert not [node for node in proto.graph.node if node.op_type == "BatchNormalization"]
+    pair = ({"input": image}, {proto.graph.input[0].name: image.numpy()})
+    report = pg.compare(module, proto, pair, options=TOLERANT)
+    assert report.passed and set(report.regions) == {"equal"}, str(report)
+    relu = next(node for node in proto.graph.node if node.op_type == "Relu")
+    for node in proto.graph.node:
+        for place, name in enumerate(node.input):
+            if name == relu.output[0]:
+                node.input[place] = relu.input[0]
+    proto.graph.node.remove(relu)
+    report = pg.compare(module, proto, pair, options=TOLERANT)
+    assert not report.passed and report.regions["different"] == 1 and "Relu" in report.findings[0].cause, str(report)
