@@ -29,12 +29,12 @@ class Whereabouts:
     def __init__(self, having: NormalGraph, lacking: NormalGraph, partner: dict[int, int]) -> None:
         self.having = having
         self.lacking = lacking
-        self._under: dict[str, list[str]] = defaultdict(list)
+        self._under: dict[str, list[tuple[str, str]]] = defaultdict(list)
         for node, other in partner.items():
             if not having.nodes[node].leaf:
                 parts = having.nodes[node].path.split(".")
                 for depth in range(len(parts) + 1):
-                    self._under[".".join(parts[:depth])].append(lacking.nodes[other].path)
+                    self._under[".".join(parts[:depth])].append((having.nodes[node].path, lacking.nodes[other].path))
         contributing: set[str] = set()
         for record in lacking.graph.records():
             if record.kind == "operation":
@@ -65,11 +65,18 @@ class Whereabouts:
         return around
 
     def _around(self, path: str) -> str:
-        """The module of the other side that holds the partners of what stands in the nearest module."""
+        """The module of the other side that holds the partners of what stands in the nearest module.
+
+        Where all of that stands in one part of the module, the partners do too: the module itself is
+        around that part.
+        """
         while True:
             partners = self._under.get(path)
             if partners:
-                return common_path(partners)
+                mine, theirs = (common_path(pair[side] for pair in partners) for side in (0, 1))
+                parts = theirs.split(".") if theirs else []
+                deeper = len(mine.split(".") if mine else []) - len(path.split(".") if path else [])
+                return ".".join(parts[: max(len(parts) - deeper, 0)])
             if not path:
                 return ""
             path = path.rpartition(".")[0]

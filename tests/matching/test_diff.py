@@ -7,6 +7,7 @@ from synthetic import Graph, decoder, resnet
 from padiff_graph.capture.normal.form import NormalGraph
 from padiff_graph.matching.diff import differences
 from padiff_graph.matching.match import match
+from padiff_graph.matching.where import Whereabouts
 
 
 def edited(make, edit, seed: int):
@@ -83,3 +84,20 @@ def test_a_detach_cuts_the_gradient():
 
     (found,) = differences(match(model(True), model(False)))
     assert found.kind == "extra" and "cut" in found.cause
+
+
+def test_a_missing_operation_stands_beside_the_only_part_that_is_left_of_its_module():
+    made = []
+    for side in ("torch", "paddle"):
+        graph = Graph(side)
+        weight, x = graph.parameter("pooler.dense.weight", 4, 4), graph.leaf("Input", "x", 2, 4)
+        x = graph.op("Linear", [x, weight], (2, 4), "pooler.dense")
+        if side == "torch":
+            x = graph.op("Tanh", [x], (2, 4), "pooler.activation")
+        made.append(graph.finish(output=x))
+    having, lacking = made
+    partner = {node.id: node.id for node in lacking.nodes}
+    missing = [node.id for node in having.nodes if node.op == "Tanh"]
+    assert Whereabouts(having, lacking, partner).path_for(missing) == "pooler"
+    lacking.graph.modules["pooler.activation"] = "Identity"
+    assert Whereabouts(having, lacking, partner).path_for(missing) == "pooler.activation"
