@@ -35,6 +35,7 @@ from padiff_graph.matching.parameters import Values, map_parameters
 from padiff_graph.matching.points import Layout, lay_out
 from padiff_graph.matching.relations import axis_orders
 from padiff_graph.matching.result import Difference, Matching, ParameterRow
+from padiff_graph.matching.stacked import stackings
 from padiff_graph.proof import Proof, prove
 from padiff_graph.replay import runnable
 from padiff_graph.rows import module_rows
@@ -177,6 +178,24 @@ def _with_values(alignment: Alignment, hints: Hints, orders: Mapping[str, View],
     alignment.proof = proof
     alignment.matching = proof.mark(alignment.matching, alignment.layout)
     alignment.notes.extend(proof.notes)
+    _try_stackings(alignment)
+
+
+def _try_stackings(alignment: Alignment) -> None:
+    """Takes the one possibility for stacked parameters under which more values agree than under any other."""
+    before = len(alignment.proof.agreeing) if alignment.proof is not None else 0
+    tried: list[tuple[int, Matching, Proof]] = []
+    for possible in stackings(alignment.matching):
+        proof = prove(possible, alignment.layout, alignment.first_engine, alignment.second_engine)
+        tried.append((len(proof.agreeing), possible, proof))
+    tried.sort(key=lambda one: -one[0])
+    if not tried or tried[0][0] <= before or (len(tried) > 1 and tried[1][0] == tried[0][0]):
+        return
+    _, matching, alignment.proof = tried[0]
+    known = {row.first: row for row in alignment.matching.parameters}
+    shown = "; with it the values behind agree"
+    rows = tuple(row if row is known[row.first] else replace(row, proved=True, confidence=0.95, reason=row.reason + shown) for row in matching.parameters)
+    alignment.matching = alignment.proof.mark(replace(matching, parameters=rows), alignment.layout)
 
 
 def _derived(matching: Matching, orders: Mapping[str, View], values: Values | None, fixed: Mapping[str, ParameterRow]) -> tuple[Matching, Layout]:

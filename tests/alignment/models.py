@@ -117,3 +117,36 @@ class Straight(torch.nn.Module):
 
     def forward(self, x):
         return self.fc2(torch.relu(self.fc1(x)))
+
+
+class Experts(paddle.nn.Layer):
+    """A mixture whose experts are layers of their own, each run on the rows that choose it."""
+
+    def __init__(self, count=3):
+        super().__init__()
+        self.gate = paddle.nn.Linear(E, count, bias_attr=False)
+        self.experts = paddle.nn.LayerList([paddle.nn.Linear(E, E, bias_attr=False) for _ in range(count)])
+
+    def forward(self, x):
+        rows = x.reshape([-1, E])
+        best = self.gate(rows).argmax(axis=-1)
+        found = paddle.zeros_like(rows)
+        for number, expert in enumerate(self.experts):
+            places = paddle.nonzero(best == number).flatten()
+            if places.shape[0]:
+                found = paddle.index_add(found, places, 0, expert(paddle.gather(rows, places)))
+        return paddle.tanh(found).reshape(x.shape)
+
+
+class TorchExperts(torch.nn.Module):
+    """The same experts in one tensor, [expert, out, in], each row multiplied by its own."""
+
+    def __init__(self, count=3):
+        super().__init__()
+        self.gate = torch.nn.Linear(E, count, bias=False)
+        self.experts = torch.nn.Parameter(torch.randn(count, E, E) * 0.3)
+
+    def forward(self, x):
+        rows = x.reshape(-1, E)
+        chosen = self.experts[self.gate(rows).argmax(-1)]
+        return torch.tanh(torch.bmm(chosen, rows.unsqueeze(-1)).squeeze(-1)).reshape(x.shape)

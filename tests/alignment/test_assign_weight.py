@@ -127,3 +127,17 @@ def test_models_keep_everything_but_the_weights():
     assert layer.training and not module.training
     assert all(torch.equal(state[name], tensor) for name, tensor in module.state_dict().items())
     assert all(tensor.grad is None for tensor in layer.parameters()) and paddle.in_dynamic_mode()
+
+
+def test_experts_in_a_list_and_stacked_in_one_tensor():
+    layer, module = models.Experts(), models.randomised(models.TorchExperts())
+    layer.eval()
+    example = models.example(models.sequence())
+    alignment = align(layer, module, example)
+    rows = [row for name, row in rows_of(alignment).items() if name.startswith("experts")]
+    assert len(rows) == 3 and all(row.proved and row.pieces[0].second == "experts" for row in rows)
+    assert alignment.matching.unused_second == ()
+    assert assign_weight(layer, module, example_inp=example) is True
+    assert error(layer, module, example) < 1e-5
+    for number in range(3):  # [out, in] of the stack is [in, out] of a Paddle layer
+        np.testing.assert_array_equal(layer.experts[number].weight.numpy(), module.experts[number].detach().numpy().T)

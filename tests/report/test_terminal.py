@@ -40,7 +40,7 @@ def test_pass_says_how_much_was_compared() -> None:
     text = text_of(render_report(passed()))
     assert text.startswith("ALIGNED")
     assert "63 regions" in text
-    assert "(within)" in text
+    assert "the whole run is within" in text
 
 
 def test_rounding_is_said_to_be_rounding() -> None:
