@@ -153,8 +153,9 @@ class PaddleEngine:
                     retain_graph=False,
                     allow_unused=True,
                 )
-            except (RuntimeError, NotImplementedError) as error:
-                # Paddle's own refusals (a recurrent layer outside training mode, an operation without a backward)
+            except (RuntimeError, NotImplementedError, ValueError) as error:
+                # Paddle's own refusals (a recurrent layer outside training mode, an operation without a backward,
+                # a custom function whose backward returns too much)
                 raise NotRunnable(f"Paddle cannot differentiate this: {str(error).strip().splitlines()[0]}") from error
             for place, gradient in zip(places, gradients, strict=True):
                 found[place] = gradient
