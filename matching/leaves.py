@@ -25,6 +25,9 @@ def match_inputs(state: State, hints: Hints) -> int:
             second = named.get(hinted[name])
             if second is not None:
                 count += state.pair(first, second, "hint", 1.0, "the example inputs correspond")
+    # an input whose counterpart the other model does not read goes with no other input
+    mine = [node for node in mine if state.first.nodes[node].name not in hinted]
+    theirs = [node for node in theirs if state.second.nodes[node].name not in hinted.values()]
     for first in mine:
         second = named.get(state.first.nodes[first].name)
         if second is not None and state.partner[0][first] < 0 and state.first.labels[PLAIN][first] == state.second.labels[PLAIN][second]:

@@ -45,8 +45,8 @@ def report_page(report: Report) -> Page:
     """A check's report as a page."""
     compared = asdict(report.compared)
     something = any(compared[name] for name in ("regions", "outputs", "gradients"))
-    rounding = not any(finding.fails for finding in report.findings)
-    failed = ("Not aligned, by rounding only" if rounding else "Not aligned") if something else "Nothing was compared, so nothing passed"
+    doubt = {"": "", "rounding": ", by rounding only"}.get(report.doubt, f": {report.doubt}")
+    failed = f"Not aligned{doubt}" if something else "Nothing was compared, so nothing passed"
     return Page(
         state="passed" if report.passed else "unsure" if not something else "failed",
         headline="Aligned" if report.passed else failed,

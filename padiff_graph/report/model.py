@@ -66,6 +66,13 @@ class Report:
     engines: tuple[Engine, Engine] | None = field(default=None, repr=False, compare=False)
     options: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def doubt(self) -> str:
+        """Why a check that found no difference did not pass: "rounding", or that not all could be compared; "" elsewhere."""
+        if self.passed or any(finding.fails for finding in self.findings):
+            return ""
+        return "not all could be compared" if any(finding.verdict == "not-comparable" for finding in self.findings) else "rounding"
+
     def __bool__(self) -> bool:
         return self.passed
 

@@ -114,8 +114,8 @@ def _headline(report: Report) -> Text:
     compared = report.compared
     if not (compared.outputs or compared.regions or compared.gradients):
         return Text.assemble(("NOTHING COMPARED", "bold red"), f"  {names}")
-    rounding = not any(finding.fails for finding in report.findings)
-    return Text.assemble(("NOT ALIGNED", "bold red"), " (rounding only)" if rounding else "", f"  {names}")
+    doubt = {"": "", "rounding": " (rounding only)"}.get(report.doubt, f" ({report.doubt})")
+    return Text.assemble(("NOT ALIGNED", "bold red"), doubt, f"  {names}")
 
 
 def _compared(report: Report) -> Text:
@@ -148,7 +148,9 @@ def _next(report: Report) -> Text:
     """The next useful command."""
     if report.passed:
         return Text("next: train a few steps, steps=5 with both optimizers, or save the map: suggest_layer_map(...)[0].to_yaml('map.yaml')")
-    if not any(finding.fails for finding in report.findings) and report.required_tolerance:
+    if report.doubt == "rounding" and report.required_tolerance:
         needed = report.required_tolerance.get("rtol", 0) * 2
         return Text(f"next: if this much rounding is fine, options={{'rtol': {needed:.1g}}}; the referee found no real difference")
+    if report.doubt:
+        return Text("next: tell what corresponds with layer_map, so that the rest can be compared; report.to_html('report.html') shows what is open")
     return Text("next: report.to_html('report.html') shows both graphs side by side; mend the first finding, then run again")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 
 import pytest
 
+from padiff_graph.findings import Finding
 from padiff_graph.report.sources import short_source
 from padiff_graph.report.terminal import finding_text, render_report, text_of
 from tests.report.samples import CROSSED, EPSILON, MISSING, empty, failed, passed, rounding
@@ -47,6 +49,12 @@ def test_rounding_is_said_to_be_rounding() -> None:
     text = text_of(render_report(rounding()))
     assert "NOT ALIGNED (rounding only)" in text
     assert "options={'rtol': 6e-06}" in text
+
+
+def test_what_could_not_be_compared_is_no_rounding() -> None:
+    report = dataclasses.replace(rounding(), findings=(*rounding().findings, Finding("weights", "not-comparable", "no map was found")))
+    text = text_of(render_report(report))
+    assert "NOT ALIGNED (not all could be compared)" in text and "layer_map" in text
 
 
 def test_nothing_compared_is_no_pass() -> None:
