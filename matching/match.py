@@ -90,6 +90,7 @@ def climb(state: State) -> None:
             if not symmetric(state, level):
                 break
             propagate(state)
+    _learn(state)
     _strong(state)
     for _ in range(ROUNDS):
         if not align_gaps(state) + replaced(state):

@@ -124,7 +124,7 @@ class Names:
         for key in dict.fromkeys([*votes[0], *votes[1]]):
             if sum(sum(kind[key].values()) for kind in votes if key in kind) < _SHARE * max(inside[0][key[0]], inside[1][key[1]]):
                 continue
-            offset = _certain(votes[0][key]) or _natural(votes[0][key] + votes[1][key], self._likeness(*key))
+            offset = _certain(votes[0][key]) or _natural(votes[0][key], votes[1][key], self._likeness(*key))
             if offset is not None:
                 found[key] = offset
         best: list[tuple[str, str]] = []
@@ -283,20 +283,23 @@ def _certain(counts: Counter[tuple[int, int]]) -> tuple[int, int] | None:
     return next(iter(counts))[1], sum(counts.values())
 
 
-def _natural(counts: Counter[tuple[int, int]], likeness: int) -> tuple[int, int] | None:
+def _natural(sure: Counter[tuple[int, int]], likely: Counter[tuple[int, int]], likeness: int) -> tuple[int, int] | None:
     """The difference of numbers that divided votes settle on, and how many say so; None where they do not.
 
     Equal numbers are the natural reading for containers that are alike: a run of blocks shifted by a missing
-    one can outvote them.
+    one can outvote them. Sure matches that speak against it as often as for it leave it open: the other model
+    may number its blocks the other way round.
     """
     totals: Counter[int] = Counter()
     places: dict[int, set[int]] = defaultdict(set)
-    for (number, offset), count in counts.items():
+    for (number, offset), count in (sure + likely).items():
         totals[offset] += count
         places[offset].add(number)
     total = sum(totals.values())
     best, count = totals.most_common(1)[0]
     settled = len(places[best]) >= 2 and count * 3 >= total * 2
-    if (likeness == 2 and (totals[0] or not settled)) or (likeness == 1 and not settled and totals[0] * 4 >= total):
+    equal = sum(count for (_, offset), count in sure.items() if not offset)
+    doubted = sum(sure.values()) - equal >= max(equal, 1)
+    if not doubted and ((likeness == 2 and (totals[0] or not settled)) or (likeness == 1 and not settled and totals[0] * 4 >= total)):
         return 0, totals[0]
     return (best, count) if settled else None
