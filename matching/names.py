@@ -300,6 +300,7 @@ def _natural(sure: Counter[tuple[int, int]], likely: Counter[tuple[int, int]], l
     settled = len(places[best]) >= 2 and count * 3 >= total * 2
     equal = sum(count for (_, offset), count in sure.items() if not offset)
     doubted = sum(sure.values()) - equal >= max(equal, 1)
-    if not doubted and ((likeness == 2 and (totals[0] or not settled)) or (likeness == 1 and not settled and totals[0] * 4 >= total)):
+    shifted = len(places[best]) >= 2 or len({offset > 0 for offset in totals}) == 1
+    if not doubted and ((likeness == 2 and (totals[0] or (shifted and not settled))) or (likeness == 1 and not settled and totals[0] * 4 >= total)):
         return 0, totals[0]
     return (best, count) if settled else None
