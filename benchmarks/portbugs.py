@@ -2,7 +2,7 @@
 
     python benchmarks/portbugs.py                       the whole table (long)
     python benchmarks/portbugs.py --pairs tv_resnet18 --bugs batchnorm_epsilon,residual_missing
-    python benchmarks/portbugs.py --healthy             false alarms alone
+    python benchmarks/portbugs.py --healthy             false alarms alone (--pairs equal: on every equal pair)
 
 For each bug and pair: the port is aligned, its healthy run noted, the bug planted into the Paddle side,
 and the run taken again. Only a bug that changes the eager run (outputs, gradients or buffers, by more
@@ -92,19 +92,6 @@ def case(pair: str, kind: str, seed: int) -> dict[str, Any]:
     layer, module, (ours, theirs) = pairs.PAIRS[pair].fn()
     layer.eval()
     module.eval()
-    if kind != "healthy":
-        layer.__dict__["_bench_inputs"] = ours
-        bugs.executed(layer, ours)
-        try:
-            if bugs.BUGS[kind](layer, random.Random(f"{pair} {kind} {seed}")) is None:
-                return {"status": "no place"}
-            layer(**ours)
-        except Exception as error:  # the bug does not fit this model's code: it is planted elsewhere
-            return {"status": "no place", "error": f"{type(error).__name__}: {error}"[:200]}
-        with paddle.utils.unique_name.guard():
-            layer, module, (ours, theirs) = pairs.PAIRS[pair].fn()
-        layer.eval()
-        module.eval()
     chance = random.Random(f"{pair} {kind} {seed}")
     train = kind in ("batchnorm_momentum", "dropout_rate", "dropout_missing", "dropout_extra")
     if train:
@@ -170,6 +157,42 @@ def case(pair: str, kind: str, seed: int) -> dict[str, Any]:
     return found
 
 
+def kinds_for(pair: str, kinds: list[str], seed: int) -> list[str]:
+    """The bugs that have a place in a port and that its code still runs with."""
+    import bugs
+    import paddle
+    import pairs
+
+    found = []
+    layer = None
+    for kind in kinds:
+        if layer is None:
+            with paddle.utils.unique_name.guard():
+                layer, _, (ours, _) = pairs.PAIRS[pair].fn()
+            layer.eval()
+            layer.__dict__["_bench_inputs"] = ours
+            bugs.executed(layer, ours)
+        try:
+            planted = bugs.BUGS[kind](layer, random.Random(f"{pair} {kind} {seed}"))
+            if planted is None:
+                continue
+            layer(**ours)
+            found.append(kind)
+        except Exception as error:  # a bug that does not fit this model's code is planted elsewhere
+            print(f"{kind} does not fit {pair}: {type(error).__name__}: {error}"[:200], file=sys.stderr)
+        layer = None
+    return found
+
+
+def places(pair: str, kinds: list[str], seed: int, limit: float) -> set[str]:
+    try:
+        ran = subprocess.run([sys.executable, __file__, "--places", pair, str(seed), *kinds], capture_output=True, text=True, timeout=limit)
+    except subprocess.TimeoutExpired:
+        return set(kinds)
+    lines = [line for line in ran.stdout.splitlines() if line.startswith("PLACES ")]
+    return set(json.loads(lines[-1].removeprefix("PLACES "))) if lines else set(kinds)
+
+
 def ask(pair: str, kind: str, seed: int, limit: float) -> dict[str, Any]:
     try:
         ran = subprocess.run([sys.executable, __file__, "--case", pair, kind, str(seed)], capture_output=True, text=True, timeout=limit)
@@ -215,6 +238,7 @@ def table(results: dict[tuple[str, str], dict[str, Any]]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--case", nargs=3, metavar=("PAIR", "BUG", "SEED"))
+    parser.add_argument("--places", nargs="+", help=argparse.SUPPRESS)
     parser.add_argument("--pairs", default=",".join(PORTS))
     parser.add_argument("--bugs", default="")
     parser.add_argument("--each", type=int, default=EACH)
@@ -233,15 +257,25 @@ def main() -> None:
         return
     import bugs
 
-    ports = given.pairs.split(",")
+    if given.places:
+        print("PLACES " + json.dumps(kinds_for(given.places[0], given.places[2:], int(given.places[1]))))
+        return
+    ports = given.pairs.split(",") if given.pairs != "equal" else [name for name, row in json.loads((HERE / "pairs" / "known.json").read_text()).items() if row["equal"]]
     kinds = ["healthy"] if given.healthy else given.bugs.split(",") if given.bugs else list(bugs.BUGS)
     results: dict[tuple[str, str], dict[str, Any]] = {}
+    fits: dict[str, set[str]] = {}
+    if not given.healthy:
+        with ThreadPoolExecutor(given.jobs) as pool:
+            fits = dict(zip(ports, pool.map(lambda pair: places(pair, kinds, given.seed, given.limit), ports), strict=True))
+        print("places: " + ", ".join(f"{pair} {len(found)}" for pair, found in fits.items()), flush=True)
 
     def planted(kind: str) -> None:
         done = 0
         for pair in random.Random(f"{given.seed} {kind}").sample(ports, len(ports)):
             if kind != "healthy" and done >= given.each:
                 break
+            if kind != "healthy" and kind not in fits[pair]:
+                continue
             found = ask(pair, kind, given.seed, given.limit)
             if found["status"] == "no place":
                 continue
