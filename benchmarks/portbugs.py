@@ -2,6 +2,7 @@
 
     python benchmarks/portbugs.py                       the whole table (long)
     python benchmarks/portbugs.py --pairs tv_resnet18 --bugs batchnorm_epsilon,residual_missing
+    PORTBUGS_PEER=1 python benchmarks/portbugs.py       the same cases through PaDiff 0.2
     python benchmarks/portbugs.py --healthy             false alarms alone (--pairs equal: on every equal pair)
 
 For each bug and pair: the port is aligned, its healthy run noted, the bug planted into the Paddle side,
@@ -16,6 +17,7 @@ import argparse
 import contextlib
 import io
 import json
+import os
 import random
 import subprocess
 import sys
@@ -29,6 +31,8 @@ from typing import Any
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE / "pairs"), str(HERE)]
 
+PEER = "PORTBUGS_PEER"
+"""Set: the same cases through PaDiff 0.2 (pip install padiff==0.2.0) instead."""
 PORTS = (
     "tv_resnet18", "tv_mobilenet_v3_small", "tv_vgg16_bn", "tv_densenet121", "tv_shufflenet_v2_x1_0", "nn_transformer_encoder",
     "nn_transformer", "nn_mha", "hf_bert", "hf_gpt2", "hf_bart", "hf_t5", "hf_distilbert", "nlp_llama", "timm_vit_base_patch16_224", "timm_swin_tiny_patch4_window7_224",
@@ -129,6 +133,8 @@ def case(pair: str, kind: str, seed: int) -> dict[str, Any]:
             ]
             parameters["steps"] = 2
     start = time.perf_counter()
+    if os.environ.get(PEER):
+        return peer(layer, module, (ours, theirs), parameters, planted)
     with contextlib.redirect_stdout(io.StringIO()):
         report = pg.compare(layer, module, (ours, theirs), options={"rtol": 1e-2, "atol": 1e-3}, **parameters)
     seconds = time.perf_counter() - start
@@ -155,6 +161,21 @@ def case(pair: str, kind: str, seed: int) -> dict[str, Any]:
         "cause": first is not None and any(word in causes for word in planted.words),
     }
     return found
+
+
+def peer(layer: Any, module: Any, example: Any, parameters: dict[str, Any], planted: Any) -> dict[str, Any]:
+    """The same case through PaDiff; only whether it says that something differs is scored."""
+    os.environ["PADIFF_API_CHECK"] = "OFF"
+    import padiff
+
+    start = time.perf_counter()
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            answer = padiff.auto_diff(layer, module, example, options={"atol": 1e-3, "rtol": 1e-2}, **parameters)
+    except Exception as error:
+        return {"status": "peer cannot", "error": f"{type(error).__name__}: {error}"[:200], **({"planted": planted.what, "path": planted.path} if planted else {})}
+    found: dict[str, Any] = {"status": "ran", "passed": bool(answer), "seconds": round(time.perf_counter() - start, 2), "findings": [], "failing": int(not answer), "regions": {}, "false alarm": not answer}
+    return found if planted is None else {**found, "planted": planted.what, "path": planted.path, "detected": not answer, "exact": False, "cause": False}
 
 
 def kinds_for(pair: str, kinds: list[str], seed: int) -> list[str]:
