@@ -96,7 +96,7 @@ def certify(graph: ComputationGraph, engine: Engine, example: Mapping[str, Any],
     # what the graph does not write stays as it was; what eager leaves out holds no numbers (a recurrent layer's scratch)
     replayed["buffer"] = {name: array for name, array in (before | replayed["buffer"]).items() if name in ours["buffer"]}
     def noise() -> dict[str, dict[str, float]]:
-        moved = _moved(engine, example, seeds, backward)
+        moved = _moved(engine, example, seeds, backward, {name for name, info in graph.parameters.items() if not info.buffer})
         return {kind: {name: _error(array, moved[kind].get(name), 0.0, gradient=True) for name, array in arrays.items()} for kind, arrays in ours.items()}
 
     return _judged(graph, engine, example, ours, replayed, noise, backward, started)
@@ -111,7 +111,7 @@ def _by_kind(outputs: Mapping[str, Array], buffers: Mapping[str, Array], gradien
     }
 
 
-def _moved(engine: Engine, example: Mapping[str, Any], seeds: Mapping[str, Array], backward: bool) -> dict[str, dict[str, Array]]:
+def _moved(engine: Engine, example: Mapping[str, Any], seeds: Mapping[str, Array], backward: bool, names: Collection[str]) -> dict[str, dict[str, Array]]:
     """Eager once more, every weight and cotangent moved by its rounding.
 
     What large numbers leave of each other (the mean of centred values, a gradient that cancels) moves a
@@ -123,7 +123,7 @@ def _moved(engine: Engine, example: Mapping[str, Any], seeds: Mapping[str, Array
         return np.asarray(array * (1 + np.finfo(array.dtype).eps * generator.standard_normal(array.shape)), array.dtype)
 
     with engine.quiet():
-        own = {name: engine.array(tensor) for name, tensor in engine.parameters().items()}
+        own = {name: engine.array(tensor) for name, tensor in engine.parameters().items() if name in names}
         engine.assign({name: rounded(array) for name, array in own.items() if array.dtype.kind == "f"})
         run = engine.forward(example, grad=backward)
         outputs = {name: engine.array(tensor) for name, tensor in run.outputs.items()}

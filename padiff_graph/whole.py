@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from padiff_graph.capture.engine import Array, Engine, Run
+from padiff_graph.capture.engine import Array, Engine, NotRunnable, Run
 from padiff_graph.executor.exchange import mapped
 from padiff_graph.executor.regions import output_pairs
 from padiff_graph.executor.tolerance import Mode, Quantity, Tolerance, quantity
@@ -92,6 +92,8 @@ def check_whole(
     rows = parameters if parameters is not None else (matching.parameters if matching else ())
     sides = [_ran(engine, example, losses[number] if losses else None, backward, None if matching is None else (matching, number)) for number, (engine, example) in enumerate(((first_engine, first_example), (second_engine, second_example)))]
     first, second = sides
+    notes = [f"gradients of the whole run are not compared, {side} has none: {ran.ungraded}" for side, ran in zip(("the first model", "the second model"), sides, strict=True) if ran.ungraded]
+    backward = backward and not notes
     pairs, lost = _outputs(matching, list(first.outputs), list(second.outputs))
     found = [quantity("output", one, other, first.outputs[one], second.outputs[other], asked) for one, other in pairs]
     if losses:
@@ -104,7 +106,6 @@ def check_whole(
             found += _parameter(row, first, second, asked)
     for row in rows:
         found += _buffer(row, first, second, asked)
-    notes = []
     random = matching is not None and any("random" in record.marks for normal in (matching.first, matching.second) for record in normal.graph.of_kind("operation"))
     if random:
         notes.append("both models draw random numbers of their own (dropout in training mode), so their whole runs cannot be held against each other; the regions share the draws")
@@ -114,27 +115,28 @@ def check_whole(
 
 @dataclass
 class _Ran:
-    """One model's run as arrays."""
+    """One model's run as arrays; `ungraded` says why there are no gradients where the framework has none."""
 
     outputs: dict[str, Array]
     buffers: dict[str, Array]
     gradients: dict[str, Array]
     loss: Array | None
+    ungraded: str = ""
 
 
 def _ran(engine: Engine, example: Mapping[str, Any], loss_fn: Callable[[Any], Any] | None, backward: bool, known: tuple[Matching, int] | None) -> _Ran:
     with engine.quiet():
         run = engine.forward(example, grad=backward)
         outputs = {name: engine.array(tensor) for name, tensor in run.outputs.items()}
-        loss = None
-        if loss_fn is not None:
-            value = loss_fn(run.structure)
-            loss = engine.array(value)
-            if backward:
-                engine.backward(run, loss=value)
-        elif backward:
-            engine.backward(run, _mean(run, outputs, known))
-        return _Ran(outputs, dict(run.buffers), dict(run.gradients), loss)
+        value = loss_fn(run.structure) if loss_fn is not None else None
+        loss = engine.array(value) if value is not None else None
+        ungraded = ""
+        if backward:
+            try:
+                engine.backward(run, _mean(run, outputs, known) if value is None else None, loss=value)
+            except NotRunnable as error:  # Paddle's recurrent layers outside training mode
+                ungraded = str(error)
+        return _Ran(outputs, dict(run.buffers), dict(run.gradients), loss, ungraded)
 
 
 def _mean(run: Run, outputs: Mapping[str, Array], known: tuple[Matching, int] | None) -> dict[str, Array]:

@@ -58,13 +58,16 @@ class PaddleEngine:
         }
 
     def assign(self, values: Mapping[str, Array]) -> None:
-        """Writes parameters and buffers in place.
+        """Writes parameters and buffers in place; what a layer fills at its first run (the dropout state of a
+        recurrent one) goes on waiting for it.
 
         Raises:
             KeyError: an unknown name.
             ValueError: a shape that does not fit. Nothing is written then.
         """
         own = named_tensors(self.model)
+        waiting = {name for name, tensor in own.items() if not tensor._is_initialized() and not isinstance(tensor, paddle.base.framework.EagerParamBase)}
+        values = {name: array for name, array in values.items() if name not in waiting}
         for name, array in values.items():
             if name not in own:
                 raise KeyError(f"the layer has no parameter or buffer {name}")

@@ -360,6 +360,15 @@ def test_lstms_defined_in_another_order(sizes):
     assert all(second.startswith("first.") for first, second in rows.items() if first.startswith("a."))
 
 
+def test_recurrent_layers_in_eval_mode_which_paddle_cannot_differentiate():
+    layer, module = TwoLstms((12, 8)), TorchTwoLstms((12, 8))
+    layer.eval()
+    module.eval()
+    report = check(layer, module, batch(2, 5, 16))
+    assert report.passed, told(report)
+    assert any("gradients of the whole run are not compared" in note for note in report.notes)
+
+
 class MyLSTM(paddle.nn.LSTM):
     pass
 
