@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
@@ -138,7 +139,7 @@ def _operands(matching: _Compared, match: Match, a: NormalNode, b: NormalNode) -
         if not _near(x.shift, y.shift) and not (abs(x.shift) >= MASKING and abs(y.shift) >= MASKING and x.shift * y.shift > 0):
             yield _attribute(a, b, "shift", x.shift, y.shift, f"operand of {a.op} shifted by {_show(x.shift)} against {_show(y.shift)}")
         if _reads_differently(matching, x, y):
-            yield _single("differently-built", a, b, f"{a.op} reads its operand through another view")
+            yield _single("differently-built", a, b, _read_words(a, x, y))
     if not a.commutative and "*" not in names:
         for position in range(max(len(a.inputs), len(b.inputs))):
             has = tuple(position < len(node.inputs) and node.inputs[position] is not None for node in (a, b))
@@ -162,6 +163,12 @@ def _near(x: float, y: float) -> bool:
     return attributes_equal(x, y) or abs(x - y) <= 1e-9
 
 
+RANK = 5
+"""Most axes whose orders are tried."""
+OTHERWISE = "reads its operand"
+"""What is said of an operand that is read otherwise."""
+
+
 def _reads_differently(matching: _Compared, x: Edge, y: Edge) -> bool:
     """Whether matched sources of equal shape are read through views that differ."""
     a, b = matching.first.nodes[x.source], matching.second.nodes[y.source]
@@ -170,6 +177,17 @@ def _reads_differently(matching: _Compared, x: Edge, y: Edge) -> bool:
     if x.view is None or y.view is None or not a.outputs or not b.outputs or a.outputs[x.output].shape != b.outputs[y.output].shape:
         return False
     return x.view.size == y.view.size and x.view.shape == y.view.shape and not x.view.same(y.view)
+
+
+def _read_words(node: NormalNode, x: Edge, y: Edge) -> str:
+    """How the operand is read, as far as an order of axes says it."""
+    assert x.view is not None and y.view is not None
+    rank = len(y.view.shape)
+    for order in itertools.permutations(range(rank)) if rank <= RANK else ():
+        if tuple(y.view.shape[axis] for axis in order) == x.view.shape and y.view.transpose(order).same(x.view):
+            over = node.op in SCHEMA and SCHEMA[node.op].trailing
+            return f"{node.op} goes over another axis" if over else f"{node.op} {OTHERWISE} transposed"
+    return f"{node.op} {OTHERWISE} through another view"
 
 
 def _neighbour_open(matching: _Compared, a: NormalNode, b: NormalNode) -> bool:

@@ -36,12 +36,13 @@ def region_findings(check: RegionCheck, matching: Matching, differences: Sequenc
     inside = [_regions_of(check, matching, found) for found in differences]
     findings = [finding for found, results in zip(differences, inside, strict=True) if (finding := _structural(found, results, matching)) is not None]
     explained = {id(result) for found, results in zip(differences, inside, strict=True) if found.kind != "differently-built" for result in results}
-    built = {id(result): found.cause for found, results in zip(differences, inside, strict=True) if found.kind == "differently-built" for result in results}
+    upstream = list(zip(differences, inside, strict=True))[::-1]  # the first difference of a region stays
+    built = {id(result): found for found, results in upstream if found.kind == "differently-built" for result in results}
     plain = []
     for result in check.results:
         if result.verdict in ("equal", "rounding") or (result.verdict in ("different", "not-comparable") and id(result) in explained):
             continue
-        plain.append(_numeric(_origin(result, check) if result.astray else result, matching, built.get(id(result), ""), result))
+        plain.append(_numeric(_origin(result, check) if result.astray else result, matching, built.get(id(result)), result))
     if any(part.kind == "parameter" for result in check.results for part in result.parts):
         findings += _frozen(matching)
     return tuple(sorted((*findings, *_together(plain)), key=lambda finding: (finding.order, not finding.fails)))
@@ -181,18 +182,23 @@ def _origin(result: RegionResult, check: RegionCheck) -> RegionResult:
         seen.add(found.order)
 
 
-def _numeric(result: RegionResult, matching: Matching, built: str, shown: RegionResult) -> Finding:
-    """`result` is the region of the place, `shown` the one that differs (most often the same)."""
+def _numeric(result: RegionResult, matching: Matching, built: Difference | None, shown: RegionResult) -> Finding:
+    """`result` is the region of the place, `shown` the one that differs (most often the same); `built` is
+    how the two sides of the region are built differently."""
     phase = _phase([shown])
     part = shown.worst()
     first, second = _place(result, matching, 0), _place(result, matching, 1)
     if shown.verdict == "not-comparable":
         return Finding(phase, "not-comparable", shown.reason or "could not be compared", first.path, second.path, first.op, second.op, first.source, second.source, places=((first.path, second.path),), order=result.order)
     assert part is not None
-    cause, marked = _cause(result, part, matching, first, second)
+    one, other = (_first(built, matching), _second(built, matching)) if built is not None else (None, None)
+    pinned = one is not None and other is not None and one.op == other.op  # one matched operation that reads or does otherwise
+    if pinned and one is not None and other is not None:
+        first, second = _Place(one.path, _op(one, matching.first), one.source), _Place(other.path, _op(other, matching.second), other.source)
+    cause, marked = _cause(result, part, matching, first, second, pinned)
     surplus = cause.partition(" ")[0] if cause.startswith(("extra ", "missing ")) else ""
-    if built:
-        cause = f"{built}; {cause}"
+    if built is not None:
+        cause = f"{built.cause}; {cause}"
     first, second = marked[0] or first, marked[1] or second
     if shown is not result:
         cause = f"{cause}; the order of the elements differs from here on, and {_place(shown, matching, 0).op} in {_place(shown, matching, 0).path or 'the root'} needs it"
@@ -205,7 +211,7 @@ def _numeric(result: RegionResult, matching: Matching, built: str, shown: Region
     )  # fmt: skip
 
 
-def _cause(result: RegionResult, part: Part, matching: Matching, first: _Place, second: _Place) -> tuple[str, tuple[_Place | None, _Place | None]]:
+def _cause(result: RegionResult, part: Part, matching: Matching, first: _Place, second: _Place, pinned: bool) -> tuple[str, tuple[_Place | None, _Place | None]]:
     """The sentence, and the places that it moves the finding to."""
     if part.kind in ("input", "parameter"):
         told = _marked(result, matching)
@@ -213,7 +219,7 @@ def _cause(result: RegionResult, part: Part, matching: Matching, first: _Place, 
             cause, places = told
             return (f"{cause}: {part.probe.words}" if part.probe.words else cause), places
     words = part.probe.words
-    uneven = _uneven(result, matching)
+    uneven = None if pinned else _uneven(result, matching)
     if uneven is not None:
         cause, places = uneven
         return (f"{cause}: {words}" if words else cause), places
