@@ -672,7 +672,7 @@ def position_offset(layer: Any, chance: random.Random) -> Planted | None:
     path, sub = found
     last = sub.weight.shape[0] - 1
     patched(sub, lambda own: lambda x: own(paddle.clip(x + 1, max=last)))
-    return Planted(path, "indices off by one", ("shift", "plus 1", "add", "extra", "offset", "clip"))
+    return Planted(path, "indices off by one", ("off by 1", "shift", "plus 1", "add", "extra", "offset", "clip"))
 
 
 # -- gradients

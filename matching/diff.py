@@ -10,6 +10,8 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from padiff_graph.capture.normal.form import Edge, NormalGraph, NormalNode
 from padiff_graph.capture.normal.schema import SCHEMA, attributes_equal, differing_attributes
 from padiff_graph.matching.labels import FAMILIES
@@ -125,6 +127,8 @@ def _operands(matching: _Compared, match: Match, a: NormalNode, b: NormalNode) -
     """Scales, shifts and views of operands that go together; operands that one side lacks."""
     names = SCHEMA[a.op].operands if a.op in SCHEMA else ()
     masks = {position for position, name in enumerate(names) if name == "mask"}
+    if masks and _hiding(matching, a, b, min(masks)):
+        yield _single("differently-built", a, b, f"mask of {a.op} with the other sign: it raises what the other hides")
     pairs = [(a.inputs[x], b.inputs[y]) for x, y in match.operands if x not in masks]
     both = [(x, y) for x, y in pairs if x is not None and y is not None]
     if a.op in ("Mul", "MatMul", "Linear", "Conv"):
@@ -161,6 +165,18 @@ def _present(node: NormalNode) -> int:
 
 def _near(x: float, y: float) -> bool:
     return attributes_equal(x, y) or abs(x - y) <= 1e-9
+
+
+def _hiding(matching: _Compared, a: NormalNode, b: NormalNode, start: int) -> bool:
+    """Whether one side's constant masks hide where the other's raise."""
+    extremes = []
+    for graph, node in ((matching.first, a), (matching.second, b)):
+        values = [np.asarray(constant, np.float64) * edge.scale + edge.shift for edge in node.inputs[start:] if edge is not None and (constant := graph.nodes[edge.source].constant) is not None and constant.dtype.kind in "fiub"]
+        if not values:
+            return False
+        extremes.append((min(float(value.min(initial=0.0)) for value in values), max(float(value.max(initial=0.0)) for value in values)))
+    raised = [high >= MASKING and low > -MASKING for low, high in extremes]
+    return raised[0] != raised[1]
 
 
 RANK = 5

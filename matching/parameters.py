@@ -122,6 +122,7 @@ def _row(name: str, readings: list[Reading], first: _Side, second: _Side) -> Par
     words = describe(pieces, shape, {piece.second: second.shape(piece.second) for piece in pieces})
     if left is None or left:
         what = f"{left} of {math.prod(shape)} elements" if left else "whether all elements are covered exactly once"
+        reason += _shifted(chosen, shape, second)
         return ParameterRow(name, pieces, words, min(confidence, 0.5), f"{reason}; open: {what}", "open")
     return ParameterRow(name, pieces, words, confidence, reason)
 
@@ -192,6 +193,19 @@ def _extended(chosen: list[Reading], shape: tuple[int, ...], second: _Side) -> R
         if all(order.then(reading.second_view).same(reading.first_view) for reading in chosen):
             return chosen[0]._replace(first_view=order, second_view=View.of(other))
     return None
+
+
+def _shifted(chosen: list[Reading], shape: tuple[int, ...], second: _Side) -> str:
+    """What to say where like rows of like parameters are read from another start."""
+    for reading in chosen:
+        if second.shape(reading.second) != shape or not shape or reading.first_view.size == 0:
+            continue
+        rows = math.prod(shape[1:])
+        ours, theirs = (np.unique(view.indices() // rows) for view in (reading.first_view, reading.second_view))
+        offset = int(ours[0] - theirs[0])
+        if offset and len(ours) == len(theirs) and np.array_equal(ours, theirs + offset):
+            return f"; its rows are read {abs(offset)} {'further on' if offset > 0 else 'before'}: an index is off by {abs(offset)}"
+    return ""
 
 
 def _normalised(reading: Reading, shape: tuple[int, ...]) -> Piece:
