@@ -763,7 +763,7 @@ def rows_flipped(layer: Any, chance: random.Random) -> Planted | None:
         return None
     path, sub = found
     after(sub, lambda y: paddle.flip(y, [-1]))
-    return Planted(path, "flipped", ("flip", "order", "reverse"))
+    return Planted(path, "flipped", ("flip", "order", "reverse"), copy=False)
 
 
 @bug

@@ -10,6 +10,8 @@ from padiff_graph.matching.result import Matching
 
 __all__ = ["crossed_findings", "parameter_findings"]
 
+SHUFFLED = "elements in another order"
+"""How a row describes an order that it has no shorter words for."""
 SHOWN = 6
 """Most names in one sentence."""
 
@@ -48,7 +50,28 @@ def parameter_findings(matching: Matching) -> tuple[Finding, ...]:
                 order=min(_readers(matching.second, name)[0].id if _readers(matching.second, name) else 0 for name in matching.unused_second),
             )
         )
-    return (*found, *crossed_findings(matching))
+    return (*found, *crossed_findings(matching), *_reordered(matching))
+
+
+def _reordered(matching: Matching) -> tuple[Finding, ...]:
+    """Weights whose elements stand in an order that no transpose gives: interleaved heads, or a result that
+    is flipped. Copied by the map nothing is wrong; copied as they are, everything behind would be."""
+    modules: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for row in matching.parameters:
+        if row.status == "mapped" and len(row.pieces) == 1 and row.transform == SHUFFLED:
+            modules[_owner(row.first), _owner(row.pieces[0].second)].append(row.first)
+    return tuple(
+        Finding(
+            "weights",
+            "suspicious",
+            f"{', '.join(names[:SHOWN])}: the elements stand in another order than in the second model; a checkpoint copied as it is, or only transposed, would go wrong",
+            one,
+            other,
+            places=((one, other),),
+            advice="keep copying weights by the map, or read what is computed here in the second model's order",
+        )
+        for (one, other), names in modules.items()
+    )
 
 
 def crossed_findings(matching: Matching) -> tuple[Finding, ...]:

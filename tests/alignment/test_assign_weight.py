@@ -6,7 +6,7 @@ import paddle
 import pytest
 import torch
 
-from padiff_graph import LayerMap, WeightAlignmentError, add_special_init, assign_weight
+from padiff_graph import LayerMap, WeightAlignmentError, add_special_init, assign_weight, compare
 from padiff_graph.alignment import align
 from padiff_graph.special import SPECIAL
 
@@ -141,3 +141,17 @@ def test_experts_in_a_list_and_stacked_in_one_tensor():
     assert error(layer, module, example) < 1e-5
     for number in range(3):  # [out, in] of the stack is [in, out] of a Paddle layer
         np.testing.assert_array_equal(layer.experts[number].weight.numpy(), module.experts[number].detach().numpy().T)
+
+
+def test_a_flip_that_the_weights_can_absorb_is_warned_of():
+    class Flipped(models.Mlp):
+        def forward(self, x):
+            return self.fc2(paddle.flip(paddle.nn.functional.relu(self.fc1(x)), [-1]))
+
+    class Plain(models.TorchMlp):
+        def forward(self, y):
+            return self.b(torch.relu(self.a(y)))
+
+    report = compare(Flipped(), models.randomised(Plain()), models.example(np.random.RandomState(0).randn(3, 8).astype("float32"), "x", "y"), options={"rtol": 1e-4, "atol": 1e-5})
+    assert report.passed, str(report)
+    assert [finding.verdict for finding in report.findings if "another order" in finding.cause], str(report)
