@@ -263,7 +263,8 @@ class _Walk:
         """Parameters that an operand is computed from (the magnitude and direction of weight_norm), where
         each side has exactly one of a shape."""
         mine, theirs = _makers(self.first, source), _makers(self.second, target)
-        if any(self.partner.get(node.id) is not None for node in mine if not node.leaf):
+        inside = {node.id for node in theirs}
+        if any(self.partner[node.id] not in inside for node in mine if not node.leaf and node.id in self.partner):
             return
         ours, others = ([node for node in side if node.op == "Parameter"] for side in (mine, theirs))
         for one in ours:

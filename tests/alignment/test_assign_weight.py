@@ -155,3 +155,27 @@ def test_a_flip_that_the_weights_can_absorb_is_warned_of():
     report = compare(Flipped(), models.randomised(Plain()), models.example(np.random.RandomState(0).randn(3, 8).astype("float32"), "x", "y"), options={"rtol": 1e-4, "atol": 1e-5})
     assert report.passed, str(report)
     assert [finding.verdict for finding in report.findings if "another order" in finding.cause], str(report)
+
+
+def test_weight_norm_over_the_last_axis():
+    class Normed(paddle.nn.Layer):
+        def __init__(self):
+            super().__init__()
+            self.conv = paddle.nn.utils.weight_norm(paddle.nn.Conv1D(6, 8, 3, padding=1), dim=2)
+
+        def forward(self, x):
+            return paddle.nn.functional.gelu(self.conv(x))
+
+    class TorchNormed(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = torch.nn.utils.parametrizations.weight_norm(torch.nn.Conv1d(6, 8, 3, padding=1), dim=2)
+
+        def forward(self, x):
+            return torch.nn.functional.gelu(self.conv(x))
+
+    layer, module = Normed(), models.randomised(TorchNormed())
+    layer.eval()
+    example = models.example(np.random.RandomState(0).randn(2, 6, 7).astype("float32"))
+    assert assign_weight(layer, module, example_inp=example) is True
+    assert error(layer, module, example) < 1e-5
