@@ -93,6 +93,8 @@ class Difference:
         places: the same cause elsewhere, as (first node, second node), -1 for none.
         first_path, second_path: module paths; for a missing or extra operation also on the side
             that lacks it.
+        native: for an attribute that native operations of their own decide (a factor on an operand), those
+            operations' numbers on each side; -1 for none.
     """
 
     kind: Literal["attribute", "missing", "extra", "moved", "rewired", "differently-built"]
@@ -104,6 +106,7 @@ class Difference:
     attribute: str = ""
     values: tuple[object, object] = (None, None)
     places: tuple[tuple[int, int], ...] = ()
+    native: tuple[int, int] = (-1, -1)
 
 
 @dataclass(frozen=True)

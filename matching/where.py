@@ -55,10 +55,12 @@ class Whereabouts:
         if path not in self._under:
             word = path.rpartition(".")[2]
             inside = [idle for idle in self._idle if not around or idle.startswith(around + ".")]
+            empty = [idle for idle in inside if self.lacking.graph.modules[idle] == "Identity"]
             for fits in (
                 [idle for idle in inside if idle == path],
+                [idle for idle in empty if idle.rpartition(".")[2] == word],
+                empty,
                 [idle for idle in inside if idle.rpartition(".")[2] == word],
-                [idle for idle in inside if self.lacking.graph.modules[idle] == "Identity"],
             ):
                 if len(fits) == 1:
                     return fits[0]

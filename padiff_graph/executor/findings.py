@@ -89,11 +89,11 @@ def _structural(difference: Difference, results: Sequence[RegionResult], matchin
     first, second = _first(difference, matching), _second(difference, matching)
     order = _order(second, first, differing or results, matching)
     places = _places(difference, matching)
-    base = Finding(
-        "forward", "different", difference.cause, difference.first_path, difference.second_path,
-        _op(first, matching.first), _op(second, matching.second), first.source if first else "", second.source if second else "",
-        places=places, order=order,
-    )  # fmt: skip
+    ops, sources = [_op(first, matching.first), _op(second, matching.second)], [first.source if first else "", second.source if second else ""]
+    for side, (normal, native) in enumerate(zip((matching.first, matching.second), difference.native, strict=True)):
+        if native >= 0:
+            ops[side], sources[side] = normal.graph.record(native).op, normal.graph.record(native).source
+    base = Finding("forward", "different", difference.cause, difference.first_path, difference.second_path, ops[0], ops[1], sources[0], sources[1], places=places, order=order)
     if differing:
         part = max((part for result in differing for part in result.parts if part.verdict == "different"), key=_weight)
         verdict: Verdict = "missing" if difference.kind == "missing" else "extra" if difference.kind == "extra" else "different"
