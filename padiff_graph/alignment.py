@@ -165,6 +165,12 @@ def align_graphs(
 
 def _with_values(alignment: Alignment, hints: Hints, orders: Mapping[str, View], values: Values | None, fixed: Mapping[str, ParameterRow]) -> None:
     """Runs both sides under the map so far, matches again with what they showed, and marks what is proved."""
+    glance = prove(alignment.matching, alignment.layout, alignment.first_engine, alignment.second_engine, prints=False)
+    if glance.whole(alignment.matching):
+        alignment.proof = glance
+        alignment.matching = glance.mark(glance.confirm(alignment.matching), alignment.layout)
+        alignment.notes.extend(glance.notes)
+        return
     for _ in range(ROUNDS):
         proof = prove(alignment.matching, alignment.layout, alignment.first_engine, alignment.second_engine)
         again = match(alignment.matching.first, alignment.matching.second, hints=hints, evidence=Evidence(proof.first, proof.second, proof.deployed))
