@@ -287,7 +287,8 @@ def _uneven(result: RegionResult, matching: Matching) -> tuple[str, tuple[_Place
         by: dict[str, list[Node]] = {}
         for number in numbers:
             record = normal.graph.record(number)
-            if record.constant is None:
+            idle = "dropout" in record.op and "random" not in record.marks  # out of training it hands on what it gets
+            if record.constant is None and not idle:
                 by.setdefault(plain_name(record.op), []).append(record)
         sides.append(by)
     for name in TELLING:
