@@ -128,7 +128,7 @@ def _operands(matching: _Compared, match: Match, a: NormalNode, b: NormalNode) -
     names = SCHEMA[a.op].operands if a.op in SCHEMA else ()
     masks = {position for position, name in enumerate(names) if name == "mask"}
     if masks and _hiding(matching, a, b, min(masks)):
-        yield _single("differently-built", a, b, f"mask of {a.op} with the other sign: it raises what the other hides")
+        yield _single("differently-built", a, b, f"mask of {a.op} with the other sign: it hides what the other shows")
     pairs = [(a.inputs[x], b.inputs[y]) for x, y in match.operands if x not in masks]
     both = [(x, y) for x, y in pairs if x is not None and y is not None]
     if a.op in ("Mul", "MatMul", "Linear", "Conv"):
@@ -187,15 +187,22 @@ def _scaled(matching: _Compared, found: Difference, pairs: Sequence[tuple[Edge, 
 
 
 def _hiding(matching: _Compared, a: NormalNode, b: NormalNode, start: int) -> bool:
-    """Whether one side's constant masks hide where the other's raise."""
-    extremes = []
+    """Whether the constant masks that both sides add hide just what the other shows.
+
+    What is far below the largest number is hidden: a softmax does not feel a constant on all of it. Of a
+    mask of truth values nothing tells which of the two is hidden.
+    """
+    hidden = []
     for graph, node in ((matching.first, a), (matching.second, b)):
-        values = [np.asarray(constant, np.float64) * edge.scale + edge.shift for edge in node.inputs[start:] if edge is not None and (constant := graph.nodes[edge.source].constant) is not None and constant.dtype.kind in "fiub"]
-        if not values:
+        added = [(edge, graph.nodes[edge.source].constant) for edge in node.inputs[start:] if edge is not None]
+        if len(added) != 1 or added[0][1] is None:
             return False
-        extremes.append((min(float(value.min(initial=0.0)) for value in values), max(float(value.max(initial=0.0)) for value in values)))
-    raised = [high >= MASKING and low > -MASKING for low, high in extremes]
-    return raised[0] != raised[1]
+        edge, constant = added[0]
+        if constant.dtype.kind not in "fb" or (constant.dtype.kind == "b" and abs(edge.scale) < MASKING):
+            return False
+        value = np.clip(np.asarray(constant, np.float64) * edge.scale, -1e30, 1e30).reshape(-1)
+        hidden.append(value <= value.max(initial=0.0) - MASKING)
+    return hidden[0].size == hidden[1].size and bool(hidden[0].any()) and not hidden[0].all() and bool(np.array_equal(hidden[0], ~hidden[1]))
 
 
 _SCALING = ("scale", "mul", "div", "neg", "dropout")
