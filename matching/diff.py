@@ -195,10 +195,10 @@ def _hiding(matching: _Compared, a: NormalNode, b: NormalNode, start: int) -> bo
     hidden = []
     for graph, node in ((matching.first, a), (matching.second, b)):
         added = [(edge, graph.nodes[edge.source].constant) for edge in node.inputs[start:] if edge is not None]
-        if len(added) != 1 or added[0][1] is None:
+        if len(added) != 1:
             return False
         edge, constant = added[0]
-        if constant.dtype.kind not in "fb" or (constant.dtype.kind == "b" and abs(edge.scale) < MASKING):
+        if constant is None or constant.dtype.kind not in "fb" or (constant.dtype.kind == "b" and abs(edge.scale) < MASKING):
             return False
         value = np.clip(np.asarray(constant, np.float64) * edge.scale, -1e30, 1e30).reshape(-1)
         hidden.append(value <= value.max(initial=0.0) - MASKING)
