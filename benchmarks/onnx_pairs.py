@@ -1,6 +1,6 @@
 """Published models against their ONNX exports: healthy, and with an epsilon or a weight changed after the export.
 
-    python benchmarks/onnx_pairs.py
+    python benchmarks/onnx_pairs.py [NAME ...]
 
 torchvision models through torch.onnx.export, paddle.vision models through paddle2onnx, and the torch
 model against the Paddle model's file. Needs the environment of `pairs/` with onnxruntime, onnxscript and
@@ -28,7 +28,7 @@ import torchvision
 
 import padiff_graph as pg
 
-NAMES = ("resnet18", "mobilenet_v2", "densenet121", "shufflenet_v2_x1_0", "squeezenet1_1")
+NAMES = tuple(sys.argv[1:]) or ("resnet18", "mobilenet_v2", "densenet121", "shufflenet_v2_x1_0")
 OPTIONS = {"rtol": 1e-3, "atol": 1e-5}
 
 
@@ -99,6 +99,11 @@ def main() -> None:
                 damaged = copied(proto)
                 words = edit(damaged)
                 scored.append(check(f"  {words}", model, damaged, pair, False))
+            if framework == "Paddle":  # the torch model against the file of its Paddle port
+                pg.assign_weight(layer, module, example_inp=({model.forward.__code__.co_varnames[1]: given}, {module.forward.__code__.co_varnames[1]: image}))
+                ported = paddle_export(layer, image)
+                across = ({module.forward.__code__.co_varnames[1]: image}, {ported.graph.input[0].name: image.numpy()})
+                scored.append(check(f"torch {name} against its Paddle port's export", module, ported, across, True))
     print(f"{sum(scored)} of {len(scored)} right")
 
 

@@ -113,6 +113,7 @@ def example(side=64, batch=2):
 
 def healthy():
     """paddle.vision's ResNet-18 and the torch network above: the same function."""
+    torch.manual_seed(0)  # the same weights every time
     layer, module = paddle.vision.models.resnet18(num_classes=10), TorchResNet()
     layer.eval()
     module.eval()
@@ -121,6 +122,7 @@ def healthy():
 
 def buggy():
     """The port with its two bugs."""
+    torch.manual_seed(0)
     layer, module = PortedResNet(), TorchResNet()
     layer.eval()
     module.eval()
