@@ -12,6 +12,7 @@ from typing import Literal
 
 import numpy as np
 
+from padiff_graph.capture.normal.collection import without_collection
 from padiff_graph.capture.normal.form import Edge, NormalGraph, NormalNode
 from padiff_graph.capture.normal.schema import SCHEMA, attributes_equal, differing_attributes
 from padiff_graph.matching.labels import FAMILIES
@@ -37,6 +38,7 @@ class _Compared:
     back: dict[int, int]
 
 
+@without_collection()
 def differences(matching: Matching) -> tuple[Difference, ...]:
     """All structural differences, in the second model's order, equal causes in one.
 

@@ -29,6 +29,7 @@ ROUNDS = 20
 """Most repetitions of a group of rungs; each repetition matches something, so this only bounds time."""
 
 
+@without_collection()
 def match(first: NormalGraph, second: NormalGraph, *, hints: Hints | None = None, evidence: Evidence | None = None) -> Matching:
     """Finds which nodes of two models correspond.
 
@@ -41,17 +42,16 @@ def match(first: NormalGraph, second: NormalGraph, *, hints: Hints | None = None
     Returns:
         The matches with rung, confidence and reason; points and parameter rows are left empty.
     """
-    with without_collection():
-        state = prepare(first, second, hints or Hints())
-        climb(state)
-        if evidence is not None:
-            for _ in range(3):
-                if not weigh_values(state, evidence):
-                    break
-                climb(state)
-        match_weights(state)
-        settle(state)
-        return result(state)
+    state = prepare(first, second, hints or Hints())
+    climb(state)
+    if evidence is not None:
+        for _ in range(3):
+            if not weigh_values(state, evidence):
+                break
+            climb(state)
+    match_weights(state)
+    settle(state)
+    return result(state)
 
 
 def prepare(first: NormalGraph, second: NormalGraph, hints: Hints) -> State:

@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from padiff_graph.capture.graph import ComputationGraph, ParameterInfo
-from padiff_graph.capture.normal.form import NormalGraph
+from padiff_graph.capture.graph import ParameterInfo
+from padiff_graph.capture.normal.collection import without_collection
+from padiff_graph.capture.normal.form import Edge, NormalGraph, NormalNode
 from padiff_graph.capture.normal.views import View
 from padiff_graph.matching.cover import box, disjoint, uncovered
 from padiff_graph.matching.points import Reading
@@ -24,7 +25,7 @@ from padiff_graph.matching.relations import axis_orders
 from padiff_graph.matching.result import Matching, ParameterRow, Piece
 from padiff_graph.matching.transforms import describe
 
-__all__ = ["Values", "map_parameters", "neutral_role"]
+__all__ = ["Values", "map_parameters"]
 
 Values = Callable[[str], "np.ndarray[Any, Any] | None"]
 """The numbers of a parameter by name, None where there are none."""
@@ -34,20 +35,39 @@ UNIQUE = 1 << 22
 
 @dataclass(frozen=True)
 class _Side:
+    """One model's parameters.
+
+    Attributes:
+        infos: by first name.
+        first_name: of every name.
+        readers: by first name, what reads the parameter: (node, operand position, edge), no node for
+            an output of the model or an update.
+    """
+
     infos: Mapping[str, ParameterInfo]
     first_name: Mapping[str, str]
+    readers: Mapping[str, Sequence[tuple[NormalNode | None, int, Edge]]]
 
     @classmethod
-    def of(cls, graph: ComputationGraph) -> _Side:
-        names = {name: name for name in graph.parameters}
-        for name, info in graph.parameters.items():
-            names.update(dict.fromkeys(info.aliases, name))
-        return cls(graph.parameters, names)
+    def of(cls, normal: NormalGraph) -> _Side:
+        infos = normal.graph.parameters
+        names = {alias: name for name, info in infos.items() for alias in (name, *info.aliases)}
+        owners = {node.id: names.get(node.name, node.name) for node in normal.nodes if node.op == "Parameter"}
+        readers: dict[str, list[tuple[NormalNode | None, int, Edge]]] = defaultdict(list)
+        for node in normal.nodes:
+            for position, edge in enumerate(node.inputs):
+                if edge is not None and edge.source in owners:
+                    readers[owners[edge.source]].append((node, position, edge))
+        for edge in (*normal.outputs.values(), *normal.updates.values()):
+            if edge.source in owners:
+                readers[owners[edge.source]].append((None, 0, edge))
+        return cls(infos, names, readers)
 
     def shape(self, name: str) -> tuple[int, ...]:
         return self.infos[name].type.shape
 
 
+@without_collection()
 def map_parameters(
     matching: Matching,
     readings: Sequence[Reading],
@@ -62,7 +82,7 @@ def map_parameters(
         values: numbers of the first model's parameters, to tell neutral ones; None without weights.
         fixed: rows that the user gave; they stand.
     """
-    first, second = _Side.of(matching.first.graph), _Side.of(matching.second.graph)
+    first, second = _Side.of(matching.first), _Side.of(matching.second)
     of: dict[str, list[Reading]] = defaultdict(list)
     for reading in readings:
         name, other = first.first_name.get(reading.first), second.first_name.get(reading.second)
@@ -77,10 +97,10 @@ def map_parameters(
         elif of.get(name):
             rows.append(_row(name, of[name], first, second))
         else:
-            rows.append(_without(name, matching.first, name in unread or name in folded, name in folded, values))
+            rows.append(_without(name, first, name in unread or name in folded, name in folded, values))
     used = _used(rows)
     unread_second = {second.first_name.get(name, name) for name in (*matching.second.unread, *_folded(matching.second))}
-    unused = tuple(name for name in second.infos if name not in unread_second and not _whole(used.get(name, []), second.shape(name)) and not _all_read(used.get(name, []), name, matching.second, second))
+    unused = tuple(name for name in second.infos if name not in unread_second and not _whole(used.get(name, []), second.shape(name)) and not _all_read(used.get(name, []), name, second))
     return replace(matching, parameters=tuple(rows), unused_second=unused, unread_second=tuple(name for name in second.infos if name in unread_second))
 
 
@@ -227,12 +247,12 @@ def _reason(chosen: list[Reading], readings: list[Reading]) -> str:
 # -- no counterpart
 
 
-def _without(name: str, normal: NormalGraph, unread: bool, folded: bool, values: Values | None) -> ParameterRow:
+def _without(name: str, side: _Side, unread: bool, folded: bool, values: Values | None) -> ParameterRow:
     if folded:
         return ParameterRow(name, (), "", 1.0, "a constant of the computation, compared there", "unread")
     if unread:
         return ParameterRow(name, (), "", 1.0, "the computation does not read it", "unread")
-    role = neutral_role(normal, name)
+    role = _neutral_role(side, name)
     array = values(name) if values is not None and role is not None else None
     if role is not None and array is not None and bool((array == (1.0 if role == "scale" else 0.0)).all()):
         what = "a scale of ones" if role == "scale" else "a shift of zeros"
@@ -240,26 +260,20 @@ def _without(name: str, normal: NormalGraph, unread: bool, folded: bool, values:
     return ParameterRow(name, (), "", 0.0, "no matched operation reads it", "open")
 
 
-def neutral_role(normal: NormalGraph, name: str) -> str | None:
+def _neutral_role(side: _Side, name: str) -> str | None:
     """Whether a parameter is only used as a scale (neutral at one) or a shift (neutral at zero)."""
-    aliases = {name}
-    info = normal.graph.parameters.get(name)
-    if info is not None:
-        aliases.update(info.aliases)
-    owners = {node.id for node in normal.nodes if node.op == "Parameter" and node.name in aliases}
     roles: set[str | None] = set()
-    for node in normal.nodes:
-        for position, edge in enumerate(node.inputs):
-            if edge is None or edge.source not in owners:
-                continue
-            shown = ("scale", "shift")[position - 1] if node.op.endswith("Normalization") and position in (1, 2) else None
-            if node.op == "Mul":
-                shown = "scale"
-            elif node.op == "Add" or (node.op in ("Linear", "Conv", "ConvTranspose") and position == 2):
-                shown = "shift"
-            if shown is not None and (edge.shift != 0.0 or (shown == "scale" and edge.scale != 1.0)):
-                shown = None
-            roles.add(shown)
+    for node, position, edge in side.readers.get(name, ()):
+        if node is None:
+            continue
+        shown = ("scale", "shift")[position - 1] if node.op.endswith("Normalization") and position in (1, 2) else None
+        if node.op == "Mul":
+            shown = "scale"
+        elif node.op == "Add" or (node.op in ("Linear", "Conv", "ConvTranspose") and position == 2):
+            shown = "shift"
+        if shown is not None and (edge.shift != 0.0 or (shown == "scale" and edge.scale != 1.0)):
+            shown = None
+        roles.add(shown)
     return roles.pop() if len(roles) == 1 else None
 
 
@@ -278,11 +292,9 @@ def _used(rows: Sequence[ParameterRow]) -> dict[str, list[View]]:
     return used
 
 
-def _all_read(views: list[View], name: str, normal: NormalGraph, side: _Side) -> bool:
+def _all_read(views: list[View], name: str, side: _Side) -> bool:
     """Whether the views hold every element that the computation reads (half of a fused weight may be dead)."""
-    own = {node.id for node in normal.nodes if node.op == "Parameter" and side.first_name.get(node.name) == name}
-    read = [edge.view for node in normal.nodes for edge in node.inputs if edge is not None and edge.source in own]
-    read += [edge.view for edge in (*normal.outputs.values(), *normal.updates.values()) if edge.source in own]
+    read = [edge.view for _, _, edge in side.readers.get(name, ())]
     if not views or not read or any(view is None for view in read):
         return False
     held = np.zeros(math.prod(side.shape(name)), bool)

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from padiff_graph.capture.normal.collection import without_collection
 from padiff_graph.capture.normal.form import Edge, NormalGraph, NormalNode
 from padiff_graph.capture.normal.views import Stage, View
 from padiff_graph.matching.layouts import Call, fits, related
@@ -61,6 +62,7 @@ class Layout:
     assumed: set[tuple[int, int]] = field(default_factory=set)
 
 
+@without_collection()
 def lay_out(matching: Matching, inputs: Mapping[str, View] | None = None) -> Layout:
     """Derives points and readings from the matches.
 

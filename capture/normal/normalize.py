@@ -12,17 +12,17 @@ from padiff_graph.capture.normal.translate import translate
 __all__ = ["normalize"]
 
 
+@without_collection()
 def normalize(graph: ComputationGraph) -> NormalGraph:
     """Brings a captured graph into the normal form of `capture/normal/form.py`.
 
     Works for any framework with a table `capture/<framework>/operators.py`; an operator without a row
     stays opaque. Linear in the number of operations.
     """
-    with without_collection():
-        builder = translate(graph)
-        for rewrite in REWRITES:
-            rewrite(builder)
-        return freeze(builder)
+    builder = translate(graph)
+    for rewrite in REWRITES:
+        rewrite(builder)
+    return freeze(builder)
 
 
 def freeze(builder: Builder) -> NormalGraph:
