@@ -197,12 +197,12 @@ class ComputationGraph(Base):
 
     def record(self, node: int) -> Node:
         """The node's full record."""
-        found: Node = self.nodes[node]["record"]
+        found: Node = self._node[node]["record"]
         return found
 
     def records(self) -> list[Node]:
         """All records in program order."""
-        return [self.nodes[node]["record"] for node in sorted(self.nodes)]
+        return [self._node[node]["record"] for node in sorted(self._node)]
 
     def of_kind(self, kind: Kind) -> list[Node]:
         """The records of one kind, in program order."""

@@ -283,11 +283,19 @@ class Builder:
                     state[at] = 2
                     found.append(drafts[at])
                 continue
-            state[at] = 1
             draft = drafts[at]
-            self.refresh(draft)
-            for edge in draft.inputs:
-                if edge is not None and (edge.source >= len(state) or not state[edge.source]):
+            if not draft.inputs:
+                state[at] = 2
+                found.append(draft)
+                stack.pop()
+                continue
+            state[at] = 1
+            for position, edge in enumerate(draft.inputs):
+                if edge is None:
+                    continue
+                if drafts[edge.source].replaced:
+                    edge = draft.inputs[position] = self.resolve(edge)
+                if edge.source >= len(state) or not state[edge.source]:
                     stack.append(edge.source)
         return found
 
@@ -298,6 +306,8 @@ class Builder:
         placed: list[Draft] = []
         done: set[int] = set()
         for root in sorted((draft for draft in found if not draft.leaf), key=lambda draft: (rank[draft.id], draft.id)):
+            if root.id in done:
+                continue
             stack = [root]
             while stack:
                 draft = stack[-1]

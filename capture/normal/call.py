@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,11 @@ from padiff_graph.capture.normal.folding import fold
 from padiff_graph.capture.normal.form import Edge
 
 __all__ = ["Call", "Result", "Row", "Unsupported"]
+
+@lru_cache(maxsize=1 << 12)
+def _positions(roles: tuple[str, ...]) -> Mapping[str, int]:
+    return {role: position for position, role in enumerate(roles)}
+
 
 Result = Edge | Sequence[Edge | None] | None
 """What a row returns: the edge of the result; edges for several results or a list; None for no tensor."""
@@ -35,7 +41,7 @@ class Call:
     def __init__(self, builder: Builder, record: Node) -> None:
         self.builder = builder
         self.record = record
-        self._positions = {role: position for position, role in enumerate(record.roles)}
+        self._positions = _positions(record.roles)
 
     # -- operands and attributes
 

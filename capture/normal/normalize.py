@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from padiff_graph.capture.graph import ComputationGraph
 from padiff_graph.capture.normal.builder import Builder, commutes
 from padiff_graph.capture.normal.collection import without_collection
@@ -71,14 +73,15 @@ class _Origins:
         self.graph = builder.graph
         self.constants = builder.constants
         self.owned: set[int] = set()
-        self.cache: dict[tuple[int, ...], tuple[int, ...]] = {}
+        self.takers = {record.id for record in builder.graph.records() for value in record.inputs if value is not None and value.node in builder.constants}
 
-    def _behind(self, native: tuple[int, ...], known: set[int]) -> list[int]:
+    def _behind(self, native: tuple[int, ...], apart: Collection[int] = ()) -> list[int]:
+        known = set(native)
         found: list[int] = []
         stack = list(native)
         while stack:
             for value in self.graph.record(stack.pop()).inputs:
-                if value is not None and value.node in self.constants and value.node not in known:
+                if value is not None and value.node in self.constants and value.node not in known and value.node not in apart:
                     known.add(value.node)
                     found.append(value.node)
                     stack.append(value.node)
@@ -86,18 +89,15 @@ class _Origins:
 
     def own(self, native: tuple[int, ...]) -> tuple[int, ...]:
         """A Constant stands for everything it was computed from."""
-        whole = (*self._behind(native, set(native)), *native)
+        whole = (*self._behind(native), *native)
         self.owned.update(whole)
         return whole
 
     def with_constants(self, native: tuple[int, ...]) -> tuple[int, ...]:
         """An operation stands for the constants it took in that are no node of their own."""
-        if not native:
+        if self.takers.isdisjoint(native):
             return native
-        found = self.cache.get(native)
-        if found is None:
-            found = self.cache[native] = (*self._behind(native, {*native, *self.owned}), *native)
-        return found
+        return (*self._behind(native, self.owned), *native)
 
 
 def _unread(graph: ComputationGraph, nodes: tuple[NormalNode, ...], ends: tuple[Edge, ...]) -> tuple[str, ...]:

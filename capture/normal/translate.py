@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -35,9 +35,48 @@ def table_of(framework: str) -> Table:
     return module  # type: ignore[no-any-return]
 
 
+class _Operator(NamedTuple):
+    """What the table and its name say of a native operator.
+
+    Attributes:
+        row: its row, None where the table has none.
+        random: whether it draws at random.
+        fill: how its value is made, where attributes decide it.
+        shapes: whether it tells its operand's shape.
+        decided: whether only shapes and attributes decide its result.
+        list_of, member_of: whether it makes a list of its operands, or takes the members out again.
+    """
+
+    row: Row | None
+    random: bool
+    fill: Any
+    shapes: str
+    decided: bool
+    list_of: bool
+    member_of: bool
+
+    @classmethod
+    def of(cls, op: str, table: Table) -> _Operator:
+        name = op.partition(".")[2].partition(".")[0] or op
+        plain = name[:-1] if name.endswith("_") and not name.endswith("__") else name
+        fill = table.CONSTANTS.get(plain)
+        shapes = plain if plain in getattr(table, "SHAPES", ()) else ""
+        builtin = op.startswith("builtin.")
+        return cls(
+            table.row_of(op),
+            plain in table.RANDOM or name in table.RANDOM,
+            fill,
+            shapes,
+            bool(shapes) or fill is not None or plain.endswith("_like"),
+            builtin and name == "combine",
+            builtin and name == "split",
+        )
+
+
 def translate(graph: ComputationGraph) -> Builder:
     """Drafts for everything in the graph, outputs and updates noted."""
     table = table_of(graph.framework)
+    operators: dict[str, _Operator] = {}
     builder = Builder(graph)
     leaves = _Leaves(builder)
     constants = builder.constants
@@ -52,7 +91,10 @@ def translate(graph: ComputationGraph) -> Builder:
             if record.kind == "constant" or leaves.constant_buffer(record):
                 constants.add(record.id)
         else:
-            _operation(builder, table, record, constants)
+            operator = operators.get(record.op)
+            if operator is None:
+                operator = operators[record.op] = _Operator.of(record.op, table)
+            _operation(builder, operator, record, constants)
     for name, value in graph.updates.items():
         edge = builder.lookup(value)
         # Counters are bookkeeping; a buffer that only parameters decide is a function, not a state.
@@ -110,29 +152,26 @@ class _Leaves:
         builder.values[Value(record.id)] = builder.read(draft)
 
 
-def _operation(builder: Builder, table: Table, record: Node, constants: set[int]) -> None:
+def _operation(builder: Builder, operator: _Operator, record: Node, constants: set[int]) -> None:
     operands = [value for value in record.inputs if value is not None]
-    name = record.op.partition(".")[2].partition(".")[0] or record.op
-    plain = name[:-1] if name.endswith("_") and not name.endswith("__") else name
-    random = "random" in record.marks or plain in table.RANDOM or name in table.RANDOM
-    if name == "combine" and record.op.startswith("builtin."):
+    random = operator.random or "random" in record.marks
+    if operator.list_of:
         members = [builder.lookup(value) for value in record.inputs]
         builder.lists[Value(record.id)] = members
         if all(value.node in constants for value in operands):
             constants.add(record.id)
         return
-    if name == "split" and record.op.startswith("builtin.") and operands and operands[0] in builder.lists:
+    if operator.member_of and operands and operands[0] in builder.lists:
         for output, edge in enumerate(builder.lists[operands[0]]):
             if edge is not None:
                 builder.values[Value(record.id, output)] = edge
         return
-    if not random and _folded(builder, table, record, plain, operands, constants):
+    if not random and _folded(builder, operator, record, operands, constants):
         return
     first = len(builder.drafts)
     call = Call(builder, record)
-    row = table.row_of(record.op)
     try:
-        result = row(call) if row is not None else opaque(call)
+        result = operator.row(call) if operator.row is not None else opaque(call)
     except Unsupported:
         del builder.drafts[first:]
         result = opaque(call)
@@ -143,25 +182,22 @@ def _operation(builder: Builder, table: Table, record: Node, constants: set[int]
     _note(builder, record, result, first)
 
 
-def _folded(builder: Builder, table: Table, record: Node, name: str, operands: list[Value], constants: set[int]) -> bool:
+def _folded(builder: Builder, operator: _Operator, record: Node, operands: list[Value], constants: set[int]) -> bool:
     """Notes a result that shapes and constants decide; whether it was one."""
-    fill = table.CONSTANTS.get(name)
-    shapes = name in getattr(table, "SHAPES", ())
-    decided = shapes or fill is not None or name.endswith("_like") or (bool(operands) and all(value.node in constants for value in operands))
-    if not (decided or (not operands and record.constant is not None)):
+    if not operator.decided and not (all(value.node in constants for value in operands) if operands else record.constant is not None):
         return False
     constants.add(record.id)
     value = record.constant
     kinds = [kind for kind in record.outputs if kind is not None]
     if value is None and len(kinds) == 1 and kinds[0].size <= KNOWN:
-        if shapes:
+        if operator.shapes:
             kind = builder.graph.type_of(operands[0])
-            value = None if kind is None else np.asarray(kind.size if name == "numel" else kind.shape, np.int64).reshape(kinds[0].shape)
-        elif fill is not None:
-            value = _filled(builder, fill, record, kinds[0])
+            value = None if kind is None else np.asarray(kind.size if operator.shapes == "numel" else kind.shape, np.int64).reshape(kinds[0].shape)
+        elif operator.fill is not None:
+            value = _filled(builder, operator.fill, record, kinds[0])
     if value is None or len(kinds) != 1:
         # Its row makes movement over constants, or a node that `fold_constants` turns into one.
-        return fill is not None and bool(kinds) and _unknown(builder, record, kinds)
+        return operator.fill is not None and bool(kinds) and _unknown(builder, record, kinds)
     edge = builder.constant(value, kinds[0].dtype, (record.id,), record)
     draft = builder.drafts[edge.source]
     view = View.of(np.shape(value))

@@ -98,10 +98,11 @@ def concat_of_concat(sweep: Sweep, draft: Draft) -> bool:
 def part_of_concat(sweep: Sweep, draft: Draft) -> bool:
     """An operand that reads inside one part of a Concat only reads that part."""
     changed = False
+    drafts = sweep.builder.drafts
     for position, edge in enumerate(draft.inputs):
-        inner = sweep.source(edge)
-        if edge is None or inner is None or inner.op != "Concat" or view_of(edge).identity:
+        if edge is None or drafts[edge.source].op != "Concat" or view_of(edge).identity:
             continue
+        inner = drafts[edge.source]
         view = view_of(edge)
         if len(view.stages) != 1 or not view.stages[0].strided or view.size == 0:
             continue

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -23,38 +24,42 @@ class _Reading:
 
     def __init__(self, view: View, features: int) -> None:
         self.view = view
-        self.features = features
-        self.stage = _by_row(view.stages[0].merged(), features) if len(view.stages) == 1 else None
+        self.width = features
+        self.stage = _by_row(view.stages[0].merged(), features)
         self.inner: list[tuple[int, Indices]] = []
         """Axes that move among the features, with the feature contribution of each coordinate."""
-        self.known = self.stage is not None and not self.stage.padded and self._axes(self.stage)
+        self.known = not self.stage.padded and self._axes(self.stage)
 
     def _axes(self, stage: Stage) -> bool:
-        low = high = stage.offset % self.features
+        low = high = stage.offset % self.width
         for axis, (extent, step) in enumerate(zip(stage.shape, stage.steps, strict=True)):
             along = np.arange(extent, dtype=np.int64) * step if isinstance(step, int) else np.asarray(step, np.int64)
-            if not np.any(along % self.features):
+            if not np.any(along % self.width):
                 continue
-            if isinstance(step, int) and abs(step) < self.features:
+            if isinstance(step, int) and abs(step) < self.width:
                 self.inner.append((axis, along))
                 low, high = low + int(along.min()), high + int(along.max())
             else:
                 return False
-        return low >= 0 and high < self.features
+        return low >= 0 and high < self.width
 
+    @cached_property
     def features_read(self) -> Indices:
         """The features, in the order of the inner axes."""
-        assert self.stage is not None
-        total = np.asarray(self.stage.offset % self.features, np.int64)
+        total = np.asarray(self.stage.offset % self.width, np.int64)
         for _, along in self.inner:
             total = np.add.outer(total, along)
         return total
 
+    @cached_property
+    def features(self) -> Indices:
+        """The features, each once, in ascending order."""
+        return np.unique(self.features_read)
+
     def among(self, chosen: Indices) -> View | None:
         """The same operand read from the chosen features only, which come in ascending order."""
-        assert self.stage is not None
         count = len(chosen)
-        new = np.searchsorted(chosen, self.features_read())
+        new = np.searchsorted(chosen, self.features_read)
         start = new.reshape(-1)[0]
         steps: list[int | tuple[int, ...]] = []
         whole = np.asarray(start, np.int64)
@@ -66,13 +71,13 @@ class _Reading:
                 whole = np.add.outer(whole, along)
                 place += 1
             elif isinstance(step, int):
-                steps.append(step // self.features * count)
+                steps.append(step // self.width * count)
             else:
-                steps.append(tuple(value // self.features * count for value in step))
+                steps.append(tuple(value // self.width * count for value in step))
         if not np.array_equal(whole, new):
             return None
-        offset = self.stage.offset // self.features * count + int(start)
-        source = self.view.source // self.features * count
+        offset = self.stage.offset // self.width * count + int(start)
+        source = self.view.source // self.width * count
         stage = Stage(self.stage.shape, tuple(steps), offset).merged()
         if stage.offset == 0 and stage.steps in ((), (1,)) and math.prod(stage.shape) == source:
             return View(source, self.view.shape)
@@ -101,16 +106,19 @@ def split_linear(builder: Builder) -> None:
     head. Query, key and value in one product, gate and up projections, become Linears of their own;
     features that nothing reads go.
     """
-    readers = _readers(builder)
-    for draft in builder.order():
+    order = builder.order()
+    readers = _readers(builder, order)
+    for draft in order:
         if draft.op != "Linear" or draft.marks & {"gradient_hook", "custom_function"}:
             continue
         features = draft.shape[-1]
         edges = readers[draft.id]
-        readings = [_Reading(view_of(edge), features) for _, _, edge in edges]
-        if not readings or not all(reading.known for reading in readings):
+        if not edges or any(len(view_of(edge).stages) != 1 for _, _, edge in edges):
+            continue  # one that reads everything leaves nothing to take apart
+        readings = [_reading(view_of(edge), features) for _, _, edge in edges]
+        if not all(reading.known for reading in readings):
             continue
-        components = _components([np.unique(reading.features_read()) for reading in readings], features)
+        components = _components([reading.features for reading in readings], features)
         if len(components) < 2 and len(components[0][0]) == features:
             continue
         views = {at: readings[at].among(chosen) for chosen, members in components for at in members}
@@ -124,10 +132,15 @@ def split_linear(builder: Builder) -> None:
         builder.rewrites["split_linear"] += 1
 
 
-def _readers(builder: Builder) -> dict[int, list[tuple[Any, Any, Edge]]]:
+@lru_cache(maxsize=1 << 10)
+def _reading(view: View, features: int) -> _Reading:
+    return _Reading(view, features)
+
+
+def _readers(builder: Builder, order: Sequence[Draft]) -> dict[int, list[tuple[Any, Any, Edge]]]:
     """By draft, every edge that reads it and where that stands: (holder, key, edge) with holder[key] the edge."""
     readers: dict[int, list[tuple[Any, Any, Edge]]] = defaultdict(list)
-    for draft in builder.order():
+    for draft in order:
         for position, edge in enumerate(draft.inputs):
             if edge is not None:
                 readers[edge.source].append((draft.inputs, position, edge))
