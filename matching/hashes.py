@@ -37,20 +37,15 @@ def _kept(compute: Callable[[State, int, int, bool], list[int]]) -> Callable[...
 
 @_kept
 def from_above(state: State, which: int, level: int, anchored: bool = True) -> list[int]:
-    """For every node a hash of what it is computed from."""
+    """For every computing node a hash of what it is computed from."""
     side = state.side(which)
     labels = side.labels[level]
-    partner = state.partner[which]
-    found = [0] * side.size
     exact = level == EXACT
-    for node in range(side.size):
-        other = partner[node]
-        if anchored and other >= 0:
-            found[node] = hash(("matched", node if which == 0 else other))
-            continue
-        if side.leaf[node]:
-            found[node] = labels[node] if side.nodes[node].op == "Input" else 0
-            continue
+    found = list(state.anchors[which]) if anchored else [0] * side.size
+    for node in side.inputs:
+        if not found[node]:
+            found[node] = labels[node]
+    for node in state.waiting(which) if anchored else side.computing:
         parts = [
             hash((found[o.source], o.role, o.label if exact else 0)) if not side.weight[o.source] else hash((1, o.role))
             for o in side.operands[node]
@@ -63,17 +58,12 @@ def from_above(state: State, which: int, level: int, anchored: bool = True) -> l
 
 @_kept
 def from_below(state: State, which: int, level: int, anchored: bool = True) -> list[int]:
-    """For every node a hash of what is computed from it."""
+    """For every computing node a hash of what is computed from it."""
     side = state.side(which)
     labels = side.labels[level]
-    partner = state.partner[which]
-    found = [0] * side.size
     exact = level == EXACT
-    for node in range(side.size - 1, -1, -1):
-        other = partner[node]
-        if anchored and other >= 0:
-            found[node] = hash(("matched", node if which == 0 else other))
-            continue
+    found = list(state.anchors[which]) if anchored else [0] * side.size
+    for node in reversed(state.waiting(which) if anchored else side.computing):
         parts = [hash((found[user], role, label if exact else 0)) for user, role, label, _ in side.users[node]]
         parts += [hash(("output", position if level < LOOSE else 0, output)) for position, output in side.outputs[node]]
         if level >= LOOSE:
@@ -145,10 +135,9 @@ def _unique(state: State, keys: Sequence[Sequence[Hashable]], accept: Callable[[
     seen: list[dict[Hashable, int]] = []
     for which in (0, 1):
         places: dict[Hashable, int] = {}
-        for node in state.side(which).computing:
-            if state.partner[which][node] < 0:
-                key = keys[which][node]
-                places[key] = -1 if key in places else node
+        for node in state.waiting(which):
+            key = keys[which][node]
+            places[key] = -1 if key in places else node
         seen.append(places)
     count = 0
     for key, first in seen[0].items():

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -70,6 +71,8 @@ class Labeler:
     def __init__(self) -> None:
         self._numbers: dict[Hashable, int] = {}
         self._views: dict[Hashable, int] = {}
+        self._edges: dict[tuple[int, View | None, float, float], int] = {}
+        self._attributes: dict[Hashable, Hashable] = {}
 
     def number(self, label: Hashable) -> int:
         """The number of a label."""
@@ -88,16 +91,40 @@ class Labeler:
             found = self._views[key] = self.number(("view", probe))
         return found
 
+    def edge(self, edge: Edge) -> int:
+        """A number for how an operand is read."""
+        key = (edge.output, edge.view, edge.scale, edge.shift)
+        found = self._edges.get(key)
+        if found is None:
+            found = self._edges[key] = self.number((edge.output, self.view(edge.view), rounded(edge.scale), rounded(edge.shift)))
+        return found
+
+    def attributes(self, node: NormalNode) -> Hashable:
+        """A node's attributes, those left out that its operand's view tells."""
+        if not node.attrs:
+            return ()
+        key: Hashable = (node.op, *node.attrs.items())
+        try:
+            found = self._attributes.get(key)
+        except TypeError:  # an array or a list among them
+            return _attributes(node)
+        if found is None:
+            found = self._attributes[key] = _attributes(node)
+        return found
+
 
 class Side:
     """One graph prepared for matching: operands, users and labels by node id.
 
     Attributes:
         operands: the present operands of each node.
+        sources: of these the sources that are computed from inputs, and inputs.
         users: for each node its consumers, as (node, role, edge label, position).
         leaf: whether the node computes nothing.
         weight: whether the node computes something from parameters and constants alone.
+        inputs: ids of the graph inputs.
         computing: ids of the nodes to match by structure, in topological order: neither leaf nor weight.
+        computes: the same as a set.
         labels: by level, the label number of each node.
         outputs: for each node that yields a model output, (position among the outputs, edge label).
     """
@@ -109,21 +136,31 @@ class Side:
         self.leaf = [node.leaf for node in graph.nodes]
         self.weight = [False] * self.size
         self.operands: list[tuple[Operand, ...]] = []
+        self.sources: list[tuple[int, ...]] = []
         self.users: list[list[tuple[int, int, int, int]]] = [[] for _ in range(self.size)]
+        fixed = [node.op in ("Parameter", "Constant") for node in graph.nodes]
         for node in graph.nodes:
+            if not node.inputs:
+                self.operands.append(())
+                self.sources.append(())
+                continue
             here = []
-            weight = not node.leaf and bool(node.inputs)
+            sources = []
             for position, edge in enumerate(node.inputs):
                 if edge is None:
                     continue
                 role = -1 if node.commutative else position
-                label = labeler.number(_edge_label(edge, labeler))
+                label = labeler.edge(edge)
                 here.append(Operand(edge.source, position, role, label))
                 self.users[edge.source].append((node.id, role, label, position))
-                weight = weight and (graph.nodes[edge.source].op in ("Parameter", "Constant") or self.weight[edge.source])
-            self.weight[node.id] = weight
+                if not fixed[edge.source]:
+                    sources.append(edge.source)
+            self.weight[node.id] = fixed[node.id] = not self.leaf[node.id] and not sources
             self.operands.append(tuple(here))
+            self.sources.append(tuple(sources))
+        self.inputs = [node.id for node in graph.nodes if node.op == "Input"]
         self.computing = [at for at in range(self.size) if not self.leaf[at] and not self.weight[at]]
+        self.computes = frozenset(self.computing)
         self.outputs: list[list[tuple[int, int]]] = [[] for _ in range(self.size)]
         for position, edge in enumerate(graph.outputs.values()):
             self.outputs[edge.source].append((position, edge.output))
@@ -142,7 +179,7 @@ class Side:
             return ("Input", kind.shape, kind.dtype), ("Input", kind.size, kind.dtype), ("Input",), ("Input",)
         if node.op == "Parameter":
             kind = node.outputs[0]
-            return ("Parameter", tuple(sorted(n for n in kind.shape if n != 1))), ("Parameter", kind.size), ("Parameter", kind.size), ("Parameter",)
+            return ("Parameter", _extents(kind.shape)), ("Parameter", kind.size), ("Parameter", kind.size), ("Parameter",)
         if node.op == "Constant":
             size = node.outputs[0].size if node.outputs else 0
             return ("Constant", _constant(node)), ("Constant", size), ("Constant",), ("Constant",)
@@ -154,7 +191,7 @@ class Side:
             if weight:
                 edge = node.inputs[operand.position]
                 shape = edge.view.shape if edge is not None and edge.view is not None else source.outputs[0].shape
-                shapes.append((operand.role, tuple(sorted(n for n in shape if n != 1))))
+                shapes.append((operand.role, _extents(shape)))
                 counts.append((operand.role, math.prod(shape)))
             elif source.op == "Constant":
                 shapes.append((operand.role, "constant", operand.label, _constant(source)))
@@ -163,8 +200,7 @@ class Side:
             counts.sort(key=repr)
         size = node.outputs[0].size if node.outputs else 0
         op = node.op
-        attributes = tuple(sorted((name, rounded(value)) for name, value in node.attrs.items() if not told_by_view(op, name)))
-        exact = (op, attributes, tuple(shapes), size, tuple(sorted(node.marks - {"inplace"})))
+        exact = (op, labeler.attributes(node), tuple(shapes), size, tuple(sorted(node.marks - {"inplace"})))
         plain = (op, tuple(counts), size)
         loose = ("Linear" if op == "Conv" and self._pointwise(node) else op, tuple(counts))
         return exact, plain, loose, (_FAMILY.get(op, loose[0]),)
@@ -175,6 +211,11 @@ class Side:
         if edge is None or edge.view is None:
             return False
         return math.prod(edge.view.shape[2:]) == 1 and node.attrs.get("group", 1) == 1
+
+
+@lru_cache(maxsize=1 << 12)
+def _extents(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(sorted(extent for extent in shape if extent != 1))
 
 
 def rounded(value: Any) -> Hashable:
@@ -195,8 +236,8 @@ def rounded(value: Any) -> Hashable:
     return value if isinstance(value, Hashable) else repr(value)
 
 
-def _edge_label(edge: Edge, labeler: Labeler) -> Hashable:
-    return (edge.output, labeler.view(edge.view), rounded(edge.scale), rounded(edge.shift))
+def _attributes(node: NormalNode) -> Hashable:
+    return tuple(sorted((name, rounded(value)) for name, value in node.attrs.items() if not told_by_view(node.op, name)))
 
 
 def _constant(node: NormalNode) -> Hashable:

@@ -135,7 +135,7 @@ def _learn(state: State) -> None:
 
 def _open(state: State) -> bool:
     """Whether both sides have nodes without a partner."""
-    return all(any(state.partner[which][node] < 0 for node in state.side(which).computing) for which in (0, 1))
+    return bool(state.waiting(0) and state.waiting(1))
 
 
 def result(state: State) -> Matching:

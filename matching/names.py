@@ -18,6 +18,9 @@ import numpy as np
 
 __all__ = ["Names", "split_path"]
 
+_Path = tuple[str, tuple[int, ...]]
+"""A template and its numbers."""
+_Key = tuple[str, tuple[tuple[int, int], ...]]
 _Votes = dict[tuple[str, str], Counter[tuple[int, int]]]
 """(first container, second container) -> how often (first number, difference) was matched."""
 _ENDING = re.compile(r"(\d+)([a-z]?)$")
@@ -94,12 +97,14 @@ class Names:
         self.paths = ([split_path(path) for path in first], [split_path(path) for path in second])
         self._listed = tuple({*side, *map(split_path, listed)} for side, listed in zip(self.paths, modules, strict=True))
         self._ranks = tuple(_ranks(listed) for listed in self._listed)
-        self._places: tuple[dict[tuple[str, tuple[int, ...]], list[tuple[str, int]]], ...] = ({}, {})
+        self._places: tuple[dict[_Path, list[tuple[str, int]]], ...] = ({}, {})
         self.offsets: dict[tuple[str, str], int] = {}
         self.counterpart: tuple[dict[str, str], dict[str, str]] = ({}, {})
         self.marks: tuple[list[dict[int, int]], list[dict[int, int]]] = ([{} for _ in first], [{} for _ in second])
         self.room: list[frozenset[int]] = []
         self._judged: dict[int, tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]] = {}
+        self._agreeing: dict[tuple[_Path, _Path], bool | None] = {}
+        self._keys: tuple[dict[_Path, _Key | None], dict[_Path, _Key | None]] = ({}, {})
         self._words = tuple({_word(template) for template, _ in side} for side in self.paths)
         self._inventory: tuple[dict[str, frozenset[int]], dict[str, frozenset[int]]] = ({}, {})
 
@@ -109,17 +114,18 @@ class Names:
         inside: tuple[Counter[str], Counter[str]] = (Counter(), Counter())
         seen: tuple[dict[str, Counter[str]], dict[str, Counter[str]]] = (defaultdict(Counter), defaultdict(Counter))
         for kind, pairs in enumerate((sure, likely)):
-            for first, second in pairs:
-                template, numbers = self.paths[0][first]
-                other, others = self.paths[1][second]
-                seen[0][template][other] += 1
-                seen[1][other][template] += 1
-                inside[0].update(container for container, _ in self._numbered(0, template, numbers))
-                inside[1].update(container for container, _ in self._numbered(1, other, others))
-                for container, number in self._numbered(0, template, numbers):
-                    for its, count in self._numbered(1, other, others):
+            together = Counter((self.paths[0][first], self.paths[1][second]) for first, second in pairs)
+            for ((template, numbers), (other, others)), times in together.items():
+                seen[0][template][other] += times
+                seen[1][other][template] += times
+                mine, theirs = self._numbered(0, template, numbers), self._numbered(1, other, others)
+                for which, containers in ((0, mine), (1, theirs)):
+                    for container, _ in containers:
+                        inside[which][container] += times
+                for container, number in mine:
+                    for its, count in theirs:
                         if not (container.endswith(_THROUGH) and its.endswith(_THROUGH)):
-                            votes[kind][container, its][number, count - number] += 1
+                            votes[kind][container, its][number, count - number] += times
         found: dict[tuple[str, str], tuple[int, int]] = {}
         for key in dict.fromkeys([*votes[0], *votes[1]]):
             if sum(sum(kind[key].values()) for kind in votes if key in kind) < _SHARE * max(inside[0][key[0]], inside[1][key[1]]):
@@ -197,6 +203,8 @@ class Names:
         relations: tuple[dict[str, list[tuple[int, int]]], ...] = (defaultdict(list), defaultdict(list))
         self.room = []
         self._judged.clear()
+        self._agreeing.clear()
+        self._keys = ({}, {})
         for number, ((container, its), offset) in enumerate(self.offsets.items()):
             alone = sum(container == other[0] or its == other[1] for other in self.offsets) == 1
             both = {n + offset for n in self._numbers(0, container)} & self._numbers(1, its)
@@ -204,12 +212,16 @@ class Names:
             relations[0][container].append((number, offset))
             relations[1][its].append((number, 0))
         for which in (0, 1):
-            for node, (template, numbers) in enumerate(self.paths[which]):
-                self.marks[which][node] = {
-                    relation: number + offset
-                    for container, number in self._numbered(which, template, numbers)
-                    for relation, offset in relations[which].get(container, ())
-                }
+            known: dict[_Path, dict[int, int]] = {}
+            for node, path in enumerate(self.paths[which]):
+                found = known.get(path)
+                if found is None:
+                    found = known[path] = {
+                        relation: number + offset
+                        for container, number in self._numbered(which, *path)
+                        for relation, offset in relations[which].get(container, ())
+                    }
+                self.marks[which][node] = found
 
     def agree(self, first: int, second: int) -> bool | None:
         """Whether the paths of two nodes go together; None where names say nothing.
@@ -218,6 +230,12 @@ class Names:
         which the other would have to lie, where both paths are established as counterparts of others, or,
         as long as nothing is established, where both models use both words but not here.
         """
+        key = (self.paths[0][first], self.paths[1][second])
+        if key not in self._agreeing:
+            self._agreeing[key] = self._agree(first, second)
+        return self._agreeing[key]
+
+    def _agree(self, first: int, second: int) -> bool | None:
         mine, theirs = self.marks[0][first], self.marks[1][second]
         found: bool | None = None
         for relation, number in mine.items():
@@ -262,8 +280,14 @@ class Names:
             self._judged[template] = found
         return found
 
-    def key(self, which: int, node: int) -> tuple[str, tuple[tuple[int, int], ...]] | None:
+    def key(self, which: int, node: int) -> _Key | None:
         """What names say of the node's place, equal for nodes whose paths go together; None for nothing."""
+        path = self.paths[which][node]
+        if path not in self._keys[which]:
+            self._keys[which][path] = self._key(which, node)
+        return self._keys[which][path]
+
+    def _key(self, which: int, node: int) -> _Key | None:
         template, numbers = self.paths[which][node]
         place = template if which else self.counterpart[0].get(template)
         if place is None or (which and self.counterpart[1].get(template) is None):

@@ -11,12 +11,14 @@ __all__ = ["operand_pairs", "propagate", "user_pairs"]
 
 
 def propagate(state: State, weak: bool = False) -> int:
-    """Matches the operands and consumers of matched nodes, again from what that matches.
+    """Matches the operands and consumers of matched nodes next to open ones, again from what that matches.
 
     A pair must look alike (LOOSE) by itself, and so must its operands and its consumers; a weak
     propagation asks for either, and takes the pair at low confidence.
     """
-    todo = sorted((pairing.first, pairing.second) for pairing in state.pairings.values())
+    partner = state.partner[0]
+    around = {near for node in state.waiting(0) for near in (*(o.source for o in state.first.operands[node]), *(user[0] for user in state.first.users[node]))}
+    todo = sorted((node, partner[node]) for node in around if partner[node] >= 0)
     state.fresh.clear()
     count = 0
     while todo:

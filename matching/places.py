@@ -17,18 +17,16 @@ __all__ = ["by_place", "surroundings"]
 def surroundings(state: State, which: int, radius: int, level: int = LOOSE, anchored: bool = False) -> list[tuple[int, int]]:
     """For every node a hash of what stands up to `radius` operations above it, and one for below."""
     side = state.side(which)
-    labels = side.labels[level]
-    partner = state.partner[which]
-    start = [
-        hash(("matched", node if which == 0 else partner[node])) if anchored and partner[node] >= 0 and not side.leaf[node] else labels[node]
-        for node in range(side.size)
-    ]
-    above, below = list(start), list(start)
+    start = side.labels[level]
+    if anchored:
+        start = [label if leaf else anchor or label for label, leaf, anchor in zip(start, side.leaf, state.anchors[which], strict=True)]
+    computes = side.computes
+    above = below = start
     for nodes in _needed(state, which, radius):
         higher = list(start)
         lower = list(start)
         for node in nodes:
-            parts = [hash((above[o.source], o.role)) for o in side.operands[node] if not side.leaf[o.source] and not side.weight[o.source]]
+            parts = [hash((above[o.source], o.role)) for o in side.operands[node] if o.source in computes]
             if side.nodes[node].commutative:
                 parts.sort()
             higher[node] = hash((start[node], *parts))
@@ -41,7 +39,7 @@ def surroundings(state: State, which: int, radius: int, level: int = LOOSE, anch
 def _needed(state: State, which: int, radius: int) -> list[list[int]]:
     """The nodes whose surroundings matter in each round: at last the open ones, before that those around them."""
     side = state.side(which)
-    wanted = [node for node in side.computing if state.partner[which][node] < 0]
+    wanted = state.waiting(which)
     rounds = [wanted]
     for _ in range(radius - 1):
         if len(wanted) * 3 > len(side.computing):
@@ -51,7 +49,7 @@ def _needed(state: State, which: int, radius: int) -> list[list[int]]:
             for node in wanted:
                 around.update(o.source for o in side.operands[node])
                 around.update(user for user, *_ in side.users[node])
-            wanted = [node for node in around if not side.leaf[node] and not side.weight[node]]
+            wanted = [node for node in around if node in side.computes]
         rounds.append(wanted)
     return rounds[::-1]
 
@@ -68,9 +66,7 @@ def by_place(state: State, radius: int) -> int:
         near = surroundings(state, which, radius)
         labels = state.side(which).labels[LOOSE]
         places: dict[Hashable, int] = {}
-        for node in state.side(which).computing:
-            if state.partner[which][node] >= 0:
-                continue
+        for node in state.waiting(which):
             name = state.names.key(which, node)
             if name is None:
                 continue
@@ -98,9 +94,7 @@ def _held(state: State) -> int:
             for which in (0, 1):
                 labels = state.side(which).labels[LOOSE]
                 places: dict[Hashable, int] = {}
-                for node in state.side(which).computing:
-                    if state.partner[which][node] >= 0:
-                        continue
+                for node in state.waiting(which):
                     name = state.names.key(which, node)
                     around = held(state, which, node) if name is not None else None
                     if around:
@@ -135,10 +129,8 @@ def _sources(state: State, which: int, node: int) -> tuple[int, ...]:
     side = state.side(which)
     partner = state.partner[which]
     found = []
-    for operand in side.operands[node]:
-        if side.weight[operand.source] or side.nodes[operand.source].op in ("Parameter", "Constant"):
-            continue
-        if partner[operand.source] < 0:
+    for source in side.sources[node]:
+        if partner[source] < 0:
             return ()
-        found.append(operand.source if which == 0 else partner[operand.source])
+        found.append(source if which == 0 else partner[source])
     return tuple(sorted(found))

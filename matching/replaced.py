@@ -17,11 +17,8 @@ def replaced(state: State) -> int:
     """
     places: list[dict[Hashable, int]] = []
     for which in (0, 1):
-        side = state.side(which)
         found: dict[Hashable, int] = {}
-        for node in side.computing:
-            if state.partner[which][node] >= 0:
-                continue
+        for node in state.waiting(which):
             key = _place(state, which, node)
             if key is not None:
                 found[key] = -1 if key in found else node
@@ -43,12 +40,10 @@ def _place(state: State, which: int, node: int) -> Hashable | None:
     side = state.side(which)
     partner = state.partner[which]
     sources = []
-    for operand in side.operands[node]:
-        if side.weight[operand.source] or side.nodes[operand.source].op in ("Parameter", "Constant"):
-            continue
-        if partner[operand.source] < 0:
+    for source in side.sources[node]:
+        if partner[source] < 0:
             return None
-        sources.append(operand.source if which == 0 else partner[operand.source])
+        sources.append(source if which == 0 else partner[source])
     users = []
     for user, _, _, _ in side.users[node]:
         if partner[user] < 0:

@@ -30,6 +30,7 @@ class State:
 
     Attributes:
         partner: for each side, node -> node of the other side, -1 for none.
+        anchors: for each side, a number for each matched node that its partner has too, 0 for open ones.
         pairings: by first-side node.
         scope: for each side, the number of the hint that a node lies under; 0 for none.
         alternatives: first-side node -> second-side nodes between which nothing decides.
@@ -42,6 +43,7 @@ class State:
     second: Side
     names: Names
     partner: tuple[list[int], list[int]] = field(init=False)
+    anchors: tuple[list[int], list[int]] = field(init=False)
     pairings: dict[int, Pairing] = field(default_factory=dict)
     scope: tuple[list[int], list[int]] = field(init=False)
     alternatives: dict[int, set[int]] = field(default_factory=dict)
@@ -51,6 +53,7 @@ class State:
 
     def __post_init__(self) -> None:
         self.partner = ([-1] * self.first.size, [-1] * self.second.size)
+        self.anchors = ([0] * self.first.size, [0] * self.second.size)
         self.scope = ([0] * self.first.size, [0] * self.second.size)
 
     def side(self, which: int) -> Side:
@@ -62,6 +65,11 @@ class State:
         side = self.side(which)
         return self.partner[which][node] < 0 and not side.leaf[node] and not side.weight[node]
 
+    def waiting(self, which: int) -> list[int]:
+        """The nodes that compute from inputs and have no partner yet, in order."""
+        partner = self.partner[which]
+        return [node for node in self.side(which).computing if partner[node] < 0]
+
     def may(self, first: int, second: int) -> bool:
         """Whether nothing forbids the pair: both free, and under the same hint."""
         return self.partner[0][first] < 0 and self.partner[1][second] < 0 and self.scope[0][first] == self.scope[1][second]
@@ -72,6 +80,7 @@ class State:
             return False
         self.partner[0][first] = second
         self.partner[1][second] = first
+        self.anchors[0][first] = self.anchors[1][second] = hash(("matched", first))
         self.pairings[first] = Pairing(first, second, rung, confidence, reason)
         self.fresh.append((first, second))
         self.changes += 1
@@ -82,6 +91,7 @@ class State:
         second = self.partner[0][first]
         self.partner[0][first] = -1
         self.partner[1][second] = -1
+        self.anchors[0][first] = self.anchors[1][second] = 0
         del self.pairings[first]
         self.changes += 1
 
@@ -111,14 +121,15 @@ class State:
 
     def agreeing_operands(self, first: int, second: int) -> tuple[int, int]:
         """How many operands' sources are matched with each other, and how many there are at most."""
-        a, b = self.first, self.second
-        mine = [self.partner[0][o.source] for o in a.operands[first] if not a.weight[o.source] and a.nodes[o.source].op != "Constant" and a.nodes[o.source].op != "Parameter"]
-        theirs = [o.source for o in b.operands[second] if not b.weight[o.source] and b.nodes[o.source].op != "Constant" and b.nodes[o.source].op != "Parameter"]
+        mine, theirs = self.first.sources[first], self.second.sources[second]
+        partner = self.partner[0]
+        if len(mine) == len(theirs) == 1:
+            return int(partner[mine[0]] == theirs[0]), 1
         left = list(theirs)
         count = 0
-        for partner in mine:
-            if partner in left:
-                left.remove(partner)
+        for source in mine:
+            if partner[source] in left:
+                left.remove(partner[source])
                 count += 1
         return count, max(len(mine), len(theirs))
 
@@ -128,14 +139,17 @@ class State:
         Model outputs count as consumers.
         """
         a, b = self.first, self.second
-        mine = [self.partner[0][user[0]] for user in a.users[first]]
-        theirs = [user[0] for user in b.users[second]]
-        left = list(theirs)
-        count = 0
-        for partner in mine:
-            if partner in left:
-                left.remove(partner)
-                count += 1
+        mine, theirs = a.users[first], b.users[second]
+        partner = self.partner[0]
+        if len(mine) == len(theirs) == 1:
+            count = int(partner[mine[0][0]] == theirs[0][0])
+        else:
+            left = [user[0] for user in theirs]
+            count = 0
+            for user in mine:
+                if partner[user[0]] in left:
+                    left.remove(partner[user[0]])
+                    count += 1
         ends = (len(a.outputs[first]), len(b.outputs[second]))
         return count + min(ends), max(len(mine) + ends[0], len(theirs) + ends[1])
 
@@ -179,6 +193,4 @@ class State:
 
     def _operand_labels(self, which: int, node: int, level: int) -> list[int]:
         side = self.side(which)
-        return sorted(
-            side.labels[level][o.source] for o in side.operands[node] if side.nodes[o.source].op not in ("Parameter", "Constant") and not side.weight[o.source]
-        )
+        return sorted(side.labels[level][source] for source in side.sources[node])

@@ -23,9 +23,8 @@ def symmetric(state: State, level: int) -> int:
     for which in (0, 1):
         joint: list[Hashable] = list(zip(from_above(state, which, level), from_below(state, which, level), strict=True))
         groups: dict[Hashable, list[int]] = defaultdict(list)
-        for node in state.side(which).computing:
-            if state.partner[which][node] < 0:
-                groups[joint[node]].append(node)
+        for node in state.waiting(which):
+            groups[joint[node]].append(node)
         keys.append(joint)
         classes.append(groups)
     count = 0
