@@ -26,12 +26,17 @@ def settle(state: State) -> None:
             if pairing.rung not in _BY_ITSELF and _untenable(state, pairing, rivals):
                 state.drop(pairing.first)
                 again = True
+    around = {
+        pairing.first: (*state.agreeing_operands(pairing.first, pairing.second), *state.agreeing_users(pairing.first, pairing.second))
+        for pairing in state.pairings.values()
+        if pairing.rung != "operand"
+    }
     for pairing in state.pairings.values():
         if pairing.rung not in _BY_ITSELF:
-            pairing.confidence = _weighed(state, pairing)
+            pairing.confidence = _weighed(state, pairing, *around[pairing.first])
     raised = []
     for pairing in state.pairings.values():
-        if pairing.rung not in ("boundary", "hint", "operand") and pairing.confidence >= 0.8 and _whole(state, pairing):
+        if pairing.rung not in ("boundary", "hint", "operand") and pairing.confidence >= 0.8 and _whole(state, pairing, *around[pairing.first]):
             exact = state.first.labels[EXACT][pairing.first] == state.second.labels[EXACT][pairing.second]
             # what only order decided among like blocks may be a block off, and all its neighbours with it
             raised.append((pairing, 0.9 if pairing.rung == "sequence" else 0.95 if exact else 0.92))
@@ -57,11 +62,9 @@ def _untenable(state: State, pairing: Pairing, rivals: set[int]) -> bool:
     return state.first.labels[LOOSE][first] in rivals or state.second.labels[LOOSE][second] in rivals
 
 
-def _weighed(state: State, pairing: Pairing) -> float:
+def _weighed(state: State, pairing: Pairing, matched: int, total: int, used: int, uses: int) -> float:
     """The confidence, lowered where neighbours contradict the match or bear it out only in part."""
     first, second = pairing.first, pairing.second
-    matched, total = state.agreeing_operands(first, second)
-    used, uses = state.agreeing_users(first, second)
     confidence = pairing.confidence
     if state.names.agree(first, second) is False:
         confidence = min(confidence, 0.6)
@@ -70,13 +73,11 @@ def _weighed(state: State, pairing: Pairing) -> float:
     return confidence if matched == total and used == uses else min(confidence, 0.85)
 
 
-def _whole(state: State, pairing: Pairing) -> bool:
+def _whole(state: State, pairing: Pairing, matched: int, total: int, used: int, uses: int) -> bool:
     """Whether names agree and every neighbour is matched, surely, with a neighbour of the other."""
     first, second = pairing.first, pairing.second
     if first in state.alternatives or state.first.labels[LOOSE][first] != state.second.labels[LOOSE][second]:
         return False
-    matched, total = state.agreeing_operands(first, second)
-    used, uses = state.agreeing_users(first, second)
     if matched != total or used != uses or not state.names.agree(first, second):
         return False
     around = [o.source for o in state.first.operands[first]] + [user for user, *_ in state.first.users[first]]

@@ -122,6 +122,8 @@ class Side:
         users: for each node its consumers, as (node, role, edge label, position).
         leaf: whether the node computes nothing.
         weight: whether the node computes something from parameters and constants alone.
+        fixed: whether it is a parameter, a constant, or computed from these alone.
+        weighty: whether it reads a parameter, or what is computed from parameters alone.
         inputs: ids of the graph inputs.
         computing: ids of the nodes to match by structure, in topological order: neither leaf nor weight.
         computes: the same as a set.
@@ -138,7 +140,8 @@ class Side:
         self.operands: list[tuple[Operand, ...]] = []
         self.sources: list[tuple[int, ...]] = []
         self.users: list[list[tuple[int, int, int, int]]] = [[] for _ in range(self.size)]
-        fixed = [node.op in ("Parameter", "Constant") for node in graph.nodes]
+        self.fixed = [node.op in ("Parameter", "Constant") for node in graph.nodes]
+        self.weighty = [False] * self.size
         for node in graph.nodes:
             if not node.inputs:
                 self.operands.append(())
@@ -153,9 +156,11 @@ class Side:
                 label = labeler.edge(edge)
                 here.append(Operand(edge.source, position, role, label))
                 self.users[edge.source].append((node.id, role, label, position))
-                if not fixed[edge.source]:
+                if not self.fixed[edge.source]:
                     sources.append(edge.source)
-            self.weight[node.id] = fixed[node.id] = not self.leaf[node.id] and not sources
+                elif graph.nodes[edge.source].op != "Constant":
+                    self.weighty[node.id] = True
+            self.weight[node.id] = self.fixed[node.id] = not self.leaf[node.id] and not sources
             self.operands.append(tuple(here))
             self.sources.append(tuple(sources))
         self.inputs = [node.id for node in graph.nodes if node.op == "Input"]

@@ -100,12 +100,14 @@ def match_weights(state: State) -> None:
         back: dict[int, Counter[int]] = defaultdict(Counter)
         sure: dict[tuple[int, int], float] = {}
         for pairing in list(state.pairings.values()):
-            pair = (pairing.first, pairing.second)
-            for x, y in operand_positions(state, *pair):
-                mine = next(o.source for o in state.first.operands[pair[0]] if o.position == x)
-                theirs = next(o.source for o in state.second.operands[pair[1]] if o.position == y)
-                if not _weightlike(state, mine, theirs):
+            ours = {o.position: o.source for o in state.first.operands[pairing.first] if _weightlike(state, 0, o.source)}
+            if not ours:
+                continue
+            others = {o.position: o.source for o in state.second.operands[pairing.second] if _weightlike(state, 1, o.source)}
+            for x, y in operand_positions(state, pairing.first, pairing.second) if others else ():
+                if x not in ours or y not in others:
                     continue
+                mine, theirs = ours[x], others[y]
                 votes[mine][theirs] += 1
                 back[theirs][mine] += 1
                 sure[mine, theirs] = max(sure.get((mine, theirs), 0.0), pairing.confidence)
@@ -121,9 +123,6 @@ def match_weights(state: State) -> None:
             return
 
 
-def _weightlike(state: State, mine: int, theirs: int) -> bool:
-    """Whether both are open, and parameters, constants, or computed from these alone."""
-    return all(
-        state.partner[which][node] < 0 and (side.weight[node] or side.nodes[node].op in ("Parameter", "Constant"))
-        for which, side, node in ((0, state.first, mine), (1, state.second, theirs))
-    )
+def _weightlike(state: State, which: int, node: int) -> bool:
+    """Whether the node is open, and a parameter, a constant, or computed from these alone."""
+    return state.partner[which][node] < 0 and state.side(which).fixed[node]

@@ -103,6 +103,7 @@ class Names:
         self.marks: tuple[list[dict[int, int]], list[dict[int, int]]] = ([{} for _ in first], [{} for _ in second])
         self.room: list[frozenset[int]] = []
         self._judged: dict[int, tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]] = {}
+        self._templates: tuple[list[int], list[int]] = ([], [])
         self._agreeing: dict[tuple[_Path, _Path], bool | None] = {}
         self._keys: tuple[dict[_Path, _Key | None], dict[_Path, _Key | None]] = ({}, {})
         self._words = tuple({_word(template) for template, _ in side} for side in self.paths)
@@ -263,8 +264,10 @@ class Names:
 
     def template_ids(self, which: int) -> list[int]:
         """A number for each node's template, by first occurrence on its side."""
-        ids: dict[str, int] = {}
-        return [ids.setdefault(template, len(ids)) for template, _ in self.paths[which]]
+        if not self._templates[which]:
+            ids: dict[str, int] = {}
+            self._templates[which].extend(ids.setdefault(template, len(ids)) for template, _ in self.paths[which])
+        return self._templates[which]
 
     def judge(self, template: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
         """For a first-side template, over all second-side templates: which is its counterpart, which are apart."""

@@ -29,7 +29,7 @@ UNKNOWN = -(1 << 62)
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """What a pair is scored by: a row for each feature, a column for each node of one side."""
+    """What a pair is scored by: a row for each feature, a column for each open node of one side."""
 
     labels: Array
     near: Array
@@ -97,12 +97,10 @@ def _features(state: State, which: int) -> Features:
     side = state.side(which)
     near = surroundings(state, which, 2, anchored=True)
     marks = np.full((len(state.names.offsets), side.size), UNKNOWN, np.int64)
-    for node, found in enumerate(state.names.marks[which]):
-        for relation, number in found.items():
-            marks[relation, node] = number
     inside = np.zeros(marks.shape, np.int64)
-    for node, found in enumerate(state.names.marks[which]):
-        for relation, number in found.items():
+    for node in state.waiting(which):
+        for relation, number in state.names.marks[which][node].items():
+            marks[relation, node] = number
             inside[relation, node] = number in state.names.room[relation]
     return Features(
         np.array([side.labels[level] for level in (EXACT, PLAIN, LOOSE, KIND)], np.int64),
@@ -111,7 +109,7 @@ def _features(state: State, which: int) -> Features:
         marks,
         inside,
         np.array(state.scope[which], np.int64),
-        np.array([any(side.weight[operand.source] or side.nodes[operand.source].op == "Parameter" for operand in side.operands[node]) for node in range(side.size)], np.int64),
+        np.array(side.weighty, np.int64),
     )
 
 
