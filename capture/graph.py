@@ -137,6 +137,8 @@ class ComputationGraph(Base):
         certificate: the proof that the capture is faithful; None where none was asked for.
     """
 
+    _node: dict[int, dict[str, Any]]  # networkx's own, read in hot loops without a view made each time
+
     def __init__(self, incoming_graph_data: Any = None, **attr: Any) -> None:
         super().__init__(incoming_graph_data, **attr)
         self.framework: str = ""

@@ -64,7 +64,12 @@ def from_below(state: State, which: int, level: int, anchored: bool = True) -> l
     exact = level == EXACT
     found = list(state.anchors[which]) if anchored else [0] * side.size
     for node in reversed(state.waiting(which) if anchored else side.computing):
-        parts = [hash((found[user], role, label if exact else 0)) for user, role, label, _ in side.users[node]]
+        users = side.users[node]
+        if len(users) == 1 and not side.outputs[node]:
+            user, role, label, _ = users[0]
+            found[node] = hash((labels[node], hash((found[user], role, label if exact else 0))))
+            continue
+        parts = [hash((found[user], role, label if exact else 0)) for user, role, label, _ in users]
         parts += [hash(("output", position if level < LOOSE else 0, output)) for position, output in side.outputs[node]]
         if level >= LOOSE:
             parts = list(set(parts))

@@ -12,6 +12,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -82,6 +83,7 @@ def same_relation(one: View, other: View) -> bool:
     return one.source == other.source and one.size == other.size and one.same(View(other.source, one.shape, other.stages))
 
 
+@lru_cache(maxsize=1 << 12)
 def separable(relation: View) -> Stage | None:
     """The relation as one step with a contribution of each axis of its own shape; None where it is none."""
     shape = relation.shape
@@ -154,6 +156,11 @@ def parts(relation: View, extents: Sequence[int], groups: Sequence[Sequence[int]
 
 def product(relations: Sequence[View]) -> View:
     """The relation of tensors whose leading axes are related by the first, the next by the second, ..."""
+    return _product(tuple(relations))
+
+
+@lru_cache(maxsize=1 << 12)
+def _product(relations: tuple[View, ...]) -> View:
     extents = [relation.source for relation in relations]
     shape: list[int] = []
     steps: list[int | tuple[int, ...]] = []

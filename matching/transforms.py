@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -28,17 +29,18 @@ def describe(pieces: Sequence[Piece], shape: Sequence[int], seconds: Mapping[str
     if not pieces:
         return ""
     if len(pieces) == 1:
-        return _whole(pieces[0], tuple(shape), seconds[pieces[0].second])
+        one = pieces[0]
+        if not one.first_view.identity:
+            return _piece(one, tuple(shape), seconds[one.second])
+        return _whole(one.second_view, tuple(shape), seconds[one.second])
     shown = [_piece(piece, tuple(shape), seconds[piece.second]) for piece in pieces]
     axis = _joined(pieces, shape)
     how = "made of" if axis is None else "stacked from" if all(len(seconds[piece.second]) < len(shape) for piece in pieces) else f"{_axis(axis, len(shape))} joined from"
     return f"{how} {', '.join(shown)}"
 
 
-def _whole(piece: Piece, shape: tuple[int, ...], other: tuple[int, ...]) -> str:
-    view = piece.second_view
-    if not piece.first_view.identity:
-        return _piece(piece, shape, other)
+@lru_cache(maxsize=1 << 12)
+def _whole(view: View, shape: tuple[int, ...], other: tuple[int, ...]) -> str:
     if view.identity:
         return "identity" if shape == other else f"reshape {_shape(other)} to {_shape(shape)}"
     if view.size == math.prod(other):

@@ -305,7 +305,12 @@ class View:
     @cached_property
     def identity(self) -> bool:
         """Whether the operand holds the source's elements in the source's order (shape aside)."""
-        return self.size == self.source and (not self.stages or self.same(View(self.source, self.shape)))
+        if self.size != self.source:
+            return False
+        if len(self.stages) == 1 and self.stages[0].strided:
+            merged = self.stages[0].merged()  # canonical, so strides say it
+            return merged.offset == 0 and merged.steps in ((), (1,))
+        return not self.stages or self.same(View(self.source, self.shape))
 
     @cached_property
     def probe(self) -> tuple[int, ...]:
