@@ -4,6 +4,8 @@
 
 A decoder in two spellings; the first side is edited at random (an operation left out, two exchanged, a
 branch dropped, an attribute changed). Precision and recall count every node that the edits leave.
+Then the whole way of a healthy pair of that many native operations, from captured graphs to the parameter
+map (the decoders of normal_scale.py).
 Yardsticks in the same run: networkx's VF2++ (on the unedited graphs, which are isomorphic; it cannot do
 more), its Weisfeiler-Lehman hashes, and a plain hash of everything above a node.
 """
@@ -11,6 +13,7 @@ more), its Weisfeiler-Lehman hashes, and a plain hash of everything above a node
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import random
 import time
 from collections import Counter
@@ -18,13 +21,17 @@ from collections.abc import Hashable, Sequence
 
 import networkx as nx
 from edits import EDITS, Draft
+from normal_scale import Decoder as Captured
 from synthetic import decoder, sizes
 
 from padiff_graph.capture.normal.form import NormalGraph
+from padiff_graph.capture.normal.normalize import normalize
 from padiff_graph.matching.hashes import from_above
 from padiff_graph.matching.hints import Hints
 from padiff_graph.matching.labels import PLAIN
 from padiff_graph.matching.match import match, prepare
+from padiff_graph.matching.parameters import map_parameters
+from padiff_graph.matching.points import lay_out
 
 
 def edited(graph: NormalGraph, count: int, rng: random.Random) -> tuple[NormalGraph, dict[int, int]]:
@@ -66,6 +73,23 @@ def unique(keys: Sequence[Hashable]) -> float:
     return sum(counts[key] == 1 for key in keys) / len(keys)
 
 
+def whole(operations: int) -> None:
+    """CPU time of every step between two captured graphs and the map of their parameters."""
+    graphs = [Captured(framework, operations, 64).graph() for framework in ("paddle", "torch")]
+    laps = [time.process_time()]
+    first, second = map(normalize, graphs)
+    laps.append(time.process_time())
+    found = match(first, second)
+    laps.append(time.process_time())
+    layout = lay_out(found)
+    laps.append(time.process_time())
+    rows = map_parameters(dataclasses.replace(found, points=tuple(layout.points)), layout.readings).parameters
+    laps.append(time.process_time())
+    steps = ", ".join(f"{name} {after - before:.2f}" for name, before, after in zip(("normal forms", "matching", "layouts", "map"), laps, laps[1:], strict=False))
+    mapped = sum(row.status == "mapped" for row in rows)
+    print(f"{operations} native operations on each side, captured graphs to map: {laps[-1] - laps[0]:.2f} s of CPU ({steps}), {mapped} of {len(rows)} parameters mapped", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="*", default=[1000, 10000, 100000])
@@ -73,6 +97,7 @@ def main() -> None:
     parser.add_argument("--yardsticks", type=int, default=10000, help="largest size that the yardsticks run on")
     chosen = parser.parse_args()
     for size in chosen.sizes:
+        whole(size)
         first, second = decoder(sizes(size)), decoder(sizes(size), "second")
         operations = sum(not node.leaf for node in first.nodes)
         damaged, ids = edited(first, max(1, int(operations * chosen.rate)), random.Random(size))
