@@ -1,17 +1,24 @@
-"""`capture_graph`: a model of any framework and an example in, a certified computation graph out."""
+"""`capture_graph`: a model of any framework and an example in, a certified computation graph out.
+
+`Capture` is the same in two steps, for who runs the model eagerly anyway: the certificate can be held
+against that run.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from padiff_graph.capture.backend import backend, framework_of
-from padiff_graph.capture.certificate import Certificate, certify
+from padiff_graph.capture.certificate import Certificate, Eager
+from padiff_graph.capture.certificate import certify as certify_graph
+from padiff_graph.capture.engine import Engine
 from padiff_graph.capture.errors import CaptureError, UnfaithfulCaptureError
 from padiff_graph.capture.exclusive import one_at_a_time
 from padiff_graph.capture.graph import ComputationGraph
 
-__all__ = ["capture_graph"]
+__all__ = ["Capture", "capture_graph"]
 
 
 @one_at_a_time
@@ -41,29 +48,56 @@ def capture_graph(model: Any, example: Mapping[str, Any], *, certify: bool = Tru
         >>> graph.certificate.valid
         True
     """
-    side = backend(framework_of(model))
-    graph = side.trace(model, example)
-    if not certify:
-        return graph
-    engine = side.engine(model)
-    caught: list[str] = []
-    while True:
-        found: Certificate = _certificate(graph, engine, example)
+    capture = Capture.of(model, example)
+    while certify and not capture.certify():
+        pass
+    return capture.graph
+
+
+@dataclass
+class Capture:
+    """A capture that may turn out unfaithful, and the ways that are left then.
+
+    Attributes:
+        graph: by the way of capturing that is tried at present.
+        refused: what was tried before, in sentences.
+    """
+
+    model: Any
+    example: Mapping[str, Any]
+    graph: ComputationGraph
+    engine: Engine
+    refused: list[str] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, model: Any, example: Mapping[str, Any], engine: Engine | None = None) -> Capture:
+        """By the best way that succeeds, uncertified; errors as of `capture_graph`."""
+        side = backend(framework_of(model))
+        return cls(model, example, side.trace(model, example), engine or side.engine(model))
+
+    def certify(self, eager: Eager | None = None) -> bool:
+        """Holds the graph against eager. Where it differs, `graph` is made anew by the next way, to be certified in turn.
+
+        Args:
+            eager: see `padiff_graph.capture.certificate.certify`.
+
+        Raises:
+            UnfaithfulCaptureError: where no way is left.
+        """
+        found: Certificate = certify_graph(self.graph, self.engine, self.example, eager=eager)
         if found.valid or not found.certified:
-            graph.certificate = found
-            graph.notes.extend(caught)
-            return graph
-        rung = getattr(graph.session, "rung", "")
-        caught += [note for note in graph.notes if note.startswith("not captured by")]
-        caught.append(f"a capture by {rung or graph.framework} was refused: {'; '.join(found.reasons)}")
+            self.graph.certificate = found
+            self.graph.notes.extend(self.refused)
+            return True
+        rung = getattr(self.graph.session, "rung", "")
+        self.refused += [note for note in self.graph.notes if note.startswith("not captured by")]
+        self.refused.append(f"a capture by {rung or self.graph.framework} was refused: {'; '.join(found.reasons)}")
         if not rung:
-            raise UnfaithfulCaptureError("; ".join(caught))
+            raise UnfaithfulCaptureError("; ".join(self.refused))
         try:
-            graph = side.trace(model, example, below=rung)
+            self.graph = backend(self.graph.framework).trace(self.model, self.example, below=rung)
         except CaptureError as error:
             raise UnfaithfulCaptureError(
-                f"the captured graph does not compute what the model computes, and no other way of capturing is left. {'; '.join(caught)}", error.source, error.attempts
+                f"the captured graph does not compute what the model computes, and no other way of capturing is left. {'; '.join(self.refused)}", error.source, error.attempts
             ) from None
-
-
-_certificate = certify
+        return False

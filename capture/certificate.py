@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 
 from padiff_graph.capture.departure import backward_departure, forward_departure
-from padiff_graph.capture.engine import Array, Engine, NotRunnable
+from padiff_graph.capture.engine import Array, Engine, NotRunnable, Run
 from padiff_graph.capture.graph import ComputationGraph, Node, Value
 
-__all__ = ["KINDS", "Certificate", "certify", "cotangents"]
+__all__ = ["KINDS", "Certificate", "Eager", "certify", "cotangents", "standing"]
 
 KINDS = ("output", "buffer", "input gradient", "parameter gradient")
 """What is compared."""
@@ -60,7 +60,46 @@ class Certificate:
     seconds: float = 0.0
 
 
-def certify(graph: ComputationGraph, engine: Engine, example: Mapping[str, Any], *, seed: int = 0) -> Certificate:
+@dataclass(frozen=True)
+class Eager:
+    """What the user's own model yields, to hold a replay against.
+
+    Attributes:
+        before: the buffers before the run.
+        outputs, buffers, gradients: as of `Run`, as arrays; gradients under `seeds`.
+        seeds: the cotangents by output name.
+        differentiable: names of the inputs whose gradient was asked for.
+        ungraded: why there are no gradients, "" where there are.
+    """
+
+    before: Mapping[str, Array]
+    outputs: Mapping[str, Array]
+    buffers: Mapping[str, Array]
+    gradients: Mapping[str, Array]
+    seeds: Mapping[str, Array]
+    differentiable: frozenset[str]
+    ungraded: str = ""
+
+    @classmethod
+    def of(cls, engine: Engine, run: Run, outputs: Mapping[str, Array], before: Mapping[str, Array], seed: int = 0, again: bool = False) -> Eager:
+        """Differentiates a run with these outputs under random cotangents; see `Engine.backward` for `again`."""
+        seeds = cotangents(outputs, seed)
+        ungraded = ""
+        run.gradients = {}
+        try:
+            engine.backward(run, seeds, again=again)
+        except NotRunnable as error:
+            ungraded = str(error)
+        return cls(before, outputs, dict(run.buffers), dict(run.gradients), seeds, frozenset(run.leaves), ungraded)
+
+
+def standing(graph: ComputationGraph, engine: Engine) -> dict[str, Array]:
+    """The model's buffers as they are now."""
+    own = engine.parameters()
+    return {name: engine.array(own[name]) for name, info in graph.parameters.items() if info.buffer and name in own}
+
+
+def certify(graph: ComputationGraph, engine: Engine, example: Mapping[str, Any], *, seed: int = 0, eager: Eager | None = None) -> Certificate:
     """Replays a graph against its model.
 
     Args:
@@ -68,33 +107,29 @@ def certify(graph: ComputationGraph, engine: Engine, example: Mapping[str, Any],
         engine: the model's engine.
         example: the example that the capture was made with.
         seed: of the cotangents.
+        eager: the eager run to hold the replay against, where it was made already with the weights as they are.
     """
     started = time.perf_counter()
     if getattr(graph.session, "abstract", False):
         return Certificate(False, False, reasons=("the model or the example has shapes and no numbers, so that nothing can be run",), backward=False)
-    backward = graph.framework != "onnx"
-    with engine.quiet():
-        own = engine.parameters()
-        before = {name: engine.array(own[name]) for name, info in graph.parameters.items() if info.buffer and name in own}
-        eager = engine.forward(example, grad=backward)
-        outputs = {name: engine.array(tensor) for name, tensor in eager.outputs.items()}
-        seeds = cotangents(outputs, seed)
-        if backward:
-            try:
-                engine.backward(eager, seeds)
-            except NotRunnable as error:
-                backward = False
-                graph.notes.append(f"gradients are not certified, eager mode has none: {error}")
-        buffers, gradients, differentiable = dict(eager.buffers), dict(eager.gradients), set(eager.leaves)
-        del eager
-    with engine.quiet():
+    if eager is None:
+        with engine.quiet():
+            before = standing(graph, engine)
+            run = engine.forward(example, grad=graph.framework != "onnx")
+            eager = Eager.of(engine, run, {name: engine.array(tensor) for name, tensor in run.outputs.items()}, before, seed)
+            del run
+    seeds, backward = eager.seeds, not eager.ungraded
+    if not backward and graph.framework != "onnx":
+        graph.notes.append(f"gradients are not certified, eager mode has none: {eager.ungraded}")
+    with engine.quiet(values=graph.calls_back):
         try:
-            replayed, _ = replay(graph, engine, seeds if backward else None, differentiable)
+            replayed, _ = replay(graph, engine, seeds if backward else None, eager.differentiable)
         except NotRunnable as error:
             return Certificate(False, False, reasons=(f"the graph cannot be replayed: {error}",), backward=backward, seconds=time.perf_counter() - started)
-    ours = _by_kind(outputs, buffers, gradients, graph.parameters)
+    ours = _by_kind(eager.outputs, eager.buffers, eager.gradients, graph.parameters)
     # what the graph does not write stays as it was; what eager leaves out holds no numbers (a recurrent layer's scratch)
-    replayed["buffer"] = {name: array for name, array in (before | replayed["buffer"]).items() if name in ours["buffer"]}
+    replayed["buffer"] = {name: array for name, array in ({**eager.before} | replayed["buffer"]).items() if name in ours["buffer"]}
+
     def noise() -> dict[str, dict[str, float]]:
         moved = _moved(engine, example, seeds, backward, {name for name, info in graph.parameters.items() if not info.buffer})
         return {kind: {name: _error(array, moved[kind].get(name), 0.0, gradient=True) for name, array in arrays.items()} for kind, arrays in ours.items()}

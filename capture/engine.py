@@ -56,9 +56,10 @@ class Engine(Protocol):
 
     framework: str
 
-    def quiet(self) -> AbstractContextManager[None]:
+    def quiet(self, *, values: bool = True) -> AbstractContextManager[None]:
         """Everything run inside leaves the model, its buffers, grads, hooks, the RNG, default dtype
-        and mode as they were, also after an exception."""
+        and mode as they were, also after an exception. Without `values` the numbers of parameters and
+        buffers are not looked after: enough for captured operations, which write nothing."""
         ...
 
     def tensor(self, array: Array, dtype: str | None = None, requires_grad: bool = False) -> Tensor:
@@ -87,9 +88,10 @@ class Engine(Protocol):
         """Runs the user's own model eagerly on the example, in the mode that it is in."""
         ...
 
-    def backward(self, run: Run, cotangents: Mapping[str, Array] | None = None, loss: Tensor | None = None) -> None:
+    def backward(self, run: Run, cotangents: Mapping[str, Array] | None = None, loss: Tensor | None = None, *, again: bool = False) -> None:
         """Differentiates a run and fills `run.gradients`; without touching `.grad` of the model.
-        Either cotangents by output name, or a scalar loss computed from `run.structure`."""
+        Either cotangents by output name, or a scalar loss computed from `run.structure`. With `again`
+        what the run recorded is kept for another backward."""
         ...
 
     def run(self, node: Node, operands: Sequence[Tensor | None], *, double: bool = False, draw: Array | None = None) -> tuple[Tensor | None, ...]:

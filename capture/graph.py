@@ -210,6 +210,11 @@ class ComputationGraph(Base):
         """The records of one kind, in program order."""
         return [record for record in self.records() if record.kind == kind]
 
+    @property
+    def calls_back(self) -> bool:
+        """Whether running the graph runs code of the user's: hooks, custom functions."""
+        return any(node.marks & {"gradient_hook", "custom_function"} for node in self.records())
+
     def type_of(self, value: Value) -> TensorType | None:
         """Shape and dtype of a value, None where it is no tensor."""
         outputs = self.record(value.node).outputs

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from padiff_graph.capture.api import capture_graph
+from padiff_graph.capture.api import Capture
 from padiff_graph.capture.backend import backend, framework_of, room
 from padiff_graph.capture.engine import Array, Engine
 from padiff_graph.capture.graph import ComputationGraph
@@ -62,6 +62,7 @@ class Alignment:
         timings: seconds by step.
         layout: what followed from the matches.
         proof: what running showed; None where nothing was run.
+        captures: both captures, which may still have to be certified.
     """
 
     matching: Matching
@@ -75,6 +76,7 @@ class Alignment:
     timings: dict[str, float] = field(default_factory=dict)
     layout: Layout = field(default_factory=Layout)
     proof: Proof | None = None
+    captures: tuple[Capture, ...] = ()
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -102,7 +104,9 @@ class Alignment:
         )
 
 
-def align(layer: Any, module: Any, example_inp: Any = None, layer_map: Any = None, *, certify: bool = True, evidence: bool = True) -> Alignment:
+def align(
+    layer: Any, module: Any, example_inp: Any = None, layer_map: Any = None, *, certify: bool = True, evidence: bool = True, captures: tuple[Capture, ...] = ()
+) -> Alignment:
     """Aligns two models.
 
     Args:
@@ -112,27 +116,32 @@ def align(layer: Any, module: Any, example_inp: Any = None, layer_map: Any = Non
         layer_map: what the user knows: a LayerMap, a dict of corresponding modules, a file.
         certify: hold the captures against eager.
         evidence: use values where both models have numbers.
+        captures: both models' captures, where they were made before.
     Raises:
         CaptureError: where a model cannot be captured.
         UsageError: where no example is given and none can be inferred, or the LayerMap does not fit.
     """
     timings: dict[str, float] = {}
     resolved = LayerMap.of(layer_map).resolve(layer, module)
-    engines = tuple(backend(framework_of(model)).engine(model) for model in (layer, module))
+    engines = tuple(capture.engine for capture in captures) or tuple(backend(framework_of(model)).engine(model) for model in (layer, module))
     if example_inp is None:
         from padiff_graph.infer import infer_inputs  # only needed where the user gave none
 
         example_inp = infer_inputs(layer, module, engines[0], engines[1])
     examples: tuple[Mapping[str, Any], Mapping[str, Any]] = (example_inp[0], example_inp[1])
-    graphs: list[ComputationGraph] = []
-    for side, model, example in zip(("first", "second"), (layer, module), examples, strict=True):
-        started = time.perf_counter()
-        graphs.append(capture_graph(model, example, certify=certify))
-        timings[f"capture {side}"] = time.perf_counter() - started
+    if not captures:
+        for side, model, example, engine in zip(("first", "second"), (layer, module), examples, engines, strict=True):
+            started = time.perf_counter()
+            captures += (Capture.of(model, example, engine),)
+            while certify and not captures[-1].certify():
+                pass
+            timings[f"capture {side}"] = time.perf_counter() - started
     started = time.perf_counter()
-    normals = [normalize(graph) for graph in graphs]
+    normals = [normalize(capture.graph) for capture in captures]
     timings["normal form"] = time.perf_counter() - started
-    return align_graphs(normals[0], normals[1], engines[0], engines[1], examples, resolved, timings, evidence=evidence)
+    alignment = align_graphs(normals[0], normals[1], engines[0], engines[1], examples, resolved, timings, evidence=evidence)
+    alignment.captures = captures
+    return alignment
 
 
 def align_graphs(

@@ -9,7 +9,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from padiff_graph.alignment import Alignment, align
+from padiff_graph.capture.api import Capture
 from padiff_graph.capture.backend import backend, room
+from padiff_graph.capture.certificate import Eager
 from padiff_graph.capture.engine import Engine
 from padiff_graph.capture.errors import CaptureError
 from padiff_graph.capture.exclusive import one_at_a_time
@@ -161,21 +163,25 @@ def _as_deployed(frameworks: tuple[str, str], asked: Options, auto_weights: bool
 
 
 def _run(check: _Check) -> Report:
-    try:
-        with check.timed("capture and matching"):
-            alignment = align(check.layer, check.module, (check.inputs.first, check.inputs.second), check.layer_map)
-    except CaptureError as error:
-        return _uncaptured(check, error)
-    with ExitStack() as undo:
-        if check.auto_weights:
-            before = {name: alignment.first_engine.array(tensor) for name, tensor in alignment.first_engine.parameters().items()}
-            undo.callback(alignment.first_engine.assign, before)
-        report = _compared(check, alignment)
-        undo.pop_all()
-    return report
+    captures: tuple[Capture, ...] = ()
+    while True:
+        try:
+            alignment = align(check.layer, check.module, (check.inputs.first, check.inputs.second), check.layer_map, certify=False, captures=captures)
+            with ExitStack() as undo:
+                if check.auto_weights:
+                    before = {name: alignment.first_engine.array(tensor) for name, tensor in alignment.first_engine.parameters().items()}
+                    undo.callback(alignment.first_engine.assign, before)
+                report = _compared(check, alignment)
+                if report is not None:
+                    undo.pop_all()
+                    return report
+            captures = alignment.captures
+        except CaptureError as error:
+            return _uncaptured(check, error)
 
 
-def _compared(check: _Check, alignment: Alignment) -> Report:
+def _compared(check: _Check, alignment: Alignment) -> Report | None:
+    """The report; None where a capture turned out unfaithful and another was made in its place."""
     matching, engines = scoped_matching(alignment.matching, check.scope), (alignment.first_engine, alignment.second_engine)
     differences = scoped_differences(alignment.differences, check.scope)
     # an exporter folds weights into others: numbers decide there
@@ -187,6 +193,12 @@ def _compared(check: _Check, alignment: Alignment) -> Report:
             assign_parameters(alignment, check.layer, check.module, partly=True)
         elif not deployed:
             findings += weight_findings(matching, *engines)
+    faithful: list[bool] = []
+
+    def certified(side: int, eager: Eager | None) -> None:
+        with check.timed("certificates"):
+            faithful.append(alignment.captures[side].certify(eager))
+
     equal = loose is None and not any(finding.phase == "weights" and finding.fails for finding in findings)
     with check.timed("whole run"):
         whole = check_whole(
@@ -198,7 +210,11 @@ def _compared(check: _Check, alignment: Alignment) -> Report:
             losses=check.losses.functions if check.losses else None,
             backward=check.options.backward,
             tolerance=check.tolerance,
+            witness=certified,
         )
+    check.timings["whole run"] -= check.timings["certificates"]  # made in between
+    if not all(faithful):
+        return None
     with check.timed("regions"):
         regions = check_regions(
             matching,
@@ -242,7 +258,7 @@ def _compared(check: _Check, alignment: Alignment) -> Report:
         tolerance={"rtol": check.options.rtol, "atol": check.options.atol},
         contributions=contributions(matching, regions),
         depth=depth(matching, regions),
-        notes=_once(*check.inputs.notes, *alignment.notes, *whole.notes, *regions.notes, *check.notes),
+        notes=_once(*check.inputs.notes, *alignment.notes, *(note for capture in alignment.captures for note in capture.graph.notes), *whole.notes, *regions.notes, *check.notes),
         models=_names(check),
         frameworks=check.frameworks,
         matching=matching,

@@ -34,7 +34,7 @@ def visit_values(graph: ComputationGraph, engine: Engine, parameters: Mapping[st
     """
     lost: list[str] = []
     known: dict[Value, Any] = {}
-    with engine.quiet(), engine.recording(False):
+    with engine.quiet(values=graph.calls_back), engine.recording(False):
         given = engine.inputs(graph)
         own = engine.parameters()
         last = _last_reads(graph)

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from padiff_graph.capture.certificate import Eager, standing
 from padiff_graph.capture.engine import Array, Engine, NotRunnable, Run
 from padiff_graph.executor.exchange import mapped
 from padiff_graph.executor.regions import output_pairs
@@ -19,6 +20,10 @@ from padiff_graph.executor.tolerance import Mode, Quantity, Tolerance, quantity
 from padiff_graph.matching.result import Matching, ParameterRow
 
 __all__ = ["Mode", "Quantity", "Tolerance", "WholeCheck", "check_whole", "quantity"]
+
+Witness = Callable[[int, Eager | None], None]
+"""Told of a model's eager run, 0 for the first, 1 for the second; of None where the run could not be differentiated twice."""
+
 
 @dataclass(frozen=True)
 class WholeCheck:
@@ -73,6 +78,7 @@ def check_whole(
     losses: tuple[Callable[[Any], Any], Callable[[Any], Any]] | None = None,
     backward: bool = True,
     tolerance: Tolerance | None = None,
+    witness: Witness | None = None,
 ) -> WholeCheck:
     """Runs both models as the user would, one after the other, and compares all they yield.
 
@@ -85,12 +91,19 @@ def check_whole(
         losses: one of each model's output; None for the mean of each floating output, averaged.
         backward: whether gradients are compared.
         tolerance: what differences are held against.
+        witness: is told of each model's run under random cotangents, to hold its capture against.
 
     An exception of a model's forward or of a loss passes through as it is.
     """
     asked = tolerance or Tolerance()
     rows = parameters if parameters is not None else (matching.parameters if matching else ())
-    sides = [_ran(engine, example, losses[number] if losses else None, backward, None if matching is None else (matching, number)) for number, (engine, example) in enumerate(((first_engine, first_example), (second_engine, second_example)))]
+    sides: list[_Ran] = []
+    for number, (engine, example) in enumerate(((first_engine, first_example), (second_engine, second_example))):
+        ran, eager = _ran(engine, example, losses[number] if losses else None, backward, None if matching is None else (matching, number), witness is not None)
+        sides.append(ran)
+        if witness is not None:
+            witness(number, eager)
+        del eager
     first, second = sides
     notes = [f"gradients of the whole run are not compared, {side} has none: {ran.ungraded}" for side, ran in zip(("the first model", "the second model"), sides, strict=True) if ran.ungraded]
     backward = backward and not notes
@@ -124,19 +137,33 @@ class _Ran:
     ungraded: str = ""
 
 
-def _ran(engine: Engine, example: Mapping[str, Any], loss_fn: Callable[[Any], Any] | None, backward: bool, known: tuple[Matching, int] | None) -> _Ran:
+def _ran(engine: Engine, example: Mapping[str, Any], loss_fn: Callable[[Any], Any] | None, backward: bool, known: tuple[Matching, int] | None, witnessed: bool) -> tuple[_Ran, Eager | None]:
+    """A model's run; where it is to witness for its capture, with its gradients under random cotangents too."""
+    if witnessed:
+        try:
+            return _run(engine, example, loss_fn, backward, known, witnessed=True)
+        except Exception:  # a custom backward may work only once: then each has a run of its own
+            return _run(engine, example, loss_fn, backward, known, witnessed=False)
+    return _run(engine, example, loss_fn, backward, known, witnessed=False)
+
+
+def _run(engine: Engine, example: Mapping[str, Any], loss_fn: Callable[[Any], Any] | None, backward: bool, known: tuple[Matching, int] | None, witnessed: bool) -> tuple[_Ran, Eager | None]:
     with engine.quiet():
-        run = engine.forward(example, grad=backward)
+        before = standing((known[0].first, known[0].second)[known[1]].graph, engine) if known is not None and witnessed else {}
+        run = engine.forward(example, grad=backward or (witnessed and engine.framework != "onnx"))
         outputs = {name: engine.array(tensor) for name, tensor in run.outputs.items()}
+        eager = Eager.of(engine, run, outputs, before, again=backward) if witnessed else None
         value = loss_fn(run.structure) if loss_fn is not None else None
         loss = engine.array(value) if value is not None else None
-        ungraded = ""
+        run.gradients, ungraded = {}, ""
         if backward:
             try:
                 engine.backward(run, _mean(run, outputs, known) if value is None else None, loss=value)
             except NotRunnable as error:  # Paddle's recurrent layers outside training mode
+                if eager is not None and not eager.ungraded:
+                    raise
                 ungraded = str(error)
-        return _Ran(outputs, dict(run.buffers), dict(run.gradients), loss, ungraded)
+        return _Ran(outputs, dict(run.buffers), dict(run.gradients), loss, ungraded), eager
 
 
 def _mean(run: Run, outputs: Mapping[str, Array], known: tuple[Matching, int] | None) -> dict[str, Array]:

@@ -345,9 +345,7 @@ class View:
         """Whether no source element is read twice (padding aside)."""
         if all(stage.strided and _distinct(stage) for stage in self.stages):
             return True
-        found = self.indices()
-        found = found[found >= 0]
-        return len(np.unique(found)) == len(found)
+        return _injective(self)
 
     @property
     def permutation(self) -> bool:
@@ -414,6 +412,15 @@ def _composed(outer: View, inner: View) -> View:
     fused = _fused(outer.stages[-1], inner.stages[0])
     middle = outer.stages[-1:] + inner.stages[:1] if fused is None else (fused,)
     return View(outer.source, inner.shape, _canonical(outer.source, outer.stages[:-1] + middle + inner.stages[1:]))
+
+
+@lru_cache(maxsize=1 << 12)
+def _injective(view: View) -> bool:
+    found = view.indices()
+    found = found[found >= 0]
+    seen = np.zeros(view.source, bool)
+    seen[found] = True
+    return int(np.count_nonzero(seen)) == len(found)
 
 
 @lru_cache(maxsize=1 << 12)

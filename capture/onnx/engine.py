@@ -100,7 +100,7 @@ class OnnxEngine:
         self._types = {entry.name: entry.type for entry in (*inferred.input, *inferred.value_info, *inferred.output)}
 
     @contextmanager
-    def quiet(self) -> Iterator[None]:
+    def quiet(self, *, values: bool = True) -> Iterator[None]:
         """Nothing to restore: running changes no model."""
         yield
 
@@ -140,7 +140,7 @@ class OnnxEngine:
         outputs = dict(zip([entry.name for entry in self.model.graph.output], self._whole(feed), strict=True))
         return Run({name: value for name, value in outputs.items() if isinstance(value, np.ndarray)}, outputs)
 
-    def backward(self, run: Run, cotangents: Mapping[str, Array] | None = None, loss: Tensor | None = None) -> None:
+    def backward(self, run: Run, cotangents: Mapping[str, Array] | None = None, loss: Tensor | None = None, *, again: bool = False) -> None:
         """Not possible: ONNX models are checked forward only."""
         raise NotRunnable("an ONNX model has no gradients; compare it forward only")
 

@@ -32,13 +32,13 @@ class PaddleEngine:
         self.model = model
         self._own: dict[str, Tensor] = named_tensors(model)
 
-    def quiet(self) -> AbstractContextManager[None]:
+    def quiet(self, *, values: bool = True) -> AbstractContextManager[None]:
         """Everything run inside leaves the layer and Paddle's global state as they were."""
-        return quiet(self.model)
+        return quiet(self.model, values=values)
 
     def tensor(self, array: Array, dtype: str | None = None, requires_grad: bool = False) -> Tensor:
         """A fresh leaf tensor; a copy of the array."""
-        made = paddle.to_tensor(np.array(array, order="C"))  # ascontiguousarray makes a number an array
+        made = paddle.to_tensor(np.asarray(array, order="C"))  # copies; ascontiguousarray makes a number an array
         if dtype is not None and internals.spelled(made.dtype) != dtype:
             made = made.astype(dtype)
         made.stop_gradient = not requires_grad
@@ -106,7 +106,7 @@ class PaddleEngine:
         buffers = {name: self.array(tensor) for name, tensor in named_tensors(self.model, buffers_only=True).items() if name in filled}
         return Run(outputs, structure, buffers, leaves=fresh)
 
-    def backward(self, run: Run, cotangents: Mapping[str, Array] | None = None, loss: Tensor | None = None) -> None:
+    def backward(self, run: Run, cotangents: Mapping[str, Array] | None = None, loss: Tensor | None = None, *, again: bool = False) -> None:
         """Fills `run.gradients` from cotangents by output name, or from a loss; `.grad` stays untouched."""
         if loss is not None:
             outputs, seeds = [loss], [paddle.ones_like(loss)]
@@ -116,7 +116,7 @@ class PaddleEngine:
             seeds = [self.tensor(cotangents[name], internals.spelled(run.outputs[name].dtype)) for name in names]  # type: ignore[index]
         wanted = {f"input:{name}": leaf for name, leaf in run.leaves.items()}
         wanted |= {f"parameter:{name}": tensor for name, tensor in self._own.items() if not tensor.stop_gradient}
-        found = self.grad(outputs, list(wanted.values()), seeds)
+        found = self._grad(outputs, list(wanted.values()), seeds, again)
         run.gradients = {name: self.array(gradient) for name, gradient in zip(wanted, found, strict=True) if gradient is not None}
 
     def run(self, node: Node, operands: Sequence[Tensor | None], *, double: bool = False, draw: Array | None = None) -> tuple[Tensor | None, ...]:
@@ -144,6 +144,9 @@ class PaddleEngine:
 
     def grad(self, outputs: Sequence[Tensor], inputs: Sequence[Tensor], cotangents: Sequence[Tensor]) -> list[Tensor | None]:
         """Gradients of the inputs; outputs without gradient are left out."""
+        return self._grad(outputs, inputs, cotangents, again=False)
+
+    def _grad(self, outputs: Sequence[Tensor], inputs: Sequence[Tensor], cotangents: Sequence[Tensor], again: bool) -> list[Tensor | None]:
         pairs = _once((output, seed if seed.dtype == output.dtype else seed.astype(output.dtype)) for output, seed in zip(outputs, cotangents, strict=True) if not output.stop_gradient)
         places = [place for place, tensor in enumerate(inputs) if not tensor.stop_gradient]
         found: list[Tensor | None] = [None] * len(inputs)
@@ -153,7 +156,7 @@ class PaddleEngine:
                     [output for output, _ in pairs],
                     [inputs[place] for place in places],
                     [seed for _, seed in pairs],
-                    retain_graph=False,
+                    retain_graph=again,
                     allow_unused=True,
                 )
             except (RuntimeError, NotImplementedError, ValueError) as error:

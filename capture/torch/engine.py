@@ -40,9 +40,9 @@ class TorchEngine:
         self.recorded: effects.Effects | None = None
         self.live: dict[int, Any] = {}
 
-    def quiet(self) -> AbstractContextManager[None]:
+    def quiet(self, *, values: bool = True) -> AbstractContextManager[None]:
         """Everything run inside leaves the model and torch's global state as they were."""
-        return quiet(self.model)
+        return quiet(self.model, values=values)
 
     def tensor(self, array: Array, dtype: str | None = None, requires_grad: bool = False) -> Tensor:
         """A fresh leaf tensor on the model's device."""
@@ -133,7 +133,7 @@ class TorchEngine:
             handle.remove()
         return found
 
-    def backward(self, run: Run, cotangents: Mapping[str, Array] | None = None, loss: Tensor | None = None) -> None:
+    def backward(self, run: Run, cotangents: Mapping[str, Array] | None = None, loss: Tensor | None = None, *, again: bool = False) -> None:
         """Fills `run.gradients` from cotangents by output name, or from a loss."""
         if loss is not None:
             outputs, seeds = [loss], [torch.ones_like(loss)]
@@ -143,7 +143,7 @@ class TorchEngine:
             seeds = [self._like(cotangents[name], run.outputs[name]) for name in names]  # type: ignore[index]
         wanted = {f"input:{name}": leaf for name, leaf in run.leaves.items()}
         wanted |= {f"parameter:{name}": p for name, p in named_tensors(self.model).items() if p.requires_grad}
-        found = self.grad(outputs, list(wanted.values()), seeds)
+        found = self._grad(outputs, list(wanted.values()), seeds, again)
         run.gradients = {name: self.array(g) for name, g in zip(wanted, found, strict=True) if g is not None}
 
     def _like(self, array: Array, tensor: Tensor) -> Tensor:
@@ -156,25 +156,28 @@ class TorchEngine:
 
     def grad(self, outputs: Sequence[Tensor], inputs: Sequence[Tensor], cotangents: Sequence[Tensor]) -> list[Tensor | None]:
         """Gradients of the inputs; outputs without gradient are left out."""
+        return self._grad(outputs, inputs, cotangents, again=False)
+
+    def _grad(self, outputs: Sequence[Tensor], inputs: Sequence[Tensor], cotangents: Sequence[Tensor], again: bool) -> list[Tensor | None]:
         pairs = [(output, seed) for output, seed in zip(outputs, cotangents, strict=True) if output.requires_grad]
         asked = [place for place, tensor in enumerate(inputs) if tensor.requires_grad]
         found: list[Tensor | None] = [None] * len(inputs)
         if pairs and asked and _reenters([output for output, _ in pairs]):
-            return self._accumulated(pairs, inputs)
+            return self._accumulated(pairs, inputs, again)
         if pairs and asked:
             seeds = [seed.to(output.dtype) for output, seed in pairs]
-            gradients = torch.autograd.grad([output for output, _ in pairs], [inputs[place] for place in asked], seeds, allow_unused=True)
+            gradients = torch.autograd.grad([output for output, _ in pairs], [inputs[place] for place in asked], seeds, retain_graph=again, allow_unused=True)
             for place, gradient in zip(asked, gradients, strict=True):
                 found[place] = gradient
         return found
 
-    def _accumulated(self, pairs: Sequence[tuple[Tensor, Tensor]], inputs: Sequence[Tensor]) -> list[Tensor | None]:
+    def _accumulated(self, pairs: Sequence[tuple[Tensor, Tensor]], inputs: Sequence[Tensor], again: bool) -> list[Tensor | None]:
         """Gradients through `.grad`, which reentrant checkpointing insists on; `.grad` is put back."""
         kept = [tensor.grad for tensor in (*self.model.parameters(), *inputs)]
         try:
             for tensor in (*self.model.parameters(), *inputs):
                 tensor.grad = None
-            torch.autograd.backward([output for output, _ in pairs], [seed.to(output.dtype) for output, seed in pairs])
+            torch.autograd.backward([output for output, _ in pairs], [seed.to(output.dtype) for output, seed in pairs], retain_graph=again)
             return [tensor.grad for tensor in inputs]
         finally:
             for tensor, gradient in zip((*self.model.parameters(), *inputs), kept, strict=True):

@@ -17,9 +17,9 @@ HOLDERS = (dict, list, set)
 
 
 @contextmanager
-def quiet(model: torch.nn.Module) -> Iterator[None]:
+def quiet(model: torch.nn.Module, *, values: bool = True) -> Iterator[None]:
     """Puts back parameters, buffers, gradients, hooks, every attribute of every module, modes, RNG,
-    default dtype and gradient recording.
+    default dtype and gradient recording; without `values` not the numbers of parameters and buffers.
 
     Values are copied beforehand and written back only where they differ, so that a model that was
     not changed is not touched (its tensors' versions stay).
@@ -28,7 +28,7 @@ def quiet(model: torch.nn.Module) -> Iterator[None]:
     attributes = [(module, dict(vars(module))) for module in modules]
     holders = [(holder, _copied(holder)) for _, own in attributes for holder in own.values() if isinstance(holder, HOLDERS)]
     tensors = _tensors(model, attributes)
-    saved = [(tensor, tensor.grad, tensor.requires_grad, None if tensor.is_meta else tensor.detach().clone()) for tensor in tensors]
+    saved = [(tensor, tensor.grad, tensor.requires_grad, tensor.detach().clone() if values and not tensor.is_meta else None) for tensor in tensors]
     gradients = [(tensor.grad, tensor.grad.detach().clone()) for tensor in tensors if tensor.grad is not None and not tensor.grad.is_meta]
     hooks = [(tensor, _copied(tensor._backward_hooks)) for tensor in tensors if tensor._backward_hooks]
     generators = torch.get_rng_state(), random.getstate(), np.random.get_state()
@@ -52,15 +52,15 @@ def quiet(model: torch.nn.Module) -> Iterator[None]:
                 now.update(own)
         for holder, before in holders:
             _restore(holder, before)
-        for tensor, gradient, requires_grad, values in saved:
-            if values is not None:
-                _write_back(tensor, values)
+        for tensor, gradient, requires_grad, numbers in saved:
+            if numbers is not None:
+                _write_back(tensor, numbers)
             if tensor.requires_grad is not requires_grad and tensor.is_leaf:
                 tensor.requires_grad_(requires_grad)
             if tensor.grad is not gradient:
                 tensor.grad = gradient
-        for gradient, values in gradients:
-            _write_back(gradient, values)
+        for gradient, numbers in gradients:
+            _write_back(gradient, numbers)
         for tensor in tensors:
             known = next((before for owner, before in hooks if owner is tensor), None)
             if known is not None:

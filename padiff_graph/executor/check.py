@@ -68,7 +68,7 @@ def check_regions(
 
     The models, their buffers, gradients, random state and modes are as before afterwards.
     """
-    with first_engine.quiet(), second_engine.quiet():
+    with first_engine.quiet(values=matching.first.graph.calls_back), second_engine.quiet(values=matching.second.graph.calls_back):
         shared = share(matching, first_engine, second_engine, as_they_are=own_weights)
         draws = Draws(matching.first.graph, matching.second.graph, random_pairs(matching))
         pair = Pair(

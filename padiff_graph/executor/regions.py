@@ -259,7 +259,9 @@ def covers(views: list[View]) -> bool:
     seen = np.zeros(size, np.int64)
     for view in views:
         found = view.indices()
-        seen[np.unique(found[found >= 0])] += 1
+        mine = np.zeros(size, bool)
+        mine[found[found >= 0]] = True
+        seen += mine
     return bool((seen == 1).all())
 
 
