@@ -298,6 +298,10 @@ def _judged(graph: ComputationGraph, engine: Engine, example: Mapping[str, Any],
 
 
 def _largest(array: Array) -> float:
+    if array.dtype.kind == "f" and array.size:
+        largest = float(max(array.max(), -array.min()))
+        if np.isfinite(largest):
+            return largest
     finite = np.abs(array[np.isfinite(array)]) if array.dtype.kind in "fc" else np.abs(array.astype(np.float64))
     return float(finite.max()) if finite.size else 0.0
 

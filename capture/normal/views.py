@@ -362,7 +362,7 @@ class View:
         for stage in self.stages:
             if stage.strided:
                 moved = np.lib.stride_tricks.as_strided(flat[stage.offset :], stage.shape, [int(s) * flat.itemsize for s in stage.steps])  # type: ignore[arg-type]
-                flat = np.array(moved).reshape(-1)
+                flat = np.array(moved, order="C").reshape(-1)
             else:
                 found = stage.at(np.arange(math.prod(stage.shape), dtype=np.int64))
                 flat = np.where(found < 0, np.zeros((), flat.dtype), flat[np.maximum(found, 0)])

@@ -16,6 +16,8 @@ from padiff_graph.capture.paddle.state import kept
 __all__ = ["quiet"]
 
 PLAIN = (str, bytes, int, float, complex, bool, type(None), type, np.ndarray, np.generic)
+COMPARABLE = (paddle.float32, paddle.float64, paddle.int32, paddle.int64, paddle.bool)
+"""dtypes that Paddle compares on the CPU; others are compared by numpy."""
 DEPTH = 6
 """How deep objects that a layer holds (caches, configurations, lists) are looked into."""
 
@@ -95,6 +97,8 @@ def _restore(holder: Any, before: Any) -> None:
 
 
 def _write_back(tensor: Any, numbers: Any) -> None:
+    if tensor.shape == numbers.shape and tensor.dtype == numbers.dtype and tensor.size and tensor.dtype in COMPARABLE and bool(paddle.equal_all(tensor.detach(), numbers)):
+        return
     if tensor.shape == numbers.shape and np.array_equal(tensor.numpy(), numbers.numpy(), equal_nan=tensor.dtype in (paddle.float32, paddle.float64)):
         return
     with paddle.no_grad():

@@ -144,7 +144,7 @@ class TorchEngine:
         wanted = {f"input:{name}": leaf for name, leaf in run.leaves.items()}
         wanted |= {f"parameter:{name}": p for name, p in named_tensors(self.model).items() if p.requires_grad}
         found = self._grad(outputs, list(wanted.values()), seeds, again)
-        run.gradients = {name: self.array(g) for name, g in zip(wanted, found, strict=True) if g is not None}
+        run.gradients = {name: values.array(g) for name, g in zip(wanted, found, strict=True) if g is not None}  # nobody else has them
 
     def _like(self, array: Array, tensor: Tensor) -> Tensor:
         return torch.from_numpy(np.array(array, copy=True)).to(device=tensor.device, dtype=tensor.dtype)

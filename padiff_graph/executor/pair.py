@@ -115,15 +115,19 @@ def run_pair(pair: Pair, region: Region, plan: Plan, feed: Fed, structure: Struc
     singles = [measure(*part.arrays()) for part in ran.parts]
     bounds = [units.unit * (units.growth + part.growth) for part in ran.parts]
     seconds["compare"] += perf_counter() - start
-    asked = structure.doubtful(region) or any(single.error > bound * single.scale for single, bound in zip(singles, bounds, strict=True))
+    doubtful = structure.doubtful(region)
+    beyond = {part.kind for part, single, bound in zip(ran.parts, singles, bounds, strict=True) if single.error > bound * single.scale}
+    asked = doubtful or bool(beyond)
     doubles: list[_Compared | None] = [None] * len(ran.parts)
     reason = ""
     if asked:
         start = perf_counter()
         try:
-            again = _run(pair, region, plan, feed, True, defaultdict(float), {})
-            if len(again.parts) == len(ran.parts):
-                doubles = list(again.parts)
+            # the backward is asked again only where a gradient is in question
+            wide = pair if doubtful or beyond & {"input", "parameter"} else replace(pair, backward=False)
+            again = _run(wide, region, plan, feed, True, defaultdict(float), {})
+            if len(again.parts) == len(ran.parts) or not wide.backward:
+                doubles = [*again.parts, *doubles[len(again.parts) :]]
         except NotRunnable as error:
             reason = f"float64 could not be asked: {error}"
         seconds["referee"] += perf_counter() - start

@@ -67,7 +67,7 @@ class ToyEngine:
         self.model = model
 
     @contextmanager
-    def quiet(self) -> Any:
+    def quiet(self, *, values: bool = True) -> Any:
         yield
 
     def tensor(self, array: Any, dtype: str | None = None, requires_grad: bool = False) -> Any:
