@@ -1,0 +1,76 @@
+"""The whole run also witnesses for the captures: one eager forward, differentiated twice."""
+
+from __future__ import annotations
+
+import numpy as np
+import paddle
+import torch
+
+import padiff_graph as pg
+from padiff_graph.capture.torch.engine import TorchEngine
+
+
+class _Once(torch.autograd.Function):
+    """A backward that throws away what it needs, as memory-saving functions do."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.kept = x
+        return x * x
+
+    @staticmethod
+    def backward(ctx, gradient):
+        kept = ctx.kept
+        del ctx.kept
+        return 2 * kept * gradient
+
+
+class _TorchOnce(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = torch.nn.Linear(4, 3)
+
+    def forward(self, x):
+        return _Once.apply(self.fc(x))
+
+
+class _PaddleSquare(paddle.nn.Layer):
+    def __init__(self, factor=1.0):
+        super().__init__()
+        self.fc = paddle.nn.Linear(4, 3)
+        self.factor = factor
+
+    def forward(self, x):
+        y = self.fc(x)
+        return y * y * self.factor
+
+
+def _example():
+    x = np.random.default_rng(0).standard_normal((2, 4)).astype("float32")
+    return {"x": paddle.to_tensor(x)}, {"x": torch.from_numpy(x)}
+
+
+def test_a_backward_that_works_once_gets_runs_of_its_own():
+    torch.manual_seed(0)
+    report = pg.compare(_PaddleSquare(), _TorchOnce(), _example(), options={"rtol": 1e-5, "atol": 1e-6})
+    assert report.compared.gradients > 0
+    assert not report.findings
+    assert report.passed
+
+
+def test_a_difference_behind_such_a_backward_is_found():
+    torch.manual_seed(0)
+    report = pg.compare(_PaddleSquare(1.5), _TorchOnce(), _example(), options={"rtol": 1e-5, "atol": 1e-6})
+    assert not report.passed
+    assert report.findings[0].fails
+
+
+def test_each_model_runs_eagerly_once(monkeypatch):
+    calls = []
+    plain = TorchEngine.forward
+    monkeypatch.setattr(TorchEngine, "forward", lambda self, example, *, grad: calls.append(grad) or plain(self, example, grad=grad))
+    module = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU())
+    layer = paddle.nn.Sequential(paddle.nn.Linear(4, 3), paddle.nn.ReLU())
+    x = np.random.default_rng(0).standard_normal((2, 4)).astype("float32")
+    assert pg.compare(layer, module, ({"input": paddle.to_tensor(x)}, {"input": torch.from_numpy(x)}), options={"rtol": 1e-5, "atol": 1e-6}).passed
+    assert calls == [True]
