@@ -40,8 +40,9 @@ def cli() -> None:
 @click.option("--keep-weights", is_flag=True, help="compare with the weights as they are, nothing copied")
 @click.option("--html", metavar="FILE", help="write the report as a page")
 @click.option("--json", "json_file", metavar="FILE", help="write the report as JSON")
+@click.option("--explorer", metavar="FILE.json", help="write both graphs and their mapping for Model Explorer")
 @click.option("--repro", metavar="FILE", help="write a script that reruns the first finding's region in both frameworks")
-def align(pair: str, layer_map: str | None, html: str | None, json_file: str | None, repro: str | None, **given: Any) -> int:
+def align(pair: str, layer_map: str | None, html: str | None, json_file: str | None, explorer: str | None, repro: str | None, **given: Any) -> int:
     """`compare`, printed."""
     from padiff_graph.comparison import compare
     from padiff_graph.targets import load_pair
@@ -66,6 +67,8 @@ def align(pair: str, layer_map: str | None, html: str | None, json_file: str | N
     if json_file is not None:
         report.to_json(json_file)
         click.echo(f"written: {json_file}")
+    if explorer is not None:
+        _explore(report.matching, report.findings, explorer)
     if repro is not None:
         from padiff_graph.repro import write_repro
 
@@ -104,7 +107,8 @@ def suggest(pair: str, out: str | None, layer_map: str | None) -> int:
 @click.option("--map", "layer_map", metavar="FILE", help="a layer map, as `suggest` writes it")
 @click.option("--html", metavar="FILE", help="write the diff as a page")
 @click.option("--json", "json_file", metavar="FILE", help="write the diff as JSON")
-def diff(pair: str, layer_map: str | None, html: str | None, json_file: str | None) -> int:
+@click.option("--explorer", metavar="FILE.json", help="write both graphs and their mapping for Model Explorer")
+def diff(pair: str, layer_map: str | None, html: str | None, json_file: str | None, explorer: str | None) -> int:
     """`structural_diff`, printed. Built differently alone is no difference."""
     from padiff_graph.structure import structural_diff
     from padiff_graph.targets import load_pair
@@ -118,6 +122,8 @@ def diff(pair: str, layer_map: str | None, html: str | None, json_file: str | No
     if json_file is not None:
         found.to_json(json_file)
         click.echo(f"written: {json_file}")
+    if explorer is not None:
+        _explore(found.matching, found.findings, explorer)
     if not found.matching.matches:
         return NOTHING
     return DIFFERENT if any(finding.fails for finding in found.findings) else ALIGNED
@@ -168,6 +174,15 @@ def convert(checkpoint: str, layer_map: str, out: str, script: str | None) -> in
         write_script(_map(layer_map), script)
         click.echo(f"written: {script}")
     return ALIGNED
+
+
+def _explore(matching: Any, findings: Any, path: str) -> None:
+    from padiff_graph.explorer import model_explorer
+
+    if matching is None:
+        click.echo(f"not written: {path}, a model could not be captured", err=True)
+        return
+    click.echo("written: " + " and ".join(map(str, model_explorer(matching, path, findings))))
 
 
 def _map(path: str) -> Any:

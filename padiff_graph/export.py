@@ -1,4 +1,4 @@
-"""A captured graph in other tools' formats, and both graphs with their mapping for Model Explorer."""
+"""A captured graph in other tools' formats."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ from xml.etree import ElementTree
 import networkx as nx
 
 from padiff_graph.capture.graph import ComputationGraph, Node, Value
-from padiff_graph.matching.result import Matching
 
-__all__ = ["GRAPH_SCHEMA_VERSION", "WRITERS", "graph_json", "model_explorer", "write_graph"]
+__all__ = ["GRAPH_SCHEMA_VERSION", "WRITERS", "graph_json", "write_graph"]
 
 GRAPH_SCHEMA_VERSION = 1
 
@@ -62,57 +61,10 @@ def graph_json(graph: ComputationGraph) -> dict[str, Any]:
     }
 
 
-def model_explorer(matching: Matching, path: str | os.PathLike[str]) -> tuple[Path, Path]:
-    """Both graphs for Google's Model Explorer, and the mapping for its "sync navigation".
-
-    Writes PATH with the two graphs and, beside it, STEM.mapping.json; open the first, put both graphs
-    side by side and upload the second.
-
-    Returns:
-        Both paths.
-    """
-    target = Path(path)
-    beside = target.with_name(f"{target.stem}.mapping.json")
-    sides = (matching.first, matching.second)
-    graphs = [_explored(normal.graph, f"{position} {normal.graph.framework} {normal.graph.modules.get('', '')}".strip()) for position, normal in enumerate(sides, 1)]
-    target.write_text(json.dumps({"label": "padiff-graph", "graphs": graphs}))
-    entries = []
-    for match in matching.matches:
-        left, right = matching.first.nodes[match.first], matching.second.nodes[match.second]
-        if left.native and right.native:
-            entries.append({"leftNodeIds": [str(node) for node in left.native], "rightNodeIds": [str(node) for node in right.native]})
-    beside.write_text(json.dumps({"mappingEntries": entries}))
-    return target, beside
-
-
-def _explored(graph: ComputationGraph, name: str) -> dict[str, Any]:
-    """One graph in Model Explorer's schema (graph_builder.Graph of ai-edge-model-explorer)."""
-    nodes = []
-    for record in graph.records():
-        facts = {**record.attrs, "source": record.source, "name": record.name}
-        nodes.append(
-            {
-                "id": str(record.id),
-                "label": _label(record),
-                "namespace": record.path.replace(".", "/"),
-                "attrs": [{"key": key, "value": str(value)} for key, value in facts.items() if value not in ("", None)],
-                "incomingEdges": [
-                    {"sourceNodeId": str(value.node), "sourceNodeOutputId": str(value.output), "targetNodeInputId": str(position)}
-                    for position, value in enumerate(record.inputs)
-                    if value is not None
-                ],
-                "outputsMetadata": [
-                    {"id": str(position), "attrs": [{"key": "tensor_shape", "value": f"{kind.dtype}{list(kind.shape)}"}]} for position, kind in enumerate(record.outputs) if kind is not None
-                ],
-            }
-        )
-    return {"id": name, "nodes": nodes}
-
-
 def _label(record: Node) -> str:
     if record.kind == "operation":
         return record.op.removesuffix(".default")
-    return f"{record.kind} {record.name}".strip()
+    return record.kind if record.name in ("", record.kind) else f"{record.kind} {record.name}"
 
 
 def _plain(value: Any) -> Any:

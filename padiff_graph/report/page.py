@@ -18,7 +18,7 @@ from padiff_graph.map_file import ModuleRow
 from padiff_graph.matching.result import Match, Matching, ParameterRow
 from padiff_graph.report.sources import short_source
 
-__all__ = ["Page", "page_data", "place_of"]
+__all__ = ["Link", "Page", "links", "page_data", "place_of"]
 
 AROUND = 3
 """Lines of code shown before and behind the line of an operation."""
@@ -81,7 +81,7 @@ def page_data(page: Page) -> dict[str, Any]:
     data = {
         "frameworks": page.frameworks,
         "sides": sides,
-        "links": [] if matching is None else _links(matching, texts),
+        "links": [] if matching is None else [_link(link, texts) for link in links(matching)],
         "findings": [_finding(finding, matching) for finding in page.findings],
         "depth": [(order, texts(first), texts(second), phase, float(f"{error:.3g}"), verdict) for order, first, second, phase, error, verdict in page.depth],
         "parameters": [_parameter(row, matching) for row in page.parameters],
@@ -137,27 +137,38 @@ def _short(value: object) -> str:
     return text if len(text) <= LONGEST else f"{text[:LONGEST]} ..."
 
 
-def _links(matching: Matching, texts: _Texts) -> list[tuple[Any, ...]]:
-    """(first native ids, second native ids, rung, confidence, reason): operations of their own, then what an edge stands for."""
-    found = []
+@dataclass(frozen=True, slots=True)
+class Link:
+    """Native operations that correspond.
+
+    Attributes:
+        first, second: their numbers on each side.
+        match: what says so.
+        moved: whether one side is data movement in front of the other, without counterpart of its own.
+    """
+
+    first: tuple[int, ...]
+    second: tuple[int, ...]
+    match: Match
+    moved: bool = False
+
+
+def links(matching: Matching) -> Iterable[Link]:
+    """All native operations that correspond: operations of their own, then what an edge stands for."""
     for match in matching.matches:
         first, second = matching.first.nodes[match.first], matching.second.nodes[match.second]
         if first.native and second.native:
-            found.append((first.native, second.native, texts(match.rung), round(match.confidence, 3), texts(match.reason)))
-    found += [moved for match in matching.matches for moved in _moved(match, matching, texts)]
-    return found
+            yield Link(first.native, second.native, match)
+    for match in matching.matches:
+        first, second = matching.first.nodes[match.first], matching.second.nodes[match.second]
+        yield from (Link(edge.through, second.native[-1:], match, True) for edge in first.inputs if edge is not None and edge.through and second.native)
+        yield from (Link(first.native[-1:], edge.through, match, True) for edge in second.inputs if edge is not None and edge.through and first.native)
 
 
-def _moved(match: Match, matching: Matching, texts: _Texts) -> Iterable[tuple[Any, ...]]:
-    """Data movement in front of a matched operation, which has no counterpart of its own."""
-    first, second = matching.first.nodes[match.first], matching.second.nodes[match.second]
-    reason = texts("moves data in front of an operation that corresponds")
-    for edge in first.inputs:
-        if edge is not None and edge.through and second.native:
-            yield (edge.through, second.native[-1:], texts(match.rung), round(match.confidence, 3), reason)
-    for edge in second.inputs:
-        if edge is not None and edge.through and first.native:
-            yield (first.native[-1:], edge.through, texts(match.rung), round(match.confidence, 3), reason)
+def _link(link: Link, texts: _Texts) -> tuple[Any, ...]:
+    """(first native ids, second native ids, rung, confidence, reason)."""
+    reason = "moves data in front of an operation that corresponds" if link.moved else link.match.reason
+    return (link.first, link.second, texts(link.match.rung), round(link.match.confidence, 3), texts(reason))
 
 
 def _finding(finding: Finding, matching: Matching | None) -> dict[str, Any]:

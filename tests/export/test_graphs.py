@@ -12,9 +12,7 @@ import onnx
 import pytest
 
 from padiff_graph.capture.graph import ComputationGraph, Node, ParameterInfo, TensorType, Value
-from padiff_graph.capture.normal.form import Edge, NormalGraph, NormalNode
-from padiff_graph.export import model_explorer, write_graph
-from padiff_graph.matching.result import Match, Matching
+from padiff_graph.export import write_graph
 
 
 @pytest.fixture
@@ -69,12 +67,3 @@ def test_constant_folds_stay_out_of_the_picture(tmp_path: Path) -> None:
 def test_unknown_suffix_says_what_is_possible(graph: ComputationGraph, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"ends in \.json, \.graphml, \.onnx, \.svg; found g\.png"):
         write_graph(graph, tmp_path / "g.png")
-
-
-def test_model_explorer_maps_native_nodes(graph: ComputationGraph, tmp_path: Path) -> None:
-    normal = NormalGraph(graph, (NormalNode(0, "Input", name="x"), NormalNode(1, "Linear", (Edge(0),), native=(2,))), {"logits": Edge(1)})
-    shown, mapping = model_explorer(Matching(normal, normal, (Match(1, 1, "hash", 1.0, "equal"),)), tmp_path / "pair.json")
-    graphs = json.loads(shown.read_text())["graphs"]
-    assert [len(entry["nodes"]) for entry in graphs] == [4, 4]
-    assert graphs[0]["id"] != graphs[1]["id"]
-    assert json.loads(mapping.read_text()) == {"mappingEntries": [{"leftNodeIds": ["2"], "rightNodeIds": ["2"]}]}
