@@ -84,7 +84,7 @@ def _graphml(graph: ComputationGraph, target: Path) -> None:
     """GraphML holds scalars only: everything else goes as text."""
     plain: nx.MultiDiGraph[Any] = nx.MultiDiGraph()
     for record in graph.records():
-        facts = {"kind": record.kind, "op": record.op, "name": record.name, "path": record.path, "source": record.source, "attrs": json.dumps({key: _plain(value) for key, value in record.attrs.items()})}
+        facts = {"label": _label(record), "kind": record.kind, "op": record.op, "name": record.name, "path": record.path, "source": record.source, "attrs": json.dumps({key: _plain(value) for key, value in record.attrs.items()})}
         kind = record.outputs[0] if record.outputs else None
         plain.add_node(record.id, **facts, shape=str(list(kind.shape)) if kind else "", dtype=kind.dtype if kind else "")
         for position, value in enumerate(record.inputs):
@@ -99,7 +99,7 @@ def _onnx(graph: ComputationGraph, target: Path) -> None:
     write(graph, target)
 
 
-WIDTH, HEIGHT, GAP, DROP = 190, 34, 20, 30
+WIDTH, HEIGHT, GAP, DROP, BOW = 190, 34, 20, 30, 100
 
 
 def _svg(graph: ComputationGraph, target: Path) -> None:
@@ -116,15 +116,14 @@ def _svg(graph: ComputationGraph, target: Path) -> None:
         left = (widest - len(row)) * (WIDTH + GAP) / 2
         for position, record in enumerate(row):
             place[record.id] = (GAP + left + position * (WIDTH + GAP), GAP + level * (HEIGHT + DROP))
-    size = (2 * GAP + widest * (WIDTH + GAP), 2 * GAP + len(rows) * (HEIGHT + DROP))
+    size = (2 * GAP + widest * (WIDTH + GAP) + BOW, 2 * GAP + len(rows) * (HEIGHT + DROP))
     root = ElementTree.Element("svg", xmlns="http://www.w3.org/2000/svg", width=str(size[0]), height=str(size[1]), viewBox=f"0 0 {size[0]} {size[1]}")
-    ElementTree.SubElement(root, "style").text = "rect{fill:#eef2ff;stroke:#4f5d95}text{font:11px monospace}path{fill:none;stroke:#888}.input rect,.output rect{fill:#e7f6e7;stroke:#3a7a3a}"
+    ElementTree.SubElement(root, "style").text = "rect{fill:#eef2ff;stroke:#4f5d95}text{font:11px monospace}path{fill:none;stroke:#888;marker-end:url(#tip)}marker path{fill:#888;stroke:none;marker-end:none}.input rect,.output rect{fill:#e7f6e7;stroke:#3a7a3a}"
+    marker = ElementTree.SubElement(root, "marker", id="tip", viewBox="0 0 8 8", refX="8", refY="4", markerWidth="7", markerHeight="7", orient="auto")
+    ElementTree.SubElement(marker, "path", d="M0 0L8 4L0 8z")
     for record in shown:
-        x, y = place[record.id]
-        for value in record.inputs:
-            if value is not None and value.node in place:
-                sx, sy = place[value.node][0] + WIDTH / 2, place[value.node][1] + HEIGHT
-                ElementTree.SubElement(root, "path", d=f"M{sx} {sy}C{sx} {sy + DROP / 2} {x + WIDTH / 2} {y - DROP / 2} {x + WIDTH / 2} {y}")
+        for source in dict.fromkeys(value.node for value in record.inputs if value is not None and value.node in place):
+            ElementTree.SubElement(root, "path", d=_curve(place[source], place[record.id], depth[record.id] - depth[source]))
     for record in shown:
         x, y = place[record.id]
         group = ElementTree.SubElement(root, "g", {"class": record.kind})
@@ -134,6 +133,17 @@ def _svg(graph: ComputationGraph, target: Path) -> None:
         for line, text in ((14, _label(record)[:28]), (28, str(list(kind.shape)) if kind else "")):
             ElementTree.SubElement(group, "text", x=str(x + 6), y=str(y + line)).text = text
     ElementTree.ElementTree(root).write(str(target), encoding="unicode")
+
+
+def _curve(source: tuple[float, float], target: tuple[float, float], levels: int) -> str:
+    """An edge; one that leaves out levels goes round the boxes between, on their right."""
+    (sx, sy), (tx, ty) = source, target
+    if levels == 1:
+        sx, sy, tx = sx + WIDTH / 2, sy + HEIGHT, tx + WIDTH / 2
+        return f"M{sx} {sy}C{sx} {sy + DROP / 2} {tx} {ty - DROP / 2} {tx} {ty}"
+    sx, sy, tx, ty = sx + WIDTH, sy + HEIGHT / 2, tx + WIDTH, ty + HEIGHT / 2
+    bow = max(sx, tx) + min(BOW, 12 * levels)
+    return f"M{sx} {sy}C{bow} {sy} {bow} {ty} {tx} {ty}"
 
 
 WRITERS: dict[str, Callable[[ComputationGraph, Path], None]] = {".json": _json, ".graphml": _graphml, ".onnx": _onnx, ".svg": _svg}

@@ -1,7 +1,7 @@
 """A captured graph as an ONNX file, for viewers such as Netron.
 
 Native operators stand in a domain of their own ("aten", "pd_op"): the file shows a graph, it is not
-meant to be run. Weights are declared by name, type and shape, without their values.
+meant to be run. Weights are declared by name, type and shape, without their values; constants have theirs.
 """
 
 from __future__ import annotations
@@ -25,11 +25,16 @@ def write(graph: ComputationGraph, path: str | os.PathLike[str]) -> None:
 
 def graph_model(graph: ComputationGraph) -> onnx.ModelProto:
     """The graph as an ONNX model: one node an operation, values named "node:output"."""
-    named = {record.id: record for record in graph.records()}
+    leaves: dict[int, str] = {}
+    taken: set[str] = set()
+    for record in graph.records():
+        if record.kind != "operation":
+            named = record.name or f"{record.kind}_{record.id}"
+            leaves[record.id] = f"{record.kind}:{named}" if named in taken else named
+            taken.add(named)
 
     def name(value: Value) -> str:
-        record = named[value.node]
-        return f"{value.node}:{value.output}" if record.kind == "operation" else record.name or f"{record.kind}_{record.id}"
+        return leaves.get(value.node) or f"{value.node}:{value.output}"
 
     def info(value: Value) -> onnx.ValueInfoProto:
         kind = graph.type_of(value)
@@ -37,16 +42,18 @@ def graph_model(graph: ComputationGraph) -> onnx.ModelProto:
             return onnx.ValueInfoProto(name=name(value))
         return onnx.helper.make_tensor_value_info(name(value), _element_type(kind), list(kind.shape))
 
-    nodes, domains, inputs, inner = [], {""}, [], []
+    nodes, domains, inputs, inner, known = [], {""}, [], [], []
     for record in graph.records():
         if record.kind == "operation":
-            domain, _, operator = record.op.rpartition(".") if record.op.startswith("onnx.") else (record.op.partition(".")[0], "", record.op.partition(".")[2])
-            domain = "" if domain == "onnx" else domain.removeprefix("onnx.")
+            domain, operator, overload = _operator(record.op)
             domains.add(domain)
-            nodes.append(_node(record, operator or record.op, domain, [name(value) if value is not None else "" for value in record.inputs], [name(Value(record.id, k)) for k in range(max(1, len(record.outputs)))]))
+            nodes.append(_node(record, operator, domain, overload, [name(value) if value is not None else "" for value in record.inputs], [name(Value(record.id, k)) for k in range(max(1, len(record.outputs)))]))
             inner += [info(Value(record.id, k)) for k in range(len(record.outputs))]
         elif record.kind == "output":
             nodes.append(onnx.helper.make_node("Identity", [name(value) for value in record.inputs if value is not None], [f"output:{record.name}"]))
+        elif record.constant is not None:
+            kind = graph.type_of(Value(record.id)) or TensorType(record.constant.shape, str(record.constant.dtype))
+            known.append(onnx.helper.make_tensor(name(Value(record.id)), _element_type(kind), kind.shape, record.constant.reshape(-1).tolist()))
         else:
             inputs.append(info(Value(record.id)))
     outputs = []
@@ -57,15 +64,25 @@ def graph_model(graph: ComputationGraph) -> onnx.ModelProto:
             shown.CopyFrom(info(source))
         shown.name = f"output:{record.name}"
         outputs.append(shown)
-    body = onnx.helper.make_graph(nodes, graph.modules.get("", "") or "model", inputs, outputs, value_info=inner)
+    body = onnx.helper.make_graph(nodes, graph.modules.get("", "") or "model", inputs, outputs, known, value_info=inner)
     return onnx.helper.make_model(body, producer_name="padiff-graph", opset_imports=[onnx.helper.make_opsetid(domain, 18 if not domain else 1) for domain in sorted(domains)])
 
 
-def _node(record: Node, operator: str, domain: str, inputs: list[str], outputs: list[str]) -> onnx.NodeProto:
+def _operator(native: str) -> tuple[str, str, str]:
+    """(domain, operator, overload): viewers show of a dotted operator its last part alone."""
+    if native.startswith("onnx."):
+        domain, _, operator = native.removeprefix("onnx.").rpartition(".")
+        return domain, operator, ""
+    domain, _, rest = native.partition(".")
+    operator, _, overload = rest.partition(".")
+    return (domain, operator, overload) if operator else ("native", domain, "")
+
+
+def _node(record: Node, operator: str, domain: str, overload: str, inputs: list[str], outputs: list[str]) -> onnx.NodeProto:
     node = onnx.helper.make_node(operator, inputs, outputs, name=f"{record.path}/{record.id}" if record.path else str(record.id), domain=domain)
     for key, value in record.attrs.items():
         node.attribute.append(_attribute(key, value))
-    for key, text in (("module", record.path), ("source", record.source)):
+    for key, text in (("module", record.path), ("source", record.source), ("overload", overload)):
         if text:
             node.metadata_props.add(key=key, value=text)
     return node
