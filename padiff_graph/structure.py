@@ -45,6 +45,18 @@ class StructuralDiff:
     def __bool__(self) -> bool:
         return self.identical
 
+    def __str__(self) -> str:
+        from padiff_graph.report.structural import diff_text
+
+        return diff_text(self)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from padiff_graph.report.structural import render_diff
+        from padiff_graph.report.terminal import html_of
+
+        return html_of(render_diff(self))
+
     def show(self) -> None:
         """Prints it."""
         from padiff_graph.report.structural import show  # views are only needed to show

@@ -40,6 +40,18 @@ class LayerMapCandidate:
     notes: tuple[str, ...] = ()
     matching: Matching | None = field(default=None, repr=False, compare=False)
 
+    def __str__(self) -> str:
+        from padiff_graph.report.structural import candidate_text  # views are only needed to show
+
+        return candidate_text(self)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from padiff_graph.report.structural import render_candidate
+        from padiff_graph.report.terminal import html_of
+
+        return html_of(render_candidate(self))
+
     def to_yaml(self, path: str | os.PathLike[str] | None = None) -> str:
         """The map as a file that a person can read and edit; the text is returned too."""
         return self.layer_map.to_yaml(path)

@@ -107,6 +107,6 @@ class Report:
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""
-        from html import escape
+        from padiff_graph.report.terminal import html_of, render_report
 
-        return f"<pre>{escape(str(self))}</pre>"
+        return html_of(render_report(self))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from padiff_graph.structure import StructuralDiff
     from padiff_graph.suggest import LayerMapCandidate
 
-__all__ = ["candidate_html", "diff_text", "render_candidate", "render_diff", "show", "show_candidate", "to_html", "to_json"]
+__all__ = ["candidate_html", "candidate_text", "diff_text", "render_candidate", "render_diff", "show", "show_candidate", "to_html", "to_json"]
 
 SHOWN = 20
 """Rows of a table; the saved map holds all."""
@@ -64,7 +64,7 @@ def render_candidate(candidate: LayerMapCandidate) -> RenderableType:
     mapped = [row for row in candidate.parameters if row.status == "mapped"]
     proved = sum(row.proved for row in mapped)
     parts: list[RenderableType] = [
-        Text.assemble((f"{len(candidate.rows)} modules", "bold"), " and ", (f"{len(mapped)} of {len(candidate.parameters)} parameters", "bold"), f" mapped, {proved} proved by running; confidence {candidate.confidence:.2f}"),
+        Text.assemble((f"{len(candidate.rows)} module{'s' if len(candidate.rows) != 1 else ''}", "bold"), " and ", (f"{len(mapped)} of {len(candidate.parameters)} parameters", "bold"), f" mapped, {proved} proved by running; confidence {candidate.confidence:.2f}"),
         Text(),
         _table(("first model", "second model", "sure"), [(row.paddle_path or "(root)", row.torch_path or "(root)", f"{row.confidence:.2f}") for row in candidate.rows]),
     ]
@@ -80,13 +80,18 @@ def render_candidate(candidate: LayerMapCandidate) -> RenderableType:
     return Group(*parts)
 
 
+def candidate_text(candidate: LayerMapCandidate) -> str:
+    """A suggested map as plain text, 80 columns."""
+    return text_of(render_candidate(candidate)).rstrip("\n")
+
+
 def show_candidate(candidate: LayerMapCandidate) -> None:
     """Prints a suggested map."""
     console = Console(highlight=False)
     if console.is_terminal:
         console.print(render_candidate(candidate))
     else:
-        print(text_of(render_candidate(candidate)).rstrip("\n"))
+        print(candidate_text(candidate))
 
 
 def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Table:

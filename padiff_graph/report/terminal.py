@@ -17,8 +17,9 @@ from padiff_graph.findings import Finding
 from padiff_graph.report.model import Report
 from padiff_graph.report.sources import code_line, short_source
 
-__all__ = ["finding_text", "render_findings", "render_report", "text_of"]
+__all__ = ["finding_text", "html_of", "render_findings", "render_report", "text_of"]
 
+PRE = '<pre style="font-family:Menlo,Consolas,monospace;line-height:1.35;white-space:pre-wrap">{code}</pre>'
 SHOWN = 12
 """How many findings the table names."""
 TITLES = {"paddle": "Paddle", "torch": "torch", "onnx": "ONNX"}
@@ -32,6 +33,13 @@ def text_of(renderable: RenderableType, width: int = 80, colour: bool = False) -
     stream = console.file
     assert isinstance(stream, io.StringIO)
     return "\n".join(line.rstrip() for line in stream.getvalue().splitlines()) + "\n"
+
+
+def html_of(renderable: RenderableType, width: int = 100) -> str:
+    """Any view as a piece of HTML, for notebooks: the text as it stands, in colour."""
+    console = Console(file=io.StringIO(), width=width, record=True, force_terminal=True, highlight=False)
+    console.print(renderable)
+    return console.export_html(inline_styles=True, code_format=PRE)
 
 
 def render_report(report: Report) -> RenderableType:

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
+from html import unescape
 
 import pytest
 
 from padiff_graph.findings import Finding
+from padiff_graph.layer_map import LayerMap
+from padiff_graph.map_file import ModuleRow
 from padiff_graph.report.sources import short_source
 from padiff_graph.report.terminal import finding_text, render_report, text_of
+from padiff_graph.structure import StructuralDiff
+from padiff_graph.suggest import LayerMapCandidate
+from tests.report.made import matching
 from tests.report.samples import CROSSED, EPSILON, MISSING, empty, failed, passed, rounding
 
 
@@ -73,10 +80,27 @@ def test_many_findings_are_counted_not_flooded() -> None:
     assert "and 27 more" in text
 
 
+def seen(html: str) -> str:
+    """What a reader sees of a piece of HTML, in one line."""
+    return " ".join(unescape(re.sub(r"<[^>]+>", "", html)).split())
+
+
 def test_print_and_notebook_show_the_same() -> None:
-    report = failed()
+    report = failed(notes=("a <b>note</b> & more",))
     assert str(report).startswith("NOT ALIGNED")
-    assert "<pre>NOT ALIGNED" in report._repr_html_()
+    assert seen(report._repr_html_()) == " ".join(str(report).split())
+    assert "<b>note" not in report._repr_html_()
+
+
+def test_diffs_and_maps_print_and_show_in_notebooks() -> None:
+    found = matching()
+    rows = (ModuleRow("layers.0", "body.0", 0.98, "the only one computed like this"),)
+    for view, says in (
+        (StructuralDiff((EPSILON, MISSING), (), found), "BUILT DIFFERENTLY Network (paddle) against Network (torch)"),
+        (LayerMapCandidate(LayerMap(), rows, (), (), ("body.9",), 0.9), "1 module and 0 of 0 parameters mapped"),
+    ):
+        assert " ".join(str(view).split()).startswith(says)
+        assert seen(view._repr_html_()) == " ".join(str(view).split())
 
 
 def test_show_prints(capsys: pytest.CaptureFixture[str]) -> None:
