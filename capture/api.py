@@ -6,7 +6,8 @@ against that run.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,6 +55,16 @@ def capture_graph(model: Any, example: Mapping[str, Any], *, certify: bool = Tru
     return capture.graph
 
 
+@contextmanager
+def _naming(model: Any) -> Iterator[None]:
+    """A failed capture says of which model it was."""
+    try:
+        yield
+    except CaptureError as error:
+        error.model = model
+        raise
+
+
 @dataclass
 class Capture:
     """A capture that may turn out unfaithful, and the ways that are left then.
@@ -73,7 +84,8 @@ class Capture:
     def of(cls, model: Any, example: Mapping[str, Any], engine: Engine | None = None) -> Capture:
         """By the best way that succeeds, uncertified; errors as of `capture_graph`."""
         side = backend(framework_of(model))
-        return cls(model, example, side.trace(model, example), engine or side.engine(model))
+        with _naming(model):
+            return cls(model, example, side.trace(model, example), engine or side.engine(model))
 
     def certify(self, eager: Eager | None = None) -> bool:
         """Holds the graph against eager. Where it differs, `graph` is made anew by the next way, to be certified in turn.
@@ -89,15 +101,16 @@ class Capture:
             self.graph.certificate = found
             self.graph.notes.extend(self.refused)
             return True
-        rung = getattr(self.graph.session, "rung", "")
-        self.refused += [note for note in self.graph.notes if note.startswith("not captured by")]
-        self.refused.append(f"a capture by {rung or self.graph.framework} was refused: {'; '.join(found.reasons)}")
-        if not rung:
-            raise UnfaithfulCaptureError("; ".join(self.refused))
-        try:
-            self.graph = backend(self.graph.framework).trace(self.model, self.example, below=rung)
-        except CaptureError as error:
-            raise UnfaithfulCaptureError(
-                f"the captured graph does not compute what the model computes, and no other way of capturing is left. {'; '.join(self.refused)}", error.source, error.attempts
-            ) from None
+        with _naming(self.model):
+            rung = getattr(self.graph.session, "rung", "")
+            self.refused += [note for note in self.graph.notes if note.startswith("not captured by")]
+            self.refused.append(f"a capture by {rung or self.graph.framework} was refused: {'; '.join(found.reasons)}")
+            if not rung:
+                raise UnfaithfulCaptureError("; ".join(self.refused))
+            try:
+                self.graph = backend(self.graph.framework).trace(self.model, self.example, below=rung)
+            except CaptureError as error:
+                raise UnfaithfulCaptureError(
+                    f"the captured graph does not compute what the model computes, and no other way of capturing is left. {'; '.join(self.refused)}", error.source, error.attempts
+                ) from None
         return False

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 __all__ = ["CaptureError", "UnfaithfulCaptureError"]
 
 
@@ -11,7 +13,10 @@ class CaptureError(RuntimeError):
     Attributes:
         source: "file:line" in the user's code, "" where unknown.
         attempts: every rung tried, with its reason for failing.
+        model: the user's model.
     """
+
+    model: Any = None
 
     def __init__(self, message: str, source: str = "", attempts: tuple[tuple[str, str], ...] = ()) -> None:
         super().__init__(message)

@@ -70,10 +70,14 @@ def align(pair: str, layer_map: str | None, html: str | None, json_file: str | N
     if explorer is not None:
         _explore(report.matching, report.findings, explorer)
     if repro is not None:
+        from padiff_graph.errors import UsageError
         from padiff_graph.repro import write_repro
 
-        write_repro(report, repro)
-        click.echo(f"written: {repro}")
+        try:
+            write_repro(report, repro)
+            click.echo(f"written: {repro}, and its values beside it")
+        except UsageError as error:  # the check itself has its answer
+            click.echo(f"not written: {repro}: {error}", err=True)
     counts = report.compared
     if report.passed:
         return ALIGNED

@@ -298,7 +298,8 @@ def _uncaptured(check: _Check, error: CaptureError) -> Report:
     for engine, example in zip(engines, (check.inputs.first, check.inputs.second), strict=True):
         with engine.quiet():
             engine.forward(example, grad=False)  # an exception of the user's forward is the user's to see
-    findings = [Finding("capture", "not-comparable", str(error), torch_source=error.source)]
+    sources = ("", error.source) if error.model is check.module else (error.source, "")
+    findings = [Finding("capture", "not-comparable", str(error), paddle_source=sources[0], torch_source=sources[1])]
     whole = None
     if not check.auto_weights:
         with check.timed("whole run"):

@@ -12,7 +12,7 @@ import numpy as np
 
 from padiff_graph.capture.backend import room
 from padiff_graph.capture.engine import Array, NotRunnable
-from padiff_graph.capture.graph import Value
+from padiff_graph.capture.graph import Node, Value
 from padiff_graph.errors import UsageError
 from padiff_graph.executor.draws import Draws, random_pairs
 from padiff_graph.executor.exchange import cotangents
@@ -24,6 +24,7 @@ from padiff_graph.executor.stream import Stream
 from padiff_graph.executor.structure import Structure
 from padiff_graph.findings import Finding
 from padiff_graph.matching.result import Matching
+from padiff_graph.recorded import Recorded, recorded
 from padiff_graph.report.model import Report
 from padiff_graph.report.page import place_of
 from padiff_graph.report.sources import code_line, short_source
@@ -37,10 +38,15 @@ COMPARE = '''\
 def show(name, one, other, first_index, second_index):
     """One compared tensor: the same elements of both sides, laid side by side."""
     if one is None or other is None:
-        print(f"{name}: {'no gradient' if one is None else 'a gradient'} on the first side, {'no gradient' if other is None else 'a gradient'} on the second")
+        arrived = one if other is None else other
+        if arrived is None or not arrived.any():
+            print(f"{name}: zero on both sides")
+        else:
+            print(f"{name}: {'no gradient' if one is None else 'a gradient'} on the first side, {'no gradient' if other is None else 'a gradient'} on the second")
         return
-    one, other = one.reshape(-1)[first_index], other.reshape(-1)[second_index]
-    error, largest = float(np.abs(one - other).max()), float(np.abs(other).max())
+    one, other = (side.reshape(-1)[index].astype(np.result_type(side, np.float64)) for side, index in ((one, first_index), (other, second_index)))
+    unlike = ~((one == other) | (np.isnan(one) & np.isnan(other)))
+    error, largest = float(np.abs(one - other)[unlike].max(initial=0.0)), float(np.abs(other[np.isfinite(other)]).max(initial=0.0))
     print(f"{name}: largest difference {error:.3g}, largest value {largest:.3g}, relative {error / largest if largest else error:.3g}")
 '''
 
@@ -53,12 +59,14 @@ class _Written:
         lines: statements of its function.
         names: how the script calls each native value.
         leaves: (key in the saved file, name in the script) of everything that is fed in.
+        own: operations that stand as saved numbers, and why no call could be written.
     """
 
     framework: str
     lines: list[str] = field(default_factory=list)
     names: dict[Value, str] = field(default_factory=dict)
     leaves: list[tuple[str, str]] = field(default_factory=list)
+    own: dict[int, str] = field(default_factory=dict)
 
 
 def write_repro(report: Report, path: str | os.PathLike[str], finding: Finding | None = None) -> Path:
@@ -70,7 +78,7 @@ def write_repro(report: Report, path: str | os.PathLike[str], finding: Finding |
     Args:
         report: of this process, with its models still alive.
         path: where to write, a .py file.
-        finding: one of the report's; the first failing one by default.
+        finding: one of the report's; by default the first failing one that is about operations.
 
     Raises:
         UsageError: where the report or the finding has no region that can be written.
@@ -78,7 +86,7 @@ def write_repro(report: Report, path: str | os.PathLike[str], finding: Finding |
     target = Path(path)
     if target.suffix != ".py":
         raise UsageError(f"a repro is a Python script: expected a path that ends in .py, found {target.name}")
-    chosen = finding if finding is not None else next((one for one in report.findings if one.fails), next(iter(report.findings), None))
+    chosen = finding if finding is not None else _first(report)
     if chosen is None:
         raise UsageError("the report has no finding to reproduce")
     if report.matching is None or report.engines is None:
@@ -96,6 +104,11 @@ def write_repro(report: Report, path: str | os.PathLike[str], finding: Finding |
     return target
 
 
+def _first(report: Report) -> Finding | None:
+    order = sorted(report.findings, key=lambda one: (not one.fails, not (one.paddle_op or one.torch_op)))
+    return next(iter(order), None)
+
+
 def _script(report: Report, matching: Matching, finding: Finding, target: Path) -> tuple[str, dict[str, Array]]:
     assert report.engines is not None
     engines = report.engines
@@ -110,11 +123,11 @@ def _script(report: Report, matching: Matching, finding: Finding, target: Path) 
     region = _region(matching, plan, finding)
     feed = _feed(pair, plan, region, Structure.of(matching, ()))
     saved: dict[str, Array] = {}
-    first = _side(pair.first, region.first, feed.first, "first", saved)
-    second = _side(pair.second, region.second, feed.second, "second", saved)
-    compared = _outputs(pair, region, first, second, saved) + _gradients(pair, plan, region, first, second, saved)
     grown = _cotangents(pair, region, saved)
-    return _source(report, finding, (first, second), region, compared, grown), saved
+    first = _side(pair.first, region.first, feed.first, grown[0], "first", saved)
+    second = _side(pair.second, region.second, feed.second, grown[1], "second", saved)
+    compared = _outputs(pair, region, first, second, saved) + _gradients(pair, plan, region, first, second, saved)
+    return _source(report, finding, (first, second), region, compared, bool(grown[1])), saved
 
 
 def _region(matching: Matching, plan: Plan, finding: Finding) -> Region:
@@ -145,7 +158,7 @@ def _feed(pair: Pair, plan: Plan, region: Region, structure: Structure) -> Fed:
     return stream.found
 
 
-def _side(side: Side, part: Slice, feed: Mapping[Value, Array], label: str, saved: dict[str, Array]) -> _Written:
+def _side(side: Side, part: Slice, feed: Mapping[Value, Array], seeds: Mapping[Value, Array], label: str, saved: dict[str, Array]) -> _Written:
     """The operations of one side as statements; what they read goes into `saved`."""
     written = _Written(side.engine.framework)
     graph = side.graph
@@ -164,24 +177,51 @@ def _side(side: Side, part: Slice, feed: Mapping[Value, Array], label: str, save
         else:
             raise NotRunnable(f"the value of {record.kind} {record.name or number!r} is not known")
         _leaf(written, Value(number), np.asarray(array), f"{label}_{record.kind}_{number}", saved, record.name, side.dtype(Value(number)))
+    calls: dict[int, str] = {}
     for number in part.nodes:
         record = graph.record(number)
-        call = tools.expression(record, ["None" if operand is None else written.names[operand] for operand in record.inputs])
-        where = f"  # {record.path or '(root)'}, {short_source(record.source)}" if record.source else ""
-        written.lines.append(f"v{number} = {call}{where}")
         for output in range(max(len(record.outputs), 1)):
             written.names[Value(number, output)] = f"v{number}[{output}]"
+        try:
+            calls[number] = tools.expression(record, _operands(written, record))
+        except NotRunnable as error:
+            written.own[number] = str(error)
+    for number, kept in (recorded(side, part, feed, seeds, list(written.own)) if written.own else {}).items():
+        calls[number] = _kept(written, graph.record(number), kept, f"{label}_own_{number}", saved)
+    for number in part.nodes:
+        record = graph.record(number)
+        where = f"  # {record.path or '(root)'}, {short_source(record.source)}" if record.source else ""
+        written.lines.append(f"v{number} = {calls[number]}{where}")
     return written
 
 
+def _operands(written: _Written, record: Node) -> list[str]:
+    return ["None" if operand is None else written.names[operand] for operand in record.inputs]
+
+
+def _kept(written: _Written, record: Node, kept: Recorded, key: str, saved: dict[str, Array]) -> str:
+    """An operation as what it yielded and the gradients that it sent back."""
+
+    def text(part: str, arrays: Sequence[Array | None]) -> list[str]:
+        names = [None if array is None else f"{key}_{part}_{place}" for place, array in enumerate(arrays)]
+        saved.update({name: array for name, array in zip(names, arrays, strict=True) if name is not None and array is not None})
+        return ["None" if name is None else f'saved["{name}"]' for name in names]
+
+    results = [(name, place) for place, name in enumerate(text("result", kept.results)) if name != "None"]
+    for rank, (_, place) in enumerate(results):
+        written.names[Value(record.id, place)] = f"v{record.id}[{rank}]"
+    dtypes = [kind.dtype if (kind := record.outputs[place]) is not None else "float32" for _, place in results]
+    pairs = ", ".join(f"({name}, {dtype!r})" for (name, _), dtype in zip(results, dtypes, strict=True))
+    return f"{written.framework}_saved([{pairs}], [{', '.join(text('gradient', kept.gradients))}], [{', '.join(_operands(written, record))}])"
+
+
 def _leaf(written: _Written, value: Value, array: Array, key: str, saved: dict[str, Array], note: str, dtype: str) -> None:
-    if dtype == "bfloat16":
-        raise NotRunnable("it computes in bfloat16, which numpy's files cannot hold")
     name = f"v{value.node}_{value.output}"
     saved[key] = np.ascontiguousarray(array)
     written.names[value] = name
     written.leaves.append((key, name))
-    written.lines.append(f'{name} = {written.framework}_leaf(saved["{key}"])' + (f"  # {note}" if note else ""))
+    given = f', "{dtype}"' if dtype == "bfloat16" else ""  # numpy's files cannot hold it
+    written.lines.append(f'{name} = {written.framework}_leaf(saved["{key}"]{given})' + (f"  # {note}" if note else ""))
 
 
 @dataclass(frozen=True)
@@ -239,48 +279,59 @@ def _statistic(pair: Pair, name: str) -> bool:
     return info is not None and info.buffer
 
 
-def _cotangents(pair: Pair, region: Region, saved: dict[str, Array]) -> list[tuple[Value, Value]]:
-    """Seeded random cotangents of the outputs, the same elements on both sides."""
+def _cotangents(pair: Pair, region: Region, saved: dict[str, Array]) -> tuple[Mapping[Value, Array], Mapping[Value, Array]]:
+    """Seeded random cotangents of the outputs, the same elements on both sides; none where there are no gradients."""
     if not region.cut.exact or not all(differentiable(pair.second.dtype(value)) for value in region.cut.second):
-        return []
+        return {}, {}
     random = np.random.default_rng(0)
     weights = {value: random.standard_normal(pair.second.shape(value)).astype(np.float32) for value in region.cut.second}
     ours = cotangents(region.cut, weights, {value: tuple(pair.first.shape(value)) for value in region.cut.first})
     for label, arrays in (("first", ours), ("second", weights)):
         for value, array in arrays.items():
             saved[f"cotangent_{label}_{value.node}_{value.output}"] = array
-    return [(one, other) for one in ours for other in weights]
+    return ours, weights
 
 
-def _source(report: Report, finding: Finding, sides: tuple[_Written, _Written], region: Region, compared: Sequence[_Shown], grown: Sequence[tuple[Value, Value]]) -> str:
+def _source(report: Report, finding: Finding, sides: tuple[_Written, _Written], region: Region, compared: Sequence[_Shown], grown: bool) -> str:
     places = ((report.frameworks[0], finding.paddle_path, finding.paddle_source), (report.frameworks[1], finding.torch_path, finding.torch_source))
     head = ['"""The region of one finding, run by itself.', "", f"{finding.verdict} ({finding.phase}): {finding.cause}", ""]
     for framework, path, source in places:
         head.append(f"{framework}: {path or '(root)'}  {short_source(source) if source else ''}".rstrip())
         if source and code_line(source):
             head.append(f"    {code_line(source)}")
-    head += ["", "Runs this region alone in both frameworks, on the values saved beside this file.", "--double computes in float64: rounding vanishes there, a real difference stays.", '"""', ""]
+    head += ["", "Runs this region alone in both frameworks, on the values saved beside this file.", "--double computes in float64: rounding vanishes there, a real difference stays."]
+    head += [f"As saved numbers: {side.framework}'s v{number}, {reason}." for side in sides for number, reason in side.own.items()]
+    head += ['"""', ""]
     used = sorted({side.framework for side in sides})
     quoted = [head[0], *(line.replace("\\", "\\\\").replace('"""', "'\'\'") for line in head[1:-2]), *head[-2:]]
     lines = [*quoted, "import sys", "from pathlib import Path", "", "import numpy as np", *(f"import {name}" for name in used), ""]
     lines += ['saved = np.load(Path(__file__).with_suffix(".npz"))', 'DOUBLE = "--double" in sys.argv', "", ""]
-    for name in used:
-        lines += [*room(name, "script").PRELUDE.splitlines(), "", ""]
-    lines += [*COMPARE.splitlines(), "", ""]
+    head, lines = lines, [*COMPARE.splitlines(), "", ""]
     for side, label, values in zip(sides, ("first", "second"), (region.cut.first, region.cut.second), strict=True):
         outputs = [side.names[value] for value in values]
         seeds = [f'saved["cotangent_{label}_{value.node}_{value.output}"]' for value in values] if grown else []
         leaves = [name for _, name in side.leaves]
         lines += [f"def {label}():", f'    """{side.framework}: values and gradients by name."""', *(f"    {line}" for line in side.lines)]
-        lines += [f"    outputs = [{', '.join(outputs)}]", f"    found = dict(zip({outputs!r}, [one.detach().numpy() for one in outputs]))"]
+        lines += [f"    outputs = [{', '.join(outputs)}]", f"    found = dict(zip({outputs!r}, [{side.framework}_array(one) for one in outputs]))"]
         if grown:
             lines += [f"    leaves = [{', '.join(leaves)}]", f"    gradients = {side.framework}_gradients(outputs, [{', '.join(seeds)}], leaves)", f"    return found, dict(zip({leaves!r}, gradients))", "", ""]
         else:
             lines += ["    return found, {}", "", ""]
-    lines += ['if __name__ == "__main__":', "    (one, one_gradients), (other, other_gradients) = first(), second()"]
+    lines += ['if __name__ == "__main__":', "    print(__doc__.splitlines()[2])", "    (one, one_gradients), (other, other_gradients) = first(), second()"]
     for shown in compared:
         if shown.kind == "gradient" and not grown:
             continue
         sources = ("one", "other") if shown.kind == "output" else ("one_gradients", "other_gradients")
         lines.append(f'    show({shown.label!r}, {sources[0]}["{shown.first}"], {sources[1]}["{shown.second}"], saved["{shown.key}_first"], saved["{shown.key}_second"])')
-    return "\n".join(lines) + "\n"
+    for name in used:
+        lines = [*_needed(room(name, "script").PRELUDE, lines), *lines]
+    return "\n".join([*head, *lines]) + "\n"
+
+
+def _needed(prelude: str, lines: Sequence[str]) -> list[str]:
+    """Of the functions that a framework's statements may call those that these call."""
+    functions = {text.partition("(")[0].removeprefix("def "): text for text in prelude.strip().split("\n\n\n")}
+    body, needed = "\n".join(lines), ""
+    while (found := "".join(f"{text}\n\n\n" for name, text in functions.items() if name in body)) != needed:
+        body, needed = body + found, found
+    return needed.splitlines()

@@ -10,6 +10,7 @@ import re
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from ctypes import CDLL, c_int
 from functools import cache
 from types import FrameType
 from typing import Any
@@ -56,6 +57,9 @@ HIDDEN = frozenset({"op_callstack", "stop_gradient", "persistable", "is_persista
 VIEWS = frozenset(f"pd_op.{name}" for name in ("reshape", "view_shape", "flatten", "squeeze", "unsqueeze", "transpose", "slice", "strided_slice"))
 """Operations whose eager result shares memory with the first operand, and whose write-back is known."""
 
+LOG_LEVEL, ERRORS_ONLY = "_ZN3fLI17FLAGS_minloglevelE", 2
+"""glog's flag inside Paddle's library: below which level nothing is written."""
+
 INPLACE = "_"
 """How the name of an operation that writes its operand ends."""
 
@@ -90,9 +94,27 @@ def dynamic(tracer: Any) -> Iterator[None]:
         yield
 
 
+@cache
+def _told_once() -> None:
+    """Paddle warns at the first static call that has an argument `out`, also where it is None as in its own
+    Python functions, and never again in a process. An operation of no use gets that over with unseen."""
+    try:
+        level = c_int.in_dll(CDLL(paddle.base.libpaddle.__file__), LOG_LEVEL)
+    except (OSError, ValueError):  # a build that hides the name: the warning is seen, once
+        return
+    before = level.value
+    level.value = ERRORS_ONLY
+    try:
+        with framework._dygraph_guard(None), paddle.static.program_guard(paddle.static.Program()), paddle.utils.unique_name.guard():
+            paddle._C_ops.relu(paddle.static.data("x", [1], "float32"), out=None)
+    finally:
+        level.value = before
+
+
 @contextmanager
 def building(program: Any, startup: Any, cast: Callable[[Any], Any]) -> Iterator[None]:
     """Static mode with `program` under construction; `cast` sees every operand of every new operation."""
+    _told_once()
     with (
         framework._dygraph_guard(None),
         paddle.static.program_guard(program, startup),

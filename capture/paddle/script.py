@@ -16,11 +16,34 @@ from padiff_graph.capture.paddle.operation import SPECIAL, Operation
 __all__ = ["PRELUDE", "expression"]
 
 PRELUDE = '''\
-def paddle_leaf(array):
+def paddle_leaf(array, dtype=None):
     floating = array.dtype.kind == "f"
     tensor = paddle.to_tensor(array.astype("float64") if DOUBLE and floating else array)
+    if dtype and not DOUBLE:
+        tensor = tensor.astype(dtype)
     tensor.stop_gradient = not floating
     return tensor
+
+
+def paddle_array(tensor):
+    return (tensor.astype("float32") if tensor.dtype == paddle.bfloat16 else tensor).detach().numpy()
+
+
+def paddle_saved(results, gradients, operands):
+    """What the model's own code did here: its results and gradients as they were."""
+
+    class Saved(paddle.autograd.PyLayer):
+        @staticmethod
+        def forward(ctx, *_):
+            return tuple(paddle_leaf(one).detach().astype(paddle_dtype(dtype)) for one, dtype in results)
+
+        @staticmethod
+        def backward(ctx, *_):
+            given = [(one, operand) for one, operand in zip(gradients, operands) if operand is not None]
+            return tuple(None if operand.stop_gradient else paddle.zeros_like(operand) if one is None else paddle_leaf(one).detach().astype(operand.dtype) for one, operand in given)
+
+    found = Saved.apply(*operands)
+    return list(found) if isinstance(found, (list, tuple)) else [found]
 
 
 def paddle_dtype(name):
@@ -44,7 +67,7 @@ def paddle_gradients(outputs, cotangents, leaves):
     wanted = [leaf for leaf in leaves if not leaf.stop_gradient]
     found = paddle.grad([o for o, _ in pairs], wanted, [c for _, c in pairs], allow_unused=True) if pairs and wanted else []
     found = dict(zip(map(id, wanted), found))
-    return [None if found.get(id(leaf)) is None else found[id(leaf)].numpy() for leaf in leaves]
+    return [None if found.get(id(leaf)) is None else paddle_array(found[id(leaf)]) for leaf in leaves]
 '''
 
 
@@ -70,7 +93,8 @@ def expression(node: Node, operands: Sequence[str]) -> str:
         raise NotRunnable(f"{node.op} cannot be written as a call")
     else:
         call = _call(operation, given)
-    laid = f"paddle_list({call}, {list(operation.hidden)}, {list(operation.widths)})"
+    hidden, widths = list(operation.hidden), list(operation.widths)
+    laid = f"[{call}]" if (hidden, widths) == ([False], [None]) else f"paddle_list({call}, {hidden}, {widths})"
     return f"[one if one is None else one.detach() for one in {laid}]" if "no_grad" in node.marks else laid
 
 

@@ -15,11 +15,30 @@ from padiff_graph.capture.torch.schema import DTYPES, FORMATS, find_overload, mu
 __all__ = ["PRELUDE", "expression"]
 
 PRELUDE = '''\
-def torch_leaf(array):
-    tensor = torch.from_numpy(array.copy())
+def torch_leaf(array, dtype=None):
+    tensor = torch.from_numpy(array.copy()).to(getattr(torch, dtype or str(array.dtype)))
     if tensor.is_floating_point():
         tensor = tensor.to(torch.float64 if DOUBLE else tensor.dtype).requires_grad_()
     return tensor
+
+
+def torch_array(tensor):
+    return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).detach().numpy()
+
+
+def torch_saved(results, gradients, operands):
+    """What the model's own code did here: its results and gradients as they were."""
+
+    class Saved(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, *_):
+            return tuple(torch_leaf(one).detach().to(torch_dtype(getattr(torch, dtype))) for one, dtype in results)
+
+        @staticmethod
+        def backward(ctx, *_):
+            return tuple(None if one is None else torch_leaf(one).detach().to(operand.dtype) for one, operand in zip(gradients, operands))
+
+    return list(Saved.apply(*operands))
 
 
 def torch_dtype(dtype):
@@ -35,7 +54,7 @@ def torch_gradients(outputs, cotangents, leaves):
     wanted = [leaf for leaf in leaves if leaf.requires_grad]
     found = torch.autograd.grad([o for o, _ in pairs], wanted, [c for _, c in pairs], allow_unused=True) if pairs and wanted else []
     found = dict(zip(map(id, wanted), found))
-    return [None if found.get(id(leaf)) is None else found[id(leaf)].numpy() for leaf in leaves]
+    return [None if found.get(id(leaf)) is None else torch_array(found[id(leaf)]) for leaf in leaves]
 '''
 
 
@@ -83,7 +102,9 @@ def expression(node: Node, operands: Sequence[str]) -> str:
             arguments.append(text)
     call = f"torch.ops.{node.op}({', '.join(arguments + keywords)})"
     quiet = "no_grad" in node.marks
-    return f"torch_list([one.detach() for one in torch_list({call})])" if quiet else f"torch_list({call})"
+    returns = overload._schema.returns
+    laid = f"[{call}]" if len(returns) == 1 and str(returns[0].type) == "Tensor" else f"torch_list({call})"
+    return f"[one.detach() for one in {laid}]" if quiet else laid
 
 
 def _literal(argument: Any, value: Any) -> str:

@@ -14,7 +14,7 @@ from padiff_graph.capture.engine import Array, Engine, NotRunnable
 from padiff_graph.capture.graph import ComputationGraph, Node, Value
 from padiff_graph.executor.regions import Slice
 
-__all__ = ["Execution", "Seconds", "Side", "differentiable", "execute", "gradients"]
+__all__ = ["Execution", "Seconds", "Side", "differentiable", "execute", "gradients", "leaf", "run_node"]
 
 Tensor = Any
 Seconds = defaultdict[str, float]
@@ -82,20 +82,20 @@ def execute(side: Side, part: Slice, feed: Mapping[Value, Array], wanted: Sequen
     boundary: dict[Value, Tensor] = {}
     parameters: dict[int, Tensor] = {}
     for value in part.values:
-        values[value] = boundary[value] = _leaf(engine, feed[value], side.dtype(value), grad, double)
+        values[value] = boundary[value] = leaf(engine, feed[value], side.dtype(value), grad, double)
     for number in part.leaves:
         record = graph.record(number)
         value = Value(number)
         if record.kind in ("parameter", "buffer"):
             kind = record.outputs[0]
-            values[value] = parameters[number] = _leaf(engine, side.parameters[record.name], kind.dtype if kind else "", grad, double)
+            values[value] = parameters[number] = leaf(engine, side.parameters[record.name], kind.dtype if kind else "", grad, double)
         elif number in side.inputs and record.constant is None:
             tensor = side.inputs[number]
             if double and differentiable(side.dtype(value)):
                 tensor = engine.tensor(engine.array(tensor).astype(np.float64), "float64")
             values[value] = tensor
         elif record.constant is not None:
-            values[value] = _leaf(engine, _shaped(record), side.dtype(value), False, double)
+            values[value] = leaf(engine, _shaped(record), side.dtype(value), False, double)
         else:
             raise NotRunnable(f"the value of {record.kind} {record.name or number!r} is not known to the capture")
     last: dict[Value, int] = {}
@@ -108,7 +108,7 @@ def execute(side: Side, part: Slice, feed: Mapping[Value, Array], wanted: Sequen
         record = graph.record(number)
         silent = not grad or "no_grad" in record.marks
         with engine.recording(False) if silent else nullcontext():
-            results = _run(side, record, [None if operand is None else values[operand] for operand in record.inputs], double)
+            results = run_node(side, record, [None if operand is None else values[operand] for operand in record.inputs], double)
         for position, result in enumerate(results):
             values[Value(number, position)] = result
         for operand in record.inputs:
@@ -120,14 +120,19 @@ def execute(side: Side, part: Slice, feed: Mapping[Value, Array], wanted: Sequen
     return Execution({value: values[value] for value in wanted}, boundary, parameters)
 
 
-def _run(side: Side, record: Node, operands: list[Tensor | None], double: bool) -> Sequence[Tensor | None]:
+def run_node(side: Side, record: Node, operands: Sequence[Tensor | None], double: bool = False) -> Sequence[Tensor | None]:
+    """One operation on given operands, with its draw where it is random.
+
+    Raises:
+        NotRunnable: where it cannot be rerun.
+    """
     draw = side.draw(record) if "random" in record.marks and "unshareable_random" not in record.marks else None
     try:
         return side.engine.run(record, operands, double=double, draw=draw)
     except NotRunnable:
         if record.constant is None:
             raise
-        return (_leaf(side.engine, _shaped(record), record.outputs[0].dtype if record.outputs and record.outputs[0] else "", False, double),)
+        return (leaf(side.engine, _shaped(record), record.outputs[0].dtype if record.outputs and record.outputs[0] else "", False, double),)
     except Exception as error:
         raise NotRunnable(f"{record.op} of module {record.path or 'root'!r} ({record.source}) cannot run on what the other model's values give: {type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}") from error
 
@@ -140,7 +145,8 @@ def _shaped(record: Node) -> Array:
     return constant.reshape(kind.shape) if kind is not None and kind.size == constant.size else constant
 
 
-def _leaf(engine: Engine, array: Array, dtype: str, grad: bool, double: bool) -> Tensor:
+def leaf(engine: Engine, array: Array, dtype: str, grad: bool, double: bool) -> Tensor:
+    """A tensor of its own for an array of a graph's dtype."""
     floating = differentiable(dtype) if dtype else array.dtype.kind in "fc"
     if double and floating and array.dtype.kind == "f":
         return engine.tensor(array.astype(np.float64), "float64", grad)
@@ -155,7 +161,7 @@ def gradients(side: Side, execution: Execution, cotangents: Mapping[Value, Array
         dtype = side.dtype(value)
         if value in execution.outputs and differentiable(dtype):
             outputs.append(execution.outputs[value])
-            seeds.append(_leaf(engine, cotangent, dtype, False, double))
+            seeds.append(leaf(engine, cotangent, dtype, False, double))
     names: list[Value | int] = [value for value in execution.boundary if differentiable(side.dtype(value))]
     names += [number for number in execution.parameters if differentiable(side.dtype(Value(number)))]
     leaves = [execution.boundary[name] if isinstance(name, Value) else execution.parameters[name] for name in names]

@@ -146,7 +146,7 @@ def _tolerance(report: Report) -> RenderableType:
     lines = [f"tolerance: asked for rtol {asked.get('rtol', 0):.3g}, atol {asked.get('atol', 0):.3g}"]
     if needed:
         enough = any(needed[key] <= asked.get(key, 0) for key in ("rtol", "atol") if key in needed)  # either alone would do
-        lines[0] += "; the whole run is within" if enough else f"; the whole run needs {' or '.join(f'{key} {value:.3g}' for key, value in needed.items())}"
+        lines[0] += "; the whole run was not compared" if not report.compared.outputs else "; the whole run is within" if enough else f"; the whole run needs {' or '.join(f'{key} {value:.3g}' for key, value in needed.items())}"
     for first, second, error in report.contributions[:3]:
         lines.append(f"  adds most: {first or '(root)'} | {second or '(root)'}  {error:.2g}")
     return Text("\n".join(lines))
