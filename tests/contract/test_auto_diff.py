@@ -10,6 +10,8 @@ import torch
 from contract_models import ConvNet, Crossed, Mlp, TorchConvNet, TorchCrossed, TorchMlp, batch, copy_linear, images
 
 import padiff_graph as pg
+from padiff_graph.capture.api import capture_graph
+from padiff_graph.capture.errors import CaptureError
 from padiff_graph.capture.paddle import state as paddle_state
 from padiff_graph.capture.torch import state as torch_state
 
@@ -391,3 +393,16 @@ def test_weights_equal_by_hand():
     copy_linear(layer.fc1, module.fc1)
     copy_linear(layer.fc2, module.fc2)
     assert pg.compare(layer, module, batch(3, 6), auto_weights=False, options=CLOSE).passed
+
+
+@pytest.mark.parametrize("framework", ["paddle", "torch"])
+def test_a_failed_capture_is_told_on_its_own_side(monkeypatch, framework):
+    def refusing(model, example, **rest):
+        if isinstance(model, paddle.nn.Layer) == (framework == "paddle"):
+            raise CaptureError("no rung succeeds", "net.py:7")
+        return capture_graph(model, example, **rest)
+
+    monkeypatch.setattr("padiff_graph.alignment.capture_graph", refusing)
+    finding = pg.compare(*pair(), options=CLOSE).findings[0]
+    assert finding.phase == "capture" and not pg.compare(*pair(), options=CLOSE).passed
+    assert (finding.paddle_source, finding.torch_source) == (("net.py:7", "") if framework == "paddle" else ("", "net.py:7"))
