@@ -60,6 +60,12 @@ class Certificate:
     backward: bool = True
     seconds: float = 0.0
 
+    def __str__(self) -> str:
+        if not self.valid:
+            return ("differs" if self.certified else "not possible") + f": {'; '.join(self.reasons)}"
+        compared = ", ".join(f"{count} {kind}{'s' if count != 1 else ''}" for kind, count in self.counts.items() if count)
+        return f"equal in {compared}; largest relative difference {max(self.errors.values(), default=0.0):.2g}"
+
 
 @dataclass(frozen=True)
 class Eager:

@@ -5,7 +5,9 @@ Exit codes: 0 aligned; 1 differences found; 2 wrong use; 3 capture failed or not
 
 from __future__ import annotations
 
+import os
 import sys
+import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +19,17 @@ __all__ = ["ALIGNED", "DIFFERENT", "NOTHING", "WRONG", "cli", "main"]
 
 ALIGNED, DIFFERENT, WRONG, NOTHING = 0, 1, 2, 3
 PAIR = "PAIR is package.module:function, a function that returns (layer, module, example_inp) or a dict of compare's parameters."
+
+
+def writable(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """A file to be written: its folder is looked at before anything is run."""
+    if value is not None:
+        folder = os.path.dirname(value) or "."
+        if not os.path.isdir(folder):
+            raise click.BadParameter(f"{value} cannot be written: there is no folder {folder}", ctx, param)
+        if os.path.isdir(value):
+            raise click.BadParameter(f"{value} cannot be written: it is a folder", ctx, param)
+    return value
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -33,15 +46,15 @@ def cli() -> None:
 @click.option("--map", "layer_map", metavar="FILE", help="a layer map, as `suggest` writes it")
 @click.option("--atol", type=float, help="absolute tolerance (default 0)")
 @click.option("--rtol", type=float, help="relative tolerance (default 1e-7)")
-@click.option("--mode", help="mean or strict: what is held against the tolerance (default mean)")
-@click.option("--phase", help="both, forward or backward (default both)")
+@click.option("--mode", metavar="mean|strict", help="the mean or the largest error is held against the tolerance (default mean)")
+@click.option("--phase", metavar="both|forward|backward", help="what is compared (default both)")
 @click.option("--single-step", is_flag=True, help="give every matched unit the same inputs")
 @click.option("--steps", type=int, help="training steps; more than 1 needs optimizers in the pair's dict")
 @click.option("--keep-weights", is_flag=True, help="compare with the weights as they are, nothing copied")
-@click.option("--html", metavar="FILE", help="write the report as a page")
-@click.option("--json", "json_file", metavar="FILE", help="write the report as JSON")
-@click.option("--explorer", metavar="FILE.json", help="write both graphs and their mapping for Model Explorer")
-@click.option("--repro", metavar="FILE", help="write a script that reruns the first finding's region in both frameworks")
+@click.option("--html", callback=writable, metavar="FILE", help="write the report as a page")
+@click.option("--json", "json_file", callback=writable, metavar="FILE", help="write the report as JSON")
+@click.option("--explorer", callback=writable, metavar="FILE.json", help="write both graphs and their mapping for Model Explorer")
+@click.option("--repro", callback=writable, metavar="FILE", help="write a script that reruns the first finding's region in both frameworks")
 def align(pair: str, layer_map: str | None, html: str | None, json_file: str | None, explorer: str | None, repro: str | None, **given: Any) -> int:
     """`compare`, printed."""
     from padiff_graph.comparison import compare
@@ -86,7 +99,7 @@ def align(pair: str, layer_map: str | None, html: str | None, json_file: str | N
 
 @cli.command(help=f"Find which layers and parameters correspond. {PAIR}")
 @click.argument("pair")
-@click.option("-o", "--out", metavar="FILE", help="write the best map as YAML")
+@click.option("-o", "--out", callback=writable, metavar="FILE", help="write the best map as YAML")
 @click.option("--map", "layer_map", metavar="FILE", help="what is known already")
 def suggest(pair: str, out: str | None, layer_map: str | None) -> int:
     """`suggest_layer_map`, printed."""
@@ -109,9 +122,9 @@ def suggest(pair: str, out: str | None, layer_map: str | None) -> int:
 @cli.command(help=f"Compare how two models are built, without their weights. {PAIR}")
 @click.argument("pair")
 @click.option("--map", "layer_map", metavar="FILE", help="a layer map, as `suggest` writes it")
-@click.option("--html", metavar="FILE", help="write the diff as a page")
-@click.option("--json", "json_file", metavar="FILE", help="write the diff as JSON")
-@click.option("--explorer", metavar="FILE.json", help="write both graphs and their mapping for Model Explorer")
+@click.option("--html", callback=writable, metavar="FILE", help="write the diff as a page")
+@click.option("--json", "json_file", callback=writable, metavar="FILE", help="write the diff as JSON")
+@click.option("--explorer", callback=writable, metavar="FILE.json", help="write both graphs and their mapping for Model Explorer")
 def diff(pair: str, layer_map: str | None, html: str | None, json_file: str | None, explorer: str | None) -> int:
     """`structural_diff`, printed. Built differently alone is no difference."""
     from padiff_graph.structure import structural_diff
@@ -135,7 +148,7 @@ def diff(pair: str, layer_map: str | None, html: str | None, json_file: str | No
 
 @cli.command(help="Capture one model as a graph. MODEL is package.module:function, a function that returns (model, example_kwargs), or an .onnx file.")
 @click.argument("model")
-@click.option("-o", "--out", metavar="FILE", help="graph.json, .graphml, .onnx or .svg")
+@click.option("-o", "--out", callback=writable, metavar="FILE", help="graph.json, .graphml, .onnx or .svg")
 def capture(model: str, out: str | None) -> int:
     """`capture_graph`, summarised."""
     from padiff_graph.capture.api import capture_graph
@@ -150,7 +163,7 @@ def capture(model: str, out: str | None) -> int:
         kinds[node.kind] = kinds.get(node.kind, 0) + 1
     click.echo(f"{graph.modules.get('', '') or model} ({graph.framework}, {'training' if graph.training else 'evaluation'}): " + ", ".join(f"{count} {kind}{'s' if count != 1 else ''}" for kind, count in kinds.items()))
     if graph.certificate is not None:
-        click.echo(f"certificate: {graph.certificate}")
+        click.echo(f"replayed against eager: {graph.certificate}")
     for note in graph.notes:
         click.echo(f"- {note}")
     if out is not None:
@@ -159,11 +172,11 @@ def capture(model: str, out: str | None) -> int:
     return ALIGNED
 
 
-@cli.command(help="Convert a torch checkpoint (.pt, .safetensors, an index of shards) into a Paddle one (.pdparams, .safetensors) by a saved map.")
+@cli.command(short_help="Convert a torch checkpoint by a saved map.", help="Convert a torch checkpoint (.pt, .safetensors, an index of shards) into a Paddle one (.pdparams, .safetensors) by a saved map.")
 @click.argument("checkpoint")
 @click.option("--map", "layer_map", metavar="FILE", required=True, help="a layer map, as `suggest` writes it")
-@click.option("-o", "--out", metavar="FILE", required=True, help="what to write")
-@click.option("--script", metavar="FILE", help="also write a Python converter that needs neither this tool nor torch")
+@click.option("-o", "--out", callback=writable, metavar="FILE", required=True, help="what to write")
+@click.option("--script", callback=writable, metavar="FILE", help="also write a Python converter that needs neither this tool nor torch")
 def convert(checkpoint: str, layer_map: str, out: str, script: str | None) -> int:
     """`convert_checkpoint`, with the account of every tensor."""
     from padiff_graph.convert import convert_checkpoint
@@ -197,7 +210,19 @@ def _map(path: str) -> Any:
 
 def main(arguments: list[str] | None = None) -> None:
     """The console script: a user's mistake is one sentence and exit code 2, a failed capture 3; never a traceback for either."""
-    sys.exit(run(lambda: cli.main(arguments, standalone_mode=False)))
+    sys.exit(run(lambda: cli.main(arguments, prog_name="padiff-graph", standalone_mode=False)))
+
+
+def _stopped(error: Exception) -> int:
+    """An exception of the user's model in one sentence; any other is a mistake of this tool and needs its traceback."""
+    from padiff_graph.targets import raised_at
+
+    where = raised_at(error)
+    if where:
+        click.echo(f"nothing was compared: {type(error).__name__}{where}: {error}", err=True)
+    else:
+        traceback.print_exception(error)
+    return NOTHING
 
 
 def run(command: Callable[[], Any]) -> int:
@@ -217,8 +242,10 @@ def run(command: Callable[[], Any]) -> int:
         click.echo(f"capture failed: {error}", err=True)
         return NOTHING
     except (UsageError, ImportError, FileNotFoundError, IsADirectoryError, PermissionError) as error:
-        if isinstance(error, ImportError) and type(error) is ImportError:
-            raise
+        if type(error) is ImportError:
+            return _stopped(error)
         click.echo(f"error: {error}", err=True)
         return WRONG
+    except Exception as error:
+        return _stopped(error)
     return code if isinstance(code, int) else ALIGNED

@@ -74,3 +74,11 @@ def uncapturable() -> Any:
             raise RuntimeError("cannot run")
 
     return Opaque(), example()[1]
+
+
+def failing() -> Any:
+    raise ZeroDivisionError("a pair that cannot be made")
+
+
+def raising() -> Any:
+    return PaddleNet(), uncapturable()[0], example()

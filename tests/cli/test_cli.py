@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -87,6 +88,7 @@ def test_capture(capsys: Any, tmp_path: Path, suffix: str) -> None:
     code, out, _ = call("capture", "cli_pairs:one_model", "-o", tmp_path / f"g.{suffix}", capsys=capsys)
     assert code == 0
     assert "TorchNet (torch" in out
+    assert "replayed against eager: equal in 1 output, 1 input gradient, 6 parameter gradients" in out
     assert (tmp_path / f"g.{suffix}").stat().st_size > 100
 
 
@@ -106,6 +108,13 @@ def test_capture(capsys: Any, tmp_path: Path, suffix: str) -> None:
         (["capture", "cli_pairs:one_model", "-o", "g.png"], ".svg"),
         (["convert", "gone.pt", "--map", "gone.yaml", "-o", "x.pdparams"], "gone.yaml"),
         (["bogus"], "bogus"),
+        (["capture", "gone.onnx"], "there is none"),
+        (["capture", "cli_pairs.py.onnx"], "there is none"),
+        (["capture", "cli_pairs:healthy"], "a tuple of 3"),
+        (["align", "cli_pairs:failing"], "cli_pairs.py:"),
+        (["align", "cli_pairs:healthy", "--html", "gone/r.html"], "there is no folder gone"),
+        (["suggest", "cli_pairs:healthy", "-o", "gone/m.yaml"], "there is no folder gone"),
+        (["capture", "cli_pairs:one_model", "-o", "gone/g.json"], "there is no folder gone"),
     ],
 )
 def test_wrong_use(capsys: Any, arguments: list[str], says: str) -> None:
@@ -120,6 +129,37 @@ def test_capture_that_fails(capsys: Any) -> None:
     assert "cannot run" in err
 
 
+def test_broken_onnx_file(capsys: Any, tmp_path: Path) -> None:
+    (tmp_path / "broken.onnx").write_bytes(b"no model at all")
+    code, _, err = call("capture", tmp_path / "broken.onnx", capsys=capsys)
+    assert (code, "export the model again" in err) == (2, True)
+
+
+def test_a_model_that_raises_is_no_difference(capsys: Any) -> None:
+    code, _, err = call("align", "cli_pairs:raising", capsys=capsys)
+    assert code == 3
+    assert "RuntimeError" in err and "cli_pairs.py:" in err and "cannot run" in err
+
+
+def test_a_mistake_of_the_tool_shows_where(capsys: Any) -> None:
+    assert run(lambda: bytes.fromhex("none")) == 3
+    err = capsys.readouterr().err
+    assert "ValueError" in err
+
+
+def test_repro_and_explorer(capsys: Any, tmp_path: Path) -> None:
+    code, out, _ = call("align", "cli_pairs:buggy", *TOLERANT, "--repro", tmp_path / "r.py", "--explorer", tmp_path / "e.json", capsys=capsys)
+    assert code == 1
+    assert all((tmp_path / name).exists() for name in ("r.py", "r.npz", "e.json", "e.mapping.json"))
+    assert "written" in out
+    code, _, err = call("align", "cli_pairs:healthy", *TOLERANT, "--repro", tmp_path / "none.py", capsys=capsys)
+    assert code == 0, "the check has its answer, repro or not"
+    assert "no finding to reproduce" in err
+    code, _, _ = call("diff", "cli_pairs:healthy", "--explorer", tmp_path / "d.json", capsys=capsys)
+    assert code == 0
+    assert (tmp_path / "d.mapping.json").exists()
+
+
 def test_broken_import(capsys: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "broken_pair.py").write_text("import nothing_like_this\n")
     (tmp_path / "raising_pair.py").write_text("x = 1 / 0\n")
@@ -128,6 +168,13 @@ def test_broken_import(capsys: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert (code, "nothing_like_this" in err) == (2, True)
     code, _, err = call("align", "raising_pair:f", capsys=capsys)
     assert (code, "raising_pair.py:1" in err) == (2, True)
+
+
+def test_help_is_quick() -> None:
+    before = os.times()
+    subprocess.run([sys.executable, "-m", "padiff_graph", "--help"], capture_output=True, check=True)
+    after = os.times()
+    assert after.children_user + after.children_system - before.children_user - before.children_system < 0.3
 
 
 def test_help_imports_nothing_heavy() -> None:
