@@ -25,6 +25,8 @@ Written = Mapping[str, tuple[tuple[int, ...], str, Callable[[], Array]]]
 """What is to be written: name -> (shape, safetensors dtype, how to make the array when its turn comes)."""
 
 NUMPY = {"F64": "f8", "F32": "f4", "F16": "f2", "BF16": "u2", "I64": "i8", "I32": "i4", "I16": "i2", "I8": "i1", "U64": "u8", "U32": "u4", "U16": "u2", "U8": "u1", "BOOL": "?", "C64": "c8"}
+IN_FOLDERS = ("*.safetensors.index.json", "*.safetensors", "*.bin.index.json", "*.bin", "*.pt", "*.pth")
+"""What is looked for in a folder, the first kind that is there."""
 BITS = {np.dtype(code): name for name, code in NUMPY.items() if name != "BF16"}
 """safetensors' name of each numpy dtype."""
 
@@ -32,24 +34,23 @@ BITS = {np.dtype(code): name for name, code in NUMPY.items() if name != "BF16"}
 def read_checkpoint(path: Path) -> tuple[dict[str, Array], frozenset[str]]:
     """All tensors of a checkpoint, memory-mapped, and the names of those that are bfloat16.
 
-    Takes .safetensors, its index of shards (.safetensors.index.json), a folder that holds one of
-    these, and torch's .pt, .pth, .bin (which needs torch).
+    Takes .safetensors, torch's .pt, .pth, .bin (which needs torch), an index of shards of either
+    (.index.json), and a folder that holds one of these.
 
     Raises:
         UsageError: no such file, another kind of file, or a broken one.
     """
     if path.is_dir():
-        found = sorted(path.glob("*.safetensors.index.json")) or sorted(path.glob("*.safetensors"))
+        found = next((files for pattern in IN_FOLDERS if (files := sorted(path.glob(pattern)))), [])
         if len(found) != 1:
-            raise UsageError(f"{path}: expected one .safetensors file or one .safetensors.index.json; found {len(found)}; name the file")
+            raise UsageError(f"{path}: expected one checkpoint or one index of shards; found {len(found)}; name the file")
         path = found[0]
     if not path.exists():
         raise UsageError(f"expected a checkpoint at {path}; there is none; check the path")
-    if path.name.endswith(".safetensors.index.json"):
-        shards = sorted(set(json.loads(path.read_text())["weight_map"].values()))
+    if path.name.endswith(".index.json"):
         tensors: dict[str, Array] = {}
         halves: frozenset[str] = frozenset()
-        for shard in shards:
+        for shard in _shards(path):
             part, bits = read_checkpoint(path.with_name(shard))
             tensors |= part
             halves |= bits
@@ -67,7 +68,14 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Array], frozenset[str]]:
         except ValueError as error:
             raise UsageError(str(error)) from None
         return tensors, frozenset(name for name, array in tensors.items() if array.dtype == np.uint16)
-    raise UsageError(f"{path}: expected .pt, .pth, .bin, .safetensors or .safetensors.index.json; found {path.suffix or 'no suffix'}")
+    raise UsageError(f"{path}: expected .pt, .pth, .bin, .safetensors or an index of shards (.index.json); found {path.suffix or 'no suffix'}")
+
+
+def _shards(index: Path) -> list[str]:
+    try:
+        return sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise UsageError(f"{index}: expected an index of shards, JSON with a weight_map from tensor to file; found none; download or save it again") from None
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, Array], frozenset[str]]:
@@ -90,6 +98,8 @@ def read_safetensors(path: Path) -> tuple[dict[str, Array], frozenset[str]]:
     for name, entry in header.items():
         if name == "__metadata__":
             continue
+        if entry["dtype"] not in NUMPY:
+            raise UsageError(f"{path}: {name} is of dtype {entry['dtype']}, which neither numpy nor Paddle's checkpoints hold; save it as another one first")
         begin, end = entry["data_offsets"]
         if 8 + length + end > size:
             raise UsageError(f"{path}: the data of {name} is cut off; download or save the file again")

@@ -14,6 +14,26 @@ from padiff_graph.map_file import ParameterEntry
 
 __all__ = ["script_text", "write_script"]
 
+VIEW = '''def view(tensor, shape, *steps):
+    """Elements of a tensor by (shape, strides, start), one step after the other."""
+    flat = np.ascontiguousarray(tensor).reshape(-1)
+    for extents, strides, start in steps:
+        at = np.full((), start)
+        for extent, stride in zip(extents, strides):
+            along = np.asarray(stride) if isinstance(stride, tuple) else np.arange(extent) * stride
+            at = at[..., None] + along
+        flat = flat[at.reshape(-1)]
+    return flat.reshape(shape)
+
+
+'''
+PUT = '''def put(target, places, values):
+    """Writes values to the places of a target, given as a view of its elements."""
+    target.reshape(-1)[places.reshape(-1)] = values.reshape(-1)
+
+
+'''
+
 HEAD = '''"""Converts a torch checkpoint (.safetensors) of {second} into Paddle parameters of {first}.
 
     python {name} model.safetensors model.pdparams
@@ -27,6 +47,7 @@ import sys
 import numpy as np
 
 DTYPES = {{"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1", "U8": "u1", "BOOL": "?"}}
+NOT_NEEDED = {unused}  # tensors that the Paddle model has no place for
 
 
 def load(path):
@@ -39,33 +60,36 @@ def load(path):
     return {{name: data[slice(*entry["data_offsets"])].view(DTYPES[entry["dtype"]]).reshape(entry["shape"]) for name, entry in header.items()}}
 
 
-def view(tensor, shape, *steps):
-    """Elements of a tensor by (shape, strides, start), one step after the other."""
-    flat = np.ascontiguousarray(tensor).reshape(-1)
-    for extents, strides, start in steps:
-        at = np.full((), start)
-        for extent, stride in zip(extents, strides):
-            along = np.asarray(stride) if isinstance(stride, tuple) else np.arange(extent) * stride
-            at = at[..., None] + along
-        flat = flat[at.reshape(-1)]
-    return flat.reshape(shape)
-
-
-def put(target, places, values):
-    """Writes values to the places of a target, given as a view of its elements."""
-    target.reshape(-1)[places.reshape(-1)] = values.reshape(-1)
-
-
-def convert(t):
+{helpers}def convert(t):
     p = {{}}
 {body}
     return p
 
 
+class Tensors(dict):
+    """Tensors by name, and the names that nobody has read yet."""
+
+    def __init__(self, tensors):
+        super().__init__(tensors)
+        self.left = set(tensors)
+
+    def __getitem__(self, name):
+        if name not in self:
+            sys.exit(f"the checkpoint has no {{name}}; is it of the same model?")
+        self.left.discard(name)
+        return super().__getitem__(name)
+
+
 if __name__ == "__main__":
-    tensors = load(sys.argv[1])
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
+    tensors = Tensors(load(sys.argv[1]))
+    parameters = {{name: np.array(value) for name, value in convert(tensors).items()}}
+    left = sorted(tensors.left - NOT_NEEDED)
+    if left:
+        print("not used, so make sure that they are second names of tied weights:", ", ".join(left))
     with open(sys.argv[2], "wb") as out:
-        pickle.dump({{name: np.array(value) for name, value in convert(tensors).items()}}, out, protocol=4)
+        pickle.dump(parameters, out, protocol=4)
 '''
 
 
@@ -90,7 +114,10 @@ def script_text(layer_map: Any, name: str = "convert.py") -> str:
     for entry in made.parameters:
         lines += _statements(entry)
     first, second = made.models
-    return HEAD.format(first=first or "the Paddle model", second=second or "the torch model", name=name, body="\n".join(f"    {line}" for line in lines))
+    body = "\n".join(f"    {line}" for line in lines)
+    helpers = (VIEW if "view(" in body else "") + (PUT if "put(" in body else "")
+    unused = f"{{{', '.join(map(repr, sorted(made.unused_second)))}}}" if made.unused_second else "set()"
+    return HEAD.format(first=first or "the Paddle model", second=second or "the torch model", name=name, body=body, helpers=helpers, unused=unused)
 
 
 def _statements(entry: ParameterEntry) -> list[str]:

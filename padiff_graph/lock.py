@@ -27,6 +27,7 @@ def hold(model: Any, example: Mapping[str, Any], path: Path, *, update: bool = F
         AssertionError: with the smallest diff, where the structure differs; or where there is no lock yet.
         CaptureError: the model cannot be captured.
     """
+    __tracebackhide__ = True
     lines = structure_lines(normalize(capture_graph(model, example, certify=False)))
     if update:
         path.write_text(HEAD + "\n".join(lines) + "\n", encoding="utf-8")
@@ -35,7 +36,7 @@ def hold(model: Any, example: Mapping[str, Any], path: Path, *, update: bool = F
         raise AssertionError(f"there is no structure lock at {path}; write it with pytest --update-structure-locks and commit it")
     held = path.read_text(encoding="utf-8").removeprefix(HEAD).splitlines()
     if held != lines:
-        raise AssertionError(f"the structure differs from {path.name} (- locked, + now):\n" + "\n".join(_difference(held, lines)))
+        raise AssertionError(f"the structure differs from {path.name} (- locked, + now):\n" + "\n".join(_difference(held, lines)) + "\nif this is meant: pytest --update-structure-locks")
 
 
 def structure_lines(normal: NormalGraph) -> list[str]:
@@ -91,8 +92,6 @@ def _operand(edge: Edge | None, names: Mapping[int, str]) -> str:
 
 def _hash(edge: Edge) -> str:
     """A short name of the movement, equal on every machine."""
-
-
     assert edge.view is not None
     return hashlib.sha256(repr([(stage.shape, stage.steps, stage.offset) for stage in edge.view.stages]).encode()).hexdigest()[:6]
 

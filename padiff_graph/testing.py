@@ -28,6 +28,7 @@ def assert_ported(
         AssertionError: with the report's first finding, where they do not.
         UsageError: for a call that cannot mean anything.
     """
+    __tracebackhide__ = True  # pytest shows the test's own line and the message
     report = compare(layer, module, example_inp, auto_weights, steps, options, layer_map, loss_fn, optimizer)
     if not report.passed:
         failing = [finding for finding in report.findings if finding.fails] or [finding for finding in report.findings if finding.verdict != "suspicious"]

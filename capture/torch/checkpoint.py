@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import struct
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,8 +29,9 @@ def read(path: Path) -> dict[str, np.ndarray[Any, Any]]:
         except RuntimeError:
             found = torch.load(path, map_location="cpu", weights_only=True)  # files of the old format cannot be mapped
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, IndexError, KeyError, struct.error) as error:  # whatever a broken file makes the unpickler stumble over
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(f"{path}: expected a checkpoint that holds weights only; {first}; save model.state_dict() and convert that") from None
+        whole = re.search(r"(?:GLOBAL|class) `?([\w.]+)`?", str(error))  # torch's own words advise to trust the file
+        held = f"objects of {whole[1]}" if whole else "a broken file or other objects"
+        raise ValueError(f"{path}: expected a checkpoint that holds weights only; found {held}; save model.state_dict() and convert that") from None
     for key in ("state_dict", "model"):
         if isinstance(found, Mapping) and isinstance(found.get(key), Mapping):
             found = found[key]

@@ -14,7 +14,7 @@ import pytest
 from padiff_graph.capture.normal.views import View
 from padiff_graph.checkpoints import read_safetensors, write_checkpoint
 from padiff_graph.convert import convert_checkpoint, convert_state_dict
-from padiff_graph.convert_script import write_script
+from padiff_graph.convert_script import script_text, write_script
 from padiff_graph.errors import UsageError
 from padiff_graph.layer_map import LayerMap
 from padiff_graph.map_file import ParameterEntry
@@ -130,11 +130,60 @@ def test_script_needs_neither_tool_nor_torch(layer_map: LayerMap, tensors: dict[
     assert 'p[\'fc.weight\'] = t[\'head.weight\'].T' in (tmp_path / "port.py").read_text()
 
 
+def test_script_accounts_for_every_tensor(layer_map: LayerMap, tensors: dict[str, Any], tmp_path: Path) -> None:
+    from safetensors.numpy import save_file
+
+    write_script(layer_map, tmp_path / "port.py")
+
+    def ran(**changes: Any) -> subprocess.CompletedProcess[str]:
+        save_file({name: value for name, value in {**tensors, **changes}.items() if value is not None}, tmp_path / "in.safetensors")
+        return subprocess.run([sys.executable, "port.py", "in.safetensors", "out.pdparams"], cwd=tmp_path, capture_output=True, text=True)
+
+    assert ran().stdout == "", "steps is a name that the map says is not needed"
+    assert "tied weights: extra\n" in ran(extra=np.ones(3, np.float32)).stdout
+    lacking = ran(**{"head.bias": None})
+    assert lacking.returncode == 1
+    assert lacking.stderr.startswith("the checkpoint has no head.bias")
+    alone = subprocess.run([sys.executable, "port.py"], cwd=tmp_path, capture_output=True, text=True)
+    assert "python port.py model.safetensors model.pdparams" in alone.stderr
+
+
+def test_script_holds_only_what_it_calls(layer_map: LayerMap) -> None:
+    plain = LayerMap()
+    plain.fill((), tuple(entry for entry in layer_map.parameters if entry.paddle_name.startswith("fc.")), (), ("Port", "Original"))
+    assert "def view" not in script_text(plain) and "def put" not in script_text(plain)
+    assert "def view" in script_text(layer_map) and "def put" in script_text(layer_map)
+
+
 def test_tied_copy_is_told(layer_map: LayerMap, tensors: dict[str, Any], tmp_path: Path) -> None:
     from safetensors.numpy import save_file
 
     save_file({**tensors, "tied": tensors["head.weight"].copy()}, tmp_path / "in.safetensors")
     assert convert_checkpoint(tmp_path / "in.safetensors", layer_map, tmp_path / "o.pdparams").duplicates == ("tied",)
+
+
+def test_shards_of_torch_files_and_folders(layer_map: LayerMap, tensors: dict[str, Any], tmp_path: Path) -> None:
+    parts = {"one.bin": list(tensors)[:3], "two.bin": list(tensors)[3:]}
+    for file, names in parts.items():
+        torch.save({name: torch.from_numpy(tensors[name]) for name in names}, tmp_path / file)
+    (tmp_path / "model.bin.index.json").write_text(json.dumps({"weight_map": {name: file for file, names in parts.items() for name in names}}))
+    convert_checkpoint(tmp_path, layer_map, tmp_path / "out.pdparams")
+    check(paddle.load(str(tmp_path / "out.pdparams")), tensors)
+
+
+@pytest.mark.parametrize("text", ["no JSON", "[]", "{}", '{"weight_map": 3}'])
+def test_an_index_without_shards_is_told(layer_map: LayerMap, tmp_path: Path, text: str) -> None:
+    (tmp_path / "model.safetensors.index.json").write_text(text)
+    with pytest.raises(UsageError, match="JSON with a weight_map"):
+        convert_checkpoint(tmp_path, layer_map, tmp_path / "out.pdparams")
+
+
+def test_a_dtype_that_paddle_lacks_is_told(layer_map: LayerMap, tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    save_file({"head.weight": torch.zeros(3, 4).to(torch.float8_e4m3fn)}, tmp_path / "m.safetensors")
+    with pytest.raises(UsageError, match="head.weight is of dtype F8_E4M3"):
+        convert_checkpoint(tmp_path / "m.safetensors", layer_map, tmp_path / "out.pdparams")
 
 
 @pytest.mark.parametrize(
