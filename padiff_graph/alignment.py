@@ -41,10 +41,20 @@ from padiff_graph.replay import runnable
 from padiff_graph.rows import module_rows
 from padiff_graph.weight_findings import parameter_findings
 
-__all__ = ["Alignment", "align"]
+__all__ = ["Alignment", "align", "confirm", "gather"]
 
 ROUNDS = 2
 """How often values are collected and matched again; the second time only confirms as a rule."""
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What matching starts from besides the graphs."""
+
+    hints: Hints
+    orders: Mapping[str, View]
+    values: Values | None
+    fixed: Mapping[str, ParameterRow]
 
 
 @dataclass
@@ -63,6 +73,7 @@ class Alignment:
         layout: what followed from the matches.
         proof: what running showed; None where nothing was run.
         captures: both captures, which may still have to be certified.
+        known: what matching starts from, to match again; None where there is nothing to run.
     """
 
     matching: Matching
@@ -77,6 +88,7 @@ class Alignment:
     layout: Layout = field(default_factory=Layout)
     proof: Proof | None = None
     captures: tuple[Capture, ...] = ()
+    known: _Known | None = None
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -164,16 +176,30 @@ def align_graphs(
     alignment = Alignment(matching, first_engine, second_engine, examples, pairs, resolved, (), [], timings, layout)
     for graph in (first.graph, second.graph):
         alignment.notes.extend(graph.notes)
-    if alive and evidence:
-        started = time.perf_counter()
-        _with_values(alignment, hints, orders, values, fixed)
-        timings["values"] = time.perf_counter() - started
-    alignment.differences = differences(alignment.matching)
+    alignment.known = _Known(hints, orders, values, fixed) if alive else None
+    if evidence:
+        gather(alignment)
+    else:
+        alignment.differences = differences(alignment.matching)
     return alignment
 
 
-def _with_values(alignment: Alignment, hints: Hints, orders: Mapping[str, View], values: Values | None, fixed: Mapping[str, ParameterRow]) -> None:
+def gather(alignment: Alignment) -> None:
     """Runs both sides under the map so far, matches again with what they showed, and marks what is proved."""
+    started = time.perf_counter()
+    if alignment.known is not None:
+        _with_values(alignment, alignment.known)
+        alignment.timings["values"] = alignment.timings.get("values", 0.0) + time.perf_counter() - started
+    alignment.differences = differences(alignment.matching)
+
+
+def confirm(alignment: Alignment) -> None:
+    """Marks what is proved where every region agreed, fed with the same values: then all values agree."""
+    alignment.proof = Proof(agreeing=set(range(len(alignment.matching.points))))
+    alignment.matching = alignment.proof.mark(alignment.proof.confirm(alignment.matching), alignment.layout)
+
+
+def _with_values(alignment: Alignment, known: _Known) -> None:
     glance = prove(alignment.matching, alignment.layout, alignment.first_engine, alignment.second_engine, prints=False)
     if glance.whole(alignment.matching):
         alignment.proof = glance
@@ -182,9 +208,9 @@ def _with_values(alignment: Alignment, hints: Hints, orders: Mapping[str, View],
         return
     for _ in range(ROUNDS):
         proof = prove(alignment.matching, alignment.layout, alignment.first_engine, alignment.second_engine)
-        again = match(alignment.matching.first, alignment.matching.second, hints=hints, evidence=Evidence(proof.first, proof.second, proof.deployed))
+        again = match(alignment.matching.first, alignment.matching.second, hints=known.hints, evidence=Evidence(proof.first, proof.second, proof.deployed))
         unchanged = {(m.first, m.second) for m in again.matches} == {(m.first, m.second) for m in alignment.matching.matches}
-        matching, layout = _derived(again, orders, values, fixed)
+        matching, layout = _derived(again, known.orders, known.values, known.fixed)
         alignment.matching, alignment.layout, alignment.proof = matching, layout, proof
         if unchanged:
             break

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from padiff_graph.alignment import Alignment, align
+from padiff_graph.alignment import Alignment, align, confirm, gather
 from padiff_graph.capture.api import Capture
 from padiff_graph.capture.backend import backend, room
 from padiff_graph.capture.certificate import Eager
@@ -18,14 +18,17 @@ from padiff_graph.capture.exclusive import one_at_a_time
 from padiff_graph.errors import UsageError, UsageTypeError
 from padiff_graph.executor.check import check_regions
 from padiff_graph.executor.findings import region_findings
+from padiff_graph.executor.results import RegionCheck
 from padiff_graph.executor.tolerance import Tolerance
 from padiff_graph.executor.weights import weight_findings
 from padiff_graph.findings import Finding
 from padiff_graph.inputs import Inputs, check_inputs, check_losses, check_models
 from padiff_graph.layer_map import LayerMap, ResolvedMap
 from padiff_graph.losses import Losses, mean_loss
+from padiff_graph.matching.result import Matching
 from padiff_graph.optimizers import Stepper, check_optimizers
 from padiff_graph.options import Options, parse_options
+from padiff_graph.proof import matched_whole
 from padiff_graph.report.model import Report
 from padiff_graph.scope import left_out, scoped_differences, scoped_matching, scoped_regions, scoped_whole
 from padiff_graph.training import Training, train
@@ -38,6 +41,8 @@ from padiff_graph.whole import WholeCheck, check_whole
 __all__ = ["auto_diff", "compare"]
 
 Loss = Callable[[Any], Any]
+AGREE = ("equal", "rounding", "framework-divergence", "framework-defect")
+"""Verdicts of regions whose outputs agree."""
 
 
 @dataclass
@@ -57,6 +62,7 @@ class _Check:
     steppers: tuple[Stepper, Stepper] | None
     timings: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    evidence_first: bool = False
 
     @property
     def tolerance(self) -> Tolerance:
@@ -166,7 +172,9 @@ def _run(check: _Check) -> Report:
     captures: tuple[Capture, ...] = ()
     while True:
         try:
-            alignment = align(check.layer, check.module, (check.inputs.first, check.inputs.second), check.layer_map, certify=False, captures=captures)
+            alignment = align(check.layer, check.module, (check.inputs.first, check.inputs.second), check.layer_map, certify=False, evidence=False, captures=captures)
+            if not _numbers_can_wait(check, alignment):
+                gather(alignment)
             with ExitStack() as undo:
                 if check.auto_weights:
                     before = {name: alignment.first_engine.array(tensor) for name, tensor in alignment.first_engine.parameters().items()}
@@ -180,8 +188,33 @@ def _run(check: _Check) -> Report:
             return _uncaptured(check, error)
 
 
+def _numbers_can_wait(check: _Check, alignment: Alignment) -> bool:
+    """Whether the regions may tell what a run for evidence would: structure left nothing open, and all of it is compared."""
+    whole = check.options.forward and not check.scope.pairs and not left_out(check.scope) and "onnx" not in check.frameworks
+    return whole and not check.evidence_first and matched_whole(alignment.matching)
+
+
+def _essence(matching: Matching) -> tuple[object, ...]:
+    """What regions and weights follow from."""
+    matches = {(match.first, match.second) for match in matching.matches}
+    points = {(point.first, point.first_view, point.second, point.second_view) for point in matching.points}
+    return matches, points, {(row.first, row.pieces) for row in matching.parameters}
+
+
+def _settled(check: _Check, alignment: Alignment, regions: RegionCheck) -> bool:
+    """Whether the regions confirm the matching or, where they do not, numbers leave it as it is."""
+    if regions.results and all(result.verdict in AGREE for result in regions.results):
+        confirm(alignment)
+        return True
+    before = _essence(alignment.matching)
+    gather(alignment)
+    check.evidence_first = _essence(alignment.matching) != before
+    return not check.evidence_first
+
+
 def _compared(check: _Check, alignment: Alignment) -> Report | None:
-    """The report; None where a capture turned out unfaithful and another was made in its place."""
+    """The report; None where it has to be begun again: a capture turned out unfaithful and another was
+    made in its place, or what differs has another counterpart once numbers are asked."""
     matching, engines = scoped_matching(alignment.matching, check.scope), (alignment.first_engine, alignment.second_engine)
     differences = scoped_differences(alignment.differences, check.scope)
     # an exporter folds weights into others: numbers decide there
@@ -197,7 +230,8 @@ def _compared(check: _Check, alignment: Alignment) -> Report | None:
 
     def certified(side: int, eager: Eager | None) -> None:
         with check.timed("certificates"):
-            faithful.append(alignment.captures[side].certify(eager))
+            capture = alignment.captures[side]
+            faithful.append(capture.graph.certificate is not None or capture.certify(eager))
 
     equal = loose is None and not any(finding.phase == "weights" and finding.fails for finding in findings)
     with check.timed("whole run"):
@@ -225,6 +259,10 @@ def _compared(check: _Check, alignment: Alignment) -> Report | None:
             tolerance=check.tolerance,
             own_weights=deployed,
         )
+    if alignment.proof is None and alignment.known is not None:
+        if not _settled(check, alignment, regions):
+            return None
+        matching, differences = alignment.matching, alignment.differences
     regions = unsure_regions(scoped_regions(regions, matching, check.scope), matching, loose)
     in_regions = region_findings(regions, matching, differences)
     if deployed:

@@ -22,7 +22,7 @@ from padiff_graph.matching.points import Layout
 from padiff_graph.matching.result import Matching, ParameterRow, Point
 from padiff_graph.replay import visit_values
 
-__all__ = ["Proof", "prove"]
+__all__ = ["Proof", "matched_whole", "prove"]
 
 SAMPLES = 64
 """Elements of each point that are laid side by side."""
@@ -63,12 +63,8 @@ class Proof:
 
     def whole(self, matching: Matching) -> bool:
         """Whether every point agrees and both sides are matched whole, so that there is nothing left to find."""
-        partner = matching.partner()
-        matched = (partner.keys(), set(partner.values()))
-        left = any(not node.leaf and node.id not in side for normal, side in zip((matching.first, matching.second), matched, strict=True) for node in normal.nodes)
         # a further result beside one that agrees (statistics, which the frameworks update unlike) tells nothing of the match
-        agree = all(index in self.agreeing for index, point in enumerate(matching.points) if not point.first.output)
-        return not left and agree and all(row.status != "open" for row in matching.parameters)
+        return matched_whole(matching) and all(index in self.agreeing for index, point in enumerate(matching.points) if not point.first.output)
 
     def confirm(self, matching: Matching) -> Matching:
         """The matches with what agreeing values say of them."""
@@ -82,6 +78,14 @@ class Proof:
     @staticmethod
     def _proved(row: ParameterRow, readers: set[int], shown: set[int]) -> bool:
         return row.status == "mapped" and bool(readers) and readers <= shown
+
+
+def matched_whole(matching: Matching) -> bool:
+    """Whether no operation and no parameter of either side is left without a partner."""
+    partner = matching.partner()
+    matched = (partner.keys(), set(partner.values()))
+    left = any(not node.leaf and node.id not in side for normal, side in zip((matching.first, matching.second), matched, strict=True) for node in normal.nodes)
+    return not left and all(row.status != "open" for row in matching.parameters)
 
 
 def prove(matching: Matching, layout: Layout, first_engine: Engine, second_engine: Engine, *, prints: bool = True) -> Proof:
