@@ -237,7 +237,12 @@ def replay(graph: ComputationGraph, engine: Engine, seeds: Mapping[str, Array] |
         names = [name for name in outputs if name in seeds]
         tensors = [known[outputs[name]] for name in names]
         gradients = engine.grad(tensors, list(wanted.values()), [engine.tensor(seeds[name], _dtype(graph, outputs[name])) for name in names])
-        for (kind, name), gradient in zip(wanted, gradients, strict=True):
+        asked = list(wanted)
+        del tensors, wanted
+        if not keep:
+            known = {}
+        for place, (kind, name) in enumerate(asked):
+            gradient, gradients[place] = gradients[place], None  # let go once its numbers are taken
             if gradient is not None:
                 found[kind][name] = engine.array(gradient)
     return found, known

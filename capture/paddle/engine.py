@@ -117,7 +117,11 @@ class PaddleEngine:
         wanted = {f"input:{name}": leaf for name, leaf in run.leaves.items()}
         wanted |= {f"parameter:{name}": tensor for name, tensor in self._own.items() if not tensor.stop_gradient}
         found = self._grad(outputs, list(wanted.values()), seeds, again)
-        run.gradients = {name: self.array(gradient) for name, gradient in zip(wanted, found, strict=True) if gradient is not None}
+        run.gradients = {}
+        for place, name in enumerate(wanted):
+            gradient, found[place] = found[place], None  # let go once its numbers are taken
+            if gradient is not None:
+                run.gradients[name] = self.array(gradient)
 
     def run(self, node: Node, operands: Sequence[Tensor | None], *, double: bool = False, draw: Array | None = None) -> tuple[Tensor | None, ...]:
         """Reruns one captured operation out of place."""
