@@ -411,8 +411,8 @@ def _cotangent(value: Value, shape: tuple[int, ...]) -> Array:
     start = zlib.crc32(f"{value.node}.{value.output}".encode()) % POOL
     if start + size <= POOL:
         return _POOL[0][start : start + size].reshape(shape)
-    repeats = -(-(start + size) // POOL)
-    return np.tile(_POOL[0], repeats)[start : start + size].reshape(shape)
+    rounds, rest = divmod(size - (POOL - start), POOL)
+    return np.concatenate([_POOL[0][start:], *[_POOL[0]] * rounds, _POOL[0][:rest]]).reshape(shape)
 
 
 def _one_sided(pair: Pair, plan: Plan, region: Region, feed: Fed) -> dict[str, Array]:
