@@ -1,6 +1,6 @@
 """How matching and diff stand damage: random edits of one side of a matched pair.
 
-    python benchmarks/damage.py [PAIR ...] [--mode eval] [--cache DIR] [--runs 6] [--edits 1 5] [--self] [--verbose]
+    python benchmarks/damage.py [PAIR ...] [--mode eval] [--cache DIR] [--runs 6] [--edits 1 5] [--seed S] [--self] [--verbose]
 
 Captures come from the cache of corpus.py. The healthy matching of a pair is the truth (with `--self`, the
 second side against itself); the first side is then edited at random and matched again. Reported: whether
@@ -52,6 +52,7 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=corpus.default_cache())
     parser.add_argument("--runs", type=int, default=6, help="runs of each pair and number of edits")
     parser.add_argument("--edits", type=int, nargs="*", default=[1, 5])
+    parser.add_argument("--seed", default="", help="other edits than those of no seed")
     parser.add_argument("--self", action="store_true", help="second side against itself")
     parser.add_argument("--verbose", action="store_true")
     chosen = parser.parse_args()
@@ -68,7 +69,7 @@ def main() -> None:
             here: Counter[str] = Counter()
             start = time.perf_counter()
             for run in range(chosen.runs):
-                one(first, second, truth, orbit, count, random.Random(zlib.crc32(f"{name} {count} {run}".encode())), here, name if chosen.verbose else "")
+                one(first, second, truth, orbit, count, random.Random(zlib.crc32(f"{chosen.seed}{name} {count} {run}".encode())), here, name if chosen.verbose else "")
             totals[count] += here
             print(f"{name:24s} {count} edits: {words(here)}  {time.perf_counter() - start:.1f} s", flush=True)
     for count, total in totals.items():

@@ -49,8 +49,8 @@ def match(first: NormalGraph, second: NormalGraph, *, hints: Hints | None = None
             if not weigh_values(state, evidence):
                 break
             climb(state)
-    match_weights(state)
     settle(state)
+    match_weights(state)
     return result(state)
 
 

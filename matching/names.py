@@ -128,12 +128,18 @@ class Names:
                         if not (container.endswith(_THROUGH) and its.endswith(_THROUGH)):
                             votes[kind][container, its][number, count - number] += times
         found: dict[tuple[str, str], tuple[int, int]] = {}
+        shifted: tuple[set[str], set[str]] = (set(), set())
         for key in dict.fromkeys([*votes[0], *votes[1]]):
             if sum(sum(kind[key].values()) for kind in votes if key in kind) < _SHARE * max(inside[0][key[0]], inside[1][key[1]]):
                 continue
             offset = _certain(votes[0][key]) or _natural(votes[0][key], votes[1][key], self._likeness(*key))
-            if offset is not None:
+            if offset is not None and offset[0] and self._numbers(0, key[0]) == self._numbers(1, key[1]):
+                # Both models have all these blocks, so no number is another's: a run is shifted by a missing block.
+                shifted[0].add(key[0])
+                shifted[1].add(key[1])
+            elif offset is not None:
                 found[key] = offset
+        found = {key: offset for key, offset in found.items() if not offset[0] or (key[0] not in shifted[0] and key[1] not in shifted[1])}
         best: list[tuple[str, str]] = []
         for key in sorted(found, key=lambda key: (-found[key][1], -self._likeness(*key), abs(key[0].count("#") - key[1].count("#")))):
             # One container goes with one: the number of a part in a block says nothing about the block.
@@ -324,7 +330,9 @@ def _natural(sure: Counter[tuple[int, int]], likely: Counter[tuple[int, int]], l
         places[offset].add(number)
     total = sum(totals.values())
     best, count = totals.most_common(1)[0]
-    settled = len(places[best]) >= 2 and count * 3 >= total * 2
+    # Numbers of which every sure match says otherwise show that the difference is not the same throughout.
+    steady = {number for number, _ in sure} <= {number for number in places[best]}
+    settled = len(places[best]) >= 2 and count * 3 >= total * 2 and steady
     equal = sum(count for (_, offset), count in sure.items() if not offset)
     doubted = sum(sure.values()) - equal >= max(equal, 1)
     shifted = len(places[best]) >= 2 or len({offset > 0 for offset in totals}) == 1
