@@ -38,8 +38,9 @@ def settle(state: State) -> None:
     for pairing in state.pairings.values():
         if pairing.rung not in ("boundary", "hint", "operand") and pairing.confidence >= 0.8 and _whole(state, pairing, *around[pairing.first]):
             exact = state.first.labels[EXACT][pairing.first] == state.second.labels[EXACT][pairing.second]
-            # what only order decided among like blocks may be a block off, and all its neighbours with it
-            raised.append((pairing, 0.9 if pairing.rung == "sequence" else 0.95 if exact else 0.92))
+            # a run of like blocks may be a block off, and all its neighbours with it
+            sure = pairing.rung != "sequence" and state.names.firm(pairing.first, pairing.second)
+            raised.append((pairing, 0.9 if not sure else 0.95 if exact else 0.92))
     for pairing, confidence in raised:
         pairing.confidence = max(pairing.confidence, confidence)
 

@@ -107,6 +107,8 @@ class Names:
         self._agreeing: dict[tuple[_Path, _Path], bool | None] = {}
         self._keys: tuple[dict[_Path, _Key | None], dict[_Path, _Key | None]] = ({}, {})
         self._words = tuple({_word(template) for template, _ in side} for side in self.paths)
+        self._parts = tuple({part for word in side for part in word.split(".")} for side in self._words)
+        self._firm: frozenset[int] = frozenset()
         self._inventory: tuple[dict[str, frozenset[int]], dict[str, frozenset[int]]] = ({}, {})
 
     def learn(self, sure: Iterable[tuple[int, int]], likely: Iterable[tuple[int, int]] = ()) -> None:
@@ -149,6 +151,7 @@ class Names:
             if len(best) < _RELATIONS and (alone or (constant and all(key[0] != other[0] or key[1] != other[1] for other in best) and not any(self._diverging(key, other) for other in best))):
                 best.append(key)
         self.offsets = {key: found[key][0] for key in best}
+        self._firm = frozenset(number for number, key in enumerate(best) if self._throughout(key, votes[0][key] + votes[1][key]))
         self.counterpart = tuple(  # type: ignore[assignment]
             {
                 template: counts.most_common(1)[0][0]
@@ -196,6 +199,14 @@ class Names:
             return 2
         within = len(mine & theirs) >= 2 and (mine <= theirs or theirs <= mine)
         return int(within and len(mine & theirs) * 10 >= len(mine | theirs) * 7)
+
+    def _throughout(self, key: tuple[str, str], counts: Counter[tuple[int, int]]) -> bool:
+        """Whether a relation surely holds for all numbers: equal ones in like containers, or what every vote says."""
+        if not self.offsets[key] and self._likeness(*key):
+            return True
+        numbers = {number for number, _ in counts}
+        fewer = min(len(self._numbers(0, key[0])), len(self._numbers(1, key[1])))
+        return len({offset for _, offset in counts}) == 1 and len(numbers) >= _ESTABLISHED and 2 * len(numbers) >= fewer
 
     def _diverging(self, key: tuple[str, str], other: tuple[str, str]) -> bool:
         """Whether two relations of one container, to a container and to one within it, cannot both hold:
@@ -257,6 +268,28 @@ class Names:
             if relation not in mine and number in self.room[relation]:
                 return False
         return False if self.apart(self.paths[0][first][0], self.paths[1][second][0]) else found
+
+    def firm(self, first: int, second: int) -> bool:
+        """Whether names leave no other place for two nodes that agree: relations that surely hold throughout
+        cover every number in both paths, and no word of one is used for something else by the other."""
+        shared = self.marks[0][first].keys() & self.marks[1][second].keys() & self._firm
+        relations = list(self.offsets)
+        for which, node in ((0, first), (1, second)):
+            covered: set[int] = set()
+            for relation in shared:
+                container = relations[relation][which]
+                depth = container.count("#")
+                covered.update(range(1, depth + 1) if container.endswith(_THROUGH) else (depth,))
+            if len(covered) != len(self.paths[which][node][1]):
+                return False
+        return not self._strange(self.paths[0][first][0], self.paths[1][second][0])
+
+    def _strange(self, template: str, other: str) -> bool:
+        """Whether a word of either path is one of the other model's too, but not here; established counterparts are not."""
+        if self.counterpart[0].get(template) == other or self.counterpart[1].get(other) == template:
+            return False
+        mine, theirs = ({part for part in _word(name).split(".") if part} for name in (template, other))
+        return bool((mine - theirs) & self._parts[1] or (theirs - mine) & self._parts[0])
 
     def apart(self, template: str, other: str) -> bool:
         """Whether two templates belong to different parts of the models."""
