@@ -17,6 +17,7 @@ from padiff_graph.matching.leaves import match_inputs, match_weights, operand_po
 from padiff_graph.matching.names import Names
 from padiff_graph.matching.neighbours import propagate
 from padiff_graph.matching.places import by_place
+from padiff_graph.matching.rebind import rebind
 from padiff_graph.matching.replaced import replaced
 from padiff_graph.matching.result import Match, Matching
 from padiff_graph.matching.sequence import align_gaps
@@ -98,6 +99,10 @@ def climb(state: State) -> None:
         _strong(state)
     for _ in range(ROUNDS):
         if not propagate(state, weak=True) + replaced(state) + align_gaps(state):
+            break
+        _strong(state)
+    for _ in range(ROUNDS):
+        if not rebind(state):
             break
         _strong(state)
 

@@ -103,7 +103,8 @@ class Names:
         self.marks: tuple[list[dict[int, int]], list[dict[int, int]]] = ([{} for _ in first], [{} for _ in second])
         self.room: list[frozenset[int]] = []
         self._judged: dict[int, tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]] = {}
-        self._templates: tuple[list[int], list[int]] = ([], [])
+        self._templates = tuple({template: at for at, template in enumerate(dict.fromkeys(template for template, _ in side))} for side in self.paths)
+        self._template_ids: tuple[list[int], list[int]] = ([], [])
         self._agreeing: dict[tuple[_Path, _Path], bool | None] = {}
         self._keys: tuple[dict[_Path, _Key | None], dict[_Path, _Key | None]] = ({}, {})
         self._words = tuple({_word(template) for template, _ in side} for side in self.paths)
@@ -285,8 +286,14 @@ class Names:
         return not self._strange(self.paths[0][first][0], self.paths[1][second][0])
 
     def _strange(self, template: str, other: str) -> bool:
-        """Whether a word of either path is one of the other model's too, but not here; established counterparts are not."""
-        if self.counterpart[0].get(template) == other or self.counterpart[1].get(other) == template:
+        """Whether a word of either path is one of the other model's too, but not here.
+
+        Established counterparts are not, unless one of the paths has its very like in the other model.
+        """
+        if template == other:
+            return False
+        namesakes = template in self._templates[1] or other in self._templates[0]
+        if not namesakes and (self.counterpart[0].get(template) == other or self.counterpart[1].get(other) == template):
             return False
         mine, theirs = ({part for part in _word(name).split(".") if part} for name in (template, other))
         return bool((mine - theirs) & self._parts[1] or (theirs - mine) & self._parts[0])
@@ -303,10 +310,9 @@ class Names:
 
     def template_ids(self, which: int) -> list[int]:
         """A number for each node's template, by first occurrence on its side."""
-        if not self._templates[which]:
-            ids: dict[str, int] = {}
-            self._templates[which].extend(ids.setdefault(template, len(ids)) for template, _ in self.paths[which])
-        return self._templates[which]
+        if not self._template_ids[which]:
+            self._template_ids[which].extend(self._templates[which][template] for template, _ in self.paths[which])
+        return self._template_ids[which]
 
     def judge(self, template: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
         """For a first-side template, over all second-side templates: which is its counterpart, which are apart."""
