@@ -8,8 +8,9 @@ from synthetic import Graph, decoder, resnet
 from padiff_graph.capture.normal.form import Edge, NormalGraph
 from padiff_graph.capture.normal.views import View
 from padiff_graph.matching.hints import Hints
-from padiff_graph.matching.match import match
+from padiff_graph.matching.match import match, prepare
 from padiff_graph.matching.names import Names, split_path
+from padiff_graph.matching.rebind import rebind
 
 
 def chosen(graph: NormalGraph, edit, wanted) -> tuple[NormalGraph, dict[int, int], object]:
@@ -199,3 +200,129 @@ def test_a_flat_list_goes_with_blocks_counted_through_stages():
     names.learn([(0, 0), (1, 1), (2, 2), (3, 3)])  # so far the stage's number would do as well
     assert all(names.agree(number, number) for number in range(8))
     assert names.agree(4, 5) is False
+
+
+def test_a_run_shifted_by_a_missing_block_teaches_no_numbers():
+    first = [f"blocks.{number}.conv" for number in range(8)]
+    second = [f"layers.{number}.conv" for number in range(8)]
+    names = Names(first, second)
+    names.learn([(3, 4), (4, 5), (5, 6)])  # both models have blocks 0 to 7, so none can be the next one's
+    assert names.agree(3, 4) is None
+    names.learn([(0, 0), (1, 1), (2, 2), (3, 4), (4, 5)])
+    assert names.agree(3, 4) is not True
+    other = Names(first, [f"layers.{number}.conv" for number in range(1, 9)])
+    other.learn([(3, 3), (4, 4), (5, 5)])
+    assert other.agree(3, 3) is True  # numbered from one
+
+
+def test_numbers_that_are_not_apart_by_the_same_throughout_teach_nothing():
+    fires = (3, 4, 5, 7, 8, 9, 10, 12)
+    names = Names([f"fire{number}.squeeze" for number in range(1, 9)], [f"features.{number}.squeeze" for number in range(13) if number in fires])
+    names.learn([(3, 3), (4, 4), (5, 5), (6, 6), (7, 7)])
+    assert names.agree(0, 1) is not True
+
+
+def test_names_are_firm_only_where_they_cover_every_number():
+    first = [f"stage{outer}.layers.{inner}.fc" for outer in range(3) for inner in range(3)]
+    second = [f"parts.{outer}.blocks.{inner}.linear" for outer in range(3) for inner in range(3)]
+    names = Names(first, second)
+    names.learn([(number, number) for number in range(9)])
+    assert names.agree(4, 4) is True and names.firm(4, 4)
+    inner_alone = [f"stage{outer}.layers.{inner}.fc" for outer in range(3) for inner in range(3)]
+    shuffled = [f"parts.{outer}.blocks.{(2 * inner + outer) % 3}.linear" for outer in range(3) for inner in range(3)]
+    names = Names(inner_alone, shuffled)
+    names.learn([(number, number) for number in range(9)])
+    assert names.agree(4, 4) is True and not names.firm(4, 4)  # the inner numbers say nothing
+
+
+def test_a_word_that_the_other_model_uses_elsewhere_is_not_firm():
+    first = [f"layers.{number}.{part}" for number in range(3) for part in ("self_attn", "cross_attn")]
+    second = [f"layers.{number}.{part}" for number in range(3) for part in ("self_attn", "encoder_attn")]
+    names = Names(first, second)
+    names.learn([(number, number) for number in range(6)])
+    assert names.firm(1, 1) and names.firm(0, 0)
+    names.learn([(0, 1), (2, 3), (4, 5)])
+    assert not names.firm(0, 1)
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_weights_are_matched_through_what_stays_matched(named):
+    for seed in range(20):
+        damaged, _, _ = damage(decoder(8, named=named), 10, random.Random(seed))
+        second = decoder(8, "second", named=named)
+        found = match(damaged, second)
+        partner = found.partner()
+        readers = {(edge.source, node.id) for node in second.nodes for edge in node.inputs if edge is not None}
+        by_source: dict[int, list[int]] = {}
+        for node in damaged.nodes:
+            for edge in node.inputs:
+                by_source.setdefault(edge.source, []).append(node.id)
+        for item in found.matches:
+            if item.rung == "operand":
+                assert any((item.second, partner.get(node, -1)) in readers for node in by_source[item.first])
+
+
+def _staged(numbers: list[int], end: str) -> NormalGraph:
+    """Three stages of three blocks, blocks numbered as told, before an operation that the other model lacks."""
+    graph = Graph()
+    x = graph.op("Tanh", [graph.leaf("Input", "x", 2, 8)], (2, 8), "start")
+    for place, number in enumerate(numbers):
+        path = f"stages.{place // 3}.blocks.{number}"
+        x = graph.op("Linear", [x, graph.parameter(f"{path}.weight", 8, 8)], (2, 8), path)
+        x = graph.op("Relu", [x], (2, 8), path)
+    return graph.finish(output=graph.op(end, [x], (2, 8), "end"))
+
+
+@pytest.mark.parametrize(("numbers", "sure"), [([0, 1, 2] * 3, True), ([10, 11, 12, 11, 12, 10, 12, 10, 11], False)])
+def test_a_match_is_sure_only_where_names_cover_every_number(numbers, sure):
+    found = match(_staged([0, 1, 2] * 3, "Exp"), _staged(numbers, "Log"))
+    inner = [item.confidence for item in found.matches if found.first.nodes[item.first].op in ("Linear", "Relu")]
+    assert len(inner) == 18
+    assert (max(inner) > 0.9) == sure
+
+
+def test_a_sum_goes_with_the_sum_of_the_same_values():
+    def graph(path: str) -> NormalGraph:
+        made = Graph()
+        x = made.leaf("Input", "x", 2, 8)
+        one = made.op("Tanh", [x], (2, 8), f"{path}.one")
+        first = made.op("Add", [x, one], (2, 8), path)
+        two = made.op("Sigmoid", [first], (2, 8), f"{path}.two")
+        return made.finish(output=made.op("Add", [first, two], (2, 8), path))
+
+    first, second = graph("a.0"), graph("b.0")
+    add, later = (node.id for node in second.nodes if node.op == "Add")
+    tanh = next(node.id for node in second.nodes if node.op == "Tanh")
+    state = prepare(first, second, Hints())
+    state.pair(tanh, tanh, "place", 0.8, "given")
+    state.pair(add, later, "hash-below", 0.9, "what reads both is alike")
+    assert rebind(state) == 1
+    assert state.partner[0][add] == add and state.pairings[add].rung == "operands"
+    assert rebind(state) == 0
+    held = prepare(first, second, Hints())
+    held.pair(tanh, tanh, "place", 0.8, "given")
+    held.pair(add, later, "hash", 0.99, "alike in everything")
+    assert rebind(held) == 0
+
+
+def test_reading_the_same_values_by_other_weights_takes_nothing_over():
+    def graph(path: str) -> NormalGraph:
+        made = Graph()
+        x = made.op("Tanh", [made.leaf("Input", "x", 2, 8)], (2, 8), path)
+        ends = [made.op("Linear", [x, made.parameter(f"{path}.{word}.weight", 8, 8)], (2, 8), f"{path}.{word}") for word in ("near", "far")]
+        deep = made.op("Linear", [ends[1], made.parameter(f"{path}.deep.weight", 8, 8)], (2, 8), f"{path}.deep")
+        return made.finish(near=ends[0], deep=deep)
+
+    first, second = graph("a"), graph("b")
+    tanh = next(node.id for node in second.nodes if node.op == "Tanh")
+    near, far, deep = (node.id for node in second.nodes if node.op == "Linear")
+    state = prepare(first, second, Hints())
+    state.pair(tanh, tanh, "place", 0.8, "given")
+    state.pair(near, deep, "hash-below", 0.9, "given")
+    state.pair(far, far, "place", 0.8, "given")
+    assert rebind(state) == 1  # its own name says so
+    state = prepare(first, second, Hints())
+    state.pair(tanh, tanh, "place", 0.8, "given")
+    state.pair(deep, far, "place", 0.8, "given")
+    state.pair(far, deep, "place", 0.8, "given")
+    assert rebind(state) == 0
