@@ -47,7 +47,7 @@ class FunctionCall:
         leaves = list(self.leaves)
         for place, tensor in zip(self.places, tensors, strict=True):
             leaves[place] = tensor
-        result = APPLY(self.function, *tree_unflatten(leaves, self.structure))
+        result = _plainly(self.function, *tree_unflatten(leaves, self.structure))
         found, self.answer = tree_flatten(result)
         self.answered = [position for position, leaf in enumerate(found) if isinstance(leaf, torch.Tensor)]
         self.others = found
@@ -90,6 +90,9 @@ class Effects:
 
 ACTIVE: list[Effects] = []
 APPLY = torch.autograd.Function.__dict__["apply"].__func__
+BASE = torch.autograd.function._SingleLevelFunction
+PLAIN: list[type] = []
+"""Custom functions that torch itself runs at the moment."""
 
 
 DATA = torch._C.TensorBase.data
@@ -144,6 +147,23 @@ def _register_hook(tensor: torch.Tensor, hook: Any) -> _Handle:
     return _Handle(effects, token)
 
 
+def _plainly(cls: Any, *args: Any, **kwargs: Any) -> Any:
+    """torch's own `Function.apply`."""
+    PLAIN.append(cls)
+    try:
+        return APPLY(cls, *args, **kwargs)
+    finally:
+        PLAIN.pop()
+
+
+def _apply_by_alias(cls: Any, *args: Any, **kwargs: Any) -> Any:
+    """What torch's own `apply` ends in: a name such as `swish = SwishFunction.apply`, bound before the
+    capture, comes through no other door."""
+    if PLAIN:
+        return super(BASE, cls).apply(*args, **kwargs)
+    return _apply(cls, *args, **kwargs)
+
+
 def _apply(cls: Any, *args: Any, **kwargs: Any) -> Any:
     effects = ACTIVE[-1]
     if cls is checkpoint.CheckpointFunction:
@@ -153,7 +173,7 @@ def _apply(cls: Any, *args: Any, **kwargs: Any) -> Any:
     leaves, structure = tree_flatten(args)
     places = [place for place, leaf in enumerate(leaves) if isinstance(leaf, torch.Tensor)]
     if own or kwargs or not places:
-        return APPLY(cls, *args, **kwargs)
+        return _plainly(cls, *args, **kwargs)
     blank = [None if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves]
     call = FunctionCall(cls, blank, places, structure)
     token = effects.add(call, f"{cls.__module__}.{cls.__qualname__}")
@@ -209,6 +229,7 @@ def recorded() -> Iterator[Effects]:
     doors: list[tuple[Any, str, Any]] = [
         (torch.Tensor, "register_hook", _register_hook),
         (torch.autograd.Function, "apply", classmethod(_apply)),
+        (BASE, "apply", classmethod(_apply_by_alias)),
         (torch.Tensor, "data", property(_data, _set_data)),
         (torch.nn.modules.module, "BackwardHook", _RecordedBackwardHook),
     ]

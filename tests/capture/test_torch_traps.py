@@ -41,6 +41,38 @@ class Doubled(torch.autograd.Function):
         return gradient * 7, None
 
 
+class Outer(torch.autograd.Function):
+    """One whose forward uses another one."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return doubled(x, 2) + 1
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient * 3
+
+
+class SetUp(torch.autograd.Function):
+    """In the later style: the context is filled apart from the forward."""
+
+    @staticmethod
+    def forward(x, factor=2):
+        return x * factor
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.save_for_backward(inputs[0])
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient * ctx.saved_tensors[0], None
+
+
+doubled, outer, set_up = Doubled.apply, Outer.apply, SetUp.apply
+"""Names bound before any capture."""
+
+
 def write_to_column(self, x):
     y = self.lin(x)
     y[:, 0] = x[:, 1]
@@ -123,6 +155,10 @@ def out_argument(self, x):
     y = torch.empty_like(x)
     torch.add(self.lin(x).detach(), x.detach(), out=y)
     return y + self.lin(x)
+
+
+def functions_by_alias(self, x):
+    return doubled(self.lin(x), 3) * outer(x) + set_up(x)
 
 
 def hook(self, x):
@@ -214,7 +250,7 @@ def complex_numbers(self, x):
     return torch.fft.rfft(self.lin(x)) * 1j
 
 
-TRAPS = [functional_names, written_data, written_list, narrower_in_place, complex_numbers, write_to_column, write_through_two_views, read_view_after_write, write_to_part, write_to_clone_only, masked, chain, inplace_into_eval_dropout, hidden_write, detached_write, shape_in_place, write_to_input, out_argument, hook, two_hooks_on_a_parameter_and_a_view, removed_hook, custom_function, without_gradient, checkpointed, constant_only, branch, autocast]
+TRAPS = [functional_names, written_data, written_list, narrower_in_place, complex_numbers, write_to_column, write_through_two_views, read_view_after_write, write_to_part, write_to_clone_only, masked, chain, inplace_into_eval_dropout, hidden_write, detached_write, shape_in_place, write_to_input, out_argument, hook, two_hooks_on_a_parameter_and_a_view, removed_hook, custom_function, functions_by_alias, without_gradient, checkpointed, constant_only, branch, autocast]
 
 
 @pytest.mark.parametrize("rung", ["", "torch.export"])
