@@ -111,12 +111,15 @@ def read_safetensors(path: Path) -> tuple[dict[str, Array], frozenset[str]]:
     return tensors, frozenset(halves)
 
 
-def write_checkpoint(path: Path, tensors: Written) -> None:
+def write_checkpoint(path: Path, tensors: Written, progress: Callable[[int, int, str], None] = lambda done, total, name: None) -> None:
     """Writes .safetensors tensor by tensor (one in memory at a time) or .pdparams (pickled as paddle.save does).
+
+    `progress` is told of each tensor before it is made.
 
     Raises:
         UsageError: another suffix.
     """
+    tensors = {name: (shape, dtype, _telling(make, progress, number, len(tensors), name)) for number, (name, (shape, dtype, make)) in enumerate(tensors.items())}
     if path.suffix == ".safetensors":
         _write_safetensors(path, tensors)
     elif path.suffix == ".pdparams":
@@ -124,6 +127,14 @@ def write_checkpoint(path: Path, tensors: Written) -> None:
             pickle.dump({name: np.array(make()) for name, (_, _, make) in tensors.items()}, file, protocol=4)
     else:
         raise UsageError(f"{path}: expected .pdparams or .safetensors; found {path.suffix or 'no suffix'}")
+
+
+def _telling(make: Callable[[], Array], progress: Callable[[int, int, str], None], number: int, total: int, name: str) -> Callable[[], Array]:
+    def told() -> Array:
+        progress(number, total, name)
+        return make()
+
+    return told
 
 
 def _write_safetensors(path: Path, tensors: Written) -> None:

@@ -28,6 +28,7 @@ from padiff_graph.losses import Losses, mean_loss
 from padiff_graph.matching.result import Matching
 from padiff_graph.optimizers import Stepper, check_optimizers
 from padiff_graph.options import Options, parse_options
+from padiff_graph.progress import Steps, shown
 from padiff_graph.proof import matched_whole
 from padiff_graph.report.model import Report
 from padiff_graph.scope import left_out, scoped_differences, scoped_matching, scoped_regions, scoped_whole
@@ -63,6 +64,7 @@ class _Check:
     timings: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     evidence_first: bool = False
+    steps_shown: Steps = field(default_factory=Steps)
 
     @property
     def tolerance(self) -> Tolerance:
@@ -74,6 +76,7 @@ class _Check:
 
     @contextmanager
     def timed(self, step: str) -> Iterator[None]:
+        self.steps_shown.step(step)
         start = time.perf_counter()
         try:
             yield
@@ -131,6 +134,7 @@ def compare(
     with ExitStack() as stack:
         for framework, model in zip(frameworks, check.models, strict=True):
             stack.enter_context(room(framework, "state").kept(model))
+        check.steps_shown = stack.enter_context(shown("capture and matching"))
         return _run(check)
 
 
@@ -258,6 +262,7 @@ def _compared(check: _Check, alignment: Alignment) -> Report | None:
             backward=check.options.backward,
             tolerance=check.tolerance,
             own_weights=deployed,
+            progress=check.steps_shown.at,
         )
     if alignment.proof is None and alignment.known is not None:
         if not _settled(check, alignment, regions):

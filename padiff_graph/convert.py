@@ -15,6 +15,7 @@ from padiff_graph.checkpoints import BITS, Written, read_checkpoint, write_check
 from padiff_graph.errors import UsageError
 from padiff_graph.layer_map import LayerMap
 from padiff_graph.map_file import ParameterEntry
+from padiff_graph.progress import shown
 
 __all__ = ["Conversion", "convert_checkpoint", "convert_state_dict"]
 
@@ -80,7 +81,8 @@ def convert_checkpoint(checkpoint: str | os.PathLike[str], layer_map: Any, out: 
         raise UsageError(f"{target}: expected a target that ends in .pdparams or .safetensors")
     arrays, halves = read_checkpoint(Path(checkpoint))
     plan, found = _plan(arrays, halves, LayerMap.of(layer_map))
-    write_checkpoint(target, plan)
+    with shown(f"writing {target.name}") as steps:
+        write_checkpoint(target, plan, steps.at)
     return found
 
 
