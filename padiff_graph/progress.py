@@ -26,12 +26,12 @@ class Steps:
     def step(self, name: str) -> None:
         """A new step begins; how long it takes is not known."""
         if self.bar is not None:
-            self.bar.update(self.task, description=name, total=None, completed=0, place="")
+            self.bar.update(self.task, description=name, total=None, completed=0, share="", place="")
 
     def at(self, done: int, total: int, place: str = "") -> None:
         """How far the step is."""
         if self.bar is not None:
-            self.bar.update(self.task, total=total, completed=done, place=place)
+            self.bar.update(self.task, total=total, completed=done, share=f"{done} of {total}", place=place)
 
 
 @contextmanager
@@ -47,6 +47,6 @@ def shown(first: str) -> Iterator[Steps]:
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.percentage:>3.0f} %"), TimeElapsedColumn(), TextColumn("{task.fields[place]}"))
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.fields[share]}"), TimeElapsedColumn(), TextColumn("{task.fields[place]}"))
     with Progress(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False, disable=console.is_dumb_terminal) as bar:
-        yield Steps(bar, bar.add_task(first, total=None, place=""))
+        yield Steps(bar, bar.add_task(first, total=None, share="", place=""))

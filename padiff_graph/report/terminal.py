@@ -155,10 +155,10 @@ def _tolerance(report: Report) -> RenderableType:
 def _next(report: Report) -> Text:
     """The next useful command."""
     if report.passed:
-        return Text("next: train a few steps, steps=5 with both optimizers, or save the map: suggest_layer_map(...)[0].to_yaml('map.yaml')")
+        return Text("next: train a few steps, steps=5 with both optimizers, or save the map: suggest_layer_map(...)[0].to_yaml('map.yaml'), padiff-graph suggest PAIR -o map.yaml")
     if report.doubt == "rounding" and report.required_tolerance:
         needed = report.required_tolerance.get("rtol", 0) * 2
-        return Text(f"next: if this much rounding is fine, options={{'rtol': {needed:.1g}}}; the referee found no real difference")
+        return Text(f"next: if this much rounding is fine, options={{'rtol': {needed:.1g}}} or --rtol {needed:.1g}; the referee found no real difference")
     if report.doubt:
-        return Text("next: tell what corresponds with layer_map, so that the rest can be compared; report.to_html('report.html') shows what is open")
-    return Text("next: report.to_html('report.html') shows both graphs side by side; mend the first finding, then run again")
+        return Text("next: tell what corresponds with layer_map, so that the rest can be compared; report.to_html('report.html') or --html report.html shows what is open")
+    return Text("next: report.to_html('report.html') or --html report.html shows both graphs side by side; mend the first finding, then run again")

@@ -1,5 +1,7 @@
 """Everything that the documentation shows runs, and prints what it shows."""
 
+import re
+
 import pytest
 
 from tests.docs.pages import PAGES, ROOT, alike, run_page
@@ -17,3 +19,21 @@ def test_every_page_is_in_the_contents():
     listed = (ROOT / "docs" / "index.md").read_text(encoding="utf-8").split("{toctree}")[1]
     for page in (ROOT / "docs").glob("*.md"):
         assert page.stem == "index" or f"\n{page.stem}\n" in listed, page
+
+
+def skeleton(name):
+    """What two languages of a page share: headings by depth, code without comments, table rows, links."""
+    text = (ROOT / name).read_text(encoding="utf-8")
+    code = [alike(block) if language == "text" else re.sub(r" *#.*", "", block) for language, block in re.findall(r"^```(\w*)\n(.*?)^```$", text, re.S | re.M)]
+    prose = re.sub(r"```.*?```", "", text, flags=re.S)
+    links = [link for link in re.findall(r"\]\(([^)]+)\)", prose) if not link.startswith("README")]
+    return {
+        "headings": [len(mark) for mark in re.findall(r"^(#+) ", prose, re.M)],
+        "code": code,
+        "rows": re.findall(r"^\| (`[^`]+`)", prose, re.M),
+        "links": sorted(links),
+    }
+
+
+def test_both_readmes_say_the_same():
+    assert skeleton("README.md") == skeleton("README.zh-CN.md")
