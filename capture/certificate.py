@@ -237,11 +237,11 @@ def replay(graph: ComputationGraph, engine: Engine, seeds: Mapping[str, Array] |
         names = [name for name in outputs if name in seeds]
         tensors = [known[outputs[name]] for name in names]
         gradients = engine.grad(tensors, list(wanted.values()), [engine.tensor(seeds[name], _dtype(graph, outputs[name])) for name in names])
-        asked = list(wanted)
+        sought = list(wanted)
         del tensors, wanted
         if not keep:
             known = {}
-        for place, (kind, name) in enumerate(asked):
+        for place, (kind, name) in enumerate(sought):
             gradient, gradients[place] = gradients[place], None  # let go once its numbers are taken
             if gradient is not None:
                 found[kind][name] = engine.array(gradient)
