@@ -47,7 +47,8 @@ def from_above(state: State, which: int, level: int, anchored: bool = True) -> l
             found[node] = labels[node]
     for node in state.waiting(which) if anchored else side.computing:
         parts = [
-            hash((found[o.source], o.role, o.label if exact else 0)) if not side.weight[o.source] else hash((1, o.role))
+            # where weights come from, a parameter or several, only exactness asks
+            hash((1, o.role)) if exact and side.weight[o.source] else hash((0 if side.weight[o.source] else found[o.source], o.role, o.label if exact else 0))
             for o in side.operands[node]
         ]
         if side.nodes[node].commutative:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 
 from padiff_graph.matching.hints import Hints
-from padiff_graph.matching.labels import EXACT, LOOSE, PLAIN
+from padiff_graph.matching.labels import EXACT, LOOSE, PLAIN, Operand, Side
 from padiff_graph.matching.state import State
 
 __all__ = ["match_inputs", "match_weights", "operand_positions"]
@@ -74,19 +74,32 @@ def operand_positions(state: State, first: int, second: int) -> tuple[tuple[int,
             pairs.append((operand.position, found[0].position))
         else:
             rest.append(operand)
-    for level in (EXACT, PLAIN, LOOSE):
+    for alike in (_label_of(EXACT), _label_of(PLAIN), _label_of(LOOSE), _extents_of):
         groups: dict[Hashable, tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
         for which, operands in ((0, rest), (1, left)):
             for operand in operands:
                 if state.partner[which][operand.source] < 0:
-                    key = (state.side(which).labels[level][operand.source], operand.label if level == EXACT else 0)
-                    groups[key][which].append(operand.position)
+                    key = alike(state.side(which), (first, second)[which], operand)
+                    if key is not None:
+                        groups[key][which].append(operand.position)
         for ours, others in groups.values():
             if len(ours) == 1 and len(others) == 1:
                 pairs.append((ours[0], others[0]))
                 rest = [o for o in rest if o.position != ours[0]]
                 left = [o for o in left if o.position != others[0]]
     return tuple(sorted(pairs))
+
+
+def _label_of(level: int) -> Callable[[Side, int, Operand], Hashable]:
+    return lambda side, node, operand: (side.labels[level][operand.source], operand.label if level == EXACT else 0)
+
+
+def _extents_of(side: Side, node: int, operand: Operand) -> Hashable:
+    """The extents of weights as they are read, whatever they come from."""
+    edge = side.nodes[node].inputs[operand.position]
+    if edge is None or edge.view is None or not side.fixed[operand.source] or side.nodes[operand.source].op == "Constant":
+        return None
+    return tuple(sorted(extent for extent in edge.view.shape if extent != 1))
 
 
 def match_weights(state: State) -> None:

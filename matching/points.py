@@ -247,6 +247,9 @@ class _Walk:
             if mine is None or theirs is None or mine.view is None or theirs.view is None:
                 continue
             source, target = self.first.nodes[mine.source], self.second.nodes[theirs.source]
+            if {source.op, target.op} == {"Parameter", "Concat"}:
+                self._joined(index, match, mine, theirs, call.parameters.get(pair))
+                continue
             if source.op != "Parameter" or target.op != "Parameter":
                 if not source.leaf and not target.leaf and self.static[0][source.id] and self.static[1][target.id]:
                     self._made(index, match, source, target)
@@ -260,6 +263,31 @@ class _Walk:
             confidence = match.confidence if sure else match.confidence * ASSUMED
             self.layout.readings.append(Reading(source.name, target.name, first_view, theirs.view, confidence, index, sure and (certain or not first_view.stages)))
 
+
+    def _joined(self, index: int, match: Match, mine: Edge, theirs: Edge, relation: View | None) -> None:
+        """Parameters that stand behind one another on one side and are one on the other."""
+        relation = _assumed(_operand_shape(self.first, mine), _operand_shape(self.second, theirs)) if relation is None else relation
+        if relation is None or mine.view is None or theirs.view is None or relation.source != mine.view.size or relation.size != theirs.view.size:
+            return
+        # first[one.at(q)] == second[other.at(q)] for every q
+        one, other = mine.view.then(View(relation.source, theirs.view.shape, relation.stages)), theirs.view
+        source, target = self.first.nodes[mine.source], self.second.nodes[theirs.source]
+        parted = source.op == "Concat"
+        whole = source if parted else target
+        back = (one if parted else other).inverse(whole.outputs[0].shape)
+        if back is None:
+            return
+        along = (other if parted else one).then(back)
+        start, axis = 0, whole.attrs["axis"]
+        for edge in whole.inputs:
+            part = None if edge is None else (self.first if parted else self.second).nodes[edge.source]
+            if edge is None or part is None or edge.view is None or part.op != "Parameter" or (edge.scale, edge.shift) != (1.0, 0.0):
+                return
+            extent = edge.view.shape[axis]
+            taken = along.take(axis, range(start, start + extent))
+            start += extent
+            pair = (part.name, target.name, edge.view, taken) if parted else (source.name, part.name, taken, edge.view)
+            self.layout.readings.append(Reading(*pair, match.confidence, index, True))
 
     def _made(self, index: int, match: Match, source: NormalNode, target: NormalNode) -> None:
         """Parameters that an operand is computed from (the magnitude and direction of weight_norm), where

@@ -21,6 +21,7 @@ from padiff_graph.capture.backend import backend, framework_of, room
 from padiff_graph.capture.engine import Array, Engine
 from padiff_graph.capture.graph import ComputationGraph
 from padiff_graph.capture.leaves import leaves
+from padiff_graph.capture.normal.form import NormalGraph
 from padiff_graph.capture.normal.normalize import normalize
 from padiff_graph.capture.normal.views import View
 from padiff_graph.findings import Finding
@@ -30,6 +31,7 @@ from padiff_graph.map_file import ModuleRow, ParameterEntry
 from padiff_graph.matching.diff import differences
 from padiff_graph.matching.evidence import Evidence
 from padiff_graph.matching.hints import Hints
+from padiff_graph.matching.joined import join_linears
 from padiff_graph.matching.match import match
 from padiff_graph.matching.parameters import Values, map_parameters
 from padiff_graph.matching.points import Layout, lay_out
@@ -43,6 +45,8 @@ from padiff_graph.weight_findings import parameter_findings
 
 __all__ = ["Alignment", "align", "confirm", "gather"]
 
+JOINS = 8
+"""How often Linears are joined; more than once only where one concatenation stands behind another."""
 ROUNDS = 2
 """How often values are collected and matched again; the second time only confirms as a rule."""
 
@@ -170,7 +174,7 @@ def align_graphs(
         inputs=pairs,
     )
     values = _values(first_engine) if alive else None
-    matching = match(first, second, hints=hints)
+    matching = _matched(first, second, hints)
     matching, layout = _derived(matching, orders, values, fixed)
     timings["matching"] = time.perf_counter() - started
     alignment = Alignment(matching, first_engine, second_engine, examples, pairs, resolved, (), [], timings, layout)
@@ -182,6 +186,17 @@ def align_graphs(
     else:
         alignment.differences = differences(alignment.matching)
     return alignment
+
+
+def _matched(first: NormalGraph, second: NormalGraph, hints: Hints) -> Matching:
+    """The matching, Linears that are concatenated on one side and one on the other taken as one."""
+    matching = match(first, second, hints=hints)
+    for _ in range(JOINS):
+        both = join_linears(matching)
+        if both is None:
+            break
+        matching = match(*both, hints=hints)
+    return matching
 
 
 def gather(alignment: Alignment) -> None:

@@ -1,0 +1,99 @@
+"""Linears whose results are concatenated, against one Linear of the whole width."""
+
+import numpy as np
+import paddle
+import pytest
+import torch
+
+from padiff_graph import assign_weight, compare
+
+WIDTHS = (4, 5, 7)
+
+
+class PaddleHeads(paddle.nn.Layer):
+    """Several heads, or one for all (`widths` of one entry)."""
+
+    def __init__(self, widths=WIDTHS, bias=None, order=None, also_first=False):
+        super().__init__()
+        self.stem = paddle.nn.Linear(6, 8)
+        self.heads = paddle.nn.LayerList([paddle.nn.Linear(8, width, bias_attr=bias) for width in widths])
+        self.out = paddle.nn.Linear(sum(widths), 3)
+        self.order = order or range(len(widths))
+        self.also_first = also_first
+
+    def forward(self, x):
+        x = paddle.nn.functional.relu(self.stem(x))
+        heads = [head(x) for head in self.heads]
+        whole = paddle.concat([heads[place] for place in self.order], axis=-1) if len(heads) > 1 else heads[0]
+        result = self.out(paddle.nn.functional.gelu(whole))
+        return (result, paddle.tanh(heads[0])) if self.also_first else result
+
+
+class TorchHeads(torch.nn.Module):
+    """The same in torch; `read` of the first head's features alone where one is asked for."""
+
+    def __init__(self, widths=WIDTHS, bias=True, first=0):
+        super().__init__()
+        self.input_layer = torch.nn.Linear(6, 8)
+        self.projections = torch.nn.ModuleList([torch.nn.Linear(8, width, bias=bias) for width in widths])
+        self.last = torch.nn.Linear(sum(widths), 3)
+        self.first = first
+
+    def forward(self, x):
+        x = torch.relu(self.input_layer(x))
+        whole = torch.cat([projection(x) for projection in self.projections], -1) if len(self.projections) > 1 else self.projections[0](x)
+        result = self.last(torch.nn.functional.gelu(whole))
+        return (result, torch.tanh(whole[..., : self.first])) if self.first else result
+
+
+def example():
+    x = np.random.RandomState(0).rand(2, 5, 6).astype("float32")
+    return {"x": paddle.to_tensor(x)}, {"x": torch.tensor(x)}
+
+
+def passes(layer, module):
+    return compare(layer, module, example(), options={"atol": 1e-5, "rtol": 1e-5})
+
+
+PAIRS = {
+    "a list against one": lambda: (PaddleHeads(), TorchHeads((16,))),
+    "one against a list": lambda: (PaddleHeads((16,)), TorchHeads()),
+    "of equal widths": lambda: (PaddleHeads((8, 8)), TorchHeads((16,))),
+    "without biases": lambda: (PaddleHeads(bias=False), TorchHeads((16,), bias=False)),
+    "with a reader of one head": lambda: (PaddleHeads(also_first=True), TorchHeads((16,), first=4)),
+    "lists on both sides": lambda: (PaddleHeads(), TorchHeads()),
+}
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_concatenated_linears_are_mapped_and_pass(name):
+    layer, module = PAIRS[name]()
+    report = passes(layer, module)
+    assert report.passed, [finding.cause for finding in report.findings]
+    assign_weight(layer, module, example_inp=example())
+    first, second = (model(one["x"]) for model, one in zip((layer, module), example(), strict=True))
+    first, second = (one[0] if isinstance(one, tuple) else one for one in (first, second))
+    np.testing.assert_allclose(first.numpy(), second.detach().numpy(), atol=1e-6)
+
+
+@pytest.mark.parametrize("widths", [(4, 5, 7), (8, 8)])
+def test_rows_say_where_the_parts_come_from(widths):
+    layer, module = PaddleHeads(widths), TorchHeads((16,))
+    assign_weight(layer, module, example_inp=example())
+    whole = module.projections[0].weight.detach().numpy()
+    start = 0
+    for head, width in zip(layer.heads, widths, strict=True):
+        np.testing.assert_array_equal(head.weight.numpy().T, whole[start : start + width])
+        start += width
+
+
+def test_the_same_linears_in_another_order_are_found_not_joined():
+    report = passes(PaddleHeads(order=(1, 0, 2)), TorchHeads())
+    assert not report.passed
+    assert any("Concat" in finding.cause for finding in report.findings)
+
+
+def test_a_bias_that_the_heads_lack_is_found():
+    report = passes(PaddleHeads(bias=False), TorchHeads((16,)))
+    assert not report.passed
+    assert any("missing bias" in finding.cause for finding in report.findings)
