@@ -17,6 +17,7 @@ from padiff_graph.capture.normal.form import Edge, NormalGraph, NormalNode
 from padiff_graph.capture.normal.schema import SCHEMA, attributes_equal, differing_attributes
 from padiff_graph.matching.labels import FAMILIES
 from padiff_graph.matching.result import Difference, Match, Matching
+from padiff_graph.matching.scaling import at_its_origin
 from padiff_graph.matching.where import Whereabouts, common_path
 
 __all__ = ["differences"]
@@ -136,11 +137,11 @@ def _operands(matching: _Compared, match: Match, a: NormalNode, b: NormalNode) -
     if a.op in ("Mul", "MatMul", "Linear", "Conv"):
         one, other = (math.prod(edge.scale for edge in node.inputs if edge is not None) for node in (a, b))
         if len(both) == len(pairs) and not attributes_equal(one, other) and _present(a) == _present(b):
-            yield _scaled(matching, _attribute(a, b, "scale", one, other, f"{a.op} of operands scaled by {_show(one)} against {_show(other)}"), both)
+            yield _origin(matching, _attribute(a, b, "scale", one, other, f"{a.op} of operands scaled by {_show(one)} against {_show(other)}"), both)
     else:
         for x, y in both:
             if not attributes_equal(x.scale, y.scale):
-                yield _scaled(matching, _attribute(a, b, "scale", x.scale, y.scale, f"operand of {a.op} scaled by {_show(x.scale)} against {_show(y.scale)}"), [(x, y)])
+                yield _origin(matching, _attribute(a, b, "scale", x.scale, y.scale, f"operand of {a.op} scaled by {_show(x.scale)} against {_show(y.scale)}"), [(x, y)])
     for x, y in both:
         if not _near(x.shift, y.shift) and not (abs(x.shift) >= MASKING and abs(y.shift) >= MASKING and x.shift * y.shift > 0):
             yield _attribute(a, b, "shift", x.shift, y.shift, f"operand of {a.op} shifted by {_show(x.shift)} against {_show(y.shift)}")
@@ -169,23 +170,8 @@ def _near(x: float, y: float) -> bool:
     return attributes_equal(x, y) or abs(x - y) <= 1e-9
 
 
-def _scaled(matching: _Compared, found: Difference, pairs: Sequence[tuple[Edge, Edge]]) -> Difference:
-    """The difference at the operations that scale, where only one side has some: a factor stands on the edge of
-    whoever reads it, and its place is where it was multiplied."""
-    own: list[list[int]] = []
-    for side, normal in enumerate((matching.first, matching.second)):
-        edges = [pair[side] for pair in pairs if not attributes_equal(pair[0].scale, pair[1].scale)]
-        own.append([native for edge in edges for native in edge.through if edge.scale != 1.0 and any(word in normal.graph.record(native).op for word in _SCALING)])
-    if bool(own[0]) == bool(own[1]):
-        return found
-    side = 0 if own[0] else 1
-    graph = (matching.first, matching.second)[side].graph
-    # a dropout in eval mode hands on what it gets, as a rule
-    native = next((number for number in reversed(own[side]) if "dropout" not in graph.record(number).op), own[side][-1])
-    path = graph.record(native).path
-    if side == 0:
-        return dataclasses.replace(found, native=(native, -1), first_path=path)
-    return dataclasses.replace(found, native=(-1, native), second_path=path)
+def _origin(matching: _Compared, found: Difference, pairs: Sequence[tuple[Edge, Edge]]) -> Difference:
+    return at_its_origin(found, (matching.first, matching.second), (matching.partner, matching.back), pairs)
 
 
 def _hiding(matching: _Compared, a: NormalNode, b: NormalNode, start: int) -> bool:
@@ -207,8 +193,6 @@ def _hiding(matching: _Compared, a: NormalNode, b: NormalNode, start: int) -> bo
     return hidden[0].size == hidden[1].size and bool(hidden[0].any()) and not hidden[0].all() and bool(np.array_equal(hidden[0], ~hidden[1]))
 
 
-_SCALING = ("scale", "mul", "div", "neg", "dropout")
-"""Fragments of native operators that put a factor on what they hand on."""
 RANK = 5
 """Most axes whose orders are tried."""
 OTHERWISE = "reads its operand"
@@ -321,7 +305,7 @@ def _outputs(matching: _Compared) -> Iterable[Difference]:
             continue
         a, b = matching.first.nodes[edge.source], matching.second.nodes[other.source]
         if not attributes_equal(edge.scale, other.scale):
-            yield _attribute(a, b, "scale", edge.scale, other.scale, f"output {name} scaled by {_show(edge.scale)} against {_show(other.scale)}")
+            yield _origin(matching, _attribute(a, b, "scale", edge.scale, other.scale, f"output {name} scaled by {_show(edge.scale)} against {_show(other.scale)}"), [(edge, other)])
         if not _near(edge.shift, other.shift):
             yield _attribute(a, b, "shift", edge.shift, other.shift, f"output {name} shifted by {_show(edge.shift)} against {_show(other.shift)}")
         flips = _flips(edge), _flips(other)

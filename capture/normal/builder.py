@@ -76,6 +76,7 @@ class Builder:
         outputs: edges of the model's outputs by leaf name.
         rewrites: how often each rewrite was used.
         constants: native operations and leaves that constants alone decide.
+        factors: native operations that multiply their operand by a constant, and by what.
     """
 
     def __init__(self, graph: ComputationGraph) -> None:
@@ -87,6 +88,7 @@ class Builder:
         self.updates: dict[str, Edge] = {}
         self.rewrites: Counter[str] = Counter()
         self.constants: set[int] = set()
+        self.factors: dict[int, float] = {}
 
     # -- making
 
@@ -349,7 +351,16 @@ class Builder:
                     back = view_of(edge).inverse(draft.shape)
                     if back is not None:
                         draft.aliases.append(Location(Value(record.id, output), back, edge.scale, edge.shift))
+            if edge.scale != 0.0:
+                self._scaling(record, edge)
             self.values[Value(record.id, output)] = edge
+
+    def _scaling(self, record: Node, edge: Edge) -> None:
+        """Notes by what an operation multiplies the operand that its result is."""
+        for value in record.inputs:
+            operand = None if value is None else self.values.get(value)
+            if operand is not None and (operand.source, operand.output) == (edge.source, edge.output) and operand.scale not in (0.0, edge.scale):
+                self.factors[record.id] = edge.scale / operand.scale
 
     def _carried(self, record: Node, edge: Edge) -> Edge:
         hooks = record.marks & {"gradient_hook", "custom_function"}

@@ -104,6 +104,8 @@ class NormalGraph:
             where the update is an operation of its own and not part of an operator.
         rewrites: how often each named rewrite was used.
         unread: names of parameters and buffers that the computation does not read.
+        factors: native operations that multiply by a constant -> by what; a factor moves on along
+            the edges, so that none of them tells where it came from.
     """
 
     graph: ComputationGraph
@@ -112,6 +114,7 @@ class NormalGraph:
     updates: Mapping[str, Edge] = field(default_factory=dict)
     rewrites: Counter[str] = field(default_factory=Counter)
     unread: tuple[str, ...] = ()
+    factors: Mapping[int, float] = field(default_factory=dict)
 
     def users(self) -> list[list[tuple[int, int]]]:
         """For every node its consumers as (node, operand position)."""

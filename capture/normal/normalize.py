@@ -63,7 +63,7 @@ def freeze(builder: Builder) -> NormalGraph:
     )
     outputs = {name: edge for name, found in builder.outputs.items() if (edge := placed(found)) is not None}
     updates = {name: edge for name, found in builder.updates.items() if (edge := placed(found)) is not None}
-    return NormalGraph(builder.graph, nodes, outputs, updates, builder.rewrites, _unread(builder.graph, nodes, (*outputs.values(), *updates.values())))
+    return NormalGraph(builder.graph, nodes, outputs, updates, builder.rewrites, _unread(builder.graph, nodes, (*outputs.values(), *updates.values())), builder.factors)
 
 
 class _Origins:

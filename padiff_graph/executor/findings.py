@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 from padiff_graph.capture.graph import Node
 from padiff_graph.capture.normal.form import NormalGraph, NormalNode
-from padiff_graph.executor.results import Part, RegionCheck, RegionResult
+from padiff_graph.executor.names import plain_name
+from padiff_graph.executor.results import Part, RegionCheck, RegionResult, Surplus
 from padiff_graph.executor.structure import native_of, nodes_of
 from padiff_graph.findings import Finding, Phase, Verdict
 from padiff_graph.matching.result import Difference, Matching
@@ -197,10 +198,13 @@ def _numeric(result: RegionResult, matching: Matching, built: Difference | None,
         first, second = _Place(one.path, _op(one, matching.first), one.source), _Place(other.path, _op(other, matching.second), other.source)
     cause, marked = _cause(result, part, matching, first, second, pinned)
     surplus = cause.partition(" ")[0] if cause.startswith(("extra ", "missing ")) else ""
-    if built is not None:
+    if built is not None and result.surplus is None:
         cause = f"{built.cause}; {cause}"
     first, second = marked[0] or first, marked[1] or second
     if shown is not result:
+        turned = _turned(result, matching)
+        cause, marked = turned if turned is not None else (cause, marked)
+        first, second = marked[0] or first, marked[1] or second
         cause = f"{cause}; the order of the elements differs from here on, and {_place(shown, matching, 0).op} in {_place(shown, matching, 0).path or 'the root'} needs it"
     verdict: Verdict = "rounding" if shown.verdict == "equal" else shown.verdict
     if verdict == "different" and surplus:
@@ -219,6 +223,8 @@ def _cause(result: RegionResult, part: Part, matching: Matching, first: _Place, 
             cause, places = told
             return (f"{cause}: {part.probe.words}" if part.probe.words else cause), places
     words = part.probe.words
+    if result.surplus is not None:
+        return _left_out(result.surplus, matching)
     uneven = None if pinned else _uneven(result, matching)
     if uneven is not None:
         cause, places = uneven
@@ -263,21 +269,43 @@ def _marked(result: RegionResult, matching: Matching) -> tuple[str, tuple[_Place
     return None
 
 
-NAMES = {
-    "permute": "transpose", "t": "transpose", "swapaxes": "transpose", "strided_slice": "slice", "select": "slice", "narrow": "slice",
-    "to": "cast", "_to_copy": "cast", "type_as": "cast", "constant_pad_nd": "pad", "pad3d": "pad", "concat": "cat", "stack": "cat",
-    "multiply": "mul", "scale": "mul", "div": "mul", "divide": "mul", "neg": "mul", "subtract": "sub", "repeat": "expand", "tile": "expand",
-}  # fmt: skip
-"""Native operators that do the same in words of one of them."""
 TELLING = ("flip", "roll", "slice", "pad", "cat", "dropout", "clip", "clamp", "pixel_shuffle", "pixel_unshuffle", "tril", "triu", "cast", "gather", "index_select", "transpose", "mul")
 """Operators whose surplus on one side of a differing region is worth naming; from the most telling on."""
 
 
-def plain_name(op: str) -> str:
-    """An operator's name without its framework: "aten.add_.Tensor" and "pd_op.add_" are "add"."""
-    parts = op.split(".")
-    name = (parts[1] if len(parts) > 1 else parts[0]).rstrip("_")
-    return NAMES.get(name, name)
+def _left_out(surplus: Surplus, matching: Matching) -> tuple[str, tuple[_Place | None, _Place | None]]:
+    """The operation without which both sides agree."""
+    record = (matching.first, matching.second)[surplus.side].graph.record(surplus.node)
+    place = _Place(record.path, record.op, record.source)
+    deed = f", which hands on {surplus.deed}" if surplus.deed else ""
+    cause = f"{('extra', 'missing')[surplus.side]} {_title(record.op)}: without {record.op} in {record.path or 'the root'} of the {('first', 'second')[surplus.side]} side{deed}, both sides agree"
+    return cause, ((place, None) if surplus.side == 0 else (None, place))
+
+
+TURNING = ("transpose", "flip", "roll")
+"""Operators that put elements elsewhere and may keep the shape; from the most to the least common."""
+
+
+def _turned(result: RegionResult, matching: Matching) -> tuple[str, tuple[_Place | None, _Place | None]] | None:
+    """The one operation that turns what keeps its shape, which no layout asks for."""
+    found: list[tuple[int, Node]] = []
+    for side, (normal, numbers) in enumerate(((matching.first, result.first_nodes), (matching.second, result.second_nodes))):
+        for number in numbers:
+            record = normal.graph.record(number)
+            operand = record.inputs[0] if record.inputs else None
+            before, after = (normal.graph.type_of(operand) if operand is not None else None), record.outputs[0] if record.outputs else None
+            if plain_name(record.op) in TURNING and before is not None and after is not None and before.shape == after.shape:
+                found.append((side, record))
+    if len(found) != 1:
+        return None
+    side, record = found[0]
+    place = _Place(record.path, record.op, record.source)
+    words = f"{('extra', 'missing')[side]} {_title(record.op)}: {record.op} in {record.path or 'the root'} of the {('first', 'second')[side]} side turns a value that keeps its shape"
+    return words, ((place, None) if side == 0 else (None, place))
+
+
+def _title(op: str) -> str:
+    return plain_name(op).title().replace("_", "")
 
 
 def _uneven(result: RegionResult, matching: Matching) -> tuple[str, tuple[_Place | None, _Place | None]] | None:
@@ -298,7 +326,7 @@ def _uneven(result: RegionResult, matching: Matching) -> tuple[str, tuple[_Place
         record = (ones or others)[-1]
         place = _Place(record.path, record.op, record.source)
         side = "first" if ones else "second"
-        return f"{'extra' if ones else 'missing'} {name.title().replace('_', '')}: {record.op} in {record.path or 'the root'} stands on the {side} side only", ((place, None) if ones else (None, place))
+        return f"{'extra' if ones else 'missing'} {_title(record.op)}: {record.op} in {record.path or 'the root'} stands on the {side} side only", ((place, None) if ones else (None, place))
     return None
 
 

@@ -13,10 +13,12 @@ import numpy as np
 
 from padiff_graph.capture.engine import Array, NotRunnable
 from padiff_graph.capture.graph import Value
+from padiff_graph.executor.astray import astray, moved
 from padiff_graph.executor.defect import slopes
 from padiff_graph.executor.divergence import biased_variance
 from padiff_graph.executor.exchange import cotangents as laid_out
 from padiff_graph.executor.exchange import mapped, pair_gradients, paired
+from padiff_graph.executor.omission import surplus
 from padiff_graph.executor.probes import probe, probe_gradient
 from padiff_graph.executor.referee import Measured, imprecise, judge, measure
 from padiff_graph.executor.regions import Cut, Plan, Region
@@ -29,8 +31,6 @@ from padiff_graph.matching.result import ParameterRow
 
 __all__ = ["Fed", "Pair", "run_pair"]
 
-ASTRAY = 1e-4
-"""Relative difference below which a region fed without its layout agrees."""
 POOL = 1_000_003
 """Length of the pool that cotangents are taken from; a prime, so that no axis has it as a period."""
 
@@ -135,42 +135,15 @@ def run_pair(pair: Pair, region: Region, plan: Plan, feed: Fed, structure: Struc
     attributed = structure.attributed(region)
     parts = [_judged(part, single, bound, double, units, attributed, extra) for part, single, bound, double in zip(ran.parts, singles, bounds, doubles, strict=True)]
     parts = _explained(pair, region, plan, feed, ran.parts, doubles, parts)
-    astray = any(part.verdict == "different" and part.kind == "output" for part in parts) and _astray(pair, region, plan, feed)
+    values = any(part.verdict == "different" and part.kind == "output" for part in parts)
+    lost = values and astray(pair, region, plan, feed)
+    alone = surplus(pair, region, feed) if values and not lost else None
     if pair.tolerance is not None:
         parts = [replace(part, held=quantity(part.kind, part.first, part.second, *plain.arrays(), pair.tolerance)) for part, plain in zip(parts, ran.parts, strict=True)]
     reached = worst([part.verdict for part in parts])
     if ran.reason and reached != "different":
         return result("not-comparable", tuple(parts), ran.reason, asked), ran.outputs
-    return replace(result(reached, tuple(parts), reason, asked), astray=astray), ran.outputs
-
-
-def moved(cut: Cut) -> bool:
-    """Whether the two sides hold the elements of a cut in another order or shape."""
-    return cut.exact and any(not point.first_view.identity or not point.second_view.identity for point in cut.points)
-
-
-def _astray(pair: Pair, region: Region, plan: Plan, feed: Fed) -> bool:
-    """Whether the sides agree once values are fed as they stand, not through their points: then what
-    is wrong is how the values came to lie in another order, further up."""
-    reads = [plan.cuts[read] for read in region.first.reads]
-    if not any(moved(cut) for cut in reads):
-        return False
-    plain: dict[Value, Array] = dict(feed.first)
-    for cut in reads:
-        if moved(cut) and len(cut.points) == 1 and cut.second[0] in feed.second and feed.second[cut.second[0]].shape == tuple(pair.first.shape(cut.first[0])):
-            plain[cut.first[0]] = feed.second[cut.second[0]]
-        elif moved(cut):
-            return False
-    try:
-        ours = execute(pair.first, region.first, plain, region.cut.first, grad=False)
-        theirs = execute(pair.second, region.second, feed.second, region.cut.second, grad=False)
-    except NotRunnable:
-        return False
-    for value, other in zip(region.cut.first, region.cut.second, strict=False):
-        one, two = pair.first.engine.array(ours.outputs[value]), pair.second.engine.array(theirs.outputs[other])
-        if one.shape != two.shape or measure(one, two).error > ASTRAY * measure(one, two).scale:
-            return False
-    return True
+    return replace(result(reached, tuple(parts), reason, asked), astray=lost, surplus=alone), ran.outputs
 
 
 @dataclass(frozen=True)

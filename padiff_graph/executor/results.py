@@ -8,7 +8,7 @@ from typing import Literal
 
 from padiff_graph.executor.tolerance import Quantity
 
-__all__ = ["VERDICTS", "Part", "Probe", "RegionCheck", "RegionResult"]
+__all__ = ["VERDICTS", "Part", "Probe", "RegionCheck", "RegionResult", "Surplus"]
 
 VERDICTS = ("different", "framework-defect", "not-comparable", "framework-divergence", "rounding", "equal")
 """What a region can be, worst first."""
@@ -64,6 +64,21 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
+class Surplus:
+    """An operation without which both sides of a region agree.
+
+    Attributes:
+        side: 0 where the first side has it, 1 for the second.
+        node: the native operation.
+        deed: what it hands on, in words; "" where the numbers do not tell.
+    """
+
+    side: int
+    node: int
+    deed: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class RegionResult:
     """One region pair after running.
 
@@ -80,6 +95,7 @@ class RegionResult:
         reads: the second side's native nodes whose values it reads.
         moved: whether the two sides hold its result in another order or shape.
         astray: whether it differs only by the order in which values arrive from further up.
+        surplus: the operation without which both sides agree, where there is one.
     """
 
     order: int
@@ -97,6 +113,7 @@ class RegionResult:
     reads: tuple[int, ...] = ()
     moved: bool = False
     astray: bool = False
+    surplus: Surplus | None = None
 
     def worst(self, kind: str = "") -> Part | None:
         """The most telling part: the worst verdict, forward before backward, then the largest relative error."""

@@ -19,6 +19,8 @@ __all__ = ["Execution", "Seconds", "Side", "differentiable", "execute", "gradien
 Tensor = Any
 Seconds = defaultdict[str, float]
 """Time spent, by step."""
+NONE: Mapping[int, Value] = {}
+"""No operation left out."""
 
 
 def differentiable(dtype: str) -> bool:
@@ -71,8 +73,9 @@ class Execution:
     parameters: dict[int, Tensor]
 
 
-def execute(side: Side, part: Slice, feed: Mapping[Value, Array], wanted: Sequence[Value], *, grad: bool, double: bool = False) -> Execution:
+def execute(side: Side, part: Slice, feed: Mapping[Value, Array], wanted: Sequence[Value], *, grad: bool, double: bool = False, instead: Mapping[int, Value] = NONE) -> Execution:
     """Runs the operations of a slice in program order on `feed`, the values of the cuts that it reads.
+    An operation in `instead` is not run: it hands on that operand, in the shape of its result.
 
     Raises:
         NotRunnable: where an operation cannot be rerun; the message names it.
@@ -106,6 +109,9 @@ def execute(side: Side, part: Slice, feed: Mapping[Value, Array], wanted: Sequen
     keep = set(wanted)
     for number in part.nodes:
         record = graph.record(number)
+        if number in instead:
+            values[Value(number)] = _handed_on(side, values[instead[number]], Value(number))
+            continue
         silent = not grad or "no_grad" in record.marks
         with engine.recording(False) if silent else nullcontext():
             results = run_node(side, record, [None if operand is None else values[operand] for operand in record.inputs], double)
@@ -118,6 +124,11 @@ def execute(side: Side, part: Slice, feed: Mapping[Value, Array], wanted: Sequen
     if missing:
         raise NotRunnable(f"operation {graph.record(missing[0].node).op} yields no result {missing[0].output}")
     return Execution({value: values[value] for value in wanted}, boundary, parameters)
+
+
+def _handed_on(side: Side, tensor: Tensor, result: Value) -> Tensor:
+    array = side.engine.array(tensor)
+    return tensor if array.shape == side.shape(result) else side.engine.tensor(array.reshape(side.shape(result)), None, False)
 
 
 def run_node(side: Side, record: Node, operands: Sequence[Tensor | None], double: bool = False) -> Sequence[Tensor | None]:

@@ -1,0 +1,19 @@
+"""Native operators of both frameworks by one plain name."""
+
+from __future__ import annotations
+
+__all__ = ["plain_name"]
+
+NAMES = {
+    "permute": "transpose", "t": "transpose", "swapaxes": "transpose", "strided_slice": "slice", "select": "slice", "narrow": "slice",
+    "to": "cast", "_to_copy": "cast", "type_as": "cast", "constant_pad_nd": "pad", "pad3d": "pad", "concat": "cat", "stack": "cat",
+    "multiply": "mul", "scale": "mul", "div": "mul", "divide": "mul", "neg": "mul", "subtract": "sub", "repeat": "expand", "tile": "expand",
+}  # fmt: skip
+"""Native operators that do the same in words of one of them."""
+
+
+def plain_name(op: str) -> str:
+    """An operator's name without its framework: "aten.add_.Tensor" and "pd_op.add_" are "add"."""
+    parts = op.split(".")
+    name = (parts[1] if len(parts) > 1 else parts[0]).rstrip("_")
+    return NAMES.get(name, name)
