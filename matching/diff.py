@@ -146,7 +146,7 @@ def _operands(matching: _Compared, match: Match, a: NormalNode, b: NormalNode) -
         if not _near(x.shift, y.shift) and not (abs(x.shift) >= MASKING and abs(y.shift) >= MASKING and x.shift * y.shift > 0):
             yield _attribute(a, b, "shift", x.shift, y.shift, f"operand of {a.op} shifted by {_show(x.shift)} against {_show(y.shift)}")
         if _reads_differently(matching, x, y):
-            yield _single("differently-built", a, b, _read_words(a, x, y))
+            yield _moved(matching, a, b, x, y)
     if not a.commutative and "*" not in names:
         for position in range(max(len(a.inputs), len(b.inputs))):
             has = tuple(position < len(node.inputs) and node.inputs[position] is not None for node in (a, b))
@@ -206,18 +206,27 @@ def _reads_differently(matching: _Compared, x: Edge, y: Edge) -> bool:
         return False
     if x.view is None or y.view is None or not a.outputs or not b.outputs or a.outputs[x.output].shape != b.outputs[y.output].shape:
         return False
-    return x.view.size == y.view.size and x.view.shape == y.view.shape and not x.view.same(y.view)
+    return x.view.size == y.view.size and x.view.shape[-1:] == y.view.shape[-1:] and not x.view.reshape(y.view.shape).same(y.view)
 
 
-def _read_words(node: NormalNode, x: Edge, y: Edge) -> str:
-    """How the operand is read, as far as an order of axes says it."""
+def _moved(matching: _Compared, a: NormalNode, b: NormalNode, x: Edge, y: Edge) -> Difference:
+    """How the operand is read: by the order of axes where that says it, else by the operations that move it."""
     assert x.view is not None and y.view is not None
     rank = len(y.view.shape)
-    for order in itertools.permutations(range(rank)) if rank <= RANK else ():
+    for order in itertools.permutations(range(rank)) if rank <= RANK and len(x.view.shape) == rank else ():
         if tuple(y.view.shape[axis] for axis in order) == x.view.shape and y.view.transpose(order).same(x.view):
-            over = node.op in SCHEMA and SCHEMA[node.op].trailing
-            return f"{node.op} goes over another axis" if over else f"{node.op} {OTHERWISE} transposed"
-    return f"{node.op} {OTHERWISE} through another view"
+            over = a.op in SCHEMA and SCHEMA[a.op].trailing
+            return _single("differently-built", a, b, f"{a.op} goes over another axis" if over else f"{a.op} {OTHERWISE} transposed")
+    natives, ways = [], []
+    for graph, edge in ((matching.first.graph, x), (matching.second.graph, y)):
+        moves = [record for record in map(graph.record, edge.through) if record.kind == "operation" and record.constant is None]
+        natives.append(moves[-1].id if moves else -1)
+        ways.append(", ".join(dict.fromkeys(record.op for record in moves)) or "nothing")
+    found = _single("differently-built", a, b, f"{a.op} {OTHERWISE} in another order: through {ways[0]} against {ways[1]}")
+    if natives[0] < 0 or natives[1] < 0:
+        return found
+    paths = [graph.record(native).path for graph, native in zip((matching.first.graph, matching.second.graph), natives, strict=True)]
+    return dataclasses.replace(found, native=(natives[0], natives[1]), first_path=paths[0], second_path=paths[1])
 
 
 def _neighbour_open(matching: _Compared, a: NormalNode, b: NormalNode) -> bool:

@@ -37,8 +37,7 @@ def region_findings(check: RegionCheck, matching: Matching, differences: Sequenc
     inside = [_regions_of(check, matching, found) for found in differences]
     findings = [finding for found, results in zip(differences, inside, strict=True) if (finding := _structural(found, results, matching)) is not None]
     explained = {id(result) for found, results in zip(differences, inside, strict=True) if found.kind != "differently-built" for result in results}
-    upstream = list(zip(differences, inside, strict=True))[::-1]  # the first difference of a region stays
-    built = {id(result): found for found, results in upstream if found.kind == "differently-built" for result in results}
+    built = _built(check, matching, differences)
     plain = []
     for result in check.results:
         if result.verdict in ("equal", "rounding") or (result.verdict in ("different", "not-comparable") and id(result) in explained):
@@ -79,6 +78,30 @@ def _regions_of(check: RegionCheck, matching: Matching, difference: Difference) 
         for result in check.results
         if not natives[0].isdisjoint(result.first_nodes) or not natives[1].isdisjoint(result.second_nodes)
     ]
+
+
+def _built(check: RegionCheck, matching: Matching, differences: Sequence[Difference]) -> dict[int, Difference]:
+    """How each region is built differently: what stands in no region that agrees before what does, then the
+    first; at its place in that region."""
+    found: dict[int, tuple[bool, Difference]] = {}
+    for difference in differences:
+        if difference.kind != "differently-built":
+            continue
+        apart = [difference] if difference.native != (-1, -1) else [_at(difference, place, matching) for place in difference.places]
+        inside = [(one, result) for one in apart for result in _regions_of(check, matching, one)]
+        harmless = any(result.verdict in ("equal", "rounding") for _, result in inside)
+        for one, result in inside:
+            if id(result) not in found or (found[id(result)][0] and not harmless):
+                found[id(result)] = harmless, one
+    return {key: difference for key, (_, difference) in found.items()}
+
+
+def _at(difference: Difference, place: tuple[int, int], matching: Matching) -> Difference:
+    """The difference at one of its places alone; whole where that is all there is."""
+    if len(difference.places) == 1 or min(place) < 0:
+        return difference
+    first, second = matching.first.nodes[place[0]], matching.second.nodes[place[1]]
+    return replace(difference, first=(first.id,), second=(second.id,), places=(place,), first_path=first.path, second_path=second.path)
 
 
 def _structural(difference: Difference, results: Sequence[RegionResult], matching: Matching) -> Finding | None:
@@ -196,6 +219,8 @@ def _numeric(result: RegionResult, matching: Matching, built: Difference | None,
     pinned = one is not None and other is not None and one.op == other.op  # one matched operation that reads or does otherwise
     if pinned and one is not None and other is not None:
         first, second = _Place(one.path, _op(one, matching.first), one.source), _Place(other.path, _op(other, matching.second), other.source)
+        if built is not None and min(built.native) >= 0:
+            first, second = (_Place(record.path, record.op, record.source) for record in (matching.first.graph.record(built.native[0]), matching.second.graph.record(built.native[1])))
     cause, marked = _cause(result, part, matching, first, second, pinned)
     surplus = cause.partition(" ")[0] if cause.startswith(("extra ", "missing ")) else ""
     if built is not None and result.surplus is None:
