@@ -17,6 +17,7 @@ from padiff_graph.capture.normal.form import Edge, NormalGraph, NormalNode
 from padiff_graph.capture.normal.schema import SCHEMA, attributes_equal, differing_attributes
 from padiff_graph.matching.labels import FAMILIES
 from padiff_graph.matching.result import Difference, Match, Matching
+from padiff_graph.matching.sharing import shared_parameters
 from padiff_graph.matching.scaling import at_its_origin
 from padiff_graph.matching.where import Whereabouts, common_path
 
@@ -47,7 +48,7 @@ def differences(matching: Matching) -> tuple[Difference, ...]:
     """
     partner = matching.partner()
     compared = _Compared(matching.first, matching.second, matching.matches, partner, {second: first for first, second in partner.items()})
-    found = [*_of_matches(compared), *_wiring(compared), *_outputs(compared), *_open_regions(compared)]
+    found = [*_of_matches(compared), *_wiring(compared), *_outputs(compared), *_open_regions(compared), *shared_parameters(matching)]
     grouped: dict[Hashable, Difference] = {}
     for difference in sorted(found, key=lambda d: (_order(compared, d), d.kind)):
         key = _cause_key(compared, difference)

@@ -7,6 +7,7 @@ from collections import defaultdict
 from padiff_graph.capture.normal.form import NormalGraph, NormalNode
 from padiff_graph.findings import Finding
 from padiff_graph.matching.result import Matching
+from padiff_graph.matching.sharing import taken_over
 
 __all__ = ["crossed_findings", "parameter_findings"]
 
@@ -37,17 +38,19 @@ def parameter_findings(matching: Matching) -> tuple[Finding, ...]:
                 order=min(_order(matching.first, name, partner) for name in names),
             )
         )
-    if matching.unused_second:
-        places = [(_other_place(matching.second, matching.first, name, back), _owner(name)) for name in matching.unused_second]
+    shared = taken_over(matching)
+    unused = [name for name in matching.unused_second if name not in shared]
+    if unused:
+        places = [(_other_place(matching.second, matching.first, name, back), _owner(name)) for name in unused]
         found.append(
             Finding(
                 "weights",
                 "missing",
-                f"parameters of the second model that no parameter of the first holds: {_named(matching.second, matching.unused_second)}",
+                f"parameters of the second model that no parameter of the first holds: {_named(matching.second, unused)}",
                 *places[0],
                 places=tuple(dict.fromkeys(places)),
                 advice=advice,
-                order=min(_readers(matching.second, name)[0].id if _readers(matching.second, name) else 0 for name in matching.unused_second),
+                order=min(_readers(matching.second, name)[0].id if _readers(matching.second, name) else 0 for name in unused),
             )
         )
     return (*found, *crossed_findings(matching), *_reordered(matching))

@@ -118,7 +118,7 @@ SCHEMA: Mapping[str, Operator] = {
     "BatchNormalization": Operator(("X", "scale", "B", "mean", "var"), ("epsilon", "momentum", "training"), "momentum as torch's (weight of the new value); None outside training"),
     "InstanceNormalization": Operator(("X", "scale", "B"), ("epsilon",)),
     "GroupNormalization": Operator(("X", "scale", "B"), ("epsilon", "num_groups")),
-    "LayerNormalization": Operator(("X", "scale", "B"), ("epsilon", "axis"), "axis counts from the end: -1 normalises the last axis"),
+    "LayerNormalization": Operator(("X", "scale", "B"), ("epsilon", "axis", "correction"), "axis counts from the end: -1 normalises the last axis; correction: 1 where the variance is the unbiased one"),
     "RMSNormalization": Operator(("X", "scale"), ("epsilon", "axis")),
     "LpNormalization": _unary("axis", "p", "epsilon"),
     "LRN": _unary("alpha", "beta", "bias", "size"),

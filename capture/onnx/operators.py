@@ -161,7 +161,7 @@ def group_norm(call: Call) -> Result:
     return call.draft("GroupNormalization", [call["X"], call["scale"], call["bias"]], {"epsilon": call.number("epsilon"), "num_groups": call.number("num_groups")})
 
 
-def layer_norm(op: str, *operands: str) -> Row:
+def layer_norm(op: str, *operands: str, **attributes: float) -> Row:
     """LayerNormalization, RMSNormalization: the axis counted from the end."""
 
     def row(call: Call) -> Result:
@@ -169,7 +169,7 @@ def layer_norm(op: str, *operands: str) -> Row:
             raise Unsupported(f"{op} that returns its statistics")
         rank = call.rank(call["X"])
         axis = call.number("axis", -1)
-        return call.draft(op, [call["X"], *(call.operand(role) for role in operands)], {"epsilon": call.number("epsilon"), "axis": axis - rank if axis >= 0 else axis})
+        return call.draft(op, [call["X"], *(call.operand(role) for role in operands)], {"epsilon": call.number("epsilon"), "axis": axis - rank if axis >= 0 else axis, **attributes})
 
     return row
 
@@ -534,7 +534,7 @@ ROWS: Mapping[str, Row] = {
     "BatchNormalization": batch_norm,
     "InstanceNormalization": instance_norm,
     "GroupNormalization": group_norm,
-    "LayerNormalization": layer_norm("LayerNormalization", "Scale", "B"),
+    "LayerNormalization": layer_norm("LayerNormalization", "Scale", "B", correction=0.0),
     "RMSNormalization": layer_norm("RMSNormalization", "scale"),
     # pooling
     "MaxPool": pool("MaxPool"),

@@ -198,7 +198,7 @@ def layer_norm(call: Call) -> Result:
     """Statistics over the axes from begin_norm_axis on."""
     x = call["x"]
     axis = call.number("begin_norm_axis", 1) - call.rank(x)
-    return [call.draft("LayerNormalization", [x, call.operand("scale"), call.operand("bias")], {"epsilon": call.number("epsilon"), "axis": axis})]
+    return [call.draft("LayerNormalization", [x, call.operand("scale"), call.operand("bias")], {"epsilon": call.number("epsilon"), "axis": axis, "correction": 0.0})]
 
 
 def rms_norm(call: Call) -> Result:

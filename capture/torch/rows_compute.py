@@ -179,7 +179,7 @@ def group_norm(call: Call) -> Result:
 def layer_norm(call: Call) -> Result:
     """Statistics over the last axes."""
     count = len(call.numbers("normalized_shape"))
-    return call.draft("LayerNormalization", [call["input"], call.operand("weight"), call.operand("bias")], {"epsilon": call.number("eps"), "axis": -count})
+    return call.draft("LayerNormalization", [call["input"], call.operand("weight"), call.operand("bias")], {"epsilon": call.number("eps"), "axis": -count, "correction": 0.0})
 
 
 def rms_norm(call: Call) -> Result:

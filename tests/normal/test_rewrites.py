@@ -363,7 +363,7 @@ def test_composed_layer_norm_over_channels(framework: str) -> None:
     weight, bias = (make.op("reshape", {role: make.parameter(name, (8,))}, (8, 1, 1)) for name in ("weight", "bias"))
     graph = make.normal(add(make, mul(make, weight, y, shape), bias, shape))
     (node,) = operations(graph)
-    assert node.op == "LayerNormalization" and node.attrs == {"epsilon": pytest.approx(1e-6), "axis": -1}
+    assert node.op == "LayerNormalization" and node.attrs == {"epsilon": pytest.approx(1e-6), "axis": -1, "correction": 0.0}
     assert node.inputs[0].view.shape[-1] == 8
     assert node.locations[0] is not None
     native = np.arange(400).reshape(shape)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from padiff_graph.capture.graph import TensorType
 from padiff_graph.capture.normal.builder import Draft
@@ -14,6 +15,8 @@ from padiff_graph.capture.normal.views import View
 __all__ = ["composed_gelu", "composed_layer_norm", "composed_rms_norm", "scale_and_bias_into_norm"]
 
 NORMS = ("LayerNormalization", "RMSNormalization")
+NONE: Mapping[str, object] = {}
+"""No further attributes."""
 
 
 def _root(sweep: Sweep, edge: Edge | None) -> tuple[Edge, float] | None:
@@ -77,7 +80,8 @@ def composed_layer_norm(sweep: Sweep, draft: Draft) -> bool:
         if centred is None or root is None or found is None or inner is None or inner.op != "Add" or len(inner.inputs) != 2 or not plain(centred):
             continue
         statistic = sweep.source(found[0])
-        if statistic is None or statistic.inputs[0] is None or found[0].scale != 1.0:
+        correction = None if statistic is None else _correction(statistic, found[0])
+        if statistic is None or statistic.inputs[0] is None or correction is None:
             continue
         for x, mean in (inner.inputs, inner.inputs[::-1]):
             average = sweep.source(mean)
@@ -88,19 +92,18 @@ def composed_layer_norm(sweep: Sweep, draft: Draft) -> bool:
             over = average.inputs[0]
             if (over.source, over.output, over.scale, over.shift) != (x.source, x.output, 1.0, 0.0):
                 continue
-            if statistic.op == "ReduceVariance" and statistic.attrs["correction"] == 0.0:
+            if statistic.op == "ReduceVariance":
                 reading = statistic.inputs[0]
                 same = (reading.source, reading.output, reading.scale) == (x.source, x.output, 1.0) and view_of(reading).same(view_of(over))
             else:
                 reading = statistic.inputs[0]
                 square = sweep.source(reading)
                 same = (
-                    statistic.op == "ReduceMean"
-                    and square is not None
+                    square is not None
                     and square.op == "Pow"
                     and square.attrs["exponent"] == 2.0
                     and square.inputs[0] is not None
-                    and same_value(sweep.builder.drafts[square.inputs[0].source], inner)
+                    and same_value(sweep.builder, sweep.builder.drafts[square.inputs[0].source], inner)
                     and plain(square.inputs[0])
                     and (reading.scale, reading.shift) == (1.0, 0.0)
                 )
@@ -111,11 +114,25 @@ def composed_layer_norm(sweep: Sweep, draft: Draft) -> bool:
             taken = _relative(x, over)
             if taken is None or not _seen(mean, draft.shape, taken).same(_along(rows, shape_of(over)[-1], varies=False)):
                 continue
-            if statistic.op == "ReduceMean" and not view_of(reading).same(taken):
+            if statistic.op != "ReduceVariance" and not view_of(reading).same(taken):
                 continue
-            if _replace(sweep, draft, "LayerNormalization", x, root, statistic, found[1], taken):
+            if _replace(sweep, draft, "LayerNormalization", x, root, statistic, found[1], taken, {"correction": correction}):
                 return True
     return False
+
+
+def _correction(statistic: Draft, edge: Edge) -> float | None:
+    """How many elements the variance leaves out of its count: 0, or 1 where it is the unbiased one; None for
+    no variance. `edge` reads the variance."""
+    over = statistic.inputs[0]
+    count = shape_of(over)[-1] if over is not None and shape_of(over) else 0
+    if statistic.op == "ReduceVariance":
+        left: float = statistic.attrs["correction"]
+        return left if edge.scale == 1.0 and left in (0.0, 1.0) else None
+    if statistic.op not in ("ReduceMean", "ReduceSum") or count < 2:
+        return None
+    mean = edge.scale * (count if statistic.op == "ReduceSum" else 1.0)
+    return next((left for left in (0.0, 1.0) if math.isclose(mean, count / (count - left), rel_tol=min(1e-5, 0.1 / count))), None)
 
 
 def _relative(x: Edge, over: Edge) -> View | None:
@@ -126,7 +143,7 @@ def _relative(x: Edge, over: Edge) -> View | None:
     return None if back is None else back.then(view_of(over))
 
 
-def _replace(sweep: Sweep, draft: Draft, op: str, x: Edge, root: Edge, statistic: Draft, epsilon: float, taken: View | None = None) -> bool:
+def _replace(sweep: Sweep, draft: Draft, op: str, x: Edge, root: Edge, statistic: Draft, epsilon: float, taken: View | None = None, attrs: Mapping[str, object] = NONE) -> bool:
     """Puts the normalisation over the axes of the statistic in place of the product."""
     reading = statistic.inputs[0]
     assert reading is not None
@@ -146,18 +163,23 @@ def _replace(sweep: Sweep, draft: Draft, op: str, x: Edge, root: Edge, statistic
         folded.insert(0, square)
         again = square.inputs[0]
         if again is not None and op == "LayerNormalization":
-            folded.insert(0, sweep.builder.drafts[again.source])
+            centred = sweep.builder.drafts[again.source]
+            folded = [*_means(sweep, centred), centred, *folded]
     if op == "LayerNormalization":
-        centred = next(edge for edge in draft.inputs if edge is not None and edge.source != root.source)
-        inner = sweep.builder.drafts[centred.source]
-        folded = [*(sweep.builder.drafts[edge.source] for edge in inner.inputs if edge is not None and edge.scale == -1.0), inner, *folded]
+        inner = sweep.builder.drafts[next(edge for edge in draft.inputs if edge is not None and edge.source != root.source).source]
+        folded = [*_means(sweep, inner), inner, *folded]
     inputs: list[Edge | None] = [operand, None, None] if op == "LayerNormalization" else [operand, None]
-    new = sweep.made_of(draft, op, inputs, {"epsilon": epsilon, "axis": -1}, *folded, outputs=(TensorType(taken.shape, draft.outputs[0].dtype),))
+    new = sweep.made_of(draft, op, inputs, {"epsilon": epsilon, "axis": -1, **attrs}, *folded, outputs=(TensorType(taken.shape, draft.outputs[0].dtype),))
     place = draft.locations[0]
     if place is not None:
         new.locations[0] = Location(place.value, place.view.then(taken))
     sweep.builder.replace(draft, moved(sweep.builder.read(new), back))
     return True
+
+
+def _means(sweep: Sweep, centred: Draft) -> list[Draft]:
+    """What is subtracted."""
+    return [sweep.builder.drafts[edge.source] for edge in centred.inputs if edge is not None and edge.scale == -1.0]
 
 
 @applies_to("Mul", "Add")

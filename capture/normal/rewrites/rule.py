@@ -127,11 +127,19 @@ def same_operand(first: Edge, second: Edge) -> bool:
     return same and view_of(first).same(view_of(second))
 
 
-def same_value(first: Draft, second: Draft) -> bool:
-    """Whether two drafts compute the same thing from the same operands; models compute some values twice."""
+def same_value(builder: Builder, first: Draft, second: Draft, deep: int = 1) -> bool:
+    """Whether two drafts compute the same thing from the same operands, or from operands that do, `deep`
+    drafts further up; models compute some values twice."""
     if first is second:
         return True
     if first.op != second.op or first.leaf or first.attrs != second.attrs or len(first.inputs) != len(second.inputs) or "random" in first.marks | second.marks:
         return False
-    pairs = zip(first.inputs, second.inputs, strict=True)
-    return all((a is None and b is None) or (a is not None and b is not None and same_operand(a, b)) for a, b in pairs)
+    for a, b in zip(first.inputs, second.inputs, strict=True):
+        if a is None or b is None:
+            if a is not b:
+                return False
+            continue
+        twice = deep > 0 and a.source != b.source and same_value(builder, builder.drafts[a.source], builder.drafts[b.source], deep - 1)
+        if not same_operand(a, b if not twice else Edge(a.source, b.output, b.view, b.scale, b.shift)):
+            return False
+    return True
