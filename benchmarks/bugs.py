@@ -7,6 +7,7 @@ no place for it. Only what the example really runs is chosen from.
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -56,8 +57,15 @@ def bug(function: Bug) -> Bug:
 
 
 def executed(layer: Any, inputs: Mapping[str, Any]) -> None:
-    """Runs the model once and notes on each layer how often it was called, and on what shapes."""
+    """Runs the model once and notes on each layer how often it was called, in which order, and on what shapes."""
     hooks = []
+    order = itertools.count()
+
+    def started(sub: Any) -> Callable[..., None]:
+        def hook(*_: Any) -> None:
+            sub.__dict__.setdefault("_bench_first", next(order))
+
+        return hook
 
     def noted(sub: Any) -> Callable[..., None]:
         def hook(_: Any, given: Any, result: Any) -> None:
@@ -69,6 +77,7 @@ def executed(layer: Any, inputs: Mapping[str, Any]) -> None:
         return hook
 
     for _, sub in layer.named_sublayers(include_self=True):
+        hooks.append(sub.register_forward_pre_hook(started(sub)))
         hooks.append(sub.register_forward_post_hook(noted(sub)))
     with paddle.no_grad():
         layer(**inputs)
@@ -843,6 +852,8 @@ def loss_default(layer: Any, chance: random.Random) -> Planted | None:
 
 @bug
 def optimizer_decay(layer: Any, chance: random.Random) -> Planted | None:
-    return Planted("", "AdamW weight decay 0.01 against 0.05", ("decay", "optimizer"), extra={"optimizer": "decay"})
+    # an optimizer's setting has no place of its own in the model; it first shows at the first trained parameter
+    trained = {path: sub.__dict__["_bench_first"] for path, sub in layer.named_sublayers() if "_bench_first" in sub.__dict__ and not list(sub.children()) and any(not own.stop_gradient for own in sub.parameters())}
+    return Planted(min(trained, key=lambda path: trained[path]), "AdamW weight decay 0.01 against 0.05", ("decay", "optimizer"), extra={"optimizer": "decay"}) if trained else None
 
 

@@ -41,14 +41,15 @@ class Whereabouts:
                 parts = record.path.split(".")
                 contributing.update(".".join(parts[:depth]) for depth in range(len(parts) + 1))
         modules = lacking.graph.modules
-        containers = {path.rpartition(".")[0] for path in modules}
-        self._idle = [path for path in modules if path and path not in contributing and path not in containers]
+        idle = {path for path in modules if path and path not in contributing}
+        self._idle = [path for path in modules if path in idle and path.rpartition(".")[0] not in idle]
+        self._held = {path.rpartition(".")[0] for path in modules}
 
     def path_for(self, nodes: Iterable[int]) -> str:
         """The place of these nodes of the side that has them.
 
-        A called module that contributes no operation, such as an Identity in the place; otherwise the
-        module around the partners of what stands in the same module.
+        A module that contributes no operation, such as an Identity in the place, or a block whose result
+        is not used; otherwise the module around the partners of what stands in the same module.
         """
         path = common_path(self.having.nodes[node].path for node in nodes)
         around = self._around(path)
@@ -61,6 +62,7 @@ class Whereabouts:
                 [idle for idle in empty if idle.rpartition(".")[2] == word],
                 empty,
                 [idle for idle in inside if idle.rpartition(".")[2] == word],
+                [idle for idle in inside if idle in self._held],
             ):
                 if len(fits) == 1:
                     return fits[0]

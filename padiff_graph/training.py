@@ -114,7 +114,7 @@ def train(
     """
     rows = [row for row in matching.parameters if row.pieces]
     sides = [_Side(engine, stepper, example, loss) for engine, stepper, example, loss in zip(engines, steppers, examples, losses, strict=True)]
-    settings = _Settings(steppers, rows)
+    settings = _Settings(steppers, rows, _positions(matching))
     undo: list[Callable[[], None]] = []
     for side in sides:
         side.before = side.values()
@@ -166,8 +166,8 @@ def _trial_findings(tried: Departure | None, settings: _Settings) -> list[Findin
 class _Settings:
     """Differences of settings, looked at before every step: a schedule may change them."""
 
-    def __init__(self, steppers: tuple[Stepper, Stepper], rows: Sequence[ParameterRow]) -> None:
-        self.steppers, self.rows = steppers, rows
+    def __init__(self, steppers: tuple[Stepper, Stepper], rows: Sequence[ParameterRow], positions: Mapping[str, int]) -> None:
+        self.steppers, self.rows, self.positions = steppers, rows, positions
         self.seen: dict[tuple[str, tuple[str, str]], tuple[int, SettingDifference]] = {}
         self.algorithm = ""
 
@@ -182,12 +182,13 @@ class _Settings:
         told: dict[tuple[str, tuple[str, str]], Finding] = {}
         for (setting, _), (step, difference) in self.seen.items():
             first = min((parted[pair] for pair in difference.parameters if pair in parted), default=step)
+            upstream = min(difference.parameters, key=lambda pair: self.positions.get(pair[1], len(self.positions)))
             finding = Finding(
                 "optimizer",
                 "different",
                 _setting_cause(difference, max(step, first), step, self.steppers),
-                *_owners(*difference.parameters[0]),
-                places=tuple(dict.fromkeys(_owners(*pair) for pair in difference.parameters)),
+                *_owners(*upstream),
+                places=tuple(dict.fromkeys(_owners(*pair) for pair in (upstream, *difference.parameters))),
                 order=step,
             )
             told.setdefault((setting, difference.parameters[0]), finding)
@@ -311,6 +312,16 @@ def _variance_counts(matching: Matching) -> dict[str, float]:
             if variance.name and variance.outputs:
                 counts[variance.name] = node.outputs[0].size / max(variance.outputs[0].size, 1)
     return counts
+
+
+def _positions(matching: Matching) -> dict[str, int]:
+    """Where in the second model's program each of its parameters is read first."""
+    nodes, found = matching.second.nodes, dict[str, int]()
+    for node in nodes:
+        for edge in node.inputs:
+            if edge is not None and nodes[edge.source].op == "Parameter":
+                found.setdefault(nodes[edge.source].name, node.id)
+    return found
 
 
 def _owners(first: str, second: str) -> tuple[str, str]:

@@ -10,6 +10,7 @@ from padiff_graph.capture.normal.form import NormalGraph, NormalNode
 from padiff_graph.executor.names import plain_name
 from padiff_graph.executor.results import Part, RegionCheck, RegionResult, Surplus
 from padiff_graph.executor.structure import native_of, nodes_of
+from padiff_graph.executor.turning import turning
 from padiff_graph.findings import Finding, Phase, Verdict
 from padiff_graph.matching.result import Difference, Matching
 
@@ -307,23 +308,12 @@ def _left_out(surplus: Surplus, matching: Matching) -> tuple[str, tuple[_Place |
     return cause, ((place, None) if surplus.side == 0 else (None, place))
 
 
-TURNING = ("transpose", "flip", "roll")
-"""Operators that put elements elsewhere and may keep the shape; from the most to the least common."""
-
-
 def _turned(result: RegionResult, matching: Matching) -> tuple[str, tuple[_Place | None, _Place | None]] | None:
-    """The one operation that turns what keeps its shape, which no layout asks for."""
-    found: list[tuple[int, Node]] = []
-    for side, (normal, numbers) in enumerate(((matching.first, result.first_nodes), (matching.second, result.second_nodes))):
-        for number in numbers:
-            record = normal.graph.record(number)
-            operand = record.inputs[0] if record.inputs else None
-            before, after = (normal.graph.type_of(operand) if operand is not None else None), record.outputs[0] if record.outputs else None
-            if plain_name(record.op) in TURNING and before is not None and after is not None and before.shape == after.shape:
-                found.append((side, record))
-    if len(found) != 1:
+    """The one operation of a region that turns what keeps its shape."""
+    found = turning((matching.first.graph, matching.second.graph), (result.first_nodes, result.second_nodes))
+    if found is None:
         return None
-    side, record = found[0]
+    side, record = found
     place = _Place(record.path, record.op, record.source)
     words = f"{('extra', 'missing')[side]} {_title(record.op)}: {record.op} in {record.path or 'the root'} of the {('first', 'second')[side]} side turns a value that keeps its shape"
     return words, ((place, None) if side == 0 else (None, place))

@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from padiff_graph.capture.engine import Array, Engine
 from padiff_graph.executor.exchange import mapped
+from padiff_graph.executor.probes import probe
+from padiff_graph.executor.turning import around, turning
 from padiff_graph.findings import Finding
 from padiff_graph.matching.result import Matching, ParameterRow
 
 __all__ = ["weight_findings"]
 
 CLOSE = 1e-6
+RANK = 5
+"""Most axes whose orders are tried."""
 
 
 @dataclass(frozen=True)
 class _Odd:
-    """A parameter whose value is not what the map says."""
+    """A parameter whose value is not what the map says; `place` where that shows elsewhere than at the parameter."""
 
     row: ParameterRow
     kind: str
     cause: str
     error: float
     scale: float
+    place: tuple[str, str] | None = None
 
 
 def weight_findings(matching: Matching, first: Engine, second: Engine) -> tuple[Finding, ...]:
@@ -38,7 +44,7 @@ def weight_findings(matching: Matching, first: Engine, second: Engine) -> tuple[
     ours = {name: first.array(tensor) for name, tensor in first.parameters().items()}
     theirs = {name: second.array(tensor) for name, tensor in second.parameters().items()}
     expected = {row.first: mapped(row, ours[row.first], theirs) for row in matching.parameters if row.pieces and row.first in ours and all(piece.second in theirs for piece in row.pieces)}
-    odd = [found for row in matching.parameters if row.first in expected and (found := _odd(row, ours, theirs, expected)) is not None]
+    odd = [found for row in matching.parameters if row.first in expected and (found := _odd(row, ours, theirs, expected, matching)) is not None]
     order = {record.name: record.id for record in matching.second.graph.records() if record.kind in ("parameter", "buffer")}
     groups: dict[str, list[_Odd]] = defaultdict(list)
     for found in odd:
@@ -46,7 +52,7 @@ def weight_findings(matching: Matching, first: Engine, second: Engine) -> tuple[
     return tuple(sorted((_finding(group, order) for group in groups.values()), key=lambda finding: finding.order))
 
 
-def _odd(row: ParameterRow, ours: Mapping[str, Array], theirs: Mapping[str, Array], expected: Mapping[str, Array]) -> _Odd | None:
+def _odd(row: ParameterRow, ours: Mapping[str, Array], theirs: Mapping[str, Array], expected: Mapping[str, Array], matching: Matching) -> _Odd | None:
     own, wanted = ours[row.first], expected[row.first]
     if own.dtype.kind not in "fc" or _same(own, wanted):
         return None
@@ -58,12 +64,37 @@ def _odd(row: ParameterRow, ours: Mapping[str, Array], theirs: Mapping[str, Arra
         return _Odd(row, f"layout {row.transform}", f"{row.first} holds {other} as it is; the map between them is: {row.transform}", error, scale)
     if own.ndim == 2 and own.shape[0] == own.shape[1] and _same(own.T, wanted):
         return _Odd(row, "layout transposed", f"{row.first} holds {other} transposed the wrong way: its own transpose is what the map asks for ({row.transform})", error, scale)
+    if len(row.pieces) == 1 and any(_same(own, raw.transpose(axes)) for axes in _orders(raw.shape, own.shape)):
+        return _reordered(row, own, wanted, matching, error, scale)
     for name, value in expected.items():
         if name != row.first and value.shape == own.shape and value.size > 1 and _same(own, value) and not _same(value, wanted) and not _constant(own):
             return _Odd(row, f"swapped {' '.join(sorted((_owner(row.first), _owner(name))))}", f"{row.first} holds the values that belong to {name}: {_owner(row.first)} is swapped with {_owner(name)}", error, scale)
     if _constant(own) and not _constant(wanted):
         return _Odd(row, "initial", f"{row.first} still stands at {float(own.reshape(-1)[0]):g}; {other} was never copied", error, scale)
+    seen = probe(own, wanted).words
+    if seen.startswith("the same values"):
+        return _Odd(row, f"order of {row.first}", f"{row.first} holds the values of {other} in another order than the map asks for: {seen}", error, scale)
     return _Odd(row, "values", f"{row.first} and {other} hold different values", error, scale)
+
+
+def _reordered(row: ParameterRow, own: Array, wanted: Array, matching: Matching, error: float, scale: float) -> _Odd:
+    """The values agree as they stand, and the models compute with their elements in another order."""
+    other = row.pieces[0].second
+    seen = probe(own, wanted).words.replace("the same values, ", "") or row.transform
+    found = turning((matching.first.graph, matching.second.graph), (around(matching.first, {row.first}), around(matching.second, {other})))
+    cause = f"{row.first} holds the values of {other}, but the two models compute with their elements in another order ({seen})"
+    if found is None:
+        return _Odd(row, f"order {row.first}", cause, error, scale)
+    side, record = found
+    paths = [row.first.rpartition(".")[0], other.rpartition(".")[0]]
+    paths[side] = record.path
+    return _Odd(row, f"order {record.path}", f"{cause}: {record.op} in {record.path or 'the root'} of the {('first', 'second')[side]} side turns them", error, scale, (paths[0], paths[1]))
+
+
+def _orders(shape: Sequence[int], wanted: Sequence[int]) -> Iterator[tuple[int, ...]]:
+    """The orders of axes that make one shape of another; few axes only."""
+    if len(shape) == len(wanted) <= RANK:
+        yield from (axes for axes in itertools.permutations(range(len(shape))) if tuple(shape[axis] for axis in axes) == tuple(wanted))
 
 
 def _same(one: Array, other: Array) -> bool:
@@ -84,7 +115,7 @@ def _owner(name: str) -> str:
 
 def _finding(group: Sequence[_Odd], order: Mapping[str, int]) -> Finding:
     def place(found: _Odd) -> tuple[str, str]:
-        return found.row.first.rpartition(".")[0], found.row.pieces[0].second.rpartition(".")[0]
+        return found.place or (found.row.first.rpartition(".")[0], found.row.pieces[0].second.rpartition(".")[0])
 
     def position(found: _Odd) -> int:
         return order.get(found.row.pieces[0].second, 1 << 30)
