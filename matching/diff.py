@@ -17,8 +17,8 @@ from padiff_graph.capture.normal.form import Edge, NormalGraph, NormalNode
 from padiff_graph.capture.normal.schema import SCHEMA, attributes_equal, differing_attributes
 from padiff_graph.matching.labels import FAMILIES
 from padiff_graph.matching.result import Difference, Match, Matching
-from padiff_graph.matching.sharing import shared_parameters
 from padiff_graph.matching.scaling import at_its_origin
+from padiff_graph.matching.sharing import shared_parameters
 from padiff_graph.matching.where import Whereabouts, common_path
 
 __all__ = ["differences"]

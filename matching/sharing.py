@@ -17,17 +17,8 @@ SHOWN = 4
 def shared_parameters(matching: Matching) -> Iterator[Difference]:
     """A difference for every parameter of the first model that takes the place of several; its place is an
     operation whose own counterpart of the parameter it is not."""
-    read: dict[str, dict[str, list[tuple[int, int]]]] = defaultdict(lambda: defaultdict(list))
-    for match in matching.matches:
-        a, b = matching.first.nodes[match.first], matching.second.nodes[match.second]
-        for x, y in match.operands:
-            one, other = _parameter(matching.first, a.inputs[x]), _parameter(matching.second, b.inputs[y])
-            if one and other:
-                read[one][other].append((a.id, b.id))
     own = {row.first: {piece.second for piece in row.pieces} for row in matching.parameters}
-    for name, others in read.items():
-        if len(others) < 2:
-            continue
+    for name, others in _shared(matching).items():
         apart = {other: places for other, places in others.items() if other not in own.get(name, ())} or others
         places = [place for found in apart.values() for place in found]
         first, second = places[0]
@@ -36,9 +27,21 @@ def shared_parameters(matching: Matching) -> Iterator[Difference]:
         yield Difference("attribute", (first,), (second,), cause, matching.first.nodes[first].path, matching.second.nodes[second].path, "parameter", (name, tuple(others)), tuple(places))
 
 
-def taken_over(matching: Matching) -> Mapping[str, str]:
-    """Parameters of the second model whose place a shared parameter of the first takes -> that one's name."""
-    return {other: str(found.values[0]) for found in shared_parameters(matching) for other in found.values[1] if isinstance(found.values[1], tuple)}
+def taken_over(matching: Matching) -> frozenset[str]:
+    """Parameters of the second model whose place a shared parameter of the first takes."""
+    return frozenset(other for others in _shared(matching).values() for other in others)
+
+
+def _shared(matching: Matching) -> Mapping[str, Mapping[str, list[tuple[int, int]]]]:
+    """For each parameter of the first model that stands for several of the second: those, and where."""
+    read: dict[str, dict[str, list[tuple[int, int]]]] = defaultdict(lambda: defaultdict(list))
+    for match in matching.matches:
+        a, b = matching.first.nodes[match.first], matching.second.nodes[match.second]
+        for x, y in match.operands:
+            one, other = _parameter(matching.first, a.inputs[x]), _parameter(matching.second, b.inputs[y])
+            if one and other:
+                read[one][other].append((a.id, b.id))
+    return {name: others for name, others in read.items() if len(others) > 1}
 
 
 def _parameter(graph: NormalGraph, edge: Edge | None) -> str:

@@ -23,6 +23,21 @@ def common_path(paths: Iterable[str]) -> str:
     return ".".join(common or [])
 
 
+def _around_all(path: str) -> list[str]:
+    """A module and all modules around it, the root included."""
+    parts = path.split(".")
+    return [".".join(parts[:depth]) for depth in range(len(parts) + 1)]
+
+
+def _live(graph: NormalGraph) -> set[str]:
+    """Module paths of the operations that the normal form stands for: what nothing reads is left out."""
+    edges = [edge for node in graph.nodes for edge in node.inputs if edge is not None]
+    natives = {native for node in graph.nodes for native in node.native}
+    natives.update(native for edge in (*edges, *graph.outputs.values(), *graph.updates.values()) for native in edge.through)
+    records = map(graph.graph.record, natives)
+    return {record.path for record in records if record.kind == "operation"} | {node.path for node in graph.nodes if not node.leaf}
+
+
 class Whereabouts:
     """Finds module paths on the side that lacks something; `partner` maps nodes of `having` to `lacking`."""
 
@@ -30,16 +45,15 @@ class Whereabouts:
         self.having = having
         self.lacking = lacking
         self._under: dict[str, list[tuple[str, str]]] = defaultdict(list)
+        self._taken: set[str] = set()
         for node, other in partner.items():
             if not having.nodes[node].leaf:
-                parts = having.nodes[node].path.split(".")
-                for depth in range(len(parts) + 1):
-                    self._under[".".join(parts[:depth])].append((having.nodes[node].path, lacking.nodes[other].path))
+                self._taken.update(_around_all(lacking.nodes[other].path))
+                for path in _around_all(having.nodes[node].path):
+                    self._under[path].append((having.nodes[node].path, lacking.nodes[other].path))
         contributing: set[str] = set()
-        for record in lacking.graph.records():
-            if record.kind == "operation":
-                parts = record.path.split(".")
-                contributing.update(".".join(parts[:depth]) for depth in range(len(parts) + 1))
+        for path in _live(lacking):
+            contributing.update(_around_all(path))
         modules = lacking.graph.modules
         idle = {path for path in modules if path and path not in contributing}
         self._idle = [path for path in modules if path in idle and path.rpartition(".")[0] not in idle]
@@ -66,6 +80,10 @@ class Whereabouts:
             ):
                 if len(fits) == 1:
                     return fits[0]
+            # what is left of a block whose result is not used
+            named = f"{around}.{word}" if around else word
+            if named in self.lacking.graph.modules and named not in self._taken:
+                return named
         return around
 
     def _around(self, path: str) -> str:

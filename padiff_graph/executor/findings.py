@@ -326,12 +326,13 @@ def _title(op: str) -> str:
 def _uneven(result: RegionResult, matching: Matching) -> tuple[str, tuple[_Place | None, _Place | None]] | None:
     """An operation that one side has more of, where nothing else explains a difference."""
     sides = []
-    for normal, numbers in ((matching.first, result.first_nodes), (matching.second, result.second_nodes)):
+    equal = _read_alike(result, matching)
+    for side, (normal, numbers) in enumerate(((matching.first, result.first_nodes), (matching.second, result.second_nodes))):
         by: dict[str, list[Node]] = {}
         for number in numbers:
             record = normal.graph.record(number)
             idle = "dropout" in record.op and "random" not in record.marks  # out of training it hands on what it gets
-            if record.constant is None and not idle:
+            if record.constant is None and not idle and number not in equal[side]:
                 by.setdefault(plain_name(record.op), []).append(record)
         sides.append(by)
     for name in TELLING:
@@ -340,9 +341,28 @@ def _uneven(result: RegionResult, matching: Matching) -> tuple[str, tuple[_Place
             continue
         record = (ones or others)[-1]
         place = _Place(record.path, record.op, record.source)
-        side = "first" if ones else "second"
-        return f"{'extra' if ones else 'missing'} {_title(record.op)}: {record.op} in {record.path or 'the root'} stands on the {side} side only", ((place, None) if ones else (None, place))
+        owner = "first" if ones else "second"
+        return f"{'extra' if ones else 'missing'} {_title(record.op)}: {record.op} in {record.path or 'the root'} stands on the {owner} side only", ((place, None) if ones else (None, place))
     return None
+
+
+def _read_alike(result: RegionResult, matching: Matching) -> tuple[set[int], set[int]]:
+    """Native operations between matched ones that come to the same on both sides: movement of operands that
+    are read alike, however many operations each side takes for it."""
+    inside = set(result.second_nodes)
+    found: tuple[set[int], set[int]] = (set(), set())
+    for match in matching.matches:
+        a, b = matching.first.nodes[match.first], matching.second.nodes[match.second]
+        if inside.isdisjoint(b.native):
+            continue
+        for x, y in match.operands:
+            one, other = a.inputs[x], b.inputs[y]
+            if one is None or other is None or one.view is None or other.view is None or one.view.size != other.view.size or one.view.source != other.view.source:
+                continue
+            if one.view.reshape(other.view.shape).same(other.view):
+                found[0].update(one.through)
+                found[1].update(other.through)
+    return found
 
 
 def _place(result: RegionResult, matching: Matching, side: int) -> _Place:
