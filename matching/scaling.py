@@ -52,7 +52,7 @@ def at_its_origin(found: Difference, graphs: tuple[NormalGraph, NormalGraph], pa
             continue
         native[side], paths[side] = own.native, graphs[side].graph.record(own.native).path
         other = partners[side].get(own.source)
-        if not factors[1 - side] and other is not None:
+        if not factors[1 - side] and other is not None and not graphs[1 - side].nodes[other].leaf:
             paths[1 - side] = graphs[1 - side].nodes[other].path
     if native == [-1, -1]:
         return found

@@ -1,0 +1,238 @@
+"""The first finding of a planted bug: at the operation that is wrong, with what is wrong about it."""
+
+import math
+
+import paddle
+import paddle.nn.functional as F
+import pytest
+import torch
+import torch.nn.functional as TF
+from contract_models import batch, paired, rng
+
+import padiff_graph as pg
+
+LOOSE = {"atol": 1e-4, "rtol": 1e-3}
+
+
+class After(paddle.nn.Layer):
+    """A layer whose result is changed."""
+
+    def __init__(self, own, change):
+        super().__init__()
+        self.own, self.change = own, change
+
+    def forward(self, x):
+        return self.change(self.own(x))
+
+
+class Block(paddle.nn.Layer):
+    """Masked attention with a residual; `changes` alters the result of a layer or a value by name."""
+
+    def __init__(self, changes):
+        super().__init__()
+        for name in ("q", "k", "v", "out"):
+            own = paddle.nn.Linear(16, 16)
+            setattr(self, name, After(own, changes[name]) if name in changes else own)
+        self.norm = paddle.nn.LayerNorm(16)
+        self.changes = changes
+
+    def at(self, name, value):
+        return self.changes.get(name, lambda x: x)(value)
+
+    def forward(self, x, mask):
+        q, k, v = (one(x).reshape([x.shape[0], 6, 2, 8]).transpose([0, 2, 1, 3]) for one in (self.q, self.k, self.v))
+        scores = paddle.matmul(q * math.sqrt(1 / 8), self.at("keys", k), transpose_y=True) + self.at("mask", mask)
+        weights = F.softmax(scores, axis=self.changes.get("axis", -1))
+        y = self.out(paddle.matmul(self.at("weights", weights), v).transpose([0, 2, 1, 3]).reshape(x.shape))
+        return self.norm(x + y) if "residual" not in self.changes else self.norm(x)
+
+
+class Net(paddle.nn.Layer):
+    """Two blocks between linears; the changes are those of the second block."""
+
+    def __init__(self, **changes):
+        super().__init__()
+        self.blocks = paddle.nn.LayerList([Block({}), Block(changes)])
+        self.head = paddle.nn.Linear(16, 4)
+
+    def forward(self, x, mask):
+        for block in self.blocks:
+            x = block(x, mask)
+        return self.head(x)
+
+
+class TorchBlock(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.q, self.k, self.v, self.out = (torch.nn.Linear(16, 16) for _ in range(4))
+        self.norm = torch.nn.LayerNorm(16)
+
+    def forward(self, x, mask):
+        q, k, v = (one(x).view(x.shape[0], 6, 2, 8).transpose(1, 2) for one in (self.q, self.k, self.v))
+        y = TF.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        return self.norm(x + self.out(y.transpose(1, 2).reshape(x.shape)))
+
+
+class TorchNet(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.blocks = torch.nn.ModuleList([TorchBlock(), TorchBlock()])
+        self.head = torch.nn.Linear(16, 4)
+
+    def forward(self, x, mask):
+        for block in self.blocks:
+            x = block(x, mask)
+        return self.head(x)
+
+
+def attended(**changes):
+    paddle.seed(3)
+    torch.manual_seed(3)
+    masks = paired((rng(2).integers(0, 2, (3, 1, 6, 6)) * -1e4 * (1 - torch.eye(6).numpy())).astype("float32"), "mask", "mask")
+    example = tuple({**one, **mask} for one, mask in zip(batch(3, 6, 16), masks, strict=True))
+    return Net(**changes), TorchNet(), example
+
+
+def first(report):
+    return next(finding for finding in report.findings if finding.fails)
+
+
+def told(report):
+    return "\n".join(f"{finding.phase} {finding.verdict} {finding.paddle_path} | {finding.torch_path}: {finding.cause}" for finding in report.findings)
+
+
+def test_the_healthy_pair_has_no_finding():
+    report = pg.compare(*attended(), options=LOOSE)
+    assert report.passed and not report.findings, told(report)
+
+
+def unbiased(norm):
+    def forward(x):
+        mean = x.mean(axis=-1, keepdim=True)
+        return (x - mean) / paddle.sqrt(x.var(axis=-1, keepdim=True) + norm._epsilon) * norm.weight + norm.bias
+
+    return forward
+
+
+@pytest.mark.parametrize(
+    ("changes", "place", "words"),
+    [
+        ({"k": lambda y: y * 1.01}, "blocks.1.k", "scaled"),
+        ({"v": lambda y: y * 1.01}, "blocks.1.v", "1.01"),
+        ({"out": lambda y: paddle.flip(y, [-1])}, "blocks.1.out", "extra Flip"),
+        ({"mask": lambda mask: -mask}, "blocks.1", "scaled by -1"),
+        ({"mask": lambda mask: mask * 0.0}, "blocks.1", "scaled by 0"),
+        ({"mask": lambda mask: paddle.ones_like(mask) - mask}, "blocks.1", "-1"),
+        ({"mask": F.relu}, "blocks.1", "Relu"),
+        ({"weights": lambda weights: paddle.roll(weights, 1, -1)}, "blocks.1", "extra Roll"),
+        ({"weights": lambda weights: weights.transpose([0, 1, 3, 2])}, "blocks.1", "extra Transpose"),
+        ({"axis": -2}, "blocks.1", "Softmax goes over another axis"),
+        ({"residual": True}, "blocks.1", "missing"),
+    ],
+    ids=["factor-on-a-key", "factor-behind-a-product", "flip", "mask-negated", "mask-of-zeros", "mask-inverted", "mask-cut-off", "operand-rolled", "operand-transposed", "softmax-axis", "branch-not-used"],
+)
+def test_a_bug_stands_where_it_was_made(changes, place, words):
+    report = pg.compare(*attended(**changes), options=LOOSE)
+    finding = first(report)
+    assert not report.passed and finding.paddle_path == place, told(report)
+    assert words in finding.cause, told(report)
+    assert finding.torch_path.startswith("blocks.1"), told(report)
+
+
+def test_an_unbiased_variance_is_named():
+    layer, module, example = attended()
+    norm = layer.blocks[1].norm
+    norm.forward = unbiased(norm)
+    report = pg.compare(layer, module, example, options=LOOSE)
+    assert (first(report).paddle_path, first(report).torch_path) == ("blocks.1.norm", "blocks.1.norm"), told(report)
+    assert "correction 1 against 0" in first(report).cause, told(report)
+
+
+def test_one_parameter_in_the_place_of_two_is_one_finding():
+    layer, module, example = attended()
+    layer.blocks[1].k.weight = layer.blocks[0].q.weight
+    report = pg.compare(layer, module, example, options=LOOSE)
+    failing = [finding for finding in report.findings if finding.fails]
+    assert len(failing) == 1 and failing[0].paddle_path in ("blocks.1.k", "blocks.0.q"), told(report)
+    assert "share one parameter" in failing[0].cause and "blocks.1.k.weight" in failing[0].cause, told(report)
+
+
+def test_equal_weights_that_are_computed_with_in_another_order():
+    """The map gives the last weight its elements flipped; the flip is what is wrong."""
+    layer, module, example = Late(lambda y: paddle.flip(y, [-1])), TorchLate(), batch(4, 16)
+    for own, other in ((layer.entry.own, module.start), (layer.last, module.end)):
+        own.weight.set_value(paddle.to_tensor(other.weight.detach().numpy().T.copy()))
+        own.bias.set_value(paddle.to_tensor(other.bias.detach().numpy()))
+    report = pg.compare(layer, module, example, auto_weights=False, options=LOOSE)
+    assert not report.passed and first(report).paddle_path == "entry", told(report)
+    assert "holds the values of end.weight" in first(report).cause and "flipped" in first(report).cause, told(report)
+
+
+def test_weights_whose_rows_stand_in_another_order():
+    layer, module, example = attended()
+    pg.assign_weight(layer, module, example_inp=example)
+    layer.blocks[0].v.weight.set_value(paddle.flip(layer.blocks[0].v.weight, [0]))
+    report = pg.compare(layer, module, example, auto_weights=False, options=LOOSE)
+    assert first(report).paddle_path == "blocks.0.v" and "another order" in first(report).cause, told(report)
+
+
+def test_a_setting_of_the_whole_optimizer_stands_at_the_first_parameter_of_the_program():
+    layer, module, example = Late(), TorchLate(), batch(4, 16)
+    optimizer = [paddle.optimizer.AdamW(1e-3, parameters=layer.parameters(), weight_decay=0.05), torch.optim.AdamW(module.parameters(), 1e-3, weight_decay=0.01)]
+    report = pg.compare(layer, module, example, optimizer=optimizer, steps=2, options={"atol": 1.0})
+    assert (first(report).paddle_path, first(report).torch_path) == ("entry", "start"), told(report)
+
+
+class Late(paddle.nn.Layer):
+    """Defines last what runs first."""
+
+    def __init__(self, change=None):
+        super().__init__()
+        self.last = paddle.nn.Linear(8, 4)
+        self.entry = paddle.nn.Linear(16, 8) if change is None else After(paddle.nn.Linear(16, 8), change)
+
+    def forward(self, x):
+        return self.last(F.relu(self.entry(x)))
+
+
+class TorchLate(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.end = torch.nn.Linear(8, 4)
+        self.start = torch.nn.Linear(16, 8)
+
+    def forward(self, x):
+        return self.end(TF.relu(self.start(x)))
+
+
+class Image(paddle.nn.Layer):
+    """Convolutions around a layer norm over channels; the first may swap height and width."""
+
+    def __init__(self, swap):
+        super().__init__()
+        own = paddle.nn.Conv2D(3, 8, 3, padding=1)
+        self.stem = After(own, lambda y: y.transpose([0, 1, 3, 2])) if swap else own
+        self.norm = paddle.nn.LayerNorm(8)
+        self.depth = paddle.nn.Conv2D(8, 8, 3, padding=1, groups=8)
+
+    def forward(self, x):
+        return self.depth(self.norm(self.stem(x).transpose([0, 2, 3, 1])).transpose([0, 3, 1, 2]))
+
+
+class TorchImage(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.stem = torch.nn.Conv2d(3, 8, 3, padding=1)
+        self.norm = torch.nn.LayerNorm(8)
+        self.depth = torch.nn.Conv2d(8, 8, 3, padding=1, groups=8)
+
+    def forward(self, x):
+        return self.depth(self.norm(self.stem(x).permute(0, 2, 3, 1)).permute(0, 3, 1, 2))
+
+
+@pytest.mark.parametrize("swap", [False, True])
+def test_height_and_width_swapped_are_told_where_they_are(swap):
+    report = pg.compare(Image(swap), TorchImage(), batch(2, 3, 6, 6), options=LOOSE)
+    assert report.passed is not swap, told(report)
+    if swap:
+        assert first(report).paddle_path == "stem" and "extra Transpose" in first(report).cause, told(report)
