@@ -176,7 +176,7 @@ def _judged(part: _Compared, single: Measured, bound: float, double: _Compared |
         measured = measure(*double.arrays())
         lost = [measure(plain, fine).error for plain, fine in zip(part.arrays(), double.arrays(), strict=True)]
         noise = lost[1] if part.kind in ("input", "parameter") else 0.0
-        coarse = imprecise((lost[0], lost[1]), single, bound)
+        coarse = imprecise((lost[0], lost[1]), single, measured, bound)
     verdict = judge(single, bound, measured, noise, attribute=attributed, precision=bool(units.mixed or coarse))
     seen = Probe()
     if verdict == "different":

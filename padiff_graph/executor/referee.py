@@ -22,6 +22,8 @@ and constants as float32 (measured: momentum 2.4e-7, 1/sqrt(d) 6e-8, adaptive po
 EXACT = 2e-9
 """The same where the structure says that an attribute differs (measured leftover of norms: 1e-10)."""
 
+CANCELLED = 1e-4
+"""Share of its size in float32 below which a value is nothing in float64."""
 COARSE = 50.0
 """How many times the rounding bound one side alone must lose to be called imprecise (float16 loses over 100)."""
 
@@ -68,12 +70,15 @@ def judge(single: Measured, bound: float, double: Measured | None, noise: float 
     return "different"
 
 
-def imprecise(lost: tuple[float, float], single: Measured, bound: float) -> str:
+def imprecise(lost: tuple[float, float], single: Measured, double: Measured, bound: float) -> str:
     """Whether one side alone loses precision, in words; "" where not.
 
     `lost` is how far each side's own result is from its float64 rerun. Rounding that an unstable
-    region amplifies shows on both sides; a cast to a coarser dtype on one.
+    region amplifies shows on both sides; a cast to a coarser dtype on one. What vanishes in float64 is all
+    rounding: terms that cancel, on one side exactly, as the gradient of a softmax over one element does.
     """
+    if double.scale < CANCELLED * single.scale:
+        return ""
     allowed = bound * single.scale
     for side, mine, others in (("first", lost[0], lost[1]), ("second", lost[1], lost[0])):
         if mine > COARSE * allowed and others <= 2 * allowed and allowed > 0:

@@ -14,6 +14,7 @@ from padiff_graph.capture.normal.views import View
 from padiff_graph.executor.check import check_regions
 from padiff_graph.executor.divergence import biased_variance
 from padiff_graph.executor.findings import region_findings
+from padiff_graph.executor.referee import Measured, imprecise
 from padiff_graph.executor.results import RegionCheck
 from padiff_graph.matching.result import Difference, Matching, Point
 
@@ -255,3 +256,10 @@ def test_a_frozen_parameter_is_named() -> None:
     (finding,) = region_findings(run(first, second, matching), matching)
     assert (finding.phase, finding.verdict) == ("backward", "different")
     assert finding.cause == "w1 is frozen (stop_gradient is set), w1 is trained"
+
+
+def test_what_cancels_on_one_side_is_not_imprecise_on_the_other() -> None:
+    """The gradient of a softmax over one element is nothing; one framework computes exactly that, the other 1e-8."""
+    bound = 1e-5
+    assert imprecise((0.0, 1.6e-8), Measured(1.6e-8, 1.6e-8), Measured(3e-17, 3e-17), bound) == ""
+    assert "second side loses precision" in imprecise((0.0, 1.6e-3), Measured(1.6e-3, 1.0), Measured(0.0, 1.0), bound)
