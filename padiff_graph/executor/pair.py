@@ -353,6 +353,8 @@ def _parameter_parts(pair: Pair, region: Region, ones: Mapping[int, Array | None
         arrived = [piece.second for piece in row.pieces if yours.get(piece.second) is not None]
         if one is None and not arrived:
             continue
+        if (one is None or not arrived) and _frozen(pair, row):
+            continue  # whether a path leads to what neither model trains is nobody's concern
         filled: dict[str, Array] = {}
         dtype = next(array for array in (one, *yours.values()) if array is not None).dtype
         for piece in row.pieces:
@@ -361,6 +363,12 @@ def _parameter_parts(pair: Pair, region: Region, ones: Mapping[int, Array | None
         other = mapped(row, np.zeros(own.shape, dtype), filled) if arrived else None
         parts.append(_Compared("parameter", name, " + ".join(piece.second for piece in row.pieces), one, other, parameter_growth(own, theirs.values())))
     return parts
+
+
+def _frozen(pair: Pair, row: ParameterRow) -> bool:
+    """Whether neither model trains a parameter."""
+    first, second = pair.first.graph.parameters, pair.second.graph.parameters
+    return row.first in first and not first[row.first].trainable and all(piece.second in second and not second[piece.second].trainable for piece in row.pieces)
 
 
 def _by_name(side: Side, found: Mapping[int, Array | None]) -> dict[str, Array]:

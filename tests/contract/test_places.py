@@ -236,3 +236,36 @@ def test_height_and_width_swapped_are_told_where_they_are(swap):
     assert report.passed is not swap, told(report)
     if swap:
         assert first(report).paddle_path == "stem" and "extra Transpose" in first(report).cause, told(report)
+
+
+class Positions(paddle.nn.Layer):
+    """A frozen table that is added."""
+
+    def __init__(self):
+        super().__init__()
+        self.table = paddle.nn.Embedding(6, 16)
+        self.table.weight.stop_gradient = True
+        self.fc = paddle.nn.Linear(16, 4)
+
+    def forward(self, x):
+        return self.fc(x + self.table(paddle.arange(6)))
+
+
+class TorchPositions(torch.nn.Module):
+    """The same, read without a gradient."""
+
+    def __init__(self):
+        super().__init__()
+        self.table = torch.nn.Embedding(6, 16)
+        self.table.weight.requires_grad = False
+        self.fc = torch.nn.Linear(16, 4)
+
+    def forward(self, x):
+        with torch.no_grad():
+            positions = self.table(torch.arange(6))
+        return self.fc(x + positions)
+
+
+def test_no_path_to_what_neither_model_trains_is_no_difference():
+    report = pg.compare(Positions(), TorchPositions(), batch(3, 6, 16), options=LOOSE)
+    assert report.passed and not any(finding.fails for finding in report.findings), told(report)
