@@ -314,14 +314,15 @@ def _outputs(matching: _Compared) -> Iterable[Difference]:
         if other is None or matching.partner.get(edge.source) != other.source:
             continue
         a, b = matching.first.nodes[edge.source], matching.second.nodes[other.source]
+        shown = name if name == "output" else f"output {name}"  # the only output goes by that very name
         if not attributes_equal(edge.scale, other.scale):
-            yield _origin(matching, _attribute(a, b, "scale", edge.scale, other.scale, f"output {name} scaled by {_show(edge.scale)} against {_show(other.scale)}"), [(edge, other)])
+            yield _origin(matching, _attribute(a, b, "scale", edge.scale, other.scale, f"{shown} scaled by {_show(edge.scale)} against {_show(other.scale)}"), [(edge, other)])
         if not _near(edge.shift, other.shift):
-            yield _attribute(a, b, "shift", edge.shift, other.shift, f"output {name} shifted by {_show(edge.shift)} against {_show(other.shift)}")
+            yield _attribute(a, b, "shift", edge.shift, other.shift, f"{shown} shifted by {_show(edge.shift)} against {_show(other.shift)}")
         flips = _flips(edge), _flips(other)
         if flips[0] != flips[1]:
             kind: Literal["extra", "missing"] = "extra" if flips[0] else "missing"
-            yield Difference(kind, (a.id,), (b.id,), f"{kind} Flip of output {name}", a.path, b.path, places=((a.id, b.id),))
+            yield Difference(kind, (a.id,), (b.id,), f"{kind} Flip of {shown}", a.path, b.path, places=((a.id, b.id),))
 
 
 def _flips(edge: Edge) -> bool:

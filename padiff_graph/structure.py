@@ -93,7 +93,7 @@ def structural_diff(layer: Any, module: Any, example_inp: Any = None, layer_map:
     alignment = align(layer, module, example_inp, layer_map, certify=False)
     found = structure_findings(alignment.matching, alignment.differences)
     kept = tuple(finding for finding in found if not _left_out(alignment, finding))
-    return StructuralDiff(kept, alignment.differences, alignment.matching, tuple(alignment.notes))
+    return StructuralDiff(kept, alignment.differences, alignment.matching, tuple(dict.fromkeys(alignment.notes)))
 
 
 def structure_findings(matching: Matching, differences: Iterable[Difference]) -> tuple[Finding, ...]:

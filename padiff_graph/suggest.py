@@ -93,7 +93,7 @@ def candidate(alignment: Alignment, models: tuple[str, str]) -> LayerMapCandidat
         ours + tuple(entry.paddle_name for entry in entries if entry.status == "open"),
         theirs + matching.unused_second,
         _confidence(matching),
-        tuple(alignment.notes),
+        tuple(dict.fromkeys(alignment.notes)),
         matching,
     )
 

@@ -52,7 +52,7 @@ def report_page(report: Report) -> Page:
         headline="Aligned" if report.passed else failed,
         title=_title(report.models, report.frameworks),
         facts=(
-            ("compared", ", ".join(f"{count:,} {name}" for name, count in compared.items()) if something else "nothing"),
+            ("compared", ", ".join(f"{count:,} {name if count != 1 else name.removesuffix('s')}" for name, count in compared.items()) if something else "nothing"),
             ("regions", ", ".join(f"{count:,} {verdict}" for verdict, count in report.regions.items() if count)),
             ("tolerance asked", _numbers(report.tolerance)),
             ("tolerance needed", _numbers(report.required_tolerance).replace(", ", " or ")),

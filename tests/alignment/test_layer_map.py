@@ -100,3 +100,21 @@ def test_without_weights():
     assert structural_diff(layer, module, example).identical
     (candidate,) = suggest_layer_map(layer, module, example)
     assert all(entry.status == "mapped" and not entry.proved for entry in candidate.parameters)
+
+
+class Scaled(torch.nn.Module):
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.linear, self.factor = torch.nn.Linear(8, 8), factor
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.tanh(self.linear(x)) * self.factor
+
+
+def test_what_is_said_of_both_models_is_said_once() -> None:
+    example = {"x": torch.ones(2, 8)}, {"x": torch.ones(2, 8)}
+    found = structural_diff(Scaled(0.5), Scaled(0.25), example)
+    assert [note for note in found.notes if "shapes are those" in note] == ["shapes are those of the example: x [2, 8]"]
+    assert [finding.cause for finding in found.findings] == ["output scaled by 0.5 against 0.25"]
+    (candidate,) = suggest_layer_map(Scaled(0.5), Scaled(0.5), example)
+    assert len(set(candidate.notes)) == len(candidate.notes) == 1

@@ -216,3 +216,9 @@ def test_picture_is_not_blank(page, tmp_path):
 def test_matching_by_hand_is_sound():
     found = matching()
     assert len(found.matches) == len(found.first.nodes) == len(found.second.nodes)
+
+
+def test_one_output_is_one_output(tmp_path):
+    report().to_html(tmp_path / "r.html")
+    text = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "1 output," in text and "1 outputs" not in text
