@@ -260,11 +260,30 @@ def _gradients(recording: Recording) -> list[Change]:
             return eager_apply.__func__(cls, *args, **kwargs) if hasattr(eager_apply, "__func__") else super(paddle.autograd.PyLayer, cls).apply(*args, **kwargs)
         return applied(cls, *args, **kwargs)
 
+    def by_alias(cls: Any) -> Any:
+        """A name such as `act = Act.apply`, bound before the capture, leads past our `apply` into Paddle's own,
+        which calls the forward and takes eager tensors alone as an answer."""
+        forward = cls.forward
+
+        def call(context: Any, *args: Any, **kwargs: Any) -> Any:
+            if internals.dynamic_tracer() is not None or isinstance(context, Context):
+                return forward(context, *args, **kwargs)
+            found = applied(cls, *args, **kwargs)
+            members = [recording.stand_in(member) if type(member) is Value else member for member in (found if isinstance(found, (tuple, list)) else [found])]
+            return type(found)(members) if isinstance(found, (tuple, list)) else members[0]
+
+        return staticmethod(call)
+
     return [
         (Value, "register_hook", hooked),
         (internals.TENSOR, "register_hook", _by_mode(internals.TENSOR.register_hook, hooked, recording)),
         (paddle.autograd.PyLayer, "apply", classmethod(dispatched)),
+        *((cls, "forward", by_alias(cls)) for cls in _custom_functions(paddle.autograd.PyLayer)),
     ]
+
+
+def _custom_functions(base: Any) -> list[Any]:
+    return [cls for own in base.__subclasses__() for cls in (own, *_custom_functions(own))]
 
 
 def _answers(recording: Recording) -> list[Change]:

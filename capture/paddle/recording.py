@@ -89,6 +89,7 @@ class Recording:
     startup: Any = field(default_factory=paddle.static.Program)
     leaves: dict[int, Leaf] = field(default_factory=dict)
     by_value: dict[int, Leaf] = field(default_factory=dict)
+    standing: dict[int, tuple[Any, Any]] = field(default_factory=dict)
     spans: list[Span] = field(default_factory=list)
     customs: list[Custom] = field(default_factory=list)
     hooks: dict[int, list[Any]] = field(default_factory=dict)
@@ -110,6 +111,8 @@ class Recording:
 
     def leaf(self, tensor: Any, kind: str = "", name: str = "") -> Any:
         """The program's value for an eager tensor, declared when first read."""
+        if id(tensor) in self.standing:
+            return self.standing[id(tensor)][1]
         found = self.leaves.get(id(tensor))
         if found is None:
             if not kind:
@@ -121,6 +124,13 @@ class Recording:
             found = self.leaves[id(tensor)] = Leaf(value, tensor, kind, name)
             self.by_value[value.id] = found
         return found.value
+
+    def stand_in(self, value: Any) -> Any:
+        """An eager tensor that is read as a value of the program, for callers that take nothing else."""
+        with internals.dynamic(self.tracer):
+            tensor = paddle.zeros(internals.SHAPE.__get__(value), internals.spelled(value.dtype))
+        self.standing[id(tensor)] = tensor, value
+        return tensor
 
     # operands -----------------------------------------------------------------------------------
 

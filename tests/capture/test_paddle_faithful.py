@@ -96,6 +96,41 @@ class Custom(Base):
         return self.fc(Doubled.apply(self.fc(x), 2.0))
 
 
+class Pair(paddle.autograd.PyLayer):
+    """Two results, one of them whole, and an operand that is a parameter."""
+
+    @staticmethod
+    def forward(ctx, x, weight, shift):
+        return x * weight + shift, x.sum()
+
+    @staticmethod
+    def backward(ctx, first, second):
+        return first * 2, first.sum(0) * 5
+
+
+class Inherited(Pair):
+    @staticmethod
+    def backward(ctx, first, second):
+        return first * 7, first.sum(0) * 11
+
+
+doubled, pair, inherited = Doubled.apply, Pair.apply, Inherited.apply
+"""Names bound before any capture lead past `apply` as it stands during one."""
+
+
+class CustomByAlias(Base):
+    def __init__(self):
+        super().__init__()
+        self.scale = self.create_parameter([4], default_initializer=NN.initializer.Constant(1.5))
+        self.activation = doubled
+
+    def forward(self, x):
+        y = self.activation(self.fc(x), 3.0) + 1
+        whole, part = pair(y, self.scale, 0.5)
+        again, _ = inherited(whole, self.scale, 2.0)
+        return self.activation(whole, 0.5).reshape([-1]).sum() * part, again[:, 0], whole.shape[0] * paddle.transpose(whole, [1, 0])
+
+
 class Detached(Base):
     def forward(self, x):
         y = self.fc(x)
@@ -184,7 +219,7 @@ class AssignedWeight(NN.Layer):
 
 @pytest.mark.parametrize(
     "model",
-    [AssignedWeight, InPlace, InPlaceThroughHandle, WriteByIndex, WriteThroughView, Hooked, Custom, Detached, Ungraded, Counting, Branching, Unnamed, Numpy, Selecting, HeldTensor, Statistics],
+    [AssignedWeight, InPlace, InPlaceThroughHandle, WriteByIndex, WriteThroughView, Hooked, Custom, CustomByAlias, Detached, Ungraded, Counting, Branching, Unnamed, Numpy, Selecting, HeldTensor, Statistics],
 )
 @pytest.mark.parametrize("training", [False, True])
 def test_what_a_plain_capture_gets_wrong_is_certified(model, training):
@@ -196,6 +231,10 @@ def test_what_a_plain_capture_gets_wrong_is_certified(model, training):
 
 def test_hooks_and_custom_functions_stand_in_the_graph():
     assert "padiff_graph.gradient_hook" in operations(captured(Hooked(), x=values(3, 4)))
+    graph = captured(CustomByAlias(), x=values(3, 4))
+    assert operations(graph).count("padiff_graph.custom_function") == 4
+    assert all("test_paddle_faithful.py" in node.source for node in graph.of_kind("operation") if node.op.endswith("custom_function"))
+    assert Doubled.__dict__["forward"].__func__.__qualname__ == "Doubled.forward", "everything is put back"
     graph = captured(Custom(), x=values(3, 4))
     assert operations(graph).count("padiff_graph.custom_function") == 1
     assert "pd_op.tanh" not in operations(graph)
