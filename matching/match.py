@@ -14,6 +14,7 @@ from padiff_graph.matching.hashes import one_sided, two_sided, votes
 from padiff_graph.matching.hints import Hints
 from padiff_graph.matching.labels import EXACT, LOOSE, PLAIN, Labeler, Side
 from padiff_graph.matching.leaves import match_inputs, match_weights, operand_positions
+from padiff_graph.matching.misnamed import give_up_misnamed
 from padiff_graph.matching.names import Names
 from padiff_graph.matching.neighbours import propagate
 from padiff_graph.matching.places import by_place
@@ -93,16 +94,25 @@ def climb(state: State) -> None:
             propagate(state)
     _learn(state)
     _strong(state)
+    _fill(state)
+    _learn(state)
+    if give_up_misnamed(state):
+        _strong(state)
+        _fill(state)
+    for _ in range(ROUNDS):
+        if not rebind(state):
+            break
+        _strong(state)
+
+
+def _fill(state: State) -> None:
+    """The rungs that go by order and by one end, for what is still open."""
     for _ in range(ROUNDS):
         if not align_gaps(state) + replaced(state):
             break
         _strong(state)
     for _ in range(ROUNDS):
         if not propagate(state, weak=True) + replaced(state) + align_gaps(state):
-            break
-        _strong(state)
-    for _ in range(ROUNDS):
-        if not rebind(state):
             break
         _strong(state)
 

@@ -9,6 +9,7 @@ from padiff_graph.capture.normal.form import Edge, NormalGraph
 from padiff_graph.capture.normal.views import View
 from padiff_graph.matching.hints import Hints
 from padiff_graph.matching.match import match, prepare
+from padiff_graph.matching.misnamed import give_up_misnamed
 from padiff_graph.matching.names import Names, split_path
 from padiff_graph.matching.rebind import rebind
 
@@ -326,3 +327,24 @@ def test_reading_the_same_values_by_other_weights_takes_nothing_over():
     state.pair(deep, far, "place", 0.8, "given")
     state.pair(far, deep, "place", 0.8, "given")
     assert rebind(state) == 0
+
+
+def test_a_run_that_names_contradict_is_given_up():
+    first, second = decoder(8), decoder(8, "second")
+    state = prepare(first, second, Hints())
+    width = next(node.id for node in first.nodes if ".1." in node.path) - next(node.id for node in first.nodes if ".0." in node.path)
+    shifted = [node.id for node in first.nodes if not node.leaf and ".5." in node.path]
+    for node in first.nodes:
+        if not node.leaf and node.id not in shifted:
+            assert state.pair(node.id, node.id, "place", 0.9, "given") or ".6." in node.path
+    for node in shifted:
+        state.drop(node + width)
+        state.pair(node, node + width, "neighbour", 0.9, "given")
+    sure = [(node.id, node.id) for node in first.nodes if not node.leaf and ".5." not in node.path and ".6." not in node.path]
+    state.names.learn(sure)
+    assert give_up_misnamed(state) == len(shifted)
+    assert all(state.partner[0][node] == -1 for node in shifted)
+    assert give_up_misnamed(state) == 0
+    for node in shifted:  # given by the user, names undo nothing
+        state.pair(node, node + width, "hint", 1.0, "given")
+    assert give_up_misnamed(state) == 0
