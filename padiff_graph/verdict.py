@@ -7,6 +7,7 @@ divergence left out.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -103,7 +104,7 @@ def _beyond(measured: Measured, beyond: Sequence[tuple[Quantity, str]], findings
     error = worst.mean_error if options.compare_mode == "mean" else worst.error
     tell = f"{_kind(worst)} differs by {error:.3g} ({options.compare_mode}; largest value {worst.scale:.3g}), beyond atol={options.atol:g}, rtol={options.rtol:g}"
     tell = f"{tell} in {where}" if where else tell
-    needed = f"rtol={max(quantity.rtol for quantity, _ in beyond):.2g} or atol={max(quantity.atol for quantity, _ in beyond):.2g} would have been enough"
+    needed = f"rtol={_above(max(quantity.rtol for quantity, _ in beyond))} or atol={_above(max(quantity.atol for quantity, _ in beyond))} would have been enough"
     common: dict[str, Any] = {"error": worst.error, "relative": worst.relative}
     if worst.reason:
         return Finding(phase, "different", f"{_kind(worst)}: {worst.reason}", **common)
@@ -116,6 +117,12 @@ def _beyond(measured: Measured, beyond: Sequence[tuple[Quantity, str]], findings
     if relative > LARGE and not any(finding.verdict in ("framework-defect", "framework-divergence") for finding in findings):
         return Finding(phase, "different", f"{tell}; no single place was found, since not every part of the models could be compared", **common)
     return Finding(phase, "not-comparable", f"{tell}; whether this is rounding is not known, since not every part of the models could be compared; {needed}", **common)
+
+
+def _above(number: float) -> str:
+    """The number in two digits, never below it."""
+    shown = f"{number:.2g}"
+    return shown if float(shown) >= number or not math.isfinite(number) else f"{number + 0.5 * 10 ** (math.floor(math.log10(number)) - 1):.2g}"
 
 
 def _kind(quantity: Quantity) -> str:
@@ -162,7 +169,8 @@ def compared(matching: Matching | None, regions: RegionCheck | None, whole: Whol
 
 def contributions(matching: Matching, regions: RegionCheck, most: int = 5) -> tuple[tuple[str, str, float], ...]:
     """Regions that add most to the difference: (paddle path, torch path, relative error)."""
-    found = [(*_paths(matching, result), max((part.relative for part in result.parts), default=0.0)) for result in regions.results]
+    # a buffer's new value is read by no other region
+    found = [(*_paths(matching, result), max((part.relative for part in result.parts if part.kind != "buffer"), default=0.0)) for result in regions.results]
     return tuple(sorted((one for one in found if one[2] > 0), key=lambda one: -one[2])[:most])
 
 
