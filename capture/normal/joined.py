@@ -30,12 +30,14 @@ class Concatenation:
         linears: its operands, in order.
         operand: what all of them read.
         features: of all together.
+        order: the operands' places in the Linear that is to stand for them; theirs where empty.
     """
 
     node: int
     linears: tuple[int, ...]
     operand: Edge
     features: int
+    order: tuple[int, ...] = ()
 
 
 def concatenations(graph: NormalGraph) -> Iterable[Concatenation]:
@@ -86,7 +88,8 @@ def joined(graph: NormalGraph, chosen: Iterable[Concatenation]) -> NormalGraph:
         if not {found.node, *found.linears} <= nodes.keys():
             continue  # one of its Linears went into another concatenation
         whole = nodes.pop(found.node)
-        linears = [nodes.pop(at) for at in found.linears]
+        own = [nodes.pop(at) for at in found.linears]
+        linears = [own[at] for at in found.order] if found.order else own
         weights = [_concatenated(nodes, position, linears) for position in range(1, len(linears[0].inputs))]
         into = [by for linear in linears for edge in linear.inputs if edge is not None for by in edge.through]
         out = [by for edge in whole.inputs if edge is not None for by in edge.through]
@@ -94,10 +97,19 @@ def joined(graph: NormalGraph, chosen: Iterable[Concatenation]) -> NormalGraph:
         operand = replace(found.operand, through=())
         nodes[found.node] = replace(whole, op="Linear", attrs={}, inputs=(operand, *weights), native=native, marks=linears[0].marks | whole.marks)
         size, start = View.of(whole.outputs[0].shape), 0
+        last = len(size.shape) - 1
+        place: dict[int, range] = {}
         for linear in linears:
-            width = linear.outputs[0].shape[-1]
-            moved[linear.id] = Edge(found.node, 0, size.take(len(size.shape) - 1, range(start, start + width)))
-            start += width
+            place[linear.id] = range(start, start + linear.outputs[0].shape[-1])
+            moved[linear.id] = Edge(found.node, 0, size.take(last, place[linear.id]))
+            start += linear.outputs[0].shape[-1]
+        if linears != own:
+            # The Concat reads the whole in its own order; the whole stands where the Concat's result does, in another.
+            read = [feature for linear in own for feature in place[linear.id]]
+            moved[found.node] = Edge(found.node, 0, size.take(last, read))
+            back = sorted(range(len(read)), key=read.__getitem__)
+            located = tuple(None if at is None else at._replace(view=at.view.take(last, back)) for at in whole.locations)
+            nodes[found.node] = replace(nodes[found.node], locations=located)
         count += 1
     return _numbered(graph, nodes, moved, count)
 

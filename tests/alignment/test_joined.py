@@ -55,7 +55,34 @@ def passes(layer, module):
     return compare(layer, module, example(), options={"atol": 1e-5, "rtol": 1e-5})
 
 
+class TorchBackwards(torch.nn.Module):
+    """One Linear whose halves are concatenated the other way round, or the second half twice."""
+
+    def __init__(self, twice=False):
+        super().__init__()
+        self.input_layer = torch.nn.Linear(6, 8)
+        self.projection = torch.nn.Linear(8, 16)
+        self.last = torch.nn.Linear(16, 3)
+        self.twice = twice
+
+    def forward(self, x):
+        first, second = self.projection(torch.relu(self.input_layer(x))).chunk(2, -1)
+        result = self.last(torch.nn.functional.gelu(torch.cat([second, second if self.twice else first], -1)))
+        return (result, torch.tanh(first)) if self.twice else result
+
+
+class PaddleTwice(PaddleHeads):
+    """The second head twice, the first one by itself."""
+
+    def forward(self, x):
+        x = paddle.nn.functional.relu(self.stem(x))
+        first, second = (head(x) for head in self.heads)
+        return self.out(paddle.nn.functional.gelu(paddle.concat([second, second], axis=-1))), paddle.tanh(first)
+
+
 PAIRS = {
+    "read in another order": lambda: (PaddleHeads((8, 8), order=(1, 0)), TorchBackwards()),
+    "one part read twice": lambda: (PaddleTwice((8, 8)), TorchBackwards(twice=True)),
     "a list against one": lambda: (PaddleHeads(), TorchHeads((16,))),
     "one against a list": lambda: (PaddleHeads((16,)), TorchHeads()),
     "of equal widths": lambda: (PaddleHeads((8, 8)), TorchHeads((16,))),
@@ -74,6 +101,14 @@ def test_concatenated_linears_are_mapped_and_pass(name):
     first, second = (model(one["x"]) for model, one in zip((layer, module), example(), strict=True))
     first, second = (one[0] if isinstance(one, tuple) else one for one in (first, second))
     np.testing.assert_allclose(first.numpy(), second.detach().numpy(), atol=1e-6)
+
+
+def test_parts_read_in_another_order_get_the_weights_of_their_own():
+    layer, module = PaddleHeads((8, 8), order=(1, 0)), TorchBackwards()
+    assign_weight(layer, module, example_inp=example())
+    whole = module.projection.weight.detach().numpy()
+    for head, rows in zip(layer.heads, (whole[:8], whole[8:]), strict=True):
+        np.testing.assert_array_equal(head.weight.numpy().T, rows)
 
 
 @pytest.mark.parametrize("widths", [(4, 5, 7), (8, 8)])

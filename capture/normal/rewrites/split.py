@@ -36,7 +36,7 @@ class _Reading:
             along = np.arange(extent, dtype=np.int64) * step if isinstance(step, int) else np.asarray(step, np.int64)
             if not np.any(along % self.width):
                 continue
-            if isinstance(step, int) and abs(step) < self.width:
+            if np.abs(along).max() < self.width if not isinstance(step, int) else abs(step) < self.width:
                 self.inner.append((axis, along))
                 low, high = low + int(along.min()), high + int(along.max())
             else:
