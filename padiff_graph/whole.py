@@ -25,6 +25,10 @@ Witness = Callable[[int, Eager | None], None]
 """Told of a model's eager run, 0 for the first, 1 for the second; of None where the run could not be differentiated twice."""
 
 
+APART = "no output of one model could be laid beside one of the other, so the two runs have no loss in common"
+"""Why nothing of two whole runs is compared."""
+
+
 @dataclass(frozen=True)
 class WholeCheck:
     """The whole run of both models.
@@ -119,6 +123,13 @@ def check_whole(
             found += _parameter(row, first, second, asked)
     for row in rows:
         found += _buffer(row, first, second, asked)
+    for side, framework in (("first", "the first model"), ("second", "the second model")):
+        names = [name for which, name in lost if which == side]
+        if names:
+            notes.append(f"outputs that only {framework} has, not compared: {', '.join(names[:6])}{f' and {len(names) - 6} more' if len(names) > 6 else ''}")
+    if not pairs and not losses:
+        found = [replace(quantity, counted=False, reason=APART) for quantity in found]
+        notes.append(APART)
     random = matching is not None and any("random" in record.marks for normal in (matching.first, matching.second) for record in normal.graph.of_kind("operation"))
     if random:
         notes.append("both models draw random numbers of their own (dropout in training mode), so their whole runs cannot be held against each other; the regions share the draws")

@@ -299,8 +299,8 @@ class OutputPair(NamedTuple):
 def output_pairs(matching: Matching) -> list[OutputPair]:
     """Which output of the first is the counterpart of which output of the second.
 
-    By what the matching says first, then by name, then by position where as many are left on both
-    sides. Outputs without a counterpart are left out.
+    By what the matching says of the values first, then by the operations that yield them, then by name,
+    then by position where as many are left on both sides. Outputs without a counterpart are left out.
     """
     sides = []
     for normal in (matching.first, matching.second):
@@ -321,6 +321,8 @@ def output_pairs(matching: Matching) -> list[OutputPair]:
         exact = [one for one in left if firsts[one] in together.get(seconds[other], ())]
         if len(exact) == 1:
             take(exact[0], other)
+    for one, other in _by_operation(matching, left, right):
+        take(one, other)
     for other in list(right):
         if other in left:
             take(other, other)
@@ -329,6 +331,20 @@ def output_pairs(matching: Matching) -> list[OutputPair]:
             take(one, other)
     order = list(seconds)
     return [OutputPair(one, other, firsts[one], seconds[other]) for one, other in sorted(pairs, key=lambda pair: order.index(pair[1]))]
+
+
+def _by_operation(matching: Matching, firsts: list[str], seconds: list[str]) -> list[tuple[str, str]]:
+    """Outputs that matched operations yield, moved in the same way on the way out; none that several could be."""
+    partner = matching.partner()
+    ours = {name: edge for name, edge in matching.first.outputs.items() if name in firsts}
+    theirs = {name: edge for name, edge in matching.second.outputs.items() if name in seconds}
+    fits = [
+        (one, other)
+        for one, mine in ours.items()
+        for other, yours in theirs.items()
+        if partner.get(mine.source) == yours.source and mine.output == yours.output and (mine.view.shape if mine.view else None) == (yours.view.shape if yours.view else None)
+    ]
+    return [(one, other) for one, other in fits if sum(pair[0] == one for pair in fits) == 1 and sum(pair[1] == other for pair in fits) == 1]
 
 
 # -- regions
