@@ -34,7 +34,7 @@ from padiff_graph.report.model import Report
 from padiff_graph.scope import left_out, scoped_differences, scoped_matching, scoped_regions, scoped_whole
 from padiff_graph.training import Training, train
 from padiff_graph.unmapped import unmapped, unsure_regions, unsure_weights
-from padiff_graph.verdict import Measured, compared, contributions, depth, divergent_buffers, judge, one_cause
+from padiff_graph.verdict import AGREE, Measured, compared, contributions, depth, divergent_buffers, judge, one_cause, unexplained
 from padiff_graph.weight_findings import parameter_findings
 from padiff_graph.weights import assign_parameters
 from padiff_graph.whole import WholeCheck, check_whole
@@ -42,8 +42,6 @@ from padiff_graph.whole import WholeCheck, check_whole
 __all__ = ["auto_diff", "compare"]
 
 Loss = Callable[[Any], Any]
-AGREE = ("equal", "rounding", "framework-divergence", "framework-defect")
-"""Verdicts of regions whose outputs agree."""
 
 
 @dataclass
@@ -270,6 +268,10 @@ def _compared(check: _Check, alignment: Alignment) -> Report | None:
         matching, differences = alignment.matching, alignment.differences
     regions = unsure_regions(scoped_regions(regions, matching, check.scope), matching, loose)
     in_regions = region_findings(regions, matching, differences)
+    if equal and not check.options.single_step and unexplained(whole, regions):
+        with check.timed("regions with the weights as they are"):
+            again = check_regions(matching, *engines, differences=differences, forward=check.options.forward, backward=check.options.backward, tolerance=check.tolerance, randomise=False)
+        in_regions += region_findings(scoped_regions(again, matching, check.scope), matching, differences)
     if deployed:
         # weights that differ where the numbers differ are the reason; elsewhere an exporter folded them
         failing = {finding.torch_path for finding in in_regions if finding.fails}

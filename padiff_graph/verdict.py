@@ -21,10 +21,12 @@ from padiff_graph.report.model import Compared
 from padiff_graph.training import Training
 from padiff_graph.whole import Quantity, WholeCheck
 
-__all__ = ["Measured", "compared", "contributions", "depth", "divergent_buffers", "judge", "one_cause"]
+__all__ = ["AGREE", "Measured", "compared", "contributions", "depth", "divergent_buffers", "judge", "one_cause", "unexplained"]
 
 PHASES: dict[str, Phase] = {"output": "forward", "buffer": "forward", "loss": "loss", "input": "backward", "parameter": "backward"}
 """Kind of a compared tensor -> phase of a finding about it."""
+AGREE = ("equal", "rounding", "framework-divergence", "framework-defect")
+"""Verdicts of regions whose outputs agree."""
 LARGE = 0.05
 """Relative difference of an output that accumulated rounding does not reach by itself."""
 
@@ -96,6 +98,16 @@ def _rank(finding: Finding) -> tuple[int, int]:
     return (2 if not finding.fails else 1 if unmapped else 0), finding.order
 
 
+def unexplained(whole: WholeCheck, regions: RegionCheck) -> bool:
+    """Whether the whole runs are further apart than rounding carries, though no region differs.
+
+    The regions had random values in the place of constants; with the constants themselves a function may
+    stand at a kink (a leaky ReLU behind a scale of zero), where frameworks choose another slope.
+    """
+    agree = bool(regions.results) and all(result.verdict in AGREE for result in regions.results)
+    return agree and any(one.counted and not one.within and one.relative > LARGE for one in whole.quantities)
+
+
 def _beyond(measured: Measured, beyond: Sequence[tuple[Quantity, str]], findings: Sequence[Finding]) -> Finding:
     """What to call values beyond the tolerance when no place is known to be wrong."""
     options = measured.options
@@ -108,6 +120,9 @@ def _beyond(measured: Measured, beyond: Sequence[tuple[Quantity, str]], findings
     common: dict[str, Any] = {"error": worst.error, "relative": worst.relative}
     if worst.reason:
         return Finding(phase, "different", f"{_kind(worst)}: {worst.reason}", **common)
+    known = [finding for finding in findings if finding.verdict in ("framework-divergence", "framework-defect") and finding.phase == phase]
+    if known and worst.relative > LARGE:
+        return Finding(phase, known[0].verdict, f"{tell}: it follows from what the frameworks do differently in {known[0].torch_path or 'the root'}; {needed}", order=max(finding.order for finding in known) + 1, **common)
     if measured.complete:
         return Finding(phase, "rounding", f"{tell}: this is rounding, since every part of both models agrees on equal inputs; {needed}", advice=f"set options to {needed.removesuffix(' would have been enough')}", **common)
     if measured.loose:

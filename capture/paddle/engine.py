@@ -163,7 +163,7 @@ class PaddleEngine:
                     retain_graph=again,
                     allow_unused=True,
                 )
-            except (RuntimeError, NotImplementedError, ValueError) as error:
+            except (RuntimeError, NotImplementedError, ValueError, OSError) as error:
                 # Paddle's own refusals (a recurrent layer outside training mode, an operation without a backward,
                 # a custom function whose backward returns too much)
                 raise NotRunnable(f"Paddle cannot differentiate this: {str(error).strip().splitlines()[0]}") from error

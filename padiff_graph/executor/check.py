@@ -51,6 +51,7 @@ def check_regions(
     backward: bool = True,
     tolerance: Tolerance | None = None,
     own_weights: bool = False,
+    randomise: bool = True,
     progress: Progress | None = None,
 ) -> RegionCheck:
     """Runs all region pairs of two matched models.
@@ -64,12 +65,13 @@ def check_regions(
         tolerance: what every tensor of every region is held against besides (`Part.held`).
         own_weights: whether each side keeps its own weights instead of sharing the second's through
             the parameter map: for models whose weights an exporter has folded.
+        randomise: whether weights that stand at a constant are replaced (in the tool's own copies).
         progress: told after each region.
 
     The models, their buffers, gradients, random state and modes are as before afterwards.
     """
     with first_engine.quiet(values=matching.first.graph.calls_back), second_engine.quiet(values=matching.second.graph.calls_back):
-        shared = share(matching, first_engine, second_engine, as_they_are=own_weights)
+        shared = share(matching, first_engine, second_engine, as_they_are=own_weights, randomise=randomise)
         draws = Draws(matching.first.graph, matching.second.graph, random_pairs(matching))
         pair = Pair(
             Side(matching.first.graph, first_engine, shared.first, draws.of_first, first_engine.inputs(matching.first.graph)),

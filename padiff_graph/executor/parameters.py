@@ -37,10 +37,11 @@ class Shared:
     own: tuple[str, ...]
 
 
-def share(matching: Matching, first: Engine, second: Engine, *, as_they_are: bool = False) -> Shared:
+def share(matching: Matching, first: Engine, second: Engine, *, as_they_are: bool = False, randomise: bool = True) -> Shared:
     """Makes the values. Nothing is written into either model.
 
     `as_they_are`: every side keeps its own weights, which may be folded into others on one side.
+    `randomise`: whether constants are replaced; without, both sides have the second's own values.
     """
     ours = {name: first.array(tensor) for name, tensor in first.parameters().items()}
     theirs = {name: second.array(tensor) for name, tensor in second.parameters().items()}
@@ -49,7 +50,7 @@ def share(matching: Matching, first: Engine, second: Engine, *, as_they_are: boo
     covered = _covered(matching, theirs)
     changed = []
     for name, array in theirs.items():
-        if covered.get(name, 0) >= array.size:
+        if randomise and covered.get(name, 0) >= array.size:
             fresh = randomised(name, array)
             if fresh is not None:
                 theirs[name] = fresh

@@ -319,7 +319,7 @@ def output_pairs(matching: Matching) -> list[OutputPair]:
 
     for other in list(right):
         exact = [one for one in left if firsts[one] in together.get(seconds[other], ())]
-        if len(exact) == 1:
+        if len({firsts[one] for one in exact}) == 1:  # a model may return one value under several names
             take(exact[0], other)
     for one, other in _by_operation(matching, left, right):
         take(one, other)
@@ -344,7 +344,13 @@ def _by_operation(matching: Matching, firsts: list[str], seconds: list[str]) -> 
         for other, yours in theirs.items()
         if partner.get(mine.source) == yours.source and mine.output == yours.output and (mine.view.shape if mine.view else None) == (yours.view.shape if yours.view else None)
     ]
-    return [(one, other) for one, other in fits if sum(pair[0] == one for pair in fits) == 1 and sum(pair[1] == other for pair in fits) == 1]
+    found: list[tuple[str, str]] = []
+    for one, other in fits:
+        mates = {ours[mine] for mine, yours in fits if yours == other}, {theirs[yours] for mine, yours in fits if mine == one}
+        # a model may return one value under several names: then the first of them
+        if all(len(values) == 1 for values in mates) and not any(one == mine or other == yours for mine, yours in found):
+            found.append((one, other))
+    return found
 
 
 # -- regions

@@ -68,10 +68,13 @@ class Report:
 
     @property
     def doubt(self) -> str:
-        """Why a check that found no difference did not pass: "rounding", or that not all could be compared; "" elsewhere."""
+        """Why a check that found no difference did not pass: "rounding", "the frameworks differ", or that not all could be compared; "" elsewhere."""
         if self.passed or any(finding.fails for finding in self.findings):
             return ""
-        return "not all could be compared" if any(finding.verdict == "not-comparable" for finding in self.findings) else "rounding"
+        verdicts = {finding.verdict for finding in self.findings}
+        if "not-comparable" in verdicts:
+            return "not all could be compared"
+        return "the frameworks differ" if "rounding" not in verdicts and verdicts & {"framework-divergence", "framework-defect"} else "rounding"
 
     def __bool__(self) -> bool:
         return self.passed

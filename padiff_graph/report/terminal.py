@@ -159,6 +159,8 @@ def _next(report: Report) -> Text:
     if report.doubt == "rounding" and report.required_tolerance:
         needed = report.required_tolerance.get("rtol", 0) * 2
         return Text(f"next: if this much rounding is fine, options={{'rtol': {needed:.1g}}} or --rtol {needed:.1g}; the referee found no real difference")
+    if report.doubt == "the frameworks differ":
+        return Text("next: the models agree but for what the frameworks themselves do differently; decide whether that matters where it is named")
     if report.doubt:
         return Text("next: tell what corresponds with layer_map, so that the rest can be compared; report.to_html('report.html') or --html report.html shows what is open")
     return Text("next: report.to_html('report.html') or --html report.html shows both graphs side by side; mend the first finding, then run again")

@@ -7,6 +7,7 @@ import numpy as np
 import paddle
 import pytest
 import torch
+import torch._dynamo  # torch wraps some of its own functions when this is first loaded
 from contract_models import ConvNet, Crossed, Mlp, TorchConvNet, TorchCrossed, TorchMlp, batch, copy_linear, images
 
 import padiff_graph as pg
