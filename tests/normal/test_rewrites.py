@@ -98,6 +98,31 @@ def test_a_bias_along_another_axis_is_no_bias(framework: str) -> None:
     assert names(graph) == ["Linear", "Add"]
 
 
+def moved(make: Maker, x: Value, shape: tuple[int, ...], *axes: int) -> Value:
+    """x with its axes in another order."""
+    return make.op("permute", {"self": x}, shape, dims=axes) if make.framework == "torch" else make.op("transpose", {"x": x}, shape, perm=axes)
+
+
+@BOTH
+def test_a_bias_added_behind_a_transposition_is_the_products_own(framework: str) -> None:
+    make = Maker(framework)
+    y = linear(make, make.input("x", (2, 8, 4)), (2, 8, 4), 4, 6, bias=False)
+    graph = make.normal(add(make, moved(make, y, (2, 6, 8), 0, 2, 1), make.parameter("b", (6, 1)), (2, 6, 8)))
+    assert names(graph) == ["Linear"]
+    assert the(graph, "Linear").inputs[2].view.shape == (6,)
+    location = the(graph, "Linear").locations[0]
+    values = np.arange(96).reshape(2, 6, 8)
+    assert np.array_equal(location.view.apply(values), values.transpose(0, 2, 1))
+
+
+@BOTH
+def test_what_is_added_along_another_axis_behind_a_transposition_is_no_bias(framework: str) -> None:
+    make = Maker(framework)
+    y = linear(make, make.input("x", (2, 8, 4)), (2, 8, 4), 4, 8, bias=False)
+    graph = make.normal(add(make, moved(make, y, (2, 8, 8), 0, 2, 1), make.parameter("b", (8,)), (2, 8, 8)))
+    assert names(graph) == ["Linear", "Add"]
+
+
 def test_convolution_with_its_bias_and_paddles_conv1d() -> None:
     torch = Maker("torch")
     x = torch.input("x", (2, 4, 16))

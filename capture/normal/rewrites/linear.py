@@ -6,7 +6,7 @@ import math
 
 from padiff_graph.capture.graph import TensorType
 from padiff_graph.capture.normal.builder import Draft
-from padiff_graph.capture.normal.edges import plain, reshape, shape_of, transpose
+from padiff_graph.capture.normal.edges import moved, plain, reshape, shape_of, transpose, view_of
 from padiff_graph.capture.normal.form import Edge, Location
 from padiff_graph.capture.normal.rewrites.rule import Sweep, applies_to
 
@@ -42,7 +42,11 @@ def bias_into_product(sweep: Sweep, draft: Draft) -> bool:
         if inner.op not in ("Linear", "Conv", "ConvTranspose") or (len(inner.inputs) == 3 and inner.inputs[2] is not None):
             continue
         origin = sweep.builder.drafts[bias.source]
-        if origin.varies or origin.op == "Constant" or not sweep.alone(inner) or not plain(product):
+        if origin.varies or origin.op == "Constant" or not sweep.alone(inner):
+            continue
+        if not plain(product):
+            if _bias_of_moved(sweep, draft, inner, product, bias):
+                return True
             continue
         shape = inner.shape
         feature = len(shape) - 1 if inner.op == "Linear" else 1
@@ -63,6 +67,29 @@ def bias_into_product(sweep: Sweep, draft: Draft) -> bool:
         sweep.builder.replace(draft, reshape(sweep.builder.read(new), draft.shape))
         return True
     return False
+
+
+def _bias_of_moved(sweep: Sweep, draft: Draft, inner: Draft, product: Edge, bias: Edge) -> bool:
+    """The same where the product's axes were put in another order before b is added: b one layout, the product another."""
+    shape, movement = inner.shape, view_of(product)
+    back = movement.inverse(shape) if movement.permutation and product.scale == 1.0 and product.shift == 0.0 else None
+    if back is None or bias.scale != 1.0 or bias.shift != 0.0:
+        return False
+    own = (1,) * (len(movement.shape) - len(shape_of(bias))) + shape_of(bias)
+    added = view_of(bias).reshape(own).expand(movement.shape).then(back)
+    feature = len(shape) - 1 if inner.op == "Linear" else 1
+    lane = added
+    for axis in reversed(range(len(shape))):
+        if axis != feature:
+            lane = lane.select(axis, 0)
+    if not lane.reshape([extent if axis == feature else 1 for axis, extent in enumerate(shape)]).expand(shape).same(added):
+        return False
+    new = sweep.made_of(draft, inner.op, [*inner.inputs[:2], moved(bias, lane)], dict(inner.attrs), inner, native=(*product.through,), outputs=(inner.outputs[0],))
+    place = draft.locations[0]
+    if place is not None:
+        new.locations[0] = Location(place.value, place.view.then(back))
+    sweep.builder.replace(draft, moved(sweep.builder.read(new), movement))
+    return True
 
 
 @applies_to("MatMul")
