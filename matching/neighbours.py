@@ -34,7 +34,12 @@ def propagate(state: State, weak: bool = False) -> int:
 def _accept(state: State, x: int, y: int, word: str, first: int, second: int, weak: bool) -> bool:
     if not state.may(x, y) or state.first.labels[LOOSE][x] != state.second.labels[LOOSE][y]:
         return False
-    if state.names.agree(x, y) is False or state.contradicted(x, y):
+    if state.contradicted(x, y):
+        return False
+    matched, total = state.agreeing_operands(x, y)
+    # What stands between matched nodes above and below may well live in another module than its like.
+    between = weak and matched == total > 0 and state.bridged(x, y)
+    if state.names.agree(x, y) is False and not between:
         return False
     level = KIND if weak else LOOSE
     above = state.like_operands(x, y, level)
@@ -42,10 +47,11 @@ def _accept(state: State, x: int, y: int, word: str, first: int, second: int, we
     if not (above and below):
         if not weak:
             return False
-        matched, total = state.agreeing_operands(x, y)
         used, uses = state.agreeing_users(x, y)
-        # One end must be held whole by matches; a lone look-alike next to a matched node proves nothing.
-        if not ((above or matched == total > 0) and (used or not uses)) and not ((below or used == uses > 0) and (matched or not total)):
+        # One end must be held whole by matches, the other at least over open nodes; a lone look-alike next to
+        # a matched node proves nothing.
+        held = ((above or matched == total > 0) and (used or not uses)) or ((below or used == uses > 0) and (matched or not total))
+        if not held and not between and not (used == uses > 0 and state.bridged(x, y)):
             return False
     reason = f"the {word} of {state.first.nodes[first].op} {first} and {second} that looks like it"
     return state.pair(x, y, "neighbour", 0.6 if not (above and below) else 0.75 if weak else 0.9, reason)
