@@ -364,8 +364,8 @@ def windows(call: Call, output_size: Sequence[int] | None = None) -> Result:
         "dilations": rows.per_axis(call.numbers("dilations"), 2),
     }
     if output_size is None:
-        return call.draft("Im2Col", [call["x"]], attrs)
-    return call.draft("Col2Im", [call["x"]], {"output_size": tuple(output_size), **attrs})
+        return rows.patches(call, call["x"], attrs)
+    return rows.image(call, call["x"], {"output_size": tuple(output_size), **attrs})
 
 
 def grid_sample(call: Call) -> Result:

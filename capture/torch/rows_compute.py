@@ -378,18 +378,18 @@ def normal(call: Call) -> Result:
 
 def im2col(call: Call) -> Result:
     """unfold: patches as columns."""
-    return call.draft(
-        "Im2Col",
-        [call["self"]],
+    return rows.patches(
+        call,
+        call["self"],
         {"kernel_shape": rows.per_axis(call.get("kernel_size"), 2), "strides": rows.per_axis(call.get("stride", 1), 2), "pads": rows.both_sides(call.numbers("padding", (0,)), 2), "dilations": rows.per_axis(call.get("dilation", 1), 2)},
     )
 
 
 def col2im(call: Call) -> Result:
     """fold: columns summed into an image."""
-    return call.draft(
-        "Col2Im",
-        [call["self"]],
+    return rows.image(
+        call,
+        call["self"],
         {
             "output_size": rows.per_axis(call.get("output_size"), 2),
             "kernel_shape": rows.per_axis(call.get("kernel_size"), 2),

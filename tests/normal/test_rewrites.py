@@ -7,6 +7,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+import torch
 
 from padiff_graph.capture.graph import TensorType, Value
 from padiff_graph.capture.normal.form import NormalGraph
@@ -469,6 +470,48 @@ def test_hard_activations(framework: str) -> None:
         six = graph(lambda make, x: scaled(make, relu6(make, scaled(make, x, shape, 1.2, 3.0)), shape, 1 / 6))
         same(fifth, six)
         assert the(six, "HardSigmoid").attrs["alpha"] == pytest.approx(0.2)
+
+
+@BOTH
+def test_windows_side_by_side_are_movement(framework: str) -> None:
+    """unfold with a stride of its kernel, and fold back, against torch's own numbers."""
+    values = np.arange(2 * 3 * 4 * 6, dtype=np.float32).reshape(2, 3, 4, 6)
+    unfolded = torch.nn.functional.unfold(torch.from_numpy(values), (2, 3), stride=(2, 3))
+    make = Maker(framework)
+    x = make.input("x", (2, 3, 4, 6))
+    if framework == "torch":
+        columns = make.op("im2col", {"self": x}, (2, 18, 4), kernel_size=(2, 3), dilation=(1, 1), padding=(0, 0), stride=(2, 3))
+    else:
+        columns = make.op("unfold", {"x": x}, (2, 18, 4), kernel_sizes=(2, 3), strides=(2, 3), paddings=(0, 0, 0, 0), dilations=(1, 1))
+    graph = make.normal(columns)
+    assert names(graph) == []
+    (edge,) = graph.outputs.values()
+    assert np.array_equal(edge.view.apply(values), unfolded.numpy())
+    if framework == "torch":
+        back = make.op("col2im", {"self": columns}, (2, 3, 4, 6), output_size=(4, 6), kernel_size=(2, 3), dilation=(1, 1), padding=(0, 0), stride=(2, 3))
+    else:
+        back = make.op("fold", {"x": columns}, (2, 3, 4, 6), output_sizes=(4, 6), kernel_sizes=(2, 3), strides=(2, 3), paddings=(0, 0, 0, 0), dilations=(1, 1))
+    graph = make.normal(back)
+    assert names(graph) == [] and next(iter(graph.outputs.values())).view.identity
+
+
+def test_overlapping_windows_stay_an_operation() -> None:
+    make = Maker("torch")
+    x = make.input("x", (2, 3, 4, 6))
+    graph = make.normal(make.op("im2col", {"self": x}, (2, 12, 15), kernel_size=(2, 2), dilation=(1, 1), padding=(0, 0), stride=(1, 1)))
+    assert names(graph) == ["Im2Col"]
+
+
+def test_pooling_of_one_axis_said_with_two() -> None:
+    first = Maker("torch")
+    x = first.input("x", (2, 4, 16))
+    one = first.normal(first.op("avg_pool1d", {"self": x}, (2, 4, 4), kernel_size=(4,), stride=(4,), padding=(0,), ceil_mode=False, count_include_pad=True))
+    second = Maker("paddle")
+    x = second.op("unsqueeze", {"x": second.input("x", (2, 4, 16)), "axis": second.numbers((2,))}, (2, 4, 1, 16))
+    y = second.op("pool2d", {"x": x, "kernel_size": second.numbers((1, 4))}, (2, 4, 1, 4), strides=(1, 4), paddings=(0, 0), ceil_mode=False, exclusive=True, data_format="NCHW", pooling_type="avg", global_pooling=False, adaptive=False, padding_algorithm="EXPLICIT")
+    two = second.normal(second.op("squeeze", {"x": y, "axis": second.numbers((2,))}, (2, 4, 4)))
+    same(one, two)
+    assert the(two, "AveragePool").attrs["kernel_shape"] == (4,)
 
 
 def test_pooling_over_everything_is_a_mean() -> None:

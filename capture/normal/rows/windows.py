@@ -11,7 +11,7 @@ from padiff_graph.capture.normal.call import Call, Result, Unsupported
 from padiff_graph.capture.normal.edges import reshape, shape_of, transpose
 from padiff_graph.capture.normal.form import Edge
 
-__all__ = ["adaptive_pool", "both_sides", "channels_back", "channels_first", "convolution", "per_axis", "pool", "resize", "same_pads", "spatial"]
+__all__ = ["adaptive_pool", "both_sides", "channels_back", "channels_first", "convolution", "image", "patches", "per_axis", "pool", "resize", "same_pads", "spatial"]
 
 
 def per_axis(value: Any, count: int) -> tuple[int, ...]:
@@ -126,17 +126,57 @@ def pool(
         return channels_back(call, spatial(call, x, "ReduceMean" if kind == "AveragePool" else "ReduceMax", count), channels_last)
     if kernel == (1,) * count and strides == (1,) * count and not any(pads) and results == 1:
         return channels_back(call, call.touch(x), channels_last)
-    attrs: dict[str, Any] = {"kernel_shape": kernel, "strides": strides, "pads": pads, "ceil_mode": bool(ceil_mode)}
+    shapes = [call.type(output).shape for output in range(results)]
+    shapes = [(shape[0], shape[-1], *shape[1:-1]) if channels_last else shape for shape in shapes]
+    # an axis of one element under a window of one is no axis: pooling of one axis said with two
+    kept = [at for at in range(count) if not (extents[at] == kernel[at] == 1 and pads[at] == pads[count + at] == 0)]
+    kept = kept if results == 1 and kept else list(range(count))
+
+    def fewer(shape: Sequence[int]) -> tuple[int, ...]:
+        return (*shape[:lead], *(shape[lead + at] for at in kept))
+
+    attrs: dict[str, Any] = {
+        "kernel_shape": tuple(kernel[at] for at in kept),
+        "strides": tuple(strides[at] for at in kept),
+        "pads": (*(pads[at] for at in kept), *(pads[count + at] for at in kept)),
+        "ceil_mode": bool(ceil_mode),
+    }
     if kind == "MaxPool":
-        attrs["dilations"] = dilations
+        attrs["dilations"] = tuple(dilations[at] for at in kept)
     else:
         attrs["count_include_pad"] = bool(count_include_pad) and any(pads)
         attrs["divisor"] = divisor
-    types = []
-    for output in range(results):
-        shape = call.type(output).shape
-        types.append(TensorType((shape[0], shape[-1], *shape[1:-1]) if channels_last else shape, call.type(output).dtype))
-    return [channels_back(call, edge, channels_last) for edge in call.results(kind, [x], attrs, *types)]
+    types = [TensorType(fewer(shape), call.type(output).dtype) for output, shape in enumerate(shapes)]
+    pooled = call.results(kind, [reshape(x, fewer(shape_of(x)))], attrs, *types)
+    return [channels_back(call, reshape(edge, shape), channels_last) for edge, shape in zip(pooled, shapes, strict=True)]
+
+
+def patches(call: Call, x: Edge, attrs: dict[str, Any]) -> Result:
+    """Im2Col. Windows side by side, none over another, are movement."""
+    count, kernel, extents = len(attrs["kernel_shape"]), attrs["kernel_shape"], shape_of(x)[2:]
+    if call.rank(x) != 2 + count or not _tiles(attrs, extents):
+        return call.draft("Im2Col", [x], attrs)
+    split = reshape(x, (*shape_of(x)[:2], *(part for extent, size in zip(extents, kernel, strict=True) for part in (extent // size, size))))
+    order = (0, 1, *(3 + 2 * at for at in range(count)), *(2 + 2 * at for at in range(count)))
+    return reshape(transpose(call.touch(split), order), call.shape)
+
+
+def image(call: Call, x: Edge, attrs: dict[str, Any]) -> Result:
+    """Col2Im, the way back."""
+    count, kernel, extents = len(attrs["kernel_shape"]), attrs["kernel_shape"], attrs["output_size"]
+    if call.rank(x) != 3 or not _tiles(attrs, extents):
+        return call.draft("Col2Im", [x], attrs)
+    batch, features = shape_of(x)[0], shape_of(x)[1] // math.prod(kernel)
+    split = reshape(x, (batch, features, *kernel, *(extent // size for extent, size in zip(extents, kernel, strict=True))))
+    order = (0, 1, *(axis for at in range(count) for axis in (2 + count + at, 2 + at)))
+    return reshape(transpose(call.touch(split), order), call.shape)
+
+
+def _tiles(attrs: dict[str, Any], extents: Sequence[int]) -> bool:
+    """Whether windows cover an image edge to edge."""
+    kernel = attrs["kernel_shape"]
+    plain = attrs["strides"] == kernel and not any(attrs["pads"]) and all(step == 1 or size == 1 for step, size in zip(attrs["dilations"], kernel, strict=True))
+    return plain and all(extent % size == 0 for extent, size in zip(extents, kernel, strict=True))
 
 
 def adaptive_pool(call: Call, x: Edge, kind: str, output_size: Sequence[int | None], *, channels_last: bool = False, results: int = 1) -> Result:
