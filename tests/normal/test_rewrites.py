@@ -233,6 +233,20 @@ def test_masks_are_operands_of_the_softmax(framework: str) -> None:
 
 
 @BOTH
+def test_masks_added_before_and_behind_a_reshape_are_operands_of_the_softmax(framework: str) -> None:
+    """Positions added where heads are folded into the batch, the mask where they are not."""
+    make = Maker(framework)
+    positions = make.constant(np.arange(24, dtype=np.float32).reshape(8, 1, 3) / 7)
+    mask = make.constant(np.triu(np.full((1, 1, 3, 3), -1e9, np.float32), 1))
+    y = add(make, make.input("x", (8, 3, 3)), positions, (8, 3, 3))
+    y = make.op("view", {"self": y}, (2, 4, 3, 3), size=(2, 4, 3, 3)) if framework == "torch" else make.op("reshape", {"x": y, "shape": make.numbers((2, 4, 3, 3))}, (2, 4, 3, 3))
+    y = add(make, y, mask, (2, 4, 3, 3))
+    graph = make.normal(call(make, "softmax", "softmax", y, (2, 4, 3, 3), **{"dim" if framework == "torch" else "axis": -1}))
+    assert names(graph) == ["Softmax"]
+    assert sorted(edge.view.shape for edge in the(graph, "Softmax").inputs if edge is not None) == [(1, 1, 3, 3), (2, 4, 1, 3), (2, 4, 3, 3)]
+
+
+@BOTH
 def test_a_learned_bias_before_the_softmax_is_no_mask(framework: str) -> None:
     make = Maker(framework)
     y = add(make, make.input("x", (2, 4, 5, 5)), make.parameter("table", (4, 5, 5)), (2, 4, 5, 5))

@@ -51,7 +51,7 @@ def mask_into_softmax(sweep: Sweep, draft: Draft) -> bool:
         return False
     edge = draft.inputs[0]
     inner = sweep.source(edge)
-    if edge is None or inner is None or not sweep.alone(inner) or (edge.scale, edge.shift) != (1.0, 0.0) or shape_of(edge) != inner.shape:
+    if edge is None or inner is None or not sweep.alone(inner) or (edge.scale, edge.shift) != (1.0, 0.0) or not (shape_of(edge) == inner.shape or view_of(edge).permutation):
         return False
     if inner.op == "Where":
         condition, yes, no = inner.inputs
