@@ -14,7 +14,7 @@ import numpy as np
 from padiff_graph.capture.engine import Array, NotRunnable
 from padiff_graph.capture.graph import Value
 from padiff_graph.executor.astray import astray, moved
-from padiff_graph.executor.defect import slopes
+from padiff_graph.executor.defect import overflown, slopes
 from padiff_graph.executor.divergence import biased_variance
 from padiff_graph.executor.exchange import cotangents as laid_out
 from padiff_graph.executor.exchange import mapped, pair_gradients, paired
@@ -206,6 +206,13 @@ def _explained(pair: Pair, region: Region, plan: Plan, feed: Fed, singles: list[
     forward = all(part.verdict in ("equal", "rounding") for part in found if part.kind == "output")
     worse = [number for number, part in enumerate(found) if part.kind in ("input", "parameter") and part.verdict == "different"]
     if not forward or not worse or not region.cut.exact or _marks(pair.first, region.first.nodes) or _marks(pair.second, region.second.nodes):
+        return found
+    for number in list(worse):
+        told = overflown(*singles[number].arrays(), parts[number].bound, (len(region.first.nodes), len(region.second.nodes)))
+        if told is not None:
+            found[number] = replace(found[number], verdict=told[0], probe=Probe("defect", told[1]))
+            worse.remove(number)
+    if not worse:
         return found
     number = max(worse, key=lambda number: parts[number].relative)
     double = doubles[number]

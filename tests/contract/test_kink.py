@@ -39,3 +39,42 @@ def test_another_slope_at_zero_is_named_as_the_frameworks_difference():
     assert report.doubt == "the frameworks differ"
     kinks = [finding for finding in report.findings if finding.verdict == "framework-divergence" and "kink" in finding.cause]
     assert kinks and "leaky_relu" in kinks[0].torch_op
+
+
+class _Deep(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = torch.nn.Linear(6, 6), torch.nn.Linear(6, 2)
+
+    def forward(self, x):
+        return self.second(torch.nn.functional.silu(self.first(x)))
+
+
+class _PaddleDeep(paddle.nn.Layer):
+    def __init__(self, by_hand=False):
+        super().__init__()
+        self.first, self.second, self.by_hand = paddle.nn.Linear(6, 6), paddle.nn.Linear(6, 2), by_hand
+
+    def forward(self, x):
+        y = self.first(x)
+        return self.second(y / (1 + paddle.exp(-y)) if self.by_hand else paddle.nn.functional.silu(y))
+
+
+def _large():
+    x = 400 * np.random.default_rng(0).standard_normal((4, 6)).astype("float32")
+    return {"x": paddle.to_tensor(x)}, {"x": torch.from_numpy(x)}
+
+
+def test_a_gradient_that_the_frameworks_own_kernel_overflows_is_its_defect():
+    torch.manual_seed(0)
+    report = pg.compare(_PaddleDeep(), _Deep(), _large(), options={"rtol": 1e-4, "atol": 1e-6})
+    found = [finding for finding in report.findings if finding.verdict == "framework-defect"]
+    assert found and "silu" in found[0].paddle_op and "overflows" in found[0].cause
+    assert not any(finding.fails for finding in report.findings)
+
+
+def test_a_formula_that_overflows_is_the_models_own():
+    torch.manual_seed(0)
+    report = pg.compare(_PaddleDeep(by_hand=True), _Deep(), _large(), options={"rtol": 1e-4, "atol": 1e-6})
+    assert not report.passed
+    assert any(finding.fails and finding.phase == "backward" for finding in report.findings)
