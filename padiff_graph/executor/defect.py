@@ -9,7 +9,7 @@ import numpy as np
 
 from padiff_graph.capture.engine import Array
 from padiff_graph.capture.graph import Value
-from padiff_graph.executor.referee import measure
+from padiff_graph.executor.referee import LEFTOVER, measure
 from padiff_graph.executor.regions import Cut, Region
 from padiff_graph.executor.results import RegionVerdict
 from padiff_graph.executor.run import Side, execute
@@ -38,25 +38,30 @@ class Slope:
         return abs(self.analytic - self.numeric) <= max(1e-4 * max(abs(self.analytic), abs(self.numeric)), self.rounding)
 
 
-def overflown(one: Array, other: Array, bound: float, operations: tuple[int, int]) -> tuple[RegionVerdict, str] | None:
+def overflown(single: tuple[Array, Array], double: tuple[Array, Array] | None, bound: float, operations: tuple[int, int]) -> tuple[RegionVerdict, str] | None:
     """What to call gradients of which one side's is not finite where the other's is, and elsewhere equal.
 
     `operations`: how many each side computes. Where it is a single one the framework's kernel overflows
     (Paddle's silu below -88); a formula of several is the model's own.
     """
-    lost = ~np.isfinite(one), ~np.isfinite(other)
+    lost = ~np.isfinite(single[0]), ~np.isfinite(single[1])
     alone = int((lost[0] & ~lost[1]).sum()), int((lost[1] & ~lost[0]).sum())
     if bool(alone[0]) == bool(alone[1]):
         return None
     side = 0 if alone[0] else 1
-    both = ~(lost[0] | lost[1])
-    rest = measure(one[both], other[both])
-    if rest.error > bound * rest.scale:
+    if not _equal(*single, bound) and not (double is not None and _equal(*double, LEFTOVER)):
         return None
-    words = f"not finite in {alone[side]} of {one.size} places where the other side's is, and equal elsewhere"
+    words = f"not finite in {alone[side]} of {single[0].size} places where the other side's is, and equal elsewhere"
     if operations[side] == 1:
         return "framework-defect", f"the {('first', 'second')[side]} side's framework computes a gradient that is {words}: its own arithmetic overflows"
     return "different", f"the {('first', 'second')[side]} side's gradient is {words}: what it computes overflows"
+
+
+def _equal(one: Array, other: Array, bound: float) -> bool:
+    """Whether two arrays agree where both are finite."""
+    both = np.isfinite(one) & np.isfinite(other)
+    rest = measure(one[both], other[both])
+    return rest.error <= bound * rest.scale
 
 
 def slopes(

@@ -208,7 +208,7 @@ def _explained(pair: Pair, region: Region, plan: Plan, feed: Fed, singles: list[
     if not forward or not worse or not region.cut.exact or _marks(pair.first, region.first.nodes) or _marks(pair.second, region.second.nodes):
         return found
     for number in list(worse):
-        told = overflown(*singles[number].arrays(), parts[number].bound, (len(region.first.nodes), len(region.second.nodes)))
+        told = overflown(singles[number].arrays(), None if (wide := doubles[number]) is None else wide.arrays(), parts[number].bound, (len(region.first.nodes), len(region.second.nodes)))
         if told is not None:
             found[number] = replace(found[number], verdict=told[0], probe=Probe("defect", told[1]))
             worse.remove(number)
