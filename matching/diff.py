@@ -25,6 +25,8 @@ __all__ = ["differences"]
 
 _LEAVES = ("Input", "Parameter", "Constant")
 _MARKS = frozenset({"no_grad", "gradient_hook", "custom_function"})
+CONVENTIONS = {("BatchNormalization", "momentum"): " (the share of the new batch, as torch counts it; Paddle's momentum is 1 minus it)"}
+"""What to say where the frameworks count an attribute differently: the code may show another number."""
 MASKING = 1e4
 """Shifts beyond this mask elements out of a softmax; which number does it makes no difference."""
 
@@ -102,7 +104,7 @@ def _of_matches(matching: _Compared) -> Iterable[Difference]:
             if _void(first, a, b, name):
                 continue
             values = (a.attrs.get(name), b.attrs.get(name))
-            found = _attribute(a, b, name, *values, f"{a.op}.{name} {_show(values[0])} against {_show(values[1])}")
+            found = _attribute(a, b, name, *values, f"{a.op}.{name} {_show(values[0])} against {_show(values[1])}{CONVENTIONS.get((a.op, name), '')}")
             decided = name == "padding_idx" or (name == "pads" and (_cropped(matching.first, users[0][a.id]) or _cropped(matching.second, users[1][b.id])))
             yield dataclasses.replace(found, kind="differently-built") if decided else found
         if a.marks & _MARKS != b.marks & _MARKS:

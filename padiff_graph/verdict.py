@@ -2,7 +2,7 @@
 
 The rule: passed exactly when something was compared, no finding is different, missing or extra, and
 every compared value is within the tolerance asked for, values explained by a known framework
-divergence left out.
+divergence left out; and where the whole runs draw random numbers, no region is left uncompared.
 """
 
 from __future__ import annotations
@@ -56,6 +56,12 @@ class Measured:
         """Whether the verdict rests on the regions: asked for, or since random draws part the whole runs."""
         return self.options.single_step or (self.whole is not None and self.whole.random)
 
+    @property
+    def blind(self) -> bool:
+        """Whether something was compared nowhere: not in the whole runs, which draw their own numbers, nor by its region."""
+        random = self.whole is not None and self.whole.random
+        return random and self.regions is not None and any(result.verdict == "not-comparable" for result in self.regions.results)
+
     def held(self) -> list[tuple[Quantity, str]]:
         """Every value that the verdict depends on, with the second model's module path."""
         if self.by_units:
@@ -88,7 +94,7 @@ def judge(measured: Measured, findings: Sequence[Finding]) -> tuple[bool, tuple[
         added.append(Finding("capture", "not-comparable", f"nothing was compared, and so nothing passed: {reason}"))
     elif beyond and not failing and not any(finding.verdict in ("rounding", "not-comparable") and finding.phase == "optimizer" for finding in findings):
         added.append(_beyond(measured, beyond, findings))
-    passed = bool(held) and not failing and not beyond
+    passed = bool(held) and not failing and not beyond and not measured.blind
     return passed, tuple(sorted((*findings, *added), key=_rank))
 
 

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from padiff_graph.capture.engine import Array
-from padiff_graph.capture.graph import ComputationGraph, Node
+from padiff_graph.capture.graph import ComputationGraph, Node, Value
 from padiff_graph.capture.normal.form import NormalGraph
 from padiff_graph.executor.exchange import read
+from padiff_graph.executor.regions import Slice
+from padiff_graph.executor.run import Side, execute
 from padiff_graph.matching.result import Matching, Point
 
-__all__ = ["Draws", "random_pairs"]
+__all__ = ["Draws", "random_pairs", "unsteady"]
 
 RATES = ("p", "dropout_prob", "ratio", "prob", "dropout_p")
 """Attribute names under which operators hold the probability to drop."""
@@ -105,3 +107,18 @@ def _draw(node: Node, graph: ComputationGraph) -> Array | None:
     if "randn" in node.op or "normal" in node.op or "gauss" in node.op:
         return generator.standard_normal(kind.shape).astype(np.float32)
     return generator.random(kind.shape, np.float32)
+
+
+def unsteady(sides: Sequence[Side], parts: Sequence[Slice], feeds: Sequence[Mapping[Value, Array]], wanted: Sequence[Sequence[Value]]) -> str:
+    """Why a region that differs proves nothing: a custom function of the model draws random numbers of
+    its own, which cannot be shared. "" where what it yields is the same every time.
+    """
+    for side, part, feed, values in zip(sides, parts, feeds, wanted, strict=True):
+        custom = next((record for number in part.nodes if "custom_function" in (record := side.graph.record(number)).marks), None)
+        if custom is None:
+            continue
+        runs = [execute(side, part, feed, values, grad=False) for _ in range(2)]
+        once, again = ([side.engine.array(run.outputs[value]) for value in values] for run in runs)
+        if not all(np.array_equal(one, other, equal_nan=one.dtype.kind == "f") for one, other in zip(once, again, strict=True)):
+            return f"a custom function of {custom.path or 'the root'} draws random numbers of its own, which the other side cannot share; compare in evaluation mode"
+    return ""

@@ -16,6 +16,7 @@ from padiff_graph.capture.graph import Value
 from padiff_graph.executor.astray import astray, moved
 from padiff_graph.executor.defect import overflown, slopes
 from padiff_graph.executor.divergence import biased_variance
+from padiff_graph.executor.draws import unsteady
 from padiff_graph.executor.exchange import cotangents as laid_out
 from padiff_graph.executor.exchange import mapped, pair_gradients, paired
 from padiff_graph.executor.omission import surplus
@@ -141,6 +142,9 @@ def run_pair(pair: Pair, region: Region, plan: Plan, feed: Fed, structure: Struc
     if pair.tolerance is not None:
         parts = [replace(part, held=quantity(part.kind, part.first, part.second, *plain.arrays(), pair.tolerance)) for part, plain in zip(parts, ran.parts, strict=True)]
     reached = worst([part.verdict for part in parts])
+    drawn = unsteady((pair.first, pair.second), (region.first, region.second), (feed.first, feed.second), (region.cut.first, region.cut.second)) if reached == "different" else ""
+    if drawn:
+        return result("not-comparable", tuple(replace(part, held=None) for part in parts), drawn, asked), ran.outputs
     if ran.reason and reached != "different":
         return result("not-comparable", tuple(parts), ran.reason, asked), ran.outputs
     return replace(result(reached, tuple(parts), reason, asked), astray=lost, surplus=alone), ran.outputs
