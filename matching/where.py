@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 
 from padiff_graph.capture.normal.form import NormalGraph
@@ -21,6 +21,11 @@ def common_path(paths: Iterable[str]) -> str:
         while common != parts[: len(common)]:
             common.pop()
     return ".".join(common or [])
+
+
+def _word(path: str) -> str:
+    """A module's own name."""
+    return path.rpartition(".")[2]
 
 
 def _around_all(path: str) -> list[str]:
@@ -46,9 +51,11 @@ class Whereabouts:
         self.lacking = lacking
         self._under: dict[str, list[tuple[str, str]]] = defaultdict(list)
         self._taken: set[str] = set()
+        self._names: dict[str, Counter[str]] = defaultdict(Counter)
         for node, other in partner.items():
             if not having.nodes[node].leaf:
                 self._taken.update(_around_all(lacking.nodes[other].path))
+                self._names[_word(having.nodes[node].path)][_word(lacking.nodes[other].path)] += 1
                 for path in _around_all(having.nodes[node].path):
                     self._under[path].append((having.nodes[node].path, lacking.nodes[other].path))
         contributing: set[str] = set()
@@ -68,14 +75,17 @@ class Whereabouts:
         path = common_path(self.having.nodes[node].path for node in nodes)
         around = self._around(path)
         if path not in self._under:
-            word = path.rpartition(".")[2]
+            word = _word(path)
+            usual = {name for name, _ in self._names[word].most_common(1)}  # as other blocks call it
             inside = [idle for idle in self._idle if not around or idle.startswith(around + ".")]
             empty = [idle for idle in inside if self.lacking.graph.modules[idle] == "Identity"]
             for fits in (
                 [idle for idle in inside if idle == path],
-                [idle for idle in empty if idle.rpartition(".")[2] == word],
+                [idle for idle in empty if _word(idle) == word],
+                [idle for idle in empty if _word(idle) in usual],
                 empty,
-                [idle for idle in inside if idle.rpartition(".")[2] == word],
+                [idle for idle in inside if _word(idle) == word],
+                [idle for idle in inside if _word(idle) in usual],
                 [idle for idle in inside if idle in self._held],
             ):
                 if len(fits) == 1:

@@ -101,3 +101,21 @@ def test_a_missing_operation_stands_beside_the_only_part_that_is_left_of_its_mod
     assert Whereabouts(having, lacking, partner).path_for(missing) == "pooler"
     lacking.graph.modules["pooler.activation"] = "Identity"
     assert Whereabouts(having, lacking, partner).path_for(missing) == "pooler.activation"
+
+
+def test_of_two_idle_parts_the_one_that_other_blocks_use_for_it_is_named():
+    made = []
+    for side in ("torch", "paddle"):
+        graph = Graph(side)
+        x = graph.leaf("Input", "x", 2, 4)
+        for block in range(2):
+            x = graph.op("Linear", [x, graph.parameter(f"blocks.{block}.fc.weight", 4, 4)], (2, 4), f"blocks.{block}.fc")
+            if side == "torch" or block == 0:
+                x = graph.op("Relu", [x], (2, 4), f"blocks.{block}.{'act' if side == 'torch' else 'nonlinearity'}")
+        made.append(graph.finish(output=x))
+    having, lacking = made
+    for name in ("se", "nonlinearity"):
+        lacking.graph.modules[f"blocks.1.{name}"] = "Identity"
+    partner = {match.second: match.first for match in match(lacking, having).matches}
+    missing = [node.id for node in having.nodes if node.path == "blocks.1.act"]
+    assert Whereabouts(having, lacking, partner).path_for(missing) == "blocks.1.nonlinearity"
