@@ -20,6 +20,7 @@ from padiff_graph.matching.result import Difference, Match, Matching
 from padiff_graph.matching.scaling import at_its_origin
 from padiff_graph.matching.sharing import shared_parameters
 from padiff_graph.matching.where import Whereabouts, common_path
+from padiff_graph.matching.words import cut, joined, listed, operand, present, show
 
 __all__ = ["differences"]
 
@@ -104,7 +105,7 @@ def _of_matches(matching: _Compared) -> Iterable[Difference]:
             if _void(first, a, b, name):
                 continue
             values = (a.attrs.get(name), b.attrs.get(name))
-            found = _attribute(a, b, name, *values, f"{a.op}.{name} {_show(values[0])} against {_show(values[1])}{CONVENTIONS.get((a.op, name), '')}")
+            found = _attribute(a, b, name, *values, f"{a.op}.{name} {show(values[0])} against {show(values[1])}{CONVENTIONS.get((a.op, name), '')}")
             decided = name == "padding_idx" or (name == "pads" and (_cropped(matching.first, users[0][a.id]) or _cropped(matching.second, users[1][b.id])))
             yield dataclasses.replace(found, kind="differently-built") if decided else found
         if a.marks & _MARKS != b.marks & _MARKS:
@@ -139,15 +140,15 @@ def _operands(matching: _Compared, match: Match, a: NormalNode, b: NormalNode) -
     both = [(x, y) for x, y in pairs if x is not None and y is not None]
     if a.op in ("Mul", "MatMul", "Linear", "Conv"):
         one, other = (math.prod(edge.scale for edge in node.inputs if edge is not None) for node in (a, b))
-        if len(both) == len(pairs) and not attributes_equal(one, other) and _present(a) == _present(b):
-            yield _origin(matching, _attribute(a, b, "scale", one, other, f"{a.op} of operands scaled by {_show(one)} against {_show(other)}"), both)
+        if len(both) == len(pairs) and not attributes_equal(one, other) and present(a) == present(b):
+            yield _origin(matching, _attribute(a, b, "scale", one, other, f"{a.op} of operands scaled by {show(one)} against {show(other)}"), both)
     else:
         for x, y in both:
             if not attributes_equal(x.scale, y.scale):
-                yield _origin(matching, _attribute(a, b, "scale", x.scale, y.scale, f"operand of {a.op} scaled by {_show(x.scale)} against {_show(y.scale)}"), [(x, y)])
+                yield _origin(matching, _attribute(a, b, "scale", x.scale, y.scale, f"operand of {a.op} scaled by {show(x.scale)} against {show(y.scale)}"), [(x, y)])
     for x, y in both:
         if not _near(x.shift, y.shift) and not (abs(x.shift) >= MASKING and abs(y.shift) >= MASKING and x.shift * y.shift > 0):
-            yield _attribute(a, b, "shift", x.shift, y.shift, f"operand of {a.op} shifted by {_show(x.shift)} against {_show(y.shift)}")
+            yield _attribute(a, b, "shift", x.shift, y.shift, f"operand of {a.op} shifted by {show(x.shift)} against {show(y.shift)}")
         if _reads_differently(matching, x, y):
             yield _moved(matching, a, b, x, y)
     if not a.commutative and "*" not in names:
@@ -161,12 +162,8 @@ def _operands(matching: _Compared, match: Match, a: NormalNode, b: NormalNode) -
                 # A mask that masks nothing and a scale of ones change nothing: the values decide.
                 decided = name == "mask" or a.op.endswith("Normalization")
                 yield dataclasses.replace(found, kind="differently-built") if decided else found
-    elif _present(a) != _present(b) and not _neighbour_open(matching, a, b):
-        yield _attribute(a, b, "operands", _present(a), _present(b), f"{a.op} of {_present(a)} operands against {_present(b)}")
-
-
-def _present(node: NormalNode) -> int:
-    return sum(edge is not None for edge in node.inputs)
+    elif present(a) != present(b) and not _neighbour_open(matching, a, b):
+        yield _attribute(a, b, "operands", present(a), present(b), f"{a.op} of {present(a)} operands against {present(b)}")
 
 
 def _near(x: float, y: float) -> bool:
@@ -318,9 +315,9 @@ def _outputs(matching: _Compared) -> Iterable[Difference]:
         a, b = matching.first.nodes[edge.source], matching.second.nodes[other.source]
         shown = name if name == "output" else f"output {name}"  # the only output goes by that very name
         if not attributes_equal(edge.scale, other.scale):
-            yield _origin(matching, _attribute(a, b, "scale", edge.scale, other.scale, f"{shown} scaled by {_show(edge.scale)} against {_show(other.scale)}"), [(edge, other)])
+            yield _origin(matching, _attribute(a, b, "scale", edge.scale, other.scale, f"{shown} scaled by {show(edge.scale)} against {show(other.scale)}"), [(edge, other)])
         if not _near(edge.shift, other.shift):
-            yield _attribute(a, b, "shift", edge.shift, other.shift, f"{shown} shifted by {_show(edge.shift)} against {_show(other.shift)}")
+            yield _attribute(a, b, "shift", edge.shift, other.shift, f"{shown} shifted by {show(edge.shift)} against {show(other.shift)}")
         flips = _flips(edge), _flips(other)
         if flips[0] != flips[1]:
             kind: Literal["extra", "missing"] = "extra" if flips[0] else "missing"
@@ -379,14 +376,15 @@ def _open_regions(matching: _Compared) -> Iterable[Difference]:
             continue
         if not meets:
             path = common_path(matching.first.nodes[node].path for node in region.nodes)
-            cause = f"extra {_listed(matching.first, region.nodes)}" + _cut(matching.first, region.nodes)
+            cause = f"extra {listed(matching.first, region.nodes)}" + cut(matching.first, region.nodes)
             places = tuple((node, -1) for node in region.nodes)
             kind = "differently-built" if all(weights[0][node] for node in region.nodes) else "extra"
-            yield Difference(kind, region.nodes, (), cause, path, there.path_for(region.nodes), places=places)
+            reader = joined(matching.first, matching.second, partner, region.nodes)
+            yield Difference(kind, region.nodes, (), cause + operand(reader), path, reader.path if reader else there.path_for(region.nodes), places=places)
             continue
         taken.update(meets)
         others = tuple(sorted(node for at in meets for node in theirs[at].nodes))
-        cause = f"{_listed(matching.first, region.nodes)} against {_listed(matching.second, others)}"
+        cause = f"{listed(matching.first, region.nodes)} against {listed(matching.second, others)}"
         yield Difference(
             "differently-built",
             region.nodes,
@@ -399,10 +397,11 @@ def _open_regions(matching: _Compared) -> Iterable[Difference]:
     for at, region in enumerate(theirs):
         if at not in taken and not _only_masks(matching.second, region, matching.first):
             path = common_path(matching.second.nodes[node].path for node in region.nodes)
-            cause = f"missing {_listed(matching.second, region.nodes)}" + _cut(matching.second, region.nodes)
+            cause = f"missing {listed(matching.second, region.nodes)}" + cut(matching.second, region.nodes)
             places = tuple((-1, node) for node in region.nodes)
             kind = "differently-built" if all(weights[1][node] for node in region.nodes) else "missing"
-            yield Difference(kind, (), region.nodes, cause, here.path_for(region.nodes), path, places=places)
+            reader = joined(matching.second, matching.first, back, region.nodes)
+            yield Difference(kind, (), region.nodes, cause + operand(reader), reader.path if reader else here.path_for(region.nodes), path, places=places)
 
 
 def _only_masks(graph: NormalGraph, region: _Region, other: NormalGraph) -> bool:
@@ -488,21 +487,3 @@ def _attribute(a: NormalNode, b: NormalNode, name: str, x: object, y: object, ca
 def _single(kind: str, a: NormalNode, b: NormalNode, cause: str) -> Difference:
     assert kind == "differently-built"
     return Difference("differently-built", (a.id,), (b.id,), cause, a.path, b.path, places=((a.id, b.id),))
-
-
-def _listed(graph: NormalGraph, nodes: Sequence[int]) -> str:
-    """The operators of a region, equal ones counted."""
-    counts: dict[str, int] = {}
-    for node in nodes:
-        counts[graph.nodes[node].op] = counts.get(graph.nodes[node].op, 0) + 1
-    words = [op if count == 1 else f"{count} {op}" for op, count in counts.items()]
-    return ", ".join(words[:6]) + (f" and {len(words) - 6} more" if len(words) > 6 else "")
-
-
-def _cut(graph: NormalGraph, nodes: Sequence[int]) -> str:
-    """What follows from a region of detaches: no gradient passes."""
-    return ": the gradient path is cut here" if all(graph.nodes[node].op == "Detach" for node in nodes) else ""
-
-
-def _show(value: object) -> str:
-    return f"{value:.6g}" if isinstance(value, float) else repr(value) if isinstance(value, str) else str(value)

@@ -55,7 +55,8 @@ class Whereabouts:
         for node, other in partner.items():
             if not having.nodes[node].leaf:
                 self._taken.update(_around_all(lacking.nodes[other].path))
-                self._names[_word(having.nodes[node].path)][_word(lacking.nodes[other].path)] += 1
+                for mine, theirs in zip(reversed(having.nodes[node].path.split(".")), reversed(lacking.nodes[other].path.split(".")), strict=False):
+                    self._names[mine][theirs] += 1
                 for path in _around_all(having.nodes[node].path):
                     self._under[path].append((having.nodes[node].path, lacking.nodes[other].path))
         contributing: set[str] = set()
@@ -83,6 +84,7 @@ class Whereabouts:
                 [idle for idle in inside if idle == path],
                 [idle for idle in empty if _word(idle) == word],
                 [idle for idle in empty if _word(idle) in usual],
+                [idle for idle in inside if _word(idle) in usual and idle in self._held],
                 empty,
                 [idle for idle in inside if _word(idle) == word],
                 [idle for idle in inside if _word(idle) in usual],
