@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 
+from padiff_graph.capture.normal.form import NormalNode
 from padiff_graph.matching.labels import KIND, LOOSE
 from padiff_graph.matching.state import State
 
 __all__ = ["replaced"]
+
+PASSING = frozenset({"Identity", "Detach"})
+"""Operators that hand on their operand: a gradient hook or a detach that one side alone has stands between
+nodes that belong together."""
 
 
 def replaced(state: State) -> int:
@@ -40,12 +45,12 @@ def _place(state: State, which: int, node: int) -> Hashable | None:
     side = state.side(which)
     partner = state.partner[which]
     sources = []
-    for source in side.sources[node]:
+    for source in _past(side.nodes, partner, side.sources[node], lambda at: side.sources[at]):
         if partner[source] < 0:
             return None
         sources.append(source if which == 0 else partner[source])
     users = []
-    for user, _, _, _ in side.users[node]:
+    for user in _past(side.nodes, partner, [reader[0] for reader in side.users[node]], lambda at: [reader[0] for reader in side.users[at]]):
         if partner[user] < 0:
             return None
         users.append(user if which == 0 else partner[user])
@@ -53,3 +58,16 @@ def _place(state: State, which: int, node: int) -> Hashable | None:
     if not sources or not (users or ends):
         return None
     return tuple(sorted(sources)), tuple(sorted(users)), tuple(ends)
+
+
+def _past(nodes: Sequence[NormalNode], partner: Sequence[int], near: Iterable[int], further: Callable[[int], Iterable[int]]) -> list[int]:
+    """Neighbours, with those beyond an open node that hands on its operand in its place."""
+    found: list[int] = []
+    waiting = list(near)
+    while waiting:
+        at = waiting.pop(0)
+        if partner[at] < 0 and (nodes[at].op in PASSING or ("gradient_hook" in nodes[at].marks and len(nodes[at].inputs) == 1)):
+            waiting += further(at)
+        else:
+            found.append(at)
+    return found

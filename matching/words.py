@@ -44,4 +44,5 @@ def operand(reader: NormalNode | None) -> str:
 
 
 def show(value: object) -> str:
+    """A value, short."""
     return f"{value:.6g}" if isinstance(value, float) else repr(value) if isinstance(value, str) else str(value)

@@ -17,7 +17,7 @@ from padiff_graph.matching.result import Matching
 
 __all__ = ["Unmapped", "unmapped", "unsure_regions", "unsure_weights"]
 
-ADVICE = "give layer_map={paddle_layer: torch_module} for the modules that own them, or copy them yourself and pass auto_weights=False"
+ADVICE = "give layer_map={paddle_layer: torch_module} for the modules that own them"
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 The rule: passed exactly when something was compared, no finding is different, missing or extra, and
 every compared value is within the tolerance asked for, values explained by a known framework
-divergence left out; and where the whole runs draw random numbers, no region is left uncompared.
+divergence left out; and nothing is left uncompared that only a region or a map of the weights would show.
 """
 
 from __future__ import annotations
@@ -58,7 +58,10 @@ class Measured:
 
     @property
     def blind(self) -> bool:
-        """Whether something was compared nowhere: not in the whole runs, which draw their own numbers, nor by its region."""
+        """Whether something was compared nowhere: not in the whole runs, which draw their own numbers, nor by its region;
+        or gradients of weights that no map was found for."""
+        if self.loose and self.options.diff_phase != "forward":
+            return True
         random = self.whole is not None and self.whole.random
         return random and self.regions is not None and any(result.verdict == "not-comparable" for result in self.regions.results)
 

@@ -10,6 +10,9 @@ import torch.nn.functional as TF
 from contract_models import batch, paired, rng
 
 import padiff_graph as pg
+from padiff_graph.options import Options
+from padiff_graph.verdict import Measured, judge
+from padiff_graph.whole import Quantity, WholeCheck
 
 LOOSE = {"atol": 1e-4, "rtol": 1e-3}
 
@@ -269,3 +272,11 @@ class TorchPositions(torch.nn.Module):
 def test_no_path_to_what_neither_model_trains_is_no_difference():
     report = pg.compare(Positions(), TorchPositions(), batch(3, 6, 16), options=LOOSE)
     assert report.passed and not any(finding.fails for finding in report.findings), told(report)
+
+
+def test_weights_without_a_map_do_not_pass_unseen():
+    """All that is held agrees, but the gradients of such weights are held against nothing."""
+    equal = WholeCheck((Quantity("output", "output", "output", 0.0, 0.0, 1.0, 0.0, 0.0, True),))
+    for phase, passes in (("both", False), ("forward", True)):
+        assert judge(Measured(Options(diff_phase=phase), equal, loose="no map was found"), ())[0] is passes
+        assert judge(Measured(Options(diff_phase=phase), equal), ())[0]

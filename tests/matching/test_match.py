@@ -12,6 +12,7 @@ from padiff_graph.matching.match import match, prepare
 from padiff_graph.matching.misnamed import give_up_misnamed
 from padiff_graph.matching.names import Names, split_path
 from padiff_graph.matching.rebind import rebind
+from padiff_graph.matching.replaced import replaced
 
 
 def chosen(graph: NormalGraph, edit, wanted) -> tuple[NormalGraph, dict[int, int], object]:
@@ -348,3 +349,22 @@ def test_a_run_that_names_contradict_is_given_up():
     for node in shifted:  # given by the user, names undo nothing
         state.pair(node, node + width, "hint", 1.0, "given")
     assert give_up_misnamed(state) == 0
+
+
+@pytest.mark.parametrize("mark", ["Identity", "Detach", "hook"])
+def test_what_a_hook_or_a_detach_stands_behind_is_matched(mark):
+    """A hook on a result that a matched operation reads must not leave the weight behind it without a counterpart."""
+    made, reads = [], []
+    for side in ("paddle", "torch"):
+        graph = Graph(side)
+        y = graph.op("Linear", [graph.leaf("Input", "x", 2, 4), graph.parameter(f"{side}.weight", 4, 4)], (2, 4), side)
+        if side == "paddle":
+            y = graph.op("hooked" if mark == "hook" else mark, [y], (2, 4), side)
+            graph.nodes[-1] = dataclasses.replace(graph.nodes[-1], marks=frozenset({"gradient_hook"}) if mark == "hook" else frozenset())
+        reads.append(graph.op("Relu", [y], (2, 4), ""))
+        made.append(graph.finish(output=reads[-1]))
+    state = prepare(*made, Hints())
+    state.pair(*reads, "hint", 1.0, "given")
+    assert replaced(state) == 1
+    linear = [next(node.id for node in graph.nodes if node.op == "Linear") for graph in made]
+    assert state.partner[0][linear[0]] == linear[1]
