@@ -7,6 +7,7 @@ import paddle
 import torch
 
 import padiff_graph as pg
+import padiff_graph.comparison as comparison
 from padiff_graph.capture.torch.engine import TorchEngine
 
 
@@ -74,3 +75,20 @@ def test_each_model_runs_eagerly_once(monkeypatch):
     x = np.random.default_rng(0).standard_normal((2, 4)).astype("float32")
     assert pg.compare(layer, module, ({"input": paddle.to_tensor(x)}, {"input": torch.from_numpy(x)}), options={"rtol": 1e-5, "atol": 1e-6}).passed
     assert calls == [True]
+
+
+def test_the_check_begins_anew_where_numbers_change_the_map(monkeypatch):
+    """What structure alone matched may have to be given up: then weights are put back and all is run again."""
+    torch.manual_seed(0)
+    layer, module = _PaddleSquare(1.5), _TorchOnce()
+    before = layer.fc.weight.numpy().copy()
+    seen = []
+    monkeypatch.setattr(comparison, "_essence", lambda matching: seen.append(matching) or (len(seen),))
+    starts = []
+    plain = comparison.assign_parameters
+    monkeypatch.setattr(comparison, "assign_parameters", lambda *args, **kwargs: starts.append(layer.fc.weight.numpy().copy()) or plain(*args, **kwargs))
+    report = pg.compare(layer, module, _example(), options={"rtol": 1e-5, "atol": 1e-6})
+    assert len(seen) == 2 and len(starts) == 2
+    assert all(np.array_equal(before, start) for start in starts)
+    assert report.findings[0].fails
+    np.testing.assert_array_equal(layer.fc.weight.numpy(), module.fc.weight.detach().numpy().T)
