@@ -125,7 +125,7 @@ def _beyond(measured: Measured, beyond: Sequence[tuple[Quantity, str]], findings
     error = worst.mean_error if options.compare_mode == "mean" else worst.error
     tell = f"{_kind(worst)} differs by {error:.3g} ({options.compare_mode}; largest value {worst.scale:.3g}), beyond atol={options.atol:g}, rtol={options.rtol:g}"
     tell = f"{tell} in {where}" if where else tell
-    needed = f"rtol={_above(max(quantity.rtol for quantity, _ in beyond))} or atol={_above(max(quantity.atol for quantity, _ in beyond))} would have been enough"
+    needed = _enough([quantity for quantity, _ in beyond])
     common: dict[str, Any] = {"error": worst.error, "relative": worst.relative}
     if worst.reason:
         return Finding(phase, "different", f"{_kind(worst)}: {worst.reason}", **common)
@@ -143,10 +143,17 @@ def _beyond(measured: Measured, beyond: Sequence[tuple[Quantity, str]], findings
     return Finding(phase, "not-comparable", f"{tell}; whether this is rounding is not known, since not every part of the models could be compared; {needed}", **common)
 
 
+def _enough(beyond: Sequence[Quantity]) -> str:
+    """Which tolerance would have been enough; where the second's value is zero no relative one is."""
+    least = {name: max(getattr(quantity, name) for quantity in beyond) for name in ("rtol", "atol")}
+    finite = [f"{name}={_above(number)}" for name, number in least.items() if math.isfinite(number)]
+    return f"{' or '.join(finite)} would have been enough" if finite else "no tolerance would have been enough"
+
+
 def _above(number: float) -> str:
     """The number in two digits, never below it."""
     shown = f"{number:.2g}"
-    return shown if float(shown) >= number or not math.isfinite(number) else f"{number + 0.5 * 10 ** (math.floor(math.log10(number)) - 1):.2g}"
+    return shown if float(shown) >= number else f"{number + 0.5 * 10 ** (math.floor(math.log10(number)) - 1):.2g}"
 
 
 def _kind(quantity: Quantity) -> str:

@@ -6,6 +6,7 @@ Plain text carries everything; colour only repeats it. Readable in 80 columns an
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Iterable, Sequence
 
 from rich.console import Console, Group, RenderableType
@@ -146,7 +147,7 @@ def _tolerance(report: Report) -> RenderableType:
     lines = [f"tolerance: asked for rtol {asked.get('rtol', 0):.3g}, atol {asked.get('atol', 0):.3g}"]
     if needed:
         enough = any(needed[key] <= asked.get(key, 0) for key in ("rtol", "atol") if key in needed)  # either alone would do
-        lines[0] += "; the whole run was not compared" if not report.compared.outputs else "; the whole run is within" if enough else f"; the whole run needs {' or '.join(f'{key} {value:.3g}' for key, value in needed.items())}"
+        lines[0] += "; the whole run was not compared" if not report.compared.outputs else "; the whole run is within" if enough else f"; the whole run needs {' or '.join(f'{key} {value:.3g}' for key, value in needed.items() if math.isfinite(value) or not any(map(math.isfinite, needed.values())))}"
     for first, second, error in report.contributions[:3]:
         lines.append(f"  adds most: {first or '(root)'} | {second or '(root)'}  {error:.2g}")
     return Text("\n".join(lines))
@@ -157,8 +158,9 @@ def _next(report: Report) -> Text:
     if report.passed:
         return Text("next: train a few steps, steps=5 with both optimizers, or save the map: suggest_layer_map(...)[0].to_yaml('map.yaml'), padiff-graph suggest PAIR -o map.yaml")
     if report.doubt == "rounding" and report.required_tolerance:
-        needed = report.required_tolerance.get("rtol", 0) * 2
-        return Text(f"next: if this much rounding is fine, options={{'rtol': {needed:.1g}}} or --rtol {needed:.1g}; the referee found no real difference")
+        name = "rtol" if math.isfinite(report.required_tolerance.get("rtol", 0)) else "atol"
+        needed = report.required_tolerance.get(name, 0) * 2
+        return Text(f"next: if this much rounding is fine, options={{'{name}': {needed:.1g}}} or --{name} {needed:.1g}; the referee found no real difference")
     if report.doubt == "the frameworks differ":
         return Text("next: the models agree but for what the frameworks themselves do differently; decide whether that matters where it is named")
     if report.doubt:
