@@ -18,7 +18,7 @@ from padiff_graph.capture.exclusive import one_at_a_time
 from padiff_graph.errors import UsageError, UsageTypeError
 from padiff_graph.executor.check import check_regions
 from padiff_graph.executor.findings import region_findings
-from padiff_graph.executor.results import RegionCheck
+from padiff_graph.executor.results import AGREE, RegionCheck
 from padiff_graph.executor.tolerance import Tolerance
 from padiff_graph.executor.weights import weight_findings
 from padiff_graph.findings import Finding
@@ -34,7 +34,7 @@ from padiff_graph.report.model import Report
 from padiff_graph.scope import left_out, scoped_differences, scoped_matching, scoped_regions, scoped_whole
 from padiff_graph.training import Training, train
 from padiff_graph.unmapped import unmapped, unsure_regions, unsure_weights
-from padiff_graph.verdict import AGREE, Measured, compared, contributions, depth, divergent_buffers, judge, one_cause, unexplained
+from padiff_graph.verdict import Measured, compared, contributions, depth, divergent_buffers, judge, one_cause, unexplained
 from padiff_graph.weight_findings import parameter_findings
 from padiff_graph.weights import assign_parameters
 from padiff_graph.whole import WholeCheck, check_whole
@@ -235,6 +235,8 @@ def _compared(check: _Check, alignment: Alignment) -> Report | None:
             capture = alignment.captures[side]
             faithful.append(capture.graph.certificate is not None or capture.certify(eager))
 
+    spent = check.timings.get("certificates", 0.0)
+    open_captures = any(capture.graph.certificate is None for capture in alignment.captures)
     equal = loose is None and not any(finding.phase == "weights" and finding.fails for finding in findings)
     with check.timed("whole run"):
         whole = check_whole(
@@ -246,9 +248,9 @@ def _compared(check: _Check, alignment: Alignment) -> Report | None:
             losses=check.losses.functions if check.losses else None,
             backward=check.options.backward,
             tolerance=check.tolerance,
-            witness=certified,
+            witness=certified if open_captures else None,
         )
-    check.timings["whole run"] -= check.timings["certificates"]  # made in between
+    check.timings["whole run"] -= check.timings.get("certificates", 0.0) - spent  # made in between
     if not all(faithful):
         return None
     with check.timed("regions"):
@@ -268,7 +270,8 @@ def _compared(check: _Check, alignment: Alignment) -> Report | None:
         matching, differences = alignment.matching, alignment.differences
     regions = unsure_regions(scoped_regions(regions, matching, check.scope), matching, loose)
     in_regions = region_findings(regions, matching, differences)
-    if equal and not check.options.single_step and unexplained(whole, regions):
+    # a deployed model's regions have its own weights already
+    if equal and not deployed and not check.options.single_step and unexplained(whole, regions):
         with check.timed("regions with the weights as they are"):
             again = check_regions(matching, *engines, differences=differences, forward=check.options.forward, backward=check.options.backward, tolerance=check.tolerance, randomise=False)
         in_regions += region_findings(scoped_regions(again, matching, check.scope), matching, differences)

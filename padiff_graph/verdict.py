@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from padiff_graph.capture.graph import ComputationGraph
-from padiff_graph.executor.results import Part, RegionCheck, RegionResult
+from padiff_graph.executor.results import AGREE, Part, RegionCheck, RegionResult
 from padiff_graph.findings import Finding, Phase
 from padiff_graph.matching.result import Matching
 from padiff_graph.options import Options
@@ -21,12 +21,10 @@ from padiff_graph.report.model import Compared
 from padiff_graph.training import Training
 from padiff_graph.whole import Quantity, WholeCheck
 
-__all__ = ["AGREE", "Measured", "compared", "contributions", "depth", "divergent_buffers", "judge", "one_cause", "unexplained"]
+__all__ = ["Measured", "compared", "contributions", "depth", "divergent_buffers", "judge", "one_cause", "unexplained"]
 
 PHASES: dict[str, Phase] = {"output": "forward", "buffer": "forward", "loss": "loss", "input": "backward", "parameter": "backward"}
 """Kind of a compared tensor -> phase of a finding about it."""
-AGREE = ("equal", "rounding", "framework-divergence", "framework-defect")
-"""Verdicts of regions whose outputs agree."""
 LARGE = 0.05
 """Relative difference of an output that accumulated rounding does not reach by itself."""
 

@@ -21,7 +21,7 @@ from padiff_graph.executor.exchange import paired
 from padiff_graph.executor.pair import Pair
 from padiff_graph.executor.parameters import share
 from padiff_graph.executor.regions import Key, Plan, Region, Update, cut_graphs
-from padiff_graph.executor.results import Part, RegionCheck, RegionResult
+from padiff_graph.executor.results import AGREE, Part, RegionCheck, RegionResult
 from padiff_graph.executor.run import Seconds, Side
 from padiff_graph.executor.stream import Stream
 from padiff_graph.executor.structure import Structure
@@ -190,9 +190,8 @@ class _Checker:
         later = [self.found[region.identity] for region in after]
         if any(result.verdict == "not-comparable" for result in earlier):
             return all(result.verdict != "not-comparable" for result in later)
-        fine = ("equal", "rounding", "framework-divergence", "framework-defect")
         size = max((_size(part) for result in earlier for part in result.parts if part.verdict == "different"), default=0.0)
-        return bool(later) and all(result.verdict in fine for result in later) and all(_size(part) <= VANISHED * size for result in later for part in result.parts)
+        return bool(later) and all(result.verdict in AGREE for result in later) and all(_size(part) <= VANISHED * size for result in later for part in result.parts)
 
 
 def _size(part: Part) -> float:

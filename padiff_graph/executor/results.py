@@ -8,10 +8,12 @@ from typing import Literal
 
 from padiff_graph.executor.tolerance import Quantity
 
-__all__ = ["VERDICTS", "Part", "Probe", "RegionCheck", "RegionResult", "Surplus"]
+__all__ = ["AGREE", "VERDICTS", "Part", "Probe", "RegionCheck", "RegionResult", "Surplus"]
 
 VERDICTS = ("different", "framework-defect", "not-comparable", "framework-divergence", "rounding", "equal")
 """What a region can be, worst first."""
+AGREE = ("equal", "rounding", "framework-divergence", "framework-defect")
+"""Those under which the two models compute the same."""
 
 RegionVerdict = Literal["different", "framework-defect", "not-comparable", "framework-divergence", "rounding", "equal"]
 

@@ -64,3 +64,4 @@ def test_runs_without_a_common_output_are_not_compared():
     report = pg.compare(_One(), _Two(), _example(), options={"rtol": 1e9, "atol": 1e9})
     assert not report.passed
     assert report.compared.outputs == 0
+    assert any("no output of one model could be laid beside one of the other" in note for note in report.notes)

@@ -91,4 +91,5 @@ def test_the_check_begins_anew_where_numbers_change_the_map(monkeypatch):
     assert len(seen) == 2 and len(starts) == 2
     assert all(np.array_equal(before, start) for start in starts)
     assert report.findings[0].fails
+    assert all(seconds >= 0 for seconds in report.timings.values()), report.timings
     np.testing.assert_array_equal(layer.fc.weight.numpy(), module.fc.weight.detach().numpy().T)
