@@ -15,6 +15,7 @@ from padiff_graph.capture.certificate import Eager
 from padiff_graph.capture.engine import Engine
 from padiff_graph.capture.errors import CaptureError
 from padiff_graph.capture.exclusive import one_at_a_time
+from padiff_graph.cores import alike
 from padiff_graph.errors import UsageError, UsageTypeError
 from padiff_graph.executor.check import check_regions
 from padiff_graph.executor.findings import region_findings
@@ -132,6 +133,7 @@ def compare(
     with ExitStack() as stack:
         for framework, model in zip(frameworks, check.models, strict=True):
             stack.enter_context(room(framework, "state").kept(model))
+        stack.enter_context(alike(frameworks))
         check.steps_shown = stack.enter_context(shown("capture and matching"))
         return _run(check)
 

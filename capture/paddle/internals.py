@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from ctypes import CDLL, c_int
 from functools import cache
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -45,6 +46,8 @@ __all__ = [
     "spelled",
     "static_op_arg_cast_guard",
     "tensor_arguments",
+    "threaded",
+    "threads",
     "typed",
 ]
 
@@ -59,6 +62,9 @@ VIEWS = frozenset(f"pd_op.{name}" for name in ("reshape", "view_shape", "flatten
 
 LOG_LEVEL, ERRORS_ONLY = "_ZN3fLI17FLAGS_minloglevelE", 2
 """glog's flag inside Paddle's library: below which level nothing is written."""
+
+PATIENCE = 1
+"""Milliseconds that a thread of a parallel kernel waits for the next one with its core held."""
 
 INPLACE = "_"
 """How the name of an operation that writes its operand ends."""
@@ -109,6 +115,36 @@ def _told_once() -> None:
             paddle._C_ops.relu(paddle.static.data("x", [1], "float32"), out=None)
     finally:
         level.value = before
+
+
+@cache
+def _openmp() -> Any:
+    """The OpenMP library that Paddle's kernels and its MKL share; None in a build that has another."""
+    library = Path(paddle.__file__).parent / "libs" / "libiomp5.so"
+    return CDLL(str(library)) if library.exists() else None
+
+
+def threads() -> int:
+    """How many threads this thread's kernels run on; 0 where this build does not tell."""
+    library = _openmp()
+    return int(library.omp_get_max_threads()) if library is not None else 0
+
+
+@contextmanager
+def threaded(number: int) -> Iterator[None]:
+    """Kernels run on so many threads, which go soon when there is nothing to do: another framework's may want the cores."""
+    library, before = _openmp(), threads()
+    if not before or before == number:
+        yield
+        return
+    patience = library.kmp_get_blocktime()
+    core.set_num_threads(number)
+    library.kmp_set_blocktime(PATIENCE)
+    try:
+        yield
+    finally:
+        core.set_num_threads(before)
+        library.kmp_set_blocktime(patience)
 
 
 @contextmanager

@@ -10,9 +10,10 @@ from typing import Any
 import paddle
 
 from padiff_graph.capture.leaves import leaves
+from padiff_graph.capture.paddle.internals import threaded, threads
 from padiff_graph.capture.paddle.values import array, is_tensor
 
-__all__ = ["kept", "snapshot"]
+__all__ = ["kept", "snapshot", "threaded", "threads"]
 
 FLAGS = ("FLAGS_pir_apply_inplace_pass", "FLAGS_enable_pir_api", "FLAGS_check_nan_inf")
 """Switches that a tool might be tempted to set."""
@@ -31,6 +32,7 @@ def snapshot(model: paddle.nn.Layer, example: Any) -> dict[str, object]:
         "gradient recording": paddle.is_grad_enabled(),
         "random state": _random(),
         "device": paddle.get_device(),
+        "threads": threads(),
         "flags": paddle.get_flags(list(FLAGS)),
         "default program": id(paddle.static.default_main_program()),
     }

@@ -12,7 +12,7 @@ import torch
 from padiff_graph.capture.leaves import leaves
 from padiff_graph.capture.torch.values import array, is_tensor
 
-__all__ = ["kept", "snapshot"]
+__all__ = ["kept", "snapshot", "threaded", "threads"]
 
 PATCHABLE: tuple[Any, ...] = (torch.Tensor, torch.nn.Module, torch.nn.functional, torch.autograd.Function, torch.autograd, torch)
 """Where a tool might replace functions."""
@@ -28,6 +28,7 @@ def snapshot(model: torch.nn.Module, example: Any) -> dict[str, object]:
         "gradient recording": torch.is_grad_enabled(),
         "inference mode": torch.is_inference_mode_enabled(),
         "autocast": (torch.is_autocast_enabled("cpu"), torch.is_autocast_enabled("cuda")),
+        "threads": threads(),
         "deterministic algorithms": torch.are_deterministic_algorithms_enabled(),
         "random state": _sum(torch.get_rng_state()),
         "random state of the GPUs": [_sum(state) for state in _gpu_states()],
@@ -49,6 +50,25 @@ def snapshot(model: torch.nn.Module, example: Any) -> dict[str, object]:
     for name, leaf in leaves(example, is_tensor).items():
         found[f"input {name}"] = (id(leaf), _sum(leaf), leaf.requires_grad, None if leaf.grad is None else _sum(leaf.grad))
     return found
+
+
+def threads() -> int:
+    """How many threads one operation runs on."""
+    return torch.get_num_threads()
+
+
+@contextmanager
+def threaded(number: int) -> Iterator[None]:
+    """Operations run on so many threads."""
+    before = threads()
+    if before == number:
+        yield
+        return
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextmanager
