@@ -18,7 +18,7 @@ from padiff_graph.capture.departure import backward_departure, forward_departure
 from padiff_graph.capture.engine import Array, Engine, NotRunnable, Run
 from padiff_graph.capture.graph import ComputationGraph, Node, Value
 
-__all__ = ["KINDS", "Certificate", "Eager", "certify", "cotangents", "standing"]
+__all__ = ["KINDS", "Certificate", "Eager", "certify", "cotangents", "lively", "standing"]
 
 KINDS = ("output", "buffer", "input gradient", "parameter gradient")
 """What is compared."""
@@ -77,6 +77,7 @@ class Eager:
         seeds: the cotangents by output name.
         differentiable: names of the inputs whose gradient was asked for.
         ungraded: why there are no gradients, "" where there are.
+        exact: whether a replay has to be equal bit for bit, since the cotangents are a loss's own.
     """
 
     before: Mapping[str, Array]
@@ -86,6 +87,18 @@ class Eager:
     seeds: Mapping[str, Array]
     differentiable: frozenset[str]
     ungraded: str = ""
+    exact: bool = False
+
+    @classmethod
+    def of_loss(cls, run: Run, outputs: Mapping[str, Array], before: Mapping[str, Array], seeds: Mapping[str, Array]) -> Eager | None:
+        """A run that was differentiated under a loss's cotangents; None where a gradient is zero throughout.
+
+        A loss may cancel (a mean behind a normalisation does), so that its gradients are what rounding leaves.
+        A replay that leaves just the same, bit for bit, went through the same operations; zeros say nothing.
+        """
+        if not all(np.any(gradient) for gradient in run.gradients.values()):
+            return None
+        return cls(before, outputs, dict(run.buffers), dict(run.gradients), seeds, frozenset(run.leaves), exact=True)
 
     @classmethod
     def of(cls, engine: Engine, run: Run, outputs: Mapping[str, Array], before: Mapping[str, Array], seed: int = 0, again: bool = False) -> Eager:
@@ -115,6 +128,7 @@ def certify(graph: ComputationGraph, engine: Engine, example: Mapping[str, Any],
         example: the example that the capture was made with.
         seed: of the cotangents.
         eager: the eager run to hold the replay against, where it was made already with the weights as they are.
+            Where it is one that the replay has to equal bit for bit and does not, another is made.
     """
     started = time.perf_counter()
     if getattr(graph.session, "abstract", False):
@@ -136,6 +150,8 @@ def certify(graph: ComputationGraph, engine: Engine, example: Mapping[str, Any],
     ours = _by_kind(eager.outputs, eager.buffers, eager.gradients, graph.parameters)
     # what the graph does not write stays as it was; what eager leaves out holds no numbers (a recurrent layer's scratch)
     replayed["buffer"] = {name: array for name, array in ({**eager.before} | replayed["buffer"]).items() if name in ours["buffer"]}
+    if eager.exact and not all(_same(ours[kind].get(name), replayed[kind].get(name)) for kind in KINDS for name in {*ours[kind], *replayed[kind]}):
+        return certify(graph, engine, example, seed=seed)
 
     def noise(forward: bool) -> dict[str, dict[str, float]]:
         moved = _moved(engine, example, seeds, backward, {name for name, info in graph.parameters.items() if forward and not info.buffer})
@@ -151,6 +167,16 @@ def _by_kind(outputs: Mapping[str, Array], buffers: Mapping[str, Array], gradien
         "input gradient": {name.removeprefix("input:"): g for name, g in gradients.items() if name.startswith("input:")},
         "parameter gradient": {name.removeprefix("parameter:"): g for name, g in gradients.items() if name.startswith("parameter:")},
     }
+
+
+def _same(one: Array | None, other: Array | None) -> bool:
+    """Whether both are there and equal bit for bit, NaN included."""
+    return one is not None and other is not None and one.dtype == other.dtype and np.array_equal(one, other, equal_nan=one.dtype.kind in "fc")
+
+
+def lively(outputs: Mapping[str, Array], seeds: Mapping[str, Array]) -> bool:
+    """Whether every number of every output that has a gradient has a cotangent other than zero."""
+    return all(name in seeds and bool(seeds[name].all()) for name, array in outputs.items() if array.dtype.kind in "fc")
 
 
 def _moved(engine: Engine, example: Mapping[str, Any], seeds: Mapping[str, Array], backward: bool, names: Collection[str]) -> dict[str, dict[str, Array]]:

@@ -195,8 +195,6 @@ def _hiding(matching: _Compared, a: NormalNode, b: NormalNode, start: int) -> bo
 
 RANK = 5
 """Most axes whose orders are tried."""
-OTHERWISE = "reads its operand"
-"""What is said of an operand that is read otherwise."""
 
 
 def _reads_differently(matching: _Compared, x: Edge, y: Edge) -> bool:
@@ -216,13 +214,13 @@ def _moved(matching: _Compared, a: NormalNode, b: NormalNode, x: Edge, y: Edge) 
     for order in itertools.permutations(range(rank)) if rank <= RANK and len(x.view.shape) == rank else ():
         if tuple(y.view.shape[axis] for axis in order) == x.view.shape and y.view.transpose(order).same(x.view):
             over = a.op in SCHEMA and SCHEMA[a.op].trailing
-            return _single("differently-built", a, b, f"{a.op} goes over another axis" if over else f"{a.op} {OTHERWISE} transposed")
+            return _single("differently-built", a, b, f"{a.op} goes over another axis" if over else f"{a.op} reads its operand transposed", order=not over)
     natives, ways = [], []
     for graph, edge in ((matching.first.graph, x), (matching.second.graph, y)):
         moves = [record for record in map(graph.record, edge.through) if record.kind == "operation" and record.constant is None]
         natives.append(moves[-1].id if moves else -1)
         ways.append(", ".join(dict.fromkeys(record.op for record in moves)) or "nothing")
-    found = _single("differently-built", a, b, f"{a.op} {OTHERWISE} in another order: through {ways[0]} against {ways[1]}")
+    found = _single("differently-built", a, b, f"{a.op} reads its operand in another order: through {ways[0]} against {ways[1]}", order=True)
     if natives[0] < 0 or natives[1] < 0:
         return found
     paths = [graph.record(native).path for graph, native in zip((matching.first.graph, matching.second.graph), natives, strict=True)]
@@ -484,6 +482,6 @@ def _attribute(a: NormalNode, b: NormalNode, name: str, x: object, y: object, ca
     return Difference("attribute", (a.id,), (b.id,), cause, a.path, b.path, name, (x, y), ((a.id, b.id),))
 
 
-def _single(kind: str, a: NormalNode, b: NormalNode, cause: str) -> Difference:
+def _single(kind: str, a: NormalNode, b: NormalNode, cause: str, order: bool = False) -> Difference:
     assert kind == "differently-built"
-    return Difference("differently-built", (a.id,), (b.id,), cause, a.path, b.path, places=((a.id, b.id),))
+    return Difference("differently-built", (a.id,), (b.id,), cause, a.path, b.path, places=((a.id, b.id),), order=order)

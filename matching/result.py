@@ -95,6 +95,7 @@ class Difference:
             that lacks it.
         native: for an attribute that native operations of their own decide (a factor on an operand), those
             operations' numbers on each side; -1 for none.
+        order: whether the same operation reads the same numbers in another order, and nothing else differs.
     """
 
     kind: Literal["attribute", "missing", "extra", "moved", "rewired", "differently-built"]
@@ -107,6 +108,7 @@ class Difference:
     values: tuple[object, object] = (None, None)
     places: tuple[tuple[int, int], ...] = ()
     native: tuple[int, int] = (-1, -1)
+    order: bool = False
 
 
 @dataclass(frozen=True)

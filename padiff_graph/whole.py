@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from padiff_graph.capture.certificate import Eager, standing
-from padiff_graph.capture.engine import Array, Engine, NotRunnable, Run
+from padiff_graph.capture.certificate import Eager, lively, standing
+from padiff_graph.capture.engine import Array, Engine, NotRunnable
 from padiff_graph.executor.exchange import mapped
 from padiff_graph.executor.regions import output_pairs
 from padiff_graph.executor.tolerance import Mode, Quantity, Tolerance, quantity
@@ -159,25 +159,31 @@ def _ran(engine: Engine, example: Mapping[str, Any], loss_fn: Callable[[Any], An
 
 
 def _run(engine: Engine, example: Mapping[str, Any], loss_fn: Callable[[Any], Any] | None, backward: bool, known: tuple[Matching, int] | None, witnessed: bool) -> tuple[_Ran, Eager | None]:
+    graph = (known[0].first, known[0].second)[known[1]].graph if known is not None else None
     with engine.quiet():
-        before = standing((known[0].first, known[0].second)[known[1]].graph, engine) if known is not None and witnessed else {}
+        before = standing(graph, engine) if graph is not None and witnessed else {}
         run = engine.forward(example, grad=backward or (witnessed and engine.framework != "onnx"))
         outputs = {name: engine.array(tensor) for name, tensor in run.outputs.items()}
-        eager = Eager.of(engine, run, outputs, before, again=backward) if witnessed else None
         value = loss_fn(run.structure) if loss_fn is not None else None
         loss = engine.array(value) if value is not None else None
+        seeds = _mean(outputs, known) if backward and value is None else None
+        # what is called back in a backward need not be linear: random cotangents tell more there
+        shared = witnessed and seeds is not None and lively(outputs, seeds) and graph is not None and not graph.calls_back
+        eager = Eager.of(engine, run, outputs, before, again=backward) if witnessed and not shared else None
         run.gradients, ungraded = {}, ""
         if backward:
             try:
-                engine.backward(run, _mean(run, outputs, known) if value is None else None, loss=value)
+                engine.backward(run, seeds, loss=value)
             except NotRunnable as error:  # Paddle's recurrent layers outside training mode
                 if eager is not None and not eager.ungraded:
                     raise
                 ungraded = str(error)
+        if shared and seeds is not None and not ungraded:
+            eager = Eager.of_loss(run, outputs, before, seeds)
         return _Ran(outputs, dict(run.buffers), dict(run.gradients), loss, ungraded), eager
 
 
-def _mean(run: Run, outputs: Mapping[str, Array], known: tuple[Matching, int] | None) -> dict[str, Array]:
+def _mean(outputs: Mapping[str, Array], known: tuple[Matching, int] | None) -> dict[str, Array]:
     """Cotangents of the mean of each floating output, averaged over the outputs that both models have."""
     wanted = set(outputs)
     if known is not None:

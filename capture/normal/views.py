@@ -52,6 +52,10 @@ class Stage:
             total += coordinate * step if isinstance(step, int) else np.asarray(step, np.int64)[coordinate]
         return np.where((total < 0) | (positions < 0), -1, total)
 
+    def over(self, flat: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """A strided stage laid over an array of one axis: its elements in place, none copied."""
+        return np.lib.stride_tricks.as_strided(flat[self.offset :], self.shape, [int(step) * flat.itemsize for step in self.steps])  # type: ignore[arg-type]
+
     def merged(self) -> Stage:
         """The same step with axes of one element dropped and adjacent strides merged: canonical."""
         shape: list[int] = []
@@ -361,8 +365,7 @@ class View:
             raise ValueError(f"expected {self.source} elements, found {flat.size}")
         for stage in self.stages:
             if stage.strided:
-                moved = np.lib.stride_tricks.as_strided(flat[stage.offset :], stage.shape, [int(s) * flat.itemsize for s in stage.steps])  # type: ignore[arg-type]
-                flat = np.array(moved, order="C").reshape(-1)
+                flat = np.array(stage.over(flat), order="C").reshape(-1)
             else:
                 found = stage.at(np.arange(math.prod(stage.shape), dtype=np.int64))
                 flat = np.where(found < 0, np.zeros((), flat.dtype), flat[np.maximum(found, 0)])
@@ -371,6 +374,12 @@ class View:
     def scatter(self, target: np.ndarray[Any, Any], values: np.ndarray[Any, Any]) -> None:
         """Writes operand values to the places of a source-sized, contiguous array they come from."""
         flat = target.reshape(-1)
+        if not self.stages:
+            flat[...] = np.asarray(values).reshape(-1)
+            return
+        if len(self.stages) == 1 and self.stages[0].strided and _distinct(self.stages[0]):
+            self.stages[0].over(flat)[...] = np.asarray(values).reshape(self.stages[0].shape)
+            return
         found = self.indices()
         keep = found >= 0
         flat[found[keep]] = np.asarray(values).reshape(-1)[keep]

@@ -54,7 +54,7 @@ def snapshot(model: torch.nn.Module, example: Any) -> dict[str, object]:
 
 def threads() -> int:
     """How many threads one operation runs on."""
-    return torch.get_num_threads()
+    return int(torch.get_num_threads())
 
 
 @contextmanager

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import zlib
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Literal
@@ -24,13 +25,16 @@ from padiff_graph.executor.probes import probe, probe_gradient
 from padiff_graph.executor.referee import Measured, imprecise, judge, measure
 from padiff_graph.executor.regions import Cut, Plan, Region
 from padiff_graph.executor.results import Part, Probe, RegionResult, RegionVerdict, worst
-from padiff_graph.executor.rounding import UNITS, growth, parameter_growth, precision
+from padiff_graph.executor.rounding import UNITS, growth, input_growth, parameter_growth, precision
 from padiff_graph.executor.run import Execution, Seconds, Side, differentiable, execute, gradients
 from padiff_graph.executor.structure import Structure
 from padiff_graph.executor.tolerance import Tolerance, quantity
 from padiff_graph.matching.result import ParameterRow
 
 __all__ = ["Fed", "Pair", "run_pair"]
+
+_Gradients = tuple[dict[Value, Array | None], dict[int, Array | None]]
+"""Of boundary values and of parameters, as `gradients` gives them."""
 
 POOL = 1_000_003
 """Length of the pool that cotangents are taken from; a prime, so that no axis has it as a period."""
@@ -114,7 +118,7 @@ def run_pair(pair: Pair, region: Region, plan: Plan, feed: Fed, structure: Struc
     units = _Units.of(pair, region)
     start = perf_counter()
     singles = [measure(*part.arrays()) for part in ran.parts]
-    bounds = [units.unit * (units.growth + part.growth) for part in ran.parts]
+    bounds = [units.unit * (units.growth + part.growth + (units.backward if part.kind == "input" else 0.0)) for part in ran.parts]
     seconds["compare"] += perf_counter() - start
     doubtful = structure.doubtful(region)
     beyond = {part.kind for part, single, bound in zip(ran.parts, singles, bounds, strict=True) if single.error > bound * single.scale}
@@ -157,11 +161,13 @@ class _Units:
     Attributes:
         unit: unit roundoff that the region is judged by.
         growth: units that its operations may leave.
+        backward: further units that they may leave in the gradients of what they read.
         mixed: in words, where one side computes in a coarser dtype than the other; "" otherwise.
     """
 
     unit: float
     growth: float
+    backward: float
     mixed: str
 
     @classmethod
@@ -170,7 +176,8 @@ class _Units:
         known = [UNITS[dtype] for dtype in (one, other) if dtype] or [UNITS["float32"]]
         mixed = len(known) == 2 and known[0] != known[1] and max(known) > UNITS["float32"]
         grown = max(growth(pair.first.graph, region.first.nodes), growth(pair.second.graph, region.second.nodes))
-        return cls(min(known) if mixed else max(known), grown, f"computed in {one} on the first side and in {other} on the second" if mixed else "")
+        back = max(input_growth(pair.first.graph, region.first.nodes), input_growth(pair.second.graph, region.second.nodes))
+        return cls(min(known) if mixed else max(known), grown, back, f"computed in {one} on the first side and in {other} on the second" if mixed else "")
 
 
 def _judged(part: _Compared, single: Measured, bound: float, double: _Compared | None, units: _Units, attributed: bool, extra: Mapping[str, Array]) -> Part:
@@ -255,21 +262,26 @@ def _marks(side: Side, nodes: tuple[int, ...]) -> bool:
 
 
 def _run(pair: Pair, region: Region, plan: Plan, feed: Fed, double: bool, seconds: Seconds, produced: dict[Value, Array]) -> _Ran:
-    """Both sides once, forward and backward. `produced` receives the second's values as soon as they are there."""
+    """Both sides once, one after the other, forward and backward. `produced` receives the second's values as
+    soon as they are there."""
     cut = region.cut
-    grad = pair.backward
-    start = perf_counter()
     wanted = (*cut.second, *(update.second_value for update in region.updates))
-    second = execute(pair.second, region.second, feed.second, wanted, grad=grad, double=double)
-    theirs = {value: pair.second.engine.array(second.outputs[value]) for value in wanted}
-    produced.update({value: theirs[value] for value in cut.second})
-    seconds["second"] += perf_counter() - start
-    start = perf_counter()
-    wanted = (*cut.first, *(update.first_value for update in region.updates))
-    first = execute(pair.first, region.first, feed.first, wanted, grad=grad, double=double)
-    ours = {value: pair.first.engine.array(first.outputs[value]) for value in wanted}
-    seconds["first"] += perf_counter() - start
+    with _timed(seconds, "second"):
+        second = execute(pair.second, region.second, feed.second, wanted, grad=pair.backward, double=double)
+        theirs = {value: pair.second.engine.array(second.outputs[value]) for value in wanted}
     outputs = {value: theirs[value] for value in cut.second}
+    produced.update(outputs)
+    weights: dict[Value, Array] = {}
+    others: _Gradients | str = ""
+    if pair.backward and any(differentiable(pair.second.dtype(value)) for value in cut.second):
+        weights = {value: _cotangent(value, array.shape).astype(np.float64 if double else np.float32, copy=False) for value, array in outputs.items()}
+        with _timed(seconds, "second backward"):
+            others = _pulled(pair.second, second, weights, double)
+    del second
+    wanted = (*cut.first, *(update.first_value for update in region.updates))
+    with _timed(seconds, "first"):
+        first = execute(pair.first, region.first, feed.first, wanted, grad=pair.backward, double=double)
+        ours = {value: pair.first.engine.array(first.outputs[value]) for value in wanted}
     mismatch = _shapes(pair, cut, ours, theirs)
     if mismatch is not None:
         return _Ran([], outputs, mismatch)
@@ -279,12 +291,32 @@ def _run(pair: Pair, region: Region, plan: Plan, feed: Fed, double: bool, second
         sides = paired(cut, ours, theirs) if cut.exact else [(ours[cut.first[0]], theirs[cut.second[0]])]
         parts += [_Compared("output", *name, one, other) for one, other in sides]
         parts += [_Compared("buffer", update.first, update.second, ours[update.first_value], theirs[update.second_value].reshape(ours[update.first_value].shape)) for update in region.updates]
-    if grad and any(differentiable(pair.second.dtype(value)) for value in cut.second):
-        try:
-            parts += _backward(pair, region, plan, first, second, theirs, double, seconds)
-        except NotRunnable as error:
-            return _Ran(parts, outputs, None, str(error))
+    if weights:
+        shapes = {value: tuple(pair.first.shape(value)) for value in cut.first}
+        mine = laid_out(cut, weights, shapes) if cut.exact else {cut.first[0]: weights[cut.second[0]]}
+        with _timed(seconds, "first backward"):
+            ones = others if isinstance(others, str) else _pulled(pair.first, first, mine, double)
+        if isinstance(ones, str) or isinstance(others, str):
+            return _Ran(parts, outputs, None, str(ones))
+        for read in sorted({*region.first.reads, *region.second.reads}):
+            parts += _input_parts(pair, plan.cuts[read], ones[0], others[0])
+        parts += _parameter_parts(pair, region, ones[1], others[1], theirs)
     return _Ran(parts, outputs)
+
+
+@contextmanager
+def _timed(seconds: Seconds, step: str) -> Iterator[None]:
+    start = perf_counter()
+    yield
+    seconds[step] += perf_counter() - start
+
+
+def _pulled(side: Side, execution: Execution, weights: Mapping[Value, Array], double: bool) -> _Gradients | str:
+    """One side's gradients, or why there are none."""
+    try:
+        return gradients(side, execution, weights, double=double)
+    except Exception as error:  # whatever a user's own backward raises
+        return f"the backward pass of this region cannot run: {type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
 
 
 def _shapes(pair: Pair, cut: Cut, ours: Mapping[Value, Array], theirs: Mapping[Value, Array]) -> Probe | None:
@@ -299,28 +331,6 @@ def _shapes(pair: Pair, cut: Cut, ours: Mapping[Value, Array], theirs: Mapping[V
         return None
     one, other = ours[cut.first[0]], theirs[cut.second[0]]
     return None if one.shape == other.shape else Probe("shape", f"shape {list(one.shape)} against {list(other.shape)}")
-
-
-def _backward(pair: Pair, region: Region, plan: Plan, first: Execution, second: Execution, theirs: Mapping[Value, Array], double: bool, seconds: Seconds) -> list[_Compared]:
-    cut = region.cut
-    weights = {value: _cotangent(value, theirs[value].shape) for value in cut.second}
-    if double:
-        weights = {value: array.astype(np.float64) for value, array in weights.items()}
-    shapes = {value: tuple(pair.first.shape(value)) for value in cut.first}
-    ours = laid_out(cut, weights, shapes) if cut.exact else {cut.first[0]: weights[cut.second[0]]}
-    start = perf_counter()
-    try:
-        other_inputs, other_parameters = gradients(pair.second, second, weights, double=double)
-        seconds["second backward"] += perf_counter() - start
-        start = perf_counter()
-        one_inputs, one_parameters = gradients(pair.first, first, ours, double=double)
-        seconds["first backward"] += perf_counter() - start
-    except Exception as error:
-        raise NotRunnable(f"the backward pass of this region cannot run: {type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}") from error
-    parts: list[_Compared] = []
-    for read in sorted({*region.first.reads, *region.second.reads}):
-        parts += _input_parts(pair, plan.cuts[read], one_inputs, other_inputs)
-    return parts + _parameter_parts(pair, region, one_parameters, other_parameters, theirs)
 
 
 def _input_parts(pair: Pair, cut: Cut, ones: Mapping[Value, Array | None], others: Mapping[Value, Array | None]) -> list[_Compared]:

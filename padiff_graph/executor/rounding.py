@@ -17,7 +17,7 @@ import numpy as np
 from padiff_graph.capture.engine import Array
 from padiff_graph.capture.graph import ComputationGraph, Node, TensorType
 
-__all__ = ["UNITS", "difference", "growth", "parameter_growth", "precision", "unit"]
+__all__ = ["UNITS", "difference", "growth", "input_growth", "parameter_growth", "precision", "unit"]
 
 UNITS: Mapping[str, float] = {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8, "complex64": 2.0**-24, "complex128": 2.0**-53}
 """Unit roundoff by dtype."""
@@ -104,6 +104,20 @@ def growth(graph: ComputationGraph, nodes: Iterable[int]) -> float:
         record = graph.record(number)
         if record.outputs and record.outputs[0] is not None and record.outputs[0].dtype in UNITS:
             total += 2.0 + math.sqrt(_terms(record, graph))
+    return total
+
+
+def input_growth(graph: ComputationGraph, nodes: Iterable[int]) -> float:
+    """Further units for the gradients of what operations read: each element of the operand sums over all
+    elements of the result that it went into, of which there may be more than terms in one of them."""
+    total = 0.0
+    for number in nodes:
+        record = graph.record(number)
+        operand = graph.type_of(record.inputs[0]) if record.inputs and record.inputs[0] is not None else None
+        output = record.outputs[0] if record.outputs else None
+        if operand is not None and operand.size and output is not None and output.dtype in UNITS:
+            terms = _terms(record, graph)
+            total += max(math.sqrt(terms * output.size / operand.size) - math.sqrt(terms), 0.0)
     return total
 
 

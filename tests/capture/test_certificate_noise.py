@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
 from padiff_graph.capture.api import capture_graph
-from padiff_graph.capture.certificate import TOLERANCE, Certificate, certify
+from padiff_graph.capture.certificate import TOLERANCE, Certificate, Eager, certify
 from padiff_graph.capture.torch.backend import engine
+from padiff_graph.capture.torch.engine import TorchEngine
 
 X = torch.randn(6, 64, generator=torch.Generator().manual_seed(0))
 
@@ -73,3 +75,67 @@ def test_a_lost_gradient_is_refused_also_where_the_forward_is_rounded_otherwise(
     assert found.errors["output"] > 10 * TOLERANCE["float32"]
     assert not found.valid
     assert not any(reason.startswith("output") for reason in found.reasons), "the gradient alone says so"
+
+
+class Cancelled(torch.nn.Module):
+    """The mean of what a normalisation yields does not depend on what it reads: only rounding is left of its gradient."""
+
+    def __init__(self, variant: str = "") -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.randn(64, generator=torch.Generator().manual_seed(1)))
+        self.variant = variant
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = x * self.weight
+        if self.variant == "halved":
+            y = y * 0.5 + y.detach() * 0.5
+        if self.variant == "cut":
+            y = y.detach() + x * self.weight * 0
+        if self.variant == "rounded":
+            y = x * (self.weight * 3) / 3
+        return y * 0 if self.variant == "zeros" else torch.nn.functional.layer_norm(y, (64,))
+
+
+def under_the_mean(model: torch.nn.Module) -> Eager | None:
+    side = engine(model)
+    with side.quiet():
+        run = side.forward({"x": X}, grad=True)
+        outputs = {name: side.array(tensor) for name, tensor in run.outputs.items()}
+        seeds = {name: np.full(array.shape, 1 / array.size, array.dtype) for name, array in outputs.items()}
+        side.backward(run, seeds)
+        return Eager.of_loss(run, outputs, {}, seeds)
+
+
+def witnessed(variant: str, monkeypatch: pytest.MonkeyPatch) -> tuple[Certificate, int]:
+    """The certificate against a run under the mean, and how many more eager runs it took."""
+    model = Cancelled()
+    eager = under_the_mean(model)
+    assert eager is not None and eager.exact
+    assert max(float(np.abs(array).max()) for array in eager.gradients.values()) < 1e-6, "the mean cancels"
+    graph = capture_graph(Cancelled(variant), {"x": X}, certify=False)
+    calls: list[bool] = []
+    plain = TorchEngine.forward
+    monkeypatch.setattr(TorchEngine, "forward", lambda self, example, *, grad: calls.append(grad) or plain(self, example, grad=grad))
+    return certify(graph, engine(model), {"x": X}, eager=eager), len(calls)
+
+
+def test_the_same_operations_leave_the_same_rounding(monkeypatch: pytest.MonkeyPatch) -> None:
+    found, calls = witnessed("", monkeypatch)
+    assert found.valid and calls == 0
+    assert found.counts["parameter gradient"] == 1
+
+
+@pytest.mark.parametrize("variant", ["halved", "cut"])
+def test_a_lost_gradient_is_refused_also_where_the_loss_cancels(variant: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    found, _ = witnessed(variant, monkeypatch)
+    assert not found.valid
+    assert "gradient" in found.reasons[0]
+
+
+def test_other_rounding_is_asked_about_under_random_cotangents(monkeypatch: pytest.MonkeyPatch) -> None:
+    found, calls = witnessed("rounded", monkeypatch)
+    assert found.valid and calls >= 1
+
+
+def test_a_gradient_of_zeros_says_nothing() -> None:
+    assert under_the_mean(Cancelled("zeros")) is None

@@ -1,4 +1,4 @@
-"""The whole run also witnesses for the captures: one eager forward, differentiated twice."""
+"""The whole run also witnesses for the captures: one eager forward, differentiated once where that is enough."""
 
 from __future__ import annotations
 
@@ -75,6 +75,50 @@ def test_each_model_runs_eagerly_once(monkeypatch):
     x = np.random.default_rng(0).standard_normal((2, 4)).astype("float32")
     assert pg.compare(layer, module, ({"input": paddle.to_tensor(x)}, {"input": torch.from_numpy(x)}), options={"rtol": 1e-5, "atol": 1e-6}).passed
     assert calls == [True]
+
+
+def _differentiated(monkeypatch, loss_fn=None, hook=None):
+    """How often the torch model's run is differentiated in a check that passes."""
+    calls = []
+    plain = TorchEngine.backward
+    monkeypatch.setattr(TorchEngine, "backward", lambda self, run, *args, **kwargs: calls.append(kwargs) or plain(self, run, *args, **kwargs))
+
+    class Layer(paddle.nn.Layer):
+        def __init__(self):
+            super().__init__()
+            self.fc = paddle.nn.Linear(4, 3)
+
+        def forward(self, x):
+            y = self.fc(x)
+            if hook is not None:
+                y.register_hook(hook)
+            return paddle.tanh(y)
+
+    class Module(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = torch.nn.Linear(4, 3)
+
+        def forward(self, x):
+            y = self.fc(x)
+            if hook is not None and y.requires_grad:
+                y.register_hook(hook)
+            return torch.tanh(y)
+
+    assert pg.compare(Layer(), Module(), _example(), options={"rtol": 1e-5, "atol": 1e-6}, loss_fn=loss_fn).passed
+    return len(calls)
+
+
+def test_one_backward_serves_the_whole_run_and_the_certificate(monkeypatch):
+    assert _differentiated(monkeypatch) == 1
+
+
+def test_a_loss_that_may_leave_outputs_out_is_no_witness(monkeypatch):
+    assert _differentiated(monkeypatch, loss_fn=[lambda y: y[:, :1].mean(), lambda y: y[:, :1].mean()]) == 2
+
+
+def test_what_is_called_back_need_not_be_linear(monkeypatch):
+    assert _differentiated(monkeypatch, hook=lambda g: g * 2) == 2
 
 
 def test_the_check_begins_anew_where_numbers_change_the_map(monkeypatch):

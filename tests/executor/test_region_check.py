@@ -16,6 +16,7 @@ from padiff_graph.executor.divergence import biased_variance
 from padiff_graph.executor.findings import region_findings
 from padiff_graph.executor.referee import Measured, imprecise
 from padiff_graph.executor.results import RegionCheck
+from padiff_graph.executor.rounding import input_growth
 from padiff_graph.matching.result import Difference, Matching, Point
 
 R = np.random.default_rng(0)
@@ -71,6 +72,28 @@ def test_epsilon_alone_is_found_where_structure_names_it() -> None:
     difference = Difference("attribute", (norm.first,), (norm.second,), "epsilon 1e-06 against 1e-05", "norm", "norm", "epsilon", (1e-6, 1e-5))
     check = run(first, second, matching, difference)
     assert bad(check, second) == ["norm"]
+
+
+def test_float64_is_asked_where_what_is_computed_differs_and_not_where_only_the_order_does() -> None:
+    first, second, matching = two()
+    fc = next(m for m in matching.matches if matching.second.nodes[m.second].path == "fc2")
+    difference = Difference("differently-built", (fc.first,), (fc.second,), "Linear by other operations", "fc2", "fc2")
+    asked = {second.nodes[result.second_nodes[-1]].path: result.referee for result in run(first, second, matching, difference).results}
+    assert asked["fc2"] and not asked["fc1"]
+    reordered = replace(difference, cause="Linear reads its operand transposed", order=True)
+    assert not any(result.referee for result in run(first, second, matching, reordered).results)
+
+
+def test_a_gradient_sums_over_what_its_element_went_into() -> None:
+    """A widening product: few terms in each result, many in the gradient of each operand element."""
+    model = Toy()
+    x = model.input("x", X)
+    wide = model.op("linear", x, model.parameter("w", np.tile(W[0], (64, 1))), path="wide")
+    narrow = model.op("linear", x, model.parameter("v", W[0][:4]), path="narrow")
+    model.output("output", wide)
+    graph = model.normal().graph
+    assert input_growth(graph, [wide.node]) == pytest.approx(np.sqrt(64 * 16) - np.sqrt(16))
+    assert input_growth(graph, [narrow.node]) == 0
 
 
 @pytest.mark.parametrize(

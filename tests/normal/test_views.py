@@ -159,6 +159,16 @@ def test_scatter_undoes_apply(case: tuple[Array, View]) -> None:
     assert target.sum() == source[read].sum()
 
 
+def test_scatter_writes_strided_views_in_place_and_leaves_the_rest() -> None:
+    for view in (View.of((3, 4)), View.of((3, 4)).transpose((1, 0)), View.of((3, 4)).slice(1, 1, 3).transpose((1, 0)), View.of((3, 4)).take(0, [2, 1, 0]), View.of((2, 3)).expand((4, 2, 3))):
+        target = np.full(view.source, -1)
+        values = np.arange(view.size).reshape(view.shape)
+        view.scatter(target, values)
+        expected = np.full(view.source, -1)
+        expected[view.indices()] = values.reshape(-1)
+        assert np.array_equal(target, expected), view
+
+
 def test_a_billion_elements_cost_nothing() -> None:
     weight = View.of((100_000, 10_000))
     moved = weight.transpose((1, 0)).reshape((100, 100, 100_000)).transpose((1, 0, 2)).slice(0, 10, 60)
