@@ -79,10 +79,11 @@ class _Compared:
     cut: int = -1
 
     def arrays(self) -> tuple[Array, Array]:
+        if self.one is not None and self.other is not None:
+            return self.one, self.other
         some = self.one if self.one is not None else self.other
         assert some is not None
-        zero = np.zeros_like(some)
-        return (self.one if self.one is not None else zero), (self.other if self.other is not None else zero)
+        return (some, np.zeros_like(some)) if self.one is not None else (np.zeros_like(some), some)
 
 
 @dataclass
@@ -144,7 +145,8 @@ def run_pair(pair: Pair, region: Region, plan: Plan, feed: Fed, structure: Struc
     lost = values and astray(pair, region, plan, feed)
     alone = surplus(pair, region, feed) if values and not lost else None
     if pair.tolerance is not None:
-        parts = [replace(part, held=quantity(part.kind, part.first, part.second, *plain.arrays(), pair.tolerance)) for part, plain in zip(parts, ran.parts, strict=True)]
+        equal = [single.scale if single.error == 0.0 else None for single in singles]
+        parts = [replace(part, held=quantity(part.kind, part.first, part.second, *plain.arrays(), pair.tolerance, scale=scale)) for part, plain, scale in zip(parts, ran.parts, equal, strict=True)]
     reached = worst([part.verdict for part in parts])
     drawn = unsteady((pair.first, pair.second), (region.first, region.second), (feed.first, feed.second), (region.cut.first, region.cut.second)) if reached == "different" else ""
     if drawn:

@@ -58,8 +58,14 @@ class Quantity:
         return self.error / self.scale if self.scale else self.error
 
 
-def quantity(kind: Kind, one: str, other: str, first: Array, second: Array, asked: Tolerance) -> Quantity:
-    """Holds one tensor against another. Equal infinities and NaNs agree; another shape is an infinite difference."""
+def quantity(kind: Kind, one: str, other: str, first: Array, second: Array, asked: Tolerance, *, scale: float | None = None) -> Quantity:
+    """Holds one tensor against another. Equal infinities and NaNs agree; another shape is an infinite difference.
+
+    Args:
+        scale: the largest magnitude, where the two are known to be equal in every number.
+    """
+    if scale is not None:
+        return Quantity(kind, one, other, 0.0, 0.0, scale, 0.0, 0.0, True)
     if first.shape != second.shape:
         return Quantity(kind, one, other, math.inf, math.inf, 0.0, math.inf, math.inf, False, f"shape {list(first.shape)} against {list(second.shape)}")
     if first.size == 0:
