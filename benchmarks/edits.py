@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import random
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from padiff_graph.capture.normal.form import Edge, NormalGraph, NormalNode
 from padiff_graph.capture.normal.views import View
-from padiff_graph.matching.names import split_path
+from padiff_graph.matching.paths import split_path
 
 LEAVES = ("Input", "Parameter", "Constant")
 
@@ -23,29 +24,51 @@ class Edit(NamedTuple):
 
 
 class Draft:
-    """A graph under edit: nodes by their original id."""
+    """A graph under edit: nodes by their original id.
+
+    Attributes:
+        pool: the nodes where edits are looked for; all that compute where it is None.
+    """
 
     def __init__(self, graph: NormalGraph) -> None:
         self.graph = graph
-        self.nodes: dict[int, NormalNode] = {node.id: node for node in graph.nodes}
+        self.nodes: dict[int, NormalNode] = {}
         self.outputs: dict[str, Edge] = dict(graph.outputs)
         self.edits: list[Edit] = []
         self.used: set[int] = set()
+        self.pool: Sequence[int] | None = None
+        self._readers: dict[int, set[int]] = defaultdict(set)
+        for node in graph.nodes:
+            self.put(node)
 
-    def users(self) -> dict[int, list[tuple[int, int]]]:
-        users: dict[int, list[tuple[int, int]]] = {at: [] for at in self.nodes}
-        for node in self.nodes.values():
-            for position, edge in enumerate(node.inputs):
-                if edge is not None:
-                    users[edge.source].append((node.id, position))
-        return users
+    def put(self, node: NormalNode) -> None:
+        """The node in place of the one with its id."""
+        self._forget(node.id)
+        self.nodes[node.id] = node
+        for edge in node.inputs:
+            if edge is not None:
+                self._readers[edge.source].add(node.id)
+
+    def remove(self, at: int) -> None:
+        """Takes a node out."""
+        self._forget(at)
+        del self.nodes[at]
+
+    def _forget(self, at: int) -> None:
+        for edge in self.nodes[at].inputs if at in self.nodes else ():
+            if edge is not None:
+                self._readers[edge.source].discard(at)
+
+    def users(self, at: int) -> list[tuple[int, int]]:
+        """The consumers of a node, as (node, operand position)."""
+        return [(user, position) for user in sorted(self._readers[at]) for position, edge in enumerate(self.nodes[user].inputs) if edge is not None and edge.source == at]
 
     def redirect(self, old: int, new: Edge) -> None:
         """Every reader of node `old` reads the edge `new` instead, through its own view where sizes allow."""
-        for at, node in self.nodes.items():
-            if any(edge is not None and edge.source == old for edge in node.inputs):
-                inputs = tuple(_reread(edge, new) if edge is not None and edge.source == old else edge for edge in node.inputs)
-                self.nodes[at] = dataclasses.replace(node, inputs=inputs)
+        for at in sorted(self._readers[old]):
+            node = self.nodes[at]
+            inputs = tuple(_reread(edge, new) if edge is not None and edge.source == old else edge for edge in node.inputs)
+            self.put(dataclasses.replace(node, inputs=inputs))
         for name, edge in self.outputs.items():
             if edge.source == old:
                 self.outputs[name] = _reread(edge, new)
@@ -112,7 +135,7 @@ def bypass(draft: Draft, rng: random.Random) -> Edit | None:
         data = _data(node, draft)
         if len(data) == 1 and node.outputs and len(node.outputs) == 1 and data[0][1].view is not None and data[0][1].view.size == node.outputs[0].size and node.id not in draft.used:
             draft.redirect(node.id, data[0][1])
-            del draft.nodes[node.id]
+            draft.remove(node.id)
             draft.used.add(node.id)
             return Edit("bypassed", (node.id,), f"{node.op} at {node.path} left out")
     return None
@@ -120,14 +143,13 @@ def bypass(draft: Draft, rng: random.Random) -> Edit | None:
 
 def exchange(draft: Draft, rng: random.Random) -> Edit | None:
     """Two operations in a row, of different kind and one data operand each, change places."""
-    users = draft.users()
     for lower in _shuffled(draft, rng):
         data = _data(lower, draft)
         if len(data) != 1 or not _plain(data[0][1]) or lower.id in draft.used:
             continue
         upper = draft.nodes[data[0][1].source]
         above = _data(upper, draft)
-        if upper.op in LEAVES or upper.id in draft.used or len(above) != 1 or not _plain(above[0][1]) or upper.op == lower.op or len(users[upper.id]) != 1:
+        if upper.op in LEAVES or upper.id in draft.used or len(above) != 1 or not _plain(above[0][1]) or upper.op == lower.op or len(draft.users(upper.id)) != 1:
             continue
         if any(edge.source == upper.id for edge in draft.outputs.values()) or len(upper.outputs) != 1 or len(lower.outputs) != 1:
             continue
@@ -135,8 +157,8 @@ def exchange(draft: Draft, rng: random.Random) -> Edit | None:
             continue
         draft.redirect(lower.id, Edge(-1, 0, View.of(lower.outputs[0].shape)))
         place, edge = above[0]
-        draft.nodes[lower.id] = dataclasses.replace(lower, inputs=_put(lower.inputs, data[0][0], edge))
-        draft.nodes[upper.id] = dataclasses.replace(upper, inputs=_put(upper.inputs, place, Edge(lower.id, 0, View.of(lower.outputs[0].shape))))
+        draft.put(dataclasses.replace(lower, inputs=_put(lower.inputs, data[0][0], edge)))
+        draft.put(dataclasses.replace(upper, inputs=_put(upper.inputs, place, Edge(lower.id, 0, View.of(lower.outputs[0].shape)))))
         draft.redirect(-1, Edge(upper.id, 0, View.of(upper.outputs[0].shape)))
         draft.used |= {upper.id, lower.id}
         return Edit("exchanged", (upper.id, lower.id), f"{upper.op} and {lower.op} at {lower.path} exchanged")
@@ -153,7 +175,7 @@ def drop_branch(draft: Draft, rng: random.Random) -> Edit | None:
         if len(kept) < 1:
             continue
         draft.redirect(node.id, rng.choice(kept))
-        del draft.nodes[node.id]
+        draft.remove(node.id)
         draft.used.add(node.id)
         return Edit("branch", (node.id,), f"a branch into {node.op} at {node.path} dropped")
     return None
@@ -168,7 +190,7 @@ def change_attribute(draft: Draft, rng: random.Random) -> Edit | None:
         if names:
             name = rng.choice(sorted(names))
             attrs: dict[str, Any] = {**node.attrs, name: node.attrs[name] * 10 + 0.001}
-            draft.nodes[node.id] = dataclasses.replace(node, attrs=attrs)
+            draft.put(dataclasses.replace(node, attrs=attrs))
             draft.used.add(node.id)
             return Edit("attribute", (node.id,), f"{node.op}.{name} at {node.path} changed")
     return None
@@ -184,14 +206,13 @@ def remove_block(draft: Draft, rng: random.Random) -> Edit | None:
                 blocks.setdefault(".".join(parts[:depth]), []).append(node.id)
     names = sorted(blocks)
     rng.shuffle(names)
-    users = draft.users()
     for name in names:
         members = set(blocks[name])
         siblings = [other for other in names if split_path(other)[0] == split_path(name)[0]]
         if len(members) < 3 or len(siblings) < 3 or members & draft.used:
             continue
         entering = {(edge.source, edge.output) for at in members for edge in draft.nodes[at].inputs if edge is not None and edge.source not in members and draft.nodes[edge.source].op not in ("Parameter", "Constant")}
-        leaving = {at for at in members if any(user not in members for user, _ in users[at]) or any(edge.source == at for edge in draft.outputs.values())}
+        leaving = {at for at in members if any(user not in members for user, _ in draft.users(at)) or any(edge.source == at for edge in draft.outputs.values())}
         if len(leaving) != 1:
             continue
         end = draft.nodes[next(iter(leaving))]
@@ -202,7 +223,7 @@ def remove_block(draft: Draft, rng: random.Random) -> Edit | None:
         for at in members:
             if at != end.id:
                 draft.used.add(at)
-        del draft.nodes[end.id]
+        draft.remove(end.id)
         draft.used.add(end.id)
         # What only the block's end needed disappears in finish(); nothing else reads the members.
         return Edit("block", tuple(sorted(members)), f"block {name} removed")
@@ -233,7 +254,8 @@ def damage(graph: NormalGraph, count: int, rng: random.Random) -> tuple[NormalGr
 
 
 def _shuffled(draft: Draft, rng: random.Random) -> list[NormalNode]:
-    nodes = [node for node in draft.nodes.values() if node.op not in LEAVES]
+    among = draft.nodes.values() if draft.pool is None else [draft.nodes[at] for at in draft.pool if at in draft.nodes]
+    nodes = [node for node in among if node.op not in LEAVES]
     rng.shuffle(nodes)
     return nodes
 

@@ -9,6 +9,7 @@ import argparse
 import resource
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 from padiff_graph.capture.graph import ComputationGraph, Node, ParameterInfo, TensorType, Value
 from padiff_graph.capture.normal.normalize import normalize
@@ -27,10 +28,12 @@ class Decoder:
         self.nodes: list[Node] = []
         self.parameters: dict[str, ParameterInfo] = {}
         self.count = 0
+        self.path = ""
         x = self.leaf("input", "x", (1, self.length, width))
         block = 0
         while self.count < operations:
-            x = self.block(x, f"layers.{block}")
+            with self.inside(f"layers.{block}"):
+                x = self.block(x, f"layers.{block}")
             block += 1
         self.nodes.append(Node(len(self.nodes), "output", name="output", inputs=(x,)))
 
@@ -42,20 +45,35 @@ class Decoder:
 
     def op(self, name: str, operands: dict[str, Value | None], shape: tuple[int, ...], dtype: str = F, **attrs: object) -> Value:
         full = f"aten.{name}" if self.framework == "torch" else f"pd_op.{name}"
-        self.nodes.append(Node(len(self.nodes), "operation", full, inputs=tuple(operands.values()), roles=tuple(operands), attrs=attrs, outputs=(TensorType(shape, dtype),)))
+        self.nodes.append(Node(len(self.nodes), "operation", full, inputs=tuple(operands.values()), roles=tuple(operands), attrs=attrs, outputs=(TensorType(shape, dtype),), path=self.path))
         self.count += 1
         return Value(len(self.nodes) - 1)
 
     def array(self, *values: int) -> Value:
         return self.op("full_int_array", {}, (len(values),), "int64", value=values)
 
+    @contextmanager
+    def inside(self, name: str) -> Iterator[None]:
+        """What is called meanwhile stands in this module."""
+        outer, self.path = self.path, name
+        yield
+        self.path = outer
+
     def linear(self, x: Value, name: str, n: int, m: int) -> Value:
+        with self.inside(name):
+            return self.product(x, name, n, m)
+
+    def product(self, x: Value, name: str, n: int, m: int) -> Value:
         if self.framework == "torch":
             return self.op("linear.default", {"input": x, "weight": self.leaf("parameter", f"{name}.weight", (m, n)), "bias": self.leaf("parameter", f"{name}.bias", (m,))}, (1, self.length, m))
         y = self.op("matmul", {"x": x, "y": self.leaf("parameter", f"{name}.weight", (n, m))}, (1, self.length, m), transpose_x=False, transpose_y=False)
         return self.op("add", {"x": y, "y": self.leaf("parameter", f"{name}.bias", (m,))}, (1, self.length, m))
 
     def norm(self, x: Value, name: str) -> Value:
+        with self.inside(name):
+            return self.scaled(x, name)
+
+    def scaled(self, x: Value, name: str) -> Value:
         w = self.leaf("parameter", f"{name}.weight", (self.width,))
         shape, short = (1, self.length, self.width), (1, self.length, 1)
         if self.framework == "paddle":
@@ -106,7 +124,8 @@ class Decoder:
         return self.add(x, self.linear(y, f"{name}.down", 4 * w, w))
 
     def graph(self) -> ComputationGraph:
-        return ComputationGraph.build(self.framework, self.nodes, parameters=self.parameters)
+        paths = [path for node in self.nodes for path in (node.path.rpartition(".")[0], node.path)]
+        return ComputationGraph.build(self.framework, self.nodes, parameters=self.parameters, modules=dict.fromkeys(["", *paths], "Module"))
 
 
 def sizes() -> Iterator[int]:

@@ -4,8 +4,8 @@
 
 A decoder in two spellings; the first side is edited at random (an operation left out, two exchanged, a
 branch dropped, an attribute changed). Precision and recall count every node that the edits leave.
-Then the whole way of a healthy pair of that many native operations, from captured graphs to the parameter
-map (the decoders of normal_scale.py).
+Before that the whole way of a pair of that many native operations, from captured graphs to the parameter map
+(the decoders of normal_scale.py), healthy and with as many edits of one side's normal form.
 Yardsticks in the same run: networkx's VF2++ (on the unedited graphs, which are isomorphic; it cannot do
 more), its Weisfeiler-Lehman hashes, and a plain hash of everything above a node.
 """
@@ -44,20 +44,9 @@ def edited(graph: NormalGraph, count: int, rng: random.Random) -> tuple[NormalGr
     for start in range(0, len(nodes), 40):
         if done >= count:
             break
-        done += EDITS[rng.choice(kinds)](pieces, _Once(rng, nodes[start : start + 40])) is not None
+        pieces.pool = nodes[start : start + 40]  # so that one edit costs no pass over the graph
+        done += EDITS[rng.choice(kinds)](pieces, rng) is not None
     return pieces.finish()
-
-
-class _Once(random.Random):
-    """A random source whose shuffle leaves a few chosen nodes, so that one edit costs no pass over the graph."""
-
-    def __init__(self, rng: random.Random, chosen: Sequence[int]) -> None:
-        super().__init__(rng.random())
-        self.chosen = set(chosen)
-
-    def shuffle(self, x) -> None:  # type: ignore[no-untyped-def]
-        x[:] = [node for node in x if node.id in self.chosen]
-        super().shuffle(x)
 
 
 def as_networkx(graph: NormalGraph) -> nx.DiGraph:
@@ -73,12 +62,17 @@ def unique(keys: Sequence[Hashable]) -> float:
     return sum(counts[key] == 1 for key in keys) / len(keys)
 
 
-def whole(operations: int) -> None:
-    """CPU time of every step between two captured graphs and the map of their parameters."""
+def whole(operations: int, rate: float) -> None:
+    """CPU time of every step between two captured graphs and the map of their parameters; the first is edited
+    in its normal form where a rate is given."""
     graphs = [Captured(framework, operations, 64).graph() for framework in ("paddle", "torch")]
     laps = [time.process_time()]
     first, second = map(normalize, graphs)
     laps.append(time.process_time())
+    if rate:
+        first, _ = edited(first, max(1, int(operations * rate)), random.Random(operations))
+        laps[0] += time.process_time() - laps[-1]
+        laps[-1] = time.process_time()
     found = match(first, second)
     laps.append(time.process_time())
     layout = lay_out(found)
@@ -86,8 +80,13 @@ def whole(operations: int) -> None:
     rows = map_parameters(dataclasses.replace(found, points=tuple(layout.points)), layout.readings).parameters
     laps.append(time.process_time())
     steps = ", ".join(f"{name} {after - before:.2f}" for name, before, after in zip(("normal forms", "matching", "layouts", "map"), laps, laps[1:], strict=False))
-    mapped = sum(row.status == "mapped" for row in rows)
-    print(f"{operations} native operations on each side, captured graphs to map: {laps[-1] - laps[0]:.2f} s of CPU ({steps}), {mapped} of {len(rows)} parameters mapped", flush=True)
+    mapped = [row for row in rows if row.status == "mapped"]
+    wrong = sum(any(piece.second != row.first for piece in row.pieces) for row in mapped)
+    print(
+        f"{operations} native operations on each side, {rate:.0%} edited, captured graphs to map: {laps[-1] - laps[0]:.2f} s of CPU ({steps}),"
+        f" {len(mapped)} of {len(rows)} parameters mapped, {wrong} wrong",
+        flush=True,
+    )
 
 
 def main() -> None:
@@ -97,7 +96,8 @@ def main() -> None:
     parser.add_argument("--yardsticks", type=int, default=10000, help="largest size that the yardsticks run on")
     chosen = parser.parse_args()
     for size in chosen.sizes:
-        whole(size)
+        for rate in (0.0, chosen.rate):
+            whole(size, rate)
         first, second = decoder(sizes(size)), decoder(sizes(size), "second")
         operations = sum(not node.leaf for node in first.nodes)
         damaged, ids = edited(first, max(1, int(operations * chosen.rate)), random.Random(size))

@@ -8,7 +8,7 @@ number there, whatever lies behind.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from functools import wraps
 
 from padiff_graph.matching.labels import EXACT, LOOSE, PLAIN
@@ -84,9 +84,7 @@ def two_sided(state: State, level: int, anchored: bool = False) -> int:
 
     `anchored` says that matches of other rungs stand among what is above and below; certainty is theirs then.
     """
-    keys = tuple(
-        list(zip(from_above(state, which, level), from_below(state, which, level), strict=True)) for which in (0, 1)
-    )
+    keys = tuple(_of_waiting(state, which, from_above(state, which, level), from_below(state, which, level)) for which in (0, 1))
     reason = f"the only node with these {_WORDS[level]} above and below" + (" up to what is matched" if anchored else "")
     rung, confidence = ("hash-between", 0.9) if anchored else ("hash", _TWO_SIDED[level])
 
@@ -109,7 +107,7 @@ def one_sided(state: State, level: int, weak: bool = False) -> int:
         (from_above, state.like_users, "above", "hash-above"),
         (from_below, state.like_operands, "below", "hash-below"),
     ):
-        keys = tuple(list(hashes(state, which, level)) for which in (0, 1))
+        keys = tuple(_of_waiting(state, which, hashes(state, which, level)) for which in (0, 1))
         reason = f"the only node with these {_WORDS[level]} {word}"
 
         def accept(a: int, b: int, confirm: Callable[[int, int], bool] = confirm, rung: str = rung, reason: str = reason) -> bool:
@@ -132,17 +130,25 @@ def votes(state: State, level: int) -> list[tuple[int, int]]:
         return True
 
     for hashes in (from_above, from_below):
-        _unique(state, tuple(list(hashes(state, which, level)) for which in (0, 1)), note)
+        _unique(state, tuple(_of_waiting(state, which, hashes(state, which, level)) for which in (0, 1)), note)
     return pairs
 
 
-def _unique(state: State, keys: Sequence[Sequence[Hashable]], accept: Callable[[int, int], bool]) -> int:
-    """Calls `accept` for each key that occurs exactly once among the open nodes of each side."""
+def _of_waiting(state: State, which: int, *hashes: Sequence[int]) -> Iterator[tuple[int, ...]]:
+    """The hashes of one side's open nodes, in their order."""
+    waiting = state.waiting(which)
+    return zip(*(map(found.__getitem__, waiting) for found in hashes), strict=True)
+
+
+def _unique(state: State, keys: Sequence[Iterable[Hashable]], accept: Callable[[int, int], bool]) -> int:
+    """Calls `accept` for each key that occurs exactly once among the open nodes of each side.
+
+    `keys` are those of the open nodes, in their order.
+    """
     seen: list[dict[Hashable, int]] = []
     for which in (0, 1):
         places: dict[Hashable, int] = {}
-        for node in state.waiting(which):
-            key = keys[which][node]
+        for node, key in zip(state.waiting(which), keys[which], strict=True):
             places[key] = -1 if key in places else node
         seen.append(places)
     count = 0

@@ -108,11 +108,11 @@ def climb(state: State) -> None:
 def _fill(state: State) -> None:
     """The rungs that go by order and by one end, for what is still open."""
     for _ in range(ROUNDS):
-        if not align_gaps(state) + replaced(state):
+        if not _open(state) or not align_gaps(state) + replaced(state):
             break
         _strong(state)
     for _ in range(ROUNDS):
-        if not propagate(state, weak=True) + replaced(state) + align_gaps(state):
+        if not _open(state) or not propagate(state, weak=True) + replaced(state) + align_gaps(state):
             break
         _strong(state)
 
@@ -123,17 +123,17 @@ def _strong(state: State) -> None:
     Hashes pass over the whole graph, so they come when the local rungs find nothing more.
     """
     for _ in range(ROUNDS):
+        if not _open(state):
+            return
         count = propagate(state) + replaced(state)
         for radius in (3, 1, 0):
             count += by_place(state, radius)
-        if not _open(state):
-            return
         if count * 20 > len(state.first.computing) or (count and _few(state)):
             continue
         for level in (EXACT, LOOSE):
             count += two_sided(state, level, anchored=True)
             count += one_sided(state, level)
-        if not count or not _open(state):
+        if not count:
             return
 
 

@@ -6,40 +6,42 @@ surroundings together with its module's path, whose numbers tell repeated blocks
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 
-from padiff_graph.matching.labels import LOOSE
+from padiff_graph.matching.labels import LOOSE, Side
 from padiff_graph.matching.state import State
 
 __all__ = ["by_place", "surroundings"]
 
 
-def surroundings(state: State, which: int, radius: int, level: int = LOOSE, anchored: bool = False) -> list[tuple[int, int]]:
-    """For every node a hash of what stands up to `radius` operations above it, and one for below."""
+def surroundings(state: State, which: int, radius: int, nodes: Sequence[int], anchored: bool = False) -> dict[int, tuple[int, int]]:
+    """For each of the nodes a hash of what stands up to `radius` operations above it, and one for below."""
     side = state.side(which)
-    start = side.labels[level]
+    start = side.labels[LOOSE]
     if anchored:
         start = [label if leaf else anchor or label for label, leaf, anchor in zip(start, side.leaf, state.anchors[which], strict=True)]
     computes = side.computes
     above = below = start
-    for nodes in _needed(state, which, radius):
+    for around in _needed(side, nodes, radius):
         higher = list(start)
         lower = list(start)
-        for node in nodes:
+        for node in around:
             parts = [hash((above[o.source], o.role)) for o in side.operands[node] if o.source in computes]
-            if side.nodes[node].commutative:
+            if len(parts) > 1 and side.nodes[node].commutative:
                 parts.sort()
             higher[node] = hash((start[node], *parts))
-            uses = sorted([hash((below[user], role)) for user, role, _, _ in side.users[node]] + [-7 for _ in side.outputs[node]])
+            uses = [hash((below[user], role)) for user, role, _, _ in side.users[node]]
+            if side.outputs[node]:
+                uses += [-7] * len(side.outputs[node])
+            if len(uses) > 1:
+                uses.sort()
             lower[node] = hash((start[node], *uses))
         above, below = higher, lower
-    return list(zip(above, below, strict=True))
+    return {node: (above[node], below[node]) for node in nodes}
 
 
-def _needed(state: State, which: int, radius: int) -> list[list[int]]:
-    """The nodes whose surroundings matter in each round: at last the open ones, before that those around them."""
-    side = state.side(which)
-    wanted = state.waiting(which)
+def _needed(side: Side, wanted: Sequence[int], radius: int) -> list[Sequence[int]]:
+    """The nodes whose surroundings matter in each round: at last the wanted ones, before that those around them."""
     rounds = [wanted]
     for _ in range(radius - 1):
         if len(wanted) * 3 > len(side.computing):
@@ -63,13 +65,11 @@ def by_place(state: State, radius: int) -> int:
         return _held(state)
     seen: list[dict[Hashable, int]] = []
     for which in (0, 1):
-        near = surroundings(state, which, radius)
+        named = {node: name for node in state.waiting(which) if (name := state.names.key(which, node)) is not None}
+        near = surroundings(state, which, radius, list(named))
         labels = state.side(which).labels[LOOSE]
         places: dict[Hashable, int] = {}
-        for node in state.waiting(which):
-            name = state.names.key(which, node)
-            if name is None:
-                continue
+        for node, name in named.items():
             place = (name, near[node], labels[node])
             places[place] = -1 if place in places else node
         seen.append(places)

@@ -9,7 +9,7 @@ keeps a low confidence.
 from __future__ import annotations
 
 from bisect import bisect_left
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -39,15 +39,24 @@ class Features:
     scope: Array
     weighty: Array
 
+    def part(self, start: int, count: int) -> Features:
+        """So many columns from one on."""
+        columns = slice(start, start + count)
+        return Features(*(getattr(self, each.name)[..., columns] for each in fields(self)))
+
 
 def align_gaps(state: State) -> int:
     """Aligns every gap; pairs whose paths disagree are kept apart."""
-    features = (_features(state, 0), _features(state, 1))
+    gaps = [(mine, theirs) for mine, theirs in _gaps(state) if len(mine) * len(theirs) <= LIMIT]
+    if not gaps:
+        return 0
+    # Each gap's nodes stand behind the last gap's, so that every gap is a range of columns.
+    features = tuple(_features(state, which, [node for gap in gaps for node in gap[which]]) for which in (0, 1))
     count = 0
-    for mine, theirs in _gaps(state):
-        if len(mine) * len(theirs) > LIMIT:
-            continue
-        count += _align(state, features, mine, theirs)
+    start = [0, 0]
+    for mine, theirs in gaps:
+        count += _align(state, features[0].part(start[0], len(mine)), features[1].part(start[1], len(theirs)), mine, theirs)
+        start = [start[0] + len(mine), start[1] + len(theirs)]
     return count
 
 
@@ -93,46 +102,44 @@ def _increasing(pairs: list[tuple[int, int]]) -> list[tuple[int, int]]:
     return chain[::-1]
 
 
-def _features(state: State, which: int) -> Features:
+def _features(state: State, which: int, nodes: list[int]) -> Features:
     side = state.side(which)
-    near = surroundings(state, which, 2, anchored=True)
-    marks = np.full((len(state.names.offsets), side.size), UNKNOWN, np.int64)
+    near = surroundings(state, which, 2, nodes, anchored=True)
+    marks = np.full((len(state.names.offsets), len(nodes)), UNKNOWN, np.int64)
     inside = np.zeros(marks.shape, np.int64)
-    for node in state.waiting(which):
-        for relation, number in state.names.marks[which][node].items():
-            marks[relation, node] = number
-            inside[relation, node] = number in state.names.room[relation]
+    for column, node in enumerate(nodes):
+        for relation, number in state.names.marks(which, node).items():
+            marks[relation, column] = number
+            inside[relation, column] = number in state.names.room[relation]
     return Features(
-        np.array([side.labels[level] for level in (EXACT, PLAIN, LOOSE, KIND)], np.int64),
-        np.array([[pair[0] for pair in near], [pair[1] for pair in near]], np.int64),
-        np.array(state.names.template_ids(which), np.int64),
+        np.array([[side.labels[level][node] for node in nodes] for level in (EXACT, PLAIN, LOOSE, KIND)], np.int64),
+        np.array([near[node] for node in nodes], np.int64).T,
+        np.array([state.names.template(which, node) for node in nodes], np.int64),
         marks,
         inside,
-        np.array(state.scope[which], np.int64),
-        np.array(side.weighty, np.int64),
+        np.array([state.scope[which][node] for node in nodes], np.int64),
+        np.array([side.weighty[node] for node in nodes], np.int64),
     )
 
 
-def _align(state: State, features: tuple[Features, Features], mine: list[int], theirs: list[int]) -> int:
-    a, b = features
-    columns = np.array(theirs)
+def _align(state: State, a: Features, b: Features, mine: list[int], theirs: list[int]) -> int:
     table = np.zeros((len(mine) + 1, len(theirs) + 1), np.int32)
     scores = np.zeros((len(mine), len(theirs)), np.int16)
-    for row, node in enumerate(mine):
-        same = a.labels[:, node, None] == b.labels[:, columns]
-        near = a.near[:, node, None] == b.near[:, columns]
-        known = (a.marks[:, node, None] != UNKNOWN) & (b.marks[:, columns] != UNKNOWN)
-        equal = a.marks[:, node, None] == b.marks[:, columns]
+    for row in range(len(mine)):
+        same = a.labels[:, row, None] == b.labels
+        near = a.near[:, row, None] == b.near
+        known = (a.marks[:, row, None] != UNKNOWN) & (b.marks != UNKNOWN)
+        equal = a.marks[:, row, None] == b.marks
         apart = (known & ~equal).any(axis=0)
-        apart |= (~known & ((a.inside[:, node, None] | b.inside[:, columns]) != 0)).any(axis=0)
-        slot, barred = (judged[b.template[columns]] for judged in state.names.judge(int(a.template[node])))
+        apart |= (~known & ((a.inside[:, row, None] | b.inside) != 0)).any(axis=0)
+        slot, barred = (judged[b.template] for judged in state.names.judge(int(a.template[row])))
         apart |= barred
         number = (known & equal).any(axis=0) & ~apart
         # A like operator is worth more than all tie-breaks, one that reads weights of the same shape more than
         # one that stands anywhere; one of the same family only fills a hole.
-        score = np.where(same[2], 16 + 8 * a.weighty[node] + 4 * same[1] + 4 * same[0], np.where(same[3], 2, 0)).astype(np.int16)
+        score = np.where(same[2], 16 + 8 * a.weighty[row] + 4 * same[1] + 4 * same[0], np.where(same[3], 2, 0)).astype(np.int16)
         score += np.where(score > 0, 2 * near[0] + 2 * near[1] + 2 * number + slot, 0).astype(np.int16)
-        score[a.scope[node] != b.scope[columns]] = 0
+        score[a.scope[row] != b.scope] = 0
         score[apart] = 0
         scores[row] = score
         above = table[row]

@@ -36,6 +36,7 @@ class State:
         alternatives: first-side node -> second-side nodes between which nothing decides.
         fresh: pairs whose neighbours were not looked at yet.
         changes: how often something was matched or taken back.
+        drops: how often something was taken back.
         hashes: passes over a side that hold as long as `changes` stands.
     """
 
@@ -49,7 +50,9 @@ class State:
     alternatives: dict[int, set[int]] = field(default_factory=dict)
     fresh: list[tuple[int, int]] = field(default_factory=list)
     changes: int = 0
+    drops: int = 0
     hashes: dict[tuple[str, int, int, bool], tuple[int, list[int]]] = field(default_factory=dict)
+    _waiting: dict[int, tuple[int, int, list[int]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.partner = ([-1] * self.first.size, [-1] * self.second.size)
@@ -66,9 +69,14 @@ class State:
         return self.partner[which][node] < 0 and not side.leaf[node] and not side.weight[node]
 
     def waiting(self, which: int) -> list[int]:
-        """The nodes that compute from inputs and have no partner yet, in order."""
-        partner = self.partner[which]
-        return [node for node in self.side(which).computing if partner[node] < 0]
+        """The nodes that compute from inputs and have no partner yet, in order; not to be changed."""
+        changes, drops, found = self._waiting.get(which, (-1, -1, []))
+        if changes != self.changes:
+            partner = self.partner[which]
+            # They only become fewer, unless a match is taken back.
+            found = [node for node in (found if drops == self.drops else self.side(which).computing) if partner[node] < 0]
+            self._waiting[which] = (self.changes, self.drops, found)
+        return found
 
     def may(self, first: int, second: int) -> bool:
         """Whether nothing forbids the pair: both free, and under the same hint."""
@@ -94,6 +102,7 @@ class State:
         self.anchors[0][first] = self.anchors[1][second] = 0
         del self.pairings[first]
         self.changes += 1
+        self.drops += 1
 
     # -- how two nodes' neighbours go together
 

@@ -18,13 +18,14 @@ __all__ = ["symmetric"]
 
 def symmetric(state: State, level: int) -> int:
     """Pairs classes of equal size, one branch after the other, by names and then in program order."""
-    keys: list[list[Hashable]] = []
+    keys: list[dict[int, Hashable]] = []
     classes: list[dict[Hashable, list[int]]] = []
     for which in (0, 1):
-        joint: list[Hashable] = list(zip(from_above(state, which, level), from_below(state, which, level), strict=True))
+        above, below = from_above(state, which, level), from_below(state, which, level)
+        joint: dict[int, Hashable] = {node: (above[node], below[node]) for node in state.waiting(which)}
         groups: dict[Hashable, list[int]] = defaultdict(list)
-        for node in state.waiting(which):
-            groups[joint[node]].append(node)
+        for node, key in joint.items():
+            groups[key].append(node)
         keys.append(joint)
         classes.append(groups)
     count = 0
@@ -50,7 +51,7 @@ def _likeness(state: State, first: int, second: int) -> int:
     return (100 if agree else 0) + len(mine & theirs)
 
 
-def _branch(state: State, keys: list[list[Hashable]], first: int, second: int, size: int, confidence: float) -> int:
+def _branch(state: State, keys: list[dict[int, Hashable]], first: int, second: int, size: int, confidence: float) -> int:
     """Pairs two nodes, and outwards from them whatever is of one class at the same place."""
     count = 0
     todo = [(first, second)]

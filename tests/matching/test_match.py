@@ -10,7 +10,8 @@ from padiff_graph.capture.normal.views import View
 from padiff_graph.matching.hints import Hints
 from padiff_graph.matching.match import match, prepare
 from padiff_graph.matching.misnamed import give_up_misnamed
-from padiff_graph.matching.names import Names, split_path
+from padiff_graph.matching.names import Names
+from padiff_graph.matching.paths import split_path
 from padiff_graph.matching.rebind import rebind
 from padiff_graph.matching.replaced import replaced
 
