@@ -105,11 +105,11 @@ class Draft:
             dataclasses.replace(
                 self.nodes[old],
                 id=new[old],
-                inputs=tuple(edge and dataclasses.replace(edge, source=new[edge.source]) for edge in self.nodes[old].inputs),
+                inputs=tuple(edge and edge._replace(source=new[edge.source]) for edge in self.nodes[old].inputs),
             )
             for old in order
         )
-        outputs = {name: dataclasses.replace(edge, source=new[edge.source]) for name, edge in self.outputs.items()}
+        outputs = {name: edge._replace(source=new[edge.source]) for name, edge in self.outputs.items()}
         return NormalGraph(self.graph.graph, nodes, outputs), new
 
 

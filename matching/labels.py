@@ -15,12 +15,13 @@ by one `Labeler`, so that equal numbers mean equal labels.
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from padiff_graph.capture.graph import TensorType
 from padiff_graph.capture.normal.form import Edge, NormalGraph, NormalNode
 from padiff_graph.capture.normal.schema import told_by_view
 from padiff_graph.capture.normal.views import View
@@ -52,6 +53,10 @@ _CONSTANT_LIMIT = 4096
 """Constants up to this many elements are compared by value."""
 
 
+_Levels = tuple[Hashable, Hashable, Hashable, Hashable]
+"""A node's labels, by level."""
+
+
 class Operand(NamedTuple):
     """One operand of a node, as matching sees it.
 
@@ -73,10 +78,18 @@ class Labeler:
         self._views: dict[Hashable, int] = {}
         self._edges: dict[tuple[int, View | None, float, float], int] = {}
         self._attributes: dict[Hashable, Hashable] = {}
+        self._levels: dict[Hashable, tuple[int, ...]] = {}
 
     def number(self, label: Hashable) -> int:
         """The number of a label."""
         return self._numbers.setdefault(label, len(self._numbers) + 1)
+
+    def levels(self, look: Hashable, told: Callable[[Any], _Levels]) -> tuple[int, ...]:
+        """The numbers of a node's labels at all levels; `told` makes the labels of what is seen of it."""
+        found = self._levels.get(look)
+        if found is None:
+            found = self._levels[look] = tuple(map(self.number, told(look)))
+        return found
 
     def view(self, view: View | None) -> int:
         """A number for what a view reads, whatever shape it gives it."""
@@ -172,43 +185,30 @@ class Side:
         self.labels = self._labels(labeler)
 
     def _labels(self, labeler: Labeler) -> tuple[list[int], ...]:
-        levels: tuple[list[int], ...] = ([], [], [], [])
-        for node in self.nodes:
-            for level, label in enumerate(self._label(node, labeler)):
-                levels[level].append(labeler.number(label))
-        return levels
+        found = [labeler.levels(*self._look(node, labeler)) for node in self.nodes]
+        return tuple(list(level) for level in zip(*found, strict=True)) if found else ([], [], [], [])
 
-    def _label(self, node: NormalNode, labeler: Labeler) -> tuple[Hashable, ...]:
-        if node.op == "Input":
-            kind = node.outputs[0]
-            return ("Input", kind.shape, kind.dtype), ("Input", kind.size, kind.dtype), ("Input",), ("Input",)
-        if node.op == "Parameter":
-            kind = node.outputs[0]
-            return ("Parameter", _extents(kind.shape)), ("Parameter", kind.size), ("Parameter", kind.size), ("Parameter",)
-        if node.op == "Constant":
-            size = node.outputs[0].size if node.outputs else 0
-            return ("Constant", _constant(node)), ("Constant", size), ("Constant",), ("Constant",)
-        shapes: list[Hashable] = []
-        counts: list[Hashable] = []
+    def _look(self, node: NormalNode, labeler: Labeler) -> tuple[Hashable, Callable[[Any], _Levels]]:
+        """All that a node's labels tell, and how it becomes one label a level: models repeat their blocks, so
+        this is worked out once for each look."""
+        if node.leaf:
+            kind = node.outputs[0] if node.outputs else TensorType((0,), "")
+            return (node.op, kind, _constant(node) if node.op == "Constant" else None), _LEAF_LEVELS[node.op]
+        weights: list[tuple[int, tuple[int, ...]]] = []
+        constants: list[Hashable] = []
         for operand in self.operands[node.id]:
             source = self.nodes[operand.source]
-            weight = source.op == "Parameter" or self.weight[operand.source]
-            if weight:
+            if source.op == "Parameter" or self.weight[operand.source]:
                 edge = node.inputs[operand.position]
-                shape = edge.view.shape if edge is not None and edge.view is not None else source.outputs[0].shape
-                shapes.append((operand.role, _extents(shape)))
-                counts.append((operand.role, math.prod(shape)))
+                weights.append((operand.role, edge.view.shape if edge is not None and edge.view is not None else source.outputs[0].shape))
             elif source.op == "Constant":
-                shapes.append((operand.role, "constant", operand.label, _constant(source)))
+                constants.append((operand.role, operand.label, _constant(source)))
         if node.commutative:
-            shapes.sort(key=repr)
-            counts.sort(key=repr)
+            weights.sort()
+            constants.sort(key=repr)
         size = node.outputs[0].size if node.outputs else 0
-        op = node.op
-        exact = (op, labeler.attributes(node), tuple(shapes), size, tuple(sorted(node.marks - {"inplace"})))
-        plain = (op, tuple(counts), size)
-        loose = ("Linear" if op == "Conv" and self._pointwise(node) else op, tuple(counts))
-        return exact, plain, loose, (_FAMILY.get(op, loose[0]),)
+        pointwise = node.op == "Conv" and self._pointwise(node)
+        return (node.op, labeler.attributes(node), tuple(weights), tuple(constants), size, node.marks - {"inplace"}, pointwise), _levels
 
     def _pointwise(self, node: NormalNode) -> bool:
         """Whether a convolution is a linear over channels."""
@@ -221,6 +221,21 @@ class Side:
 @lru_cache(maxsize=1 << 12)
 def _extents(shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(sorted(extent for extent in shape if extent != 1))
+
+
+def _levels(look: tuple[str, Hashable, tuple[tuple[int, tuple[int, ...]], ...], Hashable, int, frozenset[str], bool]) -> _Levels:
+    op, attributes, weights, constants, size, marks, pointwise = look
+    counts = tuple(sorted((role, math.prod(shape)) for role, shape in weights))
+    extents = tuple(sorted((role, _extents(shape)) for role, shape in weights))
+    loose = "Linear" if pointwise else op
+    return (op, attributes, extents, constants, size, marks), (op, counts, size), (loose, counts), (_FAMILY.get(op, loose),)
+
+
+_LEAF_LEVELS: Mapping[str, Callable[[tuple[str, TensorType, Hashable]], _Levels]] = {
+    "Input": lambda look: (("Input", look[1].shape, look[1].dtype), ("Input", look[1].size, look[1].dtype), ("Input",), ("Input",)),
+    "Parameter": lambda look: (("Parameter", _extents(look[1].shape)), ("Parameter", look[1].size), ("Parameter", look[1].size), ("Parameter",)),
+    "Constant": lambda look: (("Constant", look[2]), ("Constant", look[1].size), ("Constant",), ("Constant",)),
+}
 
 
 def rounded(value: Any) -> Hashable:

@@ -59,7 +59,7 @@ class Call:
         """Notes the relation of a parameter operand."""
         pair = self.at(role)
         if pair is not None and relation is not None and relation.size == math.prod(self.second_shapes[pair]) and relation.source == math.prod(self.first_shapes[pair]):
-            self.parameters[pair] = View(relation.source, self.second_shapes[pair], relation.stages)
+            self.parameters[pair] = relation.reshape(self.second_shapes[pair])
 
     def result(self, output: int = 0) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
         """The shapes of a result on both sides."""
@@ -80,7 +80,7 @@ def related(call: Call) -> list[View | None]:
     if main is not None and shapes is not None and (main.source != math.prod(shapes[0]) or main.size != math.prod(shapes[1])):
         main = None
     if main is not None and shapes is not None:
-        main = View(main.source, shapes[1], main.stages)
+        main = main.reshape(shapes[1])
     found.append(main)
     for output in range(1, min(len(call.first.outputs), len(call.second.outputs))):
         shapes = call.result(output)

@@ -232,10 +232,8 @@ def _normalised(reading: Reading, shape: tuple[int, ...]) -> Piece:
     """The piece in the first parameter's own order, where it covers all of it."""
     back = reading.first_view.inverse(shape)
     if back is not None:
-        inner = View(back.source, shape, back.stages)
-        found = reading.second_view.then(inner)
-        return Piece(reading.second, View.of(shape), View(found.source, shape, found.stages))
-    return Piece(reading.second, reading.first_view, View(reading.second_view.source, reading.first_view.shape, reading.second_view.stages))
+        return Piece(reading.second, View.of(shape), reading.second_view.then(back))
+    return Piece(reading.second, reading.first_view, reading.second_view.reshape(reading.first_view.shape))
 
 
 def _reason(chosen: list[Reading], readings: list[Reading]) -> str:

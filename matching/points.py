@@ -238,8 +238,7 @@ class _Walk:
                 if math.prod(shapes[0]) != math.prod(shapes[1]):
                     self.layout.points.append(Point(here.value, here.view, there.value, there.view, confidence, index))
                 return
-        moved = here.view.then(View(relation.source, relation.shape, relation.stages))
-        self.layout.points.append(Point(here.value, View(moved.source, there.view.shape, moved.stages), there.value, there.view, confidence, index))
+        self.layout.points.append(Point(here.value, here.view.then(relation).reshape(there.view.shape), there.value, there.view, confidence, index))
 
     def _readings(self, index: int, match: Match, one: NormalNode, other: NormalNode, call: Call, pairs: list[tuple[int, int]], certain: bool) -> None:
         for pair, (k, m) in enumerate(pairs):
@@ -259,7 +258,7 @@ class _Walk:
                 relation, sure = _assumed(call.first_shapes[pair], call.second_shapes[pair]), False
             if relation is None or relation.source != mine.view.size or relation.size != theirs.view.size:
                 continue
-            first_view = mine.view.then(View(relation.source, theirs.view.shape, relation.stages))
+            first_view = mine.view.then(relation.reshape(theirs.view.shape))
             confidence = match.confidence if sure else match.confidence * ASSUMED
             self.layout.readings.append(Reading(source.name, target.name, first_view, theirs.view, confidence, index, sure and (certain or not first_view.stages)))
 
@@ -270,7 +269,7 @@ class _Walk:
         if relation is None or mine.view is None or theirs.view is None or relation.source != mine.view.size or relation.size != theirs.view.size:
             return
         # first[one.at(q)] == second[other.at(q)] for every q
-        one, other = mine.view.then(View(relation.source, theirs.view.shape, relation.stages)), theirs.view
+        one, other = mine.view.then(relation.reshape(theirs.view.shape)), theirs.view
         source, target = self.first.nodes[mine.source], self.second.nodes[theirs.source]
         parted = source.op == "Concat"
         whole = source if parted else target

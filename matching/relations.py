@@ -54,11 +54,10 @@ def operand_relation(first: View, second: View, source: View) -> View | None:
     wanted = source.then(second)
     if first.size == wanted.size:
         if first.same(wanted):
-            return View(first.size, second.shape)
+            return View.of(second.shape)
         back = first.inverse((first.source,))
         if back is not None:
-            found = back.then(wanted)
-            return View(found.source, second.shape, found.stages)
+            return back.then(wanted).reshape(second.shape)
         if not first.padded and not second.padded:
             for order in axis_orders(first.shape, second.shape):
                 if first.then(order).same(wanted):
@@ -80,7 +79,7 @@ def inverted(relation: View, first: Sequence[int]) -> View | None:
 
 def same_relation(one: View, other: View) -> bool:
     """Whether two relations say the same."""
-    return one.source == other.source and one.size == other.size and one.same(View(other.source, one.shape, other.stages))
+    return one.source == other.source and one.size == other.size and one.same(other.reshape(one.shape))
 
 
 @lru_cache(maxsize=1 << 12)

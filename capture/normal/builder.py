@@ -277,8 +277,6 @@ class Builder:
         stack = [edge.source for edge in (*self.updates.values(), *self.outputs.values())]
         while stack:
             at = stack[-1]
-            if at >= len(state):
-                state.extend(bytes(len(drafts) - len(state)))
             if state[at]:
                 stack.pop()
                 if state[at] == 1:
@@ -295,10 +293,18 @@ class Builder:
             for position, edge in enumerate(draft.inputs):
                 if edge is None:
                     continue
-                if drafts[edge.source].replaced:
+                source = edge.source
+                if drafts[source].replaced:
                     edge = draft.inputs[position] = self.resolve(edge)
-                if edge.source >= len(state) or not state[edge.source]:
-                    stack.append(edge.source)
+                    source = edge.source
+                    state.extend(bytes(len(drafts) - len(state)))
+                if state[source]:
+                    continue
+                if drafts[source].inputs:
+                    stack.append(source)
+                else:
+                    state[source] = 2
+                    found.append(drafts[source])
         return found
 
     def program_order(self) -> list[Draft]:
@@ -351,7 +357,7 @@ class Builder:
                     back = view_of(edge).inverse(draft.shape)
                     if back is not None:
                         draft.aliases.append(Location(Value(record.id, output), back, edge.scale, edge.shift))
-            if edge.scale != 0.0:
+            if edge.scale != 0.0 and edge.source < first:
                 self._scaling(record, edge)
             self.values[Value(record.id, output)] = edge
 

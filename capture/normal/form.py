@@ -30,8 +30,7 @@ class Location(NamedTuple):
     shift: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Edge:
+class Edge(NamedTuple):
     """One operand: scale * view(source) + shift.
 
     Attributes:

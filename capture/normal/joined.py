@@ -94,7 +94,7 @@ def joined(graph: NormalGraph, chosen: Iterable[Concatenation]) -> NormalGraph:
         into = [by for linear in linears for edge in linear.inputs if edge is not None for by in edge.through]
         out = [by for edge in whole.inputs if edge is not None for by in edge.through]
         native = tuple(dict.fromkeys([*into, *(by for linear in linears for by in linear.native), *out, *whole.native]))
-        operand = replace(found.operand, through=())
+        operand = found.operand._replace(through=())
         nodes[found.node] = replace(whole, op="Linear", attrs={}, inputs=(operand, *weights), native=native, marks=linears[0].marks | whole.marks)
         size, start = View.of(whole.outputs[0].shape), 0
         last = len(size.shape) - 1
@@ -149,7 +149,7 @@ def _numbered(graph: NormalGraph, nodes: dict[int, NormalNode], moved: dict[int,
                 order.append(at)
 
     def placed(edge: Edge | None) -> Edge | None:
-        return None if edge is None else replace(edge, source=place[edge.source])
+        return None if edge is None else edge._replace(source=place[edge.source])
 
     made = tuple(replace(nodes[at], id=place[at], inputs=tuple(placed(edge) for edge in inputs[at])) for at in order)
     ends = [{name: end for name, edge in held.items() if (end := placed(seen(edge))) is not None} for held in (graph.outputs, graph.updates)]

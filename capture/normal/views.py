@@ -205,11 +205,7 @@ class View:
     def reshape(self, shape: Sequence[int]) -> View:
         """Another shape over the same row-major order."""
         shape = tuple(shape)
-        if shape == self.shape:
-            return self
-        if math.prod(shape) != self.size:
-            raise ValueError(f"cannot reshape {self.shape} to {shape}")
-        return View(self.source, shape, self.stages) if self.stages else _identity(shape)
+        return self if shape == self.shape else _reshaped(self, shape)
 
     def transpose(self, axes: Sequence[int]) -> View:
         """Axes in another order, as numpy.transpose."""
@@ -409,7 +405,15 @@ def _identity(shape: tuple[int, ...]) -> View:
     return View(math.prod(shape), shape)
 
 
-# Models repeat their blocks, so the same few movements come again and again.
+# Models repeat their blocks, so the same few movements come again and again, and what a view answers once it
+# answers for all of them.
+@lru_cache(maxsize=1 << 12)
+def _reshaped(view: View, shape: tuple[int, ...]) -> View:
+    if math.prod(shape) != view.size:
+        raise ValueError(f"cannot reshape {view.shape} to {shape}")
+    return View(view.source, shape, view.stages) if view.stages else _identity(shape)
+
+
 @lru_cache(maxsize=1 << 12)
 def _transposed(view: View, axes: tuple[int, ...]) -> View:
     stage, below = view._top()

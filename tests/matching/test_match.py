@@ -331,6 +331,18 @@ def test_reading_the_same_values_by_other_weights_takes_nothing_over():
     assert rebind(state) == 0
 
 
+def test_a_match_taken_back_waits_again():
+    graph = decoder(2)
+    state = prepare(graph, graph, Hints())
+    every = list(state.first.computing)
+    assert state.waiting(0) == every
+    state.pair(every[0], every[0], "place", 0.9, "given")
+    assert state.waiting(0) == state.waiting(1) == every[1:]
+    state.drop(every[0])
+    state.pair(every[1], every[1], "place", 0.9, "given")
+    assert state.waiting(0) == state.waiting(1) == [every[0], *every[2:]]
+
+
 def test_a_run_that_names_contradict_is_given_up():
     first, second = decoder(8), decoder(8, "second")
     state = prepare(first, second, Hints())

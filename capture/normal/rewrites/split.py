@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from functools import cached_property, lru_cache
 from typing import Any
 
@@ -107,10 +107,9 @@ def split_linear(builder: Builder) -> None:
     features that nothing reads go.
     """
     order = builder.order()
-    readers = _readers(builder, order)
-    for draft in order:
-        if draft.op != "Linear" or draft.marks & {"gradient_hook", "custom_function"}:
-            continue
+    linears = {draft.id: draft for draft in order if draft.op == "Linear" and not draft.marks & {"gradient_hook", "custom_function"}}
+    readers = _readers(builder, order, linears)
+    for draft in linears.values():
         features = draft.shape[-1]
         edges = readers[draft.id]
         if not edges or any(len(view_of(edge).stages) != 1 for _, _, edge in edges):
@@ -137,12 +136,12 @@ def _reading(view: View, features: int) -> _Reading:
     return _Reading(view, features)
 
 
-def _readers(builder: Builder, order: Sequence[Draft]) -> dict[int, list[tuple[Any, Any, Edge]]]:
-    """By draft, every edge that reads it and where that stands: (holder, key, edge) with holder[key] the edge."""
+def _readers(builder: Builder, order: Sequence[Draft], among: Container[int]) -> dict[int, list[tuple[Any, Any, Edge]]]:
+    """By draft among these, every edge that reads it and where that stands: (holder, key, edge) with holder[key] the edge."""
     readers: dict[int, list[tuple[Any, Any, Edge]]] = defaultdict(list)
     for draft in order:
         for position, edge in enumerate(draft.inputs):
-            if edge is not None:
+            if edge is not None and edge.source in among:
                 readers[edge.source].append((draft.inputs, position, edge))
     for holder in (builder.outputs, builder.updates):
         for name, edge in holder.items():
