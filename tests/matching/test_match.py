@@ -331,6 +331,42 @@ def test_reading_the_same_values_by_other_weights_takes_nothing_over():
     assert rebind(state) == 0
 
 
+def test_a_sum_that_shares_no_operand_gives_way_to_one_that_shares_a_sure_one():
+    def graph(path: str) -> NormalGraph:
+        made = Graph()
+        x = made.op("Exp", [made.leaf("Input", "x", 2, 8)], (2, 8), path)
+        inner = made.op("Add", [x, made.op("Tanh", [x], (2, 8), path)], (2, 8), path)
+        return made.finish(output=made.op("Add", [inner, made.op("Sigmoid", [inner], (2, 8), path)], (2, 8), path))
+
+    first, second = graph("a"), graph("b")
+    tanh = next(node.id for node in second.nodes if node.op == "Tanh")
+    inner, outer = (node.id for node in second.nodes if node.op == "Add")
+    for confidence, taken in ((0.8, 1), (0.5, 0)):
+        state = prepare(first, second, Hints())
+        state.pair(tanh, tanh, "place", confidence, "given")
+        state.pair(inner, outer, "sequence", 0.85, "given")
+        assert rebind(state) == taken
+        assert state.partner[0][inner] == (inner if taken else outer)
+
+
+def test_equal_branches_are_told_apart_by_who_reads_them():
+    def graph(path: str) -> NormalGraph:
+        made = Graph()
+        x = made.op("Tanh", [made.leaf("Input", "x", 8, 8)], (8, 8), path)
+        query, key = (made.op("Linear", [x, made.parameter(f"{path}.{word}.weight", 8, 8)], (8, 8), path) for word in ("query", "key"))
+        return made.finish(output=made.op("MatMul", [query, key], (8, 8), path))
+
+    first, second = graph("a"), graph("b")
+    tanh, product = (next(node.id for node in second.nodes if node.op == op) for op in ("Tanh", "MatMul"))
+    query, key = (node.id for node in second.nodes if node.op == "Linear")
+    state = prepare(first, second, Hints())
+    state.pair(tanh, tanh, "place", 0.8, "given")
+    state.pair(key, query, "sequence", 0.5, "given")
+    assert rebind(state) == 0  # nobody reads them yet
+    state.pair(product, product, "place", 0.8, "given")
+    assert rebind(state) == 1 and state.partner[0][key] == key
+
+
 def test_a_match_taken_back_waits_again():
     graph = decoder(2)
     state = prepare(graph, graph, Hints())
