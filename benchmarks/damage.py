@@ -5,7 +5,9 @@
 Captures come from the cache of corpus.py. The healthy matching of a pair is the truth (with `--self`, the
 second side against itself); the first side is then edited at random and matched again. Reported: whether
 the diff shows every edit, how many matches are right, wrong and open, and how many wrong ones carry a
-confidence over 0.9. Two nodes that are alike in everything above and below are one answer.
+confidence over 0.9. Two nodes that are alike in everything above and below are one answer. An operation
+left out whose very place another like it took in a further edit (ReLU and convolution exchanged, then the
+next ReLU left out) is not left out any more: where the other's absence is shown, the edit is not counted.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from edits import Edit, damage
 
 from padiff_graph.capture.normal.form import NormalGraph
 from padiff_graph.capture.normal.normalize import normalize
+from padiff_graph.capture.normal.schema import differing_attributes
 from padiff_graph.matching.diff import differences
 from padiff_graph.matching.hashes import from_above, from_below
 from padiff_graph.matching.hints import Hints
@@ -43,6 +46,31 @@ def shows(found: tuple[Difference, ...], edit: Edit, ids: Mapping[int, int], tru
     first = {node for d in found for node in (*d.first, *(place[0] for place in d.places))}
     second = {node for d in found for node in (*d.second, *(place[1] for place in d.places))}
     return any(ids.get(node, -2) in first or truth.get(node, -2) in second for node in edit.touched)
+
+
+def undone(found: tuple[Difference, ...], edit: Edit, graphs: tuple[NormalGraph, NormalGraph], was: Mapping[int, int], truth: Mapping[int, int]) -> bool:
+    """Whether an operation just like the one left out stands in its place, and the diff shows where that one stood."""
+    damaged, second = graphs
+    if edit.kind != "bypassed":
+        return False
+    place = truth[edit.touched[0]]
+    users = (damaged.users(), second.users())
+    shown = {node for d in found for node in (*d.second, *(pair[1] for pair in d.places))}
+
+    def by_truth(node: int) -> int:
+        return truth.get(was[node], -1)
+
+    def around(which: int, node: int) -> object:
+        graph, name = (second, int) if which else (damaged, by_truth)
+        edges = [edge and (name(edge.source), edge.output, edge.scale, edge.shift) for edge in graph.nodes[node].inputs]
+        return edges, sorted((name(user), position) for user, position in users[which][node])
+
+    wanted = second.nodes[place]
+    return any(
+        node.op == wanted.op and not differing_attributes(node.op, node.attrs, wanted.attrs) and by_truth(node.id) in shown and around(0, node.id) == around(1, place)
+        for node in damaged.nodes
+        if not node.leaf
+    )
 
 
 def main() -> None:
@@ -87,10 +115,12 @@ def one(
     matching = match(damaged, second)
     found = differences(matching)
     here["runs"] += 1
-    here["edits"] += len(edits)
     for edit in edits:
-        here["shown"] += (seen := shows(found, edit, ids, truth))
-        if name and not seen:
+        seen = shows(found, edit, ids, truth)
+        gone = not seen and undone(found, edit, (damaged, second), was, truth)
+        here["undone" if gone else "edits"] += 1
+        here["shown"] += seen
+        if name and not seen and not gone:
             print(f"    {name}: not shown: {edit.words}; {[e.words for e in edits]}")
     partner = matching.partner()
     for item in matching.matches:
@@ -111,7 +141,7 @@ def one(
 
 def words(found: Counter[str]) -> str:
     return (
-        f"{found['runs']} runs, {found['shown']} of {found['edits']} edits shown, {found['right']} right, {found['wrong']} wrong"
+        f"{found['runs']} runs, {found['shown']} of {found['edits']} edits shown ({found['undone']} undone by others), {found['right']} right, {found['wrong']} wrong"
         f" ({found['wrong'] / max(1, found['right'] + found['wrong']):.3%}), {found['wrong and sure']} of them sure, {found['open']} open"
     )
 
