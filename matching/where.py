@@ -73,30 +73,39 @@ class Whereabouts:
         A module that contributes no operation, such as an Identity in the place, or a block whose result
         is not used; otherwise the module around the partners of what stands in the same module.
         """
-        path = common_path(self.having.nodes[node].path for node in nodes)
+        paths = list(dict.fromkeys(self.having.nodes[node].path for node in nodes))
+        path = common_path(paths)
         around = self._around(path)
-        if path not in self._under:
-            word = _word(path)
-            usual = {name for name, _ in self._names[word].most_common(1)}  # as other blocks call it
-            inside = [idle for idle in self._idle if not around or idle.startswith(around + ".")]
-            empty = [idle for idle in inside if self.lacking.graph.modules[idle] == "Identity"]
-            for fits in (
-                [idle for idle in inside if idle == path],
-                [idle for idle in empty if _word(idle) == word],
-                [idle for idle in empty if _word(idle) in usual],
-                [idle for idle in inside if _word(idle) in usual and idle in self._held],
-                empty,
-                [idle for idle in inside if _word(idle) == word],
-                [idle for idle in inside if _word(idle) in usual],
-                [idle for idle in inside if idle in self._held],
-            ):
-                if len(fits) == 1:
-                    return fits[0]
-            # what is left of a block whose result is not used
-            named = f"{around}.{word}" if around else word
-            if named in self.lacking.graph.modules and named not in self._taken:
-                return named
-        return around
+        place = self._idle_place(path, around)
+        if place is None and len(paths) > 1:
+            # what one module did on this side, a norm with its activation, may be several on the other
+            apart = {self._idle_place(one, self._around(one)) for one in paths} - {None}
+            place = apart.pop() if len(apart) == 1 else None
+        return around if place is None else place
+
+    def _idle_place(self, path: str, around: str) -> str | None:
+        """The module inside `around` that does nothing and stands where the other side's `path` does; None where none does."""
+        if path in self._under:
+            return None
+        word = _word(path)
+        usual = {name for name, _ in self._names[word].most_common(1)}  # as other blocks call it
+        inside = [idle for idle in self._idle if not around or idle.startswith(around + ".")]
+        empty = [idle for idle in inside if self.lacking.graph.modules[idle] == "Identity"]
+        for fits in (
+            [idle for idle in inside if idle == path],
+            [idle for idle in empty if _word(idle) == word],
+            [idle for idle in empty if _word(idle) in usual],
+            [idle for idle in inside if _word(idle) in usual and idle in self._held],
+            empty,
+            [idle for idle in inside if _word(idle) == word],
+            [idle for idle in inside if _word(idle) in usual],
+            [idle for idle in inside if idle in self._held],
+        ):
+            if len(fits) == 1:
+                return fits[0]
+        # what is left of a block whose result is not used
+        named = f"{around}.{word}" if around else word
+        return named if named in self.lacking.graph.modules and named not in self._taken else None
 
     def _around(self, path: str) -> str:
         """The module of the other side that holds the partners of what stands in the nearest module.

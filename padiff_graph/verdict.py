@@ -2,7 +2,8 @@
 
 The rule: passed exactly when something was compared, no finding is different, missing or extra, and
 every compared value is within the tolerance asked for, values explained by a known framework
-divergence left out; and nothing is left uncompared that only a region or a map of the weights would show.
+divergence left out; and nothing is left uncompared that only a region or a map of the weights would show, a
+difference in structure least of all.
 """
 
 from __future__ import annotations
@@ -95,7 +96,9 @@ def judge(measured: Measured, findings: Sequence[Finding]) -> tuple[bool, tuple[
         added.append(Finding("capture", "not-comparable", f"nothing was compared, and so nothing passed: {reason}"))
     elif beyond and not failing and not any(finding.verdict in ("rounding", "not-comparable") and finding.phase == "optimizer" for finding in findings):
         added.append(_beyond(measured, beyond, findings))
-    passed = bool(held) and not failing and not beyond and not measured.blind
+    # a difference in structure that numbers could not decide may hide within the tolerance of the whole run
+    undecided = any(finding.phase == "structure" and finding.verdict == "not-comparable" for finding in findings)
+    passed = bool(held) and not failing and not beyond and not measured.blind and not undecided
     return passed, tuple(sorted((*findings, *added), key=_rank))
 
 

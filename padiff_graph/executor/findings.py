@@ -24,6 +24,8 @@ MARKS = {
     "custom_function": "a custom backward function decides the gradient here",
 }
 """What a mark on one side only says of a difference in gradients."""
+SURE = 0.8
+"""From this confidence on a match stands for itself: below it neighbours contradict it, or none bears it out."""
 CUTTING = ("detach", "share_data", "stop_gradient")
 """Fragments of operator names that end a gradient path."""
 
@@ -124,15 +126,24 @@ def _structural(difference: Difference, results: Sequence[RegionResult], matchin
         verdict: Verdict = "missing" if difference.kind == "missing" else "extra" if difference.kind == "extra" else "different"
         base = replace(base, cause=_effect(difference.cause, part))
         return replace(base, phase=_phase(differing), verdict=verdict, error=part.error, relative=part.relative)
-    if unsure and difference.kind == "attribute":
-        return replace(base, phase="structure", advice=f"numbers could not be asked: {unsure[0].reason}")
-    if unsure and difference.kind in ("missing", "extra"):
-        return replace(base, phase="structure", verdict="not-comparable", advice=f"numbers could not be asked: {unsure[0].reason}")
+    if unsure:
+        unasked = f"numbers could not be asked: {unsure[0].reason}"
+        if difference.kind == "attribute" and _sure(difference, matching):
+            return replace(base, phase="structure", advice=unasked)
+        told = f"these operations may not correspond, and {unasked}" if difference.kind == "attribute" else unasked
+        return replace(base, phase="structure", verdict="not-comparable", advice=told)
     if difference.kind == "attribute" and not divergent:
         return replace(base, phase="structure", verdict="suspicious", advice="it changes nothing on this input; check it with another input")
     if difference.kind in ("missing", "extra") and results and not divergent:
         return replace(base, phase="structure", verdict="suspicious", advice="the regions around it agree on this input; check it with another input")
     return None
+
+
+def _sure(difference: Difference, matching: Matching) -> bool:
+    """Whether at one of its places at least the operations surely correspond: else they are compared with what
+    merely stands where they do, in another way of building the same."""
+    nodes = set(nodes_of(difference, 0)), set(nodes_of(difference, 1))
+    return any(match.confidence >= SURE for match in matching.matches if match.first in nodes[0] and match.second in nodes[1])
 
 
 EFFECTS = {

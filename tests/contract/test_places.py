@@ -10,6 +10,7 @@ import torch.nn.functional as TF
 from contract_models import batch, paired, rng
 
 import padiff_graph as pg
+from padiff_graph.findings import Finding
 from padiff_graph.options import Options
 from padiff_graph.verdict import Measured, judge
 from padiff_graph.whole import Quantity, WholeCheck
@@ -280,3 +281,49 @@ def test_weights_without_a_map_do_not_pass_unseen():
     for phase, passes in (("both", False), ("forward", True)):
         assert judge(Measured(Options(diff_phase=phase), equal, loose="no map was found"), ())[0] is passes
         assert judge(Measured(Options(diff_phase=phase), equal), ())[0]
+
+
+def test_a_difference_in_structure_that_numbers_could_not_decide_does_not_pass():
+    """Outputs within a tolerance may hide it."""
+    equal = WholeCheck((Quantity("output", "output", "output", 0.0, 0.0, 1.0, 0.0, 0.0, True),))
+    for phase, passes in (("structure", False), ("backward", True)):
+        assert judge(Measured(Options(), equal), [Finding(phase, "not-comparable", "could not be compared")])[0] is passes
+
+
+class Acted(paddle.nn.Layer):
+    """Norms that hold their activation, as older Paddle code has them; one may be left out."""
+
+    def __init__(self, without=None):
+        super().__init__()
+        self.blocks = paddle.nn.LayerList()
+        for number in range(3):
+            norm = paddle.nn.Identity() if number == without else paddle.nn.BatchNorm(6, act="relu")
+            self.blocks.append(paddle.nn.Sequential(("conv", paddle.nn.Conv2D(6, 6, 3, padding=1)), ("normed", norm)))
+
+    def forward(self, x):
+        for block in self.blocks:
+            x = x + block(x)
+        return x
+
+
+class TorchActed(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.blocks = torch.nn.ModuleList()
+        for _ in range(3):
+            block = torch.nn.Module()
+            block.conv, block.norm, block.act = torch.nn.Conv2d(6, 6, 3, padding=1), torch.nn.BatchNorm2d(6), torch.nn.ReLU()
+            self.blocks.append(block)
+
+    def forward(self, x):
+        for block in self.blocks:
+            x = x + block.act(block.norm(block.conv(x)))
+        return x
+
+
+def test_one_empty_module_in_the_place_of_two():
+    layer, module = Acted(without=1), TorchActed()
+    layer.eval()
+    module.eval()
+    found = first(pg.compare(layer, module, batch(2, 6, 5, 5), options=LOOSE))
+    assert (found.verdict, found.cause, found.paddle_path) == ("missing", "missing BatchNormalization, Relu", "blocks.1.normed")

@@ -189,6 +189,20 @@ def test_a_region_that_cannot_run_says_so() -> None:
     assert "unrunnable" in check.results[0].reason
 
 
+@pytest.mark.parametrize(("kind", "confidence", "verdict"), [("attribute", 0.95, "different"), ("attribute", 0.5, "not-comparable"), ("rewired", 0.95, "not-comparable"), ("extra", 0.95, "not-comparable")])
+def test_what_numbers_could_not_decide_is_a_bug_only_between_operations_that_surely_correspond(kind: Any, confidence: float, verdict: str) -> None:
+    first, second = Toy(), Toy()
+    for model in (first, second):
+        x = model.input("x", X)
+        model.output("output", model.op("unrunnable" if model is first else "relu", x))
+    matching = match(first, second, [(Value(1), Value(1))])
+    matching = replace(matching, matches=(replace(matching.matches[0], confidence=confidence),))
+    difference = Difference(kind, (1,), (1,), "operand scaled by 1 against -1", "", "", "scale", (1.0, -1.0), ((1, 1),))
+    (finding,) = region_findings(run(first, second, matching, difference), matching, [difference])
+    assert (finding.phase, finding.verdict) == ("structure", verdict)
+    assert "unrunnable" in finding.advice
+
+
 def test_dropout_masks_are_shared() -> None:
     first, second = Toy(), Toy()
     found = []
