@@ -16,6 +16,7 @@ from padiff_graph.capture.normal.collection import without_collection
 from padiff_graph.capture.normal.form import Edge, NormalGraph, NormalNode
 from padiff_graph.capture.normal.schema import SCHEMA, attributes_equal, differing_attributes
 from padiff_graph.matching.labels import FAMILIES
+from padiff_graph.matching.parts import reordered
 from padiff_graph.matching.result import Difference, Match, Matching
 from padiff_graph.matching.scaling import at_its_origin
 from padiff_graph.matching.sharing import shared_parameters
@@ -77,7 +78,7 @@ def _cause_key(matching: _Compared, difference: Difference) -> Hashable:
         tuple(matching.first.nodes[node].op for node in difference.first),
         tuple(matching.second.nodes[node].op for node in difference.second),
     )
-    if difference.kind in ("moved", "rewired"):
+    if difference.kind in ("moved", "rewired") and not difference.attribute:
         return (difference.kind, difference.first, difference.second)
     return (difference.kind, ops, difference.attribute, repr(difference.values), difference.cause)
 
@@ -136,6 +137,11 @@ def _operands(matching: _Compared, match: Match, a: NormalNode, b: NormalNode) -
     masks = {position for position, name in enumerate(names) if name == "mask"}
     if masks and _hiding(matching, a, b, min(masks)):
         yield _single("differently-built", a, b, f"mask of {a.op} with the other sign: it hides what the other shows")
+    order = reordered(a, b, matching.partner)
+    if order is not None:
+        places, own = (", ".join(str(place + 1) for place in places) for places in (order, range(len(order))))
+        yield Difference("rewired", (a.id,), (b.id,), f"{a.op} takes its parts in another order: {places} against {own}", a.path, b.path, "order", (places, own), ((a.id, b.id),))
+        return
     pairs = [(a.inputs[x], b.inputs[y]) for x, y in match.operands if x not in masks]
     both = [(x, y) for x, y in pairs if x is not None and y is not None]
     if a.op in ("Mul", "MatMul", "Linear", "Conv"):
@@ -149,7 +155,7 @@ def _operands(matching: _Compared, match: Match, a: NormalNode, b: NormalNode) -
     for x, y in both:
         if not _near(x.shift, y.shift) and not (abs(x.shift) >= MASKING and abs(y.shift) >= MASKING and x.shift * y.shift > 0):
             yield _attribute(a, b, "shift", x.shift, y.shift, f"operand of {a.op} shifted by {show(x.shift)} against {show(y.shift)}")
-        if _reads_differently(matching, x, y):
+        if _reads_differently(matching, a, x, y):
             yield _moved(matching, a, b, x, y)
     if not a.commutative and "*" not in names:
         for position in range(max(len(a.inputs), len(b.inputs))):
@@ -197,14 +203,20 @@ RANK = 5
 """Most axes whose orders are tried."""
 
 
-def _reads_differently(matching: _Compared, x: Edge, y: Edge) -> bool:
+def _reads_differently(matching: _Compared, reader: NormalNode, x: Edge, y: Edge) -> bool:
     """Whether matched sources of equal shape are read through views that differ."""
     a, b = matching.first.nodes[x.source], matching.second.nodes[y.source]
     if a.op in _LEAVES or b.op in _LEAVES or matching.partner.get(x.source) != y.source:
         return False
     if x.view is None or y.view is None or not a.outputs or not b.outputs or a.outputs[x.output].shape != b.outputs[y.output].shape:
         return False
-    return x.view.size == y.view.size and x.view.shape[-1:] == y.view.shape[-1:] and not x.view.reshape(y.view.shape).same(y.view)
+    along = x.view.shape[-1:] == y.view.shape[-1:] or (_over_last(reader) and sorted(x.view.shape) == sorted(y.view.shape))
+    return x.view.size == y.view.size and along and not x.view.reshape(y.view.shape).same(y.view)
+
+
+def _over_last(node: NormalNode) -> bool:
+    """Whether the operation runs along the last axis of what it reads."""
+    return node.op in SCHEMA and SCHEMA[node.op].trailing
 
 
 def _moved(matching: _Compared, a: NormalNode, b: NormalNode, x: Edge, y: Edge) -> Difference:
@@ -213,8 +225,7 @@ def _moved(matching: _Compared, a: NormalNode, b: NormalNode, x: Edge, y: Edge) 
     rank = len(y.view.shape)
     for order in itertools.permutations(range(rank)) if rank <= RANK and len(x.view.shape) == rank else ():
         if tuple(y.view.shape[axis] for axis in order) == x.view.shape and y.view.transpose(order).same(x.view):
-            over = a.op in SCHEMA and SCHEMA[a.op].trailing
-            return _single("differently-built", a, b, f"{a.op} goes over another axis" if over else f"{a.op} reads its operand transposed", order=not over)
+            return _single("differently-built", a, b, f"{a.op} goes over another axis" if _over_last(a) else f"{a.op} reads its operand transposed", order=not _over_last(a))
     natives, ways = [], []
     for graph, edge in ((matching.first.graph, x), (matching.second.graph, y)):
         moves = [record for record in map(graph.record, edge.through) if record.kind == "operation" and record.constant is None]
@@ -255,7 +266,7 @@ def _wiring(matching: _Compared) -> Iterable[Difference]:
     crossings: list[_Crossing] = []
     for match in matching.matches:
         a, b = matching.first.nodes[match.first], matching.second.nodes[match.second]
-        if a.op in _LEAVES:
+        if a.op in _LEAVES or reordered(a, b, partner) is not None:
             continue
         if a.commutative or b.commutative or a.op != b.op:
             mine = [edge.source for edge in a.inputs if edge is not None]

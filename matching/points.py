@@ -18,8 +18,10 @@ import numpy as np
 
 from padiff_graph.capture.normal.collection import without_collection
 from padiff_graph.capture.normal.form import Edge, NormalGraph, NormalNode
+from padiff_graph.capture.normal.schema import attributes_equal
 from padiff_graph.capture.normal.views import Stage, View
 from padiff_graph.matching.layouts import Call, fits, related
+from padiff_graph.matching.parts import exchangeable
 from padiff_graph.matching.relations import axis_orders, identity, operand_relation, parts, product
 from padiff_graph.matching.result import Match, Matching, Point
 
@@ -215,8 +217,11 @@ class _Walk:
             for k, m in match.operands or _in_order(mine, reader):
                 theirs = reader.inputs[m] if m < len(reader.inputs) else None
                 own = mine.inputs[position]
-                if k == position and theirs is not None and theirs.source == other.id and own is not None and own.view is not None and theirs.view is not None and own.view.size == theirs.view.size:
-                    yield mine, own.view, theirs.view
+                if k != position or theirs is None or own is None or theirs.source != other.id or own.view is None or theirs.view is None or own.view.size != theirs.view.size:
+                    continue
+                if exchangeable(mine) and not attributes_equal(own.scale, theirs.scale):
+                    continue  # another part, whatever it reads
+                yield mine, own.view, theirs.view
 
     # -- what follows
 

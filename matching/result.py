@@ -88,7 +88,7 @@ class Difference:
         kind: "attribute", "missing" (on the first side), "extra" (on the first side), "moved",
             "rewired", "differently-built".
         first, second: normal-form nodes on each side; empty where one side has none.
-        attribute: its name, with both values, for kind "attribute".
+        attribute: its name, with both values, for kind "attribute"; "order" for operands in another order.
         cause: in words, with both values.
         places: the same cause elsewhere, as (first node, second node), -1 for none.
         first_path, second_path: module paths; for a missing or extra operation also on the side

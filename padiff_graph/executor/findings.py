@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from padiff_graph.capture.graph import Node
 from padiff_graph.capture.normal.form import NormalGraph, NormalNode
 from padiff_graph.executor.names import plain_name
 from padiff_graph.executor.results import Part, RegionCheck, RegionResult, Surplus
-from padiff_graph.executor.structure import native_of, nodes_of
+from padiff_graph.executor.structure import claims, nodes_of, own_native_of
 from padiff_graph.executor.turning import turning
 from padiff_graph.findings import Finding, Phase, Verdict
 from padiff_graph.matching.result import Difference, Matching
@@ -37,10 +37,11 @@ def region_findings(check: RegionCheck, matching: Matching, differences: Sequenc
     agree it is told as suspicious, since it changes nothing on this input. What differs without a
     structural difference is told by what the numbers and the operations' marks say.
     """
-    inside = [_regions_of(check, matching, found) for found in differences]
+    where = _Where.of(check, matching)
+    inside = [where.regions(found) for found in differences]
     findings = [finding for found, results in zip(differences, inside, strict=True) if (finding := _structural(found, results, matching)) is not None]
     explained = {id(result) for found, results in zip(differences, inside, strict=True) if found.kind != "differently-built" for result in results}
-    built = _built(check, matching, differences)
+    built = _built(where, matching, differences)
     plain = []
     for result in check.results:
         if result.verdict in ("equal", "rounding") or (result.verdict in ("different", "not-comparable") and id(result) in explained):
@@ -74,16 +75,24 @@ def _frozen(matching: Matching) -> list[Finding]:
 # -- structural differences
 
 
-def _regions_of(check: RegionCheck, matching: Matching, difference: Difference) -> list[RegionResult]:
-    natives = native_of(matching.first, nodes_of(difference, 0)), native_of(matching.second, nodes_of(difference, 1))
-    return [
-        result
-        for result in check.results
-        if not natives[0].isdisjoint(result.first_nodes) or not natives[1].isdisjoint(result.second_nodes)
-    ]
+@dataclass(frozen=True)
+class _Where:
+    """Which regions structural differences stand in."""
+
+    check: RegionCheck
+    matching: Matching
+    claimed: tuple[Mapping[int, int], Mapping[int, int]]
+
+    @classmethod
+    def of(cls, check: RegionCheck, matching: Matching) -> _Where:
+        return cls(check, matching, (claims(matching.first), claims(matching.second)))
+
+    def regions(self, difference: Difference) -> list[RegionResult]:
+        first, second = (own_native_of(normal, nodes_of(difference, side), self.claimed[side]) for side, normal in enumerate((self.matching.first, self.matching.second)))
+        return [result for result in self.check.results if not first.isdisjoint(result.first_nodes) or not second.isdisjoint(result.second_nodes)]
 
 
-def _built(check: RegionCheck, matching: Matching, differences: Sequence[Difference]) -> dict[int, Difference]:
+def _built(where: _Where, matching: Matching, differences: Sequence[Difference]) -> dict[int, Difference]:
     """How each region is built differently: what stands in no region that agrees before what does, then the
     first; at its place in that region."""
     found: dict[int, tuple[bool, Difference]] = {}
@@ -91,7 +100,7 @@ def _built(check: RegionCheck, matching: Matching, differences: Sequence[Differe
         if difference.kind != "differently-built":
             continue
         apart = [difference] if difference.native != (-1, -1) else [_at(difference, place, matching) for place in difference.places]
-        inside = [(one, result) for one in apart for result in _regions_of(check, matching, one)]
+        inside = [(one, result) for one in apart for result in where.regions(one)]
         harmless = any(result.verdict in ("equal", "rounding") for _, result in inside)
         for one, result in inside:
             if id(result) not in found or (found[id(result)][0] and not harmless):

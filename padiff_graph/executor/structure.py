@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from padiff_graph.capture.normal.form import NormalGraph
@@ -67,3 +68,18 @@ def nodes_of(difference: Difference, side: int) -> tuple[int, ...]:
 def native_of(normal: NormalGraph, nodes: Iterable[int]) -> set[int]:
     """The native operations that normal-form nodes stand for."""
     return {native for node in nodes for native in normal.nodes[node].native}
+
+
+def claims(normal: NormalGraph) -> Counter[int]:
+    """How many nodes of the normal form each native operation stands in."""
+    return Counter(native for node in normal.nodes for native in set(node.native))
+
+
+def own_native_of(normal: NormalGraph, nodes: Iterable[int], claimed: Mapping[int, int]) -> set[int]:
+    """The native operations that yield these nodes or stand in them alone: a mask made once for many readers is
+    no sign of where one of them is."""
+    found: set[int] = set()
+    for node in nodes:
+        native = normal.nodes[node].native
+        found.update(one for one in native if claimed[one] == 1 or one == max(native))
+    return found

@@ -327,3 +327,87 @@ def test_one_empty_module_in_the_place_of_two():
     module.eval()
     found = first(pg.compare(layer, module, batch(2, 6, 5, 5), options=LOOSE))
     assert (found.verdict, found.cause, found.paddle_path) == ("missing", "missing BatchNormalization, Relu", "blocks.1.normed")
+
+
+class Causal(Net):
+    """A mask that the model itself makes of the input's shape, once for both blocks."""
+
+    def forward(self, x):
+        length = paddle.shape(x)[1]
+        return super().forward(x, (paddle.tril(paddle.ones([length, length])) - 1.0) * 10000.0)
+
+
+class TorchCausal(TorchNet):
+    def forward(self, x):
+        return super().forward(x, (torch.ones(x.shape[1], x.shape[1]).tril() - 1.0) * 10000.0)
+
+
+def test_what_many_operations_read_is_no_sign_of_where_one_of_them_stands():
+    assert pg.compare(Causal(), TorchCausal(), batch(3, 6, 16), options=LOOSE).passed
+    report = pg.compare(Causal(axis=-2), TorchCausal(), batch(3, 6, 16), options=LOOSE)
+    assert first(report).paddle_path == "blocks.1" and first(report).cause.startswith("Softmax goes over another axis"), told(report)
+
+
+class Crossed(paddle.nn.Layer):
+    """Rows that look at columns of another number; the softmax over `axis`."""
+
+    def __init__(self, axis=-1):
+        super().__init__()
+        self.q, self.k, self.v = (paddle.nn.Linear(16, 16) for _ in range(3))
+        self.axis = axis
+
+    def forward(self, x):
+        rows = self.q(x[:, :4])
+        return paddle.matmul(F.softmax(paddle.matmul(rows, self.k(x), transpose_y=True), axis=self.axis), self.v(x))
+
+
+class TorchCrossed(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.q, self.k, self.v = (torch.nn.Linear(16, 16) for _ in range(3))
+
+    def forward(self, x):
+        return TF.softmax(self.q(x[:, :4]) @ self.k(x).transpose(1, 2), dim=-1) @ self.v(x)
+
+
+def test_a_softmax_over_an_axis_of_another_length():
+    assert pg.compare(Crossed(), TorchCrossed(), batch(2, 6, 16), options=LOOSE).passed
+    report = pg.compare(Crossed(-2), TorchCrossed(), batch(2, 6, 16), options=LOOSE)
+    assert first(report).cause.startswith("Softmax goes over another axis"), told(report)
+
+
+class Rotated(paddle.nn.Layer):
+    """Halves turned into each other, as rotary embeddings do; `turned` says how."""
+
+    def __init__(self, turned):
+        super().__init__()
+        self.inner, self.outer = paddle.nn.Linear(16, 16), paddle.nn.Linear(16, 4)
+        self.turned = turned
+
+    def forward(self, x):
+        y = self.inner(x)
+        return self.outer(y * x + paddle.concat(self.turned(y[..., :8], y[..., 8:]), -1))
+
+
+class TorchRotated(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner, self.outer = torch.nn.Linear(16, 16), torch.nn.Linear(16, 4)
+
+    def forward(self, x):
+        y = self.inner(x)
+        return self.outer(y * x + torch.cat([-y[..., 8:], y[..., :8]], -1))
+
+
+@pytest.mark.parametrize(
+    ("turned", "cause"),
+    [
+        (lambda one, other: [-other, one], ""),
+        (lambda one, other: [one, -other], "Concat takes its parts in another order: 2, 1 against 1, 2"),
+        (lambda one, other: [other, -one], "operand of Concat scaled"),
+    ],
+)
+def test_parts_in_another_order_are_told_from_signs(turned, cause):
+    report = pg.compare(Rotated(turned), TorchRotated(), batch(2, 5, 16), options=LOOSE)
+    assert report.passed is not bool(cause), told(report)
+    assert not cause or (first(report).cause.startswith(cause) and first(report).paddle_path in ("", "inner")), told(report)
