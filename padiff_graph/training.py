@@ -18,6 +18,7 @@ from padiff_graph.capture.backend import room
 from padiff_graph.capture.engine import Array, Engine
 from padiff_graph.capture.leaves import leaves
 from padiff_graph.capture.leaves import replace as replaced
+from padiff_graph.capture.normal.form import NormalGraph
 from padiff_graph.executor.divergence import biased_variance
 from padiff_graph.executor.exchange import mapped
 from padiff_graph.findings import Finding
@@ -114,7 +115,7 @@ def train(
     """
     rows = [row for row in matching.parameters if row.pieces]
     sides = [_Side(engine, stepper, example, loss) for engine, stepper, example, loss in zip(engines, steppers, examples, losses, strict=True)]
-    settings = _Settings(steppers, rows, _positions(matching))
+    settings = _Settings(steppers, rows, _positions(matching.first))
     undo: list[Callable[[], None]] = []
     for side in sides:
         side.before = side.values()
@@ -182,7 +183,7 @@ class _Settings:
         told: dict[tuple[str, tuple[str, str]], Finding] = {}
         for (setting, _), (step, difference) in self.seen.items():
             first = min((parted[pair] for pair in difference.parameters if pair in parted), default=step)
-            upstream = min(difference.parameters, key=lambda pair: self.positions.get(pair[1], len(self.positions)))
+            upstream = min(difference.parameters, key=lambda pair: self.positions.get(pair[0], len(self.positions)))
             finding = Finding(
                 "optimizer",
                 "different",
@@ -314,9 +315,10 @@ def _variance_counts(matching: Matching) -> dict[str, float]:
     return counts
 
 
-def _positions(matching: Matching) -> dict[str, int]:
-    """Where in the second model's program each of its parameters is read first."""
-    nodes, found = matching.second.nodes, dict[str, int]()
+def _positions(normal: NormalGraph) -> dict[str, int]:
+    """Where in a model's program each of its parameters is read first. A setting is looked for from the first
+    model's parameters on: branches side by side run in an order of their own in each model."""
+    nodes, found = normal.nodes, dict[str, int]()
     for node in nodes:
         for edge in node.inputs:
             if edge is not None and nodes[edge.source].op == "Parameter":

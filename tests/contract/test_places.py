@@ -187,6 +187,35 @@ def test_a_setting_of_the_whole_optimizer_stands_at_the_first_parameter_of_the_p
     assert (first(report).paddle_path, first(report).torch_path) == ("entry", "start"), told(report)
 
 
+class Beside(paddle.nn.Layer):
+    """Two branches side by side; the port runs the second one first."""
+
+    def __init__(self):
+        super().__init__()
+        self.one, self.other = paddle.nn.Linear(16, 8), paddle.nn.Linear(16, 8)
+
+    def forward(self, x):
+        other = F.relu(self.other(x))
+        return F.gelu(self.one(x)) * other
+
+
+class TorchBeside(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.one, self.other = torch.nn.Linear(16, 8), torch.nn.Linear(16, 8)
+
+    def forward(self, x):
+        one = TF.gelu(self.one(x))
+        return one * TF.relu(self.other(x))
+
+
+def test_a_setting_stands_at_what_the_port_runs_first():
+    layer, module = Beside(), TorchBeside()
+    optimizer = [paddle.optimizer.AdamW(1e-3, parameters=layer.parameters(), weight_decay=0.05), torch.optim.AdamW(module.parameters(), 1e-3, weight_decay=0.01)]
+    found = first(pg.compare(layer, module, batch(4, 16), optimizer=optimizer, steps=2, options={"atol": 1.0}))
+    assert (found.paddle_path, found.torch_path) == ("other", "other")
+
+
 class Late(paddle.nn.Layer):
     """Defines last what runs first."""
 
