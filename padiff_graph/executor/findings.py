@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from padiff_graph.capture.graph import Node
 from padiff_graph.capture.normal.form import NormalGraph, NormalNode
 from padiff_graph.executor.names import plain_name
+from padiff_graph.executor.parameters import first_reads
 from padiff_graph.executor.results import Part, RegionCheck, RegionResult, Surplus
 from padiff_graph.executor.structure import claims, nodes_of, own_native_of
 from padiff_graph.executor.turning import turning
@@ -56,7 +57,7 @@ def _frozen(matching: Matching) -> list[Finding]:
     """Parameters that one model trains and the other does not. Regions differentiate all of them, so
     only the models' own flags tell."""
     groups: dict[bool, list[tuple[int, str, str]]] = {}
-    nodes = {record.name: record.id for record in matching.second.graph.records() if record.kind in ("parameter", "buffer")}
+    nodes = first_reads(matching.second.graph)
     for row in matching.parameters:
         one = matching.first.graph.parameters.get(row.first)
         for piece in row.pieces:

@@ -15,10 +15,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from padiff_graph.capture.engine import Array, Engine
+from padiff_graph.capture.graph import ComputationGraph
 from padiff_graph.executor.exchange import mapped
 from padiff_graph.matching.result import Matching
 
-__all__ = ["Shared", "randomised", "share"]
+__all__ = ["Shared", "first_reads", "randomised", "share"]
 
 
 @dataclass(frozen=True)
@@ -91,3 +92,15 @@ def randomised(name: str, array: Array) -> Array | None:
     spread = generator.random(array.shape, np.float32)
     fresh = (spread - 0.5) * 0.5 if abs(value) < 1e-3 else value * (0.5 + spread)
     return np.asarray(fresh, array.dtype)
+
+
+def first_reads(graph: ComputationGraph) -> dict[str, int]:
+    """The first operation that reads each parameter or buffer: where the program comes to it, whatever the order
+    in which a module defines its parameters."""
+    names = {record.id: record.name for record in graph.records() if record.kind in ("parameter", "buffer")}
+    found: dict[str, int] = {}
+    for record in graph.records():
+        for value in record.inputs:
+            if value is not None and value.node in names:
+                found.setdefault(names[value.node], record.id)
+    return found

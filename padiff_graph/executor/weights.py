@@ -11,6 +11,7 @@ import numpy as np
 
 from padiff_graph.capture.engine import Array, Engine
 from padiff_graph.executor.exchange import mapped
+from padiff_graph.executor.parameters import first_reads
 from padiff_graph.executor.probes import probe
 from padiff_graph.executor.turning import around, turning
 from padiff_graph.findings import Finding
@@ -45,7 +46,7 @@ def weight_findings(matching: Matching, first: Engine, second: Engine) -> tuple[
     theirs = {name: second.array(tensor) for name, tensor in second.parameters().items()}
     expected = {row.first: mapped(row, ours[row.first], theirs) for row in matching.parameters if row.pieces and row.first in ours and all(piece.second in theirs for piece in row.pieces)}
     odd = [found for row in matching.parameters if row.first in expected and (found := _odd(row, ours, theirs, expected, matching)) is not None]
-    order = {record.name: record.id for record in matching.second.graph.records() if record.kind in ("parameter", "buffer")}
+    order = first_reads(matching.second.graph)
     groups: dict[str, list[_Odd]] = defaultdict(list)
     for found in odd:
         groups[found.kind].append(found)

@@ -180,6 +180,28 @@ def test_weights_whose_rows_stand_in_another_order():
     assert first(report).paddle_path == "blocks.0.v" and "another order" in first(report).cause, told(report)
 
 
+class Listed(torch.nn.Module):
+    """Defines first what it reads last, as a table of a module beside its layers is."""
+
+    def __init__(self):
+        super().__init__()
+        self.table = torch.nn.Parameter(torch.randn(8))
+        self.entry = torch.nn.Linear(16, 8)
+
+    def forward(self, x):
+        return self.entry(x) + self.table
+
+
+def test_of_several_wrong_weights_the_one_that_is_read_first_stands_first():
+    layer, module = Listed(), Listed()
+    example = batch(4, 16)[1]
+    layer.table.data = module.table.data.flip(0)
+    layer.entry.weight.data = -module.entry.weight.data
+    layer.entry.bias.data = module.entry.bias.data
+    report = pg.compare(layer, module, (example, example), auto_weights=False, options=LOOSE)
+    assert [finding.paddle_path for finding in report.findings if finding.fails] == ["entry", ""], told(report)
+
+
 def test_a_setting_of_the_whole_optimizer_stands_at_the_first_parameter_of_the_program():
     layer, module, example = Late(), TorchLate(), batch(4, 16)
     optimizer = [paddle.optimizer.AdamW(1e-3, parameters=layer.parameters(), weight_decay=0.05), torch.optim.AdamW(module.parameters(), 1e-3, weight_decay=0.01)]
