@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import zlib
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from time import perf_counter
 from typing import Literal
 
@@ -139,7 +140,8 @@ def run_pair(pair: Pair, region: Region, plan: Plan, feed: Fed, structure: Struc
         seconds["referee"] += perf_counter() - start
     extra = _one_sided(pair, plan, region, feed)
     attributed = structure.attributed(region)
-    parts = [_judged(part, single, bound, double, units, attributed, extra) for part, single, bound, double in zip(ran.parts, singles, bounds, doubles, strict=True)]
+    size = partial(_summed, pair, region, feed)
+    parts = [_judged(part, single, bound, double, units, attributed, extra, size) for part, single, bound, double in zip(ran.parts, singles, bounds, doubles, strict=True)]
     parts = _explained(pair, region, plan, feed, ran.parts, doubles, parts)
     values = any(part.verdict == "different" and part.kind == "output" for part in parts)
     lost = values and astray(pair, region, plan, feed)
@@ -182,14 +184,16 @@ class _Units:
         return cls(min(known) if mixed else max(known), grown, back, f"computed in {one} on the first side and in {other} on the second" if mixed else "")
 
 
-def _judged(part: _Compared, single: Measured, bound: float, double: _Compared | None, units: _Units, attributed: bool, extra: Mapping[str, Array]) -> Part:
-    """One tensor's verdict, and what the numbers say of it."""
+def _judged(part: _Compared, single: Measured, bound: float, double: _Compared | None, units: _Units, attributed: bool, extra: Mapping[str, Array], size: Callable[[str], float]) -> Part:
+    """One tensor's verdict, and what the numbers say of it. `size`: how large what a buffer's new value sums up is."""
     measured, noise, coarse = None, 0.0, ""
     if double is not None:
         measured = measure(*double.arrays())
         lost = [measure(plain, fine).error for plain, fine in zip(part.arrays(), double.arrays(), strict=True)]
         noise = lost[1] if part.kind in ("input", "parameter") else 0.0
         coarse = imprecise((lost[0], lost[1]), single, measured, bound)
+        if coarse and part.kind == "buffer":
+            coarse = imprecise((lost[0], lost[1]), single, measured, bound, size(part.first))
     verdict = judge(single, bound, measured, noise, attribute=attributed, precision=bool(units.mixed or coarse))
     seen = Probe()
     if verdict == "different":
@@ -201,6 +205,21 @@ def _judged(part: _Compared, single: Measured, bound: float, double: _Compared |
         else:
             seen = probe(*shown.arrays(), extra)
     return Part(part.kind, part.first, part.second, single.error, single.scale, bound, verdict, None if measured is None else measured.error, seen)
+
+
+def _summed(pair: Pair, region: Region, feed: Fed, name: str) -> float:
+    """The largest magnitude of what a buffer's update reads first: the mean of a normalised value is nothing but
+    the rounding of values that cancel."""
+    update = next(update for update in region.updates if update.first == name)
+    operand = pair.second.graph.record(update.second_value.node).inputs[0]
+    if operand is None:
+        return 0.0
+    read = feed.second.get(operand)
+    if read is None:
+        if operand.node not in region.second.nodes:
+            return 0.0
+        read = pair.second.engine.array(execute(pair.second, region.second, feed.second, (operand,), grad=False).outputs[operand])
+    return float(np.abs(read).max(initial=0.0)) if read.dtype.kind in "fc" else 0.0
 
 
 def _explained(pair: Pair, region: Region, plan: Plan, feed: Fed, singles: list[_Compared], doubles: list[_Compared | None], parts: list[Part]) -> list[Part]:

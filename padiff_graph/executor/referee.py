@@ -70,16 +70,17 @@ def judge(single: Measured, bound: float, double: Measured | None, noise: float 
     return "different"
 
 
-def imprecise(lost: tuple[float, float], single: Measured, double: Measured, bound: float) -> str:
+def imprecise(lost: tuple[float, float], single: Measured, double: Measured, bound: float, size: float = 0.0) -> str:
     """Whether one side alone loses precision, in words; "" where not.
 
     `lost` is how far each side's own result is from its float64 rerun. Rounding that an unstable
     region amplifies shows on both sides; a cast to a coarser dtype on one. What vanishes in float64 is all
     rounding: terms that cancel, on one side exactly, as the gradient of a softmax over one element does.
+    `size` is how large the terms are where they may be far larger than what their sum comes to.
     """
     if double.scale < CANCELLED * single.scale:
         return ""
-    allowed = bound * single.scale
+    allowed = bound * max(single.scale, size)
     for side, mine, others in (("first", lost[0], lost[1]), ("second", lost[1], lost[0])):
         if mine > COARSE * allowed and others <= 2 * allowed and allowed > 0:
             return f"the {side} side loses precision here, as by a cast to a coarser dtype: {mine:.2g} off its own float64 result, the other side {others:.2g}"
