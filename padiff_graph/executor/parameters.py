@@ -49,9 +49,12 @@ def share(matching: Matching, first: Engine, second: Engine, *, as_they_are: boo
     if as_they_are:
         return Shared(ours, theirs, (), tuple(ours))
     covered = _covered(matching, theirs)
+    # what no parameter of the first can stand for belongs to operations that the first lacks: a branch scaled by
+    # nearly nothing must show all the same
+    lacking = not any(not row.pieces and row.status in ("open", "neutral") for row in matching.parameters)
     changed = []
     for name, array in theirs.items():
-        if randomise and covered.get(name, 0) >= array.size:
+        if randomise and (covered.get(name, 0) >= array.size or (lacking and name not in covered)):
             fresh = randomised(name, array)
             if fresh is not None:
                 theirs[name] = fresh

@@ -474,3 +474,38 @@ def test_the_mean_of_what_cancels_is_rounding(inside):
     x -= x.astype("float64").mean((0, 2, 3), keepdims=True).astype("float32")
     report = pg.compare(layer, module, paired(x, "input", "input"), options=LOOSE)
     assert not any(finding.fails for finding in report.findings), told(report)
+
+
+class Scaled(paddle.nn.Layer):
+    """Branches scaled by nearly nothing, as deep transformers begin with; the last may be left out."""
+
+    def __init__(self, branches=2):
+        super().__init__()
+        self.branches = paddle.nn.LayerList([paddle.nn.Linear(8, 8) for _ in range(2)])
+        self.gammas = paddle.nn.ParameterList([paddle.create_parameter([8], "float32", default_initializer=paddle.nn.initializer.Constant(1e-7)) for _ in range(2)])
+        self.head = paddle.nn.Linear(8, 4)
+        self.count = branches
+
+    def forward(self, x):
+        for branch, gamma, act in list(zip(self.branches, self.gammas, (paddle.tanh, F.gelu), strict=True))[: self.count]:
+            x = x + gamma * act(branch(x))
+        return self.head(x)
+
+
+class TorchScaled(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.branches = torch.nn.ModuleList([torch.nn.Linear(8, 8) for _ in range(2)])
+        self.gammas = torch.nn.ParameterList([torch.nn.Parameter(torch.full((8,), 1e-7)) for _ in range(2)])
+        self.head = torch.nn.Linear(8, 4)
+
+    def forward(self, x):
+        for branch, gamma, act in zip(self.branches, self.gammas, (torch.tanh, TF.gelu), strict=True):
+            x = x + gamma * act(branch(x))
+        return self.head(x)
+
+
+def test_a_missing_branch_shows_however_small_its_scale():
+    assert pg.compare(Scaled(), TorchScaled(), batch(3, 8), options=LOOSE).passed
+    report = pg.compare(Scaled(1), TorchScaled(), batch(3, 8), options=LOOSE)
+    assert any(finding.fails and finding.verdict == "missing" and "Add" in finding.cause for finding in report.findings), told(report)
