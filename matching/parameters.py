@@ -129,10 +129,11 @@ def _row(name: str, readings: list[Reading], first: _Side, second: _Side) -> Par
     left = uncovered([reading.first_view for reading in chosen], shape)
     reason = _reason(chosen, readings)
     confidence = min(reading.confidence for reading in chosen)
-    if left:
-        whole = _extended(chosen, shape, second)
-        if whole is not None:
-            chosen, left = [whole], 0
+    whole = _extended(chosen, shape, second) if left or len(chosen) > 1 else None
+    if whole is not None:
+        chosen = [whole]  # read in parts, but as one
+        if left:
+            left = 0
             confidence = min(confidence, 0.95)
             reason += "; not all of it is read, the rest goes with it"
     if doubts:

@@ -87,6 +87,8 @@ class Whereabouts:
         """The module inside `around` that does nothing and stands where the other side's `path` does; None where none does."""
         if path in self._under:
             return None
+        if path in self.lacking.graph.modules and path not in self._taken:
+            return path  # of the same name, and nothing in it is the counterpart of anything
         word = _word(path)
         usual = {name for name, _ in self._names[word].most_common(1)}  # as other blocks call it
         inside = [idle for idle in self._idle if not around or idle.startswith(around + ".")]

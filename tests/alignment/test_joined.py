@@ -132,3 +132,32 @@ def test_a_bias_that_the_heads_lack_is_found():
     report = passes(PaddleHeads(bias=False), TorchHeads((16,)))
     assert not report.passed
     assert any("missing bias" in finding.cause for finding in report.findings)
+
+
+class PaddleHalves(paddle.nn.Layer):
+    """A Linear of which two operations read every other element."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc, self.out = paddle.nn.Linear(6, 8), paddle.nn.Linear(4, 3)
+
+    def forward(self, x):
+        y = self.fc(x)
+        return self.out(paddle.sin(y[..., ::2]) * paddle.cos(y[..., 1::2]))
+
+
+class TorchHalves(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc, self.out = torch.nn.Linear(6, 8), torch.nn.Linear(4, 3)
+
+    def forward(self, x):
+        y = self.fc(x)
+        return self.out(torch.sin(y[..., ::2]) * torch.cos(y[..., 1::2]))
+
+
+def test_what_is_read_in_parts_on_both_sides_is_mapped_as_one():
+    report = passes(PaddleHalves(), TorchHalves())
+    assert report.passed
+    assert {row.first: row.transform for row in report.parameters} == {"fc.weight": "transpose", "fc.bias": "identity", "out.weight": "transpose", "out.bias": "identity"}
+    assert all(len(row.pieces) == 1 for row in report.parameters)

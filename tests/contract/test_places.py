@@ -509,3 +509,58 @@ def test_a_missing_branch_shows_however_small_its_scale():
     assert pg.compare(Scaled(), TorchScaled(), batch(3, 8), options=LOOSE).passed
     report = pg.compare(Scaled(1), TorchScaled(), batch(3, 8), options=LOOSE)
     assert any(finding.fails and finding.verdict == "missing" and "Add" in finding.cause for finding in report.findings), told(report)
+
+
+class Averaged(paddle.nn.Layer):
+    """Blocks that average what they read with what they make of it, with an activation that the net owns; the
+    first leaves out what it made."""
+
+    def __init__(self, lost=False):
+        super().__init__()
+        self.act = paddle.nn.Silu()
+        self.middle = paddle.nn.Layer()
+        self.middle.blocks = paddle.nn.LayerList([Averaging(lost), Averaging()])
+        self.head = paddle.nn.Linear(16, 4)
+
+    def forward(self, x):
+        for block in self.middle.blocks:
+            x = block(x, self.act)
+        return self.head(x)
+
+
+class Averaging(paddle.nn.Layer):
+    def __init__(self, lost=False):
+        super().__init__()
+        self.norm, self.fc, self.lost = paddle.nn.LayerNorm(16), paddle.nn.Linear(16, 16), lost
+
+    def forward(self, x, act):
+        y = act(self.fc(self.norm(x)))
+        return (x if self.lost else x + y) * 0.7
+
+
+class TorchAveraged(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.middle = torch.nn.Module()
+        self.middle.blocks = torch.nn.ModuleList([TorchAveraging(), TorchAveraging()])
+        self.head = torch.nn.Linear(16, 4)
+
+    def forward(self, x):
+        for block in self.middle.blocks:
+            x = block(x)
+        return self.head(x)
+
+
+class TorchAveraging(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.norm, self.fc = torch.nn.LayerNorm(16), torch.nn.Linear(16, 16)
+
+    def forward(self, x):
+        return (x + TF.silu(self.fc(self.norm(x)))) * 0.7
+
+
+def test_a_lost_branch_is_told_at_the_block_that_only_scales_now():
+    report = pg.compare(Averaged(lost=True), TorchAveraged(), batch(3, 16), options=LOOSE)
+    assert not report.passed
+    assert (report.findings[0].verdict, report.findings[0].paddle_path, report.findings[0].torch_path) == ("missing", "middle.blocks.0", "middle.blocks.0")
