@@ -1,8 +1,9 @@
 """The proof that a capture is faithful: the graph is replayed and held against the eager run.
 
 Compared are the outputs, what the run writes to buffers, and the gradients of inputs and
-parameters under random cotangents; both runs start from the same random state, so that random
-operations draw alike. A gradient that does not arrive counts as zero.
+parameters under random cotangents, or under a loss's own where they are equal bit for bit; both
+runs start from the same random state, so that random operations draw alike. A gradient that does
+not arrive counts as zero.
 """
 
 from __future__ import annotations
