@@ -94,7 +94,6 @@ class Whereabouts:
         inside = [idle for idle in self._idle if not around or idle.startswith(around + ".")]
         empty = [idle for idle in inside if self.lacking.graph.modules[idle] == "Identity"]
         for fits in (
-            [idle for idle in inside if idle == path],
             [idle for idle in empty if _word(idle) == word],
             [idle for idle in empty if _word(idle) in usual],
             [idle for idle in inside if _word(idle) in usual and idle in self._held],

@@ -18,9 +18,9 @@ from padiff_graph.capture.backend import room
 from padiff_graph.capture.engine import Array, Engine
 from padiff_graph.capture.leaves import leaves
 from padiff_graph.capture.leaves import replace as replaced
-from padiff_graph.capture.normal.form import NormalGraph
 from padiff_graph.executor.divergence import biased_variance
 from padiff_graph.executor.exchange import mapped
+from padiff_graph.executor.parameters import first_reads
 from padiff_graph.findings import Finding
 from padiff_graph.matching.result import Matching, ParameterRow
 from padiff_graph.optimizers import DIVERGENT, SIDES, Departure, SettingDifference, Stepper, setting_differences, try_steps
@@ -115,7 +115,8 @@ def train(
     """
     rows = [row for row in matching.parameters if row.pieces]
     sides = [_Side(engine, stepper, example, loss) for engine, stepper, example, loss in zip(engines, steppers, examples, losses, strict=True)]
-    settings = _Settings(steppers, rows, _positions(matching.first))
+    # branches side by side run in an order of their own in each model: a setting is looked for in the port's
+    settings = _Settings(steppers, rows, first_reads(matching.first.graph))
     undo: list[Callable[[], None]] = []
     for side in sides:
         side.before = side.values()
@@ -313,17 +314,6 @@ def _variance_counts(matching: Matching) -> dict[str, float]:
             if variance.name and variance.outputs:
                 counts[variance.name] = node.outputs[0].size / max(variance.outputs[0].size, 1)
     return counts
-
-
-def _positions(normal: NormalGraph) -> dict[str, int]:
-    """Where in a model's program each of its parameters is read first. A setting is looked for from the first
-    model's parameters on: branches side by side run in an order of their own in each model."""
-    nodes, found = normal.nodes, dict[str, int]()
-    for node in nodes:
-        for edge in node.inputs:
-            if edge is not None and nodes[edge.source].op == "Parameter":
-                found.setdefault(nodes[edge.source].name, node.id)
-    return found
 
 
 def _owners(first: str, second: str) -> tuple[str, str]:

@@ -118,11 +118,6 @@ def read_through(inner: Edge, outer: Edge) -> Edge | None:
     return Edge(inner.source, inner.output, view, inner.scale * outer.scale, inner.shift * outer.scale + outer.shift, inner.through + outer.through)
 
 
-def pads_of(before: Sequence[int], after: Sequence[int]) -> tuple[int, ...]:
-    """ONNX's order of pads: all beginnings, then all ends."""
-    return (*before, *after)
-
-
 def size_of(edge: Edge) -> int:
     """Number of elements of the operand."""
     return math.prod(shape_of(edge))

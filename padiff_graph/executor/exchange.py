@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -107,13 +107,3 @@ def mapped(row: ParameterRow, own: Array, second: Mapping[str, Array]) -> Array:
     for piece in row.pieces:
         piece.first_view.scatter(target, read(piece.second_view, second[piece.second]))
     return target
-
-
-def sizes(arrays: Iterable[Array]) -> int:
-    """Elements of several arrays together."""
-    return sum(array.size for array in arrays)
-
-
-def zeros_for(values: Sequence[Value], gradients: Mapping[Value, Array | None], shapes: Mapping[Value, tuple[int, ...]], dtype: np.dtype[np.generic]) -> dict[Value, Array]:
-    """Gradients with zeros where none arrived."""
-    return {value: found if (found := gradients.get(value)) is not None else np.zeros(shapes[value], dtype) for value in values}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -23,10 +22,6 @@ def _close(one: Array, other: Array, tolerance: float = CLOSE) -> bool:
         return False
     scale = float(np.abs(other).max()) if other.size else 0.0
     return bool(np.abs(one - other).max() <= tolerance * max(scale, 1e-30)) if other.size else True
-
-
-def _gelu(x: Array) -> Array:
-    return np.asarray(0.5 * x * (1 + np.vectorize(math.erf, otypes=[float])(x / math.sqrt(2))))
 
 
 UNARY: Mapping[str, Callable[[Array], Array]] = {

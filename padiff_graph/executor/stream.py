@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from padiff_graph.capture.engine import Array, NotRunnable
@@ -132,8 +132,3 @@ class Stream:
             self.readers[read] -= 1
             if self.readers[read] <= 0:
                 self.store.pop(read, None)
-
-
-def touched(regions: Iterable[Region], cuts: Collection[int]) -> list[Region]:
-    """The regions that read one of the cuts, on either side."""
-    return [region for region in regions if not {*region.first.reads, *region.second.reads}.isdisjoint(cuts)]

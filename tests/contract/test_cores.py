@@ -1,9 +1,9 @@
 """Both frameworks compute on as many threads while a check runs, and as before afterwards."""
 
-import numpy as np
 import paddle
 import pytest
 import torch
+from contract_models import batch
 
 import padiff_graph as pg
 from padiff_graph.capture.paddle import internals
@@ -60,10 +60,10 @@ class Plain(torch.nn.Module):
 @needs_openmp
 @pytest.mark.parametrize("fails", [False, True])
 def test_a_check_runs_so_and_puts_it_back(apart, fails):
-    layer, x = Counted(fails), np.ones((2, 4), np.float32)
+    layer = Counted(fails)
     counts = []
     hook = layer.register_forward_pre_hook(lambda *_: counts.append(paddle_state.threads()))
-    example = ({"x": paddle.to_tensor(x)}, {"x": torch.from_numpy(x)})
+    example = batch(2, 4)
     if fails:
         with pytest.raises(RuntimeError, match="own error"):
             pg.compare(layer, Plain(), example)
