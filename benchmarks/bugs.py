@@ -72,7 +72,9 @@ def executed(layer: Any, inputs: Mapping[str, Any]) -> None:
             sub.__dict__["_bench_calls"] = sub.__dict__.get("_bench_calls", 0) + 1
             tensors = [value for value in given if isinstance(value, paddle.Tensor)]
             sub.__dict__["_bench_in"] = list(tensors[0].shape) if tensors else None
-            sub.__dict__["_bench_out"] = list(result.shape) if isinstance(result, paddle.Tensor) else None
+            sub.__dict__["_bench_out"] = (
+                list(result.shape) if isinstance(result, paddle.Tensor) else None
+            )
 
         return hook
 
@@ -85,12 +87,16 @@ def executed(layer: Any, inputs: Mapping[str, Any]) -> None:
         hook.remove()
 
 
-def places(layer: Any, *classes: type, when: Callable[[Any], bool] = lambda sub: True) -> list[tuple[str, Any]]:
+def places(
+    layer: Any, *classes: type, when: Callable[[Any], bool] = lambda sub: True
+) -> list[tuple[str, Any]]:
     """Layers that ran exactly once, below the root."""
     return [
         (path, sub)
         for path, sub in layer.named_sublayers()
-        if (not classes or isinstance(sub, classes)) and sub.__dict__.get("_bench_calls") == 1 and when(sub)
+        if (not classes or isinstance(sub, classes))
+        and sub.__dict__.get("_bench_calls") == 1
+        and when(sub)
     ]
 
 
@@ -145,7 +151,13 @@ def swapped(owners: Sequence[Any], name: str, make: Callable[[Any], Any]) -> Ite
 TENSORS = (paddle.Tensor, paddle.pir.Value)
 
 
-def during(sub: Any, owners: Sequence[Any], name: str, change: Callable[..., Any], fits: Callable[..., bool] = lambda *_, **__: True) -> None:
+def during(
+    sub: Any,
+    owners: Sequence[Any],
+    name: str,
+    change: Callable[..., Any],
+    fits: Callable[..., bool] = lambda *_, **__: True,
+) -> None:
     """While an instance's own forward runs (not its sublayers'), the first fitting call of
     `owner.name` is answered by `change(own, *arguments)`."""
 
@@ -185,13 +197,29 @@ def tensor(value: Any) -> bool:
 
 
 def same_shape(*values: Any) -> bool:
-    return len(values) >= 2 and tensor(values[0]) and tensor(values[1]) and list(values[0].shape) == list(values[1].shape)
+    return (
+        len(values) >= 2
+        and tensor(values[0])
+        and tensor(values[1])
+        and list(values[0].shape) == list(values[1].shape)
+    )
 
 
 NORMS = (nn.LayerNorm,)
 BATCH = (nn.BatchNorm2D, nn.BatchNorm1D, nn.BatchNorm3D, nn.BatchNorm)
 CONVOLUTIONS = (nn.Conv2D,)
-ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.GELU, nn.Hardswish, nn.Silu, nn.Swish, nn.Sigmoid, nn.Tanh, nn.LeakyReLU, nn.Hardsigmoid)
+ACTIVATIONS = (
+    nn.ReLU,
+    nn.ReLU6,
+    nn.GELU,
+    nn.Hardswish,
+    nn.Silu,
+    nn.Swish,
+    nn.Sigmoid,
+    nn.Tanh,
+    nn.LeakyReLU,
+    nn.Hardsigmoid,
+)
 
 
 # -- attributes
@@ -255,7 +283,11 @@ def activation_changed(layer: Any, chance: random.Random) -> Planted | None:
     path, sub = found
     other = F.gelu if not isinstance(sub, nn.GELU) else F.silu
     sub.forward = lambda x: other(x)
-    return Planted(path, f"{type(sub).__name__} became {other.__name__}", ("gelu", "silu", "swish", "relu", "activation"))
+    return Planted(
+        path,
+        f"{type(sub).__name__} became {other.__name__}",
+        ("gelu", "silu", "swish", "relu", "activation"),
+    )
 
 
 @bug
@@ -333,7 +365,9 @@ def _adders(layer: Any, chance: random.Random, name: str = "__add__") -> tuple[s
     for path, sub in chance.sample(candidates, min(12, len(candidates))):
         hit = []
         own = sub.forward
-        during(sub, TENSORS, name, lambda op, a, b, hit=hit: (hit.append(1), op(a, b))[1], same_shape)
+        during(
+            sub, TENSORS, name, lambda op, a, b, hit=hit: (hit.append(1), op(a, b))[1], same_shape
+        )
         try:
             with paddle.no_grad():
                 layer(**inputs)
@@ -373,7 +407,9 @@ def layers_swapped(layer: Any, chance: random.Random) -> Planted | None:
     """Two layers of one shape are called in each other's place; weights are equal by name."""
     groups: dict[Any, list[tuple[str, Any]]] = {}
     for path, sub in places(layer, nn.Linear):
-        groups.setdefault((path.rpartition(".")[0], tuple(sub.weight.shape), sub.bias is None), []).append((path, sub))
+        groups.setdefault(
+            (path.rpartition(".")[0], tuple(sub.weight.shape), sub.bias is None), []
+        ).append((path, sub))
     pairs = [group for group in groups.values() if len(group) >= 2]
     if not pairs:
         return None
@@ -387,7 +423,10 @@ def layers_swapped(layer: Any, chance: random.Random) -> Planted | None:
 
 @bug
 def weight_transposed(layer: Any, chance: random.Random) -> Planted | None:
-    found = pick(places(layer, nn.Linear, when=lambda sub: sub.weight.shape[0] == sub.weight.shape[1]), chance)
+    found = pick(
+        places(layer, nn.Linear, when=lambda sub: sub.weight.shape[0] == sub.weight.shape[1]),
+        chance,
+    )
     if found is None:
         return None
     path, sub = found
@@ -397,12 +436,19 @@ def weight_transposed(layer: Any, chance: random.Random) -> Planted | None:
 
 @bug
 def weight_permuted(layer: Any, chance: random.Random) -> Planted | None:
-    found = pick(places(layer, nn.Linear, nn.Conv2D, when=lambda sub: sub.weight.shape[0] > 1), chance)
+    found = pick(
+        places(layer, nn.Linear, nn.Conv2D, when=lambda sub: sub.weight.shape[0] > 1), chance
+    )
     if found is None:
         return None
     path, sub = found
     sub.weight.set_value(paddle.flip(sub.weight, [0]))
-    return Planted(path, "weight rows in another order", ("order", "permut", "flip", "different values"), copy=False)
+    return Planted(
+        path,
+        "weight rows in another order",
+        ("order", "permut", "flip", "different values"),
+        copy=False,
+    )
 
 
 @bug
@@ -415,12 +461,27 @@ def weights_shared(layer: Any, chance: random.Random) -> Planted | None:
         return None
     (one, first), (other, second) = chance.sample(chance.choice(pairs), 2)
     second.weight = first.weight
-    return Planted(other, f"{other} shares the weight of {one}", ("share", "tied", "same parameter", "one parameter"), also=(one,))
+    return Planted(
+        other,
+        f"{other} shares the weight of {one}",
+        ("share", "tied", "same parameter", "one parameter"),
+        also=(one,),
+    )
 
 
 @bug
 def called_twice(layer: Any, chance: random.Random) -> Planted | None:
-    found = pick(places(layer, nn.Linear, nn.Conv2D, *NORMS, *BATCH, when=lambda sub: sub.__dict__.get("_bench_in") == sub.__dict__.get("_bench_out")), chance)
+    found = pick(
+        places(
+            layer,
+            nn.Linear,
+            nn.Conv2D,
+            *NORMS,
+            *BATCH,
+            when=lambda sub: sub.__dict__.get("_bench_in") == sub.__dict__.get("_bench_out"),
+        ),
+        chance,
+    )
     if found is None:
         return None
     path, sub = found
@@ -430,10 +491,28 @@ def called_twice(layer: Any, chance: random.Random) -> Planted | None:
 
 @bug
 def concat_order(layer: Any, chance: random.Random) -> Planted | None:
-    return _function(layer, chance, [paddle], "concat", lambda own, x, *rest, **named: own(list(reversed(x)), *rest, **named), "concat parts in reverse", ("order", "concat", "swap", "operand"), lambda x=None, *_, **__: isinstance(x, (list, tuple)) and len(x) > 1)
+    return _function(
+        layer,
+        chance,
+        [paddle],
+        "concat",
+        lambda own, x, *rest, **named: own(list(reversed(x)), *rest, **named),
+        "concat parts in reverse",
+        ("order", "concat", "swap", "operand"),
+        lambda x=None, *_, **__: isinstance(x, (list, tuple)) and len(x) > 1,
+    )
 
 
-def _function(layer: Any, chance: random.Random, owners: Sequence[Any], name: str, change: Callable[..., Any], what: str, words: tuple[str, ...], fits: Callable[..., bool] = lambda *_, **__: True) -> Planted | None:
+def _function(
+    layer: Any,
+    chance: random.Random,
+    owners: Sequence[Any],
+    name: str,
+    change: Callable[..., Any],
+    what: str,
+    words: tuple[str, ...],
+    fits: Callable[..., bool] = lambda *_, **__: True,
+) -> Planted | None:
     """Plants into a layer whose own forward calls a function of Paddle's."""
     inputs = layer.__dict__["_bench_inputs"]
     candidates = places(layer)
@@ -458,7 +537,16 @@ def _function(layer: Any, chance: random.Random, owners: Sequence[Any], name: st
 
 @bug
 def softmax_axis(layer: Any, chance: random.Random) -> Planted | None:
-    return _function(layer, chance, [F], "softmax", lambda own, x, *_, **__: own(x, axis=-2), "softmax over another axis", ("axis", "softmax"), lambda x=None, *_, **__: tensor(x) and len(x.shape) > 2)
+    return _function(
+        layer,
+        chance,
+        [F],
+        "softmax",
+        lambda own, x, *_, **__: own(x, axis=-2),
+        "softmax over another axis",
+        ("axis", "softmax"),
+        lambda x=None, *_, **__: tensor(x) and len(x.shape) > 2,
+    )
 
 
 @bug
@@ -468,7 +556,21 @@ def matmul_transposed(layer: Any, chance: random.Random) -> Planted | None:
     def square(x: Any = None, y: Any = None, *_: Any, **__: Any) -> bool:
         return tensor(x) and tensor(y) and len(x.shape) > 2 and x.shape[-1] == x.shape[-2]
 
-    return _function(layer, chance, [paddle], "matmul", lambda own, x, y, *rest, **named: own(paddle.transpose(x, [*range(len(x.shape) - 2), len(x.shape) - 1, len(x.shape) - 2]), y, *rest, **named), "operand of a product transposed", ("transpos", "axes", "permut", "rewired", "operand"), square)
+    return _function(
+        layer,
+        chance,
+        [paddle],
+        "matmul",
+        lambda own, x, y, *rest, **named: own(
+            paddle.transpose(x, [*range(len(x.shape) - 2), len(x.shape) - 1, len(x.shape) - 2]),
+            y,
+            *rest,
+            **named,
+        ),
+        "operand of a product transposed",
+        ("transpos", "axes", "permut", "rewired", "operand"),
+        square,
+    )
 
 
 @bug
@@ -476,12 +578,28 @@ def slice_bound(layer: Any, chance: random.Random) -> Planted | None:
     """x[:, 0] became x[:, 1]."""
 
     def first(x: Any = None, index: Any = None) -> bool:
-        return tensor(x) and isinstance(index, tuple) and len(index) >= 2 and index[1] == 0 and isinstance(index[1], int) and x.shape[1] > 1
+        return (
+            tensor(x)
+            and isinstance(index, tuple)
+            and len(index) >= 2
+            and index[1] == 0
+            and isinstance(index[1], int)
+            and x.shape[1] > 1
+        )
 
     def moved(own: Any, x: Any, index: Any) -> Any:
         return own(x, (index[0], 1, *index[2:]))
 
-    return _function(layer, chance, TENSORS, "__getitem__", moved, "slice bound off by one", ("slice", "bound", "index", "start", "another place", "reads"), first)
+    return _function(
+        layer,
+        chance,
+        TENSORS,
+        "__getitem__",
+        moved,
+        "slice bound off by one",
+        ("slice", "bound", "index", "start", "another place", "reads"),
+        first,
+    )
 
 
 @bug
@@ -494,7 +612,16 @@ def flatten_order(layer: Any, chance: random.Random) -> Planted | None:
     def moved(own: Any, x: Any, *rest: Any, **named: Any) -> Any:
         return own(paddle.transpose(x, [0, 2, 3, 1]).reshape(x.shape), *rest, **named)
 
-    return _function(layer, chance, [paddle], "flatten", moved, "flattened in another order", ("order", "layout", "permut", "transpos", "axes"), big)
+    return _function(
+        layer,
+        chance,
+        [paddle],
+        "flatten",
+        moved,
+        "flattened in another order",
+        ("order", "layout", "permut", "transpos", "axes"),
+        big,
+    )
 
 
 # -- convolution, pooling, resizing
@@ -502,19 +629,56 @@ def flatten_order(layer: Any, chance: random.Random) -> Planted | None:
 
 @bug
 def conv_padding(layer: Any, chance: random.Random) -> Planted | None:
-    found = pick(places(layer, *CONVOLUTIONS, when=lambda sub: isinstance(sub._padding, int) and sub._padding == 1 and max(sub._kernel_size) == 3 and all(s == 1 for s in sub._stride)), chance)
+    found = pick(
+        places(
+            layer,
+            *CONVOLUTIONS,
+            when=lambda sub: (
+                isinstance(sub._padding, int)
+                and sub._padding == 1
+                and max(sub._kernel_size) == 3
+                and all(s == 1 for s in sub._stride)
+            ),
+        ),
+        chance,
+    )
     if found is None:
         return None
     path, sub = found
     # the same shape, padded with copies of the border
-    patched(sub, lambda own: lambda x: F.conv2d(F.pad(x, [1, 1, 1, 1], mode="replicate"), sub.weight, sub.bias, 1, 0, sub._dilation, sub._groups))
+    patched(
+        sub,
+        lambda own: (
+            lambda x: F.conv2d(
+                F.pad(x, [1, 1, 1, 1], mode="replicate"),
+                sub.weight,
+                sub.bias,
+                1,
+                0,
+                sub._dilation,
+                sub._groups,
+            )
+        ),
+    )
     return Planted(path, "padding mode replicate", ("pad",))
 
 
 @bug
 def conv_padding_side(layer: Any, chance: random.Random) -> Planted | None:
     """Padding before became padding after: what "SAME" does at stride 2."""
-    found = pick(places(layer, *CONVOLUTIONS, when=lambda sub: sub._padding == 1 and max(sub._kernel_size) == 3 and all(s == 2 for s in sub._stride) and (sub.__dict__.get("_bench_in") or [0, 0, 1])[2] % 2 == 0), chance)
+    found = pick(
+        places(
+            layer,
+            *CONVOLUTIONS,
+            when=lambda sub: (
+                sub._padding == 1
+                and max(sub._kernel_size) == 3
+                and all(s == 2 for s in sub._stride)
+                and (sub.__dict__.get("_bench_in") or [0, 0, 1])[2] % 2 == 0
+            ),
+        ),
+        chance,
+    )
     if found is None:
         return None
     path, sub = found
@@ -525,7 +689,17 @@ def conv_padding_side(layer: Any, chance: random.Random) -> Planted | None:
 
 @bug
 def conv_stride(layer: Any, chance: random.Random) -> Planted | None:
-    found = pick(places(layer, *CONVOLUTIONS, when=lambda sub: all(s == 1 for s in sub._stride) and (sub.__dict__.get("_bench_in") or [0, 0, 1])[2] > 7), chance)
+    found = pick(
+        places(
+            layer,
+            *CONVOLUTIONS,
+            when=lambda sub: (
+                all(s == 1 for s in sub._stride)
+                and (sub.__dict__.get("_bench_in") or [0, 0, 1])[2] > 7
+            ),
+        ),
+        chance,
+    )
     if found is None:
         return None
     path, sub = found
@@ -535,7 +709,19 @@ def conv_stride(layer: Any, chance: random.Random) -> Planted | None:
 
 @bug
 def conv_dilation(layer: Any, chance: random.Random) -> Planted | None:
-    found = pick(places(layer, *CONVOLUTIONS, when=lambda sub: sub._padding == 1 and max(sub._kernel_size) == 3 and all(s == 1 for s in sub._stride) and (sub.__dict__.get("_bench_in") or [0, 0, 1])[2] > 4), chance)
+    found = pick(
+        places(
+            layer,
+            *CONVOLUTIONS,
+            when=lambda sub: (
+                sub._padding == 1
+                and max(sub._kernel_size) == 3
+                and all(s == 1 for s in sub._stride)
+                and (sub.__dict__.get("_bench_in") or [0, 0, 1])[2] > 4
+            ),
+        ),
+        chance,
+    )
     if found is None:
         return None
     path, sub = found
@@ -548,11 +734,27 @@ def conv_dilation(layer: Any, chance: random.Random) -> Planted | None:
 @bug
 def conv_groups_order(layer: Any, chance: random.Random) -> Planted | None:
     """Channel shuffle forgotten: the input channels of a grouped convolution in another order."""
-    found = pick(places(layer, *CONVOLUTIONS, when=lambda sub: sub._groups > 1 and sub._groups < sub._in_channels), chance)
+    found = pick(
+        places(
+            layer,
+            *CONVOLUTIONS,
+            when=lambda sub: sub._groups > 1 and sub._groups < sub._in_channels,
+        ),
+        chance,
+    )
     if found is None:
         return None
     path, sub = found
-    patched(sub, lambda own: lambda x: own(x.reshape([x.shape[0], 2, x.shape[1] // 2, *x.shape[2:]]).transpose([0, 2, 1, 3, 4]).reshape(x.shape)))
+    patched(
+        sub,
+        lambda own: (
+            lambda x: own(
+                x.reshape([x.shape[0], 2, x.shape[1] // 2, *x.shape[2:]])
+                .transpose([0, 2, 1, 3, 4])
+                .reshape(x.shape)
+            )
+        ),
+    )
     return Planted(path, "channels shuffled", ("order", "layout", "permut", "transpos", "axes"))
 
 
@@ -582,16 +784,30 @@ def pool_kind(layer: Any, chance: random.Random) -> Planted | None:
     if found is None:
         return None
     path, sub = found
-    sub.forward = lambda x: F.avg_pool2d(x, sub.ksize, sub.stride, sub.padding, ceil_mode=sub.ceil_mode)
+    sub.forward = lambda x: F.avg_pool2d(
+        x, sub.ksize, sub.stride, sub.padding, ceil_mode=sub.ceil_mode
+    )
     return Planted(path, "average for max pooling", ("averagepool", "maxpool", "pool"))
 
 
 @bug
 def align_corners(layer: Any, chance: random.Random) -> Planted | None:
     def changed(own: Any, x: Any, *rest: Any, **named: Any) -> Any:
-        return own(x, *rest, **{**named, "mode": "bilinear", "align_corners": not named.get("align_corners", False)})
+        return own(
+            x,
+            *rest,
+            **{**named, "mode": "bilinear", "align_corners": not named.get("align_corners", False)},
+        )
 
-    found = _function(layer, chance, [F], "interpolate", changed, "interpolation changed", ("align_corners", "mode", "resize", "interpol", "bilinear"))
+    found = _function(
+        layer,
+        chance,
+        [F],
+        "interpolate",
+        changed,
+        "interpolation changed",
+        ("align_corners", "mode", "resize", "interpol", "bilinear"),
+    )
     if found is not None:
         return found
     place = pick(places(layer, nn.Upsample), chance)
@@ -599,7 +815,9 @@ def align_corners(layer: Any, chance: random.Random) -> Planted | None:
         return None
     path, sub = place
     sub.mode, sub.align_corners = "bilinear", True
-    return Planted(path, "interpolation changed", ("align_corners", "mode", "resize", "interpol", "bilinear"))
+    return Planted(
+        path, "interpolation changed", ("align_corners", "mode", "resize", "interpol", "bilinear")
+    )
 
 
 # -- attention
@@ -607,13 +825,32 @@ def align_corners(layer: Any, chance: random.Random) -> Planted | None:
 
 @bug
 def attention_scale(layer: Any, chance: random.Random) -> Planted | None:
-    found = pick([(path, sub) for path, sub in places(layer) if isinstance(getattr(sub, "scale", None), float) or isinstance(getattr(sub, "scaling", None), float)], chance)
+    found = pick(
+        [
+            (path, sub)
+            for path, sub in places(layer)
+            if isinstance(getattr(sub, "scale", None), float)
+            or isinstance(getattr(sub, "scaling", None), float)
+        ],
+        chance,
+    )
     if found is not None:
         path, sub = found
         name = "scale" if isinstance(getattr(sub, "scale", None), float) else "scaling"
         setattr(sub, name, getattr(sub, name) ** 2)
         return Planted(path, f"{name} squared", ("scale", "times", "factor"))
-    return _function(layer, chance, TENSORS, "__mul__", lambda own, x, y: own(x, y * y), "attention scale squared", ("scale", "times", "factor"), lambda x=None, y=None: tensor(x) and isinstance(y, float) and 0 < y < 1 and len(x.shape) > 2)
+    return _function(
+        layer,
+        chance,
+        TENSORS,
+        "__mul__",
+        lambda own, x, y: own(x, y * y),
+        "attention scale squared",
+        ("scale", "times", "factor"),
+        lambda x=None, y=None: (
+            tensor(x) and isinstance(y, float) and 0 < y < 1 and len(x.shape) > 2
+        ),
+    )
 
 
 @bug
@@ -622,7 +859,16 @@ def mask_sign(layer: Any, chance: random.Random) -> Planted | None:
     if found is None:
         return None
     path, sub = found
-    _with_mask(sub, lambda mask: -mask if mask.dtype in (paddle.float32, paddle.float64) else paddle.logical_not(mask) if mask.dtype == paddle.bool else 1 - mask)
+    _with_mask(
+        sub,
+        lambda mask: (
+            -mask
+            if mask.dtype in (paddle.float32, paddle.float64)
+            else paddle.logical_not(mask)
+            if mask.dtype == paddle.bool
+            else 1 - mask
+        ),
+    )
     return Planted(path, "mask negated", ("mask", "negat", "times -1", "scale", "not"))
 
 
@@ -631,17 +877,29 @@ def _masked(layer: Any) -> list[tuple[str, Any]]:
     seen: list[tuple[str, Any]] = []
     hooks = []
     for path, sub in places(layer):
+
         def hook(_: Any, given: Any, named: Any = None, path: str = path, sub: Any = sub) -> None:
-            if any(tensor(value) and ("mask" in name) for name, value in _bound(sub, given, named or {}).items()):
+            if any(
+                tensor(value) and ("mask" in name)
+                for name, value in _bound(sub, given, named or {}).items()
+            ):
                 seen.append((path, sub))
 
-        hooks.append(sub.register_forward_pre_hook(hook, with_kwargs=True) if "with_kwargs" in sub.register_forward_pre_hook.__code__.co_varnames else sub.register_forward_pre_hook(hook))
+        hooks.append(
+            sub.register_forward_pre_hook(hook, with_kwargs=True)
+            if "with_kwargs" in sub.register_forward_pre_hook.__code__.co_varnames
+            else sub.register_forward_pre_hook(hook)
+        )
     with paddle.no_grad():
         layer(**inputs)
     for hook in hooks:
         hook.remove()
     # innermost: a layer none of whose sublayers also gets a mask
-    return [(path, sub) for path, sub in seen if not any(other.startswith(path + ".") for other, _ in seen)]
+    return [
+        (path, sub)
+        for path, sub in seen
+        if not any(other.startswith(path + ".") for other, _ in seen)
+    ]
 
 
 def _bound(sub: Any, given: Sequence[Any], named: Mapping[str, Any]) -> dict[str, Any]:
@@ -656,8 +914,17 @@ def _with_mask(sub: Any, change: Callable[[Any], Any]) -> None:
 
     def make(own: Callable[..., Any]) -> Callable[..., Any]:
         def forward(*given: Any, **named: Any) -> Any:
-            values = [change(value) if tensor(value) and "mask" in name else value for name, value in zip(names, given, strict=False)]
-            return own(*values, **{name: change(value) if tensor(value) and "mask" in name else value for name, value in named.items()})
+            values = [
+                change(value) if tensor(value) and "mask" in name else value
+                for name, value in zip(names, given, strict=False)
+            ]
+            return own(
+                *values,
+                **{
+                    name: change(value) if tensor(value) and "mask" in name else value
+                    for name, value in named.items()
+                },
+            )
 
         return forward
 
@@ -670,8 +937,17 @@ def mask_missing(layer: Any, chance: random.Random) -> Planted | None:
     if found is None:
         return None
     path, sub = found
-    _with_mask(sub, lambda mask: mask * 0 if mask.dtype in (paddle.float32, paddle.float64) else paddle.ones_like(mask))
-    return Planted(path, "mask without effect", ("mask", "scale", "times 0", "zero", "constant", "missing", "extra"))
+    _with_mask(
+        sub,
+        lambda mask: (
+            mask * 0 if mask.dtype in (paddle.float32, paddle.float64) else paddle.ones_like(mask)
+        ),
+    )
+    return Planted(
+        path,
+        "mask without effect",
+        ("mask", "scale", "times 0", "zero", "constant", "missing", "extra"),
+    )
 
 
 @bug
@@ -682,7 +958,11 @@ def position_offset(layer: Any, chance: random.Random) -> Planted | None:
     path, sub = found
     last = sub.weight.shape[0] - 1
     patched(sub, lambda own: lambda x: own(paddle.clip(x + 1, max=last)))
-    return Planted(path, "indices off by one", ("off by 1", "shift", "plus 1", "add", "extra", "offset", "clip"))
+    return Planted(
+        path,
+        "indices off by one",
+        ("off by 1", "shift", "plus 1", "add", "extra", "offset", "clip"),
+    )
 
 
 # -- gradients
@@ -743,7 +1023,11 @@ def biased_variance(layer: Any, chance: random.Random) -> Planted | None:
     if sub.weight is None or sub.bias is None:
         return None
     sub.forward = forward
-    return Planted(path, "unbiased variance in a layer norm", ("varianc", "times", "unbiased", "correction", "var"))
+    return Planted(
+        path,
+        "unbiased variance in a layer norm",
+        ("varianc", "times", "unbiased", "correction", "var"),
+    )
 
 
 @bug
@@ -758,7 +1042,19 @@ def dtype_cast(layer: Any, chance: random.Random) -> Planted | None:
 
 @bug
 def layout_flip(layer: Any, chance: random.Random) -> Planted | None:
-    found = pick(places(layer, nn.Conv2D, *BATCH, when=lambda sub: (shape := sub.__dict__.get("_bench_out")) is not None and len(shape) == 4 and shape[2] == shape[3] > 1), chance)
+    found = pick(
+        places(
+            layer,
+            nn.Conv2D,
+            *BATCH,
+            when=lambda sub: (
+                (shape := sub.__dict__.get("_bench_out")) is not None
+                and len(shape) == 4
+                and shape[2] == shape[3] > 1
+            ),
+        ),
+        chance,
+    )
     if found is None:
         return None
     path, sub = found
@@ -827,7 +1123,9 @@ def dropout_mode(layer: Any, chance: random.Random) -> Planted | None:
         return None
     path, sub = found
     sub.mode = "downscale_in_infer"
-    return Planted(path, "dropout mode downscale_in_infer", ("scale", "dropout", "times", "mode", "factor"))
+    return Planted(
+        path, "dropout mode downscale_in_infer", ("scale", "dropout", "times", "mode", "factor")
+    )
 
 
 # -- training
@@ -844,8 +1142,14 @@ def loss_default(layer: Any, chance: random.Random) -> Planted | None:
         return output
 
     losses = [
-        lambda output: F.smooth_l1_loss(leaf(output, (paddle.Tensor,)), paddle.zeros_like(leaf(output, (paddle.Tensor,))), delta=0.5),
-        lambda output: torch.nn.functional.smooth_l1_loss(leaf(output, (torch.Tensor,)), torch.zeros_like(leaf(output, (torch.Tensor,))), beta=1.0),
+        lambda output: F.smooth_l1_loss(
+            leaf(output, (paddle.Tensor,)),
+            paddle.zeros_like(leaf(output, (paddle.Tensor,))),
+            delta=0.5,
+        ),
+        lambda output: torch.nn.functional.smooth_l1_loss(
+            leaf(output, (torch.Tensor,)), torch.zeros_like(leaf(output, (torch.Tensor,))), beta=1.0
+        ),
     ]
     return Planted("", "another default of a loss", ("loss",), extra={"loss_fn": losses})
 
@@ -853,7 +1157,20 @@ def loss_default(layer: Any, chance: random.Random) -> Planted | None:
 @bug
 def optimizer_decay(layer: Any, chance: random.Random) -> Planted | None:
     # an optimizer's setting has no place of its own in the model; it first shows at the first trained parameter
-    trained = {path: sub.__dict__["_bench_first"] for path, sub in layer.named_sublayers() if "_bench_first" in sub.__dict__ and not list(sub.children()) and any(not own.stop_gradient for own in sub.parameters())}
-    return Planted(min(trained, key=lambda path: trained[path]), "AdamW weight decay 0.01 against 0.05", ("decay", "optimizer"), extra={"optimizer": "decay"}) if trained else None
-
-
+    trained = {
+        path: sub.__dict__["_bench_first"]
+        for path, sub in layer.named_sublayers()
+        if "_bench_first" in sub.__dict__
+        and not list(sub.children())
+        and any(not own.stop_gradient for own in sub.parameters())
+    }
+    return (
+        Planted(
+            min(trained, key=lambda path: trained[path]),
+            "AdamW weight decay 0.01 against 0.05",
+            ("decay", "optimizer"),
+            extra={"optimizer": "decay"},
+        )
+        if trained
+        else None
+    )

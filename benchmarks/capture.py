@@ -41,9 +41,9 @@ def rows_of(name: str, side: str, modes: Sequence[str]) -> Iterator[dict[str, An
 def row_of(model: Any, example: Mapping[str, Any]) -> dict[str, Any]:
     """One capture, measured."""
     from padiff_graph.capture.backend import backend, framework_of
+    from padiff_graph.capture.capture_errors import CaptureError
     from padiff_graph.capture.certificate import certify
     from padiff_graph.capture.engine import NotRunnable
-    from padiff_graph.capture.errors import CaptureError
 
     side = backend(framework_of(model))
     engine = side.engine(model)
@@ -52,8 +52,17 @@ def row_of(model: Any, example: Mapping[str, Any]) -> dict[str, Any]:
         with engine.quiet():
             started = time.perf_counter()
             run = engine.forward(example, grad=True)
-            with contextlib.suppress(NotRunnable):  # a recurrent layer of Paddle's has no gradient in eval mode
-                engine.backward(run, {leaf: engine.array(tensor) for leaf, tensor in run.outputs.items() if engine.array(tensor).dtype.kind == "f"})
+            with contextlib.suppress(
+                NotRunnable
+            ):  # a recurrent layer of Paddle's has no gradient in eval mode
+                engine.backward(
+                    run,
+                    {
+                        leaf: engine.array(tensor)
+                        for leaf, tensor in run.outputs.items()
+                        if engine.array(tensor).dtype.kind == "f"
+                    },
+                )
             bare = time.perf_counter() - started
     refused: list[str] = []
     below = ""
@@ -62,7 +71,13 @@ def row_of(model: Any, example: Mapping[str, Any]) -> dict[str, Any]:
         try:
             graph = side.trace(model, example, below=below)
         except CaptureError as error:
-            return {"captured": bool(refused), "valid": False, "reasons": [*refused, str(error)[:600]], "bare": bare, "seconds": time.perf_counter() - started}
+            return {
+                "captured": bool(refused),
+                "valid": False,
+                "reasons": [*refused, str(error)[:600]],
+                "bare": bare,
+                "seconds": time.perf_counter() - started,
+            }
         found = certify(graph, engine, example)
         below = getattr(graph.session, "rung", "")
         if found.valid or not found.certified or not below:
@@ -87,25 +102,57 @@ def measured(name: str, side: str, modes: Sequence[str], limit: float) -> list[d
     command = [sys.executable, __file__, "--one", name, side, *modes]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
     try:
-        child = subprocess.run(command, capture_output=True, text=True, timeout=limit, env=environment, check=False)
-        output, ending = child.stdout, f"the process ended with code {child.returncode}: {child.stderr.strip()[-400:]}"
+        child = subprocess.run(
+            command, capture_output=True, text=True, timeout=limit, env=environment, check=False
+        )
+        output, ending = (
+            child.stdout,
+            f"the process ended with code {child.returncode}: {child.stderr.strip()[-400:]}",
+        )
     except subprocess.TimeoutExpired as expired:
-        output = (expired.stdout or b"").decode() if isinstance(expired.stdout, bytes) else expired.stdout or ""
+        output = (
+            (expired.stdout or b"").decode()
+            if isinstance(expired.stdout, bytes)
+            else expired.stdout or ""
+        )
         ending = f"no answer within {limit:.0f} s"
-    rows = [json.loads(line.removeprefix(MARK)) for line in output.splitlines() if line.startswith(MARK)]
+    rows = [
+        json.loads(line.removeprefix(MARK)) for line in output.splitlines() if line.startswith(MARK)
+    ]
     missing = [mode for mode in modes if mode not in {row["mode"] for row in rows}]
-    return rows + [{"pair": name, "side": side, "mode": mode, "captured": False, "valid": False, "reasons": [ending]} for mode in missing]
+    return rows + [
+        {
+            "pair": name,
+            "side": side,
+            "mode": mode,
+            "captured": False,
+            "valid": False,
+            "reasons": [ending],
+        }
+        for mode in missing
+    ]
 
 
 def show(rows: Sequence[Mapping[str, Any]]) -> None:
     """Prints failures, rungs and the table."""
     for row in rows:
         if not row["valid"]:
-            print(f"\n{row['pair']} {row['side']} {row['mode']}: {'; '.join(row['reasons'])[:1200]}")
-    lower = [row for row in rows if row["valid"] and (row.get("reasons") or any("not captured by" in note for note in row.get("notes", ())))]
+            print(
+                f"\n{row['pair']} {row['side']} {row['mode']}: {'; '.join(row['reasons'])[:1200]}"
+            )
+    lower = [
+        row
+        for row in rows
+        if row["valid"]
+        and (row.get("reasons") or any("not captured by" in note for note in row.get("notes", ())))
+    ]
     for row in lower:
-        print(f"\n{row['pair']} {row['side']} {row['mode']} took {row['rung']}: {'; '.join([*row['reasons'], *(n for n in row['notes'] if 'not captured by' in n)])[:500]}")
-    print(f"\n{'side':7} {'mode':6} {'pairs':>5} {'captured':>8} {'valid':>6} {'share':>7} {'median s':>9} {'95 % s':>7} {'x bare':>7} {'largest error':>14}")
+        print(
+            f"\n{row['pair']} {row['side']} {row['mode']} took {row['rung']}: {'; '.join([*row['reasons'], *(n for n in row['notes'] if 'not captured by' in n)])[:500]}"
+        )
+    print(
+        f"\n{'side':7} {'mode':6} {'pairs':>5} {'captured':>8} {'valid':>6} {'share':>7} {'median s':>9} {'95 % s':>7} {'x bare':>7} {'largest error':>14}"
+    )
     for side, mode in dict.fromkeys((row["side"], row["mode"]) for row in rows):
         own = [row for row in rows if (row["side"], row["mode"]) == (side, mode)]
         good = [row for row in own if row["valid"]]
@@ -119,9 +166,13 @@ def show(rows: Sequence[Mapping[str, Any]]) -> None:
 
 def main() -> None:
     """Runs what the command line asks for."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--pairs", nargs="*")
-    parser.add_argument("--sides", nargs="+", default=["torch", "paddle"], choices=["torch", "paddle"])
+    parser.add_argument(
+        "--sides", nargs="+", default=["torch", "paddle"], choices=["torch", "paddle"]
+    )
     parser.add_argument("--modes", nargs="+", default=["eval", "train"], choices=["eval", "train"])
     parser.add_argument("--limit", type=float, default=180.0)
     parser.add_argument("--jobs", type=int, default=1)
@@ -140,7 +191,10 @@ def main() -> None:
         for rows in pool.map(lambda job: measured(*job, options.modes, options.limit), jobs):
             found += rows
             for row in rows:
-                print(f"{row['pair']:32} {row['side']:7} {row['mode']:6} {'valid' if row['valid'] else 'CAPTURED' if row['captured'] else 'FAILED':9} {row.get('rung', ''):24} {row.get('seconds', 0):6.1f} s", flush=True)
+                print(
+                    f"{row['pair']:32} {row['side']:7} {row['mode']:6} {'valid' if row['valid'] else 'CAPTURED' if row['captured'] else 'FAILED':9} {row.get('rung', ''):24} {row.get('seconds', 0):6.1f} s",
+                    flush=True,
+                )
     show(found)
     if options.json:
         options.json.write_text(json.dumps(found, indent=1))

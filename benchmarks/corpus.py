@@ -47,7 +47,9 @@ class Entry:
 
 
 def default_cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "padiff-graph" / "corpus"
+    return (
+        Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "padiff-graph" / "corpus"
+    )
 
 
 def known() -> dict[str, Any]:
@@ -68,7 +70,10 @@ def load(name: str, mode: str = "eval", cache: Path | None = None) -> Entry:
 
 def cached(mode: str = "eval", cache: Path | None = None) -> list[str]:
     """Names of the pairs in the cache."""
-    return sorted(path.name.removesuffix(f".{mode}.pkl") for path in (cache or default_cache()).glob(f"*.{mode}.pkl"))
+    return sorted(
+        path.name.removesuffix(f".{mode}.pkl")
+        for path in (cache or default_cache()).glob(f"*.{mode}.pkl")
+    )
 
 
 def capture(name: str, mode: str, cache: Path, sides: tuple[str, ...]) -> Entry:
@@ -90,7 +95,12 @@ def capture(name: str, mode: str, cache: Path, sides: tuple[str, ...]) -> Entry:
         entry = load(name, mode, cache)
     pair = pairs.PAIRS[name]
     entry.known = known().get(name, {})
-    entry.facts = {"category": pair.category, "torch": pair.torch, "paddle": pair.paddle, "notes": pair.notes}
+    entry.facts = {
+        "category": pair.category,
+        "torch": pair.torch,
+        "paddle": pair.paddle,
+        "notes": pair.notes,
+    }
     paddle.seed(0)
     torch.manual_seed(0)
     layer, module, (paddle_example, torch_example) = pair.fn()
@@ -123,12 +133,29 @@ def write(entry: Entry, cache: Path) -> None:
 
 def in_process(name: str, mode: str, cache: Path, sides: tuple[str, ...], limit: float) -> str:
     """Captures one pair in a fresh process; a line that says what came of it."""
-    command = [sys.executable, str(HERE / "corpus.py"), name, "--mode", mode, "--cache", str(cache), "--here", "--sides", *sides]
+    command = [
+        sys.executable,
+        str(HERE / "corpus.py"),
+        name,
+        "--mode",
+        mode,
+        "--cache",
+        str(cache),
+        "--here",
+        "--sides",
+        *sides,
+    ]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     start = time.perf_counter()
     try:
-        done = subprocess.run(command, env=environment, timeout=limit, capture_output=True, text=True, check=False)
-        said = (done.stdout.strip().splitlines() or done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        done = subprocess.run(
+            command, env=environment, timeout=limit, capture_output=True, text=True, check=False
+        )
+        said = (
+            done.stdout.strip().splitlines()
+            or done.stderr.strip().splitlines()
+            or [f"exit code {done.returncode}"]
+        )[-1]
         if done.returncode != 0:
             said = f"FAILED ({done.returncode}): {said}"
     except subprocess.TimeoutExpired:
@@ -137,13 +164,17 @@ def in_process(name: str, mode: str, cache: Path, sides: tuple[str, ...], limit:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("pairs", nargs="*")
     parser.add_argument("--mode", choices=("eval", "train", "both"), default="eval")
     parser.add_argument("--cache", type=Path, default=default_cache())
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--limit", type=float, default=300.0)
-    parser.add_argument("--sides", nargs="+", choices=("first", "second"), default=("first", "second"))
+    parser.add_argument(
+        "--sides", nargs="+", choices=("first", "second"), default=("first", "second")
+    )
     parser.add_argument("--again", action="store_true", help="capture also what is in the cache")
     parser.add_argument("--here", action="store_true", help="capture one pair in this process")
     chosen = parser.parse_args()
@@ -153,7 +184,11 @@ def main() -> None:
         words = []
         for side in sides:
             graph = getattr(entry, side)
-            words.append(f"{side} {len(graph)} nodes" if graph is not None else f"{side} {entry.errors.get(side, '')[:150]!r}")
+            words.append(
+                f"{side} {len(graph)} nodes"
+                if graph is not None
+                else f"{side} {entry.errors.get(side, '')[:150]!r}"
+            )
         print("; ".join(words))
         return
     names = chosen.pairs or sorted(known())
@@ -168,7 +203,9 @@ def main() -> None:
                     continue
             todo.append((name, mode))
     with ThreadPoolExecutor(chosen.jobs) as pool:
-        for line in pool.map(lambda task: in_process(*task, chosen.cache, sides, chosen.limit), todo):
+        for line in pool.map(
+            lambda task: in_process(*task, chosen.cache, sides, chosen.limit), todo
+        ):
             print(line, flush=True)
 
 

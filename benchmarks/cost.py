@@ -37,11 +37,27 @@ def models(case: str) -> tuple[Any, Any, Any]:
 
         image = rng.standard_normal((4, 3, 224, 224), np.float32)
         layer, module = paddle.vision.models.resnet50(), torchvision.models.resnet50(weights=None)
-        return layer.train(), module.train(), ({"x": paddle.to_tensor(image)}, {"x": torch.from_numpy(image)})
+        return (
+            layer.train(),
+            module.train(),
+            ({"x": paddle.to_tensor(image)}, {"x": torch.from_numpy(image)}),
+        )
     tokens = rng.standard_normal((4, 128, 768), np.float32)
-    layer = paddle.nn.TransformerEncoder(paddle.nn.TransformerEncoderLayer(768, 12, 3072, dropout=0.0, activation="gelu"), 12)
-    module = torch.nn.TransformerEncoder(torch.nn.TransformerEncoderLayer(768, 12, 3072, dropout=0.0, activation="gelu", batch_first=True), 12, enable_nested_tensor=False)
-    return layer.train(), module.train(), ({"src": paddle.to_tensor(tokens)}, {"src": torch.from_numpy(tokens)})
+    layer = paddle.nn.TransformerEncoder(
+        paddle.nn.TransformerEncoderLayer(768, 12, 3072, dropout=0.0, activation="gelu"), 12
+    )
+    module = torch.nn.TransformerEncoder(
+        torch.nn.TransformerEncoderLayer(
+            768, 12, 3072, dropout=0.0, activation="gelu", batch_first=True
+        ),
+        12,
+        enable_nested_tensor=False,
+    )
+    return (
+        layer.train(),
+        module.train(),
+        ({"src": paddle.to_tensor(tokens)}, {"src": torch.from_numpy(tokens)}),
+    )
 
 
 def bare(case: str) -> dict[str, Any]:
@@ -63,7 +79,13 @@ def check(case: str) -> dict[str, Any]:
     layer, module, example = models(case)
     start = time.perf_counter()
     report = pg.compare(layer, module, example, options={"rtol": 1e-2, "atol": 1e-2})
-    return {"seconds": time.perf_counter() - start, "passed": report.passed, "timings": dict(report.timings), "regions": dict(report.regions), "required": dict(report.required_tolerance)}
+    return {
+        "seconds": time.perf_counter() - start,
+        "passed": report.passed,
+        "timings": dict(report.timings),
+        "regions": dict(report.regions),
+        "required": dict(report.required_tolerance),
+    }
 
 
 def one(case: str, what: str) -> dict[str, Any]:
@@ -72,7 +94,9 @@ def one(case: str, what: str) -> dict[str, Any]:
 
 
 def process(case: str, what: str) -> dict[str, Any]:
-    ran = subprocess.run([sys.executable, __file__, case, "--one", what], capture_output=True, text=True, timeout=900)
+    ran = subprocess.run(
+        [sys.executable, __file__, case, "--one", what], capture_output=True, text=True, timeout=900
+    )
     lines = [line for line in ran.stdout.splitlines() if line.startswith("{")]
     if not lines:
         raise RuntimeError(f"{case} {what} failed:\n{ran.stderr[-3000:]}")
@@ -81,7 +105,9 @@ def process(case: str, what: str) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("cases", nargs="*", default=[])
     parser.add_argument("--one", choices=("bare", "check"))
     parser.add_argument("--repeat", type=int, default=1)
@@ -90,13 +116,17 @@ def main() -> None:
     if given.one:
         print(json.dumps(one(cases[0], given.one)))
         return
-    print(f"{'case':10} {'bare s':>8} {'warm':>8} {'check s':>8} {'times':>6} {'bare MB':>8} {'check MB':>8} {'times':>6}  regions")
+    print(
+        f"{'case':10} {'bare s':>8} {'warm':>8} {'check s':>8} {'times':>6} {'bare MB':>8} {'check MB':>8} {'times':>6}  regions"
+    )
     for case in cases:
         plain = [process(case, "bare") for _ in range(given.repeat)]
         full = [process(case, "check") for _ in range(given.repeat)]
         seconds, memory = min(run["seconds"] for run in plain), min(run["peak"] for run in plain)
         best = min(full, key=lambda run: run["seconds"])
-        print(f"{case:10} {seconds:8.2f} {min(run['warm'] for run in plain):8.2f} {best['seconds']:8.2f} {best['seconds'] / seconds:6.2f} {memory:8.0f} {best['peak']:8.0f} {best['peak'] / memory:6.2f}  {best['regions']}")
+        print(
+            f"{case:10} {seconds:8.2f} {min(run['warm'] for run in plain):8.2f} {best['seconds']:8.2f} {best['seconds'] / seconds:6.2f} {memory:8.0f} {best['peak']:8.0f} {best['peak'] / memory:6.2f}  {best['regions']}"
+        )
         for step, spent in sorted(best["timings"].items(), key=lambda item: -item[1]):
             print(f"{'':10}   {step:24} {spent:7.2f} s")
 

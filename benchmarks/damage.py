@@ -25,30 +25,47 @@ from edits import Edit, damage
 
 from padiff_graph.capture.normal.form import NormalGraph
 from padiff_graph.capture.normal.normalize import normalize
-from padiff_graph.capture.normal.schema import differing_attributes
-from padiff_graph.matching.diff import differences
-from padiff_graph.matching.hashes import from_above, from_below
-from padiff_graph.matching.hints import Hints
+from padiff_graph.capture.normal.traits import differing_attributes
+from padiff_graph.matching.difference.structural_differences import differences
 from padiff_graph.matching.labels import LOOSE
-from padiff_graph.matching.match import match, prepare
+from padiff_graph.matching.ladder import match, prepare
 from padiff_graph.matching.result import Difference
+from padiff_graph.matching.rungs.hints import Hints
+from padiff_graph.matching.rungs.ordered_hashes import from_above, from_below
 
 
 def orbits(graph: NormalGraph) -> list[object]:
     """A class for each node: equal for nodes that are interchangeable."""
     state = prepare(graph, graph, Hints())
-    classes: list[object] = list(zip(from_above(state, 1, LOOSE, anchored=False), from_below(state, 1, LOOSE, anchored=False), strict=True))
-    return [(where, node.op) if not node.leaf else node.id for where, node in zip(classes, graph.nodes, strict=True)]
+    classes: list[object] = list(
+        zip(
+            from_above(state, 1, LOOSE, anchored=False),
+            from_below(state, 1, LOOSE, anchored=False),
+            strict=True,
+        )
+    )
+    return [
+        (where, node.op) if not node.leaf else node.id
+        for where, node in zip(classes, graph.nodes, strict=True)
+    ]
 
 
-def shows(found: tuple[Difference, ...], edit: Edit, ids: Mapping[int, int], truth: Mapping[int, int]) -> bool:
+def shows(
+    found: tuple[Difference, ...], edit: Edit, ids: Mapping[int, int], truth: Mapping[int, int]
+) -> bool:
     """Whether a difference touches the edit, or a neighbour that it rewired."""
     first = {node for d in found for node in (*d.first, *(place[0] for place in d.places))}
     second = {node for d in found for node in (*d.second, *(place[1] for place in d.places))}
     return any(ids.get(node, -2) in first or truth.get(node, -2) in second for node in edit.touched)
 
 
-def undone(found: tuple[Difference, ...], edit: Edit, graphs: tuple[NormalGraph, NormalGraph], was: Mapping[int, int], truth: Mapping[int, int]) -> bool:
+def undone(
+    found: tuple[Difference, ...],
+    edit: Edit,
+    graphs: tuple[NormalGraph, NormalGraph],
+    was: Mapping[int, int],
+    truth: Mapping[int, int],
+) -> bool:
     """Whether an operation just like the one left out stands in its place, and the diff shows where that one stood."""
     damaged, second = graphs
     if edit.kind != "bypassed":
@@ -62,19 +79,27 @@ def undone(found: tuple[Difference, ...], edit: Edit, graphs: tuple[NormalGraph,
 
     def around(which: int, node: int) -> object:
         graph, name = (second, int) if which else (damaged, by_truth)
-        edges = [edge and (name(edge.source), edge.output, edge.scale, edge.shift) for edge in graph.nodes[node].inputs]
+        edges = [
+            edge and (name(edge.source), edge.output, edge.scale, edge.shift)
+            for edge in graph.nodes[node].inputs
+        ]
         return edges, sorted((name(user), position) for user, position in users[which][node])
 
     wanted = second.nodes[place]
     return any(
-        node.op == wanted.op and not differing_attributes(node.op, node.attrs, wanted.attrs) and by_truth(node.id) in shown and around(0, node.id) == around(1, place)
+        node.op == wanted.op
+        and not differing_attributes(node.op, node.attrs, wanted.attrs)
+        and by_truth(node.id) in shown
+        and around(0, node.id) == around(1, place)
         for node in damaged.nodes
         if not node.leaf
     )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("pairs", nargs="*")
     parser.add_argument("--mode", choices=("eval", "train"), default="eval")
     parser.add_argument("--cache", type=Path, default=corpus.default_cache())
@@ -91,21 +116,44 @@ def main() -> None:
             continue
         second = normalize(entry.second)
         first = second if chosen.self else normalize(entry.first)
-        truth = {node.id: node.id for node in second.nodes} if chosen.self else match(first, second).partner()
+        truth = (
+            {node.id: node.id for node in second.nodes}
+            if chosen.self
+            else match(first, second).partner()
+        )
         orbit = orbits(second)
         for count in chosen.edits:
             here: Counter[str] = Counter()
             start = time.perf_counter()
             for run in range(chosen.runs):
-                one(first, second, truth, orbit, count, random.Random(zlib.crc32(f"{chosen.seed}{name} {count} {run}".encode())), here, name if chosen.verbose else "")
+                one(
+                    first,
+                    second,
+                    truth,
+                    orbit,
+                    count,
+                    random.Random(zlib.crc32(f"{chosen.seed}{name} {count} {run}".encode())),
+                    here,
+                    name if chosen.verbose else "",
+                )
             totals[count] += here
-            print(f"{name:24s} {count} edits: {words(here)}  {time.perf_counter() - start:.1f} s", flush=True)
+            print(
+                f"{name:24s} {count} edits: {words(here)}  {time.perf_counter() - start:.1f} s",
+                flush=True,
+            )
     for count, total in totals.items():
         print(f"{'all':24s} {count} edits: {words(total)}")
 
 
 def one(
-    first: NormalGraph, second: NormalGraph, truth: Mapping[int, int], orbit: list[object], count: int, rng: random.Random, here: Counter[str], name: str
+    first: NormalGraph,
+    second: NormalGraph,
+    truth: Mapping[int, int],
+    orbit: list[object],
+    count: int,
+    rng: random.Random,
+    here: Counter[str],
+    name: str,
 ) -> None:
     """One damaged copy, matched."""
     damaged, ids, edits = damage(first, count, rng)
@@ -134,9 +182,14 @@ def one(
             here["wrong and sure"] += item.confidence > 0.9
             if name:
                 a, b = damaged.nodes[item.first], second.nodes[item.second]
-                print(f"    {name}: wrong {a.op} {a.path or a.name} = {b.path or b.name}, not {second.nodes[right].path or second.nodes[right].name}; {item.rung} {item.confidence} {[e.words for e in edits]}")
+                print(
+                    f"    {name}: wrong {a.op} {a.path or a.name} = {b.path or b.name}, not {second.nodes[right].path or second.nodes[right].name}; {item.rung} {item.confidence} {[e.words for e in edits]}"
+                )
     touched = {node for edit in edits for node in edit.touched}
-    here["open"] += sum(node not in partner and was[node] in truth and was[node] not in touched for node in range(len(damaged.nodes)))
+    here["open"] += sum(
+        node not in partner and was[node] in truth and was[node] not in touched
+        for node in range(len(damaged.nodes))
+    )
 
 
 def words(found: Counter[str]) -> str:

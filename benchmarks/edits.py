@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from padiff_graph.capture.normal.form import Edge, NormalGraph, NormalNode
-from padiff_graph.capture.normal.views import View
-from padiff_graph.matching.paths import split_path
+from padiff_graph.capture.normal.index_map import View
+from padiff_graph.matching.tree.module_paths import split_path
 
 LEAVES = ("Input", "Parameter", "Constant")
 
@@ -61,13 +61,21 @@ class Draft:
 
     def users(self, at: int) -> list[tuple[int, int]]:
         """The consumers of a node, as (node, operand position)."""
-        return [(user, position) for user in sorted(self._readers[at]) for position, edge in enumerate(self.nodes[user].inputs) if edge is not None and edge.source == at]
+        return [
+            (user, position)
+            for user in sorted(self._readers[at])
+            for position, edge in enumerate(self.nodes[user].inputs)
+            if edge is not None and edge.source == at
+        ]
 
     def redirect(self, old: int, new: Edge) -> None:
         """Every reader of node `old` reads the edge `new` instead, through its own view where sizes allow."""
         for at in sorted(self._readers[old]):
             node = self.nodes[at]
-            inputs = tuple(_reread(edge, new) if edge is not None and edge.source == old else edge for edge in node.inputs)
+            inputs = tuple(
+                _reread(edge, new) if edge is not None and edge.source == old else edge
+                for edge in node.inputs
+            )
             self.put(dataclasses.replace(node, inputs=inputs))
         for name, edge in self.outputs.items():
             if edge.source == old:
@@ -93,7 +101,11 @@ class Draft:
                 if at in placed:
                     stack.pop()
                     continue
-                before = [edge.source for edge in self.nodes[at].inputs if edge is not None and edge.source not in placed]
+                before = [
+                    edge.source
+                    for edge in self.nodes[at].inputs
+                    if edge is not None and edge.source not in placed
+                ]
                 if before:
                     stack.extend(before)
                 else:
@@ -105,24 +117,40 @@ class Draft:
             dataclasses.replace(
                 self.nodes[old],
                 id=new[old],
-                inputs=tuple(edge and edge._replace(source=new[edge.source]) for edge in self.nodes[old].inputs),
+                inputs=tuple(
+                    edge and edge._replace(source=new[edge.source])
+                    for edge in self.nodes[old].inputs
+                ),
             )
             for old in order
         )
-        outputs = {name: edge._replace(source=new[edge.source]) for name, edge in self.outputs.items()}
+        outputs = {
+            name: edge._replace(source=new[edge.source]) for name, edge in self.outputs.items()
+        }
         return NormalGraph(self.graph.graph, nodes, outputs), new
 
 
 def _reread(edge: Edge, new: Edge) -> Edge:
     size = new.view.size if new.view is not None else 0
     if edge.view is not None and new.view is not None and edge.view.source == size:
-        return Edge(new.source, new.output, new.view.then(edge.view), new.scale * edge.scale, new.shift * edge.scale + edge.shift, edge.through)
+        return Edge(
+            new.source,
+            new.output,
+            new.view.then(edge.view),
+            new.scale * edge.scale,
+            new.shift * edge.scale + edge.shift,
+            edge.through,
+        )
     return new
 
 
 def _data(node: NormalNode, draft: Draft) -> list[tuple[int, Edge]]:
     """Operands that are computed from inputs."""
-    return [(at, edge) for at, edge in enumerate(node.inputs) if edge is not None and draft.nodes[edge.source].op not in ("Parameter", "Constant")]
+    return [
+        (at, edge)
+        for at, edge in enumerate(node.inputs)
+        if edge is not None and draft.nodes[edge.source].op not in ("Parameter", "Constant")
+    ]
 
 
 def _plain(edge: Edge) -> bool:
@@ -133,7 +161,14 @@ def bypass(draft: Draft, rng: random.Random) -> Edit | None:
     """An operation with one data operand of its own size is left out."""
     for node in _shuffled(draft, rng):
         data = _data(node, draft)
-        if len(data) == 1 and node.outputs and len(node.outputs) == 1 and data[0][1].view is not None and data[0][1].view.size == node.outputs[0].size and node.id not in draft.used:
+        if (
+            len(data) == 1
+            and node.outputs
+            and len(node.outputs) == 1
+            and data[0][1].view is not None
+            and data[0][1].view.size == node.outputs[0].size
+            and node.id not in draft.used
+        ):
             draft.redirect(node.id, data[0][1])
             draft.remove(node.id)
             draft.used.add(node.id)
@@ -149,19 +184,41 @@ def exchange(draft: Draft, rng: random.Random) -> Edit | None:
             continue
         upper = draft.nodes[data[0][1].source]
         above = _data(upper, draft)
-        if upper.op in LEAVES or upper.id in draft.used or len(above) != 1 or not _plain(above[0][1]) or upper.op == lower.op or len(draft.users(upper.id)) != 1:
+        if (
+            upper.op in LEAVES
+            or upper.id in draft.used
+            or len(above) != 1
+            or not _plain(above[0][1])
+            or upper.op == lower.op
+            or len(draft.users(upper.id)) != 1
+        ):
             continue
-        if any(edge.source == upper.id for edge in draft.outputs.values()) or len(upper.outputs) != 1 or len(lower.outputs) != 1:
+        if (
+            any(edge.source == upper.id for edge in draft.outputs.values())
+            or len(upper.outputs) != 1
+            or len(lower.outputs) != 1
+        ):
             continue
         if not upper.outputs[0].size == lower.outputs[0].size == above[0][1].view.size:  # type: ignore[union-attr]
             continue
         draft.redirect(lower.id, Edge(-1, 0, View.of(lower.outputs[0].shape)))
         place, edge = above[0]
         draft.put(dataclasses.replace(lower, inputs=_put(lower.inputs, data[0][0], edge)))
-        draft.put(dataclasses.replace(upper, inputs=_put(upper.inputs, place, Edge(lower.id, 0, View.of(lower.outputs[0].shape)))))
+        draft.put(
+            dataclasses.replace(
+                upper,
+                inputs=_put(
+                    upper.inputs, place, Edge(lower.id, 0, View.of(lower.outputs[0].shape))
+                ),
+            )
+        )
         draft.redirect(-1, Edge(upper.id, 0, View.of(upper.outputs[0].shape)))
         draft.used |= {upper.id, lower.id}
-        return Edit("exchanged", (upper.id, lower.id), f"{upper.op} and {lower.op} at {lower.path} exchanged")
+        return Edit(
+            "exchanged",
+            (upper.id, lower.id),
+            f"{upper.op} and {lower.op} at {lower.path} exchanged",
+        )
     return None
 
 
@@ -169,9 +226,18 @@ def drop_branch(draft: Draft, rng: random.Random) -> Edit | None:
     """An Add or Mul of two computed operands keeps one of them."""
     for node in _shuffled(draft, rng):
         data = _data(node, draft)
-        if node.op not in ("Add", "Mul") or len(data) != 2 or len(node.inputs) != 2 or node.id in draft.used:
+        if (
+            node.op not in ("Add", "Mul")
+            or len(data) != 2
+            or len(node.inputs) != 2
+            or node.id in draft.used
+        ):
             continue
-        kept = [edge for _, edge in data if edge.view is not None and edge.view.size == node.outputs[0].size]
+        kept = [
+            edge
+            for _, edge in data
+            if edge.view is not None and edge.view.size == node.outputs[0].size
+        ]
         if len(kept) < 1:
             continue
         draft.redirect(node.id, rng.choice(kept))
@@ -186,7 +252,11 @@ def change_attribute(draft: Draft, rng: random.Random) -> Edit | None:
     for node in _shuffled(draft, rng):
         if node.id in draft.used:
             continue
-        names = [name for name, value in node.attrs.items() if isinstance(value, float) and name not in ("axis", "axes")]
+        names = [
+            name
+            for name, value in node.attrs.items()
+            if isinstance(value, float) and name not in ("axis", "axes")
+        ]
         if names:
             name = rng.choice(sorted(names))
             attrs: dict[str, Any] = {**node.attrs, name: node.attrs[name] * 10 + 0.001}
@@ -211,12 +281,29 @@ def remove_block(draft: Draft, rng: random.Random) -> Edit | None:
         siblings = [other for other in names if split_path(other)[0] == split_path(name)[0]]
         if len(members) < 3 or len(siblings) < 3 or members & draft.used:
             continue
-        entering = {(edge.source, edge.output) for at in members for edge in draft.nodes[at].inputs if edge is not None and edge.source not in members and draft.nodes[edge.source].op not in ("Parameter", "Constant")}
-        leaving = {at for at in members if any(user not in members for user, _ in draft.users(at)) or any(edge.source == at for edge in draft.outputs.values())}
+        entering = {
+            (edge.source, edge.output)
+            for at in members
+            for edge in draft.nodes[at].inputs
+            if edge is not None
+            and edge.source not in members
+            and draft.nodes[edge.source].op not in ("Parameter", "Constant")
+        }
+        leaving = {
+            at
+            for at in members
+            if any(user not in members for user, _ in draft.users(at))
+            or any(edge.source == at for edge in draft.outputs.values())
+        }
         if len(leaving) != 1:
             continue
         end = draft.nodes[next(iter(leaving))]
-        sources = [draft.nodes[at] for at, _ in entering if draft.nodes[at].op not in LEAVES and draft.nodes[at].outputs[0].size == end.outputs[0].size]
+        sources = [
+            draft.nodes[at]
+            for at, _ in entering
+            if draft.nodes[at].op not in LEAVES
+            and draft.nodes[at].outputs[0].size == end.outputs[0].size
+        ]
         if len(sources) != 1 or len(end.outputs) != 1:
             continue
         draft.redirect(end.id, Edge(sources[0].id, 0, View.of(sources[0].outputs[0].shape)))
@@ -239,7 +326,9 @@ EDITS: Mapping[str, Callable[[Draft, random.Random], Edit | None]] = {
 }
 
 
-def damage(graph: NormalGraph, count: int, rng: random.Random) -> tuple[NormalGraph, dict[int, int], list[Edit]]:
+def damage(
+    graph: NormalGraph, count: int, rng: random.Random
+) -> tuple[NormalGraph, dict[int, int], list[Edit]]:
     """A damaged copy, original id -> new id of what is left, and the edits."""
     draft = Draft(graph)
     edits: list[Edit] = []
@@ -254,7 +343,11 @@ def damage(graph: NormalGraph, count: int, rng: random.Random) -> tuple[NormalGr
 
 
 def _shuffled(draft: Draft, rng: random.Random) -> list[NormalNode]:
-    among = draft.nodes.values() if draft.pool is None else [draft.nodes[at] for at in draft.pool if at in draft.nodes]
+    among = (
+        draft.nodes.values()
+        if draft.pool is None
+        else [draft.nodes[at] for at in draft.pool if at in draft.nodes]
+    )
     nodes = [node for node in among if node.op not in LEAVES]
     rng.shuffle(nodes)
     return nodes

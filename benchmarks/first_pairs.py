@@ -28,7 +28,11 @@ OPTIONS = {"rtol": 1e-3, "atol": 1e-5}
 class PaddleMlp(paddle.nn.Layer):
     def __init__(self) -> None:
         super().__init__()
-        self.head, self.right, self.left = paddle.nn.Linear(32, 4), paddle.nn.Linear(16, 32), paddle.nn.Linear(16, 32)
+        self.head, self.right, self.left = (
+            paddle.nn.Linear(32, 4),
+            paddle.nn.Linear(16, 32),
+            paddle.nn.Linear(16, 32),
+        )
         self.norm = paddle.nn.LayerNorm(32)
 
     def mix(self, a: Any, b: Any) -> Any:
@@ -56,27 +60,46 @@ class TorchPerceptron(torch.nn.Module):
 
 def mlp() -> Any:
     values = np.random.default_rng(0).standard_normal((8, 16)).astype("float32")
-    return PaddleMlp(), TorchPerceptron(), ({"x": paddle.to_tensor(values)}, {"data": torch.from_numpy(values)})
+    return (
+        PaddleMlp(),
+        TorchPerceptron(),
+        ({"x": paddle.to_tensor(values)}, {"data": torch.from_numpy(values)}),
+    )
 
 
 def resnet(depth: int, training: bool) -> Callable[[], Any]:
     def make() -> Any:
         from transformers import ResNetConfig, ResNetForImageClassification
 
-        kind = {18: ("basic", [64, 128, 256, 512], [2, 2, 2, 2]), 50: ("bottleneck", [256, 512, 1024, 2048], [3, 4, 6, 3])}[depth]
-        module = ResNetForImageClassification(ResNetConfig(layer_type=kind[0], hidden_sizes=kind[1], depths=kind[2], num_labels=10))
+        kind = {
+            18: ("basic", [64, 128, 256, 512], [2, 2, 2, 2]),
+            50: ("bottleneck", [256, 512, 1024, 2048], [3, 4, 6, 3]),
+        }[depth]
+        module = ResNetForImageClassification(
+            ResNetConfig(layer_type=kind[0], hidden_sizes=kind[1], depths=kind[2], num_labels=10)
+        )
         layer = getattr(paddle.vision.models, f"resnet{depth}")(num_classes=10)
         images = np.random.default_rng(0).standard_normal((2, 3, 64, 64)).astype("float32")
         layer.train() if training else layer.eval()
         module.train(training)
-        return layer, module, ({"x": paddle.to_tensor(images)}, {"pixel_values": torch.from_numpy(images)})
+        return (
+            layer,
+            module,
+            ({"x": paddle.to_tensor(images)}, {"pixel_values": torch.from_numpy(images)}),
+        )
 
     return make
 
 
 def encoder() -> Any:
-    layer = paddle.nn.TransformerEncoder(paddle.nn.TransformerEncoderLayer(64, 4, 128, dropout=0.0), 3)
-    module = torch.nn.TransformerEncoder(torch.nn.TransformerEncoderLayer(64, 4, 128, dropout=0.0, batch_first=True), 3, enable_nested_tensor=False)
+    layer = paddle.nn.TransformerEncoder(
+        paddle.nn.TransformerEncoderLayer(64, 4, 128, dropout=0.0), 3
+    )
+    module = torch.nn.TransformerEncoder(
+        torch.nn.TransformerEncoderLayer(64, 4, 128, dropout=0.0, batch_first=True),
+        3,
+        enable_nested_tensor=False,
+    )
     values = np.random.default_rng(0).standard_normal((2, 10, 64)).astype("float32")
     return layer, module, ({"src": paddle.to_tensor(values)}, {"src": torch.from_numpy(values)})
 
@@ -142,7 +165,9 @@ def encoder_epsilon(layer: Any) -> str:
 def encoder_residual(layer: Any) -> str:
     def forward(block: Any, src: Any, src_mask: Any = None, cache: Any = None) -> Any:
         src = block.norm1(src + block.dropout1(block.self_attn(src, src, src, src_mask)))
-        return block.norm2(block.dropout2(block.linear2(block.dropout(block.activation(block.linear1(src))))))
+        return block.norm2(
+            block.dropout2(block.linear2(block.dropout(block.activation(block.linear1(src)))))
+        )
 
     bind(layer.layers[1], forward)
     return "layers.1"
@@ -152,7 +177,14 @@ def encoder_operand(layer: Any) -> str:
     """Attention sums the keys, not the values."""
     attention = layer.layers[1].self_attn
 
-    def forward(own: Any, query: Any, key: Any = None, value: Any = None, attn_mask: Any = None, cache: Any = None) -> Any:
+    def forward(
+        own: Any,
+        query: Any,
+        key: Any = None,
+        value: Any = None,
+        attn_mask: Any = None,
+        cache: Any = None,
+    ) -> Any:
         q, k, _ = own._prepare_qkv(query, key, value, cache)
         weights = PF.softmax(paddle.matmul(q * own.head_dim**-0.5, k, transpose_y=True))
         out = paddle.matmul(weights, k).transpose([0, 2, 1, 3])
@@ -162,14 +194,28 @@ def encoder_operand(layer: Any) -> str:
     return "layers.1.self_attn"
 
 
-RESNET = {"epsilon": resnet_epsilon, "missing residual": resnet_residual, "swapped operand": resnet_operand}
+RESNET = {
+    "epsilon": resnet_epsilon,
+    "missing residual": resnet_residual,
+    "swapped operand": resnet_operand,
+}
 PAIRS: dict[str, tuple[Callable[[], Any], dict[str, Callable[[Any], str]]]] = {
-    "mlp": (mlp, {"epsilon": mlp_epsilon, "missing residual": mlp_residual, "swapped operand": mlp_operand}),
+    "mlp": (
+        mlp,
+        {"epsilon": mlp_epsilon, "missing residual": mlp_residual, "swapped operand": mlp_operand},
+    ),
     "resnet18 eval": (resnet(18, False), RESNET),
     "resnet18 train": (resnet(18, True), RESNET),
     "resnet50 eval": (resnet(50, False), RESNET),
     "resnet50 train": (resnet(50, True), RESNET),
-    "encoder": (encoder, {"epsilon": encoder_epsilon, "missing residual": encoder_residual, "swapped operand": encoder_operand}),
+    "encoder": (
+        encoder,
+        {
+            "epsilon": encoder_epsilon,
+            "missing residual": encoder_residual,
+            "swapped operand": encoder_operand,
+        },
+    ),
 }
 
 
@@ -189,7 +235,9 @@ def bare(layer: Any, module: Any, example: Any) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--only", default="")
     only = parser.parse_args().only
     print("| pair | case | verdict | first finding's place (wanted) | cause | seconds | x bare |")
@@ -207,8 +255,15 @@ def main() -> None:
             report = pg.compare(layer, module, example, options=OPTIONS)
             spent = time.perf_counter() - start
             failing = [finding for finding in report.findings if finding.fails]
-            place = f"{failing[0].paddle_path or '(root)'} ({'exact' if failing[0].paddle_path == wanted else wanted})" if failing else "-"
-            print(f"| {name} | {case} | {'aligned' if report.passed else 'not aligned'} | {place} | {failing[0].cause[:70] if failing else ''} | {spent:.1f} | {spent / plain:.1f} |", flush=True)
+            place = (
+                f"{failing[0].paddle_path or '(root)'} ({'exact' if failing[0].paddle_path == wanted else wanted})"
+                if failing
+                else "-"
+            )
+            print(
+                f"| {name} | {case} | {'aligned' if report.passed else 'not aligned'} | {place} | {failing[0].cause[:70] if failing else ''} | {spent:.1f} | {spent / plain:.1f} |",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

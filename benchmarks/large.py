@@ -33,7 +33,10 @@ class TorchBlock(torch.nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         batch, length, width = x.shape
-        q, k, v = (t.view(batch, length, self.heads, -1).transpose(1, 2) for t in self.qkv(self.norm_in(x)).chunk(3, dim=-1))
+        q, k, v = (
+            t.view(batch, length, self.heads, -1).transpose(1, 2)
+            for t in self.qkv(self.norm_in(x)).chunk(3, dim=-1)
+        )
         mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         x = x + self.out(mixed.transpose(1, 2).reshape(batch, length, width))
         gate, up = self.gate_up(self.norm_mid(x)).chunk(2, dim=-1)
@@ -58,11 +61,15 @@ class TorchDecoder(torch.nn.Module):
 class RootMeanSquare(paddle.nn.Layer):
     def __init__(self, width: int, epsilon: float = 1e-6) -> None:
         super().__init__()
-        self.scale = self.create_parameter([width], default_initializer=paddle.nn.initializer.Constant(1.0))
+        self.scale = self.create_parameter(
+            [width], default_initializer=paddle.nn.initializer.Constant(1.0)
+        )
         self.epsilon = epsilon
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
-        return x * paddle.rsqrt(paddle.mean(x * x, axis=-1, keepdim=True) + self.epsilon) * self.scale
+        return (
+            x * paddle.rsqrt(paddle.mean(x * x, axis=-1, keepdim=True) + self.epsilon) * self.scale
+        )
 
 
 class PaddleBlock(paddle.nn.Layer):
@@ -72,13 +79,18 @@ class PaddleBlock(paddle.nn.Layer):
         self.down_proj = paddle.nn.Linear(inner, width, bias_attr=False)
         self.up_proj = paddle.nn.Linear(width, inner, bias_attr=False)
         self.gate_proj = paddle.nn.Linear(width, inner, bias_attr=False)
-        self.q_proj, self.k_proj, self.v_proj, self.o_proj = (paddle.nn.Linear(width, width, bias_attr=False) for _ in range(4))
+        self.q_proj, self.k_proj, self.v_proj, self.o_proj = (
+            paddle.nn.Linear(width, width, bias_attr=False) for _ in range(4)
+        )
         self.input_norm, self.post_norm = RootMeanSquare(width), RootMeanSquare(width)
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         batch, length, width = x.shape
         y = self.input_norm(x)
-        q, k, v = (p(y).reshape([batch, length, self.heads, -1]).transpose([0, 2, 1, 3]) for p in (self.q_proj, self.k_proj, self.v_proj))
+        q, k, v = (
+            p(y).reshape([batch, length, self.heads, -1]).transpose([0, 2, 1, 3])
+            for p in (self.q_proj, self.k_proj, self.v_proj)
+        )
         scores = paddle.matmul(q * (q.shape[-1] ** -0.5), k, transpose_y=True)
         scores = scores + paddle.triu(paddle.full([length, length], float("-inf")), 1)
         mixed = paddle.matmul(paddle.nn.functional.softmax(scores, axis=-1), v)
@@ -103,12 +115,20 @@ class PaddleDecoder(paddle.nn.Layer):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--blocks", type=int, default=80)
     parser.add_argument("--width", type=int, default=8192)
     parser.add_argument("--bug", action="store_true")
     arguments = parser.parse_args()
-    sizes = (arguments.blocks, arguments.width, arguments.width * 43 // 16, arguments.width // 128, 32000)
+    sizes = (
+        arguments.blocks,
+        arguments.width,
+        arguments.width * 43 // 16,
+        arguments.width // 128,
+        32000,
+    )
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     started = time.perf_counter()
     with torch.device("meta"):
@@ -118,12 +138,19 @@ def main() -> None:
     if arguments.bug:
         layer.layers[arguments.blocks // 2].post_norm.epsilon = 1e-5
     built = time.perf_counter()
-    example = ({"input_ids": paddle.static.InputSpec([1, 16], "int64")}, {"ids": torch.empty(1, 16, dtype=torch.int64, device="meta")})
+    example = (
+        {"input_ids": paddle.static.InputSpec([1, 16], "int64")},
+        {"ids": torch.empty(1, 16, dtype=torch.int64, device="meta")},
+    )
     found = pg.structural_diff(layer, module, example)
     done = time.perf_counter()
     count = sum(parameter.numel() for parameter in module.parameters())
-    print(f"parameters {count / 1e9:.1f} billion; built in {built - started:.1f} s; captured, matched and diffed in {done - built:.1f} s")
-    print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB, of which {before / 1e6:.2f} GB stood before")
+    print(
+        f"parameters {count / 1e9:.1f} billion; built in {built - started:.1f} s; captured, matched and diffed in {done - built:.1f} s"
+    )
+    print(
+        f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB, of which {before / 1e6:.2f} GB stood before"
+    )
     print(f"identical: {found.identical}; findings: {len(found.findings)}")
     for finding in found.findings[:10]:
         print(f"  {finding.verdict} {finding.paddle_path} / {finding.torch_path}: {finding.cause}")

@@ -30,10 +30,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*")
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--one", action="store_true", help="run the pair in this process and print its JSON")
-    parser.add_argument("--lock", default="", help="a file to hold locked while a pair runs, where the machine is shared")
+    parser.add_argument(
+        "--one", action="store_true", help="run the pair in this process and print its JSON"
+    )
+    parser.add_argument(
+        "--lock",
+        default="",
+        help="a file to hold locked while a pair runs, where the machine is shared",
+    )
     parser.add_argument("--part", default="", help="1/2 runs every second pair, 2/2 the others")
-    parser.add_argument("--verbose", action="store_true", help="with --one: rows, notes and tracebacks")
+    parser.add_argument(
+        "--verbose", action="store_true", help="with --one: rows, notes and tracebacks"
+    )
     options = parser.parse_args()
     sys.path.insert(0, str(HERE / "pairs"))
     if options.one:
@@ -49,7 +57,11 @@ def main() -> None:
         share, shares = (int(number) for number in options.part.split("/"))
         order = order[share - 1 :: shares]
     for name in order:
-        results[name] = {**isolated(name, options.lock), "expected_equal": known[name]["equal"], "difference": known[name]["difference"]}
+        results[name] = {
+            **isolated(name, options.lock),
+            "expected_equal": known[name]["equal"],
+            "difference": known[name]["difference"],
+        }
         print(line(name, results[name]), flush=True)
         if options.out:
             options.out.write_text(json.dumps(results, indent=1))
@@ -62,13 +74,23 @@ def isolated(name: str, lock: str) -> dict:
         command = ["flock", lock, *command]
     started = time.perf_counter()
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, env={**os.environ, "OMP_NUM_THREADS": "1"})
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
     except subprocess.TimeoutExpired:
         return {"verdict": "timeout", "reason": f"no answer in {SECONDS} s", "seconds": SECONDS}
     for text in done.stdout.splitlines():
         if text.startswith("RESULT "):
             return json.loads(text.removeprefix("RESULT "))
-    return {"verdict": "crash", "reason": (done.stderr.strip().splitlines() or ["no output"])[-1][:300], "seconds": time.perf_counter() - started}
+    return {
+        "verdict": "crash",
+        "reason": (done.stderr.strip().splitlines() or ["no output"])[-1][:300],
+        "seconds": time.perf_counter() - started,
+    }
 
 
 def line(name: str, found: dict) -> str:
@@ -85,7 +107,10 @@ def summary(results: dict) -> None:
         counts: dict[str, int] = {}
         for found in chosen:
             counts[found["verdict"]] = counts.get(found["verdict"], 0) + 1
-        print(f"{'equal' if equal else 'differing'} pairs: {len(chosen)}: " + ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items())))
+        print(
+            f"{'equal' if equal else 'differing'} pairs: {len(chosen)}: "
+            + ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items()))
+        )
 
 
 # -- one pair
@@ -100,8 +125,8 @@ def measure(name: str, verbose: bool) -> dict:
     layer.eval()
     module.eval()
     randomise(module)
-    from padiff_graph.alignment import align
-    from padiff_graph.weights import WeightAlignmentError, assign_parameters
+    from padiff_graph.alignment.align import align
+    from padiff_graph.weights.assignment import WeightAlignmentError, assign_parameters
 
     found: dict = {}
     started = time.perf_counter()
@@ -110,7 +135,11 @@ def measure(name: str, verbose: bool) -> dict:
     except Exception as error:
         if verbose:
             traceback.print_exc()
-        return {"verdict": "error", "reason": f"{type(error).__name__}: {error}"[:500], "seconds": time.perf_counter() - started}
+        return {
+            "verdict": "error",
+            "reason": f"{type(error).__name__}: {error}"[:500],
+            "seconds": time.perf_counter() - started,
+        }
     found["align_seconds"] = round(time.perf_counter() - started, 2)
     found["timings"] = {key: round(value, 2) for key, value in alignment.timings.items()}
     rows: dict[str, int] = {}
@@ -134,7 +163,11 @@ def measure(name: str, verbose: bool) -> dict:
             traceback.print_exc()
         return {**found, "verdict": "unrun", "reason": f"{type(failure).__name__}: {failure}"[:500]}
     found.update(dtype=dtype, error=error)
-    return {**found, "verdict": "right" if error < RIGHT[dtype] else "near" if error < 1e-3 else "wrong", "reason": ""}
+    return {
+        **found,
+        "verdict": "right" if error < RIGHT[dtype] else "near" if error < 1e-3 else "wrong",
+        "reason": "",
+    }
 
 
 def show(alignment) -> None:
@@ -145,18 +178,43 @@ def show(alignment) -> None:
         if not node.leaf:
             shape = node.outputs[0].shape if node.outputs else ""
             match = next((match for match in matching.matches if match.first == node.id), None)
-            theirs = f"{other.id} {other.op} {other.path} {other.outputs[0].shape if other.outputs else ''} [{match.rung} {match.confidence:.2f}]" if other is not None else "-"
+            theirs = (
+                f"{other.id} {other.op} {other.path} {other.outputs[0].shape if other.outputs else ''} [{match.rung} {match.confidence:.2f}]"
+                if other is not None
+                else "-"
+            )
             print(f"{node.id:5d} {node.op} {node.path} {shape}  |  {theirs}")
     taken = set(partner.values())
     for node in matching.second.nodes:
         if not node.leaf and node.id not in taken:
-            print(f"    -  |  {node.id} {node.op} {node.path} {node.outputs[0].shape if node.outputs else ''}")
+            print(
+                f"    -  |  {node.id} {node.op} {node.path} {node.outputs[0].shape if node.outputs else ''}"
+            )
     for row in matching.parameters:
-        print("ROW", row.first, "<-", [piece.second for piece in row.pieces], row.transform, f"{row.confidence:.2f}", row.status, "proved" if row.proved else "", row.reason)
+        print(
+            "ROW",
+            row.first,
+            "<-",
+            [piece.second for piece in row.pieces],
+            row.transform,
+            f"{row.confidence:.2f}",
+            row.status,
+            "proved" if row.proved else "",
+            row.reason,
+        )
     print("unused", matching.unused_second, "\nunread", matching.unread_second)
     for difference in alignment.differences:
-        print("DIFF", difference.kind, difference.cause, difference.first_path, difference.second_path)
-    print("points", len(matching.points), "agreeing", len(alignment.proof.agreeing) if alignment.proof else None, "wrong layout", len(alignment.proof.disagreeing) if alignment.proof else None)
+        print(
+            "DIFF", difference.kind, difference.cause, difference.first_path, difference.second_path
+        )
+    print(
+        "points",
+        len(matching.points),
+        "agreeing",
+        len(alignment.proof.agreeing) if alignment.proof else None,
+        "wrong layout",
+        len(alignment.proof.disagreeing) if alignment.proof else None,
+    )
     for note in alignment.notes:
         print("NOTE", note)
     print("TIMES", alignment.timings)
@@ -175,11 +233,17 @@ def randomise(module) -> None:
             if isinstance(tensor, torch.nn.Parameter):
                 spread = float(tensor.std()) if tensor.numel() > 1 else 0.0
                 constant = spread < 1e-12
-                tensor.copy_(tensor + 0.1 * noise if constant else noise * max(spread, 1e-3) + tensor.mean())
+                tensor.copy_(
+                    tensor + 0.1 * noise if constant else noise * max(spread, 1e-3) + tensor.mean()
+                )
         for child in module.modules():
             if getattr(child, "running_mean", None) is not None:
-                child.running_mean.copy_(0.1 * torch.randn(child.running_mean.shape, generator=generator))
-                child.running_var.copy_(0.5 + torch.rand(child.running_var.shape, generator=generator))
+                child.running_mean.copy_(
+                    0.1 * torch.randn(child.running_mean.shape, generator=generator)
+                )
+                child.running_var.copy_(
+                    0.5 + torch.rand(child.running_var.shape, generator=generator)
+                )
 
 
 def compare(layer, module, example, verbose: bool) -> tuple[str, float]:
@@ -200,7 +264,15 @@ def computes_single(layer, module) -> bool:
     """Whether the networks hold float32 although everything was made float64: casts, tables, attributes."""
     import inspect
 
-    text = "".join(inspect.getsource(sys.modules[type(part).__module__]) for part in {type(part): part for model in (layer.sublayers(include_self=True), module.modules()) for part in model}.values() if type(part).__module__ in sys.modules)
+    text = "".join(
+        inspect.getsource(sys.modules[type(part).__module__])
+        for part in {
+            type(part): part
+            for model in (layer.sublayers(include_self=True), module.modules())
+            for part in model
+        }.values()
+        if type(part).__module__ in sys.modules
+    )
     return "float32" in text or ".float()" in text or "ardsigmoid" in text or "ardswish" in text
 
 
@@ -209,19 +281,45 @@ def run(layer, module, example, double: bool) -> tuple[dict, dict]:
     import paddle
     import torch
 
-    from padiff_graph.capture.leaves import leaves, output_leaves, replace
+    from padiff_graph.capture.leaf_names import leaves, output_leaves, replace
 
     kind = "float64" if double else "float32"
-    if double:  # Paddle cannot convert the dropout state of a recurrent layer, and would convert indices
-        whole = [(part, name, tensor) for part in layer.sublayers(include_self=True) for name, tensor in part._buffers.items() if tensor is not None and not tensor.is_floating_point()]
+    if (
+        double
+    ):  # Paddle cannot convert the dropout state of a recurrent layer, and would convert indices
+        whole = [
+            (part, name, tensor)
+            for part in layer.sublayers(include_self=True)
+            for name, tensor in part._buffers.items()
+            if tensor is not None and not tensor.is_floating_point()
+        ]
         layer.to(dtype=kind)
         for part, name, tensor in whole:
             part._buffers[name] = tensor
     module.to(getattr(torch, kind))
     first, second = example
-    paddles, torches = (lambda value: isinstance(value, paddle.Tensor)), (lambda value: isinstance(value, torch.Tensor))
-    first = replace(first, paddles, {name: leaf.astype(kind) for name, leaf in leaves(first, paddles).items() if leaf.is_floating_point()})
-    second = replace(second, torches, {name: leaf.to(getattr(torch, kind)) for name, leaf in leaves(second, torches).items() if leaf.is_floating_point()})
+    paddles, torches = (
+        (lambda value: isinstance(value, paddle.Tensor)),
+        (lambda value: isinstance(value, torch.Tensor)),
+    )
+    first = replace(
+        first,
+        paddles,
+        {
+            name: leaf.astype(kind)
+            for name, leaf in leaves(first, paddles).items()
+            if leaf.is_floating_point()
+        },
+    )
+    second = replace(
+        second,
+        torches,
+        {
+            name: leaf.to(getattr(torch, kind))
+            for name, leaf in leaves(second, torches).items()
+            if leaf.is_floating_point()
+        },
+    )
     before = paddle.get_default_dtype(), torch.get_default_dtype()
     paddle.set_default_dtype(kind)
     torch.set_default_dtype(getattr(torch, kind))
@@ -246,12 +344,26 @@ def largest(ours: dict, theirs: dict, verbose: bool) -> float:
     for name, array in fewer.items():
         errors = []
         for other in more.values():
-            if array.size == other.size and (array.shape == other.shape or array.size == 1 or array.ndim != other.ndim):
-                flat, same = array.reshape(-1).astype(np.float64), other.reshape(-1).astype(np.float64)
-                errors.append(float(np.abs(flat - same).max(initial=0.0) / max(np.abs(same).max(initial=0.0), 1e-30)))
+            if array.size == other.size and (
+                array.shape == other.shape or array.size == 1 or array.ndim != other.ndim
+            ):
+                flat, same = (
+                    array.reshape(-1).astype(np.float64),
+                    other.reshape(-1).astype(np.float64),
+                )
+                errors.append(
+                    float(
+                        np.abs(flat - same).max(initial=0.0)
+                        / max(np.abs(same).max(initial=0.0), 1e-30)
+                    )
+                )
             elif sorted(array.shape) == sorted(other.shape) and array.ndim == 3:
                 flat, same = array.swapaxes(0, 1).reshape(-1), other.reshape(-1)
-                errors.append(float(np.abs(flat - same).max() / max(np.abs(same).max(), 1e-30)) if array.swapaxes(0, 1).shape == other.shape else float("inf"))
+                errors.append(
+                    float(np.abs(flat - same).max() / max(np.abs(same).max(), 1e-30))
+                    if array.swapaxes(0, 1).shape == other.shape
+                    else float("inf")
+                )
         error = min(errors, default=float("inf"))
         if verbose:
             print("OUTPUT", name, array.shape, error)

@@ -18,7 +18,7 @@ import corpus
 
 from padiff_graph.capture.normal.form import NormalGraph, NormalNode
 from padiff_graph.capture.normal.normalize import normalize
-from padiff_graph.capture.normal.schema import told_by_view
+from padiff_graph.capture.normal.traits import told_by_view
 
 
 def rounded(value: Any) -> Any:
@@ -30,9 +30,21 @@ def rounded(value: Any) -> Any:
 
 
 def signature(node: NormalNode) -> tuple[Any, ...]:
-    attrs = tuple(sorted((name, repr(rounded(value))) for name, value in node.attrs.items() if not told_by_view(node.op, name)))
+    attrs = tuple(
+        sorted(
+            (name, repr(rounded(value)))
+            for name, value in node.attrs.items()
+            if not told_by_view(node.op, name)
+        )
+    )
     # Only rank-free facts: the size of the result, how many operands, their scales.
-    edges = tuple(sorted((edge.view.size if edge.view else -1, rounded(edge.scale), rounded(edge.shift)) for edge in node.inputs if edge is not None))
+    edges = tuple(
+        sorted(
+            (edge.view.size if edge.view else -1, rounded(edge.scale), rounded(edge.shift))
+            for edge in node.inputs
+            if edge is not None
+        )
+    )
     return (node.op, attrs, node.outputs[0].size, edges)
 
 
@@ -41,7 +53,9 @@ def operators(graph: NormalGraph) -> Counter[tuple[Any, ...]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("pairs", nargs="*")
     parser.add_argument("--mode", choices=("eval", "train"), default="eval")
     parser.add_argument("--cache", type=Path, default=corpus.default_cache())
@@ -67,8 +81,12 @@ def main() -> None:
         left, right = first - second, second - first
         of += bool(equal)
         same += bool(equal) and not left and not right
-        counts = [sum(not node.leaf for node in graph.nodes) for graph in graphs if graph is not None]
-        print(f"{name:32} {'equal' if equal else 'differ':6} {counts[0]:5} {counts[1]:5}  left over {left.total():4} {right.total():4}  {seconds:5.2f} s")
+        counts = [
+            sum(not node.leaf for node in graph.nodes) for graph in graphs if graph is not None
+        ]
+        print(
+            f"{name:32} {'equal' if equal else 'differ':6} {counts[0]:5} {counts[1]:5}  left over {left.total():4} {right.total():4}  {seconds:5.2f} s"
+        )
         if chosen.verbose:
             for side, rest in (("first", left), ("second", right)):
                 for signed, count in sorted(rest.items(), key=str)[:40]:

@@ -16,7 +16,7 @@ import numpy as np
 import onnx
 from onnx.backend.test.loader import load_node_model_tests
 
-from padiff_graph.capture.errors import CaptureError
+from padiff_graph.capture.capture_errors import CaptureError
 from padiff_graph.capture.onnx.engine import OnnxEngine
 from padiff_graph.capture.onnx.trace import trace
 
@@ -24,7 +24,9 @@ from padiff_graph.capture.onnx.trace import trace
 def equal(replayed: Any, whole: Any) -> bool:
     """Whether two results agree, sequences and strings included."""
     if isinstance(whole, (list, tuple)):
-        return len(replayed) == len(whole) and all(equal(one, two) for one, two in zip(replayed, whole, strict=True))
+        return len(replayed) == len(whole) and all(
+            equal(one, two) for one, two in zip(replayed, whole, strict=True)
+        )
     if whole is None or replayed is None:
         return whole is replayed
     one, two = np.asarray(replayed), np.asarray(whole)
@@ -32,7 +34,15 @@ def equal(replayed: Any, whole: Any) -> bool:
         return bool(one.tolist() == two.tolist())
     if one.dtype.kind in "biu":
         return bool(np.array_equal(one, two))
-    return one.shape == two.shape and bool(np.allclose(one.astype(complex if one.dtype.kind == "c" else float), two.astype(complex if two.dtype.kind == "c" else float), rtol=1e-3, atol=1e-5, equal_nan=True))
+    return one.shape == two.shape and bool(
+        np.allclose(
+            one.astype(complex if one.dtype.kind == "c" else float),
+            two.astype(complex if two.dtype.kind == "c" else float),
+            rtol=1e-3,
+            atol=1e-5,
+            equal_nan=True,
+        )
+    )
 
 
 def verdict(model: onnx.ModelProto, example: dict[str, Any]) -> tuple[str, str]:
@@ -50,7 +60,13 @@ def verdict(model: onnx.ModelProto, example: dict[str, Any]) -> tuple[str, str]:
         elif node.kind in ("parameter", "constant"):
             values[node.id] = (constants[node.name],)
         elif node.kind == "operation":
-            values[node.id] = engine.run(node, [None if operand is None else values[operand.node][operand.output] for operand in node.inputs])
+            values[node.id] = engine.run(
+                node,
+                [
+                    None if operand is None else values[operand.node][operand.output]
+                    for operand in node.inputs
+                ],
+            )
     if any("random" in node.marks for node in graph.records()):
         return "random", ""
     whole = engine.forward(example, grad=False).structure
@@ -70,8 +86,14 @@ def main() -> None:
     for case in load_node_model_tests():
         if only not in case.name or case.model is None or not case.data_sets:
             continue
-        arrays = [onnx.numpy_helper.to_array(entry) if isinstance(entry, onnx.TensorProto) else entry for entry in case.data_sets[0][0]]
-        said, reason = verdict(case.model, dict(zip([entry.name for entry in case.model.graph.input], arrays, strict=True)))
+        arrays = [
+            onnx.numpy_helper.to_array(entry) if isinstance(entry, onnx.TensorProto) else entry
+            for entry in case.data_sets[0][0]
+        ]
+        said, reason = verdict(
+            case.model,
+            dict(zip([entry.name for entry in case.model.graph.input], arrays, strict=True)),
+        )
         counts[said] += 1
         if reason:
             print(f"{said:8} {case.name}: {reason}")

@@ -33,7 +33,9 @@ OPTIONS = {"rtol": 1e-3, "atol": 1e-5}
 
 
 def torch_export(module: Any, image: torch.Tensor) -> onnx.ModelProto:
-    return torch.onnx.export(module, (image,), dynamo=True, verbose=False, optimize=True).model_proto
+    return torch.onnx.export(
+        module, (image,), dynamo=True, verbose=False, optimize=True
+    ).model_proto
 
 
 def paddle_export(layer: Any, image: torch.Tensor) -> onnx.ModelProto:
@@ -54,7 +56,10 @@ def copied(proto: onnx.ModelProto) -> onnx.ModelProto:
 
 def other_weight(proto: onnx.ModelProto) -> str:
     """The largest convolution weight, one filter scaled."""
-    tensor = max((one for one in proto.graph.initializer if len(one.dims) == 4), key=lambda one: int(np.prod(one.dims)))
+    tensor = max(
+        (one for one in proto.graph.initializer if len(one.dims) == 4),
+        key=lambda one: int(np.prod(one.dims)),
+    )
     array = onnx.numpy_helper.to_array(tensor).copy()
     array[0] *= 1.5
     tensor.CopyFrom(onnx.numpy_helper.from_array(array, tensor.name))
@@ -76,9 +81,16 @@ def other_kernel(proto: onnx.ModelProto) -> str:
 def check(words: str, first: Any, second: Any, example: Any, expected: bool) -> bool:
     started = time.perf_counter()
     report = pg.compare(first, second, example, options=OPTIONS)
-    right = report.passed is expected and (expected or any(finding.fails for finding in report.findings)) and report.compared.outputs > 0
+    right = (
+        report.passed is expected
+        and (expected or any(finding.fails for finding in report.findings))
+        and report.compared.outputs > 0
+    )
     failing = next((finding for finding in report.findings if finding.fails), None)
-    print(f"{words:60s} {'right' if right else 'WRONG'} {time.perf_counter() - started:5.1f} s  {dict(report.regions)} {failing.cause[:90] if failing else ''}", flush=True)
+    print(
+        f"{words:60s} {'right' if right else 'WRONG'} {time.perf_counter() - started:5.1f} s  {dict(report.regions)} {failing.cause[:90] if failing else ''}",
+        flush=True,
+    )
     return right
 
 
@@ -89,21 +101,48 @@ def main() -> None:
     for name in NAMES:
         torch.manual_seed(0)
         paddle.seed(0)
-        module, layer = getattr(torchvision.models, name)(weights=None).eval(), getattr(paddle.vision.models, name)()
+        module, layer = (
+            getattr(torchvision.models, name)(weights=None).eval(),
+            getattr(paddle.vision.models, name)(),
+        )
         layer.eval()
-        for framework, model, export, given in (("torch", module, torch_export, image), ("Paddle", layer, paddle_export, paddle.to_tensor(image.numpy()))):
+        for framework, model, export, given in (
+            ("torch", module, torch_export, image),
+            ("Paddle", layer, paddle_export, paddle.to_tensor(image.numpy())),
+        ):
             proto = export(model, image)
-            pair = ({model.forward.__code__.co_varnames[1]: given}, {proto.graph.input[0].name: image.numpy()})
+            pair = (
+                {model.forward.__code__.co_varnames[1]: given},
+                {proto.graph.input[0].name: image.numpy()},
+            )
             scored.append(check(f"{framework} {name} against its export", model, proto, pair, True))
             for edit in edits:
                 damaged = copied(proto)
                 words = edit(damaged)
                 scored.append(check(f"  {words}", model, damaged, pair, False))
             if framework == "Paddle":  # the torch model against the file of its Paddle port
-                pg.assign_weight(layer, module, example_inp=({model.forward.__code__.co_varnames[1]: given}, {module.forward.__code__.co_varnames[1]: image}))
+                pg.assign_weight(
+                    layer,
+                    module,
+                    example_inp=(
+                        {model.forward.__code__.co_varnames[1]: given},
+                        {module.forward.__code__.co_varnames[1]: image},
+                    ),
+                )
                 ported = paddle_export(layer, image)
-                across = ({module.forward.__code__.co_varnames[1]: image}, {ported.graph.input[0].name: image.numpy()})
-                scored.append(check(f"torch {name} against its Paddle port's export", module, ported, across, True))
+                across = (
+                    {module.forward.__code__.co_varnames[1]: image},
+                    {ported.graph.input[0].name: image.numpy()},
+                )
+                scored.append(
+                    check(
+                        f"torch {name} against its Paddle port's export",
+                        module,
+                        ported,
+                        across,
+                        True,
+                    )
+                )
     print(f"{sum(scored)} of {len(scored)} right")
 
 

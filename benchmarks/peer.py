@@ -16,7 +16,9 @@ from typing import Any
 __all__ = ["asked"]
 
 
-def asked(layer: Any, module: Any, example: Any, parameters: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+def asked(
+    layer: Any, module: Any, example: Any, parameters: Mapping[str, Any], options: Mapping[str, Any]
+) -> dict[str, Any]:
     """Its answer.
 
     "says" is "cannot" (it raises, or cannot copy the weights), "same" or "different"; "path" the layer that it
@@ -28,7 +30,9 @@ def asked(layer: Any, module: Any, example: Any, parameters: Mapping[str, Any], 
     said = io.StringIO()
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        sys.path.insert(0, folder)  # where it writes its logs, fixed when it is imported: once in a process
+        sys.path.insert(
+            0, folder
+        )  # where it writes its logs, fixed when it is imported: once in a process
         import padiff
 
         checker = sys.modules["padiff.trainer.Checker"]
@@ -41,9 +45,15 @@ def asked(layer: Any, module: Any, example: Any, parameters: Mapping[str, Any], 
         checker.print_info = noted
         try:
             with contextlib.redirect_stdout(said):
-                answer = padiff.auto_diff(layer, module, example, options=dict(options), **parameters)
+                answer = padiff.auto_diff(
+                    layer, module, example, options=dict(options), **parameters
+                )
         except Exception as error:
-            return {"says": "cannot", "error": f"{type(error).__name__}: {error}"[:200], "path": None}
+            return {
+                "says": "cannot",
+                "error": f"{type(error).__name__}: {error}"[:200],
+                "path": None,
+            }
         finally:
             checker.print_info = printing
             sys.path.remove(folder)
@@ -51,9 +61,27 @@ def asked(layer: Any, module: Any, example: Any, parameters: Mapping[str, Any], 
         if "Assign weight Failed" in text:
             return {"says": "cannot", "error": "it could not copy the weights", "path": None}
         logs = [Path(folder) / "diff_log" / name for name in ("grad_diff.log", "weight_diff.log")]
-        listed = [found for log in logs if log.exists() for found in re.findall(r"paddle path:\s+(\S+)", log.read_text())]
-    path = shown[0] if shown else "" if "Diff found in loss" in text else _layer(listed[0], names.values()) if listed else None
-    return {"says": "same" if answer else "different", "error": "", "path": None if answer else path, "seconds": round(time.perf_counter() - start, 2)}
+        listed = [
+            found
+            for log in logs
+            if log.exists()
+            for found in re.findall(r"paddle path:\s+(\S+)", log.read_text())
+        ]
+    path = (
+        shown[0]
+        if shown
+        else ""
+        if "Diff found in loss" in text
+        else _layer(listed[0], names.values())
+        if listed
+        else None
+    )
+    return {
+        "says": "same" if answer else "different",
+        "error": "",
+        "path": None if answer else path,
+        "seconds": round(time.perf_counter() - start, 2),
+    }
 
 
 def _layer(parameter: str, paths: Any) -> str | None:

@@ -54,16 +54,30 @@ def arrays(layer: Any, inputs: Any) -> dict[str, Any]:
     import numpy as np
     import paddle
 
-    import padiff_graph.capture.leaves as leaves
+    import padiff_graph.capture.leaf_names as leaves
 
     state = {name: value.numpy().copy() for name, value in layer.state_dict().items()}
     paddle.seed(7)
     result = layer(**inputs)
     tensors = list(leaves.leaves(result, lambda value: isinstance(value, paddle.Tensor)).values())
-    found = {f"output {number}": tensor.astype("float32").numpy() for number, tensor in enumerate(tensors)}
-    total = sum((tensor * paddle.to_tensor(np.random.default_rng(number).standard_normal(tensor.shape).astype("float32"))).sum() for number, tensor in enumerate(tensors) if tensor.dtype == paddle.float32 and not tensor.stop_gradient)
+    found = {
+        f"output {number}": tensor.astype("float32").numpy()
+        for number, tensor in enumerate(tensors)
+    }
+    total = sum(
+        (
+            tensor
+            * paddle.to_tensor(
+                np.random.default_rng(number).standard_normal(tensor.shape).astype("float32")
+            )
+        ).sum()
+        for number, tensor in enumerate(tensors)
+        if tensor.dtype == paddle.float32 and not tensor.stop_gradient
+    )
     if not isinstance(total, int):
-        with contextlib.suppress(RuntimeError):  # a recurrent layer of Paddle's has no gradient in eval mode
+        with contextlib.suppress(
+            RuntimeError
+        ):  # a recurrent layer of Paddle's has no gradient in eval mode
             total.backward()
     for name, parameter in layer.named_parameters():
         if parameter.grad is not None:
@@ -83,11 +97,21 @@ def changed(before: dict[str, Any], after: dict[str, Any]) -> float:
     largest = 0.0
     for name in before.keys() | after.keys():
         if name not in before or name not in after or before[name].shape != after[name].shape:
-            if name.startswith("gradient") and not any(side.get(name, np.zeros(1)).any() for side in (before, after)):
+            if name.startswith("gradient") and not any(
+                side.get(name, np.zeros(1)).any() for side in (before, after)
+            ):
                 continue
             return float("inf")
         scale = max(float(np.abs(before[name]).max(initial=0.0)), 1e-20)
-        largest = max(largest, float(np.abs(before[name].astype(np.float64) - after[name].astype(np.float64)).max(initial=0.0)) / scale)
+        largest = max(
+            largest,
+            float(
+                np.abs(before[name].astype(np.float64) - after[name].astype(np.float64)).max(
+                    initial=0.0
+                )
+            )
+            / scale,
+        )
     return largest
 
 
@@ -96,9 +120,11 @@ def same_loss(output: Any, losses: Any) -> bool:
     import paddle
     import torch
 
-    import padiff_graph.capture.leaves as leaves
+    import padiff_graph.capture.leaf_names as leaves
 
-    tensor = next(iter(leaves.leaves(output, lambda value: isinstance(value, paddle.Tensor)).values()))
+    tensor = next(
+        iter(leaves.leaves(output, lambda value: isinstance(value, paddle.Tensor)).values())
+    )
     one, other = float(losses[0](output)), float(losses[1](torch.from_numpy(tensor.numpy())))
     return abs(one - other) <= 1e-6 * max(abs(one), abs(other))
 
@@ -126,7 +152,12 @@ def case(pair: str, kind: str, seed: int) -> dict[str, Any]:
         with contextlib.redirect_stdout(io.StringIO()):
             sound = pg.compare(layer, module, (ours, theirs), options=TOLERANCE)
         if any(finding.fails for finding in sound.findings):
-            return {"status": "not equal in training", "error": "; ".join(finding.cause for finding in sound.findings if finding.fails)[:200]}
+            return {
+                "status": "not equal in training",
+                "error": "; ".join(finding.cause for finding in sound.findings if finding.fails)[
+                    :200
+                ],
+            }
     if kind not in HEALTHY:
         pg.assign_weight(layer, module, example_inp=(ours, theirs))
         layer.__dict__["_bench_inputs"] = ours
@@ -139,12 +170,27 @@ def case(pair: str, kind: str, seed: int) -> dict[str, Any]:
         try:
             size = changed(healthy, arrays(layer, ours))
         except Exception as error:
-            return {"status": "does not run", "planted": planted.what, "path": planted.path, "error": f"{type(error).__name__}: {error}"[:200]}
+            return {
+                "status": "does not run",
+                "planted": planted.what,
+                "path": planted.path,
+                "error": f"{type(error).__name__}: {error}"[:200],
+            }
         if "loss_fn" in planted.extra and same_loss(layer(**ours), planted.extra["loss_fn"]):
             return {"status": "no effect", "planted": planted.what, "path": planted.path}
         noise = changed(healthy, again)
-        if size <= max(1e-6, 3 * noise) and "loss_fn" not in planted.extra and "optimizer" not in planted.extra and kind != "layers_swapped":
-            return {"status": "no effect", "planted": planted.what, "path": planted.path, "change": size}
+        if (
+            size <= max(1e-6, 3 * noise)
+            and "loss_fn" not in planted.extra
+            and "optimizer" not in planted.extra
+            and kind != "layers_swapped"
+        ):
+            return {
+                "status": "no effect",
+                "planted": planted.what,
+                "path": planted.path,
+                "change": size,
+            }
     parameters: dict[str, Any] = {}
     if planted is not None:
         parameters = dict(planted.extra)
@@ -169,7 +215,10 @@ def case(pair: str, kind: str, seed: int) -> dict[str, Any]:
         "status": "ran",
         "passed": report.passed,
         "seconds": round(seconds, 2),
-        "findings": [(f.phase, f.verdict, f.paddle_path, f.torch_path, f.cause[:160], f.torch_op, f.relative) for f in report.findings[:6]],
+        "findings": [
+            (f.phase, f.verdict, f.paddle_path, f.torch_path, f.cause[:160], f.torch_op, f.relative)
+            for f in report.findings[:6]
+        ],
         "failing": len(failing),
         "regions": dict(report.regions),
     }
@@ -178,7 +227,11 @@ def case(pair: str, kind: str, seed: int) -> dict[str, Any]:
         return found
     first = failing[0] if failing else None
     exact = (planted.path, *planted.also)
-    causes = " ".join(finding.cause.lower() for finding in failing if finding.paddle_path in exact or any(place[0] in exact for place in finding.places)) or (first.cause.lower() if first else "")
+    causes = " ".join(
+        finding.cause.lower()
+        for finding in failing
+        if finding.paddle_path in exact or any(place[0] in exact for place in finding.places)
+    ) or (first.cause.lower() if first else "")
     found |= {
         "planted": planted.what,
         "path": planted.path,
@@ -189,16 +242,34 @@ def case(pair: str, kind: str, seed: int) -> dict[str, Any]:
     return found
 
 
-def through_peer(layer: Any, module: Any, example: Any, parameters: dict[str, Any], planted: Any) -> dict[str, Any]:
+def through_peer(
+    layer: Any, module: Any, example: Any, parameters: dict[str, Any], planted: Any
+) -> dict[str, Any]:
     """The same case through PaDiff: whether it says that something differs, and at the layer of the bug."""
     import peer
 
     said = peer.asked(layer, module, example, parameters, TOLERANCE)
-    found = {"status": "peer cannot" if said["says"] == "cannot" else "ran", "error": said["error"], "at": said["path"]}
-    found |= {"passed": said["says"] == "same", "seconds": said.get("seconds", 0.0), "findings": [], "regions": {}, "false alarm": said["says"] == "different"}
+    found = {
+        "status": "peer cannot" if said["says"] == "cannot" else "ran",
+        "error": said["error"],
+        "at": said["path"],
+    }
+    found |= {
+        "passed": said["says"] == "same",
+        "seconds": said.get("seconds", 0.0),
+        "findings": [],
+        "regions": {},
+        "false alarm": said["says"] == "different",
+    }
     if planted is None:
         return found
-    return found | {"planted": planted.what, "path": planted.path, "detected": said["says"] == "different", "exact": said["path"] in (planted.path, *planted.also), "cause": False}
+    return found | {
+        "planted": planted.what,
+        "path": planted.path,
+        "detected": said["says"] == "different",
+        "exact": said["path"] in (planted.path, *planted.also),
+        "cause": False,
+    }
 
 
 def kinds_for(pair: str, kinds: list[str], seed: int) -> list[str]:
@@ -223,14 +294,22 @@ def kinds_for(pair: str, kinds: list[str], seed: int) -> list[str]:
             layer(**ours)
             found.append(kind)
         except Exception as error:  # a bug that does not fit this model's code is planted elsewhere
-            print(f"{kind} does not fit {pair}: {type(error).__name__}: {error}"[:200], file=sys.stderr)
+            print(
+                f"{kind} does not fit {pair}: {type(error).__name__}: {error}"[:200],
+                file=sys.stderr,
+            )
         layer = None
     return found
 
 
 def places(pair: str, kinds: list[str], seed: int, limit: float) -> set[str]:
     try:
-        ran = subprocess.run([sys.executable, __file__, "--places", pair, str(seed), *kinds], capture_output=True, text=True, timeout=limit)
+        ran = subprocess.run(
+            [sys.executable, __file__, "--places", pair, str(seed), *kinds],
+            capture_output=True,
+            text=True,
+            timeout=limit,
+        )
     except subprocess.TimeoutExpired:
         return set(kinds)
     lines = [line for line in ran.stdout.splitlines() if line.startswith("PLACES ")]
@@ -239,7 +318,12 @@ def places(pair: str, kinds: list[str], seed: int, limit: float) -> set[str]:
 
 def ask(pair: str, kind: str, seed: int, limit: float) -> dict[str, Any]:
     try:
-        ran = subprocess.run([sys.executable, __file__, "--case", pair, kind, str(seed)], capture_output=True, text=True, timeout=limit)
+        ran = subprocess.run(
+            [sys.executable, __file__, "--case", pair, kind, str(seed)],
+            capture_output=True,
+            text=True,
+            timeout=limit,
+        )
     except subprocess.TimeoutExpired:
         return {"status": "timeout"}
     lines = [line for line in ran.stdout.splitlines() if line.startswith('{"status"')]
@@ -256,7 +340,10 @@ def told(kind: str, pair: str, found: dict[str, Any]) -> str:
     if kind == "healthy":
         return f"{kind} {pair}: {'FALSE ALARM' if found['false alarm'] else 'fine'} passed={found['passed']} {found['seconds']} s {found['regions']} {found['findings'][:3] if found['false alarm'] else ''}"
     scored = [what for what in ("detected", "exact", "cause") if not found[what]]
-    return f"{kind} {pair} at {found['path']} ({found['planted']}): {'missed ' + ', '.join(scored) if scored else 'right'} {found['seconds']} s" + "".join(f"\n      {finding}" for finding in found["findings"][: 4 if scored else 1])
+    return (
+        f"{kind} {pair} at {found['path']} ({found['planted']}): {'missed ' + ', '.join(scored) if scored else 'right'} {found['seconds']} s"
+        + "".join(f"\n      {finding}" for finding in found["findings"][: 4 if scored else 1])
+    )
 
 
 def table(results: dict[tuple[str, str], dict[str, Any]]) -> str:
@@ -268,22 +355,33 @@ def table(results: dict[tuple[str, str], dict[str, Any]]) -> str:
     for kind, found in by.items():
         ran = [result for result in found if result["status"] == "ran"]
         if kind == "healthy":
-            lines.append(f"{'healthy':26} {len(ran):4} {sum(result['false alarm'] for result in ran):9} false alarms")
+            lines.append(
+                f"{'healthy':26} {len(ran):4} {sum(result['false alarm'] for result in ran):9} false alarms"
+            )
             continue
-        numbers = [len(ran), *(sum(bool(result[what]) for result in ran) for what in ("detected", "exact", "cause"))]
+        numbers = [
+            len(ran),
+            *(sum(bool(result[what]) for result in ran) for what in ("detected", "exact", "cause")),
+        ]
         sums = [one + other for one, other in zip(sums, numbers, strict=True)]
         mean = sum(result["seconds"] for result in ran) / max(len(ran), 1)
-        lines.append(f"{kind:26} {numbers[0]:4} {numbers[1]:9} {numbers[2]:6} {numbers[3]:6} {mean:8.1f}")
+        lines.append(
+            f"{kind:26} {numbers[0]:4} {numbers[1]:9} {numbers[2]:6} {numbers[3]:6} {mean:8.1f}"
+        )
     share = [100 * number / max(sums[0], 1) for number in sums]
     lines.append(f"{'all':26} {sums[0]:4} {share[1]:8.1f}% {share[2]:5.1f}% {share[3]:5.1f}%")
     sound = [result for result in results.values() if result.get("sound") and "detected" in result]
     if sound:
-        lines.append(f"of these on pairs that pass when healthy: {len(sound)}, detected {sum(result['detected'] for result in sound)}, exact {sum(result['exact'] for result in sound)}")
+        lines.append(
+            f"of these on pairs that pass when healthy: {len(sound)}, detected {sum(result['detected'] for result in sound)}, exact {sum(result['exact'] for result in sound)}"
+        )
     return "\n".join(lines)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--case", nargs=3, metavar=("PAIR", "BUG", "SEED"))
     parser.add_argument("--places", nargs="+", help=argparse.SUPPRESS)
     parser.add_argument("--pairs", default=",".join(PORTS))
@@ -299,22 +397,48 @@ def main() -> None:
         try:
             found = case(given.case[0], given.case[1], int(given.case[2]))
         except Exception as error:
-            found = {"status": "crash", "error": f"{type(error).__name__}: {error}", "trace": traceback.format_exc()[-1500:]}
+            found = {
+                "status": "crash",
+                "error": f"{type(error).__name__}: {error}",
+                "trace": traceback.format_exc()[-1500:],
+            }
         print(json.dumps(found))
         return
     import bugs
 
     if given.places:
-        print("PLACES " + json.dumps(kinds_for(given.places[0], given.places[2:], int(given.places[1]))))
+        print(
+            "PLACES "
+            + json.dumps(kinds_for(given.places[0], given.places[2:], int(given.places[1])))
+        )
         return
-    ports = given.pairs.split(",") if given.pairs != "equal" else [name for name, row in json.loads((HERE / "pairs" / "known.json").read_text()).items() if row["equal"]]
-    kinds = ["healthy"] if given.healthy else given.bugs.split(",") if given.bugs else list(bugs.BUGS)
+    ports = (
+        given.pairs.split(",")
+        if given.pairs != "equal"
+        else [
+            name
+            for name, row in json.loads((HERE / "pairs" / "known.json").read_text()).items()
+            if row["equal"]
+        ]
+    )
+    kinds = (
+        ["healthy"] if given.healthy else given.bugs.split(",") if given.bugs else list(bugs.BUGS)
+    )
     results: dict[tuple[str, str], dict[str, Any]] = {}
     fits: dict[str, set[str]] = {}
     if not given.healthy:
         with ThreadPoolExecutor(given.jobs) as pool:
-            fits = dict(zip(ports, pool.map(lambda pair: places(pair, kinds, given.seed, given.limit), ports), strict=True))
-        print("places: " + ", ".join(f"{pair} {len(found)}" for pair, found in fits.items()), flush=True)
+            fits = dict(
+                zip(
+                    ports,
+                    pool.map(lambda pair: places(pair, kinds, given.seed, given.limit), ports),
+                    strict=True,
+                )
+            )
+        print(
+            "places: " + ", ".join(f"{pair} {len(found)}" for pair, found in fits.items()),
+            flush=True,
+        )
 
     @cache
     def sound(pair: str, kind: str) -> bool:
@@ -336,7 +460,12 @@ def main() -> None:
             done += found["status"] in ("ran", "crash", "timeout")
             print(told(kind, pair, found), flush=True)
             if given.json:
-                Path(given.json).write_text(json.dumps({f"{one} {other}": value for (one, other), value in list(results.items())}, indent=1))
+                Path(given.json).write_text(
+                    json.dumps(
+                        {f"{one} {other}": value for (one, other), value in list(results.items())},
+                        indent=1,
+                    )
+                )
 
     with ThreadPoolExecutor(given.jobs) as pool:
         list(pool.map(planted, kinds))

@@ -44,16 +44,29 @@ def judge(seed: int) -> dict:
     from padiff_graph import compare
 
     layer, module, example, mutation, program = draw(seed)
-    answer = {"seed": seed, "mutation": mutation.kind if mutation else None, "change": mutation.words if mutation else "", "train": program.train}
+    answer = {
+        "seed": seed,
+        "mutation": mutation.kind if mutation else None,
+        "change": mutation.words if mutation else "",
+        "train": program.train,
+    }
     started = time.perf_counter()
     try:
         report = compare(layer, module, example, options=OPTIONS)
     except Exception as error:
-        return {**answer, "outcome": "crash", "told": f"{type(error).__name__}: {error}", "trace": traceback.format_exc()[-1500:]}
+        return {
+            **answer,
+            "outcome": "crash",
+            "told": f"{type(error).__name__}: {error}",
+            "trace": traceback.format_exc()[-1500:],
+        }
     failing = [finding for finding in report.findings if finding.fails]
     answer["seconds"] = time.perf_counter() - started
     answer["findings"] = len(failing)
-    answer["told"] = " | ".join(f"{found.phase} {found.verdict} {found.paddle_path!r} {found.torch_path!r}: {found.cause}" for found in report.findings)
+    answer["told"] = " | ".join(
+        f"{found.phase} {found.verdict} {found.paddle_path!r} {found.torch_path!r}: {found.cause}"
+        for found in report.findings
+    )
     if mutation is None:
         wrong = not report.passed
         answer["outcome"] = ("false alarm" if failing else "not passed") if wrong else "right"
@@ -62,7 +75,11 @@ def judge(seed: int) -> dict:
     elif not failing:
         answer["outcome"] = "unsure"
     else:
-        places = {place[0] for found in failing for place in ((found.paddle_path, found.torch_path), *found.places)}
+        places = {
+            place[0]
+            for found in failing
+            for place in ((found.paddle_path, found.torch_path), *found.places)
+        }
         answer["outcome"] = "right"
         answer["placed"] = any(place.startswith(mutation.paths[0]) for place in places if place)
     return answer
@@ -89,16 +106,37 @@ def main() -> int:
     for first in range(given.seed, given.seed + given.count, CHUNK):
         last = min(first + CHUNK, given.seed + given.count)
         while first < last:
-            done = subprocess.run([sys.executable, str(HERE), "--chunk", str(first), str(last)], capture_output=True, text=True, check=False)
-            found = [json.loads(line.removeprefix("ANSWER ")) for line in done.stdout.splitlines() if line.startswith("ANSWER ")]
+            done = subprocess.run(
+                [sys.executable, str(HERE), "--chunk", str(first), str(last)],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            found = [
+                json.loads(line.removeprefix("ANSWER "))
+                for line in done.stdout.splitlines()
+                if line.startswith("ANSWER ")
+            ]
             answers += found
             first += len(found)
             if first < last:  # the process died on this one
-                answers.append({"seed": first, "outcome": "crash", "told": f"exit code {done.returncode}: {done.stderr[-400:]}"})
+                answers.append(
+                    {
+                        "seed": first,
+                        "outcome": "crash",
+                        "told": f"exit code {done.returncode}: {done.stderr[-400:]}",
+                    }
+                )
                 first += 1
     for answer in answers:
         if answer["outcome"] != "right":
-            print(answer["outcome"], answer["seed"], answer.get("change", ""), "->", answer["told"][:300])
+            print(
+                answer["outcome"],
+                answer["seed"],
+                answer.get("change", ""),
+                "->",
+                answer["told"][:300],
+            )
     if given.out:
         given.out.write_text("".join(json.dumps(answer) + "\n" for answer in answers))
     mutated = [answer for answer in answers if answer.get("mutation")]

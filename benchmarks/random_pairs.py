@@ -78,7 +78,11 @@ class Writer:
         return makes[0]
 
     def pick(self, *, ndim=None, shape=None, recent=True):
-        found = [number for number, known in enumerate(self.shapes) if (ndim is None or len(known) == ndim) and (shape is None or known == shape)]
+        found = [
+            number
+            for number, known in enumerate(self.shapes)
+            if (ndim is None or len(known) == ndim) and (shape is None or known == shape)
+        ]
         if not found:
             return None
         unread = [number for number in found if number not in self.read]
@@ -104,7 +108,9 @@ def random_program(seed: int) -> Program:
         number += 1
     if images:
         _pool_images(writer, batch, time, width)
-    unread = [number for number in range(len(inputs), len(writer.shapes)) if number not in writer.read]
+    unread = [
+        number for number in range(len(inputs), len(writer.shapes)) if number not in writer.read
+    ]
     outputs = list(dict.fromkeys(unread[-3:] or [len(writer.shapes) - 1]))
     live = _live(writer.steps, outputs)
     steps = [step for step in writer.steps if live & set(step.makes)]
@@ -113,7 +119,14 @@ def random_program(seed: int) -> Program:
         size = rng.randint(1, 5)
         blocks.append(tuple(steps[position : position + size]))
         position += size
-    return Program(tuple(inputs), tuple(blocks), tuple(outputs), rng.random() < 0.4, seed, rng.choice(("tuple", "dict", "list")))
+    return Program(
+        tuple(inputs),
+        tuple(blocks),
+        tuple(outputs),
+        rng.random() < 0.4,
+        seed,
+        rng.choice(("tuple", "dict", "list")),
+    )
 
 
 def _live(steps, outputs):
@@ -125,7 +138,28 @@ def _live(steps, outputs):
 
 
 def _grow(writer, rng, key, width, batch, time):
-    kind = rng.choice(("linear", "linear", "linear", "narrow", "narrow", "add", "add", "mul", "sub", "scale", "two", "attend", "shared", "concat", "image", "image", "image", "dropout"))
+    kind = rng.choice(
+        (
+            "linear",
+            "linear",
+            "linear",
+            "narrow",
+            "narrow",
+            "add",
+            "add",
+            "mul",
+            "sub",
+            "scale",
+            "two",
+            "attend",
+            "shared",
+            "concat",
+            "image",
+            "image",
+            "image",
+            "dropout",
+        )
+    )
     if kind == "image":
         value = writer.pick(ndim=4)
         if value is None:
@@ -140,7 +174,11 @@ def _grow(writer, rng, key, width, batch, time):
         made = rng.choice((width, width, width * 2))
         writer.add("linear", [value], (*shape[:2], made), key, bias=rng.random() < 0.8)
     elif kind == "shared":
-        known = [step for step in writer.steps if step.op == "linear" and writer.shapes[step.reads[0]] == shape]
+        known = [
+            step
+            for step in writer.steps
+            if step.op == "linear" and writer.shapes[step.reads[0]] == shape
+        ]
         if known:
             first = rng.choice(known)
             writer.steps.append(replace(first, reads=(value,), makes=(writer.value(first.shape),)))
@@ -150,11 +188,20 @@ def _grow(writer, rng, key, width, batch, time):
         options = {"epsilon": rng.choice((1e-5, 1e-6, 1e-12))} if op == "layer_norm" else {}
         writer.add(op, [value], shape, key if op == "layer_norm" else "", **options)
     elif kind in ("add", "mul", "sub"):
-        other = next((found for _ in range(4) if (found := writer.pick(shape=shape, recent=False)) != value), None)
+        other = next(
+            (found for _ in range(4) if (found := writer.pick(shape=shape, recent=False)) != value),
+            None,
+        )
         if other is not None:
             writer.add(kind, [value, other], shape)
     elif kind == "scale":
-        writer.add("scale", [value], shape, factor=rng.choice((0.5, 2.0, 0.125)), shift=rng.choice((0.0, 1.0)))
+        writer.add(
+            "scale",
+            [value],
+            shape,
+            factor=rng.choice((0.5, 2.0, 0.125)),
+            shift=rng.choice((0.0, 1.0)),
+        )
     elif kind == "two":
         writer.add("two", [value], (*shape[:2], width), key, made=2)
     elif kind == "attend":
@@ -177,11 +224,22 @@ def _grow_image(writer, rng, key, value):
         groups = 2 if shape[1] % 2 == 0 and rng.random() < 0.3 else 1
         writer.add("conv", [value], (shape[0], channels, *shape[2:]), key, groups=groups)
     elif kind == "batch_norm":
-        writer.add("batch_norm", [value], shape, key, epsilon=rng.choice((1e-5, 1e-3)), momentum=rng.choice((0.1, 0.01)))
+        writer.add(
+            "batch_norm",
+            [value],
+            shape,
+            key,
+            epsilon=rng.choice((1e-5, 1e-3)),
+            momentum=rng.choice((0.1, 0.01)),
+        )
     elif kind == "relu":
         writer.add(rng.choice(("relu", "silu")), [value], shape)
     elif kind == "pool" and shape[2] >= 4:
-        writer.add(rng.choice(("max_pool", "avg_pool")), [value], (*shape[:2], shape[2] // 2, shape[3] // 2))
+        writer.add(
+            rng.choice(("max_pool", "avg_pool")),
+            [value],
+            (*shape[:2], shape[2] // 2, shape[3] // 2),
+        )
     elif kind == "add":
         other = writer.pick(shape=shape)
         if other is not None and other != value:
@@ -235,15 +293,27 @@ class PaddleBlock(paddle.nn.Layer):
         width = shapes[step.reads[0]][-1]
         channels = shapes[step.reads[0]][1]
         if step.op == "linear":
-            return paddle.nn.Linear(width, step.shape[-1], bias_attr=None if step.option("bias") else False)
+            return paddle.nn.Linear(
+                width, step.shape[-1], bias_attr=None if step.option("bias") else False
+            )
         if step.op == "two":
-            return paddle.nn.LayerList([paddle.nn.Linear(width, step.shape[-1]), paddle.nn.Linear(width, step.shape[-1])])
+            return paddle.nn.LayerList(
+                [paddle.nn.Linear(width, step.shape[-1]), paddle.nn.Linear(width, step.shape[-1])]
+            )
         if step.op == "layer_norm":
             return paddle.nn.LayerNorm(width, epsilon=step.option("epsilon"))
         if step.op == "conv":
-            return paddle.nn.Conv2D(channels, step.shape[1], 3, padding=step.option("padding", 1), groups=step.option("groups"))
+            return paddle.nn.Conv2D(
+                channels,
+                step.shape[1],
+                3,
+                padding=step.option("padding", 1),
+                groups=step.option("groups"),
+            )
         if step.op == "batch_norm":
-            return paddle.nn.BatchNorm2D(channels, epsilon=step.option("epsilon"), momentum=1 - step.option("momentum"))
+            return paddle.nn.BatchNorm2D(
+                channels, epsilon=step.option("epsilon"), momentum=1 - step.option("momentum")
+            )
         if step.op == "dropout":
             return paddle.nn.Dropout(step.option("p"))
         if step.op in PADDLE_ACTIVATIONS:
@@ -252,7 +322,11 @@ class PaddleBlock(paddle.nn.Layer):
 
     def forward(self, values):
         for position, step in enumerate(self.steps):
-            made = self._run(step, getattr(self, f"step{position}", None), [values[number] for number in step.reads])
+            made = self._run(
+                step,
+                getattr(self, f"step{position}", None),
+                [values[number] for number in step.reads],
+            )
             if step.option("detach"):
                 made = tuple(one.detach() for one in made)
             for number, value in zip(step.makes, made, strict=True):
@@ -277,7 +351,9 @@ class PaddleBlock(paddle.nn.Layer):
             return (x * step.option("factor") + step.option("shift"),)
         if step.op == "attend":
             scale = step.option("temperature", x.shape[-1] ** -0.5)
-            return (PF.softmax(paddle.matmul(x, read[1], transpose_y=True) * scale, axis=-1) @ read[2],)
+            return (
+                PF.softmax(paddle.matmul(x, read[1], transpose_y=True) * scale, axis=-1) @ read[2],
+            )
         if step.op == "concat":
             return (paddle.concat(read, axis=-1),)
         if step.op == "softmax":
@@ -301,7 +377,9 @@ class PaddleProgram(paddle.nn.Layer):
         self.program = program
         shapes = _shapes(program)
         shared: dict = {}
-        self.blocks = paddle.nn.LayerList([PaddleBlock(steps, shapes, shared) for steps in program.blocks])
+        self.blocks = paddle.nn.LayerList(
+            [PaddleBlock(steps, shapes, shared) for steps in program.blocks]
+        )
 
     def forward(self, a, b=None, c=None):
         values = {number: value for number, value in enumerate((a, b, c)) if value is not None}
@@ -338,9 +416,17 @@ class TorchBlock(torch.nn.Module):
         if step.op == "layer_norm":
             return torch.nn.LayerNorm(width, eps=step.option("epsilon"))
         if step.op == "conv":
-            return torch.nn.Conv2d(channels, step.shape[1], 3, padding=step.option("padding", 1), groups=step.option("groups"))
+            return torch.nn.Conv2d(
+                channels,
+                step.shape[1],
+                3,
+                padding=step.option("padding", 1),
+                groups=step.option("groups"),
+            )
         if step.op == "batch_norm":
-            return torch.nn.BatchNorm2d(channels, eps=step.option("epsilon"), momentum=step.option("momentum"))
+            return torch.nn.BatchNorm2d(
+                channels, eps=step.option("epsilon"), momentum=step.option("momentum")
+            )
         if step.op in TORCH_ACTIVATIONS and style < 0.5:
             return TORCH_ACTIVATIONS[step.op]()
         return None
@@ -348,7 +434,12 @@ class TorchBlock(torch.nn.Module):
     def forward(self, values):
         for position, step in enumerate(self.steps):
             name = self.style.get((position, "name"))
-            made = self._run(step, getattr(self, name) if name else None, [values[number] for number in step.reads], self.style[position])
+            made = self._run(
+                step,
+                getattr(self, name) if name else None,
+                [values[number] for number in step.reads],
+                self.style[position],
+            )
             if step.option("detach"):
                 made = tuple(one.detach() for one in made)
             for number, value in zip(step.makes, made, strict=True):
@@ -358,7 +449,11 @@ class TorchBlock(torch.nn.Module):
     def _run(self, step, layer, read, style):
         x = read[0]
         if step.op == "two":
-            return layer(x).chunk(2, dim=-1) if style < 0.5 else layer(x).reshape(*x.shape[:2], 2, -1).unbind(2)
+            return (
+                layer(x).chunk(2, dim=-1)
+                if style < 0.5
+                else layer(x).reshape(*x.shape[:2], 2, -1).unbind(2)
+            )
         if layer is not None:
             return (layer(x),)
         if step.op in TORCH_ACTIVATIONS:
@@ -378,7 +473,11 @@ class TorchBlock(torch.nn.Module):
             scale = step.option("temperature", x.shape[-1] ** -0.5)
             if style < 0.4:
                 return (TF.scaled_dot_product_attention(x, read[1], read[2], scale=scale),)
-            return (torch.bmm(torch.softmax(torch.einsum("btw,bsw->bts", x * scale, read[1]), dim=2), read[2]),)
+            return (
+                torch.bmm(
+                    torch.softmax(torch.einsum("btw,bsw->bts", x * scale, read[1]), dim=2), read[2]
+                ),
+            )
         if step.op == "concat":
             return (torch.cat(read, dim=2),)
         if step.op == "softmax":
@@ -388,7 +487,11 @@ class TorchBlock(torch.nn.Module):
         if step.op == "avg_pool":
             return (TF.avg_pool2d(x, 2),)
         if step.op == "mean_pixels":
-            return (TF.adaptive_avg_pool2d(x, 1).flatten(1).unsqueeze(1) if style < 0.5 else x.flatten(2).mean(-1)[:, None],)
+            return (
+                TF.adaptive_avg_pool2d(x, 1).flatten(1).unsqueeze(1)
+                if style < 0.5
+                else x.flatten(2).mean(-1)[:, None],
+            )
         if step.op == "dropout":
             return (TF.dropout(x, step.option("p"), self.training),)
         if step.op == "flip":
@@ -414,7 +517,11 @@ class TorchProgram(torch.nn.Module):
             self.add_module(self.names[number], stages[number])
 
     def forward(self, first, second=None, third=None):
-        values = {number: value for number, value in enumerate((first, second, third)) if value is not None}
+        values = {
+            number: value
+            for number, value in enumerate((first, second, third))
+            if value is not None
+        }
         for number in range(len(self.program.blocks)):
             values = getattr(self, self.names[number])(values)
         return _returned(self.program, values)
@@ -432,15 +539,26 @@ def _returned(program, values):
     found = [values[number] for number in program.outputs]
     if len(found) == 1:
         return found[0]
-    return {f"out{position}": value for position, value in enumerate(found)} if program.structure == "dict" else tuple(found) if program.structure == "tuple" else found
+    return (
+        {f"out{position}": value for position, value in enumerate(found)}
+        if program.structure == "dict"
+        else tuple(found)
+        if program.structure == "tuple"
+        else found
+    )
 
 
 def example(program: Program):
     """The same inputs for both sides."""
     rng = np.random.default_rng(program.seed)
     arrays = [rng.standard_normal(shape).astype("float32") for shape in program.inputs]
-    first = {name: paddle.to_tensor(array) for name, array in zip(("a", "b", "c"), arrays, strict=False)}
-    second = {name: torch.from_numpy(array.copy()) for name, array in zip(("first", "second", "third"), arrays, strict=False)}
+    first = {
+        name: paddle.to_tensor(array) for name, array in zip(("a", "b", "c"), arrays, strict=False)
+    }
+    second = {
+        name: torch.from_numpy(array.copy())
+        for name, array in zip(("first", "second", "third"), arrays, strict=False)
+    }
     return first, second
 
 
@@ -473,19 +591,28 @@ def mutate(program: Program, seed: int) -> tuple[Program, Mutation] | None:
     blocks = list(program.blocks)
     blocks[block] = tuple(steps)
     path = f"blocks.{block}"
-    return replace(program, blocks=tuple(blocks)), Mutation(kind, block, (path, f"{path}.step{position}"), f"{step} -> {new}")
+    return replace(program, blocks=tuple(blocks)), Mutation(
+        kind, block, (path, f"{path}.step{position}"), f"{step} -> {new}"
+    )
 
 
 def _changed(step, rng, shapes, program):
     same = step.shape == shapes[step.reads[0]] and len(step.makes) == 1
     choices = []
     if step.op in ACTIVATIONS:
-        choices.append(("activation", replace(step, op=rng.choice([name for name in ACTIVATIONS if name != step.op]))))
+        choices.append(
+            (
+                "activation",
+                replace(step, op=rng.choice([name for name in ACTIVATIONS if name != step.op])),
+            )
+        )
     if step.op in (*ACTIVATIONS, "softmax", "scale") and same:
         choices.append(("removed", replace(step, op="identity", key="", options=())))
     if step.op in ("layer_norm", "batch_norm") and same:
         choices.append(("removed", replace(step, op="identity", key="", options=())))
-        choices.append(("epsilon", step.having(epsilon=1e-3 if step.option("epsilon") < 1e-3 else 1e-5)))
+        choices.append(
+            ("epsilon", step.having(epsilon=1e-3 if step.option("epsilon") < 1e-3 else 1e-5))
+        )
         choices.append(("epsilon", step.having(epsilon=step.option("epsilon") / 10)))
     if step.op == "batch_norm" and program.train:
         choices.append(("momentum", step.having(momentum=0.5)))
@@ -501,18 +628,30 @@ def _changed(step, rng, shapes, program):
     if step.op == "attend":
         choices.append(("constant", step.having(temperature=1.0)))
         if len(set(step.reads)) > 1:
-            choices.append(("rewired", replace(step, reads=(step.reads[1], step.reads[0], step.reads[2]))))
+            choices.append(
+                ("rewired", replace(step, reads=(step.reads[1], step.reads[0], step.reads[2])))
+            )
     if step.op == "softmax":
         choices.append(("axis", step.having(axis=1)))
     if step.op in ("max_pool", "avg_pool"):
-        choices.append(("pooling", replace(step, op="avg_pool" if step.op == "max_pool" else "max_pool")))
-    if step.op == "linear" and step.option("bias") and sum(other.key == step.key for other in program.steps) == 1:
+        choices.append(
+            ("pooling", replace(step, op="avg_pool" if step.op == "max_pool" else "max_pool"))
+        )
+    if (
+        step.op == "linear"
+        and step.option("bias")
+        and sum(other.key == step.key for other in program.steps) == 1
+    ):
         choices.append(("bias", step.having(bias=False)))
     if step.op == "dropout" and program.train:
         choices.append(("dropout", step.having(p=0.3)))
     if step.op in ("linear", "add", "layer_norm") and same:
         choices.append(("detach", step.having(detach=True)))
-    others = [number for number in range(min(step.makes)) if shapes.get(number) == shapes[step.reads[0]] and number not in step.reads]
+    others = [
+        number
+        for number in range(min(step.makes))
+        if shapes.get(number) == shapes[step.reads[0]] and number not in step.reads
+    ]
     if others:
         choices.append(("rewired", replace(step, reads=(rng.choice(others), *step.reads[1:]))))
     return rng.choice(choices) if choices else None
@@ -528,27 +667,46 @@ def changes_something(program: Program, mutated: Program) -> bool:
             own[name] = torch.randn(value.shape, generator=generator, dtype=torch.float64) * 0.5
     results = []
     for model in models:
-        model.load_state_dict({name: own[name] for name in model.state_dict() if name in own}, strict=False)
+        model.load_state_dict(
+            {name: own[name] for name in model.state_dict() if name in own}, strict=False
+        )
         model.train(program.train)
         _, given = example(program)
         inputs = {name: value.double().requires_grad_() for name, value in given.items()}
         torch.manual_seed(0)
         returned = model(**inputs)
-        outputs = list(returned.values()) if isinstance(returned, dict) else list(returned) if isinstance(returned, (tuple, list)) else [returned]
+        outputs = (
+            list(returned.values())
+            if isinstance(returned, dict)
+            else list(returned)
+            if isinstance(returned, (tuple, list))
+            else [returned]
+        )
         weights = torch.Generator().manual_seed(1)
-        loss = sum((out * torch.randn(out.shape, generator=weights, dtype=torch.float64)).sum() for out in outputs)
+        loss = sum(
+            (out * torch.randn(out.shape, generator=weights, dtype=torch.float64)).sum()
+            for out in outputs
+        )
         if loss.requires_grad:
             loss.backward()
         found = {f"out{number}": out.detach() for number, out in enumerate(outputs)}
         found.update({f"grad {name}": value.grad for name, value in inputs.items()})
         found.update({f"grad {name}": value.grad for name, value in model.named_parameters()})
-        found.update({f"buffer {name}": value.clone() for name, value in model.named_buffers() if value.is_floating_point()})
+        found.update(
+            {
+                f"buffer {name}": value.clone()
+                for name, value in model.named_buffers()
+                if value.is_floating_point()
+            }
+        )
         results.append(found)
     for name, one in results[0].items():
         other = results[1].get(name)
         one = torch.zeros(1) if one is None else one
         other = torch.zeros_like(one) if other is None else other
-        if one.shape != other.shape or float((one - other).abs().max()) > 1e-7 * max(1.0, float(one.abs().max())):
+        if one.shape != other.shape or float((one - other).abs().max()) > 1e-7 * max(
+            1.0, float(one.abs().max())
+        ):
             return True
     return False
 

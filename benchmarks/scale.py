@@ -26,15 +26,17 @@ from synthetic import decoder, sizes
 
 from padiff_graph.capture.normal.form import NormalGraph
 from padiff_graph.capture.normal.normalize import normalize
-from padiff_graph.matching.hashes import from_above
-from padiff_graph.matching.hints import Hints
 from padiff_graph.matching.labels import PLAIN
-from padiff_graph.matching.match import match, prepare
-from padiff_graph.matching.parameters import map_parameters
-from padiff_graph.matching.points import lay_out
+from padiff_graph.matching.ladder import match, prepare
+from padiff_graph.matching.parameters.parameter_map import map_parameters
+from padiff_graph.matching.parameters.points import lay_out
+from padiff_graph.matching.rungs.hints import Hints
+from padiff_graph.matching.rungs.ordered_hashes import from_above
 
 
-def edited(graph: NormalGraph, count: int, rng: random.Random) -> tuple[NormalGraph, dict[int, int]]:
+def edited(
+    graph: NormalGraph, count: int, rng: random.Random
+) -> tuple[NormalGraph, dict[int, int]]:
     """A copy with `count` edits in places of their own, and original id -> new id."""
     pieces = Draft(graph)
     kinds = [name for name in EDITS if name != "block"]
@@ -53,7 +55,9 @@ def as_networkx(graph: NormalGraph) -> nx.DiGraph:
     found = nx.DiGraph()
     for node in graph.nodes:
         found.add_node(node.id, label=f"{node.op} {node.outputs[0].shape if node.outputs else ''}")
-    found.add_edges_from((edge.source, node.id) for node in graph.nodes for edge in node.inputs if edge is not None)
+    found.add_edges_from(
+        (edge.source, node.id) for node in graph.nodes for edge in node.inputs if edge is not None
+    )
     return found
 
 
@@ -77,9 +81,16 @@ def whole(operations: int, rate: float) -> None:
     laps.append(time.process_time())
     layout = lay_out(found)
     laps.append(time.process_time())
-    rows = map_parameters(dataclasses.replace(found, points=tuple(layout.points)), layout.readings).parameters
+    rows = map_parameters(
+        dataclasses.replace(found, points=tuple(layout.points)), layout.readings
+    ).parameters
     laps.append(time.process_time())
-    steps = ", ".join(f"{name} {after - before:.2f}" for name, before, after in zip(("normal forms", "matching", "layouts", "map"), laps, laps[1:], strict=False))
+    steps = ", ".join(
+        f"{name} {after - before:.2f}"
+        for name, before, after in zip(
+            ("normal forms", "matching", "layouts", "map"), laps, laps[1:], strict=False
+        )
+    )
     mapped = [row for row in rows if row.status == "mapped"]
     wrong = sum(any(piece.second != row.first for piece in row.pieces) for row in mapped)
     print(
@@ -90,10 +101,14 @@ def whole(operations: int, rate: float) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--sizes", type=int, nargs="*", default=[1000, 10000, 100000])
     parser.add_argument("--rate", type=float, default=0.01)
-    parser.add_argument("--yardsticks", type=int, default=10000, help="largest size that the yardsticks run on")
+    parser.add_argument(
+        "--yardsticks", type=int, default=10000, help="largest size that the yardsticks run on"
+    )
     chosen = parser.parse_args()
     for size in chosen.sizes:
         for rate in (0.0, chosen.rate):
@@ -116,16 +131,24 @@ def main() -> None:
         start = time.perf_counter()
         state = prepare(first, second, Hints())
         plain = from_above(state, 0, PLAIN, anchored=False)
-        print(f"    plain hash from above: {time.perf_counter() - start:.2f} s, {unique([plain[node] for node in state.first.computing]):.3f} of the operations unique")
+        print(
+            f"    plain hash from above: {time.perf_counter() - start:.2f} s, {unique([plain[node] for node in state.first.computing]):.3f} of the operations unique"
+        )
         if size <= chosen.yardsticks:
             graphs = (as_networkx(first), as_networkx(second))
             start = time.perf_counter()
-            hashes = nx.weisfeiler_lehman_subgraph_hashes(graphs[0], node_attr="label", iterations=3)
-            print(f"    Weisfeiler-Lehman, 3 rounds: {time.perf_counter() - start:.2f} s, {unique([tuple(h) for h in hashes.values()]):.3f} of the nodes unique")
+            hashes = nx.weisfeiler_lehman_subgraph_hashes(
+                graphs[0], node_attr="label", iterations=3
+            )
+            print(
+                f"    Weisfeiler-Lehman, 3 rounds: {time.perf_counter() - start:.2f} s, {unique([tuple(h) for h in hashes.values()]):.3f} of the nodes unique"
+            )
             if size <= 1000:
                 start = time.perf_counter()
                 same = nx.vf2pp_isomorphism(graphs[0], graphs[1], node_label="label")
-                print(f"    VF2++ on the unedited graphs: {time.perf_counter() - start:.2f} s, {'mapped' if same else 'nothing'}; nothing at all on edited ones")
+                print(
+                    f"    VF2++ on the unedited graphs: {time.perf_counter() - start:.2f} s, {'mapped' if same else 'nothing'}; nothing at all on edited ones"
+                )
 
 
 if __name__ == "__main__":

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from padiff_graph.capture.backend import backend, framework_of
+from padiff_graph.capture.capture_errors import CaptureError, UnfaithfulCaptureError
 from padiff_graph.capture.certificate import Certificate, Eager
 from padiff_graph.capture.certificate import certify as certify_graph
 from padiff_graph.capture.engine import Engine
-from padiff_graph.capture.errors import CaptureError, UnfaithfulCaptureError
 from padiff_graph.capture.exclusive import one_at_a_time
 from padiff_graph.capture.graph import ComputationGraph
 
@@ -23,7 +23,9 @@ __all__ = ["Capture", "capture_graph"]
 
 
 @one_at_a_time
-def capture_graph(model: Any, example: Mapping[str, Any], *, certify: bool = True) -> ComputationGraph:
+def capture_graph(
+    model: Any, example: Mapping[str, Any], *, certify: bool = True
+) -> ComputationGraph:
     """Captures a model into a networkx graph.
 
     Args:
@@ -103,14 +105,22 @@ class Capture:
             return True
         with _naming(self.model):
             rung = getattr(self.graph.session, "rung", "")
-            self.refused += [note for note in self.graph.notes if note.startswith("not captured by")]
-            self.refused.append(f"a capture by {rung or self.graph.framework} was refused: {'; '.join(found.reasons)}")
+            self.refused += [
+                note for note in self.graph.notes if note.startswith("not captured by")
+            ]
+            self.refused.append(
+                f"a capture by {rung or self.graph.framework} was refused: {'; '.join(found.reasons)}"
+            )
             if not rung:
                 raise UnfaithfulCaptureError("; ".join(self.refused))
             try:
-                self.graph = backend(self.graph.framework).trace(self.model, self.example, below=rung)
+                self.graph = backend(self.graph.framework).trace(
+                    self.model, self.example, below=rung
+                )
             except CaptureError as error:
                 raise UnfaithfulCaptureError(
-                    f"the captured graph does not compute what the model computes, and no other way of capturing is left. {'; '.join(self.refused)}", error.source, error.attempts
+                    f"the captured graph does not compute what the model computes, and no other way of capturing is left. {'; '.join(self.refused)}",
+                    error.source,
+                    error.attempts,
                 ) from None
         return False

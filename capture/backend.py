@@ -71,7 +71,9 @@ def framework_of(model: Any) -> str:
             return "paddle"
         if root.startswith("onnx") and cls.__name__ == "ModelProto":
             return "onnx"
-    raise TypeError(f"expected a torch.nn.Module, a paddle.nn.Layer, an onnx.ModelProto or a path to an ONNX file; found {type(model).__module__}.{type(model).__qualname__}")
+    raise TypeError(
+        f"expected a torch.nn.Module, a paddle.nn.Layer, an onnx.ModelProto or a path to an ONNX file; found {type(model).__module__}.{type(model).__qualname__}"
+    )
 
 
 def backend(framework: str) -> Backend:
@@ -101,4 +103,6 @@ def _require(framework: str) -> None:
     except ModuleNotFoundError as error:
         if error.name != framework:
             raise
-        raise MissingFrameworkError(f"{framework} is needed here and is not installed; install it with: {INSTALL[framework]}") from None
+        raise MissingFrameworkError(
+            f"{framework} is needed here and is not installed; install it with: {INSTALL[framework]}"
+        ) from None

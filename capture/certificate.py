@@ -63,8 +63,14 @@ class Certificate:
 
     def __str__(self) -> str:
         if not self.valid:
-            return ("differs" if self.certified else "not possible") + f": {'; '.join(self.reasons)}"
-        compared = ", ".join(f"{count} {kind}{'s' if count != 1 else ''}" for kind, count in self.counts.items() if count)
+            return (
+                "differs" if self.certified else "not possible"
+            ) + f": {'; '.join(self.reasons)}"
+        compared = ", ".join(
+            f"{count} {kind}{'s' if count != 1 else ''}"
+            for kind, count in self.counts.items()
+            if count
+        )
         return f"equal in {compared}; largest relative difference {max(self.errors.values(), default=0.0):.2g}"
 
 
@@ -91,7 +97,13 @@ class Eager:
     exact: bool = False
 
     @classmethod
-    def of_loss(cls, run: Run, outputs: Mapping[str, Array], before: Mapping[str, Array], seeds: Mapping[str, Array]) -> Eager | None:
+    def of_loss(
+        cls,
+        run: Run,
+        outputs: Mapping[str, Array],
+        before: Mapping[str, Array],
+        seeds: Mapping[str, Array],
+    ) -> Eager | None:
         """A run that was differentiated under a loss's cotangents; None where a gradient is zero throughout.
 
         A loss may cancel (a mean behind a normalisation does), so that its gradients are what rounding leaves.
@@ -99,10 +111,26 @@ class Eager:
         """
         if not all(np.any(gradient) for gradient in run.gradients.values()):
             return None
-        return cls(before, outputs, dict(run.buffers), dict(run.gradients), seeds, frozenset(run.leaves), exact=True)
+        return cls(
+            before,
+            outputs,
+            dict(run.buffers),
+            dict(run.gradients),
+            seeds,
+            frozenset(run.leaves),
+            exact=True,
+        )
 
     @classmethod
-    def of(cls, engine: Engine, run: Run, outputs: Mapping[str, Array], before: Mapping[str, Array], seed: int = 0, again: bool = False) -> Eager:
+    def of(
+        cls,
+        engine: Engine,
+        run: Run,
+        outputs: Mapping[str, Array],
+        before: Mapping[str, Array],
+        seed: int = 0,
+        again: bool = False,
+    ) -> Eager:
         """Differentiates a run with these outputs under random cotangents; see `Engine.backward` for `again`."""
         seeds = cotangents(outputs, seed)
         ungraded = ""
@@ -111,16 +139,35 @@ class Eager:
             engine.backward(run, seeds, again=again)
         except NotRunnable as error:
             ungraded = str(error)
-        return cls(before, outputs, dict(run.buffers), dict(run.gradients), seeds, frozenset(run.leaves), ungraded)
+        return cls(
+            before,
+            outputs,
+            dict(run.buffers),
+            dict(run.gradients),
+            seeds,
+            frozenset(run.leaves),
+            ungraded,
+        )
 
 
 def standing(graph: ComputationGraph, engine: Engine) -> dict[str, Array]:
     """The model's buffers as they are now."""
     own = engine.parameters()
-    return {name: engine.array(own[name]) for name, info in graph.parameters.items() if info.buffer and name in own}
+    return {
+        name: engine.array(own[name])
+        for name, info in graph.parameters.items()
+        if info.buffer and name in own
+    }
 
 
-def certify(graph: ComputationGraph, engine: Engine, example: Mapping[str, Any], *, seed: int = 0, eager: Eager | None = None) -> Certificate:
+def certify(
+    graph: ComputationGraph,
+    engine: Engine,
+    example: Mapping[str, Any],
+    *,
+    seed: int = 0,
+    eager: Eager | None = None,
+) -> Certificate:
     """Replays a graph against its model.
 
     Args:
@@ -133,12 +180,25 @@ def certify(graph: ComputationGraph, engine: Engine, example: Mapping[str, Any],
     """
     started = time.perf_counter()
     if getattr(graph.session, "abstract", False):
-        return Certificate(False, False, reasons=("the model or the example has shapes and no numbers, so that nothing can be run",), backward=False)
+        return Certificate(
+            False,
+            False,
+            reasons=(
+                "the model or the example has shapes and no numbers, so that nothing can be run",
+            ),
+            backward=False,
+        )
     if eager is None:
         with engine.quiet():
             before = standing(graph, engine)
             run = engine.forward(example, grad=graph.framework != "onnx")
-            eager = Eager.of(engine, run, {name: engine.array(tensor) for name, tensor in run.outputs.items()}, before, seed)
+            eager = Eager.of(
+                engine,
+                run,
+                {name: engine.array(tensor) for name, tensor in run.outputs.items()},
+                before,
+                seed,
+            )
             del run
     seeds, backward = eager.seeds, not eager.ungraded
     if not backward and graph.framework != "onnx":
@@ -147,43 +207,103 @@ def certify(graph: ComputationGraph, engine: Engine, example: Mapping[str, Any],
         try:
             replayed, _ = replay(graph, engine, seeds if backward else None, eager.differentiable)
         except NotRunnable as error:
-            return Certificate(False, False, reasons=(f"the graph cannot be replayed: {error}",), backward=backward, seconds=time.perf_counter() - started)
+            return Certificate(
+                False,
+                False,
+                reasons=(f"the graph cannot be replayed: {error}",),
+                backward=backward,
+                seconds=time.perf_counter() - started,
+            )
     ours = _by_kind(eager.outputs, eager.buffers, eager.gradients, graph.parameters)
     # what the graph does not write stays as it was; what eager leaves out holds no numbers (a recurrent layer's scratch)
-    replayed["buffer"] = {name: array for name, array in ({**eager.before} | replayed["buffer"]).items() if name in ours["buffer"]}
+    replayed["buffer"] = {
+        name: array
+        for name, array in ({**eager.before} | replayed["buffer"]).items()
+        if name in ours["buffer"]
+    }
     if eager.exact and ours["output"]:
         names = {kind: {*ours[kind], *replayed[kind]} for kind in KINDS}
-        if not all(_same(ours[kind].get(name), replayed[kind].get(name)) for kind in KINDS for name in names[kind]):
+        if not all(
+            _same(ours[kind].get(name), replayed[kind].get(name))
+            for kind in KINDS
+            for name in names[kind]
+        ):
             return certify(graph, engine, example, seed=seed)
-        return Certificate(True, True, dict.fromkeys(KINDS, 0.0), {kind: len(found) for kind, found in names.items()}, seconds=time.perf_counter() - started)
+        return Certificate(
+            True,
+            True,
+            dict.fromkeys(KINDS, 0.0),
+            {kind: len(found) for kind, found in names.items()},
+            seconds=time.perf_counter() - started,
+        )
 
     def noise(forward: bool) -> dict[str, dict[str, float]]:
-        moved = _moved(engine, example, seeds, backward, {name for name, info in graph.parameters.items() if forward and not info.buffer})
-        return {kind: {name: _error(array, moved[kind].get(name), 0.0, gradient=True) for name, array in arrays.items()} for kind, arrays in ours.items()}
+        moved = _moved(
+            engine,
+            example,
+            seeds,
+            backward,
+            {name for name, info in graph.parameters.items() if forward and not info.buffer},
+        )
+        return {
+            kind: {
+                name: _error(array, moved[kind].get(name), 0.0, gradient=True)
+                for name, array in arrays.items()
+            }
+            for kind, arrays in ours.items()
+        }
 
     return _judged(graph, engine, example, ours, replayed, noise, backward, started)
 
 
-def _by_kind(outputs: Mapping[str, Array], buffers: Mapping[str, Array], gradients: Mapping[str, Array], known: Collection[str]) -> dict[str, dict[str, Array]]:
+def _by_kind(
+    outputs: Mapping[str, Array],
+    buffers: Mapping[str, Array],
+    gradients: Mapping[str, Array],
+    known: Collection[str],
+) -> dict[str, dict[str, Array]]:
     return {
         "output": dict(outputs),
         "buffer": {name: array for name, array in buffers.items() if name in known},
-        "input gradient": {name.removeprefix("input:"): g for name, g in gradients.items() if name.startswith("input:")},
-        "parameter gradient": {name.removeprefix("parameter:"): g for name, g in gradients.items() if name.startswith("parameter:")},
+        "input gradient": {
+            name.removeprefix("input:"): g
+            for name, g in gradients.items()
+            if name.startswith("input:")
+        },
+        "parameter gradient": {
+            name.removeprefix("parameter:"): g
+            for name, g in gradients.items()
+            if name.startswith("parameter:")
+        },
     }
 
 
 def _same(one: Array | None, other: Array | None) -> bool:
     """Whether both are there and equal bit for bit, NaN included."""
-    return one is not None and other is not None and one.dtype == other.dtype and np.array_equal(one, other, equal_nan=one.dtype.kind in "fc")
+    return (
+        one is not None
+        and other is not None
+        and one.dtype == other.dtype
+        and np.array_equal(one, other, equal_nan=one.dtype.kind in "fc")
+    )
 
 
 def lively(outputs: Mapping[str, Array], seeds: Mapping[str, Array]) -> bool:
     """Whether every number of every output that has a gradient has a cotangent other than zero."""
-    return all(name in seeds and bool(seeds[name].all()) for name, array in outputs.items() if array.dtype.kind in "fc")
+    return all(
+        name in seeds and bool(seeds[name].all())
+        for name, array in outputs.items()
+        if array.dtype.kind in "fc"
+    )
 
 
-def _moved(engine: Engine, example: Mapping[str, Any], seeds: Mapping[str, Array], backward: bool, names: Collection[str]) -> dict[str, dict[str, Array]]:
+def _moved(
+    engine: Engine,
+    example: Mapping[str, Any],
+    seeds: Mapping[str, Array],
+    backward: bool,
+    names: Collection[str],
+) -> dict[str, dict[str, Array]]:
     """Eager once more, the weights of these names and every cotangent moved by its rounding.
 
     What large numbers leave of each other (the mean of centred values, a gradient that cancels) moves a
@@ -192,15 +312,30 @@ def _moved(engine: Engine, example: Mapping[str, Any], seeds: Mapping[str, Array
     generator = np.random.default_rng(1)
 
     def rounded(array: Array) -> Array:
-        return np.asarray(array * (1 + np.finfo(array.dtype).eps * generator.standard_normal(array.shape)), array.dtype)
+        return np.asarray(
+            array * (1 + np.finfo(array.dtype).eps * generator.standard_normal(array.shape)),
+            array.dtype,
+        )
 
     with engine.quiet():
-        own = {name: engine.array(tensor) for name, tensor in engine.parameters().items() if name in names}
-        engine.assign({name: rounded(array) for name, array in own.items() if array.dtype.kind == "f"})
+        own = {
+            name: engine.array(tensor)
+            for name, tensor in engine.parameters().items()
+            if name in names
+        }
+        engine.assign(
+            {name: rounded(array) for name, array in own.items() if array.dtype.kind == "f"}
+        )
         run = engine.forward(example, grad=backward)
         outputs = {name: engine.array(tensor) for name, tensor in run.outputs.items()}
         if backward:
-            engine.backward(run, {name: rounded(array) if array.dtype.kind in "fc" else array for name, array in seeds.items()})
+            engine.backward(
+                run,
+                {
+                    name: rounded(array) if array.dtype.kind in "fc" else array
+                    for name, array in seeds.items()
+                },
+            )
         return _by_kind(outputs, run.buffers, run.gradients, run.buffers)
 
 
@@ -211,11 +346,22 @@ def cotangents(outputs: Mapping[str, Array], seed: int = 0) -> dict[str, Array]:
     for name, array in outputs.items():
         if array.dtype.kind in "fc":
             drawn = generator.standard_normal(array.shape)
-            found[name] = np.asarray(drawn + 1j * generator.standard_normal(array.shape) if array.dtype.kind == "c" else drawn, array.dtype)
+            found[name] = np.asarray(
+                drawn + 1j * generator.standard_normal(array.shape)
+                if array.dtype.kind == "c"
+                else drawn,
+                array.dtype,
+            )
     return found
 
 
-def replay(graph: ComputationGraph, engine: Engine, seeds: Mapping[str, Array] | None, differentiable: Collection[str], keep: bool = False) -> tuple[dict[str, dict[str, Array]], dict[Value, Any]]:
+def replay(
+    graph: ComputationGraph,
+    engine: Engine,
+    seeds: Mapping[str, Array] | None,
+    differentiable: Collection[str],
+    keep: bool = False,
+) -> tuple[dict[str, dict[str, Array]], dict[Value, Any]]:
     """Runs every node in program order.
 
     Returns:
@@ -242,13 +388,22 @@ def replay(graph: ComputationGraph, engine: Engine, seeds: Mapping[str, Array] |
         if node.kind == "output":
             outputs[node.name] = next(operand for operand in node.inputs if operand is not None)
         elif node.kind == "operation":
-            results = engine.run(node, [None if operand is None else known[operand] for operand in node.inputs])
+            results = engine.run(
+                node, [None if operand is None else known[operand] for operand in node.inputs]
+            )
             known.update({Value(node.id, number): result for number, result in enumerate(results)})
             for gone in () if keep else last.get(node.id, ()):
                 known.pop(gone, None)
         elif node.kind in ("parameter", "buffer"):
             info = graph.parameters[node.name]
-            known[value] = _fresh(engine, own[node.name], info.type.dtype, seeds is not None and info.trainable and info.type.dtype.startswith(("float", "bfloat")))
+            known[value] = _fresh(
+                engine,
+                own[node.name],
+                info.type.dtype,
+                seeds is not None
+                and info.trainable
+                and info.type.dtype.startswith(("float", "bfloat")),
+            )
             if info.trainable:
                 wanted["parameter gradient", node.name] = known[value]
         elif node.id in given:
@@ -258,7 +413,9 @@ def replay(graph: ComputationGraph, engine: Engine, seeds: Mapping[str, Array] |
                 wanted["input gradient", node.name] = known[value]
         else:
             if node.constant is None:
-                raise NotRunnable(f"the value of {node.name or f'constant {node.id}'} is not known; capture the model again")
+                raise NotRunnable(
+                    f"the value of {node.name or f'constant {node.id}'} is not known; capture the model again"
+                )
             known[value] = engine.tensor(node.constant, _dtype(graph, value))
     found: dict[str, dict[str, Array]] = {kind: {} for kind in KINDS}
     found["output"] = {name: engine.array(known[value]) for name, value in outputs.items()}
@@ -266,7 +423,11 @@ def replay(graph: ComputationGraph, engine: Engine, seeds: Mapping[str, Array] |
     if seeds:
         names = [name for name in outputs if name in seeds]
         tensors = [known[outputs[name]] for name in names]
-        gradients = engine.grad(tensors, list(wanted.values()), [engine.tensor(seeds[name], _dtype(graph, outputs[name])) for name in names])
+        gradients = engine.grad(
+            tensors,
+            list(wanted.values()),
+            [engine.tensor(seeds[name], _dtype(graph, outputs[name])) for name in names],
+        )
         sought = list(wanted)
         del tensors, wanted
         if not keep:
@@ -304,8 +465,19 @@ def _last_reads(graph: ComputationGraph) -> dict[int, list[Value]]:
     return found
 
 
-def _judged(graph: ComputationGraph, engine: Engine, example: Mapping[str, Any], eager: Mapping[str, Mapping[str, Array]], replayed: Mapping[str, Mapping[str, Array]], noise: Callable[[bool], Mapping[str, Mapping[str, float]]], backward: bool, started: float) -> Certificate:
-    dtypes = {info.type.dtype for info in graph.parameters.values()} | {node.outputs[0].dtype for node in graph.records() if node.outputs and node.outputs[0]}
+def _judged(
+    graph: ComputationGraph,
+    engine: Engine,
+    example: Mapping[str, Any],
+    eager: Mapping[str, Mapping[str, Array]],
+    replayed: Mapping[str, Mapping[str, Array]],
+    noise: Callable[[bool], Mapping[str, Mapping[str, float]]],
+    backward: bool,
+    started: float,
+) -> Certificate:
+    dtypes = {info.type.dtype for info in graph.parameters.values()} | {
+        node.outputs[0].dtype for node in graph.records() if node.outputs and node.outputs[0]
+    }
     tolerance = max((TOLERANCE[dtype] for dtype in dtypes if dtype in TOLERANCE), default=0.0)
     errors: dict[str, float] = {}
     counts: dict[str, int] = {}
@@ -326,18 +498,36 @@ def _judged(graph: ComputationGraph, engine: Engine, example: Mapping[str, Any],
         wrong = [(error, name) for error, name in worst if not error <= tolerance]
         if wrong and np.isfinite(wrong[0][0]) and not departed:
             # a forward that came out equal leaves the backward its own rounding alone
-            moves = noise(any(errors[one] > 0 for one in ("output", "buffer") if one in errors)) if moves is None else moves
-            room = {name: NOISES * moved for name, moved in moves[kind].items() if not _silent(ours.get(name), theirs.get(name))}
-            wrong = [(error, name) for error, name in wrong if not error <= tolerance + min(room.get(name, 0.0), MOST if kind == "output" else np.inf)]
+            moves = (
+                noise(any(errors[one] > 0 for one in ("output", "buffer") if one in errors))
+                if moves is None
+                else moves
+            )
+            room = {
+                name: NOISES * moved
+                for name, moved in moves[kind].items()
+                if not _silent(ours.get(name), theirs.get(name))
+            }
+            wrong = [
+                (error, name)
+                for error, name in wrong
+                if not error
+                <= tolerance + min(room.get(name, 0.0), MOST if kind == "output" else np.inf)
+            ]
         if wrong:
             departed[kind] = [name for _, name in wrong]
             error, name = wrong[0]
-            reasons.append(f"{kind} {name} of the replayed graph differs from eager by {error:.2g} of its largest value" + (f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""))
+            reasons.append(
+                f"{kind} {name} of the replayed graph differs from eager by {error:.2g} of its largest value"
+                + (f", and {len(wrong) - 1} more" if len(wrong) > 1 else "")
+            )
     if not counts["output"]:
         reasons.append("no output was compared")
     if reasons:
         reasons += _places(graph, engine, example, departed)
-    return Certificate(not reasons, True, errors, counts, tuple(reasons), backward, time.perf_counter() - started)
+    return Certificate(
+        not reasons, True, errors, counts, tuple(reasons), backward, time.perf_counter() - started
+    )
 
 
 def _silent(one: Array | None, other: Array | None) -> bool:
@@ -350,7 +540,11 @@ def _largest(array: Array) -> float:
         largest = float(max(array.max(), -array.min()))
         if np.isfinite(largest):
             return largest
-    finite = np.abs(array[np.isfinite(array)]) if array.dtype.kind in "fc" else np.abs(array.astype(np.float64))
+    finite = (
+        np.abs(array[np.isfinite(array)])
+        if array.dtype.kind in "fc"
+        else np.abs(array.astype(np.float64))
+    )
     return float(finite.max()) if finite.size else 0.0
 
 
@@ -366,14 +560,23 @@ def _error(one: Array | None, other: Array | None, floor: float, gradient: bool)
     if one.dtype.kind not in "fc":
         return float("inf")
     finite = np.isfinite(one)
-    if not np.array_equal(finite, np.isfinite(other)) or not np.array_equal(one[~finite], other[~finite], equal_nan=True):
+    if not np.array_equal(finite, np.isfinite(other)) or not np.array_equal(
+        one[~finite], other[~finite], equal_nan=True
+    ):
         return float("inf")
     wide = np.complex128 if one.dtype.kind == "c" else np.float64
-    difference = float(np.abs(one[finite].astype(wide) - other[finite].astype(wide)).max(initial=0.0))
+    difference = float(
+        np.abs(one[finite].astype(wide) - other[finite].astype(wide)).max(initial=0.0)
+    )
     return difference / max(_largest(one), floor, 1e-30)
 
 
-def _places(graph: ComputationGraph, engine: Engine, example: Mapping[str, Any], departed: Mapping[str, Sequence[str]]) -> list[str]:
+def _places(
+    graph: ComputationGraph,
+    engine: Engine,
+    example: Mapping[str, Any],
+    departed: Mapping[str, Sequence[str]],
+) -> list[str]:
     """Where the graph departs from eager, in sentences, and delicate operations to look at."""
     found: list[str] = []
     observe = getattr(engine, "observe", None)
@@ -385,11 +588,21 @@ def _places(graph: ComputationGraph, engine: Engine, example: Mapping[str, Any],
             _, known = replay(graph, engine, None, (), keep=True)
             node = forward_departure(graph, known, engine.array, observed)
         if node is not None:
-            found.append(f"the forward departs in {node.path or 'the root module'} ({node.op}, {node.source or 'line unknown'})")
-    wrong = {name for kind in ("input gradient", "parameter gradient") for name in departed.get(kind, ())}
+            found.append(
+                f"the forward departs in {node.path or 'the root module'} ({node.op}, {node.source or 'line unknown'})"
+            )
+    wrong = {
+        name for kind in ("input gradient", "parameter gradient") for name in departed.get(kind, ())
+    }
     if wrong and "output" not in departed:
         node = backward_departure(graph, wrong)
         if node is not None:
-            found.append(f"gradients differ up to {node.op} in {node.path or 'the root module'} ({node.source or 'line unknown'}): what the backward does there or behind it got lost")
-    delicate = [node for node in graph.of_kind("operation") if node.marks & {"inplace", "gradient_hook", "custom_function"}]
+            found.append(
+                f"gradients differ up to {node.op} in {node.path or 'the root module'} ({node.source or 'line unknown'}): what the backward does there or behind it got lost"
+            )
+    delicate = [
+        node
+        for node in graph.of_kind("operation")
+        if node.marks & {"inplace", "gradient_hook", "custom_function"}
+    ]
     return found + [f"look at {node.op} ({node.source or node.path})" for node in delicate[:3]]

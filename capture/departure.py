@@ -19,7 +19,9 @@ Calls = Mapping[tuple[str, int], Sequence[Array]]
 """What each call of each module returned in eager, by (path, call)."""
 
 
-def forward_departure(graph: ComputationGraph, known: Mapping[Value, Any], array: Any, observed: Calls) -> Node | None:
+def forward_departure(
+    graph: ComputationGraph, known: Mapping[Value, Any], array: Any, observed: Calls
+) -> Node | None:
     """The last operation of the first module call whose eager result the replay nowhere has.
 
     Args:
@@ -35,7 +37,12 @@ def forward_departure(graph: ComputationGraph, known: Mapping[Value, Any], array
         results = [np.asarray(result) for result in observed.get(key, ())]
         if not results:
             continue
-        replayed = [array(known[Value(node.id, number)]) for node in nodes for number in range(len(node.outputs)) if known.get(Value(node.id, number)) is not None]
+        replayed = [
+            array(known[Value(node.id, number)])
+            for node in nodes
+            for number in range(len(node.outputs))
+            if known.get(Value(node.id, number)) is not None
+        ]
         if not any(_equal(result, value) for result in results for value in replayed):
             return nodes[-1]
     return None
@@ -48,12 +55,28 @@ def backward_departure(graph: ComputationGraph, wrong: Collection[str]) -> Node 
         graph: the capture.
         wrong: names of inputs and parameters whose gradient differs.
     """
-    leaves = {node.id for node in graph.records() if node.kind in ("input", "parameter") and node.name in wrong}
-    readers = [node for node in graph.of_kind("operation") if any(value is not None and value.node in leaves for value in node.inputs)]
+    leaves = {
+        node.id
+        for node in graph.records()
+        if node.kind in ("input", "parameter") and node.name in wrong
+    }
+    readers = [
+        node
+        for node in graph.of_kind("operation")
+        if any(value is not None and value.node in leaves for value in node.inputs)
+    ]
     return readers[-1] if readers else None
 
 
 def _equal(one: Array, other: Array) -> bool:
     if one.shape != other.shape or one.dtype.kind != other.dtype.kind:
         return False
-    return bool(np.allclose(one, other, rtol=1e-4, atol=1e-5 * float(np.abs(one).max(initial=0.0)) + 1e-12, equal_nan=True))
+    return bool(
+        np.allclose(
+            one,
+            other,
+            rtol=1e-4,
+            atol=1e-5 * float(np.abs(one).max(initial=0.0)) + 1e-12,
+            equal_nan=True,
+        )
+    )

@@ -88,13 +88,27 @@ class Engine(Protocol):
         """Runs the user's own model eagerly on the example, in the mode that it is in."""
         ...
 
-    def backward(self, run: Run, cotangents: Mapping[str, Array] | None = None, loss: Tensor | None = None, *, again: bool = False) -> None:
+    def backward(
+        self,
+        run: Run,
+        cotangents: Mapping[str, Array] | None = None,
+        loss: Tensor | None = None,
+        *,
+        again: bool = False,
+    ) -> None:
         """Differentiates a run and fills `run.gradients`; without touching `.grad` of the model.
         Either cotangents by output name, or a scalar loss computed from `run.structure`. With `again`
         what the run recorded is kept for another backward."""
         ...
 
-    def run(self, node: Node, operands: Sequence[Tensor | None], *, double: bool = False, draw: Array | None = None) -> tuple[Tensor | None, ...]:
+    def run(
+        self,
+        node: Node,
+        operands: Sequence[Tensor | None],
+        *,
+        double: bool = False,
+        draw: Array | None = None,
+    ) -> tuple[Tensor | None, ...]:
         """Reruns one captured operation natively and differentiably, out of place; `operands` in
         the order of `node.inputs`. `draw`: the mask or noise that a random operation shall use.
 
@@ -103,7 +117,9 @@ class Engine(Protocol):
         """
         ...
 
-    def grad(self, outputs: Sequence[Tensor], inputs: Sequence[Tensor], cotangents: Sequence[Tensor]) -> list[Tensor | None]:
+    def grad(
+        self, outputs: Sequence[Tensor], inputs: Sequence[Tensor], cotangents: Sequence[Tensor]
+    ) -> list[Tensor | None]:
         """Gradients of the inputs, None where no path leads to one."""
         ...
 

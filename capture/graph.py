@@ -137,7 +137,9 @@ class ComputationGraph(Base):
         certificate: the proof that the capture is faithful; None where none was asked for.
     """
 
-    _node: dict[int, dict[str, Any]]  # networkx's own, read in hot loops without a view made each time
+    _node: dict[
+        int, dict[str, Any]
+    ]  # networkx's own, read in hot loops without a view made each time
 
     def __init__(self, incoming_graph_data: Any = None, **attr: Any) -> None:
         super().__init__(incoming_graph_data, **attr)
@@ -185,7 +187,9 @@ class ComputationGraph(Base):
             if operand is None:
                 continue
             if operand.node not in self or operand.node >= node.id:
-                raise ValueError(f"operand {position} of node {node.id} ({node.op or node.kind}) is node {operand.node}, which does not stand before it; append nodes in program order")
+                raise ValueError(
+                    f"operand {position} of node {node.id} ({node.op or node.kind}) is node {operand.node}, which does not stand before it; append nodes in program order"
+                )
             carried = self.type_of(operand)
             self.add_edge(
                 operand.node,

@@ -91,9 +91,13 @@ class PortedResNet(paddle.nn.Layer):
         super().__init__()
         self.conv1 = paddle.nn.Conv2D(3, 64, 7, stride=2, padding=3, bias_attr=False)
         self.bn1 = paddle.nn.BatchNorm2D(64)
-        self.layer1 = paddle.nn.Sequential(PortedBlock(64, 64, 1), PortedBlock(64, 64, 1, epsilon=1e-3))
+        self.layer1 = paddle.nn.Sequential(
+            PortedBlock(64, 64, 1), PortedBlock(64, 64, 1, epsilon=1e-3)
+        )
         self.layer2 = paddle.nn.Sequential(PortedBlock(64, 128, 2), PortedBlock(128, 128, 1))
-        self.layer3 = paddle.nn.Sequential(PortedBlock(128, 256, 2, activate=False), PortedBlock(256, 256, 1))
+        self.layer3 = paddle.nn.Sequential(
+            PortedBlock(128, 256, 2, activate=False), PortedBlock(256, 256, 1)
+        )
         self.layer4 = paddle.nn.Sequential(PortedBlock(256, 512, 2), PortedBlock(512, 512, 1))
         self.fc = paddle.nn.Linear(512, classes)
 

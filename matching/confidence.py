@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from padiff_graph.matching.evidence import Evidence, Fingerprint
 from padiff_graph.matching.labels import EXACT, LOOSE
-from padiff_graph.matching.state import Pairing, State
+from padiff_graph.matching.match_state import Pairing, State
+from padiff_graph.matching.rungs.value_evidence import Evidence, Fingerprint
 
 __all__ = ["settle", "weigh_values"]
 
@@ -20,14 +20,20 @@ def settle(state: State) -> None:
     while again:
         again = False
         rivals = {
-            side.labels[LOOSE][node] for which, side in ((0, state.first), (1, state.second)) for node in side.computing if state.partner[which][node] < 0
+            side.labels[LOOSE][node]
+            for which, side in ((0, state.first), (1, state.second))
+            for node in side.computing
+            if state.partner[which][node] < 0
         }
         for pairing in list(state.pairings.values()):
             if pairing.rung not in _BY_ITSELF and _untenable(state, pairing, rivals):
                 state.drop(pairing.first)
                 again = True
     around = {
-        pairing.first: (*state.agreeing_operands(pairing.first, pairing.second), *state.agreeing_users(pairing.first, pairing.second))
+        pairing.first: (
+            *state.agreeing_operands(pairing.first, pairing.second),
+            *state.agreeing_users(pairing.first, pairing.second),
+        )
         for pairing in state.pairings.values()
         if pairing.rung != "operand"
     }
@@ -36,8 +42,15 @@ def settle(state: State) -> None:
             pairing.confidence = _weighed(state, pairing, *around[pairing.first])
     raised = []
     for pairing in state.pairings.values():
-        if pairing.rung not in ("boundary", "hint", "operand") and pairing.confidence >= 0.8 and _whole(state, pairing, *around[pairing.first]):
-            exact = state.first.labels[EXACT][pairing.first] == state.second.labels[EXACT][pairing.second]
+        if (
+            pairing.rung not in ("boundary", "hint", "operand")
+            and pairing.confidence >= 0.8
+            and _whole(state, pairing, *around[pairing.first])
+        ):
+            exact = (
+                state.first.labels[EXACT][pairing.first]
+                == state.second.labels[EXACT][pairing.second]
+            )
             # a run of like blocks may be a block off, and all its neighbours with it
             sure = pairing.rung != "sequence" and state.names.firm(pairing.first, pairing.second)
             raised.append((pairing, 0.9 if not sure else 0.95 if exact else 0.92))
@@ -54,16 +67,27 @@ def _untenable(state: State, pairing: Pairing, rivals: set[int]) -> bool:
     first, second = pairing.first, pairing.second
     matched, _ = state.agreeing_operands(first, second)
     used, _ = state.agreeing_users(first, second)
-    if (matched and used) or ((matched or used) and (pairing.rung != "sequence" or state.names.agree(first, second))):
+    if (matched and used) or (
+        (matched or used) and (pairing.rung != "sequence" or state.names.agree(first, second))
+    ):
         return False
-    if pairing.rung == "sequence" and first not in state.alternatives and state.first.labels[LOOSE][first] == state.second.labels[LOOSE][second] and state.bridged(first, second):
+    if (
+        pairing.rung == "sequence"
+        and first not in state.alternatives
+        and state.first.labels[LOOSE][first] == state.second.labels[LOOSE][second]
+        and state.bridged(first, second)
+    ):
         return False
     if not matched and not used:
         return True
-    return state.first.labels[LOOSE][first] in rivals or state.second.labels[LOOSE][second] in rivals
+    return (
+        state.first.labels[LOOSE][first] in rivals or state.second.labels[LOOSE][second] in rivals
+    )
 
 
-def _weighed(state: State, pairing: Pairing, matched: int, total: int, used: int, uses: int) -> float:
+def _weighed(
+    state: State, pairing: Pairing, matched: int, total: int, used: int, uses: int
+) -> float:
     """The confidence, lowered where neighbours contradict the match or bear it out only in part."""
     first, second = pairing.first, pairing.second
     confidence = pairing.confidence
@@ -77,11 +101,16 @@ def _weighed(state: State, pairing: Pairing, matched: int, total: int, used: int
 def _whole(state: State, pairing: Pairing, matched: int, total: int, used: int, uses: int) -> bool:
     """Whether names agree and every neighbour is matched, surely, with a neighbour of the other."""
     first, second = pairing.first, pairing.second
-    if first in state.alternatives or state.first.labels[LOOSE][first] != state.second.labels[LOOSE][second]:
+    if (
+        first in state.alternatives
+        or state.first.labels[LOOSE][first] != state.second.labels[LOOSE][second]
+    ):
         return False
     if matched != total or used != uses or not state.names.agree(first, second):
         return False
-    around = [o.source for o in state.first.operands[first]] + [user for user, *_ in state.first.users[first]]
+    around = [o.source for o in state.first.operands[first]] + [
+        user for user, *_ in state.first.users[first]
+    ]
     return all(state.pairings[node].confidence >= 0.8 for node in around if node in state.pairings)
 
 
@@ -96,21 +125,44 @@ def weigh_values(state: State, evidence: Evidence) -> int:
         mine, theirs = prints[0].get(pairing.first), prints[1].get(pairing.second)
         if mine is None or theirs is None:
             continue
-        moved = _folded(state, pairing.first, pairing.second, prints, _same_inputs(state, pairing.first, pairing.second, prints)) if evidence.folds else None
+        moved = (
+            _folded(
+                state,
+                pairing.first,
+                pairing.second,
+                prints,
+                _same_inputs(state, pairing.first, pairing.second, prints),
+            )
+            if evidence.folds
+            else None
+        )
         if moved is not None:
             state.drop(pairing.first)
-            changed += state.pair(*moved, "values", 0.95, "yields the value of the other, into which what stands before it is folded")
+            changed += state.pair(
+                *moved,
+                "values",
+                0.95,
+                "yields the value of the other, into which what stands before it is folded",
+            )
         elif mine.agrees(theirs):
             if mine.telling and pairing.confidence < 0.97:
                 pairing.confidence = max(pairing.confidence, 0.95)
                 pairing.reason += "; values agree"
-        elif pairing.confidence < 0.9 and _same_inputs(state, pairing.first, pairing.second, prints):
+        elif pairing.confidence < 0.9 and _same_inputs(
+            state, pairing.first, pairing.second, prints
+        ):
             state.drop(pairing.first)
             changed += 1
     return changed + _by_value(state, prints)
 
 
-def _folded(state: State, first: int, second: int, prints: tuple[dict[int, Fingerprint], dict[int, Fingerprint]], comparable: bool) -> tuple[int, int] | None:
+def _folded(
+    state: State,
+    first: int,
+    second: int,
+    prints: tuple[dict[int, Fingerprint], dict[int, Fingerprint]],
+    comparable: bool,
+) -> tuple[int, int] | None:
     """The pair that holds instead where an open norm on one side is folded into the other's weights.
 
     It yields what the other node does, and nearer than the node before it; behind another difference,
@@ -125,7 +177,11 @@ def _folded(state: State, first: int, second: int, prints: tuple[dict[int, Finge
             if found is None or not state.open(which, user):
                 continue
             if comparable:
-                moved = wanted.telling and found.agrees(wanted) and found.distance(wanted) * NEARER < distance
+                moved = (
+                    wanted.telling
+                    and found.agrees(wanted)
+                    and found.distance(wanted) * NEARER < distance
+                )
             else:
                 moved = len(users) == 1 and state.side(which).nodes[user].op == "BatchNormalization"
             if moved:
@@ -143,14 +199,20 @@ def _by_value(state: State, prints: tuple[dict[int, Fingerprint], dict[int, Fing
     claimed: dict[int, int] = {}
     for node, found in prints[0].items():
         if state.open(0, node) and found.telling and found.size >= 16:
-            equal = [other for other in buckets.get(found.size, ()) if found.agrees(prints[1][other], 1e-4)]
+            equal = [
+                other
+                for other in buckets.get(found.size, ())
+                if found.agrees(prints[1][other], 1e-4)
+            ]
             wanted[node] = equal
             for other in equal:
                 claimed[other] = claimed.get(other, 0) + 1
     count = 0
     for node, equal in wanted.items():
         if len(equal) == 1 and claimed[equal[0]] == 1 and not state.contradicted(node, equal[0]):
-            count += state.pair(node, equal[0], "values", 0.9, "the only operations that yield this value")
+            count += state.pair(
+                node, equal[0], "values", 0.9, "the only operations that yield this value"
+            )
     return count
 
 
@@ -159,7 +221,11 @@ def _fingerprints(state: State, which: int, evidence: Evidence) -> dict[int, Fin
     found = {}
     for node in state.side(which).computing:
         locations = state.side(which).nodes[node].locations
-        if locations and locations[0] is not None and (locations[0].scale, locations[0].shift) == (1.0, 0.0):
+        if (
+            locations
+            and locations[0] is not None
+            and (locations[0].scale, locations[0].shift) == (1.0, 0.0)
+        ):
             value = values.get(locations[0].value)
             # The fingerprint is of the whole native tensor: it speaks for the node only where that is its result.
             if value is not None and value.size == locations[0].view.size:
@@ -167,7 +233,12 @@ def _fingerprints(state: State, which: int, evidence: Evidence) -> dict[int, Fin
     return found
 
 
-def _same_inputs(state: State, first: int, second: int, prints: tuple[dict[int, Fingerprint], dict[int, Fingerprint]]) -> bool:
+def _same_inputs(
+    state: State,
+    first: int,
+    second: int,
+    prints: tuple[dict[int, Fingerprint], dict[int, Fingerprint]],
+) -> bool:
     """Whether all operands are matched with each other and hold equal values."""
     matched, total = state.agreeing_operands(first, second)
     if matched != total or not total:

@@ -23,8 +23,8 @@ import numpy as np
 
 from padiff_graph.capture.graph import TensorType
 from padiff_graph.capture.normal.form import Edge, NormalGraph, NormalNode
-from padiff_graph.capture.normal.schema import told_by_view
-from padiff_graph.capture.normal.views import View
+from padiff_graph.capture.normal.index_map import View
+from padiff_graph.capture.normal.traits import told_by_view
 
 __all__ = ["EXACT", "FAMILIES", "KIND", "LOOSE", "PLAIN", "Labeler", "Operand", "Side"]
 
@@ -32,15 +32,50 @@ EXACT, PLAIN, LOOSE, KIND = range(4)
 
 FAMILIES: Mapping[str, frozenset[str]] = {
     "activation": frozenset(
-        ["Relu", "LeakyRelu", "PRelu", "Elu", "Selu", "Celu", "Gelu", "Swish", "Mish", "Sigmoid", "LogSigmoid", "Softplus", "Softsign", "Tanh", "Clip", "Erf", "Identity"]
+        [
+            "Relu",
+            "LeakyRelu",
+            "PRelu",
+            "Elu",
+            "Selu",
+            "Celu",
+            "Gelu",
+            "Swish",
+            "Mish",
+            "Sigmoid",
+            "LogSigmoid",
+            "Softplus",
+            "Softsign",
+            "Tanh",
+            "Clip",
+            "Erf",
+            "Identity",
+        ]
     ),
     "normalization": frozenset(
-        ["BatchNormalization", "InstanceNormalization", "GroupNormalization", "LayerNormalization", "RMSNormalization", "LpNormalization", "LRN"]
+        [
+            "BatchNormalization",
+            "InstanceNormalization",
+            "GroupNormalization",
+            "LayerNormalization",
+            "RMSNormalization",
+            "LpNormalization",
+            "LRN",
+        ]
     ),
     "softmax": frozenset(["Softmax", "LogSoftmax"]),
     "pool": frozenset(["MaxPool", "AveragePool", "AdaptiveAveragePool", "AdaptiveMaxPool"]),
     "reduce": frozenset(
-        ["ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceLogSumExp", "ReduceLp", "ReduceVariance"]
+        [
+            "ReduceMean",
+            "ReduceSum",
+            "ReduceMax",
+            "ReduceMin",
+            "ReduceProd",
+            "ReduceLogSumExp",
+            "ReduceLp",
+            "ReduceVariance",
+        ]
     ),
     "combine": frozenset(["Add", "Mul", "Concat", "Max", "Min"]),
     "compare": frozenset(["Equal", "NotEqual", "Less", "LessOrEqual", "Greater", "GreaterOrEqual"]),
@@ -98,7 +133,9 @@ class Labeler:
         key: Hashable = (view.source, view.size, view.stages)
         found = self._views.get(key)
         if found is None:
-            probe: Hashable = ("all", view.size) if not view.stages and view.size == view.source else view.probe
+            probe: Hashable = (
+                ("all", view.size) if not view.stages and view.size == view.source else view.probe
+            )
             if probe != ("all", view.size) and view.identity:
                 probe = ("all", view.size)
             found = self._views[key] = self.number(("view", probe))
@@ -109,7 +146,9 @@ class Labeler:
         key = (edge.output, edge.view, edge.scale, edge.shift)
         found = self._edges.get(key)
         if found is None:
-            found = self._edges[key] = self.number((edge.output, self.view(edge.view), rounded(edge.scale), rounded(edge.shift)))
+            found = self._edges[key] = self.number(
+                (edge.output, self.view(edge.view), rounded(edge.scale), rounded(edge.shift))
+            )
         return found
 
     def attributes(self, node: NormalNode) -> Hashable:
@@ -177,7 +216,9 @@ class Side:
             self.operands.append(tuple(here))
             self.sources.append(tuple(sources))
         self.inputs = [node.id for node in graph.nodes if node.op == "Input"]
-        self.computing = [at for at in range(self.size) if not self.leaf[at] and not self.weight[at]]
+        self.computing = [
+            at for at in range(self.size) if not self.leaf[at] and not self.weight[at]
+        ]
         self.computes = frozenset(self.computing)
         self.outputs: list[list[tuple[int, int]]] = [[] for _ in range(self.size)]
         for position, edge in enumerate(graph.outputs.values()):
@@ -186,21 +227,36 @@ class Side:
 
     def _labels(self, labeler: Labeler) -> tuple[list[int], ...]:
         found = [labeler.levels(*self._look(node, labeler)) for node in self.nodes]
-        return tuple(list(level) for level in zip(*found, strict=True)) if found else ([], [], [], [])
+        return (
+            tuple(list(level) for level in zip(*found, strict=True)) if found else ([], [], [], [])
+        )
 
-    def _look(self, node: NormalNode, labeler: Labeler) -> tuple[Hashable, Callable[[Any], _Levels]]:
+    def _look(
+        self, node: NormalNode, labeler: Labeler
+    ) -> tuple[Hashable, Callable[[Any], _Levels]]:
         """All that a node's labels tell, and how it becomes one label a level: models repeat their blocks, so
         this is worked out once for each look."""
         if node.leaf:
             kind = node.outputs[0] if node.outputs else TensorType((0,), "")
-            return (node.op, kind, _constant(node) if node.op == "Constant" else None), _LEAF_LEVELS[node.op]
+            return (
+                node.op,
+                kind,
+                _constant(node) if node.op == "Constant" else None,
+            ), _LEAF_LEVELS[node.op]
         weights: list[tuple[int, tuple[int, ...]]] = []
         constants: list[Hashable] = []
         for operand in self.operands[node.id]:
             source = self.nodes[operand.source]
             if source.op == "Parameter" or self.weight[operand.source]:
                 edge = node.inputs[operand.position]
-                weights.append((operand.role, edge.view.shape if edge is not None and edge.view is not None else source.outputs[0].shape))
+                weights.append(
+                    (
+                        operand.role,
+                        edge.view.shape
+                        if edge is not None and edge.view is not None
+                        else source.outputs[0].shape,
+                    )
+                )
             elif source.op == "Constant":
                 constants.append((operand.role, operand.label, _constant(source)))
         if node.commutative:
@@ -208,7 +264,15 @@ class Side:
             constants.sort(key=repr)
         size = node.outputs[0].size if node.outputs else 0
         pointwise = node.op == "Conv" and self._pointwise(node)
-        return (node.op, labeler.attributes(node), tuple(weights), tuple(constants), size, node.marks - {"inplace"}, pointwise), _levels
+        return (
+            node.op,
+            labeler.attributes(node),
+            tuple(weights),
+            tuple(constants),
+            size,
+            node.marks - {"inplace"},
+            pointwise,
+        ), _levels
 
     def _pointwise(self, node: NormalNode) -> bool:
         """Whether a convolution is a linear over channels."""
@@ -223,18 +287,42 @@ def _extents(shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(sorted(extent for extent in shape if extent != 1))
 
 
-def _levels(look: tuple[str, Hashable, tuple[tuple[int, tuple[int, ...]], ...], Hashable, int, frozenset[str], bool]) -> _Levels:
+def _levels(
+    look: tuple[
+        str, Hashable, tuple[tuple[int, tuple[int, ...]], ...], Hashable, int, frozenset[str], bool
+    ],
+) -> _Levels:
     op, attributes, weights, constants, size, marks, pointwise = look
     counts = tuple(sorted((role, math.prod(shape)) for role, shape in weights))
     extents = tuple(sorted((role, _extents(shape)) for role, shape in weights))
     loose = "Linear" if pointwise else op
-    return (op, attributes, extents, constants, size, marks), (op, counts, size), (loose, counts), (_FAMILY.get(op, loose),)
+    return (
+        (op, attributes, extents, constants, size, marks),
+        (op, counts, size),
+        (loose, counts),
+        (_FAMILY.get(op, loose),),
+    )
 
 
 _LEAF_LEVELS: Mapping[str, Callable[[tuple[str, TensorType, Hashable]], _Levels]] = {
-    "Input": lambda look: (("Input", look[1].shape, look[1].dtype), ("Input", look[1].size, look[1].dtype), ("Input",), ("Input",)),
-    "Parameter": lambda look: (("Parameter", _extents(look[1].shape)), ("Parameter", look[1].size), ("Parameter", look[1].size), ("Parameter",)),
-    "Constant": lambda look: (("Constant", look[2]), ("Constant", look[1].size), ("Constant",), ("Constant",)),
+    "Input": lambda look: (
+        ("Input", look[1].shape, look[1].dtype),
+        ("Input", look[1].size, look[1].dtype),
+        ("Input",),
+        ("Input",),
+    ),
+    "Parameter": lambda look: (
+        ("Parameter", _extents(look[1].shape)),
+        ("Parameter", look[1].size),
+        ("Parameter", look[1].size),
+        ("Parameter",),
+    ),
+    "Constant": lambda look: (
+        ("Constant", look[2]),
+        ("Constant", look[1].size),
+        ("Constant",),
+        ("Constant",),
+    ),
 }
 
 
@@ -257,7 +345,13 @@ def rounded(value: Any) -> Hashable:
 
 
 def _attributes(node: NormalNode) -> Hashable:
-    return tuple(sorted((name, rounded(value)) for name, value in node.attrs.items() if not told_by_view(node.op, name)))
+    return tuple(
+        sorted(
+            (name, rounded(value))
+            for name, value in node.attrs.items()
+            if not told_by_view(node.op, name)
+        )
+    )
 
 
 def _constant(node: NormalNode) -> Hashable:
@@ -271,4 +365,7 @@ def _constant(node: NormalNode) -> Hashable:
     if flat.size > _CONSTANT_LIMIT:
         flat = flat[np.random.default_rng(flat.size).integers(0, flat.size, 257)]
     finite = np.where(np.isfinite(flat), flat, np.sign(np.nan_to_num(flat)) * 1e30)
-    return tuple(float(f"{number:.4g}") for number in (finite.sum(), np.abs(finite).sum(), finite @ np.cos(np.arange(finite.size))))
+    return tuple(
+        float(f"{number:.4g}")
+        for number in (finite.sum(), np.abs(finite).sum(), finite @ np.cos(np.arange(finite.size)))
+    )

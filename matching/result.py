@@ -8,7 +8,7 @@ from typing import Literal
 
 from padiff_graph.capture.graph import Value
 from padiff_graph.capture.normal.form import NormalGraph
-from padiff_graph.capture.normal.views import View
+from padiff_graph.capture.normal.index_map import View
 
 __all__ = ["Difference", "Match", "Matching", "ParameterRow", "Piece", "Point"]
 

@@ -1,29 +1,27 @@
 """PaDiff-Graph: checks a model ported between PyTorch and PaddlePaddle, and says where it is wrong."""
 
 from importlib import import_module
-from pkgutil import extend_path
 from typing import Any
 
-__path__ = extend_path(__path__, __name__)
 __version__ = "0.1.0"
 
 EXPORTS = {
-    "CaptureError": "padiff_graph.capture.errors",
-    "LayerMap": "padiff_graph.layer_map",
-    "LayerMapCandidate": "padiff_graph.suggest",
-    "Report": "padiff_graph.report.model",
-    "StructuralDiff": "padiff_graph.structure",
+    "CaptureError": "padiff_graph.capture.capture_errors",
+    "LayerMap": "padiff_graph.layer_map.layer_map",
+    "LayerMapCandidate": "padiff_graph.layer_map.suggestion",
+    "Report": "padiff_graph.report.report",
+    "StructuralDiff": "padiff_graph.alignment.structural_diff",
     "UsageError": "padiff_graph.errors",
-    "WeightAlignmentError": "padiff_graph.weights",
-    "add_special_init": "padiff_graph.special",
+    "WeightAlignmentError": "padiff_graph.weights.assignment",
+    "add_special_init": "padiff_graph.request.special_init",
     "assert_ported": "padiff_graph.testing",
-    "assign_weight": "padiff_graph.weights",
-    "auto_diff": "padiff_graph.comparison",
+    "assign_weight": "padiff_graph.weights.assignment",
+    "auto_diff": "padiff_graph.check.comparison",
     "capture_graph": "padiff_graph.capture.api",
-    "compare": "padiff_graph.comparison",
-    "convert_state_dict": "padiff_graph.convert",
-    "structural_diff": "padiff_graph.structure",
-    "suggest_layer_map": "padiff_graph.suggest",
+    "compare": "padiff_graph.check.comparison",
+    "convert_state_dict": "padiff_graph.checkpoint.conversion",
+    "structural_diff": "padiff_graph.alignment.structural_diff",
+    "suggest_layer_map": "padiff_graph.layer_map.suggestion",
 }
 """Public names and the module of each; imported when first asked for, so that the package itself is light."""
 

@@ -1,5 +1,5 @@
 """`python -m padiff_graph`: the command line."""
 
-from padiff_graph.cli import main
+from padiff_graph.cli.commands import main
 
 main()

@@ -24,7 +24,11 @@ __all__ = ["assert_ported", "pytest_addoption", "structure_lock"]
 def pytest_addoption(parser: pytest.Parser) -> None:
     """The switch that writes locks anew."""
     group = parser.getgroup("padiff-graph")
-    group.addoption("--update-structure-locks", action="store_true", help="write the structure locks of ported models anew")
+    group.addoption(
+        "--update-structure-locks",
+        action="store_true",
+        help="write the structure locks of ported models anew",
+    )
 
 
 @pytest.fixture(scope="session")
@@ -42,7 +46,7 @@ def structure_lock(request: pytest.FixtureRequest) -> Callable[[Any, Mapping[str
     Call it with (model, example_kwargs, name); the file is NAME.structure.lock. The structure is the
     normal form's: operators, attributes, wiring and parameter shapes, without source lines.
     """
-    from padiff_graph.lock import hold
+    from padiff_graph.export.structure_lock import hold
 
     folder = Path(request.path).parent
     update = bool(request.config.getoption("--update-structure-locks"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,12 +14,18 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = {"padiff_graph": 2, "matching": 1, "capture": 0}
 """Height of each folder: it may import what stands lower."""
-HOMES = {"torch": "capture/torch", "paddle": "capture/paddle", "onnx": "capture/onnx", "onnxruntime": "capture/onnx"}
+HOMES = {
+    "torch": "capture/torch",
+    "paddle": "capture/paddle",
+    "onnx": "capture/onnx",
+    "onnxruntime": "capture/onnx",
+}
 
 
 def sources() -> Iterator[Path]:
     for folder in FOLDERS:
-        yield from sorted((ROOT / folder).rglob("*.py"))
+        for place, _, files in os.walk(ROOT / folder):  # links are not followed
+            yield from (Path(place) / file for file in sorted(files) if file.endswith(".py"))
 
 
 def imports(path: Path) -> Iterator[str]:
@@ -42,7 +49,9 @@ def test_imports(path: Path) -> None:
     for module in imports(path):
         target = folder_of(module)
         if target:
-            assert FOLDERS[target] <= FOLDERS[own.parts[0]], f"{own} imports {module}, which stands above it"
+            assert FOLDERS[target] <= FOLDERS[own.parts[0]], (
+                f"{own} imports {module}, which stands above it"
+            )
         home = HOMES.get(module.split(".")[0])
         if home is not None:
             assert str(own.parent).startswith(home), f"{own} imports {module}; only {home} may"
@@ -54,10 +63,8 @@ def test_importing_loads_no_framework() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_every_package_is_in_the_wheel() -> None:
-    text = (ROOT / "pyproject.toml").read_text()
-    for folder, _ in FOLDERS.items():
-        for marker in (ROOT / folder).rglob("__init__.py"):
-            inside = marker.parent.relative_to(ROOT)
-            name = ".".join(inside.parts) if folder == "padiff_graph" else "padiff_graph." + ".".join(inside.parts)
-            assert f'"{name}"' in text, f"{name} is missing in pyproject.toml's packages"
+def test_every_folder_with_code_is_a_package_with_a_map() -> None:
+    for path in sources():
+        marker = path.parent / "__init__.py"
+        assert marker.exists(), f"{path.parent} has no __init__.py"
+        assert ast.get_docstring(ast.parse(marker.read_text())), f"{marker} says nothing"

@@ -16,7 +16,7 @@ import numpy as np
 from padiff_graph.capture.graph import ComputationGraph, Node, TensorType, Value
 from padiff_graph.capture.normal.edges import read_through, shape_of, view_of
 from padiff_graph.capture.normal.form import Edge, Location
-from padiff_graph.capture.normal.views import View
+from padiff_graph.capture.normal.index_map import View
 
 __all__ = ["FLOATS", "KNOWN", "Builder", "Draft", "commutes", "reduced"]
 
@@ -31,9 +31,35 @@ CARRIED = frozenset({"no_grad", "gradient_hook", "custom_function"})
 class Draft:
     """A normal-form node that may still change; fields as of `NormalNode`."""
 
-    __slots__ = ("aliases", "attrs", "constant", "gradient", "id", "inputs", "locations", "marks", "name", "native", "op", "opaque", "outputs", "path", "replaced", "source", "varies")
+    __slots__ = (
+        "aliases",
+        "attrs",
+        "constant",
+        "gradient",
+        "id",
+        "inputs",
+        "locations",
+        "marks",
+        "name",
+        "native",
+        "op",
+        "opaque",
+        "outputs",
+        "path",
+        "replaced",
+        "source",
+        "varies",
+    )
 
-    def __init__(self, id: int, op: str, inputs: list[Edge | None], attrs: dict[str, Any], outputs: tuple[TensorType, ...], native: tuple[int, ...]) -> None:
+    def __init__(
+        self,
+        id: int,
+        op: str,
+        inputs: list[Edge | None],
+        attrs: dict[str, Any],
+        outputs: tuple[TensorType, ...],
+        native: tuple[int, ...],
+    ) -> None:
         self.id = id
         self.op = op
         self.inputs = inputs
@@ -121,7 +147,12 @@ class Builder:
         if draft.leaf:
             return
         draft.varies = draft.varies or "random" in draft.marks
-        draft.gradient = gradient and draft.op != "Detach" and "no_grad" not in draft.marks and any(kind.dtype in FLOATS for kind in draft.outputs)
+        draft.gradient = (
+            gradient
+            and draft.op != "Detach"
+            and "no_grad" not in draft.marks
+            and any(kind.dtype in FLOATS for kind in draft.outputs)
+        )
         if not gradient and "no_grad" in draft.marks:
             draft.marks -= {"no_grad"}
 
@@ -129,15 +160,23 @@ class Builder:
         """The edge that reads a whole result of a draft."""
         return Edge(draft.id, output, View.of(draft.outputs[output].shape), 1.0, 0.0, ())
 
-    def constant(self, value: Any, dtype: str, native: tuple[int, ...], like: Node | None = None) -> Edge:
+    def constant(
+        self, value: Any, dtype: str, native: tuple[int, ...], like: Node | None = None
+    ) -> Edge:
         """A constant of known value, held without the axes along which it does not change."""
         array = np.asarray(value)
         least = reduced(array)
-        draft = self.add("Constant", (), None, (TensorType(least.shape, dtype),), native=native, like=like)
+        draft = self.add(
+            "Constant", (), None, (TensorType(least.shape, dtype),), native=native, like=like
+        )
         draft.constant = least
         draft.marks = frozenset()
         edge = self.read(draft)
-        return edge if least.shape == array.shape else Edge(draft.id, 0, view_of(edge).expand(array.shape))
+        return (
+            edge
+            if least.shape == array.shape
+            else Edge(draft.id, 0, view_of(edge).expand(array.shape))
+        )
 
     def reduce(self, draft: Draft) -> None:
         """Drops the axes along which a known Constant does not change; its readers expand it again."""
@@ -147,7 +186,14 @@ class Builder:
         least = reduced(array)
         if least.shape == array.shape:
             return
-        held = self.add("Constant", (), None, (TensorType(least.shape, draft.outputs[0].dtype),), native=draft.native, like=draft)
+        held = self.add(
+            "Constant",
+            (),
+            None,
+            (TensorType(least.shape, draft.outputs[0].dtype),),
+            native=draft.native,
+            like=draft,
+        )
         held.constant, held.name = least, draft.name
         self.replace(draft, Edge(held.id, 0, View.of(least.shape).expand(array.shape)))
 
@@ -163,7 +209,14 @@ class Builder:
             if kind is None:
                 return None
             operands = [edge for edge in map(self.lookup, record.inputs) if edge is not None]
-            draft = self.add(f"{record.op}:{value.output}", operands, None, (kind,), native=(record.id,), like=record)
+            draft = self.add(
+                f"{record.op}:{value.output}",
+                operands,
+                None,
+                (kind,),
+                native=(record.id,),
+                like=record,
+            )
             draft.opaque = True
             draft.locations[0] = Location(value, View.of(kind.shape))
             found = self.values[value] = self.read(draft)
@@ -196,8 +249,13 @@ class Builder:
         else:
             value = view.apply(np.asarray(draft.constant))
         if edge.scale != 1.0 or edge.shift != 0.0:
-            whole = value.dtype.kind in "iub" and all(float(number).is_integer() and abs(number) < 1 << 31 for number in (edge.scale, edge.shift))
-            scaled = value * (int(edge.scale) if whole else edge.scale) + (int(edge.shift) if whole else edge.shift)
+            whole = value.dtype.kind in "iub" and all(
+                float(number).is_integer() and abs(number) < 1 << 31
+                for number in (edge.scale, edge.shift)
+            )
+            scaled = value * (int(edge.scale) if whole else edge.scale) + (
+                int(edge.shift) if whole else edge.shift
+            )
             value = np.asarray(scaled)
         return value
 
@@ -210,7 +268,11 @@ class Builder:
             return None
         if draft.constant.size == 1 and not view_of(edge).padded:
             number: float | int | bool = draft.constant.reshape(-1)[0].item()
-            return number if edge.scale == 1.0 and edge.shift == 0.0 else number * edge.scale + edge.shift
+            return (
+                number
+                if edge.scale == 1.0 and edge.shift == 0.0
+                else number * edge.scale + edge.shift
+            )
         value = self.known(edge)
         if value is None or value.size == 0 or value.dtype.kind not in "iufb":
             return None
@@ -261,7 +323,14 @@ class Builder:
                 return edge
             through = read_through(further, edge)
             if through is None:
-                kept = self.add("Identity", [self.resolve(further)], None, (draft.outputs[edge.output],), native=(), like=draft)
+                kept = self.add(
+                    "Identity",
+                    [self.resolve(further)],
+                    None,
+                    (draft.outputs[edge.output],),
+                    native=(),
+                    like=draft,
+                )
                 return Edge(kept.id, 0, edge.view, edge.scale, edge.shift, edge.through)
             edge = through
 
@@ -313,7 +382,10 @@ class Builder:
         rank = {draft.id: draft.native[-1] if draft.native else -1 for draft in found}
         placed: list[Draft] = []
         done: set[int] = set()
-        for root in sorted((draft for draft in found if not draft.leaf), key=lambda draft: (rank[draft.id], draft.id)):
+        for root in sorted(
+            (draft for draft in found if not draft.leaf),
+            key=lambda draft: (rank[draft.id], draft.id),
+        ):
             if root.id in done:
                 continue
             stack = [root]
@@ -322,7 +394,11 @@ class Builder:
                 if draft.id in done:
                     stack.pop()
                     continue
-                waiting = [self.drafts[edge.source] for edge in draft.inputs if edge is not None and edge.source not in done]
+                waiting = [
+                    self.drafts[edge.source]
+                    for edge in draft.inputs
+                    if edge is not None and edge.source not in done
+                ]
                 if waiting:
                     stack.extend(reversed(waiting))
                     continue
@@ -347,7 +423,12 @@ class Builder:
                 edge = self._carried(record, edge)
             elif edge.source >= first:
                 draft = self.drafts[edge.source]
-                if draft.op != "Constant" and edge.scale == 1.0 and edge.shift == 0.0 and draft.locations[edge.output] is None:
+                if (
+                    draft.op != "Constant"
+                    and edge.scale == 1.0
+                    and edge.shift == 0.0
+                    and draft.locations[edge.output] is None
+                ):
                     back = view_of(edge).inverse(draft.outputs[edge.output].shape)
                     if back is not None:
                         draft.locations[edge.output] = Location(Value(record.id, output), back)
@@ -356,7 +437,9 @@ class Builder:
                 if not draft.leaf and len(draft.aliases) < 4:
                     back = view_of(edge).inverse(draft.shape)
                     if back is not None:
-                        draft.aliases.append(Location(Value(record.id, output), back, edge.scale, edge.shift))
+                        draft.aliases.append(
+                            Location(Value(record.id, output), back, edge.scale, edge.shift)
+                        )
             if edge.scale != 0.0 and edge.source < first:
                 self._scaling(record, edge)
             self.values[Value(record.id, output)] = edge
@@ -365,7 +448,11 @@ class Builder:
         """Notes by what an operation multiplies the operand that its result is."""
         for value in record.inputs:
             operand = None if value is None else self.values.get(value)
-            if operand is not None and (operand.source, operand.output) == (edge.source, edge.output) and operand.scale not in (0.0, edge.scale):
+            if (
+                operand is not None
+                and (operand.source, operand.output) == (edge.source, edge.output)
+                and operand.scale not in (0.0, edge.scale)
+            ):
                 self.factors[record.id] = edge.scale / operand.scale
 
     def _carried(self, record: Node, edge: Edge) -> Edge:
@@ -375,7 +462,14 @@ class Builder:
         if "no_grad" in record.marks:
             return self.detach(edge, record)
         shape = shape_of(edge)
-        kept = self.add("Identity", [edge], None, (TensorType(shape, self.dtype(edge)),), native=(record.id,), like=record)
+        kept = self.add(
+            "Identity",
+            [edge],
+            None,
+            (TensorType(shape, self.dtype(edge)),),
+            native=(record.id,),
+            like=record,
+        )
         kept.marks = hooks
         kept.locations[0] = Location(Value(record.id, 0), View.of(shape))
         return self.read(kept)
@@ -385,7 +479,14 @@ class Builder:
         if not self.drafts[edge.source].gradient:
             return edge
         shape = shape_of(edge)
-        cut = self.add("Detach", [edge], None, (TensorType(shape, self.dtype(edge)),), native=(record.id,), like=record)
+        cut = self.add(
+            "Detach",
+            [edge],
+            None,
+            (TensorType(shape, self.dtype(edge)),),
+            native=(record.id,),
+            like=record,
+        )
         cut.marks -= {"no_grad"}
         cut.locations[0] = Location(Value(record.id, 0), View.of(shape))
         return self.read(cut)
@@ -406,5 +507,3 @@ def reduced(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 def commutes(op: str) -> bool:
     """Whether the operands' order does not matter."""
     return op in COMMUTATIVE
-
-

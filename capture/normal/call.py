@@ -16,6 +16,7 @@ from padiff_graph.capture.normal.form import Edge
 
 __all__ = ["Call", "Result", "Row", "Unsupported"]
 
+
 @lru_cache(maxsize=1 << 12)
 def _positions(roles: tuple[str, ...]) -> Mapping[str, int]:
     return {role: position for position, role in enumerate(roles)}
@@ -100,7 +101,11 @@ class Call:
             raise Unsupported(f"{self.record.op} computes its {name!r}")
         if name in self._positions and len(known) == 1:
             value = known[0]
-            return value.reshape(-1)[0].item() if value is not None and value.size == 1 and value.ndim == 0 else tuple(np.asarray(value).reshape(-1).tolist())
+            return (
+                value.reshape(-1)[0].item()
+                if value is not None and value.size == 1 and value.ndim == 0
+                else tuple(np.asarray(value).reshape(-1).tolist())
+            )
         return tuple(np.asarray(value).reshape(-1)[0].item() for value in known)
 
     def number(self, name: str, default: Any = None) -> Any:
@@ -139,17 +144,35 @@ class Call:
         """Id of the native operation."""
         return self.record.id
 
-    def draft(self, op: str, inputs: Sequence[Edge | None], attrs: Mapping[str, Any] | None = None, *types: TensorType) -> Edge:
+    def draft(
+        self,
+        op: str,
+        inputs: Sequence[Edge | None],
+        attrs: Mapping[str, Any] | None = None,
+        *types: TensorType,
+    ) -> Edge:
         """Adds a node and reads its first result; its type is the native result's unless given."""
-        draft = self.builder.add(op, inputs, attrs, types or (self.type(),), native=(self.record.id,), like=self.record)
+        draft = self.builder.add(
+            op, inputs, attrs, types or (self.type(),), native=(self.record.id,), like=self.record
+        )
         fold(self.builder, draft)
         return self.builder.resolve(self.builder.read(draft))
 
-    def results(self, op: str, inputs: Sequence[Edge | None], attrs: Mapping[str, Any] | None, *types: TensorType) -> list[Edge]:
+    def results(
+        self,
+        op: str,
+        inputs: Sequence[Edge | None],
+        attrs: Mapping[str, Any] | None,
+        *types: TensorType,
+    ) -> list[Edge]:
         """Adds a node and reads all its results."""
-        draft = self.builder.add(op, inputs, attrs, types, native=(self.record.id,), like=self.record)
+        draft = self.builder.add(
+            op, inputs, attrs, types, native=(self.record.id,), like=self.record
+        )
         fold(self.builder, draft)
-        return [self.builder.resolve(self.builder.read(draft, output)) for output in range(len(types))]
+        return [
+            self.builder.resolve(self.builder.read(draft, output)) for output in range(len(types))
+        ]
 
     def list_result(self, output: int, members: Sequence[Edge | None]) -> None:
         """Notes the members of a native result that is a tensor list."""
@@ -162,7 +185,9 @@ class Call:
     def constant(self, value: Any, dtype: str | None = None) -> Edge:
         """A constant made by this operation."""
         array = np.asarray(value)
-        return self.builder.constant(array, dtype or array.dtype.name, (self.record.id,), self.record)
+        return self.builder.constant(
+            array, dtype or array.dtype.name, (self.record.id,), self.record
+        )
 
     def scalar(self, edge: Edge | None) -> float | int | bool | None:
         """The operand's value where it is a constant holding one number."""
@@ -196,7 +221,9 @@ class Call:
         """See `edges.take`."""
         return edges.take(edge, axis, coordinates, self.record.id)
 
-    def slice(self, edge: Edge, axis: int, start: int | None, stop: int | None, step: int = 1) -> Edge:
+    def slice(
+        self, edge: Edge, axis: int, start: int | None, stop: int | None, step: int = 1
+    ) -> Edge:
         """See `edges.slice_axis`."""
         return edges.slice_axis(edge, axis, start, stop, step, self.record.id)
 

@@ -10,15 +10,32 @@ import math
 from collections.abc import Sequence
 
 from padiff_graph.capture.normal.form import Edge
-from padiff_graph.capture.normal.views import View
+from padiff_graph.capture.normal.index_map import View
 
-__all__ = ["affine", "broadcast", "expand", "moved", "plain", "read_through", "repeat", "reshape", "select", "shape_of", "slice_axis", "take", "transpose", "view_of"]
+__all__ = [
+    "affine",
+    "broadcast",
+    "expand",
+    "moved",
+    "plain",
+    "read_through",
+    "repeat",
+    "reshape",
+    "select",
+    "shape_of",
+    "slice_axis",
+    "take",
+    "transpose",
+    "view_of",
+]
 
 
 def view_of(edge: Edge) -> View:
     """The edge's view; edges under construction always have one."""
     if edge.view is None:
-        raise ValueError(f"the edge from node {edge.source} has no view; a data-dependent movement must be a node")
+        raise ValueError(
+            f"the edge from node {edge.source} has no view; a data-dependent movement must be a node"
+        )
     return edge.view
 
 
@@ -56,7 +73,9 @@ def take(edge: Edge, axis: int, coordinates: Sequence[int] | range, *by: int) ->
     return moved(edge, view_of(edge).take(axis % len(shape_of(edge)), coordinates), *by)
 
 
-def slice_axis(edge: Edge, axis: int, start: int | None, stop: int | None, step: int, *by: int) -> Edge:
+def slice_axis(
+    edge: Edge, axis: int, start: int | None, stop: int | None, step: int, *by: int
+) -> Edge:
     """Python's slice of one axis: bounds may be negative, absent or out of range."""
     axis %= len(shape_of(edge))
     return take(edge, axis, range(shape_of(edge)[axis])[slice(start, stop, step)], *by)
@@ -71,7 +90,9 @@ def select(edge: Edge, axis: int, index: int, *by: int) -> Edge:
 def expand(edge: Edge, shape: Sequence[int], *by: int) -> Edge:
     """The operand broadcast to a shape."""
     shape = tuple(shape)
-    return moved(edge, view_of(edge) if shape_of(edge) == shape else view_of(edge).expand(shape), *by)
+    return moved(
+        edge, view_of(edge) if shape_of(edge) == shape else view_of(edge).expand(shape), *by
+    )
 
 
 def repeat(edge: Edge, times: Sequence[int], *by: int) -> Edge:
@@ -84,7 +105,9 @@ def repeat(edge: Edge, times: Sequence[int], *by: int) -> Edge:
     interleaved = [extent for axis in shape for extent in (1, axis)]
     target = [extent for count, axis in zip(times, shape, strict=True) for extent in (count, axis)]
     view = view_of(edge).reshape(interleaved).expand(target)
-    return moved(edge, view.reshape([count * axis for count, axis in zip(times, shape, strict=True)]))
+    return moved(
+        edge, view.reshape([count * axis for count, axis in zip(times, shape, strict=True)])
+    )
 
 
 def broadcast(edge: Edge, shape: Sequence[int]) -> Edge:
@@ -94,7 +117,9 @@ def broadcast(edge: Edge, shape: Sequence[int]) -> Edge:
     So `x + b` reads the same whether `b` was expanded first or not, and the shape tells the axes.
     """
     own = shape_of(edge)
-    if own == tuple(shape) and not any(step == 0 for stage in view_of(edge).stages for step in stage.steps):
+    if own == tuple(shape) and not any(
+        step == 0 for stage in view_of(edge).stages for step in stage.steps
+    ):
         return edge
     if len(own) < len(shape):
         edge = reshape(edge, (1,) * (len(shape) - len(own)) + own)
@@ -103,7 +128,14 @@ def broadcast(edge: Edge, shape: Sequence[int]) -> Edge:
 
 def affine(edge: Edge, scale: float, shift: float, *by: int) -> Edge:
     """scale * operand + shift."""
-    return Edge(edge.source, edge.output, edge.view, edge.scale * scale, edge.shift * scale + shift, edge.through + by)
+    return Edge(
+        edge.source,
+        edge.output,
+        edge.view,
+        edge.scale * scale,
+        edge.shift * scale + shift,
+        edge.through + by,
+    )
 
 
 def read_through(inner: Edge, outer: Edge) -> Edge | None:
@@ -115,7 +147,14 @@ def read_through(inner: Edge, outer: Edge) -> Edge | None:
     if inner.shift != 0.0 and reading.padded:
         return None
     view = seen.then(reading)
-    return Edge(inner.source, inner.output, view, inner.scale * outer.scale, inner.shift * outer.scale + outer.shift, inner.through + outer.through)
+    return Edge(
+        inner.source,
+        inner.output,
+        view,
+        inner.scale * outer.scale,
+        inner.shift * outer.scale + outer.shift,
+        inner.through + outer.through,
+    )
 
 
 def size_of(edge: Edge) -> int:

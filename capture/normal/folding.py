@@ -68,14 +68,21 @@ def _cumulative(x: Array, exclusive: bool, reverse: bool) -> Array:
 
 def fold(builder: Builder, draft: Draft) -> bool:
     """Turns a draft over constants into a Constant, in place; whether it was one."""
-    if draft.leaf or draft.marks & {"random", "custom_function"} or len(draft.outputs) != 1 or not draft.inputs:
+    if (
+        draft.leaf
+        or draft.marks & {"random", "custom_function"}
+        or len(draft.outputs) != 1
+        or not draft.inputs
+    ):
         return False
     if draft.op in GATHERS and (number := builder.scalar(draft.inputs[0])) is not None:
         # Whatever is chosen from equal elements is that element.
         draft.constant = np.full(draft.shape, number)
         _become_constant(builder, draft)
         return True
-    if draft.varies or any(edge is not None and builder.drafts[edge.source].op != "Constant" for edge in draft.inputs):
+    if draft.varies or any(
+        edge is not None and builder.drafts[edge.source].op != "Constant" for edge in draft.inputs
+    ):
         return False
     draft.constant = _value(builder, draft)
     _become_constant(builder, draft)
@@ -116,4 +123,8 @@ def _value(builder: Builder, draft: Draft) -> Array | None:
     if value.shape != draft.shape:
         value = np.asarray(np.broadcast_to(value, draft.shape))
     kind = draft.outputs[0].dtype
-    return value.astype(kind) if kind in ("float32", "float64", "int64", "int32", "bool") and value.dtype.name != kind else value
+    return (
+        value.astype(kind)
+        if kind in ("float32", "float64", "int64", "int32", "bool") and value.dtype.name != kind
+        else value
+    )

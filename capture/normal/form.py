@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from padiff_graph.capture.graph import ComputationGraph, TensorType, Value
-from padiff_graph.capture.normal.views import View
+from padiff_graph.capture.normal.index_map import View
 
 __all__ = ["Edge", "Location", "NormalGraph", "NormalNode"]
 

@@ -40,7 +40,18 @@ def freeze(builder: Builder) -> NormalGraph:
             draft.native = origins.with_constants(draft.native)
 
     def placed(edge: Edge | None) -> Edge | None:
-        return None if edge is None else Edge(place[edge.source], edge.output, edge.view, edge.scale, edge.shift, origins.with_constants(edge.through))
+        return (
+            None
+            if edge is None
+            else Edge(
+                place[edge.source],
+                edge.output,
+                edge.view,
+                edge.scale,
+                edge.shift,
+                origins.with_constants(edge.through),
+            )
+        )
 
     nodes = tuple(
         NormalNode(
@@ -61,9 +72,21 @@ def freeze(builder: Builder) -> NormalGraph:
         )
         for at, draft in enumerate(order)
     )
-    outputs = {name: edge for name, found in builder.outputs.items() if (edge := placed(found)) is not None}
-    updates = {name: edge for name, found in builder.updates.items() if (edge := placed(found)) is not None}
-    return NormalGraph(builder.graph, nodes, outputs, updates, builder.rewrites, _unread(builder.graph, nodes, (*outputs.values(), *updates.values())), builder.factors)
+    outputs = {
+        name: edge for name, found in builder.outputs.items() if (edge := placed(found)) is not None
+    }
+    updates = {
+        name: edge for name, found in builder.updates.items() if (edge := placed(found)) is not None
+    }
+    return NormalGraph(
+        builder.graph,
+        nodes,
+        outputs,
+        updates,
+        builder.rewrites,
+        _unread(builder.graph, nodes, (*outputs.values(), *updates.values())),
+        builder.factors,
+    )
 
 
 class _Origins:
@@ -73,7 +96,12 @@ class _Origins:
         self.graph = builder.graph
         self.constants = builder.constants
         self.owned: set[int] = set()
-        self.takers = {record.id for record in builder.graph.records() for value in record.inputs if value is not None and value.node in builder.constants}
+        self.takers = {
+            record.id
+            for record in builder.graph.records()
+            for value in record.inputs
+            if value is not None and value.node in builder.constants
+        }
 
     def _behind(self, native: tuple[int, ...], apart: Collection[int] = ()) -> list[int]:
         known = set(native)
@@ -81,7 +109,12 @@ class _Origins:
         stack = list(native)
         while stack:
             for value in self.graph.record(stack.pop()).inputs:
-                if value is not None and value.node in self.constants and value.node not in known and value.node not in apart:
+                if (
+                    value is not None
+                    and value.node in self.constants
+                    and value.node not in known
+                    and value.node not in apart
+                ):
                     known.add(value.node)
                     found.append(value.node)
                     stack.append(value.node)
@@ -100,7 +133,9 @@ class _Origins:
         return (*self._behind(native, self.owned), *native)
 
 
-def _unread(graph: ComputationGraph, nodes: tuple[NormalNode, ...], ends: tuple[Edge, ...]) -> tuple[str, ...]:
+def _unread(
+    graph: ComputationGraph, nodes: tuple[NormalNode, ...], ends: tuple[Edge, ...]
+) -> tuple[str, ...]:
     """Names of parameters and buffers that nothing live stands for."""
     alias = {other: info.name for info in graph.parameters.values() for other in info.aliases}
     read: set[str] = set()

@@ -11,11 +11,21 @@ from padiff_graph.capture.graph import ComputationGraph, Node, TensorType, Value
 from padiff_graph.capture.normal.builder import FLOATS, KNOWN, Builder
 from padiff_graph.capture.normal.call import Call, Result, Row, Unsupported
 from padiff_graph.capture.normal.form import Edge, Location
-from padiff_graph.capture.normal.views import View
+from padiff_graph.capture.normal.index_map import View
 
 __all__ = ["Table", "table_of", "translate"]
 
-STATISTICS = ("running_mean", "running_var", "mean", "variance", "scale", "bias", "weight", "input_mean", "input_var")
+STATISTICS = (
+    "running_mean",
+    "running_var",
+    "mean",
+    "variance",
+    "scale",
+    "bias",
+    "weight",
+    "input_mean",
+    "input_var",
+)
 
 
 class Table(Protocol):
@@ -109,7 +119,9 @@ class _Leaves:
     def __init__(self, builder: Builder) -> None:
         self.builder = builder
         graph = builder.graph
-        self.first_name = {alias: info.name for info in graph.parameters.values() for alias in info.aliases}
+        self.first_name = {
+            alias: info.name for info in graph.parameters.values() for alias in info.aliases
+        }
         self.parameters: dict[str, Edge] = {}
         self.statistics = {
             value.node
@@ -118,11 +130,20 @@ class _Leaves:
             for role, value in zip(record.roles, record.inputs, strict=False)
             if value is not None and role in STATISTICS
         }
-        self.written = {name for name, value in graph.updates.items() if graph.record(value.node).kind == "operation"}
+        self.written = {
+            name
+            for name, value in graph.updates.items()
+            if graph.record(value.node).kind == "operation"
+        }
 
     def constant_buffer(self, record: Node) -> bool:
         """Whether a buffer is a known constant: neither a statistic nor written by the run."""
-        return record.kind == "buffer" and record.constant is not None and record.id not in self.statistics and record.name not in self.written
+        return (
+            record.kind == "buffer"
+            and record.constant is not None
+            and record.id not in self.statistics
+            and record.name not in self.written
+        )
 
     def add(self, record: Node) -> None:
         """One leaf."""
@@ -135,7 +156,10 @@ class _Leaves:
             draft.name, draft.varies, draft.gradient = record.name, True, kind.dtype in FLOATS
         elif record.kind == "constant" or self.constant_buffer(record):
             draft = builder.add("Constant", (), None, (kind,), native=(record.id,))
-            draft.name, draft.constant = record.name if record.kind == "buffer" else "", record.constant
+            draft.name, draft.constant = (
+                record.name if record.kind == "buffer" else "",
+                record.constant,
+            )
         else:
             name = self.first_name.get(record.name, record.name)
             if name in self.parameters:
@@ -146,7 +170,9 @@ class _Leaves:
             draft = builder.add("Parameter", (), None, (kind,), native=(record.id,))
             info = builder.graph.parameters.get(name)
             draft.name = name
-            draft.gradient = kind.dtype in FLOATS and (record.kind == "parameter" if info is None else info.trainable and not info.buffer)
+            draft.gradient = kind.dtype in FLOATS and (
+                record.kind == "parameter" if info is None else info.trainable and not info.buffer
+            )
             self.parameters[name] = builder.read(draft)
         draft.locations[0] = Location(Value(record.id), View.of(kind.shape))
         builder.values[Value(record.id)] = builder.read(draft)
@@ -182,9 +208,15 @@ def _operation(builder: Builder, operator: _Operator, record: Node, constants: s
     _note(builder, record, result, first)
 
 
-def _folded(builder: Builder, operator: _Operator, record: Node, operands: list[Value], constants: set[int]) -> bool:
+def _folded(
+    builder: Builder, operator: _Operator, record: Node, operands: list[Value], constants: set[int]
+) -> bool:
     """Notes a result that shapes and constants decide; whether it was one."""
-    if not operator.decided and not (all(value.node in constants for value in operands) if operands else record.constant is not None):
+    if not operator.decided and not (
+        all(value.node in constants for value in operands)
+        if operands
+        else record.constant is not None
+    ):
         return False
     constants.add(record.id)
     value = record.constant
@@ -192,7 +224,13 @@ def _folded(builder: Builder, operator: _Operator, record: Node, operands: list[
     if value is None and len(kinds) == 1 and kinds[0].size <= KNOWN:
         if operator.shapes:
             kind = builder.graph.type_of(operands[0])
-            value = None if kind is None else np.asarray(kind.size if operator.shapes == "numel" else kind.shape, np.int64).reshape(kinds[0].shape)
+            value = (
+                None
+                if kind is None
+                else np.asarray(
+                    kind.size if operator.shapes == "numel" else kind.shape, np.int64
+                ).reshape(kinds[0].shape)
+            )
         elif operator.fill is not None:
             value = _filled(builder, operator.fill, record, kinds[0])
     if value is None or len(kinds) != 1:
@@ -209,7 +247,9 @@ def _folded(builder: Builder, operator: _Operator, record: Node, operands: list[
     return True
 
 
-def _filled(builder: Builder, fill: Any, record: Node, kind: TensorType) -> np.ndarray[Any, Any] | None:
+def _filled(
+    builder: Builder, fill: Any, record: Node, kind: TensorType
+) -> np.ndarray[Any, Any] | None:
     try:
         value: np.ndarray[Any, Any] = fill(Call(builder, record), kind)
     except Unsupported:

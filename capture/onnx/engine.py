@@ -16,8 +16,8 @@ import onnx
 import onnx.numpy_helper
 from onnx.reference import ReferenceEvaluator
 
+from padiff_graph.capture.capture_errors import CaptureError
 from padiff_graph.capture.engine import Array, NotRunnable, Run, Tensor
-from padiff_graph.capture.errors import CaptureError
 from padiff_graph.capture.graph import ComputationGraph, Node
 from padiff_graph.capture.onnx.load import load, opsets
 
@@ -34,12 +34,16 @@ def runner(model: onnx.ModelProto, *, reference: bool = False) -> Runner:
 
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads sleep: many sessions live side by side
+        options.add_session_config_entry(
+            "session.intra_op.allow_spinning", "0"
+        )  # idle threads sleep: many sessions live side by side
         if len(model.graph.node) == 1:
             options.intra_op_num_threads = 1
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         try:
-            session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+            session = onnxruntime.InferenceSession(
+                model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+            )
         except Exception as error:
             # onnxruntime raises classes of its own for a kernel or opset that it lacks; the reference evaluator takes over
             if not type(error).__module__.startswith("onnxruntime"):
@@ -49,10 +53,14 @@ def runner(model: onnx.ModelProto, *, reference: bool = False) -> Runner:
 
             def run(feed: dict[str, Any]) -> list[Any]:
                 try:
-                    found: list[Any] = session.run(None, {name: value for name, value in feed.items() if name in names})
+                    found: list[Any] = session.run(
+                        None, {name: value for name, value in feed.items() if name in names}
+                    )
                 except Exception as error:
                     # a dtype (bfloat16, float8, int4) or a case that its kernel refuses
-                    if not type(error).__module__.startswith("onnxruntime") and not isinstance(error, RuntimeError):
+                    if not type(error).__module__.startswith("onnxruntime") and not isinstance(
+                        error, RuntimeError
+                    ):
                         raise
                     found = list(ReferenceEvaluator(model).run(None, feed))
                 return found
@@ -80,7 +88,9 @@ def with_parameters(model: onnx.ModelProto, values: Mapping[str, Array]) -> onnx
     for name, value in values.items():
         tensor = tensors[name]
         if tuple(tensor.dims) != tuple(np.shape(value)):
-            raise ValueError(f"{name}: expected shape {tuple(tensor.dims)}, found {tuple(np.shape(value))}")
+            raise ValueError(
+                f"{name}: expected shape {tuple(tensor.dims)}, found {tuple(np.shape(value))}"
+            )
         own = onnx.numpy_helper.to_array(tensor).dtype
         label = tensor.name
         tensor.CopyFrom(onnx.numpy_helper.from_array(np.asarray(value).astype(own), label))
@@ -97,7 +107,10 @@ class OnnxEngine:
         self._runners: dict[tuple[Any, ...], Runner] = {}
         self._whole: Runner | None = None
         inferred = onnx.shape_inference.infer_shapes(self.model).graph
-        self._types = {entry.name: entry.type for entry in (*inferred.input, *inferred.value_info, *inferred.output)}
+        self._types = {
+            entry.name: entry.type
+            for entry in (*inferred.input, *inferred.value_info, *inferred.output)
+        }
 
     @contextmanager
     def quiet(self, *, values: bool = True) -> Iterator[None]:
@@ -111,11 +124,18 @@ class OnnxEngine:
     def array(self, tensor: Tensor) -> Array:
         """The tensor as a float numpy array where it is bfloat16, as it is otherwise."""
         found = np.asarray(tensor)
-        return found.astype(np.float32) if found.dtype.name in ("bfloat16", "float8_e4m3fn", "float8_e5m2") else found
+        return (
+            found.astype(np.float32)
+            if found.dtype.name in ("bfloat16", "float8_e4m3fn", "float8_e5m2")
+            else found
+        )
 
     def parameters(self) -> dict[str, Tensor]:
         """Initializers and constants by name."""
-        found = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in self.model.graph.initializer}
+        found = {
+            tensor.name: onnx.numpy_helper.to_array(tensor)
+            for tensor in self.model.graph.initializer
+        }
         for node in self.model.graph.node:
             if node.op_type == "Constant":
                 for attribute in node.attribute:
@@ -136,33 +156,71 @@ class OnnxEngine:
         """Runs the whole model."""
         if self._whole is None:
             self._whole = runner(self.model)
-        feed: dict[str, Any] = {name: value if isinstance(value, (list, type(None))) else np.asarray(value) for name, value in example.items()}
-        outputs = dict(zip([entry.name for entry in self.model.graph.output], self._whole(feed), strict=True))
-        return Run({name: value for name, value in outputs.items() if isinstance(value, np.ndarray)}, outputs)
+        feed: dict[str, Any] = {
+            name: value if isinstance(value, (list, type(None))) else np.asarray(value)
+            for name, value in example.items()
+        }
+        outputs = dict(
+            zip([entry.name for entry in self.model.graph.output], self._whole(feed), strict=True)
+        )
+        return Run(
+            {name: value for name, value in outputs.items() if isinstance(value, np.ndarray)},
+            outputs,
+        )
 
-    def backward(self, run: Run, cotangents: Mapping[str, Array] | None = None, loss: Tensor | None = None, *, again: bool = False) -> None:
+    def backward(
+        self,
+        run: Run,
+        cotangents: Mapping[str, Array] | None = None,
+        loss: Tensor | None = None,
+        *,
+        again: bool = False,
+    ) -> None:
         """Not possible: ONNX models are checked forward only."""
         raise NotRunnable("an ONNX model has no gradients; compare it forward only")
 
-    def run(self, node: Node, operands: Sequence[Tensor | None], *, double: bool = False, draw: Array | None = None) -> tuple[Tensor | None, ...]:
+    def run(
+        self,
+        node: Node,
+        operands: Sequence[Tensor | None],
+        *,
+        double: bool = False,
+        draw: Array | None = None,
+    ) -> tuple[Tensor | None, ...]:
         """Reruns one node as a model of its own."""
         if node.kind != "operation":
             return (node.constant,)
         proto: onnx.NodeProto = node.native
         feeds: dict[str, Any] = {}
-        names = [*proto.input, *(role.partition(":")[2] for role in node.roles if role.startswith("captured:"))]
+        names = [
+            *proto.input,
+            *(role.partition(":")[2] for role in node.roles if role.startswith("captured:")),
+        ]
         for name, operand in zip(names, operands, strict=True):
             if name:
-                feeds[name] = operand if isinstance(operand, (list, type(None))) else np.asarray(operand)
-        key = (node.id, double, tuple((name, value.dtype, value.ndim) if isinstance(value, np.ndarray) else name for name, value in feeds.items()))
+                feeds[name] = (
+                    operand if isinstance(operand, (list, type(None))) else np.asarray(operand)
+                )
+        key = (
+            node.id,
+            double,
+            tuple(
+                (name, value.dtype, value.ndim) if isinstance(value, np.ndarray) else name
+                for name, value in feeds.items()
+            ),
+        )
         if key not in self._runners:
             self._runners[key] = runner(self._single(proto, feeds, double), reference=double)
         try:
             return tuple(self._runners[key](feeds))
         except Exception as error:
-            raise NotRunnable(f"{proto.op_type} ({proto.name or proto.output[0]}): {type(error).__name__}: {error}") from error
+            raise NotRunnable(
+                f"{proto.op_type} ({proto.name or proto.output[0]}): {type(error).__name__}: {error}"
+            ) from error
 
-    def grad(self, outputs: Sequence[Tensor], inputs: Sequence[Tensor], cotangents: Sequence[Tensor]) -> list[Tensor | None]:
+    def grad(
+        self, outputs: Sequence[Tensor], inputs: Sequence[Tensor], cotangents: Sequence[Tensor]
+    ) -> list[Tensor | None]:
         """Not possible."""
         raise NotRunnable("an ONNX model has no gradients; compare it forward only")
 
@@ -171,7 +229,9 @@ class OnnxEngine:
         """Nothing is recorded."""
         yield
 
-    def _single(self, proto: onnx.NodeProto, feeds: Mapping[str, Array], double: bool) -> onnx.ModelProto:
+    def _single(
+        self, proto: onnx.NodeProto, feeds: Mapping[str, Array], double: bool
+    ) -> onnx.ModelProto:
         """A model of one node whose operands are its inputs."""
         node = onnx.NodeProto()
         node.CopyFrom(proto)
@@ -182,18 +242,27 @@ class OnnxEngine:
         inputs = [_declared(self._types, name, value) for name, value in feeds.items()]
         outputs = [onnx.ValueInfoProto(name=name) for name in node.output if name]
         graph = onnx.helper.make_graph([node], "node", inputs, outputs)
-        imports = [onnx.helper.make_opsetid(domain, version) for domain, version in opsets(self.model).items()]
-        model = onnx.helper.make_model(graph, opset_imports=imports, ir_version=self.model.ir_version)
+        imports = [
+            onnx.helper.make_opsetid(domain, version)
+            for domain, version in opsets(self.model).items()
+        ]
+        model = onnx.helper.make_model(
+            graph, opset_imports=imports, ir_version=self.model.ir_version
+        )
         try:
             return onnx.shape_inference.infer_shapes(model)
         except onnx.shape_inference.InferenceError as error:
-            raise CaptureError(f"{proto.op_type} ({proto.name or proto.output[0]}): {error}") from error
+            raise CaptureError(
+                f"{proto.op_type} ({proto.name or proto.output[0]}): {error}"
+            ) from error
 
 
 def _declared(types: Mapping[str, onnx.TypeProto], name: str, value: Any) -> onnx.ValueInfoProto:
     """A graph input for a value: by its own dtype, or by the model's word where it is a sequence."""
     if isinstance(value, np.ndarray):
-        return onnx.helper.make_tensor_value_info(name, onnx.helper.np_dtype_to_tensor_dtype(value.dtype), [None] * value.ndim)
+        return onnx.helper.make_tensor_value_info(
+            name, onnx.helper.np_dtype_to_tensor_dtype(value.dtype), [None] * value.ndim
+        )
     return onnx.helper.make_value_info(name, types[name])
 
 

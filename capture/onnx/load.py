@@ -13,7 +13,7 @@ import onnx
 import onnx.inliner
 from google.protobuf.message import DecodeError
 
-from padiff_graph.capture.errors import CaptureError
+from padiff_graph.capture.capture_errors import CaptureError
 
 __all__ = ["load", "opsets", "schema_of"]
 
@@ -30,10 +30,14 @@ def load(model: Any) -> onnx.ModelProto:
     """
     proto = _read(Path(model)) if isinstance(model, (str, os.PathLike)) else model
     if not proto.HasField("graph") or not proto.opset_import:
-        raise CaptureError("expected an ONNX model with a graph and an opset; found none; was the file written completely?")
+        raise CaptureError(
+            "expected an ONNX model with a graph and an opset; found none; was the file written completely?"
+        )
     version = opsets(proto).get("", OLDEST)
     if version < OLDEST:
-        raise CaptureError(f"expected opset {OLDEST} or newer; found {version}; convert the model with onnx.version_converter first")
+        raise CaptureError(
+            f"expected opset {OLDEST} or newer; found {version}; convert the model with onnx.version_converter first"
+        )
     if proto.functions:
         proto = onnx.inliner.inline_local_functions(proto)
     _known(proto)
@@ -42,7 +46,10 @@ def load(model: Any) -> onnx.ModelProto:
 
 def opsets(proto: onnx.ModelProto) -> dict[str, int]:
     """Opset version by domain; the default domain is ""."""
-    return {("" if entry.domain == "ai.onnx" else entry.domain): entry.version for entry in proto.opset_import}
+    return {
+        ("" if entry.domain == "ai.onnx" else entry.domain): entry.version
+        for entry in proto.opset_import
+    }
 
 
 def schema_of(node: onnx.NodeProto, versions: dict[str, int]) -> onnx.defs.OpSchema | None:
@@ -60,11 +67,15 @@ def _read(path: Path) -> onnx.ModelProto:
     try:
         proto = onnx.load(str(path), load_external_data=False)
     except (DecodeError, ValueError, UnicodeDecodeError) as error:
-        raise CaptureError(f"expected an ONNX model in {path}; the file is truncated or of another type ({error}); export the model again") from error
+        raise CaptureError(
+            f"expected an ONNX model in {path}; the file is truncated or of another type ({error}); export the model again"
+        ) from error
     try:
         onnx.load_external_data_for_model(proto, str(path.parent))
     except (OSError, ValueError, onnx.checker.ValidationError) as error:
-        raise CaptureError(f"expected the external data of {path} beside it; {error}; copy the data file next to the model") from error
+        raise CaptureError(
+            f"expected the external data of {path} beside it; {error}; copy the data file next to the model"
+        ) from error
     return proto
 
 

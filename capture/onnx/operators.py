@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from padiff_graph.capture.graph import TensorType
-from padiff_graph.capture.normal import rows
+from padiff_graph.capture.normal import lowering as rows
 from padiff_graph.capture.normal.call import Call, Result, Row, Unsupported
 from padiff_graph.capture.normal.edges import broadcast, reshape, shape_of, transpose
 from padiff_graph.capture.normal.form import Edge
@@ -21,7 +21,15 @@ from padiff_graph.capture.normal.form import Edge
 __all__ = ["CONSTANTS", "RANDOM", "ROWS", "row_of"]
 
 NAMESPACE = "onnx."
-TYPES = {1: "float32", 6: "int32", 7: "int64", 9: "bool", 10: "float16", 11: "float64", 16: "bfloat16"}
+TYPES = {
+    1: "float32",
+    6: "int32",
+    7: "int64",
+    9: "bool",
+    10: "float16",
+    11: "float64",
+    16: "bfloat16",
+}
 """TensorProto.DataType by number, as Cast's `to` has it."""
 
 
@@ -36,7 +44,10 @@ def row_of(op: str) -> Row | None:
 def clip(call: Call) -> Result:
     """Bounds that the graph computes stay Min and Max."""
     edge = call["input"]
-    if all(call.operand(role) is None or call.scalar(call.operand(role)) is not None for role in ("min", "max")):
+    if all(
+        call.operand(role) is None or call.scalar(call.operand(role)) is not None
+        for role in ("min", "max")
+    ):
         return rows.clip(call, edge, call.number("min"), call.number("max"))
     for op, role in (("Max", "min"), ("Min", "max")):
         bound = call.operand(role)
@@ -121,9 +132,19 @@ def convolution(transposed: bool) -> Row:
             raise Unsupported(f"auto_pad {automatic}")
         elif len(pads) == 2 * count:
             # rows read begin and end of one axis after the other
-            pads = tuple(pad for pair in zip(pads[:count], pads[count:], strict=True) for pad in pair)
+            pads = tuple(
+                pad for pair in zip(pads[:count], pads[count:], strict=True) for pad in pair
+            )
         return rows.convolution(
-            call, call["X"], call["W"], call.operand("B"), strides=call.get("strides") or 1, pads=pads, dilations=call.get("dilations") or 1, group=call.number("group", 1), transposed=transposed
+            call,
+            call["X"],
+            call["W"],
+            call.operand("B"),
+            strides=call.get("strides") or 1,
+            pads=pads,
+            dilations=call.get("dilations") or 1,
+            group=call.number("group", 1),
+            transposed=transposed,
         )
 
     return row
@@ -131,9 +152,22 @@ def convolution(transposed: bool) -> Row:
 
 def attention(call: Call) -> Result:
     """Attention (opset 23) over [batch, heads, length, width], without caches or soft caps."""
-    if call.rank(call["Q"]) != 4 or call.operand("past_key") is not None or call.number("softcap", 0.0) or len(call.record.outputs) > 1:
+    if (
+        call.rank(call["Q"]) != 4
+        or call.operand("past_key") is not None
+        or call.number("softcap", 0.0)
+        or len(call.record.outputs) > 1
+    ):
         raise Unsupported("this form of Attention")
-    return rows.attention(call, call["Q"], call["K"], call["V"], call.operand("attn_mask"), scale=call.number("scale"), causal=bool(call.number("is_causal", 0)))
+    return rows.attention(
+        call,
+        call["Q"],
+        call["K"],
+        call["V"],
+        call.operand("attn_mask"),
+        scale=call.number("scale"),
+        causal=bool(call.number("is_causal", 0)),
+    )
 
 
 # -- normalisation
@@ -144,21 +178,33 @@ def batch_norm(call: Call) -> Result:
     training = bool(call.number("training_mode", 0))
     statistics = [call.operand(role) or call.operand(f"input_{role}") for role in ("mean", "var")]
     inputs = [call["X"], call["scale"], call["B"], *statistics]
-    attrs = {"epsilon": call.number("epsilon"), "momentum": 1.0 - call.number("momentum") if training else None, "training": training}
+    attrs = {
+        "epsilon": call.number("epsilon"),
+        "momentum": 1.0 - call.number("momentum") if training else None,
+        "training": training,
+    }
     types = [kind for kind in call.record.outputs if kind is not None]
     return call.results("BatchNormalization", inputs, attrs, *types)
 
 
 def instance_norm(call: Call) -> Result:
     """InstanceNormalization."""
-    return call.draft("InstanceNormalization", [call["input"], call["scale"], call["B"]], {"epsilon": call.number("epsilon")})
+    return call.draft(
+        "InstanceNormalization",
+        [call["input"], call["scale"], call["B"]],
+        {"epsilon": call.number("epsilon")},
+    )
 
 
 def group_norm(call: Call) -> Result:
     """GroupNormalization with a scale for each channel (opset 21)."""
     if shape_of(call["scale"])[0] != shape_of(call["X"])[1]:
         raise Unsupported("a scale for each group")
-    return call.draft("GroupNormalization", [call["X"], call["scale"], call["bias"]], {"epsilon": call.number("epsilon"), "num_groups": call.number("num_groups")})
+    return call.draft(
+        "GroupNormalization",
+        [call["X"], call["scale"], call["bias"]],
+        {"epsilon": call.number("epsilon"), "num_groups": call.number("num_groups")},
+    )
 
 
 def layer_norm(op: str, *operands: str, **attributes: float) -> Row:
@@ -169,7 +215,15 @@ def layer_norm(op: str, *operands: str, **attributes: float) -> Row:
             raise Unsupported(f"{op} that returns its statistics")
         rank = call.rank(call["X"])
         axis = call.number("axis", -1)
-        return call.draft(op, [call["X"], *(call.operand(role) for role in operands)], {"epsilon": call.number("epsilon"), "axis": axis - rank if axis >= 0 else axis, **attributes})
+        return call.draft(
+            op,
+            [call["X"], *(call.operand(role) for role in operands)],
+            {
+                "epsilon": call.number("epsilon"),
+                "axis": axis - rank if axis >= 0 else axis,
+                **attributes,
+            },
+        )
 
     return row
 
@@ -190,7 +244,9 @@ def pool(kind: str) -> Row:
         elif automatic != "NOTSET":
             raise Unsupported(f"auto_pad {automatic}")
         else:
-            pads = tuple(pad for pair in zip(pads[:count], pads[count:], strict=True) for pad in pair)
+            pads = tuple(
+                pad for pair in zip(pads[:count], pads[count:], strict=True) for pad in pair
+            )
         return rows.pool(
             call,
             call["X"],
@@ -218,7 +274,10 @@ def global_pool(op: str) -> Row:
 
 def resize(call: Call) -> Result:
     """Resize of the spatial axes; nearest as floor of asymmetric coordinates is torch's and Paddle's."""
-    mode, coordinates = str(call.get("mode", "nearest")), str(call.get("coordinate_transformation_mode", "half_pixel"))
+    mode, coordinates = (
+        str(call.get("mode", "nearest")),
+        str(call.get("coordinate_transformation_mode", "half_pixel")),
+    )
     mode = {"linear": "linear", "cubic": "cubic", "nearest": "nearest"}.get(mode, mode)
     coordinates = "half_pixel" if coordinates == "pytorch_half_pixel" else coordinates
     if mode == "nearest" and (coordinates, call.get("nearest_mode")) != ("asymmetric", "floor"):
@@ -271,12 +330,28 @@ def argument(op: str) -> Row:
 
 def cumsum(call: Call) -> Result:
     """Running sum."""
-    return rows.on_axis(call, "CumSum", call["x"], call.number("axis"), {"exclusive": bool(call.number("exclusive", 0)), "reverse": bool(call.number("reverse", 0))})
+    return rows.on_axis(
+        call,
+        "CumSum",
+        call["x"],
+        call.number("axis"),
+        {
+            "exclusive": bool(call.number("exclusive", 0)),
+            "reverse": bool(call.number("reverse", 0)),
+        },
+    )
 
 
 def top_k(call: Call) -> Result:
     """Largest or smallest values and where they stand."""
-    return rows.on_axis(call, "TopK", call["X"], call.number("axis", -1), {"k": call.number("K"), "largest": bool(call.number("largest", 1))}, 2)
+    return rows.on_axis(
+        call,
+        "TopK",
+        call["X"],
+        call.number("axis", -1),
+        {"k": call.number("K"), "largest": bool(call.number("largest", 1))},
+        2,
+    )
 
 
 # -- movement
@@ -305,14 +380,25 @@ def slices(call: Call) -> Result:
     steps = call.numbers("steps") or (1,) * len(starts)
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
         extent = shape_of(edge)[axis]
-        edge = call.take(edge, axis % call.rank(edge), range(extent)[slice(int(start), None if step < 0 and end < -extent else int(end), int(step))])
+        edge = call.take(
+            edge,
+            axis % call.rank(edge),
+            range(extent)[
+                slice(int(start), None if step < 0 and end < -extent else int(end), int(step))
+            ],
+        )
     return edge
 
 
 def split(call: Call) -> Result:
     """Split: sizes are those of the native results."""
     axis = call.number("axis", 0) % call.rank(call["input"])
-    return rows.pieces(call, call["input"], axis, [call.type(output).shape[axis] for output in range(len(call.record.outputs))])
+    return rows.pieces(
+        call,
+        call["input"],
+        axis,
+        [call.type(output).shape[axis] for output in range(len(call.record.outputs))],
+    )
 
 
 def concat(call: Call) -> Result:
@@ -339,8 +425,16 @@ def pad(call: Call) -> Result:
     widths = [(0, 0)] * rank
     for place, axis in enumerate(axes):
         widths[axis] = (pads[place], pads[place + len(axes)])
-    mode = {"edge": "replicate", "wrap": "circular"}.get(str(call.get("mode", "constant")), str(call.get("mode", "constant")))
-    return rows.pad(call, edge, widths, mode, float(call.number("constant_value", call.number("value", 0.0)) or 0.0))
+    mode = {"edge": "replicate", "wrap": "circular"}.get(
+        str(call.get("mode", "constant")), str(call.get("mode", "constant"))
+    )
+    return rows.pad(
+        call,
+        edge,
+        widths,
+        mode,
+        float(call.number("constant_value", call.number("value", 0.0)) or 0.0),
+    )
 
 
 def depth_to_space(call: Call) -> Result:
@@ -348,15 +442,21 @@ def depth_to_space(call: Call) -> Result:
     edge, r = call["input"], call.number("blocksize")
     n, c, h, w = shape_of(edge)
     if call.get("mode", "DCR") == "DCR":
-        return call.reshape(transpose(reshape(edge, [n, r, r, c // (r * r), h, w]), [0, 3, 4, 1, 5, 2]), call.shape)
-    return call.reshape(transpose(reshape(edge, [n, c // (r * r), r, r, h, w]), [0, 1, 4, 2, 5, 3]), call.shape)
+        return call.reshape(
+            transpose(reshape(edge, [n, r, r, c // (r * r), h, w]), [0, 3, 4, 1, 5, 2]), call.shape
+        )
+    return call.reshape(
+        transpose(reshape(edge, [n, c // (r * r), r, r, h, w]), [0, 1, 4, 2, 5, 3]), call.shape
+    )
 
 
 def space_to_depth(call: Call) -> Result:
     """SpaceToDepth: blocks stand before channels."""
     edge, r = call["input"], call.number("blocksize")
     n, c, h, w = shape_of(edge)
-    return call.reshape(transpose(reshape(edge, [n, c, h // r, r, w // r, r]), [0, 3, 5, 1, 2, 4]), call.shape)
+    return call.reshape(
+        transpose(reshape(edge, [n, c, h // r, r, w // r, r]), [0, 3, 5, 1, 2, 4]), call.shape
+    )
 
 
 # -- selection
@@ -382,17 +482,32 @@ def gather_nd(call: Call) -> Result:
 
 def scatter_nd(call: Call) -> Result:
     """ScatterND."""
-    return call.draft("ScatterND", [call["data"], call["indices"], call["updates"]], {"reduction": call.get("reduction", "none")})
+    return call.draft(
+        "ScatterND",
+        [call["data"], call["indices"], call["updates"]],
+        {"reduction": call.get("reduction", "none")},
+    )
 
 
 def scatter_elements(call: Call) -> Result:
     """ScatterElements."""
-    return call.draft("ScatterElements", [call["data"], call["indices"], call["updates"]], {"axis": call.number("axis", 0) % call.rank(call["data"]), "reduction": call.get("reduction", "none")})
+    return call.draft(
+        "ScatterElements",
+        [call["data"], call["indices"], call["updates"]],
+        {
+            "axis": call.number("axis", 0) % call.rank(call["data"]),
+            "reduction": call.get("reduction", "none"),
+        },
+    )
 
 
 def trilu(call: Call) -> Result:
     """Trilu."""
-    return call.draft("Trilu", [call["input"]], {"upper": bool(call.number("upper", 1)), "diagonal": int(call.number("k", 0) or 0)})
+    return call.draft(
+        "Trilu",
+        [call["input"]],
+        {"upper": bool(call.number("upper", 1)), "diagonal": int(call.number("k", 0) or 0)},
+    )
 
 
 def einsum(call: Call) -> Result:
@@ -413,7 +528,12 @@ def recurrent(op: str) -> Row:
     """
 
     def row(call: Call) -> Result:
-        if call.operand("sequence_lens") is not None or call.operand("P") is not None or call.number("layout", 0) or call.get("clip"):
+        if (
+            call.operand("sequence_lens") is not None
+            or call.operand("P") is not None
+            or call.number("layout", 0)
+            or call.get("clip")
+        ):
             raise Unsupported(f"this form of {op}")
         if op == "GRU" and not call.number("linear_before_reset", 0):
             raise Unsupported("a GRU that resets before the product")
@@ -424,7 +544,9 @@ def recurrent(op: str) -> Row:
         weights: list[Edge | None] = []
         for direction in range(directions):
             for matrix in (w, r):
-                own = reshape(call.take(matrix, 0, range(direction, direction + 1)), shape_of(matrix)[1:])
+                own = reshape(
+                    call.take(matrix, 0, range(direction, direction + 1)), shape_of(matrix)[1:]
+                )
                 weights.append(call.take(own, 0, order))
             for half in range(2):
                 if b is None:
@@ -436,15 +558,26 @@ def recurrent(op: str) -> Row:
         states: list[Edge] = []
         for role in ("initial_h", "initial_c")[: 2 if op == "LSTM" else 1]:
             state = call.operand(role)
-            states.append(call.constant(np.zeros((directions, x_shape[1], hidden), np.float32)) if state is None else state)
-        attrs: dict[str, Any] = {"hidden_size": hidden, "num_layers": 1, "bidirectional": directions == 2, "dropout": 0.0}
+            states.append(
+                call.constant(np.zeros((directions, x_shape[1], hidden), np.float32))
+                if state is None
+                else state
+            )
+        attrs: dict[str, Any] = {
+            "hidden_size": hidden,
+            "num_layers": 1,
+            "bidirectional": directions == 2,
+            "dropout": 0.0,
+        }
         if op == "RNN":
             attrs["activation"] = str((call.get("activations") or ("Tanh",))[0]).lower()
         dtype = call.builder.dtype(x)
         y = TensorType((x_shape[0], x_shape[1], directions * hidden), dtype)
         state_type = TensorType((directions, x_shape[1], hidden), dtype)
         found = call.results(op, [x, *states, *weights], attrs, y, *[state_type] * len(states))
-        spread = transpose(reshape(found[0], [x_shape[0], x_shape[1], directions, hidden]), [0, 2, 1, 3])
+        spread = transpose(
+            reshape(found[0], [x_shape[0], x_shape[1], directions, hidden]), [0, 2, 1, 3]
+        )
         return [spread, *found[1:]][: max(1, len(call.record.outputs))]
 
     return row
@@ -459,7 +592,11 @@ def dropout(call: Call) -> Result:
     if not call.number("training_mode", 0):
         return [call.touch(edge)]
     ratio = call.number("ratio", 0.5)
-    return [call.draft("Dropout", [edge], {"ratio": float(ratio), "channelwise": False})] if ratio else [call.touch(edge)]
+    return (
+        [call.draft("Dropout", [edge], {"ratio": float(ratio), "channelwise": False})]
+        if ratio
+        else [call.touch(edge)]
+    )
 
 
 def size_of(call: Call) -> Result:
@@ -467,7 +604,9 @@ def size_of(call: Call) -> Result:
     shape = shape_of(call["data"])
     if call.record.op.endswith("Size"):
         return call.constant(np.asarray(math.prod(shape), np.int64))
-    return call.constant(np.asarray(shape[call.number("start", 0) or 0 : call.get("end")], np.int64))
+    return call.constant(
+        np.asarray(shape[call.number("start", 0) or 0 : call.get("end")], np.int64)
+    )
 
 
 BINARY = {
@@ -482,7 +621,21 @@ BINARY = {
 }
 UNARY = {
     "X": ("Relu", "Sigmoid", "Mish", "Softsign", "IsInf", "IsNaN"),
-    "input": ("Tanh", "Erf", "Exp", "Log", "Sign", "Sin", "Cos", "Tan", "Asin", "Acos", "Atan", "Sinh", "Cosh"),
+    "input": (
+        "Tanh",
+        "Erf",
+        "Exp",
+        "Log",
+        "Sign",
+        "Sin",
+        "Cos",
+        "Tan",
+        "Asin",
+        "Acos",
+        "Atan",
+        "Sinh",
+        "Cosh",
+    ),
 }
 
 ROWS: Mapping[str, Row] = {
@@ -587,7 +740,16 @@ ROWS: Mapping[str, Row] = {
     "Size": size_of,
 }
 
-RANDOM = frozenset({"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli"})
+RANDOM = frozenset(
+    {
+        "RandomNormal",
+        "RandomNormalLike",
+        "RandomUniform",
+        "RandomUniformLike",
+        "Multinomial",
+        "Bernoulli",
+    }
+)
 """Operators that draw: never constants, whatever they read."""
 
 CONSTANTS: Mapping[str, Any] = {}

@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 import paddle
 
-from padiff_graph.capture import leaves
+from padiff_graph.capture import leaf_names as leaves
 from padiff_graph.capture.engine import Array, NotRunnable, Run, Tensor
 from padiff_graph.capture.graph import ComputationGraph, Node
 from padiff_graph.capture.paddle import internals, values
-from padiff_graph.capture.paddle.convert import Hook, grouped
-from padiff_graph.capture.paddle.draws import drawn
-from padiff_graph.capture.paddle.operation import Operation
+from padiff_graph.capture.paddle.given_draws import drawn
+from padiff_graph.capture.paddle.layer_tensors import named_tensors
+from padiff_graph.capture.paddle.pir_call import Operation
+from padiff_graph.capture.paddle.pir_graph import Hook, grouped
 from padiff_graph.capture.paddle.quiet import quiet
 from padiff_graph.capture.paddle.recording import Custom
-from padiff_graph.capture.paddle.tensors import named_tensors
 
 __all__ = ["PaddleEngine"]
 
@@ -38,7 +38,9 @@ class PaddleEngine:
 
     def tensor(self, array: Array, dtype: str | None = None, requires_grad: bool = False) -> Tensor:
         """A fresh leaf tensor; a copy of the array."""
-        made = paddle.to_tensor(np.asarray(array, order="C"))  # copies; ascontiguousarray makes a number an array
+        made = paddle.to_tensor(
+            np.asarray(array, order="C")
+        )  # copies; ascontiguousarray makes a number an array
         if dtype is not None and internals.spelled(made.dtype) != dtype:
             made = made.astype(dtype)
         made.stop_gradient = not requires_grad
@@ -53,7 +55,9 @@ class PaddleEngine:
 
         A buffer that waits for its first run (a recurrent layer's dropout state) is given as zeros."""
         return {
-            name: tensor.detach() if tensor._is_initialized() or not tensor.stop_gradient else paddle.zeros(tensor.shape, tensor.dtype)
+            name: tensor.detach()
+            if tensor._is_initialized() or not tensor.stop_gradient
+            else paddle.zeros(tensor.shape, tensor.dtype)
             for name, tensor in named_tensors(self.model).items()
         }
 
@@ -66,15 +70,24 @@ class PaddleEngine:
             ValueError: a shape that does not fit. Nothing is written then.
         """
         own = named_tensors(self.model)
-        waiting = {name for name, tensor in own.items() if not tensor._is_initialized() and not isinstance(tensor, paddle.base.framework.EagerParamBase)}
+        waiting = {
+            name
+            for name, tensor in own.items()
+            if not tensor._is_initialized()
+            and not isinstance(tensor, paddle.base.framework.EagerParamBase)
+        }
         values = {name: array for name, array in values.items() if name not in waiting}
         for name, array in values.items():
             if name not in own:
                 raise KeyError(f"the layer has no parameter or buffer {name}")
             if tuple(own[name].shape) != tuple(np.shape(array)):
-                raise ValueError(f"{name} has shape {tuple(own[name].shape)}, the values given {tuple(np.shape(array))}")
+                raise ValueError(
+                    f"{name} has shape {tuple(own[name].shape)}, the values given {tuple(np.shape(array))}"
+                )
             if not own[name]._is_initialized():
-                raise ValueError(f"{name} was made under LazyGuard and can hold no values yet; call its initialize() first")
+                raise ValueError(
+                    f"{name} was made under LazyGuard and can hold no values yet; call its initialize() first"
+                )
         with paddle.no_grad():
             for name, array in values.items():
                 own[name].set_value(self.tensor(array, internals.spelled(own[name].dtype)))
@@ -82,12 +95,16 @@ class PaddleEngine:
     def inputs(self, graph: ComputationGraph) -> dict[int, Tensor]:
         """The example's leaves, and constants, by the id of their node."""
         if graph.session is None:
-            raise NotRunnable("the graph was loaded from a file and has no example; capture it again")
+            raise NotRunnable(
+                "the graph was loaded from a file and has no example; capture it again"
+            )
         return dict(graph.session.tensors)
 
     def forward(self, example: Mapping[str, Any], *, grad: bool) -> Run:
         """Runs the user's own layer eagerly, in the mode that it is in."""
-        self._own = named_tensors(self.model)  # before the run: a forward may keep tensors on the layer
+        self._own = named_tensors(
+            self.model
+        )  # before the run: a forward may keep tensors on the layer
         # a recurrent layer's dropout state is filled by its first run, and no result of the model's
         filled = {name for name, tensor in self._own.items() if tensor._is_initialized()}
         fresh: dict[str, Tensor] = {}
@@ -103,19 +120,37 @@ class PaddleEngine:
         with self.recording(grad):
             structure = self.model(**leaves.replace(dict(example), values.is_tensor, given))
         outputs = leaves.output_leaves(structure, values.is_tensor)
-        buffers = {name: self.array(tensor) for name, tensor in named_tensors(self.model, buffers_only=True).items() if name in filled}
+        buffers = {
+            name: self.array(tensor)
+            for name, tensor in named_tensors(self.model, buffers_only=True).items()
+            if name in filled
+        }
         return Run(outputs, structure, buffers, leaves=fresh)
 
-    def backward(self, run: Run, cotangents: Mapping[str, Array] | None = None, loss: Tensor | None = None, *, again: bool = False) -> None:
+    def backward(
+        self,
+        run: Run,
+        cotangents: Mapping[str, Array] | None = None,
+        loss: Tensor | None = None,
+        *,
+        again: bool = False,
+    ) -> None:
         """Fills `run.gradients` from cotangents by output name, or from a loss; `.grad` stays untouched."""
         if loss is not None:
             outputs, seeds = [loss], [paddle.ones_like(loss)]
         else:
             names = [name for name in cotangents or {} if not run.outputs[name].stop_gradient]
             outputs = [run.outputs[name] for name in names]
-            seeds = [self.tensor(cotangents[name], internals.spelled(run.outputs[name].dtype)) for name in names]  # type: ignore[index]
+            seeds = [
+                self.tensor(cotangents[name], internals.spelled(run.outputs[name].dtype))
+                for name in names
+            ]  # type: ignore[index]
         wanted = {f"input:{name}": leaf for name, leaf in run.leaves.items()}
-        wanted |= {f"parameter:{name}": tensor for name, tensor in self._own.items() if not tensor.stop_gradient}
+        wanted |= {
+            f"parameter:{name}": tensor
+            for name, tensor in self._own.items()
+            if not tensor.stop_gradient
+        }
         found = self._grad(outputs, list(wanted.values()), seeds, again)
         run.gradients = {}
         for place, name in enumerate(wanted):
@@ -123,10 +158,19 @@ class PaddleEngine:
             if gradient is not None:
                 run.gradients[name] = self.array(gradient)
 
-    def run(self, node: Node, operands: Sequence[Tensor | None], *, double: bool = False, draw: Array | None = None) -> tuple[Tensor | None, ...]:
+    def run(
+        self,
+        node: Node,
+        operands: Sequence[Tensor | None],
+        *,
+        double: bool = False,
+        draw: Array | None = None,
+    ) -> tuple[Tensor | None, ...]:
         """Reruns one captured operation out of place."""
         if node.native is None:
-            raise NotRunnable(f"{node.op} was loaded from a file; capture the model again to run it")
+            raise NotRunnable(
+                f"{node.op} was loaded from a file; capture the model again to run it"
+            )
         with paddle.no_grad() if "no_grad" in node.marks else nullcontext():
             if isinstance(node.native, Hook):
                 return (_hooked(operands[0], node.native),)
@@ -146,12 +190,24 @@ class PaddleEngine:
                 flat += [None] * width if result is None else list(result)
         return tuple(flat)
 
-    def grad(self, outputs: Sequence[Tensor], inputs: Sequence[Tensor], cotangents: Sequence[Tensor]) -> list[Tensor | None]:
+    def grad(
+        self, outputs: Sequence[Tensor], inputs: Sequence[Tensor], cotangents: Sequence[Tensor]
+    ) -> list[Tensor | None]:
         """Gradients of the inputs; outputs without gradient are left out."""
         return self._grad(outputs, inputs, cotangents, again=False)
 
-    def _grad(self, outputs: Sequence[Tensor], inputs: Sequence[Tensor], cotangents: Sequence[Tensor], again: bool) -> list[Tensor | None]:
-        pairs = _once((output, seed if seed.dtype == output.dtype else seed.astype(output.dtype)) for output, seed in zip(outputs, cotangents, strict=True) if not output.stop_gradient)
+    def _grad(
+        self,
+        outputs: Sequence[Tensor],
+        inputs: Sequence[Tensor],
+        cotangents: Sequence[Tensor],
+        again: bool,
+    ) -> list[Tensor | None]:
+        pairs = _once(
+            (output, seed if seed.dtype == output.dtype else seed.astype(output.dtype))
+            for output, seed in zip(outputs, cotangents, strict=True)
+            if not output.stop_gradient
+        )
         places = [place for place, tensor in enumerate(inputs) if not tensor.stop_gradient]
         found: list[Tensor | None] = [None] * len(inputs)
         if pairs and places:
@@ -166,7 +222,9 @@ class PaddleEngine:
             except (RuntimeError, NotImplementedError, ValueError, OSError) as error:
                 # Paddle's own refusals (a recurrent layer outside training mode, an operation without a backward,
                 # a custom function whose backward returns too much)
-                raise NotRunnable(f"Paddle cannot differentiate this: {str(error).strip().splitlines()[0]}") from error
+                raise NotRunnable(
+                    f"Paddle cannot differentiate this: {str(error).strip().splitlines()[0]}"
+                ) from error
             for place, gradient in zip(places, gradients, strict=True):
                 found[place] = gradient
         return found
@@ -195,7 +253,10 @@ def _hooked(tensor: Tensor, hook: Hook) -> Tensor:
 
 def _customised(custom: Custom, operands: Sequence[Tensor | None]) -> tuple[Tensor | None, ...]:
     rest = list(operands)
-    given = [rest.pop(0) if hasattr(argument, "get_defining_op") else argument for argument in custom.arguments]
+    given = [
+        rest.pop(0) if hasattr(argument, "get_defining_op") else argument
+        for argument in custom.arguments
+    ]
     found = custom.function.apply(*given, **custom.keywords)
     members = found if isinstance(found, (tuple, list)) else (found,)
     return tuple(member for member in members if isinstance(member, internals.TENSOR))

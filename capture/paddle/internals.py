@@ -54,10 +54,34 @@ __all__ = [
 TENSOR = paddle.Tensor
 """Eager tensors; kept here because the name is patched while a forward runs."""
 
-HIDDEN = frozenset({"op_callstack", "stop_gradient", "persistable", "is_persistable", "struct_name", "sym_shape_str", "op_role", "chunk_id", "comp_op_name"})
+HIDDEN = frozenset(
+    {
+        "op_callstack",
+        "stop_gradient",
+        "persistable",
+        "is_persistable",
+        "struct_name",
+        "sym_shape_str",
+        "op_role",
+        "chunk_id",
+        "comp_op_name",
+    }
+)
 """Attributes of PIR operations that are notes of the framework, not part of the call."""
 
-VIEWS = frozenset(f"pd_op.{name}" for name in ("reshape", "view_shape", "flatten", "squeeze", "unsqueeze", "transpose", "slice", "strided_slice"))
+VIEWS = frozenset(
+    f"pd_op.{name}"
+    for name in (
+        "reshape",
+        "view_shape",
+        "flatten",
+        "squeeze",
+        "unsqueeze",
+        "transpose",
+        "slice",
+        "strided_slice",
+    )
+)
 """Operations whose eager result shares memory with the first operand, and whose write-back is known."""
 
 LOG_LEVEL, ERRORS_ONLY = "_ZN3fLI17FLAGS_minloglevelE", 2
@@ -111,7 +135,11 @@ def _told_once() -> None:
     before = level.value
     level.value = ERRORS_ONLY
     try:
-        with framework._dygraph_guard(None), paddle.static.program_guard(paddle.static.Program()), paddle.utils.unique_name.guard():
+        with (
+            framework._dygraph_guard(None),
+            paddle.static.program_guard(paddle.static.Program()),
+            paddle.utils.unique_name.guard(),
+        ):
             paddle._C_ops.relu(paddle.static.data("x", [1], "float32"), out=None)
     finally:
         level.value = before
@@ -173,7 +201,9 @@ def spelled(dtype: Any) -> str:
 
 def data_type(name: str) -> Any:
     """Paddle's dtype of a graph spelling; "undefined" is the operation's own choice."""
-    return paddle.base.libpaddle.DataType.UNDEFINED if name == "undefined" else getattr(paddle, name)
+    return (
+        paddle.base.libpaddle.DataType.UNDEFINED if name == "undefined" else getattr(paddle, name)
+    )
 
 
 def _plain(value: Any) -> Any:
@@ -202,7 +232,12 @@ def callstack(operation: Any) -> list[str]:
 def place(operation: Any, frame: FrameType) -> None:
     """Notes the live frames as those that made an operation, where Paddle noted none."""
     if not operation.callstack:
-        frames = [f'  File "{one.filename}", line {one.lineno}, in {one.name}' for one in traceback.StackSummary.extract(traceback.walk_stack(frame), lookup_lines=False)]
+        frames = [
+            f'  File "{one.filename}", line {one.lineno}, in {one.name}'
+            for one in traceback.StackSummary.extract(
+                traceback.walk_stack(frame), lookup_lines=False
+            )
+        ]
         operation.set_str_array_attr("op_callstack", frames[::-1])
 
 
@@ -235,7 +270,9 @@ def inplace_results(operation: Any) -> dict[int, int]:
     return dict(found)
 
 
-def result_types(value: Any) -> list[tuple[tuple[int, ...], str]] | tuple[tuple[int, ...], str] | None:
+def result_types(
+    value: Any,
+) -> list[tuple[tuple[int, ...], str]] | tuple[tuple[int, ...], str] | None:
     """Shape and dtype of a value; a list of them for a vector; None for what is no dense tensor."""
     if value.is_combine():
         members = value.type().as_vec_type().as_list()
@@ -284,14 +321,20 @@ def _declarations() -> dict[str, str]:
     """Parameter lists of the C++ functions that eager mode binds, as the wheel's own headers declare them."""
     found: dict[str, str] = {}
     for header in ("api.h", "fused_api.h"):
-        path = os.path.join(paddle.sysconfig.get_include(), "paddle", "phi", "api", "include", header)
+        path = os.path.join(
+            paddle.sysconfig.get_include(), "paddle", "phi", "api", "include", header
+        )
         if not os.path.exists(path):
             continue
         with open(path, encoding="utf-8") as lines:
             for line in lines:
                 declaration = re.match(r"PADDLE_API\s.*?\s(\w+)\((.*)\);", line)
                 if declaration:
-                    found[declaration[1]] = re.sub(r",?\s*paddle::optional<(?:(?!paddle::optional).)*> predefined_out = paddle::none", "", declaration[2])
+                    found[declaration[1]] = re.sub(
+                        r",?\s*paddle::optional<(?:(?!paddle::optional).)*> predefined_out = paddle::none",
+                        "",
+                        declaration[2],
+                    )
     return found
 
 
@@ -306,7 +349,16 @@ def _declared_arguments() -> dict[str, list[str]]:
 
 
 ARGUMENTS: Mapping[str, tuple[str, ...]] = {
-    "conv2d": ("input", "filter", "strides", "paddings", "padding_algorithm", "dilations", "groups", "data_format"),
+    "conv2d": (
+        "input",
+        "filter",
+        "strides",
+        "paddings",
+        "padding_algorithm",
+        "dilations",
+        "groups",
+        "data_format",
+    ),
     "slice": ("input", "axes", "starts", "ends", "infer_flags", "decrease_axis"),
     "multiply": ("x", "y"),
     "add_n": ("inputs",),
@@ -348,14 +400,20 @@ def tensor_arguments(name: str) -> frozenset[str]:
     if declared is not None:
         return declared
     names, kinds = _runtime_arguments()
-    return frozenset(argument for argument, kind in zip(names.get(name, ()), kinds.get(name, ()), strict=True) if kind)
+    return frozenset(
+        argument
+        for argument, kind in zip(names.get(name, ()), kinds.get(name, ()), strict=True)
+        if kind
+    )
 
 
 @cache
 def _declared_tensors() -> dict[str, frozenset[str]]:
     found = {}
     for name, declaration in _declarations().items():
-        found[name] = frozenset(re.findall(r"Tensor[>\s&]*\s*&?\s*(\w+)(?=\s*[,=]|\s*$)", declaration))
+        found[name] = frozenset(
+            re.findall(r"Tensor[>\s&]*\s*&?\s*(\w+)(?=\s*[,=]|\s*$)", declaration)
+        )
     return found
 
 

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from padiff_graph.capture.graph import TensorType
-from padiff_graph.capture.normal import rows
+from padiff_graph.capture.normal import lowering as rows
 from padiff_graph.capture.normal.call import Call, Row
-from padiff_graph.capture.paddle.rows_compute import (
+from padiff_graph.capture.paddle.pir_compute import (
     add_all,
     add_matmul,
     batch_norm,
@@ -53,7 +53,7 @@ from padiff_graph.capture.paddle.rows_compute import (
     where,
     windows,
 )
-from padiff_graph.capture.paddle.rows_movement import (
+from padiff_graph.capture.paddle.pir_movement import (
     along_axis,
     arg_sort,
     argument,
@@ -117,7 +117,19 @@ COMPARISONS = {
 
 ROWS: Mapping[str, Row] = {
     # nothing happens
-    **dict.fromkeys(("assign", "memcpy", "memcpy_d2h", "memcpy_h2d", "share_data", "share_var", "print", "copy_to"), NOTHING),
+    **dict.fromkeys(
+        (
+            "assign",
+            "memcpy",
+            "memcpy_d2h",
+            "memcpy_h2d",
+            "share_data",
+            "share_var",
+            "print",
+            "copy_to",
+        ),
+        NOTHING,
+    ),
     "share_data_": detach,
     "assign_out_": assign_out,
     "cast": cast,
@@ -173,7 +185,9 @@ ROWS: Mapping[str, Row] = {
     "elu": rows.unary("Elu", "x", alpha="alpha"),
     "selu": rows.unary("Selu", "x", alpha="alpha", gamma="scale"),
     "celu": rows.unary("Celu", "x", alpha="alpha"),
-    "gelu": lambda call: call.draft("Gelu", [call["x"]], {"approximate": "tanh" if call.get("approximate", False) else "none"}),
+    "gelu": lambda call: call.draft(
+        "Gelu", [call["x"]], {"approximate": "tanh" if call.get("approximate", False) else "none"}
+    ),
     "silu": rows.unary("Swish", "x", alpha=1.0),
     "swish": rows.unary("Swish", "x", alpha=1.0),
     "swiglu": swiglu,
@@ -196,7 +210,10 @@ ROWS: Mapping[str, Row] = {
     "flash_attn": flash_attention,
     "memory_efficient_attention": efficient_attention,
     **dict.fromkeys(("conv2d", "depthwise_conv2d", "conv3d"), convolution()),
-    **dict.fromkeys(("conv2d_transpose", "depthwise_conv2d_transpose", "conv3d_transpose"), convolution(transposed=True)),
+    **dict.fromkeys(
+        ("conv2d_transpose", "depthwise_conv2d_transpose", "conv3d_transpose"),
+        convolution(transposed=True),
+    ),
     # normalisation
     **dict.fromkeys(("batch_norm_", "batch_norm", "sync_batch_norm_"), batch_norm),
     "group_norm": group_norm,
@@ -266,24 +283,46 @@ ROWS: Mapping[str, Row] = {
     "gaussian": normal,
 }
 
-RANDOM = frozenset({"bernoulli", "uniform", "gaussian", "randint", "randperm", "multinomial", "truncated_gaussian_random", "uniform_inplace", "gaussian_inplace"})
+RANDOM = frozenset(
+    {
+        "bernoulli",
+        "uniform",
+        "gaussian",
+        "randint",
+        "randperm",
+        "multinomial",
+        "truncated_gaussian_random",
+        "uniform_inplace",
+        "gaussian_inplace",
+    }
+)
 """Operators that draw: never constants, whatever they read."""
 
 
 def filled(call: Call, kind: TensorType) -> np.ndarray[Any, Any]:
     """full, full_like, full_with_tensor, empty: one number."""
-    return np.full(kind.shape, float(call.number("value", 0)) if kind.dtype not in ("int64", "int32", "bool") else int(call.number("value", 0)), dtype_of(kind))
+    return np.full(
+        kind.shape,
+        float(call.number("value", 0))
+        if kind.dtype not in ("int64", "int32", "bool")
+        else int(call.number("value", 0)),
+        dtype_of(kind),
+    )
 
 
 def listed(call: Call, kind: TensorType) -> np.ndarray[Any, Any]:
     """full_int_array."""
     value = np.asarray(call.numbers("value"))
-    return value.astype(dtype_of(kind)).reshape(kind.shape if math.prod(kind.shape) == value.size else value.shape)
+    return value.astype(dtype_of(kind)).reshape(
+        kind.shape if math.prod(kind.shape) == value.size else value.shape
+    )
 
 
 def counted(call: Call, kind: TensorType) -> np.ndarray[Any, Any]:
     """arange: bounds are operands."""
-    return np.arange(call.number("start"), call.number("end"), call.number("step")).astype(dtype_of(kind))
+    return np.arange(call.number("start"), call.number("end"), call.number("step")).astype(
+        dtype_of(kind)
+    )
 
 
 def unit(call: Call, kind: TensorType) -> np.ndarray[Any, Any]:
@@ -297,7 +336,10 @@ def dtype_of(kind: TensorType) -> np.dtype[Any]:
 
 
 CONSTANTS: Mapping[str, Any] = {
-    **dict.fromkeys(("full", "full_like", "full_with_tensor", "full_batch_size_like", "empty", "empty_like"), filled),
+    **dict.fromkeys(
+        ("full", "full_like", "full_with_tensor", "full_batch_size_like", "empty", "empty_like"),
+        filled,
+    ),
     "full_int_array": listed,
     "arange": counted,
     "eye": unit,

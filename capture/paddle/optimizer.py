@@ -11,7 +11,21 @@ import paddle
 
 from padiff_graph.capture.paddle.values import array, dtype
 
-__all__ = ["advance", "clear", "gradients", "is_optimizer", "kept", "learn", "named", "put_gradients", "refusal", "saved", "settings", "state", "trainable"]
+__all__ = [
+    "advance",
+    "clear",
+    "gradients",
+    "is_optimizer",
+    "kept",
+    "learn",
+    "named",
+    "put_gradients",
+    "refusal",
+    "saved",
+    "settings",
+    "state",
+    "trainable",
+]
 
 Array = np.ndarray[Any, Any]
 
@@ -97,10 +111,16 @@ def settings(optimizer: Any, model: paddle.nn.Layer) -> dict[str, dict[str, obje
 
 def _groups(optimizer: Any) -> list[dict[str, Any]]:
     groups = list(optimizer._param_groups or [])
-    return groups if groups and isinstance(groups[0], dict) else [{"params": list(optimizer._parameter_list or [])}]
+    return (
+        groups
+        if groups and isinstance(groups[0], dict)
+        else [{"params": list(optimizer._parameter_list or [])}]
+    )
 
 
-def _parameter_settings(optimizer: Any, group: Mapping[str, Any], parameter: Any) -> dict[str, object]:
+def _parameter_settings(
+    optimizer: Any, group: Mapping[str, Any], parameter: Any
+) -> dict[str, object]:
     kind = type(optimizer).__name__
     found: dict[str, object] = {"algorithm": ALGORITHMS.get(kind, kind)}
     for attribute, name in SETTINGS.items():
@@ -109,7 +129,9 @@ def _parameter_settings(optimizer: Any, group: Mapping[str, Any], parameter: Any
             found[name] = _plain(value)
     scale = (getattr(parameter, "optimize_attr", None) or {}).get("learning_rate", 1.0)
     ratio = getattr(optimizer, "_lr_ratio", None)
-    found["learning rate"] = float(optimizer.get_lr()) * float(scale) * (float(ratio(parameter)) if ratio else 1.0)
+    found["learning rate"] = (
+        float(optimizer.get_lr()) * float(scale) * (float(ratio(parameter)) if ratio else 1.0)
+    )
     decay, how = _decay(optimizer, group, parameter)
     found["weight decay"] = decay
     if decay:
@@ -126,12 +148,20 @@ def _decay(optimizer: Any, group: Mapping[str, Any], parameter: Any) -> tuple[fl
     kind = type(optimizer).__name__
     if kind == "AdamW":
         wanted = optimizer._apply_decay_param_fun
-        decay = 0.0 if wanted is not None and not wanted(parameter.name) else float(group.get("weight_decay", optimizer._weight_decay) or 0.0)
+        decay = (
+            0.0
+            if wanted is not None and not wanted(parameter.name)
+            else float(group.get("weight_decay", optimizer._weight_decay) or 0.0)
+        )
         return decay, "decoupled"
     if kind == "Lamb":
         spared = getattr(optimizer, "_exclude_from_weight_decay_fn", None)
-        return (0.0 if spared is not None and spared(parameter) else float(optimizer._lamb_weight_decay)), "decoupled"
-    own = getattr(parameter, "regularizer", None)  # a parameter's own regularizer wins over the optimizer's
+        return (
+            0.0 if spared is not None and spared(parameter) else float(optimizer._lamb_weight_decay)
+        ), "decoupled"
+    own = getattr(
+        parameter, "regularizer", None
+    )  # a parameter's own regularizer wins over the optimizer's
     if own is None and getattr(optimizer, "_regularization_method", "") == "l2_decay":
         return float(optimizer._regularization_coeff), "added to the gradient (L2)"
     regularizer = own if own is not None else group.get("weight_decay", optimizer.regularization)
@@ -140,7 +170,9 @@ def _decay(optimizer: Any, group: Mapping[str, Any], parameter: Any) -> tuple[fl
     if isinstance(regularizer, (int, float)):
         return float(regularizer), "added to the gradient (L2)"
     rule = "L1" if isinstance(regularizer, paddle.regularizer.L1Decay) else "L2"
-    return float(getattr(regularizer, "_coeff", getattr(regularizer, "_regularization_coeff", 0.0))), f"added to the gradient ({rule})"
+    return float(
+        getattr(regularizer, "_coeff", getattr(regularizer, "_regularization_coeff", 0.0))
+    ), f"added to the gradient ({rule})"
 
 
 def state(optimizer: Any, model: paddle.nn.Layer) -> dict[str, dict[str, Array]]:
@@ -149,7 +181,9 @@ def state(optimizer: Any, model: paddle.nn.Layer) -> dict[str, dict[str, Array]]
     kind = type(optimizer).__name__
     for key, accumulators in optimizer._accumulators.items():
         meaning = MOMENT.get(kind) if key == "moment" else STATE.get(key)
-        if meaning is None or (kind == "RMSProp" and key == "mean_grad" and not optimizer._centered):
+        if meaning is None or (
+            kind == "RMSProp" and key == "mean_grad" and not optimizer._centered
+        ):
             continue
         for name, parameter in model.named_parameters():
             memory = accumulators.get(parameter.name)
@@ -177,7 +211,11 @@ def clear(model: paddle.nn.Layer) -> None:
 
 def gradients(model: paddle.nn.Layer) -> dict[str, Array]:
     """The gradients that arrived, by parameter name."""
-    return {name: array(parameter.grad) for name, parameter in model.named_parameters() if parameter.grad is not None}
+    return {
+        name: array(parameter.grad)
+        for name, parameter in model.named_parameters()
+        if parameter.grad is not None
+    }
 
 
 def put_gradients(model: paddle.nn.Layer, numbers: Mapping[str, Array]) -> None:
@@ -186,7 +224,9 @@ def put_gradients(model: paddle.nn.Layer, numbers: Mapping[str, Array]) -> None:
         given = numbers.get(name)
         parameter.clear_gradient(False)
         if given is not None:
-            parameter.grad = paddle.to_tensor(np.array(given), place=parameter.place).astype(dtype(parameter))
+            parameter.grad = paddle.to_tensor(np.array(given), place=parameter.place).astype(
+                dtype(parameter)
+            )
 
 
 def saved(optimizer: Any, model: paddle.nn.Layer) -> Callable[[], None]:
@@ -241,7 +281,9 @@ def _copied(value: Any, memory: list[tuple[Any, Any]]) -> Any:
         return fresh
     if isinstance(value, (list, set)):
         return type(value)(_copied(member, memory) for member in value)
-    if isinstance(value, paddle.Tensor) and not isinstance(value, paddle.base.framework.EagerParamBase):
+    if isinstance(value, paddle.Tensor) and not isinstance(
+        value, paddle.base.framework.EagerParamBase
+    ):
         memory.append((value, value.detach().clone()))
     return value
 

@@ -15,7 +15,7 @@ from paddle.jit.dy2static import parameter_recorder
 from paddle.utils import inplace_utils
 
 from padiff_graph.capture.paddle import internals
-from padiff_graph.capture.paddle.sources import user_line
+from padiff_graph.capture.paddle.user_lines import user_line
 
 if TYPE_CHECKING:
     from padiff_graph.capture.paddle.recording import Recording
@@ -68,7 +68,14 @@ NUMBERS = ("numpy", "item", "tolist", "__bool__", "__int__", "__float__", "__ind
 
 def patches(recording: Recording) -> list[Change]:
     """All replacements for the time of one recording."""
-    return [*_tensors(recording), *_layers(recording), *_writes(recording), *_operations(recording), *_gradients(recording), *_answers(recording)]
+    return [
+        *_tensors(recording),
+        *_layers(recording),
+        *_writes(recording),
+        *_operations(recording),
+        *_gradients(recording),
+        *_answers(recording),
+    ]
 
 
 def _tensors(recording: Recording) -> list[Change]:
@@ -86,7 +93,11 @@ def _tensors(recording: Recording) -> list[Change]:
         call.__name__ = name
         return call
 
-    changes: list[Change] = [(internals.TENSOR, name, lifted(name)) for name in (*OPERATORS, *METHODS) if hasattr(internals.TENSOR, name) and hasattr(Value, name)]
+    changes: list[Change] = [
+        (internals.TENSOR, name, lifted(name))
+        for name in (*OPERATORS, *METHODS)
+        if hasattr(internals.TENSOR, name) and hasattr(Value, name)
+    ]
 
     def read(name: str) -> Callable[..., Any]:
         eager = getattr(internals.TENSOR, name)
@@ -152,7 +163,10 @@ def _layers(recording: Recording) -> list[Change]:
             return plain(self, *args, **kwargs)
 
     # Paddle labels each operation with the layer's class by walking the whole program, once a layer
-    return [(paddle.nn.Layer, "__call__", called), (paddle.nn.layer.layers, "name_struct", lambda prefix=None: nullcontext())]
+    return [
+        (paddle.nn.Layer, "__call__", called),
+        (paddle.nn.layer.layers, "name_struct", lambda prefix=None: nullcontext()),
+    ]
 
 
 def _writes(recording: Recording) -> list[Change]:
@@ -162,7 +176,9 @@ def _writes(recording: Recording) -> list[Change]:
         module, _, function = name.rpartition(".")
         plain = getattr(sys.modules[module], function, None)
         if plain is None:
-            raise NotImplementedError(f"{name}_ is an in-place call that has no out-of-place counterpart in Paddle's static mode")
+            raise NotImplementedError(
+                f"{name}_ is an in-place call that has no out-of-place counterpart in Paddle's static mode"
+            )
 
         def call(target: Any, *args: Any, **kwargs: Any) -> Any:
             return recording.write(target, plain(target, *args, **kwargs))
@@ -170,7 +186,11 @@ def _writes(recording: Recording) -> list[Change]:
         return call
 
     def overwritten(target: Any, value: Any, *_: Any) -> Any:
-        given = value if isinstance(value, (Value, internals.TENSOR)) or type(value) is Value else paddle.to_tensor(np.asarray(value))
+        given = (
+            value
+            if isinstance(value, (Value, internals.TENSOR)) or type(value) is Value
+            else paddle.to_tensor(np.asarray(value))
+        )
         given = recording.resolved(given)
         shape = list(target.shape)
         if list(given.shape) != shape:
@@ -188,7 +208,9 @@ def _writes(recording: Recording) -> list[Change]:
     def detached(target: Any) -> Any:
         return recording.write(target, target.detach())
 
-    def diagonal(target: Any, value: Any, offset: int = 0, wrap: bool = False, name: Any = None) -> Any:
+    def diagonal(
+        target: Any, value: Any, offset: int = 0, wrap: bool = False, name: Any = None
+    ) -> Any:
         return recording.write(target, paddle._C_ops.fill_diagonal(target, value, offset, wrap))
 
     def indexed(program: Any, origin: Any, result: Any) -> None:
@@ -204,14 +226,41 @@ def _writes(recording: Recording) -> list[Change]:
         (inplace_utils, "warnings", SimpleNamespace(warn=lambda *_, **__: None)),
         (parameter_recorder._global_inplace_map, "add", indexed),
         (parameter_recorder._global_inplace_map, "get", current),
-        (parameter_recorder._global_parameter_recorder, "get", lambda program, tensor: recording.resolved(tensor)),
+        (
+            parameter_recorder._global_parameter_recorder,
+            "get",
+            lambda program, tensor: recording.resolved(tensor),
+        ),
     ]
-    written = {"set_value": overwritten, "copy_": overwritten, "fill_": filled, "zero_": zeroed, "detach_": detached, "fill_diagonal_": diagonal}
+    written = {
+        "set_value": overwritten,
+        "copy_": overwritten,
+        "fill_": filled,
+        "zero_": zeroed,
+        "detach_": detached,
+        "fill_diagonal_": diagonal,
+    }
     for name, replacement in written.items():
         changes.append((Value, name, replacement))
-        changes.append((internals.TENSOR, name, _by_mode(getattr(internals.TENSOR, name), replacement, recording)))
+        changes.append(
+            (
+                internals.TENSOR,
+                name,
+                _by_mode(getattr(internals.TENSOR, name), replacement, recording),
+            )
+        )
     set_item = internals.TENSOR.__setitem__
-    changes.append((internals.TENSOR, "__setitem__", _by_mode(set_item, lambda self, *args: Value.__setitem__(recording.leaf(self), *args), recording)))
+    changes.append(
+        (
+            internals.TENSOR,
+            "__setitem__",
+            _by_mode(
+                set_item,
+                lambda self, *args: Value.__setitem__(recording.leaf(self), *args),
+                recording,
+            ),
+        )
+    )
     return changes
 
 
@@ -227,8 +276,17 @@ def _operations(recording: Recording) -> list[Change]:
 
         return call
 
-    names = [name for name in vars(paddle._C_ops) if name.endswith(internals.INPLACE) and not name.startswith("_") and not name.endswith(("_grad_", "__"))]
-    return [(paddle._C_ops, name, noticed(getattr(paddle._C_ops, name))) for name in (*names, "batch_norm")]
+    names = [
+        name
+        for name in vars(paddle._C_ops)
+        if name.endswith(internals.INPLACE)
+        and not name.startswith("_")
+        and not name.endswith(("_grad_", "__"))
+    ]
+    return [
+        (paddle._C_ops, name, noticed(getattr(paddle._C_ops, name)))
+        for name in (*names, "batch_norm")
+    ]
 
 
 def _by_mode(eager: Any, symbolic: Any, recording: Recording) -> Callable[..., Any]:
@@ -257,7 +315,11 @@ def _gradients(recording: Recording) -> list[Change]:
 
     def dispatched(cls: Any, *args: Any, **kwargs: Any) -> Any:
         if internals.dynamic_tracer() is not None:
-            return eager_apply.__func__(cls, *args, **kwargs) if hasattr(eager_apply, "__func__") else super(paddle.autograd.PyLayer, cls).apply(*args, **kwargs)
+            return (
+                eager_apply.__func__(cls, *args, **kwargs)
+                if hasattr(eager_apply, "__func__")
+                else super(paddle.autograd.PyLayer, cls).apply(*args, **kwargs)
+            )
         return applied(cls, *args, **kwargs)
 
     def by_alias(cls: Any) -> Any:
@@ -269,14 +331,21 @@ def _gradients(recording: Recording) -> list[Change]:
             if internals.dynamic_tracer() is not None or isinstance(context, Context):
                 return forward(context, *args, **kwargs)
             found = applied(cls, *args, **kwargs)
-            members = [recording.stand_in(member) if type(member) is Value else member for member in (found if isinstance(found, (tuple, list)) else [found])]
+            members = [
+                recording.stand_in(member) if type(member) is Value else member
+                for member in (found if isinstance(found, (tuple, list)) else [found])
+            ]
             return type(found)(members) if isinstance(found, (tuple, list)) else members[0]
 
         return staticmethod(call)
 
     return [
         (Value, "register_hook", hooked),
-        (internals.TENSOR, "register_hook", _by_mode(internals.TENSOR.register_hook, hooked, recording)),
+        (
+            internals.TENSOR,
+            "register_hook",
+            _by_mode(internals.TENSOR.register_hook, hooked, recording),
+        ),
         (paddle.autograd.PyLayer, "apply", classmethod(dispatched)),
         *((cls, "forward", by_alias(cls)) for cls in _custom_functions(paddle.autograd.PyLayer)),
     ]
@@ -353,7 +422,13 @@ def _answers(recording: Recording) -> list[Change]:
         (Value, "name", property(name, plain_name.__set__)),
         (Value, "is_leaf", property(lambda self: False)),
         (Value, "inplace_version", property(lambda self: 0)),
-        (Value, "view", lambda self, shape_or_dtype, name=None: paddle.reshape(self, shape_or_dtype) if isinstance(shape_or_dtype, (list, tuple)) else paddle.view(self, shape_or_dtype)),
+        (
+            Value,
+            "view",
+            lambda self, shape_or_dtype, name=None: (
+                paddle.reshape(self, shape_or_dtype)
+                if isinstance(shape_or_dtype, (list, tuple))
+                else paddle.view(self, shape_or_dtype)
+            ),
+        ),
     ]
-
-

@@ -37,7 +37,15 @@ def quiet(model: paddle.nn.Layer, *, values: bool = True) -> Iterator[None]:
         for member in members.values() if isinstance(members, dict) else members:
             if isinstance(member, internals.TENSOR):
                 tensors[id(member)] = member
-    copies = [(tensor, tensor.detach().clone()) for tensor in tensors.values() if tensor._is_initialized()] if values else []
+    copies = (
+        [
+            (tensor, tensor.detach().clone())
+            for tensor in tensors.values()
+            if tensor._is_initialized()
+        ]
+        if values
+        else []
+    )
     generators = random.getstate(), np.random.get_state()
     try:
         with kept(model):
@@ -58,7 +66,12 @@ def _holders(model: paddle.nn.Layer) -> Iterator[Any]:
     todo: list[tuple[Any, int]] = [(model, 0)]
     while todo:
         thing, depth = todo.pop()
-        if id(thing) in seen or depth > DEPTH or isinstance(thing, (*PLAIN, internals.TENSOR)) or (callable(thing) and not isinstance(thing, paddle.nn.Layer)):
+        if (
+            id(thing) in seen
+            or depth > DEPTH
+            or isinstance(thing, (*PLAIN, internals.TENSOR))
+            or (callable(thing) and not isinstance(thing, paddle.nn.Layer))
+        ):
             continue
         seen.add(id(thing))
         if isinstance(thing, paddle.nn.Layer):
@@ -83,7 +96,9 @@ def _members(thing: Any) -> Any:
 def _restore(holder: Any, before: Any) -> None:
     if isinstance(holder, (list, set)):
         now = list(holder)
-        if len(now) != len(before) or any(new is not old for new, old in zip(now, before, strict=True)):
+        if len(now) != len(before) or any(
+            new is not old for new, old in zip(now, before, strict=True)
+        ):
             holder.clear()
             if isinstance(holder, list):
                 holder.extend(before)
@@ -97,9 +112,17 @@ def _restore(holder: Any, before: Any) -> None:
 
 
 def _write_back(tensor: Any, numbers: Any) -> None:
-    if tensor.shape == numbers.shape and tensor.dtype == numbers.dtype and tensor.size and tensor.dtype in COMPARABLE and bool(paddle.equal_all(tensor.detach(), numbers)):
+    if (
+        tensor.shape == numbers.shape
+        and tensor.dtype == numbers.dtype
+        and tensor.size
+        and tensor.dtype in COMPARABLE
+        and bool(paddle.equal_all(tensor.detach(), numbers))
+    ):
         return
-    if tensor.shape == numbers.shape and np.array_equal(tensor.numpy(), numbers.numpy(), equal_nan=tensor.dtype in (paddle.float32, paddle.float64)):
+    if tensor.shape == numbers.shape and np.array_equal(
+        tensor.numpy(), numbers.numpy(), equal_nan=tensor.dtype in (paddle.float32, paddle.float64)
+    ):
         return
     with paddle.no_grad():
         tensor.set_value(numbers)

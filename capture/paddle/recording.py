@@ -16,10 +16,10 @@ from typing import Any
 
 import paddle
 
-from padiff_graph.capture.errors import CaptureError
+from padiff_graph.capture.capture_errors import CaptureError
 from padiff_graph.capture.paddle import internals
-from padiff_graph.capture.paddle.operation import Operation
-from padiff_graph.capture.paddle.sources import user_line
+from padiff_graph.capture.paddle.pir_call import Operation
+from padiff_graph.capture.paddle.user_lines import user_line
 
 __all__ = ["Custom", "Leaf", "Recording", "Span"]
 
@@ -116,7 +116,9 @@ class Recording:
         found = self.leaves.get(id(tensor))
         if found is None:
             if not kind:
-                kind, name = self.names.get(id(tensor), ("constant", f"constant_{len(self.leaves)}"))
+                kind, name = self.names.get(
+                    id(tensor), ("constant", f"constant_{len(self.leaves)}")
+                )
             shape, dtype = tuple(tensor.shape), internals.spelled(tensor.dtype)
             value = internals.declared(f"{kind}:{name}:{len(self.leaves)}", shape, dtype)
             floating = dtype.startswith(("float", "bfloat", "complex"))
@@ -180,7 +182,9 @@ class Recording:
             for position, source in enumerate(maker.operands_source()):
                 if source.initialized():
                     mapping.add(source, now if position == 0 else source)
-            self._derived[key] = maker.clone(mapping, paddle.pir.CloneOptions(False, True, True)).result(0)
+            self._derived[key] = maker.clone(
+                mapping, paddle.pir.CloneOptions(False, True, True)
+            ).result(0)
         return self._derived[key]
 
     def write(self, target: Any, result: Any) -> Any:
@@ -198,9 +202,16 @@ class Recording:
     def made(self) -> None:
         """Notes what the operation that was just made writes into its operands."""
         maker = self.program.global_block().back()
-        if maker.name() in FRESH or (maker.name() == "pd_op.batch_norm_" and (maker.attrs()["is_test"] or maker.attrs()["use_global_stats"])):
+        if maker.name() in FRESH or (
+            maker.name() == "pd_op.batch_norm_"
+            and (maker.attrs()["is_test"] or maker.attrs()["use_global_stats"])
+        ):
             return
-        if maker.name() == "pd_op.assign_out_" and paddle.is_grad_enabled() and not maker.operand_source(0).stop_gradient:
+        if (
+            maker.name() == "pd_op.assign_out_"
+            and paddle.is_grad_enabled()
+            and not maker.operand_source(0).stop_gradient
+        ):
             # a program never passes a gradient here; eager mode does (the weight that weight_norm assigns)
             maker.result(0).stop_gradient = False
         for result, operand in internals.inplace_results(maker).items():
@@ -227,12 +238,29 @@ class Recording:
         with self._unhooked():
             if name == "pd_op.transpose":
                 order = list(attrs["perm"])
-                return paddle._C_ops.transpose(result, [order.index(axis) for axis in range(len(order))])
+                return paddle._C_ops.transpose(
+                    result, [order.index(axis) for axis in range(len(order))]
+                )
             if name in ("pd_op.slice", "pd_op.strided_slice"):
-                numbers = {role: self.known(source).numpy().tolist() for role, source in zip(internals.operand_names(maker), maker.operands_source(), strict=True) if role != "input" and role != "x"}
+                numbers = {
+                    role: self.known(source).numpy().tolist()
+                    for role, source in zip(
+                        internals.operand_names(maker), maker.operands_source(), strict=True
+                    )
+                    if role != "input" and role != "x"
+                }
                 axes = list(attrs["axes"])
                 steps = numbers.get("strides", [1] * len(axes))
-                return paddle._C_ops.set_value_with_tensor(base, result, numbers["starts"], numbers["ends"], steps, axes, list(attrs.get("decrease_axis", ())), [])
+                return paddle._C_ops.set_value_with_tensor(
+                    base,
+                    result,
+                    numbers["starts"],
+                    numbers["ends"],
+                    steps,
+                    axes,
+                    list(attrs.get("decrease_axis", ())),
+                    [],
+                )
             return paddle._C_ops.reshape(result, shape)
 
     @contextmanager
@@ -261,7 +289,9 @@ class Recording:
                 leaf = self.by_value.get(wanted.id)
                 if leaf is not None:
                     if not self.concrete:
-                        raise _Abort(f"the forward needs the value of {leaf.kind} {leaf.name!r}, and this model holds no numbers (it was made under LazyGuard)")
+                        raise _Abort(
+                            f"the forward needs the value of {leaf.kind} {leaf.name!r}, and this model holds no numbers (it was made under LazyGuard)"
+                        )
                     self._known[wanted.id] = leaf.tensor.detach()
                     todo.pop()
                     continue
@@ -276,7 +306,10 @@ class Recording:
         return self._known[value.id]
 
     def _compute(self, maker: Any) -> None:
-        operands: list[Any] = [self._known[source.id] if source.initialized() else None for source in maker.operands_source()]
+        operands: list[Any] = [
+            self._known[source.id] if source.initialized() else None
+            for source in maker.operands_source()
+        ]
         if maker.name() == "builtin.combine":
             results: list[Any] = [operands]
         elif maker.name() == "builtin.split":
@@ -301,8 +334,12 @@ class Recording:
         try:
             tensor = self.known(self.current(value))
         except _Abort as error:
-            raise _Abort(f"{what} is asked for at {line or 'an unknown line'}: {error}", line) from None
-        self.notes.setdefault(f"{what} at {line or 'an unknown line'} was answered by the example; another input may take another way there")
+            raise _Abort(
+                f"{what} is asked for at {line or 'an unknown line'}: {error}", line
+            ) from None
+        self.notes.setdefault(
+            f"{what} at {line or 'an unknown line'} was answered by the example; another input may take another way there"
+        )
         with internals.dynamic(self.tracer):
             return tensor.numpy()
 
@@ -320,10 +357,20 @@ class Recording:
             return found
         owner = self._open[-1]
         for name, held in vars(owner.layer).items():
-            members = held.items() if isinstance(held, dict) else enumerate(held) if isinstance(held, (list, tuple)) else ((None, held),)
+            members = (
+                held.items()
+                if isinstance(held, dict)
+                else enumerate(held)
+                if isinstance(held, (list, tuple))
+                else ((None, held),)
+            )
             for key, member in members:
                 if member is layer and not name.startswith("_"):
-                    return ".".join(part for part in (owner.path, name, None if key is None else str(key)) if part)
+                    return ".".join(
+                        part
+                        for part in (owner.path, name, None if key is None else str(key))
+                        if part
+                    )
         return None
 
     @contextmanager
@@ -352,7 +399,10 @@ class Recording:
         from padiff_graph.capture.paddle.patches import patches
 
         self.tracer = internals.dynamic_tracer()
-        with internals.patched(*patches(self)), internals.building(self.program, self.startup, self.cast):
+        with (
+            internals.patched(*patches(self)),
+            internals.building(self.program, self.startup, self.cast),
+        ):
             try:
                 yield
             except Exception as error:
@@ -362,11 +412,20 @@ class Recording:
             if self.failure is not None:
                 raise self.failure
 
-    def custom(self, function: Any, args: tuple[Any, ...], keywords: dict[str, Any], source: str) -> Any:
+    def custom(
+        self, function: Any, args: tuple[Any, ...], keywords: dict[str, Any], source: str
+    ) -> Any:
         """Runs a custom function's forward into the program and notes it as one piece."""
         from padiff_graph.capture.paddle.patches import Context
 
-        args = tuple(self.current(self.leaf(arg)) if isinstance(arg, internals.TENSOR) and type(arg) is not Value else self.current(arg) if type(arg) is Value else arg for arg in args)
+        args = tuple(
+            self.current(self.leaf(arg))
+            if isinstance(arg, internals.TENSOR) and type(arg) is not Value
+            else self.current(arg)
+            if type(arg) is Value
+            else arg
+            for arg in args
+        )
         first = self.here()
         with paddle.no_grad():
             found = function.forward(Context(), *args, **keywords)
@@ -378,11 +437,13 @@ class Recording:
             if type(member) is Value:
                 if member.id in taken or member.get_defining_op() is None:
                     member = paddle.assign(member)
-                if learning and internals.spelled(member.dtype).startswith(("float", "bfloat", "complex")):
+                if learning and internals.spelled(member.dtype).startswith(
+                    ("float", "bfloat", "complex")
+                ):
                     member.stop_gradient = False
             results.append(member)
         path, call = self.place()
-        self.customs.append(Custom(function, args, keywords, results, first, self.here(), source, path, call))
+        self.customs.append(
+            Custom(function, args, keywords, results, first, self.here(), source, path, call)
+        )
         return type(found)(results) if isinstance(found, (tuple, list)) else results[0]
-
-

@@ -10,8 +10,8 @@ import paddle
 from padiff_graph.capture.engine import NotRunnable
 from padiff_graph.capture.graph import Node
 from padiff_graph.capture.paddle import internals
-from padiff_graph.capture.paddle.convert import grouped
-from padiff_graph.capture.paddle.operation import SPECIAL, Operation
+from padiff_graph.capture.paddle.pir_call import SPECIAL, Operation
+from padiff_graph.capture.paddle.pir_graph import grouped
 
 __all__ = ["PRELUDE", "expression"]
 
@@ -82,20 +82,35 @@ def expression(node: Node, operands: Sequence[str]) -> str:
         NotRunnable: where the operation is more than a call of Paddle's eager functions.
     """
     if not isinstance(node.native, Operation):
-        raise NotRunnable(f"{node.op} stands for the model's own Python code and cannot be written as a call")
+        raise NotRunnable(
+            f"{node.op} stands for the model's own Python code and cannot be written as a call"
+        )
     if "random" in node.marks:
         raise NotRunnable(f"{node.op} draws random numbers")
     operation = node.native
-    given = [f"[{', '.join(member)}]" if isinstance(member, list) else member for member in grouped(operation, operands)]
+    given = [
+        f"[{', '.join(member)}]" if isinstance(member, list) else member
+        for member in grouped(operation, operands)
+    ]
     if operation.name in WRITTEN:
-        call = WRITTEN[operation.name](dict(zip(operation.roles, given, strict=True)), operation.attrs)
+        call = WRITTEN[operation.name](
+            dict(zip(operation.roles, given, strict=True)), operation.attrs
+        )
     elif operation.name in SPECIAL:
         raise NotRunnable(f"{node.op} cannot be written as a call")
     else:
         call = _call(operation, given)
     hidden, widths = list(operation.hidden), list(operation.widths)
-    laid = f"[{call}]" if (hidden, widths) == ([False], [None]) else f"paddle_list({call}, {hidden}, {widths})"
-    return f"[one if one is None else one.detach() for one in {laid}]" if "no_grad" in node.marks else laid
+    laid = (
+        f"[{call}]"
+        if (hidden, widths) == ([False], [None])
+        else f"paddle_list({call}, {hidden}, {widths})"
+    )
+    return (
+        f"[one if one is None else one.detach() for one in {laid}]"
+        if "no_grad" in node.marks
+        else laid
+    )
 
 
 def _call(operation: Operation, given: Sequence[str]) -> str:
@@ -110,9 +125,19 @@ def _call(operation: Operation, given: Sequence[str]) -> str:
             arguments.append("None" if given[payload] == "None" else f"{given[payload]}.item()")
         elif kind == "numbers":
             vector = operation.operand_widths[payload] is not None
-            arguments.append("[]" if given[payload] == "None" else f"[one.item() for one in {given[payload]}]" if vector else f"{given[payload]}.numpy().reshape(-1).tolist()")
+            arguments.append(
+                "[]"
+                if given[payload] == "None"
+                else f"[one.item() for one in {given[payload]}]"
+                if vector
+                else f"{given[payload]}.numpy().reshape(-1).tolist()"
+            )
         elif kind == "dtype":
-            arguments.append("paddle.base.libpaddle.DataType.UNDEFINED" if payload == "undefined" else f"paddle_dtype({payload!r})")
+            arguments.append(
+                "paddle.base.libpaddle.DataType.UNDEFINED"
+                if payload == "undefined"
+                else f"paddle_dtype({payload!r})"
+            )
         else:
             arguments.append(_literal(payload))
     return f"paddle._C_ops.{operation.name.removesuffix(internals.INPLACE)}({', '.join(arguments)})"
@@ -132,7 +157,17 @@ def _literal(value: Any) -> str:
 
 def _batch_norm(operands: Mapping[str, str], a: Mapping[str, Any]) -> str:
     statistics = [f"{operands[name]}.detach().clone()" for name in ("mean", "variance")]
-    rest = [repr(a[name]) for name in ("is_test", "momentum", "epsilon", "data_format", "use_global_stats", "trainable_statistics")]
+    rest = [
+        repr(a[name])
+        for name in (
+            "is_test",
+            "momentum",
+            "epsilon",
+            "data_format",
+            "use_global_stats",
+            "trainable_statistics",
+        )
+    ]
     return f"paddle._C_ops.batch_norm({', '.join((operands['x'], *statistics, operands['scale'], operands['bias'], *rest))})"
 
 
@@ -142,9 +177,17 @@ WRITTEN: Mapping[str, Callable[[Mapping[str, str], Mapping[str, Any]], str]] = {
     "share_data": lambda operands, a: f"{next(iter(operands.values()))}.detach()",
     "share_data_": lambda operands, a: f"{next(iter(operands.values()))}.detach()",
     "assign_out_": lambda operands, a: f"paddle.assign({next(iter(operands.values()))})",
-    "full": lambda operands, a: f"paddle.full({list(a['shape'])}, {_literal(a['value'])}, paddle_dtype({a['dtype']!r}))",
-    "full_int_array": lambda operands, a: f"paddle.to_tensor({list(a['value'])}, dtype={a['dtype']!r})",
-    "assign_value": lambda operands, a: f"paddle.to_tensor(np.array({_literal(a['values'])}).reshape({list(a['shape'])}), dtype=paddle_dtype({a['dtype']!r}))",
-    "assign_value_": lambda operands, a: f"paddle.to_tensor(np.array({_literal(a['values'])}).reshape({list(a['shape'])}), dtype=paddle_dtype({a['dtype']!r}))",
+    "full": lambda operands, a: (
+        f"paddle.full({list(a['shape'])}, {_literal(a['value'])}, paddle_dtype({a['dtype']!r}))"
+    ),
+    "full_int_array": lambda operands, a: (
+        f"paddle.to_tensor({list(a['value'])}, dtype={a['dtype']!r})"
+    ),
+    "assign_value": lambda operands, a: (
+        f"paddle.to_tensor(np.array({_literal(a['values'])}).reshape({list(a['shape'])}), dtype=paddle_dtype({a['dtype']!r}))"
+    ),
+    "assign_value_": lambda operands, a: (
+        f"paddle.to_tensor(np.array({_literal(a['values'])}).reshape({list(a['shape'])}), dtype=paddle_dtype({a['dtype']!r}))"
+    ),
 }
 """Operations whose eager call is not the generated function on the same arguments."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import paddle
 
-from padiff_graph.capture.leaves import leaves
+from padiff_graph.capture.leaf_names import leaves
 from padiff_graph.capture.paddle.internals import threaded, threads
 from padiff_graph.capture.paddle.values import array, is_tensor
 
@@ -17,7 +17,15 @@ __all__ = ["kept", "snapshot", "threaded", "threads"]
 
 FLAGS = ("FLAGS_pir_apply_inplace_pass", "FLAGS_enable_pir_api", "FLAGS_check_nan_inf")
 """Switches that a tool might be tempted to set."""
-PATCHABLE: tuple[Any, ...] = (paddle.Tensor, paddle.nn.Layer, paddle.nn.functional, paddle.autograd, paddle.autograd.PyLayer, paddle._C_ops, paddle)
+PATCHABLE: tuple[Any, ...] = (
+    paddle.Tensor,
+    paddle.nn.Layer,
+    paddle.nn.functional,
+    paddle.autograd,
+    paddle.autograd.PyLayer,
+    paddle._C_ops,
+    paddle,
+)
 """Where a tool might replace functions."""
 
 
@@ -37,18 +45,41 @@ def snapshot(model: paddle.nn.Layer, example: Any) -> dict[str, object]:
         "default program": id(paddle.static.default_main_program()),
     }
     for owner in PATCHABLE:
-        found[f"functions of {getattr(owner, '__name__', owner)}"] = {name: id(member) for name, member in vars(owner).items() if callable(member)}
+        found[f"functions of {getattr(owner, '__name__', owner)}"] = {
+            name: id(member) for name, member in vars(owner).items() if callable(member)
+        }
     for path, layer in [("", model), *model.named_sublayers()]:
         at = f"layer {path or '(root)'}"
-        found[f"{at}: attributes"] = {name: _identity(value) for name, value in vars(layer).items() if not name.startswith("_")}
-        found[f"{at}: hooks"] = {name: list(value) for name, value in vars(layer).items() if name.endswith("_hooks") and isinstance(value, dict)}
-        found[f"{at}: members"] = [list(getattr(layer, name)) for name in ("_parameters", "_buffers", "_sub_layers")]
+        found[f"{at}: attributes"] = {
+            name: _identity(value)
+            for name, value in vars(layer).items()
+            if not name.startswith("_")
+        }
+        found[f"{at}: hooks"] = {
+            name: list(value)
+            for name, value in vars(layer).items()
+            if name.endswith("_hooks") and isinstance(value, dict)
+        }
+        found[f"{at}: members"] = [
+            list(getattr(layer, name)) for name in ("_parameters", "_buffers", "_sub_layers")
+        ]
     for name, tensor in _tensors(model):
-        found[f"{name}: itself"] = (id(tensor), tensor.name, tensor.stop_gradient, tensor.dtype, str(tensor.place))
+        found[f"{name}: itself"] = (
+            id(tensor),
+            tensor.name,
+            tensor.stop_gradient,
+            tensor.dtype,
+            str(tensor.place),
+        )
         found[f"{name}: values"] = _sum(tensor)
         found[f"{name}: gradient"] = None if tensor.grad is None else _sum(tensor.grad)
     for name, leaf in leaves(example, is_tensor).items():
-        found[f"input {name}"] = (id(leaf), _sum(leaf), leaf.stop_gradient, None if leaf.grad is None else _sum(leaf.grad))
+        found[f"input {name}"] = (
+            id(leaf),
+            _sum(leaf),
+            leaf.stop_gradient,
+            None if leaf.grad is None else _sum(leaf.grad),
+        )
     return found
 
 
@@ -58,10 +89,17 @@ def kept(model: paddle.nn.Layer) -> Iterator[None]:
 
     Cheap: no numbers are copied but those of the gradients that exist beforehand.
     """
-    dtype, dynamic, recording = paddle.get_default_dtype(), paddle.in_dynamic_mode(), paddle.is_grad_enabled()
+    dtype, dynamic, recording = (
+        paddle.get_default_dtype(),
+        paddle.in_dynamic_mode(),
+        paddle.is_grad_enabled(),
+    )
     rng, gpu, flags = paddle.get_rng_state("cpu"), _gpu_states(), paddle.get_flags(list(FLAGS))
     modes = [(layer, layer.training) for layer in model.sublayers(include_self=True)]
-    tensors = [(tensor, tensor.stop_gradient, None if tensor.grad is None else tensor.grad.clone()) for _, tensor in _tensors(model)]
+    tensors = [
+        (tensor, tensor.stop_gradient, None if tensor.grad is None else tensor.grad.clone())
+        for _, tensor in _tensors(model)
+    ]
     try:
         yield
     finally:
@@ -88,12 +126,19 @@ def _tensors(model: paddle.nn.Layer) -> Iterator[tuple[str, Any]]:
 
 
 def _gpu_states() -> list[Any]:
-    return list(paddle.get_cuda_rng_state()) if paddle.device.is_compiled_with_cuda() and paddle.device.cuda.device_count() else []
+    return (
+        list(paddle.get_cuda_rng_state())
+        if paddle.device.is_compiled_with_cuda() and paddle.device.cuda.device_count()
+        else []
+    )
 
 
 def _random() -> list[str]:
     states = (*paddle.get_rng_state("cpu"), *_gpu_states())
-    return [" ".join(word for word in str(state).split() if not word.startswith("0x")) for state in states]  # 0x: an address
+    return [
+        " ".join(word for word in str(state).split() if not word.startswith("0x"))
+        for state in states
+    ]  # 0x: an address
 
 
 def _identity(value: Any) -> object:

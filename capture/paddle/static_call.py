@@ -30,11 +30,18 @@ class StaticCall:
 
     def __call__(self, operands: Sequence[Any], double: bool) -> list[Any]:
         """Runs it on eager tensors (lists for vectors, None where absent)."""
-        flat = [tensor for operand in operands for tensor in (operand if isinstance(operand, list) else [operand]) if tensor is not None]
+        flat = [
+            tensor
+            for operand in operands
+            for tensor in (operand if isinstance(operand, list) else [operand])
+            if tensor is not None
+        ]
         try:
             results = _Eager.apply(_Given(self, tuple(operands)), *flat)
         except (ValueError, RuntimeError, TypeError, NotImplementedError) as error:
-            raise NotRunnable(f"{self.name} has no eager call that is known, and as a static program it fails: {type(error).__name__}: {str(error)[:300]}") from error
+            raise NotRunnable(
+                f"{self.name} has no eager call that is known, and as a static program it fails: {type(error).__name__}: {str(error)[:300]}"
+            ) from error
         flat_results = list(results) if isinstance(results, (tuple, list)) else [results]
         found: list[Any] = []
         for value in self.native.results():
@@ -51,8 +58,19 @@ class StaticCall:
         feed: dict[str, Any] = {}
         former = paddle.get_flags([INPLACE_PASS])
         paddle.set_flags({INPLACE_PASS: 0})
-        arrays = [[tensor.numpy() for tensor in operand] if isinstance(operand, list) else None if operand is None else operand.numpy() for operand in operands]
-        seeds = None if cotangents is None else [None if cotangent is None else cotangent.numpy() for cotangent in cotangents]
+        arrays = [
+            [tensor.numpy() for tensor in operand]
+            if isinstance(operand, list)
+            else None
+            if operand is None
+            else operand.numpy()
+            for operand in operands
+        ]
+        seeds = (
+            None
+            if cotangents is None
+            else [None if cotangent is None else cotangent.numpy() for cotangent in cotangents]
+        )
         try:
             with framework._dygraph_guard(None), paddle.static.program_guard(program):
                 mapping = paddle.pir.IrMapping()
@@ -70,20 +88,35 @@ class StaticCall:
                     if array is None:
                         continue
                     if isinstance(array, list):
-                        made = paddle._C_ops.builtin_combine([declare(member, source) for member in array])
+                        made = paddle._C_ops.builtin_combine(
+                            [declare(member, source) for member in array]
+                        )
                     else:
                         made = declare(array, source)
                     mapping.add(source, made)
                 clone = self.native.clone(mapping, paddle.pir.CloneOptions(False, True, True))
                 outputs: list[Any] = []
                 for value in clone.results():
-                    outputs += value.get_defining_op() and (paddle._C_ops.builtin_split(value) if value.is_combine() else [value])
+                    outputs += value.get_defining_op() and (
+                        paddle._C_ops.builtin_split(value) if value.is_combine() else [value]
+                    )
                 fetch = outputs
                 if seeds is not None:
-                    chosen = [(value, seed) for value, seed in zip(outputs, seeds, strict=True) if seed is not None and value.is_dense_tensor_type()]
+                    chosen = [
+                        (value, seed)
+                        for value, seed in zip(outputs, seeds, strict=True)
+                        if seed is not None and value.is_dense_tensor_type()
+                    ]
                     weights = [declare(seed, None) for _, seed in chosen]
-                    fetch = paddle.autograd.ir_backward.grad([value for value, _ in chosen], inputs[: len(inputs) - len(weights)], weights, allow_unused=True)
-                found = paddle.static.Executor(paddle.CPUPlace()).run(program, feed=feed, fetch_list=[value for value in fetch if value is not None])
+                    fetch = paddle.autograd.ir_backward.grad(
+                        [value for value, _ in chosen],
+                        inputs[: len(inputs) - len(weights)],
+                        weights,
+                        allow_unused=True,
+                    )
+                found = paddle.static.Executor(paddle.CPUPlace()).run(
+                    program, feed=feed, fetch_list=[value for value in fetch if value is not None]
+                )
         finally:
             paddle.set_flags(former)
         values = iter(found)
@@ -110,5 +143,3 @@ class _Eager(paddle.autograd.PyLayer):  # type: ignore[misc]
     def backward(ctx: Any, *cotangents: Any) -> Any:
         gradients = ctx.given.call.run(ctx.given.operands, cotangents)
         return tuple(None if array is None else paddle.to_tensor(array) for array in gradients)
-
-

@@ -17,19 +17,28 @@ from typing import Any
 import paddle
 from paddle.jit.dy2static import convert_call_func
 
-from padiff_graph.capture import leaves
-from padiff_graph.capture.errors import CaptureError
+from padiff_graph.capture import leaf_names as leaves
+from padiff_graph.capture.capture_errors import CaptureError
 from padiff_graph.capture.graph import ComputationGraph
 from padiff_graph.capture.paddle import internals, values
-from padiff_graph.capture.paddle.convert import Conversion
+from padiff_graph.capture.paddle.layer_tensors import (
+    layer_classes,
+    layer_paths,
+    named_tensors,
+    parameter_table,
+)
+from padiff_graph.capture.paddle.pir_graph import Conversion
 from padiff_graph.capture.paddle.quiet import quiet
 from padiff_graph.capture.paddle.recording import Recording
-from padiff_graph.capture.paddle.sources import OURS, in_user_code, line_of, written
-from padiff_graph.capture.paddle.tensors import layer_classes, layer_paths, named_tensors, parameter_table
+from padiff_graph.capture.paddle.user_lines import OURS, in_user_code, line_of, written
 
 __all__ = ["RUNGS", "Session", "trace"]
 
-CONTROL_FLOW = {"pd_op.if": "an `if` on a tensor", "pd_op.while": "a loop that a tensor ends", "pd_op.pylayer": "a custom function"}
+CONTROL_FLOW = {
+    "pd_op.if": "an `if` on a tensor",
+    "pd_op.while": "a loop that a tensor ends",
+    "pd_op.pylayer": "a custom function",
+}
 """Operations with programs inside, which a flat graph cannot hold."""
 
 
@@ -60,7 +69,9 @@ class Rung:
     own_code_only: bool = False
 
 
-def trace(model: paddle.nn.Layer, example: Mapping[str, Any], *, below: str = "") -> ComputationGraph:
+def trace(
+    model: paddle.nn.Layer, example: Mapping[str, Any], *, below: str = ""
+) -> ComputationGraph:
     """Captures a layer in the mode it is in, uncertified.
 
     Args:
@@ -73,14 +84,18 @@ def trace(model: paddle.nn.Layer, example: Mapping[str, Any], *, below: str = ""
     """
     given = {name: leaf for name, leaf in leaves.leaves(example, _is_leaf).items()}
     if not given:
-        raise CaptureError(f"the example holds no Paddle tensor (found {', '.join(f'{k}: {type(v).__name__}' for k, v in example.items()) or 'nothing'}); give the inputs of forward by name")
+        raise CaptureError(
+            f"the example holds no Paddle tensor (found {', '.join(f'{k}: {type(v).__name__}' for k, v in example.items()) or 'nothing'}); give the inputs of forward by name"
+        )
     attempts: list[tuple[str, str]] = []
     source = ""
     names = [rung.name for rung in RUNGS]
     for rung in RUNGS[names.index(below) + 1 if below else 0 :]:
         try:
             graph = _by(rung, model, example, given)
-        except Exception as error:  # whatever Paddle or a user's forward raises: the next rung may do
+        except (
+            Exception
+        ) as error:  # whatever Paddle or a user's forward raises: the next rung may do
             where = getattr(error, "source", "") or _source_of(error)
             attempts.append((rung.name, f"{_first_line(error)}{f' ({where})' if where else ''}"))
             source = where or source
@@ -91,39 +106,72 @@ def trace(model: paddle.nn.Layer, example: Mapping[str, Any], *, below: str = ""
 
 
 def _is_leaf(value: Any) -> bool:
-    return type(value) is not paddle.pir.Value and isinstance(value, (internals.TENSOR, paddle.static.InputSpec))
+    return type(value) is not paddle.pir.Value and isinstance(
+        value, (internals.TENSOR, paddle.static.InputSpec)
+    )
 
 
-def _by(rung: Rung, model: paddle.nn.Layer, example: Mapping[str, Any], given: Mapping[str, Any]) -> ComputationGraph:
+def _by(
+    rung: Rung, model: paddle.nn.Layer, example: Mapping[str, Any], given: Mapping[str, Any]
+) -> ComputationGraph:
     tensors = {name: _tensor(leaf, name) for name, leaf in given.items()}
     own = named_tensors(model)
     table = parameter_table(model)
-    held = [tensor for name, tensor in own.items() if not table[name].buffer]  # a buffer may wait for its first run
-    concrete = all(values.materialised(tensor) for tensor in (*tensors.values(), *held)) and not any(isinstance(leaf, paddle.static.InputSpec) for leaf in given.values())
-    names = {id(tensor): ("buffer" if table[name].buffer else "parameter", name) for name, tensor in own.items()}
+    held = [
+        tensor for name, tensor in own.items() if not table[name].buffer
+    ]  # a buffer may wait for its first run
+    concrete = all(
+        values.materialised(tensor) for tensor in (*tensors.values(), *held)
+    ) and not any(isinstance(leaf, paddle.static.InputSpec) for leaf in given.values())
+    names = {
+        id(tensor): ("buffer" if table[name].buffer else "parameter", name)
+        for name, tensor in own.items()
+    }
     recording = Recording(names, layer_paths(model), concrete, rung.answers)
     with quiet(model, values=False), _silence(), recording.running():
         inputs = {name: recording.leaf(tensor, "input", name) for name, tensor in tensors.items()}
         with _transform_limits(model, rung):
             answer = rung.called(model)(**leaves.replace(dict(example), _is_leaf, inputs))
-        outputs = {name: recording.resolved(leaf) for name, leaf in leaves.output_leaves(answer, _is_tensor).items()}
+        outputs = {
+            name: recording.resolved(leaf)
+            for name, leaf in leaves.output_leaves(answer, _is_tensor).items()
+        }
         updates = _updates(recording, model, own)
     if not outputs:
         raise CaptureError("the model returns no tensor, so there is nothing to capture")
     for operation in recording.program.global_block().ops:
         if operation.name() in CONTROL_FLOW:
             where = line_of(internals.callstack(operation))
-            raise CaptureError(f"{CONTROL_FLOW[operation.name()]} stays open in the program; the example has to decide it", where)
+            raise CaptureError(
+                f"{CONTROL_FLOW[operation.name()]} stays open in the program; the example has to decide it",
+                where,
+            )
     for value in outputs.values():
         recording.settle(value)
     conversion = Conversion(recording)
     nodes, updated = conversion.run(inputs, outputs, updates)
-    graph = ComputationGraph.build("paddle", nodes, training=bool(model.training), modules=layer_classes(model), parameters=table)
+    graph = ComputationGraph.build(
+        "paddle",
+        nodes,
+        training=bool(model.training),
+        modules=layer_classes(model),
+        parameters=table,
+    )
     graph.updates = updated
-    graph.notes = [f"shapes are those of the example: {', '.join(f'{name} {list(tensor.shape)}' for name, tensor in tensors.items())}", *recording.notes]
-    plain = {name: value for name, value in leaves.values(example, _is_leaf).items() if isinstance(value, (bool, int, float, str))}
+    graph.notes = [
+        f"shapes are those of the example: {', '.join(f'{name} {list(tensor.shape)}' for name, tensor in tensors.items())}",
+        *recording.notes,
+    ]
+    plain = {
+        name: value
+        for name, value in leaves.values(example, _is_leaf).items()
+        if isinstance(value, (bool, int, float, str))
+    }
     if plain:
-        graph.notes.append("Python values of the example are fixed in the graph: " + ", ".join(f"{name}={value!r}" for name, value in plain.items()))
+        graph.notes.append(
+            "Python values of the example are fixed in the graph: "
+            + ", ".join(f"{name}={value!r}" for name, value in plain.items())
+        )
     graph.session = Session(conversion.tensors, recording.program, rung.name, not concrete)
     return graph
 
@@ -141,7 +189,9 @@ def _tensor(leaf: Any, name: str) -> Any:
     return paddle.zeros(list(leaf.shape), dtype=leaf.dtype)
 
 
-def _updates(recording: Recording, model: paddle.nn.Layer, own: Mapping[str, Any]) -> dict[str, Any]:
+def _updates(
+    recording: Recording, model: paddle.nn.Layer, own: Mapping[str, Any]
+) -> dict[str, Any]:
     """What buffers and parameters hold at the end, where the forward wrote them."""
     found = {}
     for name, tensor in own.items():
@@ -182,7 +232,11 @@ RUNGS = (
 def _transform_limits(model: paddle.nn.Layer, rung: Rung) -> Iterator[None]:
     """Keeps the transform out of the recording's own functions, and where the rung says so inside the
     files that define the model's layers."""
-    files = {type(layer).forward.__code__.co_filename for layer in model.sublayers(include_self=True) if hasattr(type(layer).forward, "__code__")}
+    files = {
+        type(layer).forward.__code__.co_filename
+        for layer in model.sublayers(include_self=True)
+        if hasattr(type(layer).forward, "__code__")
+    }
     plain = convert_call_func.is_unsupported
 
     def unsupported(function: Any) -> bool:
@@ -213,7 +267,15 @@ def _silence() -> Iterator[None]:
 def _first_line(error: BaseException) -> str:
     text = str(error).strip()
     lines = [line for line in text.splitlines() if line.strip()]
-    telling = next((line.strip() for line in lines if not line.lstrip().startswith(("File ", "In transformed", "-", "C++", "(")) and ":" in line), lines[0] if lines else "")
+    telling = next(
+        (
+            line.strip()
+            for line in lines
+            if not line.lstrip().startswith(("File ", "In transformed", "-", "C++", "("))
+            and ":" in line
+        ),
+        lines[0] if lines else "",
+    )
     return f"{type(error).__name__}: {telling[:300]}"
 
 

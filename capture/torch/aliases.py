@@ -61,8 +61,38 @@ class Slot:
         return Slot(value, self.storage, self.storage.version, self, step)
 
 
-RESHAPES = {"view", "reshape", "_unsafe_view", "view_as", "reshape_as", "flatten", "unflatten", "squeeze", "unsqueeze", "contiguous", "ravel", "expand_as"}
-SAME = {"alias", "to", "lift_fresh", "lift", "type_as", "_to_copy", "positive", "dropout", "feature_dropout", "alpha_dropout", "requires_grad_", "real", "resolve_conj", "resolve_neg", "expand", "broadcast_to"}
+RESHAPES = {
+    "view",
+    "reshape",
+    "_unsafe_view",
+    "view_as",
+    "reshape_as",
+    "flatten",
+    "unflatten",
+    "squeeze",
+    "unsqueeze",
+    "contiguous",
+    "ravel",
+    "expand_as",
+}
+SAME = {
+    "alias",
+    "to",
+    "lift_fresh",
+    "lift",
+    "type_as",
+    "_to_copy",
+    "positive",
+    "dropout",
+    "feature_dropout",
+    "alpha_dropout",
+    "requires_grad_",
+    "real",
+    "resolve_conj",
+    "resolve_neg",
+    "expand",
+    "broadcast_to",
+}
 SYMMETRIC = {"transpose", "t", "swapaxes", "swapdims", "numpy_T", "mT"}
 PARTS = {"chunk", "split", "split_with_sizes", "tensor_split", "unsafe_chunk", "unsafe_split"}
 
@@ -76,7 +106,12 @@ class Aliases:
         differentiable: whether a gradient flows to a value.
     """
 
-    def __init__(self, emit: Emit, type_of: Callable[[Value], TensorType], differentiable: Callable[[Value], bool]) -> None:
+    def __init__(
+        self,
+        emit: Emit,
+        type_of: Callable[[Value], TensorType],
+        differentiable: Callable[[Value], bool],
+    ) -> None:
         self.emit = emit
         self.type_of = type_of
         self.differentiable = differentiable
@@ -87,8 +122,19 @@ class Aliases:
             return slot.value
         source = self.read(slot.parent)
         record = slot.step.record
-        inputs = tuple(source if place == slot.step.operand else operand for place, operand in enumerate(record.inputs))
-        first = self.emit(record.op, inputs, record.roles, record.attrs, record.outputs, like=record, marks=record.marks)
+        inputs = tuple(
+            source if place == slot.step.operand else operand
+            for place, operand in enumerate(record.inputs)
+        )
+        first = self.emit(
+            record.op,
+            inputs,
+            record.roles,
+            record.attrs,
+            record.outputs,
+            like=record,
+            marks=record.marks,
+        )
         slot.value = Value(first.node, slot.step.output)
         slot.version = slot.storage.version
         return slot.value
@@ -117,7 +163,15 @@ class Aliases:
             link.version = slot.storage.version
 
     def _hidden(self, base: Value, value: Value, like: Node) -> Value:
-        return self.emit(WITH_VALUE, (base, value), ("self", "value"), {}, (self.type_of(base),), like=like, marks=frozenset({"inplace"}))
+        return self.emit(
+            WITH_VALUE,
+            (base, value),
+            ("self", "value"),
+            {},
+            (self.type_of(base),),
+            like=like,
+            marks=frozenset({"inplace"}),
+        )
 
     def _scatter(self, step: Step, parent: Value, old: Value, value: Value, like: Node) -> Value:
         """The parent's new value, where one of its views holds `value` now."""
@@ -126,14 +180,29 @@ class Aliases:
         attrs = record.attrs
         kind = self.type_of(parent)
 
-        def add(op: str, attrs: Mapping[str, Any], inputs: tuple[Value, ...] = (parent, value), roles: tuple[str, ...] = ("self", "src")) -> Value:
-            return self.emit(f"aten.{op}", inputs, roles, dict(attrs), (kind,), like=like, marks=frozenset({"inplace"}))
+        def add(
+            op: str,
+            attrs: Mapping[str, Any],
+            inputs: tuple[Value, ...] = (parent, value),
+            roles: tuple[str, ...] = ("self", "src"),
+        ) -> Value:
+            return self.emit(
+                f"aten.{op}",
+                inputs,
+                roles,
+                dict(attrs),
+                (kind,),
+                like=like,
+                marks=frozenset({"inplace"}),
+            )
 
         alone, self_role = (value,), ("self",)
         if name == "detach":
             if self.differentiable(parent):
                 return self._hidden(parent, value, like)
-            return add("detach.default", {}, alone, self_role) if self.differentiable(value) else value
+            return (
+                add("detach.default", {}, alone, self_role) if self.differentiable(value) else value
+            )
         if name in SAME and self.type_of(old).shape == kind.shape:
             return value
         if name in RESHAPES and self.type_of(old).size == kind.size:
@@ -142,24 +211,58 @@ class Aliases:
             return add(record.op.removeprefix("aten."), attrs, alone, self_role)
         if name == "permute":
             dims = [d % len(kind.shape) for d in attrs["dims"]]
-            return add("permute.default", {"dims": tuple(dims.index(axis) for axis in range(len(dims)))}, alone, self_role)
+            return add(
+                "permute.default",
+                {"dims": tuple(dims.index(axis) for axis in range(len(dims)))},
+                alone,
+                self_role,
+            )
         if name == "movedim":
-            return add(record.op.removeprefix("aten."), {"source": attrs["destination"], "destination": attrs["source"]}, alone, self_role)
+            return add(
+                record.op.removeprefix("aten."),
+                {"source": attrs["destination"], "destination": attrs["source"]},
+                alone,
+                self_role,
+            )
         if name == "select":
             return add("select_scatter.default", {"dim": attrs["dim"], "index": attrs["index"]})
         if name == "slice":
-            return add("slice_scatter.default", {key: attrs[key] for key in ("dim", "start", "end", "step")})
+            return add(
+                "slice_scatter.default",
+                {key: attrs[key] for key in ("dim", "start", "end", "step")},
+            )
         if name == "narrow" and "start" in attrs:
-            return add("slice_scatter.default", {"dim": attrs["dim"], "start": attrs["start"], "end": attrs["start"] + attrs["length"], "step": 1})
+            return add(
+                "slice_scatter.default",
+                {
+                    "dim": attrs["dim"],
+                    "start": attrs["start"],
+                    "end": attrs["start"] + attrs["length"],
+                    "step": 1,
+                },
+            )
         if name == "diagonal":
-            return add("diagonal_scatter.default", {key: attrs[key] for key in ("offset", "dim1", "dim2")})
+            return add(
+                "diagonal_scatter.default", {key: attrs[key] for key in ("offset", "dim1", "dim2")}
+            )
         if name == "unbind":
             return add("select_scatter.default", {"dim": attrs["dim"], "index": step.output})
         if name in PARTS:
             dim = attrs["dim"] % len(kind.shape)
-            start = sum(part.shape[dim] for part in record.outputs[: step.output] if part is not None)
+            start = sum(
+                part.shape[dim] for part in record.outputs[: step.output] if part is not None
+            )
             part = self.type_of(old)
-            return add("slice_scatter.default", {"dim": dim, "start": start, "end": start + part.shape[dim], "step": 1})
+            return add(
+                "slice_scatter.default",
+                {"dim": dim, "start": start, "end": start + part.shape[dim], "step": 1},
+            )
         if name == "as_strided":
-            return add("as_strided_scatter.default", {key: attrs[key] for key in ("size", "stride", "storage_offset")})
-        raise Untold(f"a write through {record.op} cannot be said without memory; write to the tensor itself, or build the result with torch.where or torch.cat", like.source)
+            return add(
+                "as_strided_scatter.default",
+                {key: attrs[key] for key in ("size", "stride", "storage_offset")},
+            )
+        raise Untold(
+            f"a write through {record.op} cannot be said without memory; write to the tensor itself, or build the result with torch.where or torch.cat",
+            like.source,
+        )

@@ -20,14 +20,17 @@ from torch.utils import checkpoint
 from torch.utils._pytree import tree_flatten, tree_unflatten
 from torch.utils.hooks import BackwardHook
 
-from padiff_graph.capture.torch.places import foreign
+from padiff_graph.capture.torch.fx_places import foreign
 
 __all__ = ["CUSTOM_FUNCTION", "EFFECTS", "GRADIENT_HOOK", "MODULE_BACKWARD", "Effects", "recorded"]
 
 NAMESPACE = "padiff_graph"
 GRADIENT_HOOK = f"{NAMESPACE}.gradient_hook.default"
 CUSTOM_FUNCTION = f"{NAMESPACE}.custom_function.default"
-MODULE_BACKWARD = (f"{NAMESPACE}.module_backward_inputs.default", f"{NAMESPACE}.module_backward_outputs.default")
+MODULE_BACKWARD = (
+    f"{NAMESPACE}.module_backward_inputs.default",
+    f"{NAMESPACE}.module_backward_outputs.default",
+)
 EFFECTS = {GRADIENT_HOOK, CUSTOM_FUNCTION, *MODULE_BACKWARD}
 
 
@@ -49,7 +52,9 @@ class FunctionCall:
             leaves[place] = tensor
         result = _plainly(self.function, *tree_unflatten(leaves, self.structure))
         found, self.answer = tree_flatten(result)
-        self.answered = [position for position, leaf in enumerate(found) if isinstance(leaf, torch.Tensor)]
+        self.answered = [
+            position for position, leaf in enumerate(found) if isinstance(leaf, torch.Tensor)
+        ]
         self.others = found
         return [found[position] for position in self.answered]
 
@@ -177,7 +182,9 @@ def _apply(cls: Any, *args: Any, **kwargs: Any) -> Any:
     blank = [None if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves]
     call = FunctionCall(cls, blank, places, structure)
     token = effects.add(call, f"{cls.__module__}.{cls.__qualname__}")
-    return call.rebuild(torch.ops.padiff_graph.custom_function([leaves[place] for place in places], token))
+    return call.rebuild(
+        torch.ops.padiff_graph.custom_function([leaves[place] for place in places], token)
+    )
 
 
 def _data(tensor: torch.Tensor) -> torch.Tensor:
@@ -189,7 +196,11 @@ def _data(tensor: torch.Tensor) -> torch.Tensor:
 
 def _set_data(tensor: torch.Tensor, value: torch.Tensor) -> None:
     """`tensor.data = value` of the user's code: new numbers that autograd does not see."""
-    if foreign(sys._getframe(1).f_code.co_filename) or value.shape != tensor.shape or value.dtype != tensor.dtype:
+    if (
+        foreign(sys._getframe(1).f_code.co_filename)
+        or value.shape != tensor.shape
+        or value.dtype != tensor.dtype
+    ):
         DATA.__set__(tensor, value)
     else:
         tensor.detach().copy_(value.detach())
@@ -199,7 +210,9 @@ class _RecordedBackwardHook:
     """In place of torch's BackwardHook: leaves a node before and one behind the module's call."""
 
     def __init__(self, module: Any, user_hooks: Any, user_pre_hooks: Any) -> None:
-        self.token = ACTIVE[-1].add(ModuleHooks(module, list(user_hooks), list(user_pre_hooks)), type(module).__name__)
+        self.token = ACTIVE[-1].add(
+            ModuleHooks(module, list(user_hooks), list(user_pre_hooks)), type(module).__name__
+        )
 
     def _through(self, operator: Any, args: Any) -> Any:
         single = isinstance(args, torch.Tensor)
@@ -209,7 +222,9 @@ class _RecordedBackwardHook:
         places = [place for place, member in enumerate(members) if isinstance(member, torch.Tensor)]
         if not places:
             return args
-        for place, tensor in zip(places, operator([members[place] for place in places], self.token), strict=True):
+        for place, tensor in zip(
+            places, operator([members[place] for place in places], self.token), strict=True
+        ):
             members[place] = tensor
         if single:
             return members[0]

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from padiff_graph.capture.graph import TensorType
-from padiff_graph.capture.normal import rows
+from padiff_graph.capture.normal import lowering as rows
 from padiff_graph.capture.normal.call import Call, Row
-from padiff_graph.capture.torch.rows_compute import (
+from padiff_graph.capture.torch.aten_compute import (
     adaptive,
     add_matmul,
     add_products,
@@ -53,7 +53,7 @@ from padiff_graph.capture.torch.rows_compute import (
     weight_norm,
     where,
 )
-from padiff_graph.capture.torch.rows_movement import (
+from padiff_graph.capture.torch.aten_movement import (
     argument,
     channel_shuffle,
     concat,
@@ -105,7 +105,10 @@ def row_of(op: str) -> Row | None:
     if not op.startswith(NAMESPACE):
         return ROWS.get(op)
     packet, _, overload = op.removeprefix(NAMESPACE).partition(".")
-    for name in (packet, packet[:-1] if packet.endswith("_") and not packet.endswith("__") else packet):
+    for name in (
+        packet,
+        packet[:-1] if packet.endswith("_") and not packet.endswith("__") else packet,
+    ):
         found = ROWS.get(f"{name}.{overload}") or ROWS.get(name)
         if found is not None:
             return found
@@ -117,8 +120,25 @@ FLAT = rows.reshaped("self")
 
 ROWS: Mapping[str, Row] = {
     # nothing happens
-    **dict.fromkeys(("contiguous", "clone", "alias", "lift_fresh_copy", "lift_fresh", "lift", "positive", "requires_grad", "copy_to_host", "to.device"), NOTHING),
-    **dict.fromkeys(("to", "_to_copy", "type_as", "float", "half", "double", "long", "int", "bool", "bfloat16"), cast),
+    **dict.fromkeys(
+        (
+            "contiguous",
+            "clone",
+            "alias",
+            "lift_fresh_copy",
+            "lift_fresh",
+            "lift",
+            "positive",
+            "requires_grad",
+            "copy_to_host",
+            "to.device",
+        ),
+        NOTHING,
+    ),
+    **dict.fromkeys(
+        ("to", "_to_copy", "type_as", "float", "half", "double", "long", "int", "bool", "bfloat16"),
+        cast,
+    ),
     "detach": detach,
     "padiff_graph.gradient_hook.default": lambda call: call.draft("Identity", [call["x"]]),
     "_assert_tensor_metadata": lambda call: None,
@@ -126,9 +146,28 @@ ROWS: Mapping[str, Row] = {
     "sym_size": lambda call: None,
     "copy": copy,
     # movement
-    **dict.fromkeys(("reshape", "view", "_unsafe_view", "flatten", "unflatten", "reshape_as", "view_as", "unsqueeze", "squeeze", "_reshape_alias", "ravel"), FLAT),
-    **dict.fromkeys(("transpose", "swapaxes", "swapdims", "t", "mT", "numpy_mT", "adjoint"), transpose_pair),
-    **dict.fromkeys(("permute", "permute_copy"), lambda call: call.transpose(call["self"], call.numbers("dims"))),
+    **dict.fromkeys(
+        (
+            "reshape",
+            "view",
+            "_unsafe_view",
+            "flatten",
+            "unflatten",
+            "reshape_as",
+            "view_as",
+            "unsqueeze",
+            "squeeze",
+            "_reshape_alias",
+            "ravel",
+        ),
+        FLAT,
+    ),
+    **dict.fromkeys(
+        ("transpose", "swapaxes", "swapdims", "t", "mT", "numpy_mT", "adjoint"), transpose_pair
+    ),
+    **dict.fromkeys(
+        ("permute", "permute_copy"), lambda call: call.transpose(call["self"], call.numbers("dims"))
+    ),
     "numpy_T": reversed_axes,
     **dict.fromkeys(("movedim", "moveaxis"), move_axes),
     **dict.fromkeys(("expand", "expand_as", "broadcast_to"), expand_to),
@@ -137,7 +176,19 @@ ROWS: Mapping[str, Row] = {
     "slice": slice_,
     "narrow": narrow,
     "select": select,
-    **dict.fromkeys(("chunk", "split", "split_with_sizes", "tensor_split", "unsafe_chunk", "unsafe_split", "hsplit", "vsplit"), split),
+    **dict.fromkeys(
+        (
+            "chunk",
+            "split",
+            "split_with_sizes",
+            "tensor_split",
+            "unsafe_chunk",
+            "unsafe_split",
+            "hsplit",
+            "vsplit",
+        ),
+        split,
+    ),
     "unbind": unbind,
     "flip": flip,
     "roll": roll,
@@ -151,7 +202,12 @@ ROWS: Mapping[str, Row] = {
     # element-wise, two operands
     **dict.fromkeys(("add", "__add__"), rows.combine()),
     **dict.fromkeys(("sub", "subtract", "__sub__"), rows.combine(sign=-1.0)),
-    "rsub": lambda call: rows.sum_of(call, [(call["self"], -float(call.number("alpha", 1)))] + ([(call["other"], 1.0)] if call.operand("other") else []), 0.0 if call.operand("other") else call.number("other")),
+    "rsub": lambda call: rows.sum_of(
+        call,
+        [(call["self"], -float(call.number("alpha", 1)))]
+        + ([(call["other"], 1.0)] if call.operand("other") else []),
+        0.0 if call.operand("other") else call.number("other"),
+    ),
     **dict.fromkeys(("mul", "multiply", "__mul__"), rows.multiply()),
     **dict.fromkeys(("div", "divide", "true_divide"), rows.divide()),
     "pow": rows.power(),
@@ -188,7 +244,9 @@ ROWS: Mapping[str, Row] = {
     "elu": rows.unary("Elu", alpha="alpha"),
     "selu": rows.unary("Selu", alpha=1.6732632423543772, gamma=1.0507009873554805),
     "celu": rows.unary("Celu", alpha="alpha"),
-    "gelu": lambda call: call.draft("Gelu", [call["self"]], {"approximate": call.get("approximate", "none")}),
+    "gelu": lambda call: call.draft(
+        "Gelu", [call["self"]], {"approximate": call.get("approximate", "none")}
+    ),
     "silu": rows.unary("Swish", alpha=1.0),
     "mish": rows.unary("Mish"),
     "sigmoid": rows.unary("Sigmoid"),
@@ -204,7 +262,32 @@ ROWS: Mapping[str, Row] = {
     "rsqrt": rows.raised(-0.5),
     "reciprocal": rows.raised(-1.0),
     "square": rows.raised(2.0),
-    **{name: rows.unary(op) for name, op in {"erf": "Erf", "exp": "Exp", "expm1": "Expm1", "log": "Log", "log1p": "Log1p", "abs": "Abs", "sign": "Sign", "sin": "Sin", "cos": "Cos", "tan": "Tan", "asin": "Asin", "acos": "Acos", "atan": "Atan", "sinh": "Sinh", "cosh": "Cosh", "floor": "Floor", "ceil": "Ceil", "trunc": "Trunc", "isnan": "IsNaN", "isinf": "IsInf", "softsign": "Softsign"}.items()},
+    **{
+        name: rows.unary(op)
+        for name, op in {
+            "erf": "Erf",
+            "exp": "Exp",
+            "expm1": "Expm1",
+            "log": "Log",
+            "log1p": "Log1p",
+            "abs": "Abs",
+            "sign": "Sign",
+            "sin": "Sin",
+            "cos": "Cos",
+            "tan": "Tan",
+            "asin": "Asin",
+            "acos": "Acos",
+            "atan": "Atan",
+            "sinh": "Sinh",
+            "cosh": "Cosh",
+            "floor": "Floor",
+            "ceil": "Ceil",
+            "trunc": "Trunc",
+            "isnan": "IsNaN",
+            "isinf": "IsInf",
+            "softsign": "Softsign",
+        }.items()
+    },
     "round": rows.unary("Round"),
     # products
     "linear": linear,
@@ -216,9 +299,14 @@ ROWS: Mapping[str, Row] = {
     "einsum": einsum,
     "scaled_dot_product_attention": attention,
     **dict.fromkeys(("conv1d", "conv2d", "conv3d", "convolution", "_convolution"), convolution()),
-    **dict.fromkeys(("conv_transpose1d", "conv_transpose2d", "conv_transpose3d"), convolution(transposed=True)),
+    **dict.fromkeys(
+        ("conv_transpose1d", "conv_transpose2d", "conv_transpose3d"), convolution(transposed=True)
+    ),
     # normalisation
-    **dict.fromkeys(("batch_norm", "_native_batch_norm_legit", "native_batch_norm", "cudnn_batch_norm"), batch_norm),
+    **dict.fromkeys(
+        ("batch_norm", "_native_batch_norm_legit", "native_batch_norm", "cudnn_batch_norm"),
+        batch_norm,
+    ),
     "instance_norm": instance_norm,
     "group_norm": group_norm,
     "layer_norm": layer_norm,
@@ -254,7 +342,9 @@ ROWS: Mapping[str, Row] = {
     **{f"adaptive_max_pool{n}d": adaptive("MaxPool", n, 2) for n in (1, 2, 3)},
     **{f"upsample_nearest{n}d": upsample("nearest") for n in (1, 2, 3)},
     **{f"_upsample_nearest_exact{n}d": upsample("nearest", exact=True) for n in (1, 2, 3)},
-    **dict.fromkeys(("upsample_linear1d", "upsample_bilinear2d", "upsample_trilinear3d"), upsample("linear")),
+    **dict.fromkeys(
+        ("upsample_linear1d", "upsample_bilinear2d", "upsample_trilinear3d"), upsample("linear")
+    ),
     "upsample_bicubic2d": upsample("cubic"),
     **dict.fromkeys(("grid_sampler", "grid_sampler_2d", "grid_sampler_3d"), grid_sample),
     "im2col": im2col,
@@ -299,7 +389,21 @@ ROWS: Mapping[str, Row] = {
     "normal_": normal,
 }
 
-RANDOM = frozenset({"bernoulli", "bernoulli_", "rand", "rand_like", "uniform_", "randn", "randn_like", "normal_", "randint", "randperm", "multinomial"})
+RANDOM = frozenset(
+    {
+        "bernoulli",
+        "bernoulli_",
+        "rand",
+        "rand_like",
+        "uniform_",
+        "randn",
+        "randn_like",
+        "normal_",
+        "randint",
+        "randperm",
+        "multinomial",
+    }
+)
 """Operators that draw: never constants, whatever they read."""
 
 
@@ -307,14 +411,20 @@ def filled(value: float | None) -> Any:
     """A tensor of one number: the given one, or the call's fill_value."""
 
     def fold(call: Call, kind: TensorType) -> np.ndarray[Any, Any]:
-        return np.full(kind.shape, call.number("fill_value", call.number("s", 0)) if value is None else value, "float32" if kind.dtype == "bfloat16" else kind.dtype)
+        return np.full(
+            kind.shape,
+            call.number("fill_value", call.number("s", 0)) if value is None else value,
+            "float32" if kind.dtype == "bfloat16" else kind.dtype,
+        )
 
     return fold
 
 
 def counted(call: Call, kind: TensorType) -> np.ndarray[Any, Any]:
     """arange."""
-    return np.arange(call.number("start", 0), call.number("end"), call.number("step", 1)).astype(kind.dtype)
+    return np.arange(call.number("start", 0), call.number("end"), call.number("step", 1)).astype(
+        kind.dtype
+    )
 
 
 def unit(call: Call, kind: TensorType) -> np.ndarray[Any, Any]:
@@ -323,7 +433,9 @@ def unit(call: Call, kind: TensorType) -> np.ndarray[Any, Any]:
 
 
 CONSTANTS: Mapping[str, Any] = {
-    **dict.fromkeys(("zeros", "zeros_like", "new_zeros", "empty", "empty_like", "new_empty"), filled(0)),
+    **dict.fromkeys(
+        ("zeros", "zeros_like", "new_zeros", "empty", "empty_like", "new_empty"), filled(0)
+    ),
     **dict.fromkeys(("ones", "ones_like", "new_ones"), filled(1)),
     **dict.fromkeys(("full", "full_like", "new_full", "scalar_tensor"), filled(None)),
     "arange": counted,

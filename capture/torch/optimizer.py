@@ -12,7 +12,21 @@ import torch
 
 from padiff_graph.capture.torch.values import array
 
-__all__ = ["advance", "clear", "gradients", "is_optimizer", "kept", "learn", "named", "put_gradients", "refusal", "saved", "settings", "state", "trainable"]
+__all__ = [
+    "advance",
+    "clear",
+    "gradients",
+    "is_optimizer",
+    "kept",
+    "learn",
+    "named",
+    "put_gradients",
+    "refusal",
+    "saved",
+    "settings",
+    "state",
+    "trainable",
+]
 
 Array = np.ndarray[Any, Any]
 
@@ -84,7 +98,9 @@ def trainable(model: torch.nn.Module) -> set[str]:
     return {name for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
-def settings(optimizer: torch.optim.Optimizer, model: torch.nn.Module) -> dict[str, dict[str, object]]:
+def settings(
+    optimizer: torch.optim.Optimizer, model: torch.nn.Module
+) -> dict[str, dict[str, object]]:
     """What the optimizer does to each of the model's parameters that it owns, by parameter name."""
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     found = {}
@@ -96,7 +112,9 @@ def settings(optimizer: torch.optim.Optimizer, model: torch.nn.Module) -> dict[s
     return found
 
 
-def _group_settings(optimizer: torch.optim.Optimizer, group: Mapping[str, Any]) -> dict[str, object]:
+def _group_settings(
+    optimizer: torch.optim.Optimizer, group: Mapping[str, Any]
+) -> dict[str, object]:
     kind = type(optimizer).__name__
     found: dict[str, object] = {"algorithm": ALGORITHMS.get(kind, kind)}
     for key, name in SETTINGS.items():
@@ -115,13 +133,18 @@ def _group_settings(optimizer: torch.optim.Optimizer, group: Mapping[str, Any]) 
 def state(optimizer: torch.optim.Optimizer, model: torch.nn.Module) -> dict[str, dict[str, Array]]:
     """What the optimizer remembers of each parameter: parameter name -> name of the state -> numbers."""
     found: dict[str, dict[str, Array]] = {}
-    skip = {"momentum_buffer"} if isinstance(optimizer, torch.optim.RMSprop) else set()  # holds no learning rate there, Paddle's does
+    skip = (
+        {"momentum_buffer"} if isinstance(optimizer, torch.optim.RMSprop) else set()
+    )  # holds no learning rate there, Paddle's does
     for name, parameter in model.named_parameters():
         kept_state = optimizer.state.get(parameter, {})
         numbers = {
             STATE[key]: np.array(array(value))
             for key, value in kept_state.items()
-            if key in STATE and key not in skip and isinstance(value, torch.Tensor) and value.shape == parameter.shape
+            if key in STATE
+            and key not in skip
+            and isinstance(value, torch.Tensor)
+            and value.shape == parameter.shape
         }
         if numbers:
             found[name] = numbers
@@ -147,7 +170,11 @@ def clear(model: torch.nn.Module) -> None:
 
 def gradients(model: torch.nn.Module) -> dict[str, Array]:
     """The gradients that arrived, by parameter name."""
-    return {name: np.array(array(parameter.grad)) for name, parameter in model.named_parameters() if parameter.grad is not None}
+    return {
+        name: np.array(array(parameter.grad))
+        for name, parameter in model.named_parameters()
+        if parameter.grad is not None
+    }
 
 
 def put_gradients(model: torch.nn.Module, numbers: Mapping[str, Array]) -> None:
@@ -160,9 +187,19 @@ def put_gradients(model: torch.nn.Module, numbers: Mapping[str, Array]) -> None:
 def saved(optimizer: torch.optim.Optimizer, model: torch.nn.Module) -> Callable[[], None]:
     """Remembers the optimizer's state and settings and the parameters' values; called, the answer puts them back."""
     weights = [(parameter, parameter.detach().clone()) for parameter in model.parameters()]
-    groups = [{key: copy.copy(value) for key, value in group.items() if key != "params"} for group in optimizer.param_groups]
-    memory = {parameter: {key: _cloned(value) for key, value in values.items()} for parameter, values in optimizer.state.items()}
-    attributes = {name: value for name, value in vars(optimizer).items() if name not in ("state", "param_groups")}
+    groups = [
+        {key: copy.copy(value) for key, value in group.items() if key != "params"}
+        for group in optimizer.param_groups
+    ]
+    memory = {
+        parameter: {key: _cloned(value) for key, value in values.items()}
+        for parameter, values in optimizer.state.items()
+    }
+    attributes = {
+        name: value
+        for name, value in vars(optimizer).items()
+        if name not in ("state", "param_groups")
+    }
 
     def put_back() -> None:
         with torch.no_grad():

@@ -26,13 +26,36 @@ def quiet(model: torch.nn.Module, *, values: bool = True) -> Iterator[None]:
     """
     modules = list(model.modules())
     attributes = [(module, dict(vars(module))) for module in modules]
-    holders = [(holder, _copied(holder)) for _, own in attributes for holder in own.values() if isinstance(holder, HOLDERS)]
+    holders = [
+        (holder, _copied(holder))
+        for _, own in attributes
+        for holder in own.values()
+        if isinstance(holder, HOLDERS)
+    ]
     tensors = _tensors(model, attributes)
-    saved = [(tensor, tensor.grad, tensor.requires_grad, tensor.detach().clone() if values and not tensor.is_meta else None) for tensor in tensors]
-    gradients = [(tensor.grad, tensor.grad.detach().clone()) for tensor in tensors if tensor.grad is not None and not tensor.grad.is_meta]
-    hooks = [(tensor, _copied(tensor._backward_hooks)) for tensor in tensors if tensor._backward_hooks]
+    saved = [
+        (
+            tensor,
+            tensor.grad,
+            tensor.requires_grad,
+            tensor.detach().clone() if values and not tensor.is_meta else None,
+        )
+        for tensor in tensors
+    ]
+    gradients = [
+        (tensor.grad, tensor.grad.detach().clone())
+        for tensor in tensors
+        if tensor.grad is not None and not tensor.grad.is_meta
+    ]
+    hooks = [
+        (tensor, _copied(tensor._backward_hooks)) for tensor in tensors if tensor._backward_hooks
+    ]
     generators = torch.get_rng_state(), random.getstate(), np.random.get_state()
-    devices = torch.cuda.get_rng_state_all() if torch.cuda.is_available() and torch.cuda.is_initialized() else None
+    devices = (
+        torch.cuda.get_rng_state_all()
+        if torch.cuda.is_available() and torch.cuda.is_initialized()
+        else None
+    )
     dtype, grad = torch.get_default_dtype(), torch.is_grad_enabled()
     try:
         with torch.inference_mode(False):
@@ -69,11 +92,24 @@ def quiet(model: torch.nn.Module, *, values: bool = True) -> Iterator[None]:
                 tensor._backward_hooks.clear()
 
 
-def _tensors(model: torch.nn.Module, attributes: list[tuple[torch.nn.Module, dict[str, Any]]]) -> list[torch.Tensor]:
+def _tensors(
+    model: torch.nn.Module, attributes: list[tuple[torch.nn.Module, dict[str, Any]]]
+) -> list[torch.Tensor]:
     """Parameters, buffers, and leaf tensors held as plain attributes."""
-    held = (value for _, own in attributes for value in own.values() if isinstance(value, torch.Tensor) and value.is_leaf)
-    unique = {id(tensor): tensor for tensor in itertools.chain(model.parameters(), model.buffers(), held)}
-    return [tensor for tensor in unique.values() if not isinstance(tensor, torch.nn.parameter.UninitializedTensorMixin)]
+    held = (
+        value
+        for _, own in attributes
+        for value in own.values()
+        if isinstance(value, torch.Tensor) and value.is_leaf
+    )
+    unique = {
+        id(tensor): tensor for tensor in itertools.chain(model.parameters(), model.buffers(), held)
+    }
+    return [
+        tensor
+        for tensor in unique.values()
+        if not isinstance(tensor, torch.nn.parameter.UninitializedTensorMixin)
+    ]
 
 
 def _copied(holder: Any) -> Any:
@@ -82,7 +118,9 @@ def _copied(holder: Any) -> Any:
 
 def _restore(holder: Any, before: list[Any]) -> None:
     now = _copied(holder)
-    if len(now) == len(before) and all(_same(new, old) for new, old in zip(now, before, strict=True)):
+    if len(now) == len(before) and all(
+        _same(new, old) for new, old in zip(now, before, strict=True)
+    ):
         return
     holder.clear()
     if isinstance(holder, list):
@@ -100,7 +138,11 @@ def _same(new: Any, old: Any) -> bool:
 def _write_back(tensor: torch.Tensor, values: torch.Tensor) -> None:
     if tensor.shape != values.shape or not torch.equal(tensor, values):
         with torch.no_grad():
-            if tensor.shape == values.shape and torch.equal(tensor.isnan(), values.isnan()) and torch.equal(tensor.nan_to_num(), values.nan_to_num()):
+            if (
+                tensor.shape == values.shape
+                and torch.equal(tensor.isnan(), values.isnan())
+                and torch.equal(tensor.nan_to_num(), values.nan_to_num())
+            ):
                 return
             tensor.data = values if tensor.shape != values.shape else tensor.data
             tensor.copy_(values)

@@ -9,8 +9,8 @@ from padiff_graph.capture.engine import NotRunnable
 from padiff_graph.capture.graph import Node
 from padiff_graph.capture.torch import effects
 from padiff_graph.capture.torch.aliases import WITH_VALUE
-from padiff_graph.capture.torch.operations import SPECIAL
-from padiff_graph.capture.torch.schema import DTYPES, FORMATS, find_overload, mutated
+from padiff_graph.capture.torch.aten_call import SPECIAL
+from padiff_graph.capture.torch.aten_schema import DTYPES, FORMATS, find_overload, mutated
 
 __all__ = ["PRELUDE", "expression"]
 
@@ -69,21 +69,27 @@ def expression(node: Node, operands: Sequence[str]) -> str:
         NotRunnable: where the operation is more than a call (a hook, a custom backward function, a random draw).
     """
     if node.op in effects.EFFECTS or node.op == WITH_VALUE or "autocast" in node.attrs:
-        raise NotRunnable(f"{node.op} stands for the model's own Python code and cannot be written as a call")
+        raise NotRunnable(
+            f"{node.op} stands for the model's own Python code and cannot be written as a call"
+        )
     if "random" in node.marks:
         raise NotRunnable(f"{node.op} draws random numbers")
     try:
         overload = find_overload(node.op)
     except KeyError as error:
         raise NotRunnable(str(error)) from None
-    written = set(mutated(overload)) | ({"running_mean", "running_var"} if node.op in SPECIAL else set())
+    written = set(mutated(overload)) | (
+        {"running_mean", "running_var"} if node.op in SPECIAL else set()
+    )
     given: dict[str, Any] = {}
     for role, operand in zip(node.roles, operands, strict=True):
         name, bracket, _ = role.partition("[")
         if bracket:
             given.setdefault(name, []).append(operand)
         else:
-            given[name] = f"{operand}.detach().clone()" if name in written and operand != "None" else operand
+            given[name] = (
+                f"{operand}.detach().clone()" if name in written and operand != "None" else operand
+            )
     arguments: list[str] = []
     keywords: list[str] = []
     for argument in overload._schema.arguments:
@@ -103,7 +109,11 @@ def expression(node: Node, operands: Sequence[str]) -> str:
     call = f"torch.ops.{node.op}({', '.join(arguments + keywords)})"
     quiet = "no_grad" in node.marks
     returns = overload._schema.returns
-    laid = f"[{call}]" if len(returns) == 1 and str(returns[0].type) == "Tensor" else f"torch_list({call})"
+    laid = (
+        f"[{call}]"
+        if len(returns) == 1 and str(returns[0].type) == "Tensor"
+        else f"torch_list({call})"
+    )
     return f"[one.detach() for one in {laid}]" if quiet else laid
 
 

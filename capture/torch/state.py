@@ -9,12 +9,19 @@ from typing import Any
 
 import torch
 
-from padiff_graph.capture.leaves import leaves
+from padiff_graph.capture.leaf_names import leaves
 from padiff_graph.capture.torch.values import array, is_tensor
 
 __all__ = ["kept", "snapshot", "threaded", "threads"]
 
-PATCHABLE: tuple[Any, ...] = (torch.Tensor, torch.nn.Module, torch.nn.functional, torch.autograd.Function, torch.autograd, torch)
+PATCHABLE: tuple[Any, ...] = (
+    torch.Tensor,
+    torch.nn.Module,
+    torch.nn.functional,
+    torch.autograd.Function,
+    torch.autograd,
+    torch,
+)
 """Where a tool might replace functions."""
 
 
@@ -34,21 +41,45 @@ def snapshot(model: torch.nn.Module, example: Any) -> dict[str, object]:
         "random state of the GPUs": [_sum(state) for state in _gpu_states()],
     }
     for owner in PATCHABLE:
-        found[f"functions of {getattr(owner, '__name__', owner)}"] = {name: id(member) for name, member in vars(owner).items() if callable(member)}
+        found[f"functions of {getattr(owner, '__name__', owner)}"] = {
+            name: id(member) for name, member in vars(owner).items() if callable(member)
+        }
     for name, member in vars(torch.nn.modules.module).items():
         if name.startswith("_global_") and isinstance(member, dict):
             found[f"global hooks {name}"] = list(member)
     for path, module in model.named_modules():
         at = f"module {path or '(root)'}"
-        found[f"{at}: attributes"] = {name: _identity(value) for name, value in vars(module).items() if not name.startswith("_")}
-        found[f"{at}: hooks"] = {name: list(value) for name, value in vars(module).items() if name.endswith("_hooks") and isinstance(value, dict)}
-        found[f"{at}: members"] = [list(getattr(module, name)) for name in ("_parameters", "_buffers", "_modules")]
+        found[f"{at}: attributes"] = {
+            name: _identity(value)
+            for name, value in vars(module).items()
+            if not name.startswith("_")
+        }
+        found[f"{at}: hooks"] = {
+            name: list(value)
+            for name, value in vars(module).items()
+            if name.endswith("_hooks") and isinstance(value, dict)
+        }
+        found[f"{at}: members"] = [
+            list(getattr(module, name)) for name in ("_parameters", "_buffers", "_modules")
+        ]
     for name, tensor in _tensors(model):
-        found[f"{name}: itself"] = (id(tensor), tensor.requires_grad, tensor.dtype, str(tensor.device))
+        found[f"{name}: itself"] = (
+            id(tensor),
+            tensor.requires_grad,
+            tensor.dtype,
+            str(tensor.device),
+        )
         found[f"{name}: values"] = _sum(tensor)
-        found[f"{name}: gradient"] = None if tensor.grad is None else (id(tensor.grad), _sum(tensor.grad))
+        found[f"{name}: gradient"] = (
+            None if tensor.grad is None else (id(tensor.grad), _sum(tensor.grad))
+        )
     for name, leaf in leaves(example, is_tensor).items():
-        found[f"input {name}"] = (id(leaf), _sum(leaf), leaf.requires_grad, None if leaf.grad is None else _sum(leaf.grad))
+        found[f"input {name}"] = (
+            id(leaf),
+            _sum(leaf),
+            leaf.requires_grad,
+            None if leaf.grad is None else _sum(leaf.grad),
+        )
     return found
 
 
@@ -77,9 +108,22 @@ def kept(model: torch.nn.Module) -> Iterator[None]:
 
     Cheap: no numbers are copied but those of the gradients that exist beforehand.
     """
-    dtype, recording, rng, gpu = torch.get_default_dtype(), torch.is_grad_enabled(), torch.get_rng_state(), _gpu_states()
+    dtype, recording, rng, gpu = (
+        torch.get_default_dtype(),
+        torch.is_grad_enabled(),
+        torch.get_rng_state(),
+        _gpu_states(),
+    )
     modes = [(module, module.training) for module in model.modules()]
-    tensors = [(tensor, tensor.requires_grad, tensor.grad, None if tensor.grad is None else tensor.grad.detach().clone()) for _, tensor in _tensors(model)]
+    tensors = [
+        (
+            tensor,
+            tensor.requires_grad,
+            tensor.grad,
+            None if tensor.grad is None else tensor.grad.detach().clone(),
+        )
+        for _, tensor in _tensors(model)
+    ]
     try:
         yield
     finally:
@@ -106,7 +150,11 @@ def _tensors(model: torch.nn.Module) -> Iterator[tuple[str, Any]]:
 
 
 def _gpu_states() -> list[Any]:
-    return list(torch.cuda.get_rng_state_all()) if torch.cuda.is_available() and torch.cuda.is_initialized() else []
+    return (
+        list(torch.cuda.get_rng_state_all())
+        if torch.cuda.is_available() and torch.cuda.is_initialized()
+        else []
+    )
 
 
 def _identity(value: Any) -> object:

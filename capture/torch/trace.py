@@ -21,18 +21,18 @@ import torch
 from torch import fx
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from padiff_graph.capture import leaves
+from padiff_graph.capture import leaf_names as leaves
+from padiff_graph.capture.capture_errors import CaptureError
 from padiff_graph.capture.engine import NotRunnable
-from padiff_graph.capture.errors import CaptureError
 from padiff_graph.capture.graph import ComputationGraph, Node, ParameterInfo, TensorType
 from padiff_graph.capture.torch import effects, values
 from padiff_graph.capture.torch.aliases import Untold
-from padiff_graph.capture.torch.convert import Conversion, Leaf, type_of_tensor
+from padiff_graph.capture.torch.aten_call import run_node
+from padiff_graph.capture.torch.aten_schema import DTYPES
 from padiff_graph.capture.torch.engine import SWITCHES_ITSELF
-from padiff_graph.capture.torch.operations import run_node
-from padiff_graph.capture.torch.places import ROOT, Places, foreign, innermost_frame
+from padiff_graph.capture.torch.fx_graph import Conversion, Leaf, type_of_tensor
+from padiff_graph.capture.torch.fx_places import ROOT, Places, foreign, innermost_frame
 from padiff_graph.capture.torch.quiet import quiet
-from padiff_graph.capture.torch.schema import DTYPES
 
 __all__ = ["RUNGS", "Session", "trace"]
 
@@ -78,8 +78,14 @@ class Flat(torch.nn.Module):  # type: ignore[misc]
     def forward(self, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
         own = {name: tensor.clone() for name, tensor in zip(self.names, tensors, strict=True)}
         before = {name: id(buffer) for name, buffer in self.model.named_buffers()}
-        answer = leaves.output_leaves(self.model(**leaves.replace(self.example, values.is_tensor, own)), values.is_tensor)
-        replaced = {name: buffer for name, buffer in self.model.named_buffers() if before.get(name, id(buffer)) != id(buffer)}
+        answer = leaves.output_leaves(
+            self.model(**leaves.replace(self.example, values.is_tensor, own)), values.is_tensor
+        )
+        replaced = {
+            name: buffer
+            for name, buffer in self.model.named_buffers()
+            if before.get(name, id(buffer)) != id(buffer)
+        }
         self.answers.names, self.answers.replaced = list(answer), list(replaced)
         return (*answer.values(), *replaced.values())
 
@@ -92,7 +98,9 @@ class Traced:
     leaves: dict[str, Leaf]
 
 
-def trace(model: torch.nn.Module, example: Mapping[str, Any], *, below: str = "") -> ComputationGraph:
+def trace(
+    model: torch.nn.Module, example: Mapping[str, Any], *, below: str = ""
+) -> ComputationGraph:
     """Captures a model in the mode it is in, uncertified.
 
     Args:
@@ -103,35 +111,61 @@ def trace(model: torch.nn.Module, example: Mapping[str, Any], *, below: str = ""
     Raises:
         CaptureError: where no rung succeeds.
     """
-    lazy = [name for name, parameter in model.named_parameters() if isinstance(parameter, torch.nn.parameter.UninitializedParameter)]
+    lazy = [
+        name
+        for name, parameter in model.named_parameters()
+        if isinstance(parameter, torch.nn.parameter.UninitializedParameter)
+    ]
     if lazy:
-        raise CaptureError(f"parameter {lazy[0]} has no shape yet; run the model once on an example before capturing it")
+        raise CaptureError(
+            f"parameter {lazy[0]} has no shape yet; run the model once on an example before capturing it"
+        )
     tensors = leaves.leaves(example, values.is_tensor)
     if not tensors:
-        raise CaptureError(f"the example holds no torch tensor (found {', '.join(f'{k}: {type(v).__name__}' for k, v in example.items()) or 'nothing'}); give the inputs of forward by name")
-    abstract = any(t.is_meta for t in tensors.values()) or any(t.is_meta for t in model.parameters())
+        raise CaptureError(
+            f"the example holds no torch tensor (found {', '.join(f'{k}: {type(v).__name__}' for k, v in example.items()) or 'nothing'}); give the inputs of forward by name"
+        )
+    abstract = any(t.is_meta for t in tensors.values()) or any(
+        t.is_meta for t in model.parameters()
+    )
     device = next((t.device for t in model.parameters()), torch.device("cpu"))
-    given = {name: _leaf(tensor, device if abstract else tensor.device) for name, tensor in tensors.items()}
+    given = {
+        name: _leaf(tensor, device if abstract else tensor.device)
+        for name, tensor in tensors.items()
+    }
     attempts: list[tuple[str, str]] = []
     source = ""
     for name, rung in RUNGS[_start(below) :]:
         for differentiable in (True, False):
-            inputs = given if differentiable else {label: tensor.detach() for label, tensor in given.items()}
+            inputs = (
+                given
+                if differentiable
+                else {label: tensor.detach() for label, tensor in given.items()}
+            )
             try:
                 with effects.recorded() as recorded, quiet(model), _silence(), torch.enable_grad():
                     flat = Flat(model, example, abstract)
                     traced = rung(flat, list(inputs.values()))
                 graph = _graph(model, example, inputs, flat, traced, recorded, name, abstract)
-            except Exception as error:  # whatever a tracer or a user's forward raises: the next rung may do
+            except (
+                Exception
+            ) as error:  # whatever a tracer or a user's forward raises: the next rung may do
                 if differentiable and SWITCHES_ITSELF in str(error):
                     continue
                 where = error.source if isinstance(error, Untold) else _source_of(error)
-                attempts.append((name, f"{error if isinstance(error, Untold) else _first_line(error)}{f' ({where})' if where else ''}"))
+                attempts.append(
+                    (
+                        name,
+                        f"{error if isinstance(error, Untold) else _first_line(error)}{f' ({where})' if where else ''}",
+                    )
+                )
                 source = where or source
                 break
             graph.notes[:0] = [f"not captured by {tried}: {reason}" for tried, reason in attempts]
             if not differentiable:
-                graph.notes.append("the model switches gradients of its input on by itself; gradients of the inputs are not compared")
+                graph.notes.append(
+                    "the model switches gradients of its input on by itself; gradients of the inputs are not compared"
+                )
             return graph
     raise CaptureError(_failure(model, attempts, source), source, tuple(attempts))
 
@@ -169,22 +203,37 @@ def _by_export(flat: Flat, tensors: Sequence[torch.Tensor]) -> Traced:
         elif spec.target in own:
             found[name] = own[spec.target]
         elif isinstance(exported.constants.get(spec.target), torch.Tensor):
-            found[name] = Leaf("constant", spec.target.removeprefix(ROOT + "."), exported.constants[spec.target])
+            found[name] = Leaf(
+                "constant", spec.target.removeprefix(ROOT + "."), exported.constants[spec.target]
+            )
         else:
             raise Untold(f"the trace reads {spec.target}, which is no tensor of the model")
     return Traced(exported.graph_module, found)
 
 
-def _along_example(flat: Flat, tensors: Sequence[torch.Tensor], pre_dispatch: bool = True) -> Traced:
+def _along_example(
+    flat: Flat, tensors: Sequence[torch.Tensor], pre_dispatch: bool = True
+) -> Traced:
     """`make_fx` with the example's numbers: Python takes the branches that they decide."""
     if flat.abstract:
         raise Untold("the example has shapes only, and Python depends on numbers")
     with quiet(flat.model), _noted_places(flat):
-        module = make_fx(flat.forward, pre_dispatch=pre_dispatch, tracing_mode="real", _allow_non_fake_inputs=True, _error_on_data_dependent_ops=False)(*tensors)
+        module = make_fx(
+            flat.forward,
+            pre_dispatch=pre_dispatch,
+            tracing_mode="real",
+            _allow_non_fake_inputs=True,
+            _error_on_data_dependent_ops=False,
+        )(*tensors)
     with quiet(flat.model):
         _Filled(module).run(*tensors)
     own = {id(leaf.tensor): leaf for leaf in _own_leaves(flat).values()}
-    found = {node.target: Leaf("input", name, tensor, True) for node, name, tensor in zip(module.graph.find_nodes(op="placeholder"), flat.names, tensors, strict=True)}
+    found = {
+        node.target: Leaf("input", name, tensor, True)
+        for node, name, tensor in zip(
+            module.graph.find_nodes(op="placeholder"), flat.names, tensors, strict=True
+        )
+    }
     for node in module.graph.find_nodes(op="get_attr"):
         thing = getattr(module, node.target, None)
         if id(thing) in own:
@@ -254,9 +303,23 @@ def _noted_places(flat: Flat, modules: bool = True) -> Iterator[None]:
 
         return hand
 
-    doors = {name: handing(name, getattr(torch.Tensor, name)) for name in ("numpy", "tolist", "__array__")} if modules else {}
+    doors = (
+        {
+            name: handing(name, getattr(torch.Tensor, name))
+            for name in ("numpy", "tolist", "__array__")
+        }
+        if modules
+        else {}
+    )
     own = {name: vars(torch.Tensor)[name] for name in doors if name in vars(torch.Tensor)}
-    handles = [torch.nn.modules.module.register_module_forward_pre_hook(enter), torch.nn.modules.module.register_module_forward_hook(leave, always_call=True)] if modules else []
+    handles = (
+        [
+            torch.nn.modules.module.register_module_forward_pre_hook(enter),
+            torch.nn.modules.module.register_module_forward_hook(leave, always_call=True),
+        ]
+        if modules
+        else []
+    )
     fx.Graph.create_node = create_node
     try:
         for name, door in doors.items():
@@ -289,29 +352,63 @@ def _own_leaves(flat: Flat) -> dict[str, Leaf]:
 # -- the graph
 
 
-def _graph(model: torch.nn.Module, example: Mapping[str, Any], given: Mapping[str, torch.Tensor], flat: Flat, traced: Traced, recorded: effects.Effects, rung: str, abstract: bool) -> ComputationGraph:
+def _graph(
+    model: torch.nn.Module,
+    example: Mapping[str, Any],
+    given: Mapping[str, torch.Tensor],
+    flat: Flat,
+    traced: Traced,
+    recorded: effects.Effects,
+    rung: str,
+    abstract: bool,
+) -> ComputationGraph:
     if not flat.answers.names:
         raise Untold("the model returns no tensor, so there is nothing to capture")
     conversion = Conversion(Places(model), recorded, _evaluate)
     for name, tensor in given.items():
         conversion.leaf(Leaf("input", name, tensor, True))
-    read = {node.target for node in traced.module.graph.nodes if node.op in ("placeholder", "get_attr") and node.users}
+    read = {
+        node.target
+        for node in traced.module.graph.nodes
+        if node.op in ("placeholder", "get_attr") and node.users
+    }
     for target, leaf in traced.leaves.items():
         if target in read:
             conversion.leaf(leaf)
     names = flat.answers.names
     answers = conversion.run(traced.module, traced.leaves)
-    updates = conversion.updates() | {name: conversion.aliases.read(slot) for name, slot in zip(flat.answers.replaced, answers[len(names) :], strict=True)}
+    updates = conversion.updates() | {
+        name: conversion.aliases.read(slot)
+        for name, slot in zip(flat.answers.replaced, answers[len(names) :], strict=True)
+    }
     for name, slot in zip(names, answers, strict=False):
         conversion.output(name, slot)
     _forget_results(traced.module)
     nodes, updates, tensors = conversion.finish(updates)
-    graph = ComputationGraph.build("torch", nodes, training=model.training, modules={name: type(module).__name__ for name, module in model.named_modules()}, parameters=parameter_table(model))
+    graph = ComputationGraph.build(
+        "torch",
+        nodes,
+        training=model.training,
+        modules={name: type(module).__name__ for name, module in model.named_modules()},
+        parameters=parameter_table(model),
+    )
     graph.updates = updates
     graph.notes = _notes(example, given, conversion)
-    graph.notes += [f"{source}: numbers of a tensor went through Python or numpy; the graph holds what they were for the example" for source in flat.answers.taken]
+    graph.notes += [
+        f"{source}: numbers of a tensor went through Python or numpy; the graph holds what they were for the example"
+        for source in flat.answers.taken
+    ]
     kinds = {node.id: node.kind for node in nodes}
-    graph.session = Session({number: tensor.detach() for number, tensor in tensors.items() if kinds[number] in ("input", "constant")}, recorded, rung, abstract)
+    graph.session = Session(
+        {
+            number: tensor.detach()
+            for number, tensor in tensors.items()
+            if kinds[number] in ("input", "constant")
+        },
+        recorded,
+        rung,
+        abstract,
+    )
     return graph
 
 
@@ -327,33 +424,56 @@ def parameter_table(model: torch.nn.Module) -> dict[str, ParameterInfo]:
     """Every parameter and buffer by its first name, with its other names."""
     names: dict[int, list[str]] = {}
     first: dict[str, tuple[torch.Tensor, bool]] = {}
-    pairs = [(name, tensor, False) for name, tensor in model.named_parameters(remove_duplicate=False)]
+    pairs = [
+        (name, tensor, False) for name, tensor in model.named_parameters(remove_duplicate=False)
+    ]
     pairs += [(name, tensor, True) for name, tensor in model.named_buffers(remove_duplicate=False)]
     for name, tensor, buffer in pairs:
         if id(tensor) not in names:
             first[name] = (tensor, buffer)
         names.setdefault(id(tensor), []).append(name)
     return {
-        name: ParameterInfo(name, type_of_tensor(tensor), tuple(names[id(tensor)][1:]), buffer, tensor.requires_grad)
+        name: ParameterInfo(
+            name, type_of_tensor(tensor), tuple(names[id(tensor)][1:]), buffer, tensor.requires_grad
+        )
         for name, (tensor, buffer) in first.items()
     }
 
 
-def _notes(example: Mapping[str, Any], given: Mapping[str, torch.Tensor], conversion: Conversion) -> list[str]:
+def _notes(
+    example: Mapping[str, Any], given: Mapping[str, torch.Tensor], conversion: Conversion
+) -> list[str]:
     shapes = ", ".join(f"{name} {list(tensor.shape)}" for name, tensor in given.items())
     notes = [f"shapes are those of the example: {shapes}"]
-    plain = {name: value for name, value in leaves.values(example, values.is_tensor).items() if isinstance(value, (bool, int, float, str))}
+    plain = {
+        name: value
+        for name, value in leaves.values(example, values.is_tensor).items()
+        if isinstance(value, (bool, int, float, str))
+    }
     if plain:
-        notes.append("Python values of the example are fixed in the graph: " + ", ".join(f"{name}={value!r}" for name, value in plain.items()))
-    notes += [f"{source or 'a line of the model'}: Python took the value {value!r} from a tensor; the graph follows the path that the example takes" for source, value in conversion.decisions.items()]
+        notes.append(
+            "Python values of the example are fixed in the graph: "
+            + ", ".join(f"{name}={value!r}" for name, value in plain.items())
+        )
+    notes += [
+        f"{source or 'a line of the model'}: Python took the value {value!r} from a tensor; the graph follows the path that the example takes"
+        for source, value in conversion.decisions.items()
+    ]
     return notes
 
 
-def _evaluate(node: Node, arrays: Sequence[np.ndarray[Any, Any] | None], types: Sequence[TensorType | None]) -> np.ndarray[Any, Any] | None:
+def _evaluate(
+    node: Node, arrays: Sequence[np.ndarray[Any, Any] | None], types: Sequence[TensorType | None]
+) -> np.ndarray[Any, Any] | None:
     """An operation over constants, computed on the host; None where it cannot be."""
     if "empty" in node.op:
         return None  # memory as it was found
-    operands = [None if array is None or kind is None else torch.from_numpy(np.array(array, copy=True)).to(DTYPES[kind.dtype]) for array, kind in zip(arrays, types, strict=True)]
+    operands = [
+        None
+        if array is None or kind is None
+        else torch.from_numpy(np.array(array, copy=True)).to(DTYPES[kind.dtype])
+        for array, kind in zip(arrays, types, strict=True)
+    ]
     try:
         with torch.no_grad(), _silence():
             (result,) = run_node(node, operands, torch.device("cpu"))

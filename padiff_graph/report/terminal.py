@@ -14,9 +14,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from padiff_graph.findings import Finding
-from padiff_graph.report.model import Report
-from padiff_graph.report.sources import code_line, short_source
+from padiff_graph.findings.finding import Finding
+from padiff_graph.report.report import Report
+from padiff_graph.report.source_lines import code_line, short_source
 
 __all__ = ["finding_text", "html_of", "render_findings", "render_report", "text_of"]
 
@@ -24,12 +24,28 @@ PRE = '<pre style="font-family:Menlo,Consolas,monospace;line-height:1.35;white-s
 SHOWN = 12
 """How many findings the table names."""
 TITLES = {"paddle": "Paddle", "torch": "torch", "onnx": "ONNX"}
-COLOURS = {"different": "red", "missing": "red", "extra": "red", "rounding": "yellow", "suspicious": "yellow", "framework-defect": "magenta", "framework-divergence": "cyan", "not-comparable": "yellow"}
+COLOURS = {
+    "different": "red",
+    "missing": "red",
+    "extra": "red",
+    "rounding": "yellow",
+    "suspicious": "yellow",
+    "framework-defect": "magenta",
+    "framework-divergence": "cyan",
+    "not-comparable": "yellow",
+}
 
 
 def text_of(renderable: RenderableType, width: int = 80, colour: bool = False) -> str:
     """Any view as text of a given width."""
-    console = Console(file=io.StringIO(), width=width, force_terminal=colour, no_color=not colour, highlight=False, soft_wrap=False)
+    console = Console(
+        file=io.StringIO(),
+        width=width,
+        force_terminal=colour,
+        no_color=not colour,
+        highlight=False,
+        soft_wrap=False,
+    )
     console.print(renderable)
     stream = console.file
     assert isinstance(stream, io.StringIO)
@@ -38,7 +54,9 @@ def text_of(renderable: RenderableType, width: int = 80, colour: bool = False) -
 
 def html_of(renderable: RenderableType, width: int = 100) -> str:
     """Any view as a piece of HTML, for notebooks: the text as it stands, in colour."""
-    console = Console(file=io.StringIO(), width=width, record=True, force_terminal=True, highlight=False)
+    console = Console(
+        file=io.StringIO(), width=width, record=True, force_terminal=True, highlight=False
+    )
     console.print(renderable)
     return console.export_html(inline_styles=True, code_format=PRE)
 
@@ -48,9 +66,17 @@ def render_report(report: Report) -> RenderableType:
     first, rest = report.findings[:1], report.findings[1:]
     parts: list[RenderableType] = [_headline(report), _compared(report)]
     for finding in first:
-        parts += [Text(), _heading("First finding" if rest else "Finding"), Padding(render_finding(finding, report.frameworks), (0, 0, 0, 2))]
+        parts += [
+            Text(),
+            _heading("First finding" if rest else "Finding"),
+            Padding(render_finding(finding, report.frameworks), (0, 0, 0, 2)),
+        ]
     if rest:
-        parts += [Text(), _heading(f"{len(rest)} more, in the order of the data"), render_findings(rest)]
+        parts += [
+            Text(),
+            _heading(f"{len(rest)} more, in the order of the data"),
+            render_findings(rest),
+        ]
     parts += [Text(), _tolerance(report)]
     if report.notes:
         parts += [Text(), _heading("Notes")]
@@ -59,9 +85,17 @@ def render_report(report: Report) -> RenderableType:
     return Group(*parts)
 
 
-def render_finding(finding: Finding, frameworks: Sequence[str] = ("paddle", "torch")) -> RenderableType:
+def render_finding(
+    finding: Finding, frameworks: Sequence[str] = ("paddle", "torch")
+) -> RenderableType:
     """One finding in full: cause, both places with their code, size, the other places."""
-    parts: list[RenderableType] = [Text.assemble((finding.verdict, f"bold {COLOURS.get(finding.verdict, '')}"), f" ({finding.phase}): ", (finding.cause, "bold"))]
+    parts: list[RenderableType] = [
+        Text.assemble(
+            (finding.verdict, f"bold {COLOURS.get(finding.verdict, '')}"),
+            f" ({finding.phase}): ",
+            (finding.cause, "bold"),
+        )
+    ]
     sides = (
         (frameworks[0], finding.paddle_path, finding.paddle_op, finding.paddle_source),
         (frameworks[1], finding.torch_path, finding.torch_op, finding.torch_source),
@@ -72,18 +106,31 @@ def render_finding(finding: Finding, frameworks: Sequence[str] = ("paddle", "tor
         if not any(any(side[1:]) for side in sides):
             continue
         lacking = "  (no such operation)" if finding.verdict in ("missing", "extra") else ""
-        parts.append(Text.assemble((f"{title}  ", "dim"), (path or "(root)", "bold"), f"  {op}" if op else lacking))
+        parts.append(
+            Text.assemble(
+                (f"{title}  ", "dim"), (path or "(root)", "bold"), f"  {op}" if op else lacking
+            )
+        )
         if source:
             code = code_line(source)
             parts.append(Padding(Text(short_source(source), style="dim"), (0, 0, 0, width + 2)))
             if code:
                 parts.append(Padding(Text(f"> {code}"), (0, 0, 0, width + 2)))
     if finding.error:
-        parts.append(Text(f"largest error {finding.error:.3g}" + (f", {finding.relative:.3g} of the largest value" if finding.relative else "")))
-    others = [place for place in finding.places if place != (finding.paddle_path, finding.torch_path)]
+        parts.append(
+            Text(
+                f"largest error {finding.error:.3g}"
+                + (f", {finding.relative:.3g} of the largest value" if finding.relative else "")
+            )
+        )
+    others = [
+        place for place in finding.places if place != (finding.paddle_path, finding.torch_path)
+    ]
     if others:
         shown = ", ".join(first or second or "(root)" for first, second in others[:4])
-        parts.append(Text(f"same cause in {len(others)} more: {shown}{', ...' if len(others) > 4 else ''}"))
+        parts.append(
+            Text(f"same cause in {len(others)} more: {shown}{', ...' if len(others) > 4 else ''}")
+        )
     if finding.advice:
         parts.append(Text(finding.advice))
     return Group(*parts)
@@ -100,13 +147,21 @@ def render_findings(findings: Sequence[Finding]) -> RenderableType:
         if finding.torch_path and finding.torch_path != finding.paddle_path:
             place += f" | {finding.torch_path}"
         count = f" (x{len(finding.places)})" if len(finding.places) > 1 else ""
-        table.add_row(Text(finding.verdict, style=COLOURS.get(finding.verdict, "")), Text.assemble((place, "bold"), f"{count}\n{finding.cause}"), f"{finding.error:.2g}" if finding.error else "")
+        table.add_row(
+            Text(finding.verdict, style=COLOURS.get(finding.verdict, "")),
+            Text.assemble((place, "bold"), f"{count}\n{finding.cause}"),
+            f"{finding.error:.2g}" if finding.error else "",
+        )
     if len(findings) > SHOWN:
-        table.add_row("", f"... and {len(findings) - SHOWN} more: report.findings, or the HTML report", "")
+        table.add_row(
+            "", f"... and {len(findings) - SHOWN} more: report.findings, or the HTML report", ""
+        )
     return Padding(table, (0, 0, 0, 2))
 
 
-def finding_text(finding: Finding, frameworks: Sequence[str] = ("paddle", "torch"), width: int = 100) -> str:
+def finding_text(
+    finding: Finding, frameworks: Sequence[str] = ("paddle", "torch"), width: int = 100
+) -> str:
     """One finding in full, as plain text, for an assertion message."""
     return text_of(render_finding(finding, frameworks), width)
 
@@ -129,9 +184,16 @@ def _headline(report: Report) -> Text:
 
 def _compared(report: Report) -> Text:
     counts = report.compared
-    said = [f"{count} {name if count != 1 else name.removesuffix('s')}" for name, count in _counts(report)]
+    said = [
+        f"{count} {name if count != 1 else name.removesuffix('s')}"
+        for name, count in _counts(report)
+    ]
     regions = ", ".join(f"{count} {verdict}" for verdict, count in report.regions.items() if count)
-    return Text("compared: " + (", ".join(said) if said else "nothing, so this is no pass") + (f"\nregions: {regions}" if regions and counts.regions else ""))
+    return Text(
+        "compared: "
+        + (", ".join(said) if said else "nothing, so this is no pass")
+        + (f"\nregions: {regions}" if regions and counts.regions else "")
+    )
 
 
 def _counts(report: Report) -> Iterable[tuple[str, int]]:
@@ -144,10 +206,20 @@ def _counts(report: Report) -> Iterable[tuple[str, int]]:
 
 def _tolerance(report: Report) -> RenderableType:
     asked, needed = report.tolerance, report.required_tolerance
-    lines = [f"tolerance: asked for rtol {asked.get('rtol', 0):.3g}, atol {asked.get('atol', 0):.3g}"]
+    lines = [
+        f"tolerance: asked for rtol {asked.get('rtol', 0):.3g}, atol {asked.get('atol', 0):.3g}"
+    ]
     if needed:
-        enough = any(needed[key] <= asked.get(key, 0) for key in ("rtol", "atol") if key in needed)  # either alone would do
-        lines[0] += "; the whole run was not compared" if not report.compared.outputs else "; the whole run is within" if enough else f"; the whole run needs {' or '.join(f'{key} {value:.3g}' for key, value in needed.items() if math.isfinite(value) or not any(map(math.isfinite, needed.values())))}"
+        enough = any(
+            needed[key] <= asked.get(key, 0) for key in ("rtol", "atol") if key in needed
+        )  # either alone would do
+        lines[0] += (
+            "; the whole run was not compared"
+            if not report.compared.outputs
+            else "; the whole run is within"
+            if enough
+            else f"; the whole run needs {' or '.join(f'{key} {value:.3g}' for key, value in needed.items() if math.isfinite(value) or not any(map(math.isfinite, needed.values())))}"
+        )
     for first, second, error in report.contributions[:3]:
         lines.append(f"  adds most: {first or '(root)'} | {second or '(root)'}  {error:.2g}")
     return Text("\n".join(lines))
@@ -156,13 +228,23 @@ def _tolerance(report: Report) -> RenderableType:
 def _next(report: Report) -> Text:
     """The next useful command."""
     if report.passed:
-        return Text("next: train a few steps, steps=5 with both optimizers, or save the map: suggest_layer_map(...)[0].to_yaml('map.yaml'), padiff-graph suggest PAIR -o map.yaml")
+        return Text(
+            "next: train a few steps, steps=5 with both optimizers, or save the map: suggest_layer_map(...)[0].to_yaml('map.yaml'), padiff-graph suggest PAIR -o map.yaml"
+        )
     if report.doubt == "rounding" and report.required_tolerance:
         name = "rtol" if math.isfinite(report.required_tolerance.get("rtol", 0)) else "atol"
         needed = report.required_tolerance.get(name, 0) * 2
-        return Text(f"next: if this much rounding is fine, options={{'{name}': {needed:.1g}}} or --{name} {needed:.1g}; the referee found no real difference")
+        return Text(
+            f"next: if this much rounding is fine, options={{'{name}': {needed:.1g}}} or --{name} {needed:.1g}; the referee found no real difference"
+        )
     if report.doubt == "the frameworks differ":
-        return Text("next: the models agree but for what the frameworks themselves do differently; decide whether that matters where it is named")
+        return Text(
+            "next: the models agree but for what the frameworks themselves do differently; decide whether that matters where it is named"
+        )
     if report.doubt:
-        return Text("next: tell what corresponds with layer_map, so that the rest can be compared; report.to_html('report.html') or --html report.html shows what is open")
-    return Text("next: report.to_html('report.html') or --html report.html shows both graphs side by side; mend the first finding, then run again")
+        return Text(
+            "next: tell what corresponds with layer_map, so that the rest can be compared; report.to_html('report.html') or --html report.html shows what is open"
+        )
+    return Text(
+        "next: report.to_html('report.html') or --html report.html shows both graphs side by side; mend the first finding, then run again"
+    )

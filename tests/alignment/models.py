@@ -21,7 +21,10 @@ def randomised(module, seed=0):
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for tensor in module.parameters():
-            tensor.copy_(0.3 * torch.randn(tensor.shape, generator=generator) + (1.0 if tensor.ndim == 1 else 0.0))
+            tensor.copy_(
+                0.3 * torch.randn(tensor.shape, generator=generator)
+                + (1.0 if tensor.ndim == 1 else 0.0)
+            )
     return module.eval()
 
 
@@ -57,8 +60,13 @@ class Attention(paddle.nn.Layer):
         self.q, self.k, self.v, self.o = (paddle.nn.Linear(E, E) for _ in range(4))
 
     def forward(self, x):
-        heads = [linear(x).reshape([N, L, H, E // H]).transpose([0, 2, 1, 3]) for linear in (self.q, self.k, self.v)]
-        scores = paddle.nn.functional.softmax(heads[0] @ heads[1].transpose([0, 1, 3, 2]) / (E // H) ** 0.5, -1)
+        heads = [
+            linear(x).reshape([N, L, H, E // H]).transpose([0, 2, 1, 3])
+            for linear in (self.q, self.k, self.v)
+        ]
+        scores = paddle.nn.functional.softmax(
+            heads[0] @ heads[1].transpose([0, 1, 3, 2]) / (E // H) ** 0.5, -1
+        )
         return self.o((scores @ heads[2]).transpose([0, 2, 1, 3]).reshape([N, L, E]))
 
 
@@ -71,7 +79,11 @@ class Fused(torch.nn.Module):
 
     def forward(self, x):
         q, k, v = self.qkv(x).reshape(N, L, H, 3, E // H).permute(3, 0, 2, 1, 4)
-        return self.o(torch.nn.functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(N, L, E))
+        return self.o(
+            torch.nn.functional.scaled_dot_product_attention(q, k, v)
+            .transpose(1, 2)
+            .reshape(N, L, E)
+        )
 
 
 class LengthFirst(torch.nn.Module):
@@ -94,7 +106,10 @@ class Interleaved(torch.nn.Module):
         self.q, self.k, self.v, self.o = (torch.nn.Linear(E, E) for _ in range(4))
 
     def forward(self, x):
-        q, k, v = (linear(x).reshape(N, L, E // H, H).permute(0, 3, 1, 2) for linear in (self.q, self.k, self.v))
+        q, k, v = (
+            linear(x).reshape(N, L, E // H, H).permute(0, 3, 1, 2)
+            for linear in (self.q, self.k, self.v)
+        )
         scores = torch.softmax(q @ k.transpose(-1, -2) / (E // H) ** 0.5, -1)
         return self.o((scores @ v).permute(0, 2, 3, 1).reshape(N, L, E))
 
@@ -125,7 +140,9 @@ class Experts(paddle.nn.Layer):
     def __init__(self, count=3):
         super().__init__()
         self.gate = paddle.nn.Linear(E, count, bias_attr=False)
-        self.experts = paddle.nn.LayerList([paddle.nn.Linear(E, E, bias_attr=False) for _ in range(count)])
+        self.experts = paddle.nn.LayerList(
+            [paddle.nn.Linear(E, E, bias_attr=False) for _ in range(count)]
+        )
 
     def forward(self, x):
         rows = x.reshape([-1, E])

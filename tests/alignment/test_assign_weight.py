@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from padiff_graph import LayerMap, WeightAlignmentError, add_special_init, assign_weight, compare
-from padiff_graph.alignment import align
-from padiff_graph.special import SPECIAL
+from padiff_graph.alignment.align import align
+from padiff_graph.request.special_init import SPECIAL
 
 paddle.seed(0)
 
@@ -52,7 +52,9 @@ def test_transforms_in_words():
 
 
 def test_statistics_are_copied_and_inputs_inferred():
-    layer = paddle.nn.Sequential(paddle.nn.Conv2D(3, 4, 3), paddle.nn.BatchNorm2D(4), paddle.nn.ReLU())
+    layer = paddle.nn.Sequential(
+        paddle.nn.Conv2D(3, 4, 3), paddle.nn.BatchNorm2D(4), paddle.nn.ReLU()
+    )
     module = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4), torch.nn.ReLU())
     module[1].running_mean.normal_()
     module[1].running_var.uniform_(0.5, 1.5)
@@ -78,16 +80,27 @@ def test_a_parameter_without_counterpart_leaves_the_model_untouched():
     with pytest.raises(WeightAlignmentError, match="have no counterpart") as caught:
         assign_weight(layer, module, example_inp=example)
     assert caught.value.parameters
-    assert all(np.array_equal(before[name], tensor.numpy()) for name, tensor in layer.named_parameters())
+    assert all(
+        np.array_equal(before[name], tensor.numpy()) for name, tensor in layer.named_parameters()
+    )
 
 
 def test_a_neutral_parameter_is_kept():
-    layer, module = paddle.nn.Sequential(paddle.nn.Conv2D(3, 4, 1), paddle.nn.InstanceNorm2D(4)), torch.nn.Sequential(torch.nn.Conv2d(3, 4, 1), torch.nn.InstanceNorm2d(4))
-    example = models.example(np.random.RandomState(0).randn(2, 3, 8, 8).astype("float32"), "input", "input")
+    layer, module = (
+        paddle.nn.Sequential(paddle.nn.Conv2D(3, 4, 1), paddle.nn.InstanceNorm2D(4)),
+        torch.nn.Sequential(torch.nn.Conv2d(3, 4, 1), torch.nn.InstanceNorm2d(4)),
+    )
+    example = models.example(
+        np.random.RandomState(0).randn(2, 3, 8, 8).astype("float32"), "input", "input"
+    )
     layer.eval()
     module.eval()
     assert assign_weight(layer, module, example_inp=example)
-    kept = {name: row.status for name, row in rows_of(align(layer, module, example)).items() if name.startswith("1.")}
+    kept = {
+        name: row.status
+        for name, row in rows_of(align(layer, module, example)).items()
+        if name.startswith("1.")
+    }
     assert kept and set(kept.values()) == {"neutral"}
     assert error(layer, module, example) < 1e-5
 
@@ -112,10 +125,19 @@ def test_special_init_stands_in_for_the_map():
 
 def test_crossed_names_are_told():
     example = models.example(np.random.RandomState(0).randn(3, 8).astype("float32"))
-    found = [finding for finding in align(models.Swapped(), models.Straight(), example).findings if finding.phase == "weights"]
+    found = [
+        finding
+        for finding in align(models.Swapped(), models.Straight(), example).findings
+        if finding.phase == "weights"
+    ]
     assert [finding.verdict for finding in found] == ["suspicious"]
-    assert "crossed" in found[0].cause and {found[0].paddle_path, found[0].torch_path} == {"fc1", "fc2"}
-    same = align(models.Mlp(), models.TorchMlp(), models.example(np.ones((3, 8), "float32"), "x", "y"))
+    assert "crossed" in found[0].cause and {found[0].paddle_path, found[0].torch_path} == {
+        "fc1",
+        "fc2",
+    }
+    same = align(
+        models.Mlp(), models.TorchMlp(), models.example(np.ones((3, 8), "float32"), "x", "y")
+    )
     assert not same.findings
 
 
@@ -140,7 +162,9 @@ def test_experts_in_a_list_and_stacked_in_one_tensor():
     assert assign_weight(layer, module, example_inp=example) is True
     assert error(layer, module, example) < 1e-5
     for number in range(3):  # [out, in] of the stack is [in, out] of a Paddle layer
-        np.testing.assert_array_equal(layer.experts[number].weight.numpy(), module.experts[number].detach().numpy().T)
+        np.testing.assert_array_equal(
+            layer.experts[number].weight.numpy(), module.experts[number].detach().numpy().T
+        )
 
 
 def test_a_flip_that_the_weights_can_absorb_is_warned_of():
@@ -152,9 +176,16 @@ def test_a_flip_that_the_weights_can_absorb_is_warned_of():
         def forward(self, y):
             return self.b(torch.relu(self.a(y)))
 
-    report = compare(Flipped(), models.randomised(Plain()), models.example(np.random.RandomState(0).randn(3, 8).astype("float32"), "x", "y"), options={"rtol": 1e-4, "atol": 1e-5})
+    report = compare(
+        Flipped(),
+        models.randomised(Plain()),
+        models.example(np.random.RandomState(0).randn(3, 8).astype("float32"), "x", "y"),
+        options={"rtol": 1e-4, "atol": 1e-5},
+    )
     assert report.passed, str(report)
-    assert [finding.verdict for finding in report.findings if "another order" in finding.cause], str(report)
+    assert [finding.verdict for finding in report.findings if "another order" in finding.cause], (
+        str(report)
+    )
 
 
 def test_weight_norm_over_the_last_axis():
@@ -169,7 +200,9 @@ def test_weight_norm_over_the_last_axis():
     class TorchNormed(torch.nn.Module):
         def __init__(self):
             super().__init__()
-            self.conv = torch.nn.utils.parametrizations.weight_norm(torch.nn.Conv1d(6, 8, 3, padding=1), dim=2)
+            self.conv = torch.nn.utils.parametrizations.weight_norm(
+                torch.nn.Conv1d(6, 8, 3, padding=1), dim=2
+            )
 
         def forward(self, x):
             return torch.nn.functional.gelu(self.conv(x))

@@ -16,7 +16,9 @@ class PaddleHeads(paddle.nn.Layer):
     def __init__(self, widths=WIDTHS, bias=None, order=None, also_first=False):
         super().__init__()
         self.stem = paddle.nn.Linear(6, 8)
-        self.heads = paddle.nn.LayerList([paddle.nn.Linear(8, width, bias_attr=bias) for width in widths])
+        self.heads = paddle.nn.LayerList(
+            [paddle.nn.Linear(8, width, bias_attr=bias) for width in widths]
+        )
         self.out = paddle.nn.Linear(sum(widths), 3)
         self.order = order or range(len(widths))
         self.also_first = also_first
@@ -24,7 +26,11 @@ class PaddleHeads(paddle.nn.Layer):
     def forward(self, x):
         x = paddle.nn.functional.relu(self.stem(x))
         heads = [head(x) for head in self.heads]
-        whole = paddle.concat([heads[place] for place in self.order], axis=-1) if len(heads) > 1 else heads[0]
+        whole = (
+            paddle.concat([heads[place] for place in self.order], axis=-1)
+            if len(heads) > 1
+            else heads[0]
+        )
         result = self.out(paddle.nn.functional.gelu(whole))
         return (result, paddle.tanh(heads[0])) if self.also_first else result
 
@@ -35,13 +41,19 @@ class TorchHeads(torch.nn.Module):
     def __init__(self, widths=WIDTHS, bias=True, first=0):
         super().__init__()
         self.input_layer = torch.nn.Linear(6, 8)
-        self.projections = torch.nn.ModuleList([torch.nn.Linear(8, width, bias=bias) for width in widths])
+        self.projections = torch.nn.ModuleList(
+            [torch.nn.Linear(8, width, bias=bias) for width in widths]
+        )
         self.last = torch.nn.Linear(sum(widths), 3)
         self.first = first
 
     def forward(self, x):
         x = torch.relu(self.input_layer(x))
-        whole = torch.cat([projection(x) for projection in self.projections], -1) if len(self.projections) > 1 else self.projections[0](x)
+        whole = (
+            torch.cat([projection(x) for projection in self.projections], -1)
+            if len(self.projections) > 1
+            else self.projections[0](x)
+        )
         result = self.last(torch.nn.functional.gelu(whole))
         return (result, torch.tanh(whole[..., : self.first])) if self.first else result
 
@@ -67,7 +79,9 @@ class TorchBackwards(torch.nn.Module):
 
     def forward(self, x):
         first, second = self.projection(torch.relu(self.input_layer(x))).chunk(2, -1)
-        result = self.last(torch.nn.functional.gelu(torch.cat([second, second if self.twice else first], -1)))
+        result = self.last(
+            torch.nn.functional.gelu(torch.cat([second, second if self.twice else first], -1))
+        )
         return (result, torch.tanh(first)) if self.twice else result
 
 
@@ -77,7 +91,9 @@ class PaddleTwice(PaddleHeads):
     def forward(self, x):
         x = paddle.nn.functional.relu(self.stem(x))
         first, second = (head(x) for head in self.heads)
-        return self.out(paddle.nn.functional.gelu(paddle.concat([second, second], axis=-1))), paddle.tanh(first)
+        return self.out(
+            paddle.nn.functional.gelu(paddle.concat([second, second], axis=-1))
+        ), paddle.tanh(first)
 
 
 PAIRS = {
@@ -159,5 +175,10 @@ class TorchHalves(torch.nn.Module):
 def test_what_is_read_in_parts_on_both_sides_is_mapped_as_one():
     report = passes(PaddleHalves(), TorchHalves())
     assert report.passed
-    assert {row.first: row.transform for row in report.parameters} == {"fc.weight": "transpose", "fc.bias": "identity", "out.weight": "transpose", "out.bias": "identity"}
+    assert {row.first: row.transform for row in report.parameters} == {
+        "fc.weight": "transpose",
+        "fc.bias": "identity",
+        "out.weight": "transpose",
+        "out.bias": "identity",
+    }
     assert all(len(row.pieces) == 1 for row in report.parameters)

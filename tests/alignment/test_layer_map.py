@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from padiff_graph import LayerMap, UsageError, structural_diff, suggest_layer_map
-from padiff_graph.alignment import align
+from padiff_graph.alignment.align import align
 
 
 def test_pairs_merge_and_take_either_orientation():
@@ -52,7 +52,9 @@ def test_the_file_comes_back_as_it_was(tmp_path):
     array = np.random.RandomState(0).randn(models.E, models.E).astype("float32")
     for one, other in zip(first, second, strict=True):
         for piece, same in zip(one.row.pieces, other.row.pieces, strict=True):
-            assert piece.first_view.same(same.first_view) and piece.second_view.same(same.second_view)
+            assert piece.first_view.same(same.first_view) and piece.second_view.same(
+                same.second_view
+            )
             if piece.second_view.source == array.size:
                 assert np.array_equal(piece.second_view.apply(array), same.second_view.apply(array))
 
@@ -69,8 +71,14 @@ def test_a_saved_map_is_a_hint():
     ("text", "says"),
     [
         ("modules: [{paddle: a}]", "torch is missing"),
-        ("parameters: [{paddle: w, shapes: {paddle: [2, 3], torch: [2, 3]}, torch: v, transform: transpose}]", "transposed is"),
-        ("parameters: [{paddle: w, shapes: {paddle: [2, 3], torch: [4, 3]}, torch: v}]", "a part needs pieces"),
+        (
+            "parameters: [{paddle: w, shapes: {paddle: [2, 3], torch: [2, 3]}, torch: v, transform: transpose}]",
+            "transposed is",
+        ),
+        (
+            "parameters: [{paddle: w, shapes: {paddle: [2, 3], torch: [4, 3]}, torch: v}]",
+            "a part needs pieces",
+        ),
         ("modules: [{paddle: a, torch: b, confidence: 2}]", "from 0 to 1"),
         ("format: 99", "format 99"),
         ("- a", "expected a mapping"),
@@ -83,10 +91,23 @@ def test_a_wrong_file_says_what_is_wrong(text, says):
 
 
 def test_suggestions_hold_modules_and_parameters():
-    (candidate,) = suggest_layer_map(models.Mlp(), models.TorchMlp(), models.example(np.ones((3, 8), "float32"), "x", "y"))
-    assert {(row.paddle_path, row.torch_path) for row in candidate.rows} == {("", ""), ("fc1", "a"), ("norm", "n"), ("fc2", "b")}
-    assert {entry.paddle_name: entry.torch_name for entry in candidate.parameters}["fc1.weight"] == "a.weight"
-    assert not candidate.unmatched_paddle and not candidate.unmatched_torch and candidate.confidence > 0.9
+    (candidate,) = suggest_layer_map(
+        models.Mlp(), models.TorchMlp(), models.example(np.ones((3, 8), "float32"), "x", "y")
+    )
+    assert {(row.paddle_path, row.torch_path) for row in candidate.rows} == {
+        ("", ""),
+        ("fc1", "a"),
+        ("norm", "n"),
+        ("fc2", "b"),
+    }
+    assert {entry.paddle_name: entry.torch_name for entry in candidate.parameters}[
+        "fc1.weight"
+    ] == "a.weight"
+    assert (
+        not candidate.unmatched_paddle
+        and not candidate.unmatched_torch
+        and candidate.confidence > 0.9
+    )
 
 
 def test_without_weights():
@@ -96,7 +117,10 @@ def test_without_weights():
         module = models.TorchMlp()
     layer.eval()
     module.eval()
-    example = {"x": paddle.static.InputSpec([3, 8], "float32", "x")}, {"y": torch.empty(3, 8, device="meta")}
+    example = (
+        {"x": paddle.static.InputSpec([3, 8], "float32", "x")},
+        {"y": torch.empty(3, 8, device="meta")},
+    )
     assert structural_diff(layer, module, example).identical
     (candidate,) = suggest_layer_map(layer, module, example)
     assert all(entry.status == "mapped" and not entry.proved for entry in candidate.parameters)
@@ -114,7 +138,9 @@ class Scaled(torch.nn.Module):
 def test_what_is_said_of_both_models_is_said_once() -> None:
     example = {"x": torch.ones(2, 8)}, {"x": torch.ones(2, 8)}
     found = structural_diff(Scaled(0.5), Scaled(0.25), example)
-    assert [note for note in found.notes if "shapes are those" in note] == ["shapes are those of the example: x [2, 8]"]
+    assert [note for note in found.notes if "shapes are those" in note] == [
+        "shapes are those of the example: x [2, 8]"
+    ]
     assert [finding.cause for finding in found.findings] == ["output scaled by 0.5 against 0.25"]
     (candidate,) = suggest_layer_map(Scaled(0.5), Scaled(0.5), example)
     assert len(set(candidate.notes)) == len(candidate.notes) == 1

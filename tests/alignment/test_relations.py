@@ -4,9 +4,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from padiff_graph.capture.normal.views import View
-from padiff_graph.matching.cover import box, uncovered
-from padiff_graph.matching.relations import operand_relation, parts, product, separable
+from padiff_graph.capture.normal.index_map import View
+from padiff_graph.matching.parameters.cover import box, uncovered
+from padiff_graph.matching.parameters.relations import operand_relation, parts, product, separable
 
 
 def test_length_first_against_batch_first():
@@ -48,10 +48,30 @@ def test_pieces_cover_a_parameter_exactly_once():
     assert uncovered([*parts_of, parts_of[0]], (48, 16)) is None
     heads = View.of((4, 3, 4, 16)).select(1, 1).reshape((16, 16)).transpose((1, 0))
     found = box(heads, (48, 16))
-    assert found is not None and found[0].tolist() == [4, 5, 6, 7, 16, 17, 18, 19, 28, 29, 30, 31, 40, 41, 42, 43]
+    assert found is not None and found[0].tolist() == [
+        4,
+        5,
+        6,
+        7,
+        16,
+        17,
+        18,
+        19,
+        28,
+        29,
+        30,
+        31,
+        40,
+        41,
+        42,
+        43,
+    ]
 
 
 def test_a_weight_of_billions_costs_nothing():
     shape = (200_000, 20_000)
-    halves = [View.of(shape).slice(0, 0, 100_000).transpose((1, 0)), View.of(shape).slice(0, 100_000, 200_000).transpose((1, 0))]
+    halves = [
+        View.of(shape).slice(0, 0, 100_000).transpose((1, 0)),
+        View.of(shape).slice(0, 100_000, 200_000).transpose((1, 0)),
+    ]
     assert uncovered(halves, shape) == 0

@@ -29,11 +29,17 @@ class Sharp(torch.nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         product = x * self.weight
-        total = product[:, ::2].sum(1) + product[:, 1::2].sum(1) if "reorder" in self.variant else product.sum(1)
+        total = (
+            product[:, ::2].sum(1) + product[:, 1::2].sum(1)
+            if "reorder" in self.variant
+            else product.sum(1)
+        )
         wave = torch.sin(self.steepness * total)
         other = (x * self.gate).tanh().sum(1)
         if self.variant == "detached branch":
-            other = ((x * self.weight * 0).detach() + x * self.gate).tanh().sum(1).detach() + 0 * (x * self.gate).sum(1)
+            other = ((x * self.weight * 0).detach() + x * self.gate).tanh().sum(1).detach() + 0 * (
+                x * self.gate
+            ).sum(1)
         if "halved" in self.variant and wave.requires_grad:
             wave = wave * 0.5 + wave.detach() * 0.5
         if "cut" in self.variant:
@@ -51,7 +57,9 @@ def certified(variant: str, steepness: float = 2e3) -> Certificate:
 
 def test_rounding_alone_is_no_departure() -> None:
     found = certified("reorder", 2e3)
-    assert min(found.errors["output"], found.errors["parameter gradient"]) > 10 * TOLERANCE["float32"], "only what rounding moves can excuse this much"
+    assert (
+        min(found.errors["output"], found.errors["parameter gradient"]) > 10 * TOLERANCE["float32"]
+    ), "only what rounding moves can excuse this much"
     assert found.valid, found.reasons
 
 
@@ -60,21 +68,32 @@ def test_outputs_that_differ_much_are_refused_whatever_rounding_moves() -> None:
 
 
 @pytest.mark.parametrize("steepness", [2e3, 2e5, 2e7])
-@pytest.mark.parametrize(("variant", "name"), [("detached branch", "gate"), ("halved", "weight"), ("cut", "weight"), ("zeroed", "weight")])
-def test_a_lost_gradient_is_refused_however_ill_conditioned(variant: str, name: str, steepness: float) -> None:
+@pytest.mark.parametrize(
+    ("variant", "name"),
+    [("detached branch", "gate"), ("halved", "weight"), ("cut", "weight"), ("zeroed", "weight")],
+)
+def test_a_lost_gradient_is_refused_however_ill_conditioned(
+    variant: str, name: str, steepness: float
+) -> None:
     """At the steepest, rounding of the weights moves the gradient by more than its own size."""
     found = certified(variant, steepness)
     assert found.errors["output"] < 1e-4, "the forward does not show it"
     assert not found.valid
-    assert found.reasons[0].startswith(f"parameter gradient {name} ") or found.reasons[0].startswith("input gradient x")
+    assert found.reasons[0].startswith(f"parameter gradient {name} ") or found.reasons[
+        0
+    ].startswith("input gradient x")
 
 
 @pytest.mark.parametrize("variant", ["halved", "cut", "zeroed"])
-def test_a_lost_gradient_is_refused_also_where_the_forward_is_rounded_otherwise(variant: str) -> None:
+def test_a_lost_gradient_is_refused_also_where_the_forward_is_rounded_otherwise(
+    variant: str,
+) -> None:
     found = certified(f"{variant} reorder", 2e3)
     assert found.errors["output"] > 10 * TOLERANCE["float32"]
     assert not found.valid
-    assert not any(reason.startswith("output") for reason in found.reasons), "the gradient alone says so"
+    assert not any(reason.startswith("output") for reason in found.reasons), (
+        "the gradient alone says so"
+    )
 
 
 class Cancelled(torch.nn.Module):
@@ -82,7 +101,9 @@ class Cancelled(torch.nn.Module):
 
     def __init__(self, variant: str = "") -> None:
         super().__init__()
-        self.weight = torch.nn.Parameter(torch.randn(64, generator=torch.Generator().manual_seed(1)))
+        self.weight = torch.nn.Parameter(
+            torch.randn(64, generator=torch.Generator().manual_seed(1))
+        )
         self.variant = variant
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -101,7 +122,10 @@ def under_the_mean(model: torch.nn.Module) -> Eager | None:
     with side.quiet():
         run = side.forward({"x": X}, grad=True)
         outputs = {name: side.array(tensor) for name, tensor in run.outputs.items()}
-        seeds = {name: np.full(array.shape, 1 / array.size, array.dtype) for name, array in outputs.items()}
+        seeds = {
+            name: np.full(array.shape, 1 / array.size, array.dtype)
+            for name, array in outputs.items()
+        }
         side.backward(run, seeds)
         return Eager.of_loss(run, outputs, {}, seeds)
 
@@ -111,11 +135,17 @@ def witnessed(variant: str, monkeypatch: pytest.MonkeyPatch) -> tuple[Certificat
     model = Cancelled()
     eager = under_the_mean(model)
     assert eager is not None and eager.exact
-    assert max(float(np.abs(array).max()) for array in eager.gradients.values()) < 1e-6, "the mean cancels"
+    assert max(float(np.abs(array).max()) for array in eager.gradients.values()) < 1e-6, (
+        "the mean cancels"
+    )
     graph = capture_graph(Cancelled(variant), {"x": X}, certify=False)
     calls: list[bool] = []
     plain = TorchEngine.forward
-    monkeypatch.setattr(TorchEngine, "forward", lambda self, example, *, grad: calls.append(grad) or plain(self, example, grad=grad))
+    monkeypatch.setattr(
+        TorchEngine,
+        "forward",
+        lambda self, example, *, grad: calls.append(grad) or plain(self, example, grad=grad),
+    )
     return certify(graph, engine(model), {"x": X}, eager=eager), len(calls)
 
 
@@ -126,13 +156,17 @@ def test_the_same_operations_leave_the_same_rounding(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize("variant", ["halved", "cut"])
-def test_a_lost_gradient_is_refused_also_where_the_loss_cancels(variant: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lost_gradient_is_refused_also_where_the_loss_cancels(
+    variant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     found, _ = witnessed(variant, monkeypatch)
     assert not found.valid
     assert "gradient" in found.reasons[0]
 
 
-def test_other_rounding_is_asked_about_under_random_cotangents(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_rounding_is_asked_about_under_random_cotangents(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     found, calls = witnessed("rounded", monkeypatch)
     assert found.valid and calls >= 1
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from padiff_graph.capture import leaves
+from padiff_graph.capture import leaf_names as leaves
 
 Point = namedtuple("Point", "left right")
 
@@ -32,8 +32,19 @@ def some(n):
 
 def test_names_follow_the_way_to_the_leaf():
     a, b, c, d, e = some(5)
-    example = {"x": a, "batch": {"mask": b, "flag": True}, "states": [c, (d, None)], "cache": Cache(e)}
-    assert list(leaves.leaves(example, is_array)) == ["x", "batch.mask", "states.0", "states.1.0", "cache.keys"]
+    example = {
+        "x": a,
+        "batch": {"mask": b, "flag": True},
+        "states": [c, (d, None)],
+        "cache": Cache(e),
+    }
+    assert list(leaves.leaves(example, is_array)) == [
+        "x",
+        "batch.mask",
+        "states.0",
+        "states.1.0",
+        "cache.keys",
+    ]
     assert leaves.values(example, is_array) == {"batch.flag": True, "cache.length": 3}
 
 
@@ -41,11 +52,24 @@ def test_outputs_of_every_kind():
     a, b = some(2)
     assert list(leaves.output_leaves(a, is_array)) == ["output"]
     assert list(leaves.output_leaves((a, [b]), is_array)) == ["0", "1.0"]
-    assert list(leaves.output_leaves(Answer(a, Point(a, b)), is_array)) == ["logits", "states.left", "states.right"]
+    assert list(leaves.output_leaves(Answer(a, Point(a, b)), is_array)) == [
+        "logits",
+        "states.left",
+        "states.right",
+    ]
     assert list(leaves.output_leaves(OrderedDict(loss=a), is_array)) == ["loss"]
 
 
-@pytest.mark.parametrize("make", [lambda a: {"k": [a]}, lambda a: (Point(a, 1),), lambda a: [Answer(a)], lambda a: {"c": Cache(a)}, lambda a: a])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda a: {"k": [a]},
+        lambda a: (Point(a, 1),),
+        lambda a: [Answer(a)],
+        lambda a: {"c": Cache(a)},
+        lambda a: a,
+    ],
+)
 def test_replace_copies_and_leaves_the_original(make):
     old, new = some(2)
     structure = make(old)

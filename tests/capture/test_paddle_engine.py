@@ -55,7 +55,9 @@ def test_dropout_outside_training_is_not_random_and_keeps_its_factor():
     engine = backend("paddle").engine(layer)
     node = only(graph, "pd_op.dropout")
     assert not node.marks
-    np.testing.assert_allclose(engine.run(node, operands(engine, graph, node, x=paddle.ones([2, 3])))[0].numpy(), 0.75)
+    np.testing.assert_allclose(
+        engine.run(node, operands(engine, graph, node, x=paddle.ones([2, 3])))[0].numpy(), 0.75
+    )
 
 
 def test_batch_norm_returns_its_statistics_and_writes_nothing():
@@ -86,7 +88,10 @@ def test_a_node_in_float64_has_float64_gradients(training):
     graph = trace(layer, {"input": paddle.to_tensor(x.astype("float32"))})
     engine = backend("paddle").engine(layer)
     node = only(graph, "pd_op.layer_norm")
-    given = [engine.tensor(array, "float64", True) for array in (x, np.linspace(1, 2, 6), np.linspace(0, 1, 6))]
+    given = [
+        engine.tensor(array, "float64", True)
+        for array in (x, np.linspace(1, 2, 6), np.linspace(0, 1, 6))
+    ]
     out = engine.run(node, given, double=True)[0]
     seed = RNG.standard_normal((4, 6))
     gradients = engine.grad([out], given, [engine.tensor(seed)])
@@ -94,7 +99,13 @@ def test_a_node_in_float64_has_float64_gradients(training):
 
     def loss(moved):
         mean, variance = moved.mean(-1, keepdims=True), moved.var(-1, keepdims=True)
-        return ((((moved - mean) / np.sqrt(variance + 1e-5)) * np.linspace(1, 2, 6) + np.linspace(0, 1, 6)) * seed).sum()
+        return (
+            (
+                ((moved - mean) / np.sqrt(variance + 1e-5)) * np.linspace(1, 2, 6)
+                + np.linspace(0, 1, 6)
+            )
+            * seed
+        ).sum()
 
     direction = RNG.standard_normal(x.shape)
     numeric = (loss(x + step * direction) - loss(x - step * direction)) / (2 * step)
@@ -115,7 +126,14 @@ def test_dtype_attributes_are_answered_in_float64():
         if node.kind == "input":
             known[node.id, 0] = paddle.ones([2], "float64")
         elif node.kind == "operation":
-            found = engine.run(node, [None if operand is None else known[operand.node, operand.output] for operand in node.inputs], double=True)
+            found = engine.run(
+                node,
+                [
+                    None if operand is None else known[operand.node, operand.output]
+                    for operand in node.inputs
+                ],
+                double=True,
+            )
             known.update({(node.id, number): result for number, result in enumerate(found)})
         elif node.kind == "output":
             result = known[node.inputs[0].node, node.inputs[0].output]
@@ -131,7 +149,10 @@ def test_no_path_is_none_and_grad_stays_untouched():
         engine.backward(run, {"output": np.ones((2, 2), np.float32)})
     assert set(run.gradients) == {"input:input", "parameter:weight", "parameter:bias"}
     assert all(parameter.grad is None for parameter in layer.parameters())
-    a, b = engine.tensor(np.ones(2, np.float32), None, True), engine.tensor(np.ones(2, np.float32), None, True)
+    a, b = (
+        engine.tensor(np.ones(2, np.float32), None, True),
+        engine.tensor(np.ones(2, np.float32), None, True),
+    )
     assert engine.grad([a * 2], [a, b], [paddle.ones([2])])[1] is None
 
 
@@ -156,7 +177,9 @@ def test_recurrent_layers_differentiate_in_training_and_are_refused_in_eager_eva
         layer.train() if training else layer.eval()
         with engine.quiet():
             run = engine.forward({"inputs": paddle.randn([2, 5, 3])}, grad=True)
-            seeds = {name: np.ones(tensor.shape, np.float32) for name, tensor in run.outputs.items()}
+            seeds = {
+                name: np.ones(tensor.shape, np.float32) for name, tensor in run.outputs.items()
+            }
             if training:
                 engine.backward(run, seeds)
                 assert "parameter:weight_ih_l0" in run.gradients
@@ -177,7 +200,7 @@ def test_assign_checks_before_it_writes():
 
 
 def test_an_operation_without_an_eager_call_runs_as_a_program():
-    from padiff_graph.capture.paddle.operation import Operation
+    from padiff_graph.capture.paddle.pir_call import Operation
     from padiff_graph.capture.paddle.static_call import StaticCall
 
     layer = NN.Linear(3, 2)
@@ -188,7 +211,11 @@ def test_an_operation_without_an_eager_call_runs_as_a_program():
     (out,) = StaticCall(operation.native, operation.name)([x, w], False)
     np.testing.assert_array_equal(out.numpy(), paddle.matmul(x, w).numpy())
     gradients = paddle.grad([out], [x, w], [paddle.ones([2, 2])])
-    np.testing.assert_allclose(gradients[0].numpy(), paddle.matmul(paddle.ones([2, 2]), w, transpose_y=True).numpy(), rtol=1e-6)
+    np.testing.assert_allclose(
+        gradients[0].numpy(),
+        paddle.matmul(paddle.ones([2, 2]), w, transpose_y=True).numpy(),
+        rtol=1e-6,
+    )
     assert paddle.in_dynamic_mode()
 
 
@@ -197,4 +224,10 @@ def test_models_made_lazily_are_captured_from_shapes():
         layer = NN.Sequential(NN.Linear(64, 128), NN.ReLU(), NN.Linear(128, 4))
     graph = trace(layer, {"input": paddle.static.InputSpec([2, 64], "float32")})
     assert graph.session.abstract
-    assert [node.op for node in graph.of_kind("operation")] == ["pd_op.matmul", "pd_op.add", "pd_op.relu", "pd_op.matmul", "pd_op.add"]
+    assert [node.op for node in graph.of_kind("operation")] == [
+        "pd_op.matmul",
+        "pd_op.add",
+        "pd_op.relu",
+        "pd_op.matmul",
+        "pd_op.add",
+    ]

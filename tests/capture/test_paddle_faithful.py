@@ -128,7 +128,11 @@ class CustomByAlias(Base):
         y = self.activation(self.fc(x), 3.0) + 1
         whole, part = pair(y, self.scale, 0.5)
         again, _ = inherited(whole, self.scale, 2.0)
-        return self.activation(whole, 0.5).reshape([-1]).sum() * part, again[:, 0], whole.shape[0] * paddle.transpose(whole, [1, 0])
+        return (
+            self.activation(whole, 0.5).reshape([-1]).sum() * part,
+            again[:, 0],
+            whole.shape[0] * paddle.transpose(whole, [1, 0]),
+        )
 
 
 class Detached(Base):
@@ -219,7 +223,25 @@ class AssignedWeight(NN.Layer):
 
 @pytest.mark.parametrize(
     "model",
-    [AssignedWeight, InPlace, InPlaceThroughHandle, WriteByIndex, WriteThroughView, Hooked, Custom, CustomByAlias, Detached, Ungraded, Counting, Branching, Unnamed, Numpy, Selecting, HeldTensor, Statistics],
+    [
+        AssignedWeight,
+        InPlace,
+        InPlaceThroughHandle,
+        WriteByIndex,
+        WriteThroughView,
+        Hooked,
+        Custom,
+        CustomByAlias,
+        Detached,
+        Ungraded,
+        Counting,
+        Branching,
+        Unnamed,
+        Numpy,
+        Selecting,
+        HeldTensor,
+        Statistics,
+    ],
 )
 @pytest.mark.parametrize("training", [False, True])
 def test_what_a_plain_capture_gets_wrong_is_certified(model, training):
@@ -233,8 +255,14 @@ def test_hooks_and_custom_functions_stand_in_the_graph():
     assert "padiff_graph.gradient_hook" in operations(captured(Hooked(), x=values(3, 4)))
     graph = captured(CustomByAlias(), x=values(3, 4))
     assert operations(graph).count("padiff_graph.custom_function") == 4
-    assert all("test_paddle_faithful.py" in node.source for node in graph.of_kind("operation") if node.op.endswith("custom_function"))
-    assert Doubled.__dict__["forward"].__func__.__qualname__ == "Doubled.forward", "everything is put back"
+    assert all(
+        "test_paddle_faithful.py" in node.source
+        for node in graph.of_kind("operation")
+        if node.op.endswith("custom_function")
+    )
+    assert Doubled.__dict__["forward"].__func__.__qualname__ == "Doubled.forward", (
+        "everything is put back"
+    )
     graph = captured(Custom(), x=values(3, 4))
     assert operations(graph).count("padiff_graph.custom_function") == 1
     assert "pd_op.tanh" not in operations(graph)
@@ -248,7 +276,10 @@ def test_what_runs_without_gradient_is_marked():
 
 def test_a_branch_that_the_example_decided_is_noted_with_its_line():
     graph = captured(Branching(), x=values(3, 4))
-    assert any("test_paddle_faithful.py:" in note and "answered by the example" in note for note in graph.notes)
+    assert any(
+        "test_paddle_faithful.py:" in note and "answered by the example" in note
+        for note in graph.notes
+    )
     assert any("not captured by full-graph to_static" in note for note in graph.notes)
 
 
@@ -301,7 +332,9 @@ def test_places_sources_and_parameters():
             return {"last": self.block(x), "pair": (x, None)}
 
     graph = captured(Model(), x=values(3, 4))
-    places = [(node.path, node.call) for node in graph.of_kind("operation") if node.op == "pd_op.matmul"]
+    places = [
+        (node.path, node.call) for node in graph.of_kind("operation") if node.op == "pd_op.matmul"
+    ]
     assert places == [("block.fc", 0), ("blocks.1.fc", 0), ("block.fc", 1)]
     tanh = next(node for node in graph.of_kind("operation") if node.op == "pd_op.tanh")
     assert tanh.path == "block" and "test_paddle_faithful.py:" in tanh.source

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from padiff_graph.capture.api import capture_graph
+from padiff_graph.capture.capture_errors import CaptureError
 from padiff_graph.capture.engine import NotRunnable
-from padiff_graph.capture.errors import CaptureError
 from padiff_graph.capture.torch.backend import engine
 from padiff_graph.capture.torch.state import snapshot
 
@@ -56,15 +56,31 @@ def busy(fails=False):
 @pytest.mark.parametrize("fails", [False, True])
 @pytest.mark.parametrize("training", [False, True])
 def test_the_model_is_as_before(fails, training):
-    capture_graph(nn.Linear(4, 4), {"input": X})  # torch.export's first use in a process replaces torch.manual_seed
+    capture_graph(
+        nn.Linear(4, 4), {"input": X}
+    )  # torch.export's first use in a process replaces torch.manual_seed
     model = busy(fails).train(training)
-    before = snapshot(model, {"x": X}), random.getstate(), np.random.get_state()[1].tolist(), dict(vars(model)), list(model.log), model.table.tolist()
+    before = (
+        snapshot(model, {"x": X}),
+        random.getstate(),
+        np.random.get_state()[1].tolist(),
+        dict(vars(model)),
+        list(model.log),
+        model.table.tolist(),
+    )
     try:
         capture_graph(model, {"x": X})
         assert not fails
     except (CaptureError, ValueError):
         assert fails
-    after = snapshot(model, {"x": X}), random.getstate(), np.random.get_state()[1].tolist(), dict(vars(model)), list(model.log), model.table.tolist()
+    after = (
+        snapshot(model, {"x": X}),
+        random.getstate(),
+        np.random.get_state()[1].tolist(),
+        dict(vars(model)),
+        list(model.log),
+        model.table.tolist(),
+    )
     assert after == before
 
 
@@ -103,12 +119,18 @@ def test_draws_are_obeyed():
 def test_double_answers_dtype_attributes():
     class Net(nn.Module):
         def forward(self, x):
-            return x.float() + torch.arange(4, dtype=torch.float32) + torch.full((4,), 0.1, dtype=torch.float32)
+            return (
+                x.float()
+                + torch.arange(4, dtype=torch.float32)
+                + torch.full((4,), 0.1, dtype=torch.float32)
+            )
 
     graph = capture_graph(Net(), {"x": X})
     side = engine(Net())
     for node in graph.of_kind("operation"):
-        operands = [torch.zeros(graph.type_of(value).shape, dtype=torch.float64) for value in node.inputs]
+        operands = [
+            torch.zeros(graph.type_of(value).shape, dtype=torch.float64) for value in node.inputs
+        ]
         assert side.run(node, operands, double=True)[0].dtype == torch.float64, node.op
     full = node_of(graph, "aten.full.default")
     assert side.run(full, [], double=True)[0][0].item() == 0.1
@@ -134,7 +156,9 @@ def test_forward_and_backward_leave_gradients_alone():
     run = side.forward({"input": X}, grad=True)
     side.backward(run, {"output": np.ones((3, 2), "float32")})
     assert model.weight.grad is None and X.grad is None
-    assert np.allclose(run.gradients["parameter:bias"], 3) and run.gradients["input:input"].shape == (3, 4)
+    assert np.allclose(run.gradients["parameter:bias"], 3) and run.gradients[
+        "input:input"
+    ].shape == (3, 4)
     run = side.forward({"input": X}, grad=True)
     side.backward(run, loss=run.structure.sum())
     assert np.allclose(run.gradients["parameter:bias"], 3)
@@ -161,7 +185,9 @@ def test_gradients_are_certified_whatever_mode_the_caller_is_in(mode):
     model = nn.Linear(4, 4)
     with mode():
         graph = capture_graph(model, {"input": torch.ones(2, 4)})
-        assert not torch.is_grad_enabled() and torch.is_inference_mode_enabled() is (mode is torch.inference_mode)
+        assert not torch.is_grad_enabled() and torch.is_inference_mode_enabled() is (
+            mode is torch.inference_mode
+        )
     assert graph.certificate.valid and graph.certificate.counts["parameter gradient"] == 2
 
 

@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from padiff_graph.capture.api import capture_graph
+from padiff_graph.capture.capture_errors import CaptureError
 from padiff_graph.capture.certificate import certify
-from padiff_graph.capture.errors import CaptureError
 from padiff_graph.capture.torch.backend import engine, trace
 
 X = torch.ones(2, 4)
@@ -73,13 +73,29 @@ def test_it_is_certified(graph):
 
 def test_leaves_are_named(graph):
     assert [node.name for node in graph.of_kind("input")] == ["batch.x", "batch.parts.0"]
-    assert [node.name for node in graph.of_kind("output")] == ["logits", "extra.states.0", "extra.states.1.0"]
+    assert [node.name for node in graph.of_kind("output")] == [
+        "logits",
+        "extra.states.0",
+        "extra.states.1.0",
+    ]
     assert any("scale=2.0" in note and "flag=True" in note for note in graph.notes)
 
 
 def test_paths_and_calls(graph):
-    linears = [(node.path, node.call) for node in graph.of_kind("operation") if node.op == "aten.linear.default"]
-    assert linears == [("block.lin", 0), ("block.lin", 1), ("block.lin", 2), ("rows.0.lin", 0), ("rows.1.lin", 0), ("", 0), ("items.head", 0)]
+    linears = [
+        (node.path, node.call)
+        for node in graph.of_kind("operation")
+        if node.op == "aten.linear.default"
+    ]
+    assert linears == [
+        ("block.lin", 0),
+        ("block.lin", 1),
+        ("block.lin", 2),
+        ("rows.0.lin", 0),
+        ("rows.1.lin", 0),
+        ("", 0),
+        ("items.head", 0),
+    ]
 
 
 def test_parameters_by_first_name(graph):
@@ -93,7 +109,9 @@ def test_parameters_by_first_name(graph):
 def test_lines_are_the_users(graph):
     _, start = inspect.getsourcelines(Block.forward)
     wanted = f"{__file__}:{start + 1}"
-    assert {node.source for node in graph.of_kind("operation") if node.path == "block.lin"} == {wanted}
+    assert {node.source for node in graph.of_kind("operation") if node.path == "block.lin"} == {
+        wanted
+    }
     assert all(node.source.startswith(__file__) for node in graph.of_kind("operation"))
 
 
@@ -103,7 +121,14 @@ def test_pickle_keeps_the_graph(graph):
     assert again.certificate == graph.certificate and again.session is None
 
 
-@pytest.mark.parametrize("answer, names", [(lambda x: x, ["output"]), (lambda x: (x, [x, None]), ["0", "1.0"]), (lambda x: OrderedDict(a=x, b={"c": x}), ["a", "b.c"])])
+@pytest.mark.parametrize(
+    "answer, names",
+    [
+        (lambda x: x, ["output"]),
+        (lambda x: (x, [x, None]), ["0", "1.0"]),
+        (lambda x: OrderedDict(a=x, b={"c": x}), ["a", "b.c"]),
+    ],
+)
 def test_outputs_of_any_nesting(answer, names):
     class Net(nn.Linear):
         def forward(self, x):
@@ -131,16 +156,26 @@ def test_constants_are_evaluated():
         def forward(self, x):
             return x @ torch.tril(torch.ones(4, 4)) + torch.arange(4).float()
 
-    constants = [node.constant for node in capture_graph(Net(), {"x": X}).of_kind("operation") if node.constant is not None]
+    constants = [
+        node.constant
+        for node in capture_graph(Net(), {"x": X}).of_kind("operation")
+        if node.constant is not None
+    ]
     assert any(np.array_equal(constant, np.tril(np.ones((4, 4)))) for constant in constants)
-    assert any(np.array_equal(constant, np.arange(4.0)) and constant.dtype == np.float32 for constant in constants)
+    assert any(
+        np.array_equal(constant, np.arange(4.0)) and constant.dtype == np.float32
+        for constant in constants
+    )
 
 
 def test_random_operations_keep_their_parameters():
     model = nn.Sequential(nn.Dropout(0.25), nn.Dropout(0.5))
     model[1].eval()
     graph = capture_graph(model, {"input": X})
-    assert [(node.attrs["p"], "random" in node.marks) for node in graph.of_kind("operation")] == [(0.25, True), (0.5, False)]
+    assert [(node.attrs["p"], "random" in node.marks) for node in graph.of_kind("operation")] == [
+        (0.25, True),
+        (0.5, False),
+    ]
 
 
 def test_the_branch_of_the_example_is_noted():
@@ -152,7 +187,10 @@ def test_the_branch_of_the_example_is_noted():
 
     graph = capture_graph(Net(), {"x": X})
     assert graph.certificate.valid
-    assert any("test_torch_recognisable.py" in note and "True" in note and "example" in note for note in graph.notes)
+    assert any(
+        "test_torch_recognisable.py" in note and "True" in note and "example" in note
+        for note in graph.notes
+    )
     assert any(note.startswith("not captured by torch.export") for note in graph.notes)
 
 
@@ -160,11 +198,26 @@ def test_shapes_alone():
     with torch.device("meta"):
         model = Model()
     graph = capture_graph(model, EXAMPLE)
-    assert not graph.certificate.valid and not graph.certificate.certified and "shapes" in graph.certificate.reasons[0]
-    real = capture_graph(Model(), {**EXAMPLE, "batch": {"x": torch.empty(2, 4, device="meta"), "parts": [torch.empty(2, 4, device="meta")]}})
+    assert (
+        not graph.certificate.valid
+        and not graph.certificate.certified
+        and "shapes" in graph.certificate.reasons[0]
+    )
+    real = capture_graph(
+        Model(),
+        {
+            **EXAMPLE,
+            "batch": {
+                "x": torch.empty(2, 4, device="meta"),
+                "parts": [torch.empty(2, 4, device="meta")],
+            },
+        },
+    )
     ops = [(node.op, node.outputs) for node in graph.of_kind("operation")]
     assert ops == [(node.op, node.outputs) for node in real.of_kind("operation")]
-    assert ops == [(node.op, node.outputs) for node in capture_graph(Model(), EXAMPLE).of_kind("operation")]
+    assert ops == [
+        (node.op, node.outputs) for node in capture_graph(Model(), EXAMPLE).of_kind("operation")
+    ]
 
 
 class Choosy(nn.Module):
@@ -178,7 +231,10 @@ def test_what_cannot_be_captured_names_the_line():
     line = inspect.getsourcelines(Choosy)[1] + 2
     assert caught.value.source == f"{__file__}:{line}"
     assert f"test_torch_recognisable.py:{line}" in str(caught.value)
-    assert [name for name, _ in caught.value.attempts][:2] == ["torch.export", "make_fx along the example"]
+    assert [name for name, _ in caught.value.attempts][:2] == [
+        "torch.export",
+        "make_fx along the example",
+    ]
 
 
 def test_wrong_use_is_told():
@@ -197,7 +253,13 @@ def test_numbers_that_went_through_numpy_are_noted():
 
     graph = capture_graph(Net(), {"x": X})
     assert graph.certificate.valid
-    assert sum("went through Python or numpy" in note and "test_torch_recognisable.py" in note for note in graph.notes) == 1
+    assert (
+        sum(
+            "went through Python or numpy" in note and "test_torch_recognisable.py" in note
+            for note in graph.notes
+        )
+        == 1
+    )
 
 
 def test_a_growing_cache_is_the_captures_own():

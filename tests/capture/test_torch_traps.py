@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from padiff_graph.capture.api import capture_graph
+from padiff_graph.capture.capture_errors import UnfaithfulCaptureError
 from padiff_graph.capture.certificate import certify
-from padiff_graph.capture.errors import UnfaithfulCaptureError
 from padiff_graph.capture.torch import trace as tracing
 from padiff_graph.capture.torch.backend import engine, trace
 
@@ -196,7 +196,9 @@ def without_gradient(self, x):
 def checkpointed(self, x):
     from torch.utils.checkpoint import checkpoint
 
-    return checkpoint(self.lin, x, use_reentrant=True) + checkpoint(self.lin, x, use_reentrant=False)
+    return checkpoint(self.lin, x, use_reentrant=True) + checkpoint(
+        self.lin, x, use_reentrant=False
+    )
 
 
 def constant_only(self, x):
@@ -250,7 +252,36 @@ def complex_numbers(self, x):
     return torch.fft.rfft(self.lin(x)) * 1j
 
 
-TRAPS = [functional_names, written_data, written_list, narrower_in_place, complex_numbers, write_to_column, write_through_two_views, read_view_after_write, write_to_part, write_to_clone_only, masked, chain, inplace_into_eval_dropout, hidden_write, detached_write, shape_in_place, write_to_input, out_argument, hook, two_hooks_on_a_parameter_and_a_view, removed_hook, custom_function, functions_by_alias, without_gradient, checkpointed, constant_only, branch, autocast]
+TRAPS = [
+    functional_names,
+    written_data,
+    written_list,
+    narrower_in_place,
+    complex_numbers,
+    write_to_column,
+    write_through_two_views,
+    read_view_after_write,
+    write_to_part,
+    write_to_clone_only,
+    masked,
+    chain,
+    inplace_into_eval_dropout,
+    hidden_write,
+    detached_write,
+    shape_in_place,
+    write_to_input,
+    out_argument,
+    hook,
+    two_hooks_on_a_parameter_and_a_view,
+    removed_hook,
+    custom_function,
+    functions_by_alias,
+    without_gradient,
+    checkpointed,
+    constant_only,
+    branch,
+    autocast,
+]
 
 
 @pytest.mark.parametrize("rung", ["", "torch.export"])
@@ -268,7 +299,11 @@ def test_trap(body, rung):
 
 def test_marks_say_what_only_the_backward_sees():
     def marks(body):
-        return {mark for node in capture_graph(Net(body), {"x": X}).of_kind("operation") for mark in node.marks}
+        return {
+            mark
+            for node in capture_graph(Net(body), {"x": X}).of_kind("operation")
+            for mark in node.marks
+        }
 
     assert "gradient_hook" in marks(hook)
     assert "custom_function" in marks(custom_function)
@@ -279,7 +314,12 @@ def test_marks_say_what_only_the_backward_sees():
 
 def test_in_place_operators_go_by_their_functional_names():
     operations = capture_graph(Net(functional_names), {"x": X}).of_kind("operation")
-    assert [node.op for node in operations if "inplace" in node.marks] == ["aten.pow.Tensor_Scalar", "aten.transpose.int", "aten.neg.default", "aten.dropout.default"]
+    assert [node.op for node in operations if "inplace" in node.marks] == [
+        "aten.pow.Tensor_Scalar",
+        "aten.transpose.int",
+        "aten.neg.default",
+        "aten.dropout.default",
+    ]
 
 
 def test_module_backward_hooks_replay():
@@ -288,7 +328,10 @@ def test_module_backward_hooks_replay():
     model.lin.register_full_backward_pre_hook(lambda module, outputs: (outputs[0] * 0.5,))
     graph = capture_graph(model, {"x": X})
     assert graph.certificate.valid
-    assert [node.path for node in graph.of_kind("operation") if "gradient_hook" in node.marks] == ["lin", "lin"]
+    assert [node.path for node in graph.of_kind("operation") if "gradient_hook" in node.marks] == [
+        "lin",
+        "lin",
+    ]
 
 
 def test_module_forward_hooks_are_in_the_graph():
@@ -297,7 +340,11 @@ def test_module_forward_hooks_are_in_the_graph():
     model.lin.register_forward_pre_hook(lambda module, args: (args[0] + 1,))
     graph = capture_graph(model, {"x": X})
     assert graph.certificate.valid
-    assert [node.op for node in graph.of_kind("operation")] == ["aten.add.Tensor", "aten.linear.default", "aten.mul.Tensor"]
+    assert [node.op for node in graph.of_kind("operation")] == [
+        "aten.add.Tensor",
+        "aten.linear.default",
+        "aten.mul.Tensor",
+    ]
 
 
 def test_batch_norm_moves_its_statistics():
@@ -305,7 +352,11 @@ def test_batch_norm_moves_its_statistics():
     graph = capture_graph(model, {"input": X})
     assert graph.certificate.valid, graph.certificate.reasons
     assert graph.certificate.counts["buffer"] == 6
-    assert set(graph.updates) == {f"{i}.{name}" for i in (0, 1) for name in ("running_mean", "running_var", "num_batches_tracked")}
+    assert set(graph.updates) == {
+        f"{i}.{name}"
+        for i in (0, 1)
+        for name in ("running_mean", "running_var", "num_batches_tracked")
+    }
     assert any("random" in node.marks for node in graph.of_kind("operation"))
 
 
@@ -318,16 +369,27 @@ def broken(model, wanted, **change):
 
 
 def test_a_wrong_attribute_is_not_certified_and_its_module_named():
-    model = Net(lambda self, x: self.after(self.act(self.lin(x))), act=nn.Hardtanh(), after=nn.Linear(4, 4))
+    model = Net(
+        lambda self, x: self.after(self.act(self.lin(x))), act=nn.Hardtanh(), after=nn.Linear(4, 4)
+    )
     found = broken(model, "hardtanh", attrs={"min_val": 0.0, "max_val": 1.0})
     assert not found.valid and found.certified and "output" in found.reasons[0]
     assert any("the forward departs in act (aten.hardtanh" in reason for reason in found.reasons)
 
 
 def test_a_lost_hook_is_not_certified_and_its_place_named():
-    found = broken(Net(hook), "gradient_hook", op="aten.alias.default", roles=("self",), attrs={}, marks=frozenset())
+    found = broken(
+        Net(hook),
+        "gradient_hook",
+        op="aten.alias.default",
+        roles=("self",),
+        attrs={},
+        marks=frozenset(),
+    )
     assert not found.valid and found.errors["output"] == 0 and found.errors["input gradient"] > 0.1
-    assert any("gradients differ up to aten.linear.default in lin" in reason for reason in found.reasons)
+    assert any(
+        "gradients differ up to aten.linear.default in lin" in reason for reason in found.reasons
+    )
 
 
 def test_a_lost_buffer_update_is_not_certified():
@@ -363,7 +425,10 @@ def test_written_buffers(rung):
     graph = trace(model, {"x": X}, below=rung)
     found = certify(graph, engine(model), {"x": X})
     assert found.valid, found.reasons
-    assert set(graph.updates) == {"assigned", "copied", "blended", "counted"} and found.counts["buffer"] == 4
+    assert (
+        set(graph.updates) == {"assigned", "copied", "blended", "counted"}
+        and found.counts["buffer"] == 4
+    )
     assert not any("not captured by" in note for note in graph.notes), graph.notes
 
 
@@ -381,13 +446,18 @@ def test_a_lower_rung_takes_over(body):
     graph = capture_graph(Net(body), {"x": X})
     assert graph.certificate.valid and graph.certificate.counts["parameter gradient"]
     assert graph.session.rung != "torch.export"
-    assert any(note.startswith(("not captured by torch.export", "a capture by torch.export")) for note in graph.notes)
+    assert any(
+        note.startswith(("not captured by torch.export", "a capture by torch.export"))
+        for note in graph.notes
+    )
 
 
 def losing_hooks(flat, tensors):
     """A way of capturing that drops gradient hooks, as plain tracers do."""
     traced = EXAMPLE_RUNG[1](flat, tensors)
-    for node in traced.module.graph.find_nodes(op="call_function", target=torch.ops.padiff_graph.gradient_hook.default):
+    for node in traced.module.graph.find_nodes(
+        op="call_function", target=torch.ops.padiff_graph.gradient_hook.default
+    ):
         traced.module.graph.erase_node(node)
     return traced
 

@@ -51,7 +51,10 @@ def training() -> Any:
         "module": module,
         "example_inp": example(),
         "steps": 2,
-        "optimizer": [paddle.optimizer.SGD(0.1, parameters=layer.parameters()), torch.optim.SGD(module.parameters(), 0.1)],
+        "optimizer": [
+            paddle.optimizer.SGD(0.1, parameters=layer.parameters()),
+            torch.optim.SGD(module.parameters(), 0.1),
+        ],
         "options": {"rtol": 1e-4, "atol": 1e-6},
     }
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from padiff_graph.cli import cli, run
+from padiff_graph.cli.commands import cli, run
 
 pytest.importorskip("torch")
 pytest.importorskip("paddle")
@@ -37,7 +37,9 @@ TOLERANT = ("--rtol", "1e-4", "--atol", "1e-6")
 
 
 def test_aligned(capsys: Any, tmp_path: Path) -> None:
-    code, out, _ = call("align", "cli_pairs:healthy", *TOLERANT, "--json", tmp_path / "r.json", capsys=capsys)
+    code, out, _ = call(
+        "align", "cli_pairs:healthy", *TOLERANT, "--json", tmp_path / "r.json", capsys=capsys
+    )
     assert code == 0
     assert out.startswith("ALIGNED")
     assert json.loads((tmp_path / "r.json").read_text())["passed"] is True
@@ -61,13 +63,25 @@ def test_suggest_convert_and_map(capsys: Any, tmp_path: Path) -> None:
     code, out, _ = call("suggest", "cli_pairs:healthy", "-o", tmp_path / "map.yaml", capsys=capsys)
     assert code == 0
     assert "transpose" in out
-    code, out, _ = call("align", "cli_pairs:healthy", *TOLERANT, "--map", tmp_path / "map.yaml", capsys=capsys)
+    code, out, _ = call(
+        "align", "cli_pairs:healthy", *TOLERANT, "--map", tmp_path / "map.yaml", capsys=capsys
+    )
     assert code == 0, out
 
     import torch
 
     torch.save(sys.modules["cli_pairs"].TorchNet().state_dict(), tmp_path / "m.pt")
-    code, out, _ = call("convert", tmp_path / "m.pt", "--map", tmp_path / "map.yaml", "-o", tmp_path / "m.pdparams", "--script", tmp_path / "c.py", capsys=capsys)
+    code, out, _ = call(
+        "convert",
+        tmp_path / "m.pt",
+        "--map",
+        tmp_path / "map.yaml",
+        "-o",
+        tmp_path / "m.pdparams",
+        "--script",
+        tmp_path / "c.py",
+        capsys=capsys,
+    )
     assert code == 0
     assert "6 parameters" in out
     assert (tmp_path / "m.pdparams").exists()
@@ -85,10 +99,14 @@ def test_diff(capsys: Any, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", ["json", "graphml", "onnx", "svg"])
 def test_capture(capsys: Any, tmp_path: Path, suffix: str) -> None:
-    code, out, _ = call("capture", "cli_pairs:one_model", "-o", tmp_path / f"g.{suffix}", capsys=capsys)
+    code, out, _ = call(
+        "capture", "cli_pairs:one_model", "-o", tmp_path / f"g.{suffix}", capsys=capsys
+    )
     assert code == 0
     assert "TorchNet (torch" in out
-    assert "replayed against eager: equal in 1 output, 1 input gradient, 6 parameter gradients" in out
+    assert (
+        "replayed against eager: equal in 1 output, 1 input gradient, 6 parameter gradients" in out
+    )
     assert (tmp_path / f"g.{suffix}").stat().st_size > 100
 
 
@@ -148,11 +166,22 @@ def test_a_mistake_of_the_tool_shows_where(capsys: Any) -> None:
 
 
 def test_repro_and_explorer(capsys: Any, tmp_path: Path) -> None:
-    code, out, _ = call("align", "cli_pairs:buggy", *TOLERANT, "--repro", tmp_path / "r.py", "--explorer", tmp_path / "e.json", capsys=capsys)
+    code, out, _ = call(
+        "align",
+        "cli_pairs:buggy",
+        *TOLERANT,
+        "--repro",
+        tmp_path / "r.py",
+        "--explorer",
+        tmp_path / "e.json",
+        capsys=capsys,
+    )
     assert code == 1
     assert all((tmp_path / name).exists() for name in ("r.py", "r.npz", "e.json", "e.mapping.json"))
     assert "written" in out
-    code, _, err = call("align", "cli_pairs:healthy", *TOLERANT, "--repro", tmp_path / "none.py", capsys=capsys)
+    code, _, err = call(
+        "align", "cli_pairs:healthy", *TOLERANT, "--repro", tmp_path / "none.py", capsys=capsys
+    )
     assert code == 0, "the check has its answer, repro or not"
     assert "no finding to reproduce" in err
     code, _, _ = call("diff", "cli_pairs:healthy", "--explorer", tmp_path / "d.json", capsys=capsys)
@@ -172,13 +201,18 @@ def test_broken_import(capsys: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_help_is_quick() -> None:
     before = os.times()
-    subprocess.run([sys.executable, "-m", "padiff_graph", "--help"], capture_output=True, check=True)
+    subprocess.run(
+        [sys.executable, "-m", "padiff_graph", "--help"], capture_output=True, check=True
+    )
     after = os.times()
-    assert after.children_user + after.children_system - before.children_user - before.children_system < 0.3
+    assert (
+        after.children_user + after.children_system - before.children_user - before.children_system
+        < 0.3
+    )
 
 
 def test_help_imports_nothing_heavy() -> None:
-    code = "import sys; from padiff_graph.cli import cli; from click.testing import CliRunner; r = CliRunner().invoke(cli, ['--help']); print(r.exit_code, [m for m in ('torch', 'paddle', 'onnx', 'networkx', 'numpy') if m in sys.modules])"
+    code = "import sys; from padiff_graph.cli.commands import cli; from click.testing import CliRunner; r = CliRunner().invoke(cli, ['--help']); print(r.exit_code, [m for m in ('torch', 'paddle', 'onnx', 'networkx', 'numpy') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "0 []"
 

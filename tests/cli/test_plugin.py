@@ -26,8 +26,16 @@ def test_assert_ported(pytester: pytest.Pytester) -> None:
     )
     done = pytester.runpytest_subprocess("-q")
     done.assert_outcomes(passed=1, failed=1)
-    assert "def compare" not in done.stdout.str() and "def assert_ported" not in done.stdout.str(), "the message, not the tool's own code"
-    done.stdout.fnmatch_lines(["*AssertionError: PaddleNet and TorchNet do not agree.*", "*0.001 against 1e-05*", "*norm*"])
+    assert (
+        "def compare" not in done.stdout.str() and "def assert_ported" not in done.stdout.str()
+    ), "the message, not the tool's own code"
+    done.stdout.fnmatch_lines(
+        [
+            "*AssertionError: PaddleNet and TorchNet do not agree.*",
+            "*0.001 against 1e-05*",
+            "*norm*",
+        ]
+    )
 
 
 def test_structure_lock(pytester: pytest.Pytester) -> None:
@@ -51,5 +59,11 @@ def test_structure_lock(pytester: pytest.Pytester) -> None:
     lock.write_text(lock.read_text().replace("epsilon=1e-05", "epsilon=1e-06"))
     drifted = pytester.runpytest_subprocess("-q")
     drifted.assert_outcomes(failed=1)
-    drifted.stdout.fnmatch_lines(["*-b/LayerNormalization*epsilon=1e-06*", "*+b/LayerNormalization*epsilon=1e-05*", "*--update-structure-locks*"])
+    drifted.stdout.fnmatch_lines(
+        [
+            "*-b/LayerNormalization*epsilon=1e-06*",
+            "*+b/LayerNormalization*epsilon=1e-05*",
+            "*--update-structure-locks*",
+        ]
+    )
     assert "def hold" not in drifted.stdout.str()

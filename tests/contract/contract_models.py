@@ -22,11 +22,24 @@ def batch(*shape, seed=0):
 class Mlp(paddle.nn.Layer):
     """Two residual units of linear, norm, activation; everything that a port gets wrong can be set."""
 
-    def __init__(self, width=16, activation=None, epsilon=1e-5, skip=(), residual=True, bias=True, flip=False, detach=False, square=False):
+    def __init__(
+        self,
+        width=16,
+        activation=None,
+        epsilon=1e-5,
+        skip=(),
+        residual=True,
+        bias=True,
+        flip=False,
+        detach=False,
+        square=False,
+    ):
         super().__init__()
         self.fc1 = paddle.nn.Linear(width, 24 if not square else width)
         self.norm = paddle.nn.LayerNorm(24 if not square else width, epsilon=epsilon)
-        self.fc2 = paddle.nn.Linear(24 if not square else width, width, bias_attr=None if bias else False)
+        self.fc2 = paddle.nn.Linear(
+            24 if not square else width, width, bias_attr=None if bias else False
+        )
         self.out = paddle.nn.Linear(width, 8)
         self.act = activation or paddle.nn.ReLU()
         self.skip, self.residual, self.flip, self.detach = skip, residual, flip, detach
@@ -87,7 +100,13 @@ class TorchConvNet(torch.nn.Module):
     def __init__(self):
         super().__init__()
         self.norms = torch.nn.ModuleList([torch.nn.BatchNorm2d(8) for _ in range(3)])
-        self.convs = torch.nn.ModuleList([torch.nn.Conv2d(3, 8, 3, padding=1), torch.nn.Conv2d(8, 8, 3, padding=1), torch.nn.Conv2d(8, 8, 3, padding=1)])
+        self.convs = torch.nn.ModuleList(
+            [
+                torch.nn.Conv2d(3, 8, 3, padding=1),
+                torch.nn.Conv2d(8, 8, 3, padding=1),
+                torch.nn.Conv2d(8, 8, 3, padding=1),
+            ]
+        )
         self.classify = torch.nn.Linear(8, 5)
 
     def forward(self, x):

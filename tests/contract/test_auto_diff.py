@@ -8,10 +8,20 @@ import paddle
 import pytest
 import torch
 import torch._dynamo  # torch wraps some of its own functions when this is first loaded
-from contract_models import ConvNet, Crossed, Mlp, TorchConvNet, TorchCrossed, TorchMlp, batch, copy_linear, images
+from contract_models import (
+    ConvNet,
+    Crossed,
+    Mlp,
+    TorchConvNet,
+    TorchCrossed,
+    TorchMlp,
+    batch,
+    copy_linear,
+    images,
+)
 
 import padiff_graph as pg
-from padiff_graph.capture.errors import CaptureError
+from padiff_graph.capture.capture_errors import CaptureError
 from padiff_graph.capture.paddle import state as paddle_state
 from padiff_graph.capture.torch import state as torch_state
 
@@ -27,7 +37,10 @@ def failing(report):
 
 
 def told(report):
-    return "\n".join(f"{finding.phase} {finding.verdict} {finding.paddle_path} {finding.torch_path}: {finding.cause}" for finding in report.findings)
+    return "\n".join(
+        f"{finding.phase} {finding.verdict} {finding.paddle_path} {finding.torch_path}: {finding.cause}"
+        for finding in report.findings
+    )
 
 
 def changes(before, after):
@@ -43,7 +56,10 @@ def test_returns_the_builtin_bools_and_prints(capsys):
 
 def test_all_parameters_by_position():
     layer, module, example = pair()
-    optimizer = [paddle.optimizer.SGD(0.1, layer.parameters()), torch.optim.SGD(module.parameters(), lr=0.1)]
+    optimizer = [
+        paddle.optimizer.SGD(0.1, layer.parameters()),
+        torch.optim.SGD(module.parameters(), lr=0.1),
+    ]
     losses = [lambda out: out.mean(), lambda out: out.mean()]
     assert pg.auto_diff(layer, module, example, True, 2, CLOSE, {}, losses, optimizer) is True
 
@@ -57,7 +73,13 @@ def test_assert_ported():
 @pytest.mark.parametrize("phase", ["both", "forward", "backward"])
 @pytest.mark.parametrize("mode", ["mean", "strict"])
 def test_single_step(phase, mode):
-    options = {"atol": 1e-5, "rtol": 1e-5, "single_step": True, "diff_phase": phase, "compare_mode": mode}
+    options = {
+        "atol": 1e-5,
+        "rtol": 1e-5,
+        "single_step": True,
+        "diff_phase": phase,
+        "compare_mode": mode,
+    }
     report = pg.compare(*pair(), options=options)
     assert report.passed, told(report)
     wrong = pg.compare(*pair(activation=paddle.nn.GELU()), options=options)
@@ -75,7 +97,16 @@ def test_mean_and_strict_hold_other_errors_against_the_tolerance():
     report = pg.compare(layer, module, example, auto_weights=True, options=CLOSE)
     assert report.passed
     layer.out.weight.set_value(layer.out.weight.numpy() + np.eye(16, 8, dtype="float32") * 1e-6)
-    needed = [pg.compare(layer, module, example, auto_weights=False, options={"atol": 0, "rtol": 0, "compare_mode": mode}).required_tolerance["atol"] for mode in ("mean", "strict")]
+    needed = [
+        pg.compare(
+            layer,
+            module,
+            example,
+            auto_weights=False,
+            options={"atol": 0, "rtol": 0, "compare_mode": mode},
+        ).required_tolerance["atol"]
+        for mode in ("mean", "strict")
+    ]
     assert 0 < needed[0] < needed[1]
 
 
@@ -107,15 +138,21 @@ def test_without_auto_weights_nothing_is_written():
     layer, module, example = pair()
     before = {name: value.numpy().copy() for name, value in layer.state_dict().items()}
     report = pg.compare(layer, module, example, auto_weights=False, options=CLOSE)
-    assert not report.passed and any(finding.phase == "weights" for finding in failing(report)), told(report)
-    assert all(np.array_equal(before[name], value.numpy()) for name, value in layer.state_dict().items())
+    assert not report.passed and any(finding.phase == "weights" for finding in failing(report)), (
+        told(report)
+    )
+    assert all(
+        np.array_equal(before[name], value.numpy()) for name, value in layer.state_dict().items()
+    )
 
 
 def test_a_parameter_without_counterpart_never_raises():
     class More(Mlp):
         def __init__(self):
             super().__init__()
-            self.gate = self.create_parameter([16], default_initializer=paddle.nn.initializer.Normal())
+            self.gate = self.create_parameter(
+                [16], default_initializer=paddle.nn.initializer.Normal()
+            )
 
         def forward(self, x):
             return super().forward(x * self.gate)
@@ -129,7 +166,9 @@ def test_a_parameter_without_counterpart_never_raises():
 
 def test_a_plain_dict_as_layer_map():
     layer, module, example = pair(activation=paddle.nn.ReLU())
-    assert pg.compare(layer, module, example, options=CLOSE, layer_map={layer.fc1: module.up}).passed
+    assert pg.compare(
+        layer, module, example, options=CLOSE, layer_map={layer.fc1: module.up}
+    ).passed
 
 
 def test_mapped_pairs_are_compared_at_their_outputs():
@@ -170,7 +209,9 @@ def test_mapped_pairs_are_compared_at_their_outputs():
     layer_map.map = {layer.inner: module.body}
     report = pg.compare(layer, module, batch(4, 6), options=CLOSE, layer_map=layer_map)
     assert report.passed, told(report)
-    np.testing.assert_array_equal(layer.inner.fc.weight.numpy(), module.body.fc.weight.detach().numpy().T)
+    np.testing.assert_array_equal(
+        layer.inner.fc.weight.numpy(), module.body.fc.weight.detach().numpy().T
+    )
     wrong = TorchOuter(0.3)
     report = pg.compare(layer, wrong, batch(4, 6), options=CLOSE, layer_map={"inner": "body"})
     assert not report.passed and failing(report), told(report)
@@ -181,12 +222,18 @@ def test_ignored_layers_are_left_out():
         layer, module, example = pair(activation=paddle.nn.GELU())
         layer_map = pg.LayerMap()
         getattr(layer_map, leave_out)(layer.act)
-        report = pg.compare(layer, module, example, options={**CLOSE, "single_step": True}, layer_map=layer_map)
-        assert not [finding for finding in failing(report) if finding.paddle_path == "act"], told(report)
+        report = pg.compare(
+            layer, module, example, options={**CLOSE, "single_step": True}, layer_map=layer_map
+        )
+        assert not [finding for finding in failing(report) if finding.paddle_path == "act"], told(
+            report
+        )
     layer, module, example = pair(activation=paddle.nn.GELU())
     layer_map = pg.LayerMap()
     layer_map.ignore_class(layer, paddle.nn.GELU)
-    assert pg.compare(layer, module, example, options={**CLOSE, "single_step": True}, layer_map=layer_map).passed
+    assert pg.compare(
+        layer, module, example, options={**CLOSE, "single_step": True}, layer_map=layer_map
+    ).passed
 
 
 def test_a_layer_map_of_strangers_is_refused_before_anything_changes():
@@ -205,7 +252,10 @@ def test_a_layer_map_of_strangers_is_refused_before_anything_changes():
 def test_losses():
     target = np.random.default_rng(1).standard_normal((4, 8)).astype("float32")
     first, second = paddle.to_tensor(target), torch.from_numpy(target)
-    losses = [lambda out: paddle.nn.functional.mse_loss(out, first), lambda out: torch.nn.functional.mse_loss(out, second)]
+    losses = [
+        lambda out: paddle.nn.functional.mse_loss(out, first),
+        lambda out: torch.nn.functional.mse_loss(out, second),
+    ]
     report = pg.compare(*pair(), options=CLOSE, loss_fn=losses)
     assert report.passed, told(report)
 
@@ -303,14 +353,21 @@ class TorchPlain(torch.nn.Module):
         return self.fc(x)
 
 
-@pytest.mark.parametrize("make", [lambda: (Raising(), TorchPlain()), lambda: (Plain(), TorchRaising())], ids=["paddle", "torch"])
+@pytest.mark.parametrize(
+    "make",
+    [lambda: (Raising(), TorchPlain()), lambda: (Plain(), TorchRaising())],
+    ids=["paddle", "torch"],
+)
 def test_an_exception_in_forward_is_passed_on(make):
     layer, module = make()
     example = batch(4, 16)
     before = snapshots(layer, module, example)
     with pytest.raises(ZeroDivisionError, match="in the user's forward") as caught:
         pg.compare(layer, module, example)
-    assert any(frame.filename == __file__ and frame.name == "forward" for frame in traceback.extract_tb(caught.value.__traceback__))
+    assert any(
+        frame.filename == __file__ and frame.name == "forward"
+        for frame in traceback.extract_tb(caught.value.__traceback__)
+    )
     after = snapshots(layer, module, example)
     assert changes(before[0], after[0]) == [] and changes(before[1], after[1]) == []
 
@@ -338,7 +395,13 @@ def test_an_exception_in_an_optimizer_is_passed_on():
 
     before = snapshots(layer, module, example)
     with pytest.raises(OSError, match="in the user's step"):
-        pg.compare(layer, module, example, steps=2, optimizer=[paddle.optimizer.SGD(0.1, layer.parameters()), broken])
+        pg.compare(
+            layer,
+            module,
+            example,
+            steps=2,
+            optimizer=[paddle.optimizer.SGD(0.1, layer.parameters()), broken],
+        )
     after = snapshots(layer, module, example)
     assert changes(before[0], after[0]) == [] and changes(before[1], after[1]) == []
 
@@ -346,8 +409,13 @@ def test_an_exception_in_an_optimizer_is_passed_on():
 def test_twice_is_the_same():
     layer, module, example = pair(activation=paddle.nn.GELU())
     reports = [pg.compare(layer, module, example, options=CLOSE) for _ in range(2)]
-    assert [finding.cause for finding in reports[0].findings] == [finding.cause for finding in reports[1].findings]
-    assert reports[0].required_tolerance == reports[1].required_tolerance and reports[0].regions == reports[1].regions
+    assert [finding.cause for finding in reports[0].findings] == [
+        finding.cause for finding in reports[1].findings
+    ]
+    assert (
+        reports[0].required_tolerance == reports[1].required_tolerance
+        and reports[0].regions == reports[1].regions
+    )
 
 
 def test_two_threads():
@@ -374,7 +442,12 @@ def test_no_file_is_written(tmp_path, monkeypatch):
 
 
 def test_both_sides_of_one_framework():
-    assert pg.compare(TorchCrossed(), TorchCrossed(defined_swapped=True), (batch(3, 6)[1], batch(3, 6)[1]), options=CLOSE).passed
+    assert pg.compare(
+        TorchCrossed(),
+        TorchCrossed(defined_swapped=True),
+        (batch(3, 6)[1], batch(3, 6)[1]),
+        options=CLOSE,
+    ).passed
     first, second = Crossed(), Crossed()
     assert pg.compare(first, second, (batch(3, 6)[0], batch(3, 6)[0]), options=CLOSE).passed
 
@@ -382,7 +455,13 @@ def test_both_sides_of_one_framework():
 def test_wrong_use_changes_nothing():
     layer, module, example = pair()
     before = snapshots(layer, module, example)
-    for given in ({"auto_weights": 1}, {"steps": 2}, {"options": {"mode": 1}}, {"loss_fn": [1, 2]}, {"optimizer": 3}):
+    for given in (
+        {"auto_weights": 1},
+        {"steps": 2},
+        {"options": {"mode": 1}},
+        {"loss_fn": [1, 2]},
+        {"optimizer": 3},
+    ):
         with pytest.raises(pg.UsageError):
             pg.compare(layer, module, example, **given)
     assert snapshots(layer, module, example) == before
@@ -403,4 +482,6 @@ def test_a_failed_capture_is_told_on_its_own_side(monkeypatch, framework):
     monkeypatch.setattr(f"padiff_graph.capture.{framework}.backend.trace", refusing)
     finding = pg.compare(*pair(), options=CLOSE).findings[0]
     assert finding.phase == "capture" and not pg.compare(*pair(), options=CLOSE).passed
-    assert (finding.paddle_source, finding.torch_source) == (("net.py:7", "") if framework == "paddle" else ("", "net.py:7"))
+    assert (finding.paddle_source, finding.torch_source) == (
+        ("net.py:7", "") if framework == "paddle" else ("", "net.py:7")
+    )

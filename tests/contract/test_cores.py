@@ -9,9 +9,12 @@ import padiff_graph as pg
 from padiff_graph.capture.paddle import internals
 from padiff_graph.capture.paddle import state as paddle_state
 from padiff_graph.capture.torch import state as torch_state
-from padiff_graph.cores import alike
+from padiff_graph.check.threads import alike
 
-needs_openmp = pytest.mark.skipif(internals.threads() == 0, reason="this build of Paddle has no OpenMP library of its own, so its threads cannot be told")
+needs_openmp = pytest.mark.skipif(
+    internals.threads() == 0,
+    reason="this build of Paddle has no OpenMP library of its own, so its threads cannot be told",
+)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from padiff_graph.errors import UsageError
-from padiff_graph.inputs import check_inputs, check_losses, check_models, pair_leaves
+from padiff_graph.request.inputs import check_inputs, check_losses, check_models, pair_leaves
 
 
 def models():
@@ -52,7 +52,10 @@ def test_different_names_are_paired_by_value():
     found = check_inputs(
         TwoInputs(),
         TorchTwoInputs(),
-        ({"image": paddle.to_tensor(X), "mask": paddle.to_tensor(mask)}, {"keep": torch.from_numpy(mask), "pixels": torch.from_numpy(X)}),
+        (
+            {"image": paddle.to_tensor(X), "mask": paddle.to_tensor(mask)},
+            {"keep": torch.from_numpy(mask), "pixels": torch.from_numpy(X)},
+        ),
     )
     assert dict(found.pairs) == {"image": "pixels", "mask": "keep"}
 
@@ -65,16 +68,25 @@ def test_equal_values_are_paired_by_name_then_order():
 def test_nested_inputs():
     first = {"batch": {"x": paddle.to_tensor(X), "more": [paddle.to_tensor(2 * X), 3]}}
     second = {"batch": {"x": torch.from_numpy(X), "more": (torch.from_numpy(2 * X), 3)}}
-    assert dict(check_inputs(Nested(), TorchNested(), (first, second)).pairs) == {"batch.x": "batch.x", "batch.more.0": "batch.more.0"}
+    assert dict(check_inputs(Nested(), TorchNested(), (first, second)).pairs) == {
+        "batch.x": "batch.x",
+        "batch.more.0": "batch.more.0",
+    }
 
 
 def test_another_layout_is_the_same_input():
     image = np.random.default_rng(0).standard_normal((2, 3, 5, 4)).astype("float32")
-    assert pair_leaves({"x": image}, {"y": np.ascontiguousarray(image.transpose(0, 2, 3, 1))}) == (("x", "y"),)
+    assert pair_leaves({"x": image}, {"y": np.ascontiguousarray(image.transpose(0, 2, 3, 1))}) == (
+        ("x", "y"),
+    )
 
 
 def test_keyword_forward_takes_any_name():
-    check_inputs(Keywords(), torch.nn.Linear(3, 4), ({"x": paddle.to_tensor(X)}, {"input": torch.from_numpy(X)}))
+    check_inputs(
+        Keywords(),
+        torch.nn.Linear(3, 4),
+        ({"x": paddle.to_tensor(X)}, {"input": torch.from_numpy(X)}),
+    )
 
 
 def test_nan_inputs_are_equal():
@@ -116,8 +128,14 @@ def test_wrong_models(make, words):
         (lambda: ({**both(X)[0], "extra": 1}, both(X)[1]), "found the input 'extra'"),
         (lambda: (both(X)[0], both(X + 1)[1]), "differ in values, by up to 1"),
         (lambda: (both(X)[0], both(X[:1])[1]), "differ in shape"),
-        (lambda: (both(X)[0], both(X.astype("float64"))[1]), "different dtypes, float32 and float64"),
-        (lambda: (both(X.astype("int32"))[0], both(X.astype("int64"))[1]), "different dtypes, int32 and int64"),
+        (
+            lambda: (both(X)[0], both(X.astype("float64"))[1]),
+            "different dtypes, float32 and float64",
+        ),
+        (
+            lambda: (both(X.astype("int32"))[0], both(X.astype("int64"))[1]),
+            "different dtypes, int32 and int64",
+        ),
         (lambda: (both(X)[0], {"input": torch.empty(2, 3, device="meta")}), "holds no numbers"),
         (lambda: ({1: paddle.to_tensor(X)}, both(X)[1]), "found the name 1"),
     ],

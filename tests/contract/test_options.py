@@ -4,17 +4,29 @@ import numpy as np
 import pytest
 
 from padiff_graph.errors import UsageError, UsageTypeError
-from padiff_graph.options import Options, parse_options
+from padiff_graph.request.options import Options, parse_options
 
 
 def test_defaults():
     asked = parse_options({})
-    assert (asked.atol, asked.rtol, asked.diff_phase, asked.compare_mode, asked.single_step) == (0.0, 1e-7, "both", "mean", False)
+    assert (asked.atol, asked.rtol, asked.diff_phase, asked.compare_mode, asked.single_step) == (
+        0.0,
+        1e-7,
+        "both",
+        "mean",
+        False,
+    )
     assert parse_options(None) == asked == Options()
 
 
 def test_values_are_taken():
-    given = {"atol": 1e-3, "rtol": np.float32(0.5), "diff_phase": "forward", "compare_mode": "strict", "single_step": True}
+    given = {
+        "atol": 1e-3,
+        "rtol": np.float32(0.5),
+        "diff_phase": "forward",
+        "compare_mode": "strict",
+        "single_step": True,
+    }
     asked = parse_options(given)
     assert asked.as_dict() == {**given, "rtol": 0.5}
 

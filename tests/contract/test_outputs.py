@@ -19,7 +19,10 @@ class _Torch(torch.nn.Module):
     def forward(self, x):
         y = x.transpose(0, 1)
         state = self.fc(y)
-        return {"last": self.norm(torch.relu(state)).permute(1, 0, 2).contiguous(), "states": [y, state]}
+        return {
+            "last": self.norm(torch.relu(state)).permute(1, 0, 2).contiguous(),
+            "states": [y, state],
+        }
 
 
 class _Paddle(paddle.nn.Layer):
@@ -41,11 +44,16 @@ def test_outputs_that_leave_in_another_order_are_paired_and_the_rest_is_told():
     report = pg.compare(_Paddle(), _Torch(), _example(), options={"rtol": 1e-5, "atol": 1e-6})
     assert report.passed
     assert report.compared.outputs == 1
-    assert any("outputs that only the second model has" in note and "states.0" in note for note in report.notes)
+    assert any(
+        "outputs that only the second model has" in note and "states.0" in note
+        for note in report.notes
+    )
 
 
 def test_a_wrong_output_beside_lost_ones_is_found():
-    report = pg.compare(_Paddle(wrong=True), _Torch(), _example(), options={"rtol": 1e-5, "atol": 1e-6})
+    report = pg.compare(
+        _Paddle(wrong=True), _Torch(), _example(), options={"rtol": 1e-5, "atol": 1e-6}
+    )
     assert not report.passed
     assert any(finding.fails for finding in report.findings)
 
@@ -64,4 +72,7 @@ def test_runs_without_a_common_output_are_not_compared():
     report = pg.compare(_One(), _Two(), _example(), options={"rtol": 1e9, "atol": 1e9})
     assert not report.passed
     assert report.compared.outputs == 0
-    assert any("no output of one model could be laid beside one of the other" in note for note in report.notes)
+    assert any(
+        "no output of one model could be laid beside one of the other" in note
+        for note in report.notes
+    )

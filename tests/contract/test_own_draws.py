@@ -48,7 +48,11 @@ class _Paddle(paddle.nn.Layer):
 class _Torch(torch.nn.Module):
     def __init__(self):
         super().__init__()
-        self.fc, self.drop, self.out = torch.nn.Linear(6, 6), torch.nn.Dropout(0.5), torch.nn.Linear(6, 2)
+        self.fc, self.drop, self.out = (
+            torch.nn.Linear(6, 6),
+            torch.nn.Dropout(0.5),
+            torch.nn.Linear(6, 2),
+        )
 
     def forward(self, x):
         return self.out(self.drop(self.fc(x)))
@@ -56,14 +60,24 @@ class _Torch(torch.nn.Module):
 
 def _checked(function):
     x = np.random.default_rng(0).standard_normal((4, 6)).astype("float32")
-    return pg.compare(_Paddle(function).train(), _Torch().train(), ({"x": paddle.to_tensor(x)}, {"x": torch.from_numpy(x)}), options={"rtol": 1e-4, "atol": 1e-6})
+    return pg.compare(
+        _Paddle(function).train(),
+        _Torch().train(),
+        ({"x": paddle.to_tensor(x)}, {"x": torch.from_numpy(x)}),
+        options={"rtol": 1e-4, "atol": 1e-6},
+    )
 
 
 def test_draws_of_its_own_are_not_comparable():
     report = _checked(_Drop)
     assert not report.passed
-    assert not any(finding.fails for finding in report.findings), [finding.cause for finding in report.findings]
-    assert any(finding.verdict == "not-comparable" and "random numbers of its own" in finding.cause for finding in report.findings)
+    assert not any(finding.fails for finding in report.findings), [
+        finding.cause for finding in report.findings
+    ]
+    assert any(
+        finding.verdict == "not-comparable" and "random numbers of its own" in finding.cause
+        for finding in report.findings
+    )
 
 
 def test_a_steady_custom_function_that_differs_is_a_difference():

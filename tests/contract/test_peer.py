@@ -6,7 +6,19 @@ import numpy as np
 import paddle
 import pytest
 import torch
-from contract_models import ConvNet, Crossed, Mlp, TorchConvNet, TorchCrossed, TorchMlp, batch, copy_linear, images, paired, rng
+from contract_models import (
+    ConvNet,
+    Crossed,
+    Mlp,
+    TorchConvNet,
+    TorchCrossed,
+    TorchMlp,
+    batch,
+    copy_linear,
+    images,
+    paired,
+    rng,
+)
 
 from padiff_graph import compare
 
@@ -24,7 +36,10 @@ def failing(report):
 
 
 def told(report):
-    return "\n".join(f"{finding.phase} {finding.verdict} {finding.paddle_path} {finding.torch_path}: {finding.cause}" for finding in report.findings)
+    return "\n".join(
+        f"{finding.phase} {finding.verdict} {finding.paddle_path} {finding.torch_path}: {finding.cause}"
+        for finding in report.findings
+    )
 
 
 def mlp(**knobs):
@@ -50,7 +65,9 @@ def test_healthy(mode):
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize(("activation", "word"), [(paddle.nn.GELU, "gelu"), (paddle.nn.LeakyReLU, "leaky")])
+@pytest.mark.parametrize(
+    ("activation", "word"), [(paddle.nn.GELU, "gelu"), (paddle.nn.LeakyReLU, "leaky")]
+)
 def test_another_activation(activation, word, mode):
     found = only(check(*mlp(activation=activation()), mode=mode))
     assert found.paddle_path == "act"
@@ -77,8 +94,17 @@ def test_a_missing_residual_in_a_convolutional_net():
 def test_called_in_swapped_order_with_auto_weights():
     report = check(Crossed(swapped=True), TorchCrossed(), batch(3, 6))
     assert report.passed, told(report)
-    warned = [finding for finding in report.findings if finding.verdict == "suspicious" and finding.phase == "weights"]
-    assert warned and "fc1" in warned[0].cause and "fc2" in warned[0].cause and "cross" in warned[0].cause
+    warned = [
+        finding
+        for finding in report.findings
+        if finding.verdict == "suspicious" and finding.phase == "weights"
+    ]
+    assert (
+        warned
+        and "fc1" in warned[0].cause
+        and "fc2" in warned[0].cause
+        and "cross" in warned[0].cause
+    )
 
 
 def test_called_in_swapped_order_with_weights_equal_by_name():
@@ -113,7 +139,9 @@ def test_a_missing_bias():
     layer, module, example = mlp(bias=False)
     torch.nn.init.normal_(module.down.bias)
     found = only(check(layer, module, example))
-    assert "bias" in found.cause.lower() and found.paddle_path == "fc2" and found.torch_path == "down"
+    assert (
+        "bias" in found.cause.lower() and found.paddle_path == "fc2" and found.torch_path == "down"
+    )
 
 
 def test_a_missing_bias_that_is_zero_now():
@@ -180,7 +208,9 @@ def test_another_output_shape():
 
     report = check(Expanded(), TorchMlp(), batch(4, 16))
     assert not report.passed
-    assert any("shape" in finding.cause or finding.verdict == "extra" for finding in failing(report)), told(report)
+    assert any(
+        "shape" in finding.cause or finding.verdict == "extra" for finding in failing(report)
+    ), told(report)
 
 
 def test_losses_that_differ():
@@ -198,7 +228,12 @@ def test_adamw_decay(steps):
         torch.optim.AdamW(module.parameters(), lr=1e-3, weight_decay=0.01),
     ]
     found = only(check(layer, module, example, steps=steps, optimizer=optimizer), phase="optimizer")
-    assert "from step 1" in found.cause and "weight decay" in found.cause and "0.1 (paddle)" in found.cause and "0.01 (torch)" in found.cause
+    assert (
+        "from step 1" in found.cause
+        and "weight decay" in found.cause
+        and "0.1 (paddle)" in found.cause
+        and "0.01 (torch)" in found.cause
+    )
 
 
 def test_training_noise_is_called_rounding():
@@ -266,7 +301,10 @@ class Split(paddle.nn.Layer):
         self.q, self.k, self.v, self.o = (paddle.nn.Linear(16, 16) for _ in range(4))
 
     def forward(self, x):
-        q, k, v = (proj(x).reshape([2, 5, 4, 4]).transpose([0, 2, 1, 3]) for proj in (self.q, self.k, self.v))
+        q, k, v = (
+            proj(x).reshape([2, 5, 4, 4]).transpose([0, 2, 1, 3])
+            for proj in (self.q, self.k, self.v)
+        )
         weights = paddle.nn.functional.softmax(q @ k.transpose([0, 1, 3, 2]) / 2.0)
         return self.o((weights @ v).transpose([0, 2, 1, 3]).reshape([2, 5, 16]))
 
@@ -321,7 +359,11 @@ class TorchGru(torch.nn.Module):
 
 
 def instance_norms():
-    return paddle.nn.InstanceNorm2D(3), torch.nn.InstanceNorm2d(3), paired(rng().standard_normal((2, 3, 5, 5)).astype("float32"), "input", "input")
+    return (
+        paddle.nn.InstanceNorm2D(3),
+        torch.nn.InstanceNorm2d(3),
+        paired(rng().standard_normal((2, 3, 5, 5)).astype("float32"), "input", "input"),
+    )
 
 
 @pytest.mark.parametrize(
@@ -366,7 +408,9 @@ def test_lstms_defined_in_another_order(sizes):
     report = check(TwoLstms(sizes), TorchTwoLstms(sizes), batch(2, 5, 16))
     assert report.passed, told(report)
     rows = {row.first: row.pieces[0].second for row in report.parameters if row.pieces}
-    assert all(second.startswith("first.") for first, second in rows.items() if first.startswith("a."))
+    assert all(
+        second.startswith("first.") for first, second in rows.items() if first.startswith("a.")
+    )
 
 
 def test_recurrent_layers_in_eval_mode_which_paddle_cannot_differentiate():
@@ -410,14 +454,22 @@ def test_an_own_subclass():
 
 
 def test_a_model_without_parameters():
-    report = check(paddle.nn.ReLU(), torch.nn.ReLU(), paired(rng().standard_normal((3, 4)).astype("float32"), "x", "input"))
+    report = check(
+        paddle.nn.ReLU(),
+        torch.nn.ReLU(),
+        paired(rng().standard_normal((3, 4)).astype("float32"), "x", "input"),
+    )
     assert report.passed, told(report)
 
 
 class Dropped(paddle.nn.Layer):
     def __init__(self, p=0.5):
         super().__init__()
-        self.fc1, self.drop, self.fc2 = paddle.nn.Linear(16, 32), paddle.nn.Dropout(p), paddle.nn.Linear(32, 8)
+        self.fc1, self.drop, self.fc2 = (
+            paddle.nn.Linear(16, 32),
+            paddle.nn.Dropout(p),
+            paddle.nn.Linear(32, 8),
+        )
 
     def forward(self, x):
         return self.fc2(self.drop(paddle.nn.functional.relu(self.fc1(x))))
@@ -446,7 +498,13 @@ def test_another_dropout_probability():
 
 
 def test_single_step_forward_finds_what_the_whole_run_finds():
-    for knobs in ({"activation": paddle.nn.GELU()}, {"residual": False}, {"skip": ("act",)}, {"epsilon": 1e-3}, {"flip": True}):
+    for knobs in (
+        {"activation": paddle.nn.GELU()},
+        {"residual": False},
+        {"skip": ("act",)},
+        {"epsilon": 1e-3},
+        {"flip": True},
+    ):
         report = check(*mlp(**knobs), options={"single_step": True, "diff_phase": "forward"})
         assert not report.passed, (knobs, told(report))
 
@@ -492,7 +550,9 @@ def test_the_backward_comparison_is_real():
             return torch.relu(x * 1.0)
 
     report = check(Quiet(), TorchQuiet(), batch(4, 16))
-    assert not report.passed and any(finding.phase == "backward" for finding in failing(report)), told(report)
+    assert not report.passed and any(finding.phase == "backward" for finding in failing(report)), (
+        told(report)
+    )
     assert check(Quiet(), TorchQuiet(), batch(4, 16), options={"diff_phase": "forward"}).passed
 
 

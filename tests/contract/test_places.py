@@ -10,10 +10,10 @@ import torch.nn.functional as TF
 from contract_models import batch, paired, rng
 
 import padiff_graph as pg
-from padiff_graph.findings import Finding
-from padiff_graph.options import Options
-from padiff_graph.verdict import Measured, judge
-from padiff_graph.whole import Quantity, WholeCheck
+from padiff_graph.check.end_to_end import Quantity, WholeCheck
+from padiff_graph.check.verdict import Measured, judge
+from padiff_graph.findings.finding import Finding
+from padiff_graph.request.options import Options
 
 LOOSE = {"atol": 1e-4, "rtol": 1e-3}
 
@@ -44,10 +44,17 @@ class Block(paddle.nn.Layer):
         return self.changes.get(name, lambda x: x)(value)
 
     def forward(self, x, mask):
-        q, k, v = (one(x).reshape([x.shape[0], 6, 2, 8]).transpose([0, 2, 1, 3]) for one in (self.q, self.k, self.v))
-        scores = paddle.matmul(q * math.sqrt(1 / 8), self.at("keys", k), transpose_y=True) + self.at("mask", mask)
+        q, k, v = (
+            one(x).reshape([x.shape[0], 6, 2, 8]).transpose([0, 2, 1, 3])
+            for one in (self.q, self.k, self.v)
+        )
+        scores = paddle.matmul(
+            q * math.sqrt(1 / 8), self.at("keys", k), transpose_y=True
+        ) + self.at("mask", mask)
         weights = F.softmax(scores, axis=self.changes.get("axis", -1))
-        y = self.out(paddle.matmul(self.at("weights", weights), v).transpose([0, 2, 1, 3]).reshape(x.shape))
+        y = self.out(
+            paddle.matmul(self.at("weights", weights), v).transpose([0, 2, 1, 3]).reshape(x.shape)
+        )
         return self.norm(x + y) if "residual" not in self.changes else self.norm(x)
 
 
@@ -72,7 +79,9 @@ class TorchBlock(torch.nn.Module):
         self.norm = torch.nn.LayerNorm(16)
 
     def forward(self, x, mask):
-        q, k, v = (one(x).view(x.shape[0], 6, 2, 8).transpose(1, 2) for one in (self.q, self.k, self.v))
+        q, k, v = (
+            one(x).view(x.shape[0], 6, 2, 8).transpose(1, 2) for one in (self.q, self.k, self.v)
+        )
         y = TF.scaled_dot_product_attention(q, k, v, attn_mask=mask)
         return self.norm(x + self.out(y.transpose(1, 2).reshape(x.shape)))
 
@@ -92,7 +101,11 @@ class TorchNet(torch.nn.Module):
 def attended(**changes):
     paddle.seed(3)
     torch.manual_seed(3)
-    masks = paired((rng(2).integers(0, 2, (3, 1, 6, 6)) * -1e4 * (1 - torch.eye(6).numpy())).astype("float32"), "mask", "mask")
+    masks = paired(
+        (rng(2).integers(0, 2, (3, 1, 6, 6)) * -1e4 * (1 - torch.eye(6).numpy())).astype("float32"),
+        "mask",
+        "mask",
+    )
     example = tuple({**one, **mask} for one, mask in zip(batch(3, 6, 16), masks, strict=True))
     return Net(**changes), TorchNet(), example
 
@@ -102,7 +115,10 @@ def first(report):
 
 
 def told(report):
-    return "\n".join(f"{finding.phase} {finding.verdict} {finding.paddle_path} | {finding.torch_path}: {finding.cause}" for finding in report.findings)
+    return "\n".join(
+        f"{finding.phase} {finding.verdict} {finding.paddle_path} | {finding.torch_path}: {finding.cause}"
+        for finding in report.findings
+    )
 
 
 def test_the_healthy_pair_has_no_finding():
@@ -113,7 +129,9 @@ def test_the_healthy_pair_has_no_finding():
 def unbiased(norm):
     def forward(x):
         mean = x.mean(axis=-1, keepdim=True)
-        return (x - mean) / paddle.sqrt(x.var(axis=-1, keepdim=True) + norm._epsilon) * norm.weight + norm.bias
+        return (x - mean) / paddle.sqrt(
+            x.var(axis=-1, keepdim=True) + norm._epsilon
+        ) * norm.weight + norm.bias
 
     return forward
 
@@ -129,11 +147,27 @@ def unbiased(norm):
         ({"mask": lambda mask: paddle.ones_like(mask) - mask}, "blocks.1", "-1"),
         ({"mask": F.relu}, "blocks.1", "Relu"),
         ({"weights": lambda weights: paddle.roll(weights, 1, -1)}, "blocks.1", "extra Roll"),
-        ({"weights": lambda weights: weights.transpose([0, 1, 3, 2])}, "blocks.1", "extra Transpose"),
+        (
+            {"weights": lambda weights: weights.transpose([0, 1, 3, 2])},
+            "blocks.1",
+            "extra Transpose",
+        ),
         ({"axis": -2}, "blocks.1", "Softmax goes over another axis"),
         ({"residual": True}, "blocks.1", "missing"),
     ],
-    ids=["factor-on-a-key", "factor-behind-a-product", "flip", "mask-negated", "mask-of-zeros", "mask-inverted", "mask-cut-off", "operand-rolled", "operand-transposed", "softmax-axis", "branch-not-used"],
+    ids=[
+        "factor-on-a-key",
+        "factor-behind-a-product",
+        "flip",
+        "mask-negated",
+        "mask-of-zeros",
+        "mask-inverted",
+        "mask-cut-off",
+        "operand-rolled",
+        "operand-transposed",
+        "softmax-axis",
+        "branch-not-used",
+    ],
 )
 def test_a_bug_stands_where_it_was_made(changes, place, words):
     report = pg.compare(*attended(**changes), options=LOOSE)
@@ -148,7 +182,10 @@ def test_an_unbiased_variance_is_named():
     norm = layer.blocks[1].norm
     norm.forward = unbiased(norm)
     report = pg.compare(layer, module, example, options=LOOSE)
-    assert (first(report).paddle_path, first(report).torch_path) == ("blocks.1.norm", "blocks.1.norm"), told(report)
+    assert (first(report).paddle_path, first(report).torch_path) == (
+        "blocks.1.norm",
+        "blocks.1.norm",
+    ), told(report)
     assert "correction 1 against 0" in first(report).cause, told(report)
 
 
@@ -157,8 +194,12 @@ def test_one_parameter_in_the_place_of_two_is_one_finding():
     layer.blocks[1].k.weight = layer.blocks[0].q.weight
     report = pg.compare(layer, module, example, options=LOOSE)
     failing = [finding for finding in report.findings if finding.fails]
-    assert len(failing) == 1 and failing[0].paddle_path in ("blocks.1.k", "blocks.0.q"), told(report)
-    assert "share one parameter" in failing[0].cause and "blocks.1.k.weight" in failing[0].cause, told(report)
+    assert len(failing) == 1 and failing[0].paddle_path in ("blocks.1.k", "blocks.0.q"), told(
+        report
+    )
+    assert "share one parameter" in failing[0].cause and "blocks.1.k.weight" in failing[0].cause, (
+        told(report)
+    )
 
 
 def test_equal_weights_that_are_computed_with_in_another_order():
@@ -169,7 +210,9 @@ def test_equal_weights_that_are_computed_with_in_another_order():
         own.bias.set_value(paddle.to_tensor(other.bias.detach().numpy()))
     report = pg.compare(layer, module, example, auto_weights=False, options=LOOSE)
     assert not report.passed and first(report).paddle_path == "entry", told(report)
-    assert "holds the values of end.weight" in first(report).cause and "flipped" in first(report).cause, told(report)
+    assert (
+        "holds the values of end.weight" in first(report).cause and "flipped" in first(report).cause
+    ), told(report)
 
 
 def test_weights_whose_rows_stand_in_another_order():
@@ -177,7 +220,9 @@ def test_weights_whose_rows_stand_in_another_order():
     pg.assign_weight(layer, module, example_inp=example)
     layer.blocks[0].v.weight.set_value(paddle.flip(layer.blocks[0].v.weight, [0]))
     report = pg.compare(layer, module, example, auto_weights=False, options=LOOSE)
-    assert first(report).paddle_path == "blocks.0.v" and "another order" in first(report).cause, told(report)
+    assert first(report).paddle_path == "blocks.0.v" and "another order" in first(report).cause, (
+        told(report)
+    )
 
 
 class Listed(torch.nn.Module):
@@ -199,12 +244,17 @@ def test_of_several_wrong_weights_the_one_that_is_read_first_stands_first():
     layer.entry.weight.data = -module.entry.weight.data
     layer.entry.bias.data = module.entry.bias.data
     report = pg.compare(layer, module, (example, example), auto_weights=False, options=LOOSE)
-    assert [finding.paddle_path for finding in report.findings if finding.fails] == ["entry", ""], told(report)
+    assert [finding.paddle_path for finding in report.findings if finding.fails] == ["entry", ""], (
+        told(report)
+    )
 
 
 def test_a_setting_of_the_whole_optimizer_stands_at_the_first_parameter_of_the_program():
     layer, module, example = Late(), TorchLate(), batch(4, 16)
-    optimizer = [paddle.optimizer.AdamW(1e-3, parameters=layer.parameters(), weight_decay=0.05), torch.optim.AdamW(module.parameters(), 1e-3, weight_decay=0.01)]
+    optimizer = [
+        paddle.optimizer.AdamW(1e-3, parameters=layer.parameters(), weight_decay=0.05),
+        torch.optim.AdamW(module.parameters(), 1e-3, weight_decay=0.01),
+    ]
     report = pg.compare(layer, module, example, optimizer=optimizer, steps=2, options={"atol": 1.0})
     assert (first(report).paddle_path, first(report).torch_path) == ("entry", "start"), told(report)
 
@@ -233,8 +283,13 @@ class TorchBeside(torch.nn.Module):
 
 def test_a_setting_stands_at_what_the_port_runs_first():
     layer, module = Beside(), TorchBeside()
-    optimizer = [paddle.optimizer.AdamW(1e-3, parameters=layer.parameters(), weight_decay=0.05), torch.optim.AdamW(module.parameters(), 1e-3, weight_decay=0.01)]
-    found = first(pg.compare(layer, module, batch(4, 16), optimizer=optimizer, steps=2, options={"atol": 1.0}))
+    optimizer = [
+        paddle.optimizer.AdamW(1e-3, parameters=layer.parameters(), weight_decay=0.05),
+        torch.optim.AdamW(module.parameters(), 1e-3, weight_decay=0.01),
+    ]
+    found = first(
+        pg.compare(layer, module, batch(4, 16), optimizer=optimizer, steps=2, options={"atol": 1.0})
+    )
     assert (found.paddle_path, found.torch_path) == ("other", "other")
 
 
@@ -244,7 +299,9 @@ class Late(paddle.nn.Layer):
     def __init__(self, change=None):
         super().__init__()
         self.last = paddle.nn.Linear(8, 4)
-        self.entry = paddle.nn.Linear(16, 8) if change is None else After(paddle.nn.Linear(16, 8), change)
+        self.entry = (
+            paddle.nn.Linear(16, 8) if change is None else After(paddle.nn.Linear(16, 8), change)
+        )
 
     def forward(self, x):
         return self.last(F.relu(self.entry(x)))
@@ -290,7 +347,9 @@ def test_height_and_width_swapped_are_told_where_they_are(swap):
     report = pg.compare(Image(swap), TorchImage(), batch(2, 3, 6, 6), options=LOOSE)
     assert report.passed is not swap, told(report)
     if swap:
-        assert first(report).paddle_path == "stem" and "extra Transpose" in first(report).cause, told(report)
+        assert first(report).paddle_path == "stem" and "extra Transpose" in first(report).cause, (
+            told(report)
+        )
 
 
 class Positions(paddle.nn.Layer):
@@ -330,7 +389,10 @@ def test_weights_without_a_map_do_not_pass_unseen():
     """All that is held agrees, but the gradients of such weights are held against nothing."""
     equal = WholeCheck((Quantity("output", "output", "output", 0.0, 0.0, 1.0, 0.0, 0.0, True),))
     for phase, passes in (("both", False), ("forward", True)):
-        assert judge(Measured(Options(diff_phase=phase), equal, loose="no map was found"), ())[0] is passes
+        assert (
+            judge(Measured(Options(diff_phase=phase), equal, loose="no map was found"), ())[0]
+            is passes
+        )
         assert judge(Measured(Options(diff_phase=phase), equal), ())[0]
 
 
@@ -338,7 +400,13 @@ def test_a_difference_in_structure_that_numbers_could_not_decide_does_not_pass()
     """Outputs within a tolerance may hide it."""
     equal = WholeCheck((Quantity("output", "output", "output", 0.0, 0.0, 1.0, 0.0, 0.0, True),))
     for phase, passes in (("structure", False), ("backward", True)):
-        assert judge(Measured(Options(), equal), [Finding(phase, "not-comparable", "could not be compared")])[0] is passes
+        assert (
+            judge(
+                Measured(Options(), equal),
+                [Finding(phase, "not-comparable", "could not be compared")],
+            )[0]
+            is passes
+        )
 
 
 class Acted(paddle.nn.Layer):
@@ -349,7 +417,11 @@ class Acted(paddle.nn.Layer):
         self.blocks = paddle.nn.LayerList()
         for number in range(3):
             norm = paddle.nn.Identity() if number == without else paddle.nn.BatchNorm(6, act="relu")
-            self.blocks.append(paddle.nn.Sequential(("conv", paddle.nn.Conv2D(6, 6, 3, padding=1)), ("normed", norm)))
+            self.blocks.append(
+                paddle.nn.Sequential(
+                    ("conv", paddle.nn.Conv2D(6, 6, 3, padding=1)), ("normed", norm)
+                )
+            )
 
     def forward(self, x):
         for block in self.blocks:
@@ -363,7 +435,11 @@ class TorchActed(torch.nn.Module):
         self.blocks = torch.nn.ModuleList()
         for _ in range(3):
             block = torch.nn.Module()
-            block.conv, block.norm, block.act = torch.nn.Conv2d(6, 6, 3, padding=1), torch.nn.BatchNorm2d(6), torch.nn.ReLU()
+            block.conv, block.norm, block.act = (
+                torch.nn.Conv2d(6, 6, 3, padding=1),
+                torch.nn.BatchNorm2d(6),
+                torch.nn.ReLU(),
+            )
             self.blocks.append(block)
 
     def forward(self, x):
@@ -377,7 +453,11 @@ def test_one_empty_module_in_the_place_of_two():
     layer.eval()
     module.eval()
     found = first(pg.compare(layer, module, batch(2, 6, 5, 5), options=LOOSE))
-    assert (found.verdict, found.cause, found.paddle_path) == ("missing", "missing BatchNormalization, Relu", "blocks.1.normed")
+    assert (found.verdict, found.cause, found.paddle_path) == (
+        "missing",
+        "missing BatchNormalization, Relu",
+        "blocks.1.normed",
+    )
 
 
 class Causal(Net):
@@ -396,7 +476,9 @@ class TorchCausal(TorchNet):
 def test_what_many_operations_read_is_no_sign_of_where_one_of_them_stands():
     assert pg.compare(Causal(), TorchCausal(), batch(3, 6, 16), options=LOOSE).passed
     report = pg.compare(Causal(axis=-2), TorchCausal(), batch(3, 6, 16), options=LOOSE)
-    assert first(report).paddle_path == "blocks.1" and first(report).cause.startswith("Softmax goes over another axis"), told(report)
+    assert first(report).paddle_path == "blocks.1" and first(report).cause.startswith(
+        "Softmax goes over another axis"
+    ), told(report)
 
 
 class Crossed(paddle.nn.Layer):
@@ -409,7 +491,9 @@ class Crossed(paddle.nn.Layer):
 
     def forward(self, x):
         rows = self.q(x[:, :4])
-        return paddle.matmul(F.softmax(paddle.matmul(rows, self.k(x), transpose_y=True), axis=self.axis), self.v(x))
+        return paddle.matmul(
+            F.softmax(paddle.matmul(rows, self.k(x), transpose_y=True), axis=self.axis), self.v(x)
+        )
 
 
 class TorchCrossed(torch.nn.Module):
@@ -454,21 +538,34 @@ class TorchRotated(torch.nn.Module):
     ("turned", "cause"),
     [
         (lambda one, other: [-other, one], ""),
-        (lambda one, other: [one, -other], "Concat takes its parts in another order: 2, 1 against 1, 2"),
+        (
+            lambda one, other: [one, -other],
+            "Concat takes its parts in another order: 2, 1 against 1, 2",
+        ),
         (lambda one, other: [other, -one], "operand of Concat scaled"),
     ],
 )
 def test_parts_in_another_order_are_told_from_signs(turned, cause):
     report = pg.compare(Rotated(turned), TorchRotated(), batch(2, 5, 16), options=LOOSE)
     assert report.passed is not bool(cause), told(report)
-    assert not cause or (first(report).cause.startswith(cause) and first(report).paddle_path in ("", "inner")), told(report)
+    assert not cause or (
+        first(report).cause.startswith(cause) and first(report).paddle_path in ("", "inner")
+    ), told(report)
 
 
 @pytest.mark.parametrize("inside", [False, True])
 def test_the_mean_of_what_cancels_is_rounding(inside):
     """The running mean of a centred value: frameworks add it up in other precisions, and nothing is left."""
-    layer = paddle.nn.Sequential(paddle.nn.BatchNorm2D(4)) if not inside else paddle.nn.Sequential(paddle.nn.Flatten(2), paddle.nn.BatchNorm1D(4))
-    module = torch.nn.Sequential(torch.nn.BatchNorm2d(4)) if not inside else torch.nn.Sequential(torch.nn.Flatten(2), torch.nn.BatchNorm1d(4))
+    layer = (
+        paddle.nn.Sequential(paddle.nn.BatchNorm2D(4))
+        if not inside
+        else paddle.nn.Sequential(paddle.nn.Flatten(2), paddle.nn.BatchNorm1D(4))
+    )
+    module = (
+        torch.nn.Sequential(torch.nn.BatchNorm2d(4))
+        if not inside
+        else torch.nn.Sequential(torch.nn.Flatten(2), torch.nn.BatchNorm1d(4))
+    )
     module[-1].running_mean.copy_(torch.randn(4) * 1e-9)
     x = rng(5).standard_normal((2, 4, 32, 32)).astype("float32")
     x -= x.astype("float64").mean((0, 2, 3), keepdims=True).astype("float32")
@@ -482,12 +579,21 @@ class Scaled(paddle.nn.Layer):
     def __init__(self, branches=2):
         super().__init__()
         self.branches = paddle.nn.LayerList([paddle.nn.Linear(8, 8) for _ in range(2)])
-        self.gammas = paddle.nn.ParameterList([paddle.create_parameter([8], "float32", default_initializer=paddle.nn.initializer.Constant(1e-7)) for _ in range(2)])
+        self.gammas = paddle.nn.ParameterList(
+            [
+                paddle.create_parameter(
+                    [8], "float32", default_initializer=paddle.nn.initializer.Constant(1e-7)
+                )
+                for _ in range(2)
+            ]
+        )
         self.head = paddle.nn.Linear(8, 4)
         self.count = branches
 
     def forward(self, x):
-        for branch, gamma, act in list(zip(self.branches, self.gammas, (paddle.tanh, F.gelu), strict=True))[: self.count]:
+        for branch, gamma, act in list(
+            zip(self.branches, self.gammas, (paddle.tanh, F.gelu), strict=True)
+        )[: self.count]:
             x = x + gamma * act(branch(x))
         return self.head(x)
 
@@ -496,11 +602,15 @@ class TorchScaled(torch.nn.Module):
     def __init__(self):
         super().__init__()
         self.branches = torch.nn.ModuleList([torch.nn.Linear(8, 8) for _ in range(2)])
-        self.gammas = torch.nn.ParameterList([torch.nn.Parameter(torch.full((8,), 1e-7)) for _ in range(2)])
+        self.gammas = torch.nn.ParameterList(
+            [torch.nn.Parameter(torch.full((8,), 1e-7)) for _ in range(2)]
+        )
         self.head = torch.nn.Linear(8, 4)
 
     def forward(self, x):
-        for branch, gamma, act in zip(self.branches, self.gammas, (torch.tanh, TF.gelu), strict=True):
+        for branch, gamma, act in zip(
+            self.branches, self.gammas, (torch.tanh, TF.gelu), strict=True
+        ):
             x = x + gamma * act(branch(x))
         return self.head(x)
 
@@ -508,7 +618,10 @@ class TorchScaled(torch.nn.Module):
 def test_a_missing_branch_shows_however_small_its_scale():
     assert pg.compare(Scaled(), TorchScaled(), batch(3, 8), options=LOOSE).passed
     report = pg.compare(Scaled(1), TorchScaled(), batch(3, 8), options=LOOSE)
-    assert any(finding.fails and finding.verdict == "missing" and "Add" in finding.cause for finding in report.findings), told(report)
+    assert any(
+        finding.fails and finding.verdict == "missing" and "Add" in finding.cause
+        for finding in report.findings
+    ), told(report)
 
 
 class Averaged(paddle.nn.Layer):
@@ -563,4 +676,8 @@ class TorchAveraging(torch.nn.Module):
 def test_a_lost_branch_is_told_at_the_block_that_only_scales_now():
     report = pg.compare(Averaged(lost=True), TorchAveraged(), batch(3, 16), options=LOOSE)
     assert not report.passed
-    assert (report.findings[0].verdict, report.findings[0].paddle_path, report.findings[0].torch_path) == ("missing", "middle.blocks.0", "middle.blocks.0")
+    assert (
+        report.findings[0].verdict,
+        report.findings[0].paddle_path,
+        report.findings[0].torch_path,
+    ) == ("missing", "middle.blocks.0", "middle.blocks.0")

@@ -7,7 +7,7 @@ import paddle
 import torch
 
 import padiff_graph as pg
-import padiff_graph.comparison as comparison
+import padiff_graph.check.comparison as comparison
 from padiff_graph.capture.torch.engine import TorchEngine
 
 
@@ -53,7 +53,9 @@ def _example():
 
 def test_a_backward_that_works_once_gets_runs_of_its_own():
     torch.manual_seed(0)
-    report = pg.compare(_PaddleSquare(), _TorchOnce(), _example(), options={"rtol": 1e-5, "atol": 1e-6})
+    report = pg.compare(
+        _PaddleSquare(), _TorchOnce(), _example(), options={"rtol": 1e-5, "atol": 1e-6}
+    )
     assert report.compared.gradients > 0
     assert not report.findings
     assert report.passed
@@ -61,7 +63,9 @@ def test_a_backward_that_works_once_gets_runs_of_its_own():
 
 def test_a_difference_behind_such_a_backward_is_found():
     torch.manual_seed(0)
-    report = pg.compare(_PaddleSquare(1.5), _TorchOnce(), _example(), options={"rtol": 1e-5, "atol": 1e-6})
+    report = pg.compare(
+        _PaddleSquare(1.5), _TorchOnce(), _example(), options={"rtol": 1e-5, "atol": 1e-6}
+    )
     assert not report.passed
     assert report.findings[0].fails
 
@@ -69,11 +73,20 @@ def test_a_difference_behind_such_a_backward_is_found():
 def test_each_model_runs_eagerly_once(monkeypatch):
     calls = []
     plain = TorchEngine.forward
-    monkeypatch.setattr(TorchEngine, "forward", lambda self, example, *, grad: calls.append(grad) or plain(self, example, grad=grad))
+    monkeypatch.setattr(
+        TorchEngine,
+        "forward",
+        lambda self, example, *, grad: calls.append(grad) or plain(self, example, grad=grad),
+    )
     module = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU())
     layer = paddle.nn.Sequential(paddle.nn.Linear(4, 3), paddle.nn.ReLU())
     x = np.random.default_rng(0).standard_normal((2, 4)).astype("float32")
-    assert pg.compare(layer, module, ({"input": paddle.to_tensor(x)}, {"input": torch.from_numpy(x)}), options={"rtol": 1e-5, "atol": 1e-6}).passed
+    assert pg.compare(
+        layer,
+        module,
+        ({"input": paddle.to_tensor(x)}, {"input": torch.from_numpy(x)}),
+        options={"rtol": 1e-5, "atol": 1e-6},
+    ).passed
     assert calls == [True]
 
 
@@ -81,7 +94,13 @@ def _differentiated(monkeypatch, loss_fn=None, hook=None):
     """How often the torch model's run is differentiated in a check that passes."""
     calls = []
     plain = TorchEngine.backward
-    monkeypatch.setattr(TorchEngine, "backward", lambda self, run, *args, **kwargs: calls.append(kwargs) or plain(self, run, *args, **kwargs))
+    monkeypatch.setattr(
+        TorchEngine,
+        "backward",
+        lambda self, run, *args, **kwargs: (
+            calls.append(kwargs) or plain(self, run, *args, **kwargs)
+        ),
+    )
 
     class Layer(paddle.nn.Layer):
         def __init__(self):
@@ -105,7 +124,9 @@ def _differentiated(monkeypatch, loss_fn=None, hook=None):
                 y.register_hook(hook)
             return torch.tanh(y)
 
-    assert pg.compare(Layer(), Module(), _example(), options={"rtol": 1e-5, "atol": 1e-6}, loss_fn=loss_fn).passed
+    assert pg.compare(
+        Layer(), Module(), _example(), options={"rtol": 1e-5, "atol": 1e-6}, loss_fn=loss_fn
+    ).passed
     return len(calls)
 
 
@@ -114,7 +135,10 @@ def test_one_backward_serves_the_whole_run_and_the_certificate(monkeypatch):
 
 
 def test_a_loss_that_may_leave_outputs_out_is_no_witness(monkeypatch):
-    assert _differentiated(monkeypatch, loss_fn=[lambda y: y[:, :1].mean(), lambda y: y[:, :1].mean()]) == 2
+    assert (
+        _differentiated(monkeypatch, loss_fn=[lambda y: y[:, :1].mean(), lambda y: y[:, :1].mean()])
+        == 2
+    )
 
 
 def test_what_is_called_back_need_not_be_linear(monkeypatch):
@@ -127,10 +151,18 @@ def test_the_check_begins_anew_where_numbers_change_the_map(monkeypatch):
     layer, module = _PaddleSquare(1.5), _TorchOnce()
     before = layer.fc.weight.numpy().copy()
     seen = []
-    monkeypatch.setattr(comparison, "_essence", lambda matching: seen.append(matching) or (len(seen),))
+    monkeypatch.setattr(
+        comparison, "_essence", lambda matching: seen.append(matching) or (len(seen),)
+    )
     starts = []
     plain = comparison.assign_parameters
-    monkeypatch.setattr(comparison, "assign_parameters", lambda *args, **kwargs: starts.append(layer.fc.weight.numpy().copy()) or plain(*args, **kwargs))
+    monkeypatch.setattr(
+        comparison,
+        "assign_parameters",
+        lambda *args, **kwargs: (
+            starts.append(layer.fc.weight.numpy().copy()) or plain(*args, **kwargs)
+        ),
+    )
     report = pg.compare(layer, module, _example(), options={"rtol": 1e-5, "atol": 1e-6})
     assert len(seen) == 2 and len(starts) == 2
     assert all(np.array_equal(before, start) for start in starts)

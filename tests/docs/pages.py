@@ -17,8 +17,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PAGES = [path.relative_to(ROOT) for path in [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md", ROOT / "README.zh-CN.md"] if path.exists()]
-BLOCK = re.compile(r"(?:<!-- file: (?P<file>\S+) -->\n)?```(?P<language>python|console)\n(?P<code>.*?)```(?P<shown>\n\n<!-- output -->(?:\n```text\n(?P<output>.*?)```)?)?", re.S)
+PAGES = [
+    path.relative_to(ROOT)
+    for path in [
+        *sorted((ROOT / "docs").glob("*.md")),
+        ROOT / "README.md",
+        ROOT / "README.zh-CN.md",
+    ]
+    if path.exists()
+]
+BLOCK = re.compile(
+    r"(?:<!-- file: (?P<file>\S+) -->\n)?```(?P<language>python|console)\n(?P<code>.*?)```(?P<shown>\n\n<!-- output -->(?:\n```text\n(?P<output>.*?)```)?)?",
+    re.S,
+)
 OUTPUT = "\n\n<!-- output -->\n```text\n{}```"
 SETUP = ("scripts/demo.sh", "scripts/test.sh", "git clone", "cd ", "pip install")
 """Commands that set a machine up; `.ci/run` and the reader run those."""
@@ -43,7 +54,9 @@ def run_page(page: Path, folder: Path) -> list[Ran]:
 
 def _run(page: Path, folder: Path) -> list[Ran]:
     text = (ROOT / page).read_text(encoding="utf-8")
-    shutil.copytree(ROOT / "examples", folder / "examples", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        ROOT / "examples", folder / "examples", ignore=shutil.ignore_patterns("__pycache__")
+    )
     names: dict = {"__name__": "page"}
     ran = []
     before = os.getcwd()
@@ -61,7 +74,11 @@ def _run(page: Path, folder: Path) -> list[Ran]:
                     exec(compile("\n" * line + block["code"], str(page), "exec"), names)
                 printed = out.getvalue()
             else:
-                printed = "".join(_command(command, f"{page}:{line}") for command in block["code"].splitlines() if command.startswith("$ "))
+                printed = "".join(
+                    _command(command, f"{page}:{line}")
+                    for command in block["code"].splitlines()
+                    if command.startswith("$ ")
+                )
             if block["shown"] is not None:
                 ran.append(Ran(line, printed, block["output"], block.span("shown"), block["code"]))
     finally:
@@ -77,8 +94,12 @@ def _command(command: str, place: str) -> str:
     wanted = int(found[1]) if (found := re.search(r"# exit code (\d)", shown)) else 0
     here = Path(sys.executable).parent
     environment = {**os.environ, "PATH": f"{here}{os.pathsep}{os.environ['PATH']}", "COLUMNS": "80"}
-    done = subprocess.run(shown, shell=True, capture_output=True, text=True, timeout=300, env=environment)
-    assert done.returncode == wanted, f"{place}: exit code {done.returncode} instead of {wanted} from: {shown}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+    done = subprocess.run(
+        shown, shell=True, capture_output=True, text=True, timeout=300, env=environment
+    )
+    assert done.returncode == wanted, (
+        f"{place}: exit code {done.returncode} instead of {wanted} from: {shown}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+    )
     return done.stdout
 
 

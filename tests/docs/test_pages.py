@@ -11,8 +11,12 @@ from tests.docs.pages import PAGES, ROOT, alike, run_page
 def test_page_runs(page, tmp_path, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     for ran in run_page(page, tmp_path):
-        assert ran.expected is not None, f"{page}:{ran.line}: the output is not shown; python -m tests.docs.pages {page}"
-        assert alike(ran.expected) == alike(ran.printed), f"{page}:{ran.line}: another output than shown; python -m tests.docs.pages {page}"
+        assert ran.expected is not None, (
+            f"{page}:{ran.line}: the output is not shown; python -m tests.docs.pages {page}"
+        )
+        assert alike(ran.expected) == alike(ran.printed), (
+            f"{page}:{ran.line}: another output than shown; python -m tests.docs.pages {page}"
+        )
 
 
 def test_every_page_is_in_the_contents():
@@ -24,7 +28,10 @@ def test_every_page_is_in_the_contents():
 def skeleton(name):
     """What two languages of a page share: headings by depth, code without comments, table rows, links."""
     text = (ROOT / name).read_text(encoding="utf-8")
-    code = [alike(block) if language == "text" else re.sub(r" *#.*", "", block) for language, block in re.findall(r"^```(\w*)\n(.*?)^```$", text, re.S | re.M)]
+    code = [
+        alike(block) if language == "text" else re.sub(r" *#.*", "", block)
+        for language, block in re.findall(r"^```(\w*)\n(.*?)^```$", text, re.S | re.M)
+    ]
     prose = re.sub(r"```.*?```", "", text, flags=re.S)
     links = [link for link in re.findall(r"\]\(([^)]+)\)", prose) if not link.startswith("README")]
     return {

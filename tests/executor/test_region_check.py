@@ -10,14 +10,14 @@ import pytest
 from toy_models import Toy, ToyEngine, match
 
 from padiff_graph.capture.graph import Value
-from padiff_graph.capture.normal.views import View
-from padiff_graph.executor.check import check_regions
-from padiff_graph.executor.divergence import biased_variance
-from padiff_graph.executor.findings import region_findings
-from padiff_graph.executor.referee import Measured, imprecise
-from padiff_graph.executor.results import RegionCheck
-from padiff_graph.executor.rounding import input_growth
+from padiff_graph.capture.normal.index_map import View
+from padiff_graph.diagnosis.region_findings import region_findings
+from padiff_graph.executor.region_check import check_regions
+from padiff_graph.executor.region_result import RegionCheck
 from padiff_graph.matching.result import Difference, Matching, Point
+from padiff_graph.referee.known_divergence import biased_variance
+from padiff_graph.referee.referee import Measured, imprecise
+from padiff_graph.referee.rounding_bound import input_growth
 
 R = np.random.default_rng(0)
 X = R.standard_normal((4, 16), np.float32)
@@ -29,13 +29,29 @@ def block(model: Toy, *, first: bool, skip: str = "", **bug: Any) -> dict[str, V
     """x -> linear -> norm -> gelu -> linear -> + x; `first` holds weights transposed."""
     v: dict[str, Value] = {}
     x = model.input("x", X)
-    names = [model.parameter(f"w{i}", np.ascontiguousarray(w.T) if first else w) for i, w in enumerate(W)]
-    scale, shift, bias = model.parameter("g", ONE.copy()), model.parameter("b", ZERO.copy()), model.parameter("c", ZERO.copy())
+    names = [
+        model.parameter(f"w{i}", np.ascontiguousarray(w.T) if first else w) for i, w in enumerate(W)
+    ]
+    scale, shift, bias = (
+        model.parameter("g", ONE.copy()),
+        model.parameter("b", ZERO.copy()),
+        model.parameter("c", ZERO.copy()),
+    )
     linear = "linear_t" if first else "linear"
     v["fc1"] = model.op(linear, x, names[0], *([] if skip == "bias" else [bias]), path="fc1")
-    v["norm"] = model.op("layer_norm", v["fc1"], scale, shift, path="norm", eps=bug.get("eps", 1e-5))
-    v["act"] = v["norm"] if skip == "act" else model.op("gelu", v["norm"], path="act", approximate=bug.get("approximate", "none"))
-    inner = model.op(bug["extra"], v["act"], path="act", marks=bug.get("marks", ())) if "extra" in bug else v["act"]
+    v["norm"] = model.op(
+        "layer_norm", v["fc1"], scale, shift, path="norm", eps=bug.get("eps", 1e-5)
+    )
+    v["act"] = (
+        v["norm"]
+        if skip == "act"
+        else model.op("gelu", v["norm"], path="act", approximate=bug.get("approximate", "none"))
+    )
+    inner = (
+        model.op(bug["extra"], v["act"], path="act", marks=bug.get("marks", ()))
+        if "extra" in bug
+        else v["act"]
+    )
     v["fc2"] = model.op(linear, inner, names[1], path="fc2")
     v["add"] = v["fc2"] if skip == "add" else model.op("add", v["fc2"], x, path="")
     v["fc3"] = model.op(linear, v["add"], names[2], path="fc3")
@@ -55,7 +71,11 @@ def two(skip: str = "", unmatched: tuple[str, ...] = (), **bug: Any) -> tuple[To
 
 
 def bad(check: RegionCheck, second: Toy) -> list[str]:
-    return [second.nodes[result.second_nodes[-1]].path for result in check.results if result.verdict not in ("equal", "rounding")]
+    return [
+        second.nodes[result.second_nodes[-1]].path
+        for result in check.results
+        if result.verdict not in ("equal", "rounding")
+    ]
 
 
 def test_healthy_regions_are_equal_forward_and_backward() -> None:
@@ -69,16 +89,32 @@ def test_healthy_regions_are_equal_forward_and_backward() -> None:
 def test_epsilon_alone_is_found_where_structure_names_it() -> None:
     first, second, matching = two(eps=1e-6)
     norm = next(m for m in matching.matches if matching.second.nodes[m.second].path == "norm")
-    difference = Difference("attribute", (norm.first,), (norm.second,), "epsilon 1e-06 against 1e-05", "norm", "norm", "epsilon", (1e-6, 1e-5))
+    difference = Difference(
+        "attribute",
+        (norm.first,),
+        (norm.second,),
+        "epsilon 1e-06 against 1e-05",
+        "norm",
+        "norm",
+        "epsilon",
+        (1e-6, 1e-5),
+    )
     check = run(first, second, matching, difference)
     assert bad(check, second) == ["norm"]
 
 
-def test_float64_is_asked_where_what_is_computed_differs_and_not_where_only_the_order_does() -> None:
+def test_float64_is_asked_where_what_is_computed_differs_and_not_where_only_the_order_does() -> (
+    None
+):
     first, second, matching = two()
     fc = next(m for m in matching.matches if matching.second.nodes[m.second].path == "fc2")
-    difference = Difference("differently-built", (fc.first,), (fc.second,), "Linear by other operations", "fc2", "fc2")
-    asked = {second.nodes[result.second_nodes[-1]].path: result.referee for result in run(first, second, matching, difference).results}
+    difference = Difference(
+        "differently-built", (fc.first,), (fc.second,), "Linear by other operations", "fc2", "fc2"
+    )
+    asked = {
+        second.nodes[result.second_nodes[-1]].path: result.referee
+        for result in run(first, second, matching, difference).results
+    }
     assert asked["fc2"] and not asked["fc1"]
     reordered = replace(difference, cause="Linear reads its operand transposed", order=True)
     assert not any(result.referee for result in run(first, second, matching, reordered).results)
@@ -109,7 +145,9 @@ def test_a_gradient_sums_over_what_its_element_went_into() -> None:
         ({"extra": "bf16"}, (), "fc2", ""),
     ],
 )
-def test_one_bug_is_one_region(bug: dict[str, Any], unmatched: tuple[str, ...], place: str, words: str) -> None:
+def test_one_bug_is_one_region(
+    bug: dict[str, Any], unmatched: tuple[str, ...], place: str, words: str
+) -> None:
     first, second, matching = two(unmatched=unmatched, **bug)
     check = run(first, second, matching)
     assert bad(check, second) == [place]
@@ -141,18 +179,37 @@ def fused() -> tuple[Toy, Toy, Matching]:
     """Three linears against one fused, then slices; points are slices of the fused product."""
     first, second = Toy(), Toy()
     x = first.input("x", X)
-    ones = [first.op("linear", x, first.parameter(f"w{i}", w), path=f"fc{i}") for i, w in enumerate(W)]
+    ones = [
+        first.op("linear", x, first.parameter(f"w{i}", w), path=f"fc{i}") for i, w in enumerate(W)
+    ]
     first.output("output", first.op("add", first.op("mul", ones[0], ones[1]), ones[2], path="end"))
     x = second.input("x", X)
     product = second.op("linear", x, second.parameter("w", np.concatenate(W)), path="qkv")
     parts = [second.op("slice", product, start=16 * i, stop=16 * i + 16) for i in range(3)]
-    second.output("output", second.op("add", second.op("mul", parts[0], parts[1]), parts[2], path="end"))
+    second.output(
+        "output", second.op("add", second.op("mul", parts[0], parts[1]), parts[2], path="end")
+    )
     matching = match(first, second, [])
     views = [View.of((4, 48)).slice(1, 16 * i, 16 * i + 16) for i in range(3)]
-    points = [*matching.points, *(Point(one, View.of((4, 16)), product, view, 1.0) for one, view in zip(ones, views, strict=True))]
+    points = [
+        *matching.points,
+        *(
+            Point(one, View.of((4, 16)), product, view, 1.0)
+            for one, view in zip(ones, views, strict=True)
+        ),
+    ]
     from padiff_graph.matching.result import ParameterRow, Piece
 
-    rows = tuple(ParameterRow(f"w{i}", (Piece("w", View.of((16, 16)), View.of((48, 16)).slice(0, 16 * i, 16 * i + 16)),), "rows", 1.0, "") for i in range(3))
+    rows = tuple(
+        ParameterRow(
+            f"w{i}",
+            (Piece("w", View.of((16, 16)), View.of((48, 16)).slice(0, 16 * i, 16 * i + 16)),),
+            "rows",
+            1.0,
+            "",
+        )
+        for i in range(3)
+    )
     return first, second, Matching(matching.first, matching.second, (), tuple(points), rows)
 
 
@@ -189,15 +246,27 @@ def test_a_region_that_cannot_run_says_so() -> None:
     assert "unrunnable" in check.results[0].reason
 
 
-@pytest.mark.parametrize(("kind", "confidence", "verdict"), [("attribute", 0.95, "different"), ("attribute", 0.5, "not-comparable"), ("rewired", 0.95, "not-comparable"), ("extra", 0.95, "not-comparable")])
-def test_what_numbers_could_not_decide_is_a_bug_only_between_operations_that_surely_correspond(kind: Any, confidence: float, verdict: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "confidence", "verdict"),
+    [
+        ("attribute", 0.95, "different"),
+        ("attribute", 0.5, "not-comparable"),
+        ("rewired", 0.95, "not-comparable"),
+        ("extra", 0.95, "not-comparable"),
+    ],
+)
+def test_what_numbers_could_not_decide_is_a_bug_only_between_operations_that_surely_correspond(
+    kind: Any, confidence: float, verdict: str
+) -> None:
     first, second = Toy(), Toy()
     for model in (first, second):
         x = model.input("x", X)
         model.output("output", model.op("unrunnable" if model is first else "relu", x))
     matching = match(first, second, [(Value(1), Value(1))])
     matching = replace(matching, matches=(replace(matching.matches[0], confidence=confidence),))
-    difference = Difference(kind, (1,), (1,), "operand scaled by 1 against -1", "", "", "scale", (1.0, -1.0), ((1, 1),))
+    difference = Difference(
+        kind, (1,), (1,), "operand scaled by 1 against -1", "", "", "scale", (1.0, -1.0), ((1, 1),)
+    )
     (finding,) = region_findings(run(first, second, matching, difference), matching, [difference])
     assert (finding.phase, finding.verdict) == ("structure", verdict)
     assert "unrunnable" in finding.advice
@@ -229,7 +298,13 @@ def test_another_shape_is_named_and_what_follows_is_still_checked() -> None:
     found = []
     for model in (first, second):
         x = model.input("x", image)
-        a = model.op("conv2d", x, model.parameter("k0", kernels[0]), path="a", padding=0 if model is first else 1)
+        a = model.op(
+            "conv2d",
+            x,
+            model.parameter("k0", kernels[0]),
+            path="a",
+            padding=0 if model is first else 1,
+        )
         b = model.op("relu", a, path="relu")
         c = model.op("conv2d", b, model.parameter("k1", kernels[1]), path="c", padding=1)
         model.output("output", c)
@@ -245,22 +320,42 @@ def test_a_wrong_gradient_of_the_framework_is_told_from_a_bug() -> None:
     check = run(first, second, matching)
     assert check.counts == {"equal": 5, "framework-defect": 1}
     part = next(result for result in check.results if result.verdict == "framework-defect").worst()
-    assert part is not None and part.probe.words.startswith("the first side's framework computes a wrong gradient")
+    assert part is not None and part.probe.words.startswith(
+        "the first side's framework computes a wrong gradient"
+    )
 
 
 def test_findings_stand_at_the_cause() -> None:
     first, second, matching = two(extra="detach")
     (finding,) = region_findings(run(first, second, matching), matching)
-    assert (finding.phase, finding.verdict, finding.paddle_path, finding.torch_path) == ("backward", "different", "act", "fc2")
+    assert (finding.phase, finding.verdict, finding.paddle_path, finding.torch_path) == (
+        "backward",
+        "different",
+        "act",
+        "fc2",
+    )
     assert "gradient path cut here (detach) on the first side only" in finding.cause
 
 
 def test_an_attribute_without_effect_is_suspicious() -> None:
     first, second, matching = two()
     norm = next(m for m in matching.matches if matching.second.nodes[m.second].path == "norm")
-    difference = Difference("attribute", (norm.first,), (norm.second,), "seed 1 against 2", "norm", "norm", "seed", (1, 2))
+    difference = Difference(
+        "attribute",
+        (norm.first,),
+        (norm.second,),
+        "seed 1 against 2",
+        "norm",
+        "norm",
+        "seed",
+        (1, 2),
+    )
     (finding,) = region_findings(run(first, second, matching, difference), matching, [difference])
-    assert (finding.verdict, finding.fails, finding.cause) == ("suspicious", False, "seed 1 against 2")
+    assert (finding.verdict, finding.fails, finding.cause) == (
+        "suspicious",
+        False,
+        "seed 1 against 2",
+    )
 
 
 def test_biased_variance_is_recognised_and_nothing_else() -> None:
@@ -278,12 +373,21 @@ def test_concatenations_of_concatenations_read_the_same_parts() -> None:
     found = []
     for model in (first, second):
         x = model.input("x", X)
-        a, b = (model.op("linear", x, model.parameter(name, w), path=name) for name, w in zip("ab", W, strict=False))
+        a, b = (
+            model.op("linear", x, model.parameter(name, w), path=name)
+            for name, w in zip("ab", W, strict=False)
+        )
         inner = model.op("cat", x, a, path="inner")
-        outer = model.op("cat", inner, b, path="outer") if model is first else model.op("cat", x, a, b, path="outer")
+        outer = (
+            model.op("cat", inner, b, path="outer")
+            if model is first
+            else model.op("cat", x, a, b, path="outer")
+        )
         model.output("output", outer)
         found.append((a, b, inner, outer))
-    assert run(first, second, match(first, second, list(zip(*found, strict=True)))).counts == {"equal": 4}
+    assert run(first, second, match(first, second, list(zip(*found, strict=True)))).counts == {
+        "equal": 4
+    }
 
 
 def test_a_frozen_parameter_is_named() -> None:
@@ -299,4 +403,6 @@ def test_what_cancels_on_one_side_is_not_imprecise_on_the_other() -> None:
     """The gradient of a softmax over one element is nothing; one framework computes exactly that, the other 1e-8."""
     bound = 1e-5
     assert imprecise((0.0, 1.6e-8), Measured(1.6e-8, 1.6e-8), Measured(3e-17, 3e-17), bound) == ""
-    assert "second side loses precision" in imprecise((0.0, 1.6e-3), Measured(1.6e-3, 1.0), Measured(0.0, 1.0), bound)
+    assert "second side loses precision" in imprecise(
+        (0.0, 1.6e-3), Measured(1.6e-3, 1.0), Measured(0.0, 1.0), bound
+    )

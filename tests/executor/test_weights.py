@@ -5,14 +5,16 @@ from __future__ import annotations
 import numpy as np
 from toy_models import Toy, ToyEngine, match
 
-from padiff_graph.executor.weights import weight_findings
-from padiff_graph.findings import Finding
+from padiff_graph.findings.finding import Finding
+from padiff_graph.weights.weight_equality import weight_findings
 
 R = np.random.default_rng(1)
 X, A, B = (R.standard_normal(shape, np.float32) for shape in ((2, 6), (6, 6), (6, 6)))
 
 
-def compare(first: dict[str, np.ndarray], second: dict[str, np.ndarray], **how: object) -> tuple[Finding, ...]:
+def compare(
+    first: dict[str, np.ndarray], second: dict[str, np.ndarray], **how: object
+) -> tuple[Finding, ...]:
     models = []
     for values in (first, second):
         model = Toy()
@@ -25,7 +27,10 @@ def compare(first: dict[str, np.ndarray], second: dict[str, np.ndarray], **how: 
 
 
 def test_equal_weights_are_no_finding() -> None:
-    assert compare({"fc1.w": A.T.copy(), "fc2.w": B}, {"fc1.w": A, "fc2.w": B}, transposed=("fc1.w",)) == ()
+    assert (
+        compare({"fc1.w": A.T.copy(), "fc2.w": B}, {"fc1.w": A, "fc2.w": B}, transposed=("fc1.w",))
+        == ()
+    )
 
 
 def test_a_square_weight_not_transposed() -> None:
@@ -35,7 +40,11 @@ def test_a_square_weight_not_transposed() -> None:
 
 
 def test_swapped_layers_are_one_finding() -> None:
-    (finding,) = compare({"fc1.w": A, "fc2.w": B}, {"fc1.w": A, "fc2.w": B}, rename={"fc1.w": "fc2.w", "fc2.w": "fc1.w"})
+    (finding,) = compare(
+        {"fc1.w": A, "fc2.w": B},
+        {"fc1.w": A, "fc2.w": B},
+        rename={"fc1.w": "fc2.w", "fc2.w": "fc1.w"},
+    )
     assert "swapped with" in finding.cause
     assert set(finding.places) == {("fc1", "fc2"), ("fc2", "fc1")}
 

@@ -12,7 +12,7 @@ import torch
 from padiff_graph.capture.engine import NotRunnable
 from padiff_graph.capture.graph import ComputationGraph, Node, ParameterInfo, TensorType, Value
 from padiff_graph.capture.normal.form import Edge, Location, NormalGraph, NormalNode
-from padiff_graph.capture.normal.views import View
+from padiff_graph.capture.normal.index_map import View
 from padiff_graph.matching.result import Match, Matching, ParameterRow, Piece, Point
 
 F = torch.nn.functional
@@ -85,18 +85,30 @@ class ToyEngine:
     def inputs(self, graph: ComputationGraph) -> dict[int, Any]:
         return {node: torch.from_numpy(array) for node, array in self.model.inputs.items()}
 
-    def run(self, node: Node, operands: Sequence[Any], *, double: bool = False, draw: Any = None) -> tuple[Any, ...]:
+    def run(
+        self, node: Node, operands: Sequence[Any], *, double: bool = False, draw: Any = None
+    ) -> tuple[Any, ...]:
         if node.op == "unrunnable":
             raise NotRunnable("unrunnable cannot be rerun")
         extra = {"draw": draw} if "random" in node.marks else {}
         found = OPS[node.op](*operands, **node.attrs, **extra)
         return found if isinstance(found, tuple) else (found,)
 
-    def grad(self, outputs: Sequence[Any], inputs: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
-        kept = [(one, other) for one, other in zip(outputs, cotangents, strict=True) if one.requires_grad]
+    def grad(
+        self, outputs: Sequence[Any], inputs: Sequence[Any], cotangents: Sequence[Any]
+    ) -> list[Any]:
+        kept = [
+            (one, other)
+            for one, other in zip(outputs, cotangents, strict=True)
+            if one.requires_grad
+        ]
         if not kept:
             return [None] * len(inputs)
-        return list(torch.autograd.grad([one for one, _ in kept], inputs, [other for _, other in kept], allow_unused=True))
+        return list(
+            torch.autograd.grad(
+                [one for one, _ in kept], inputs, [other for _, other in kept], allow_unused=True
+            )
+        )
 
     @contextmanager
     def recording(self, on: bool) -> Any:
@@ -115,7 +127,9 @@ class Toy:
 
     def _leaf(self, kind: Any, name: str, array: Any) -> Value:
         number = len(self.nodes)
-        self.nodes.append(Node(number, kind, name=name, outputs=(TensorType(array.shape, str(array.dtype)),)))
+        self.nodes.append(
+            Node(number, kind, name=name, outputs=(TensorType(array.shape, str(array.dtype)),))
+        )
         self.now[Value(number)] = torch.from_numpy(array)
         return Value(number)
 
@@ -128,12 +142,33 @@ class Toy:
         self.values[name] = array
         return self._leaf("parameter", name, array)
 
-    def op(self, op: str, *operands: Value, path: str = "", marks: Sequence[str] = (), **attrs: Any) -> Value:
+    def op(
+        self, op: str, *operands: Value, path: str = "", marks: Sequence[str] = (), **attrs: Any
+    ) -> Value:
         number = len(self.nodes)
-        extra = {"draw": np.ones(self.now[operands[0]].shape, np.float32)} if "random" in marks else {}
-        self.now[Value(number)] = made = torch.zeros(()) if op == "unrunnable" else OPS[op](*(self.now[v] for v in operands), **attrs, **extra)
+        extra = (
+            {"draw": np.ones(self.now[operands[0]].shape, np.float32)} if "random" in marks else {}
+        )
+        self.now[Value(number)] = made = (
+            torch.zeros(())
+            if op == "unrunnable"
+            else OPS[op](*(self.now[v] for v in operands), **attrs, **extra)
+        )
         kind = TensorType(tuple(made.shape), str(made.dtype).removeprefix("torch."))
-        self.nodes.append(Node(number, "operation", op, inputs=operands, roles=tuple("abcdef"[: len(operands)]), attrs=attrs, outputs=(kind,), path=path or op, source=f"model.py:{number}", marks=frozenset(marks)))
+        self.nodes.append(
+            Node(
+                number,
+                "operation",
+                op,
+                inputs=operands,
+                roles=tuple("abcdef"[: len(operands)]),
+                attrs=attrs,
+                outputs=(kind,),
+                path=path or op,
+                source=f"model.py:{number}",
+                marks=frozenset(marks),
+            )
+        )
         return Value(number)
 
     def output(self, name: str, value: Value) -> Value:
@@ -142,8 +177,13 @@ class Toy:
         return Value(number)
 
     def normal(self) -> NormalGraph:
-        parameters = {name: ParameterInfo(name, TensorType(array.shape, str(array.dtype))) for name, array in self.values.items()}
-        graph = ComputationGraph.build("toy", self.nodes, parameters=parameters, modules={"": "Toy"})
+        parameters = {
+            name: ParameterInfo(name, TensorType(array.shape, str(array.dtype)))
+            for name, array in self.values.items()
+        }
+        graph = ComputationGraph.build(
+            "toy", self.nodes, parameters=parameters, modules={"": "Toy"}
+        )
         leaves = {"input": "Input", "parameter": "Parameter", "constant": "Constant"}
         made = []
         outputs = {}
@@ -155,11 +195,32 @@ class Toy:
             kind = node.outputs[0]
             assert kind is not None
             edges = tuple(Edge(value.node) for value in node.inputs if value is not None)
-            made.append(NormalNode(node.id, leaves.get(node.kind, node.op), edges, node.attrs, (kind,), (Location(Value(node.id), View.of(kind.shape)),), (node.id,), node.name, node.path, node.source, marks=node.marks))
+            made.append(
+                NormalNode(
+                    node.id,
+                    leaves.get(node.kind, node.op),
+                    edges,
+                    node.attrs,
+                    (kind,),
+                    (Location(Value(node.id), View.of(kind.shape)),),
+                    (node.id,),
+                    node.name,
+                    node.path,
+                    node.source,
+                    marks=node.marks,
+                )
+            )
         return NormalGraph(graph, tuple(made), outputs)
 
 
-def match(first: Toy, second: Toy, pairs: Sequence[tuple[Value, Value]], transposed: Sequence[str] = (), rename: Mapping[str, str] | None = None, points: Sequence[Point] | None = None) -> Matching:
+def match(
+    first: Toy,
+    second: Toy,
+    pairs: Sequence[tuple[Value, Value]],
+    transposed: Sequence[str] = (),
+    rename: Mapping[str, str] | None = None,
+    points: Sequence[Point] | None = None,
+) -> Matching:
     """A matching with a point for each pair of values, inputs by name, parameters by name."""
     one, other = first.normal(), second.normal()
     matches, made = [], []
@@ -171,7 +232,9 @@ def match(first: Toy, second: Toy, pairs: Sequence[tuple[Value, Value]], transpo
     for node in first.nodes:
         if node.kind == "input" and node.name in names:
             shape = node.outputs[0].shape  # type: ignore[union-attr]
-            made.append(Point(Value(node.id), View.of(shape), Value(names[node.name]), View.of(shape), 1.0))
+            made.append(
+                Point(Value(node.id), View.of(shape), Value(names[node.name]), View.of(shape), 1.0)
+            )
     rows = []
     for name in first.values:
         target = (rename or {}).get(name, name)
@@ -181,5 +244,15 @@ def match(first: Toy, second: Toy, pairs: Sequence[tuple[Value, Value]], transpo
         shape = first.values[name].shape
         view = View.of(second.values[target].shape)
         view = view.transpose([1, 0]) if name in transposed else view
-        rows.append(ParameterRow(name, (Piece(target, View.of(shape), view),), "transpose" if name in transposed else "identity", 1.0, "given"))
-    return Matching(one, other, tuple(matches), tuple(points if points is not None else made), tuple(rows))
+        rows.append(
+            ParameterRow(
+                name,
+                (Piece(target, View.of(shape), view),),
+                "transpose" if name in transposed else "identity",
+                1.0,
+                "given",
+            )
+        )
+    return Matching(
+        one, other, tuple(matches), tuple(points if points is not None else made), tuple(rows)
+    )

@@ -11,14 +11,23 @@ import pytest
 
 from padiff_graph.capture.graph import ComputationGraph, Node, ParameterInfo, TensorType, Value
 from padiff_graph.capture.normal.form import Edge, NormalGraph, NormalNode
-from padiff_graph.capture.normal.views import View
-from padiff_graph.explorer import FAILS, model_explorer
-from padiff_graph.findings import Finding
+from padiff_graph.capture.normal.index_map import View
+from padiff_graph.export.model_explorer import FAILS, model_explorer
+from padiff_graph.findings.finding import Finding
 from padiff_graph.matching.result import Match, Matching, ParameterRow, Piece
 
 KIND = TensorType((4, 3), "float32")
 GRAPH_KEYS = {"id", "nodes", "groupNodeAttributes", "groupNodeConfigs"}
-NODE_KEYS = {"id", "label", "namespace", "attrs", "incomingEdges", "inputsMetadata", "outputsMetadata", "style"}
+NODE_KEYS = {
+    "id",
+    "label",
+    "namespace",
+    "attrs",
+    "incomingEdges",
+    "inputsMetadata",
+    "outputsMetadata",
+    "style",
+}
 """Fields of Model Explorer's graph_builder that are used; it refuses no others, but would not show them."""
 
 
@@ -27,11 +36,34 @@ def graph() -> ComputationGraph:
         Node(0, "input", name="x", outputs=(KIND,)),
         Node(1, "parameter", name="net.head.weight", outputs=(KIND,)),
         Node(2, "operation", "pd_op.full", outputs=(KIND,), constant=np.zeros((4, 3), np.float32)),
-        Node(3, "operation", "aten.reshape.default", inputs=(Value(0),), roles=("input",), outputs=(KIND,), path="net"),
-        Node(4, "operation", "aten.fused.default", inputs=(Value(3), Value(1), Value(2)), roles=("input", "weight", "shift"), outputs=(KIND,), path="net.head", source="net.py:7", attrs={"eps": 1e-5}),
+        Node(
+            3,
+            "operation",
+            "aten.reshape.default",
+            inputs=(Value(0),),
+            roles=("input",),
+            outputs=(KIND,),
+            path="net",
+        ),
+        Node(
+            4,
+            "operation",
+            "aten.fused.default",
+            inputs=(Value(3), Value(1), Value(2)),
+            roles=("input", "weight", "shift"),
+            outputs=(KIND,),
+            path="net.head",
+            source="net.py:7",
+            attrs={"eps": 1e-5},
+        ),
         Node(5, "output", name="output", inputs=(Value(4),), roles=("value",), outputs=(KIND,)),
     ]
-    return ComputationGraph.build("torch", nodes, modules={"": "Net", "net": "Body", "net.head": "Linear"}, parameters={"net.head.weight": ParameterInfo("net.head.weight", KIND)})
+    return ComputationGraph.build(
+        "torch",
+        nodes,
+        modules={"": "Net", "net": "Body", "net.head": "Linear"},
+        parameters={"net.head.weight": ParameterInfo("net.head.weight", KIND)},
+    )
 
 
 @pytest.fixture
@@ -45,10 +77,17 @@ def matching() -> Matching:
     )
     normal = NormalGraph(base, nodes, {"output": Edge(2)})
     piece = Piece("net.head.weight", View.of((4, 3)), View.of((4, 3)))
-    return Matching(normal, normal, (Match(1, 1, "hash", 1.0, "equal"), Match(2, 2, "hash", 1.0, "equal")), parameters=(ParameterRow("net.head.weight", (piece,), "identity", 1.0, "equal"),))
+    return Matching(
+        normal,
+        normal,
+        (Match(1, 1, "hash", 1.0, "equal"), Match(2, 2, "hash", 1.0, "equal")),
+        parameters=(ParameterRow("net.head.weight", (piece,), "identity", 1.0, "equal"),),
+    )
 
 
-def written(matching: Matching, folder: Path, *findings: Finding) -> tuple[dict[str, Any], list[Any]]:
+def written(
+    matching: Matching, folder: Path, *findings: Finding
+) -> tuple[dict[str, Any], list[Any]]:
     shown, mapping = model_explorer(matching, folder / "pair.json", findings)
     return json.loads(shown.read_text()), json.loads(mapping.read_text())["mappingEntries"]
 
@@ -62,8 +101,12 @@ def test_the_graphs_are_what_model_explorer_reads(matching: Matching, tmp_path: 
         assert set(one) <= GRAPH_KEYS
         assert all(set(node) <= NODE_KEYS for node in one["nodes"])
         known = {node["id"] for node in one["nodes"]}
-        assert all(edge["sourceNodeId"] in known for node in one["nodes"] for edge in node["incomingEdges"])
-        assert all(isinstance(pair["value"], str) for node in one["nodes"] for pair in node["attrs"])
+        assert all(
+            edge["sourceNodeId"] in known for node in one["nodes"] for edge in node["incomingEdges"]
+        )
+        assert all(
+            isinstance(pair["value"], str) for node in one["nodes"] for pair in node["attrs"]
+        )
     assert first["groupNodeAttributes"]["net/head"] == {"module": "Linear"}
 
 
@@ -74,34 +117,75 @@ def test_leaves_stand_in_the_module_that_they_belong_to(matching: Matching, tmp_
     assert nodes["2"]["namespace"] == "net/head", "a constant stands with what reads it"
     assert (nodes["0"]["namespace"], nodes["0"]["label"]) == ("", "input x")
     assert nodes["5"]["label"] == "output"
-    assert [entry["attrs"][0]["value"] for entry in nodes["4"]["inputsMetadata"]] == ["input", "weight", "shift"]
+    assert [entry["attrs"][0]["value"] for entry in nodes["4"]["inputsMetadata"]] == [
+        "input",
+        "weight",
+        "shift",
+    ]
 
 
-def test_every_node_has_one_entry_and_operations_come_last(matching: Matching, tmp_path: Path) -> None:
+def test_every_node_has_one_entry_and_operations_come_last(
+    matching: Matching, tmp_path: Path
+) -> None:
     _, entries = written(matching, tmp_path)
     seen = {}
     for entry in entries:  # as Model Explorer reads them: the last entry of a node holds
         seen.update(dict.fromkeys(entry["leftNodeIds"], entry["rightNodeIds"]))
     assert seen == {"3": ["4"], "4": ["4"], "1": ["1"]}
     own = [entry for entry in entries if entry["leftNodeIds"] == ["4"]]
-    assert own[-1]["rightNodeIds"] == ["4"], "an operation is not led to the movement in front of its partner"
+    assert own[-1]["rightNodeIds"] == ["4"], (
+        "an operation is not led to the movement in front of its partner"
+    )
 
 
 def test_parts_of_a_fused_operation_are_one_entry(tmp_path: Path) -> None:
     base = graph()
-    split = NormalGraph(base, (NormalNode(0, "MatMul", native=(3,)), NormalNode(1, "Softmax", (Edge(0),), native=(4,))), {"output": Edge(1)})
-    fused = NormalGraph(base, (NormalNode(0, "MatMul", native=(4,)), NormalNode(1, "Softmax", (Edge(0),), native=(4,))), {"output": Edge(1)})
-    _, entries = written(Matching(split, fused, (Match(0, 0, "hash", 1.0, "equal"), Match(1, 1, "hash", 1.0, "equal"))), tmp_path)
+    split = NormalGraph(
+        base,
+        (NormalNode(0, "MatMul", native=(3,)), NormalNode(1, "Softmax", (Edge(0),), native=(4,))),
+        {"output": Edge(1)},
+    )
+    fused = NormalGraph(
+        base,
+        (NormalNode(0, "MatMul", native=(4,)), NormalNode(1, "Softmax", (Edge(0),), native=(4,))),
+        {"output": Edge(1)},
+    )
+    _, entries = written(
+        Matching(
+            split, fused, (Match(0, 0, "hash", 1.0, "equal"), Match(1, 1, "hash", 1.0, "equal"))
+        ),
+        tmp_path,
+    )
     assert entries == [{"leftNodeIds": ["3", "4"], "rightNodeIds": ["4"]}]
 
 
 def test_findings_are_coloured(matching: Matching, tmp_path: Path) -> None:
-    finding = Finding("forward", "different", "eps 1 against 2", "net", "net.head", "", "aten.fused.default", "", "net.py:7", places=(("net", "net.head"), ("net", "other")))
+    finding = Finding(
+        "forward",
+        "different",
+        "eps 1 against 2",
+        "net",
+        "net.head",
+        "",
+        "aten.fused.default",
+        "",
+        "net.py:7",
+        places=(("net", "net.head"), ("net", "other")),
+    )
     found, _ = written(matching, tmp_path, finding)
     first, second = found["graphs"]
     marked = [node for node in second["nodes"] if "style" in node]
     assert [node["id"] for node in marked] == ["4"]
-    assert marked[0]["attrs"][0] == {"key": "finding", "value": "different (forward): eps 1 against 2"}
-    assert {entry["namespaceRegex"] for entry in second["groupNodeConfigs"]} == {"^net$", "^net/head$", "^other$"}
-    assert first["groupNodeConfigs"] == [{"namespaceRegex": "^net$", "backgroundColor": FAILS}], "the place of what is missing"
+    assert marked[0]["attrs"][0] == {
+        "key": "finding",
+        "value": "different (forward): eps 1 against 2",
+    }
+    assert {entry["namespaceRegex"] for entry in second["groupNodeConfigs"]} == {
+        "^net$",
+        "^net/head$",
+        "^other$",
+    }
+    assert first["groupNodeConfigs"] == [{"namespaceRegex": "^net$", "backgroundColor": FAILS}], (
+        "the place of what is missing"
+    )
     assert not any("style" in node for node in first["nodes"])

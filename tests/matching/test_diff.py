@@ -5,9 +5,9 @@ from edits import Draft, bypass, change_attribute, drop_branch, remove_block
 from synthetic import Graph, decoder, resnet
 
 from padiff_graph.capture.normal.form import NormalGraph
-from padiff_graph.matching.diff import differences
-from padiff_graph.matching.match import match
-from padiff_graph.matching.where import Whereabouts
+from padiff_graph.matching.difference.structural_differences import differences
+from padiff_graph.matching.difference.whereabouts import Whereabouts
+from padiff_graph.matching.ladder import match
 
 
 def edited(make, edit, seed: int):
@@ -35,7 +35,9 @@ def test_an_operation_left_out_is_missing_once_with_both_paths(seed):
     found, done, _ = edited(resnet, bypass, seed)
     assert [d.kind for d in found] == ["missing"]
     assert found[0].second == done.touched
-    assert found[0].first_path.startswith("llama.layers") or not found[0].second_path.startswith("model.h")
+    assert found[0].first_path.startswith("llama.layers") or not found[0].second_path.startswith(
+        "model.h"
+    )
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -109,9 +111,19 @@ def test_of_two_idle_parts_the_one_that_other_blocks_use_for_it_is_named():
         graph = Graph(side)
         x = graph.leaf("Input", "x", 2, 4)
         for block in range(2):
-            x = graph.op("Linear", [x, graph.parameter(f"blocks.{block}.fc.weight", 4, 4)], (2, 4), f"blocks.{block}.fc")
+            x = graph.op(
+                "Linear",
+                [x, graph.parameter(f"blocks.{block}.fc.weight", 4, 4)],
+                (2, 4),
+                f"blocks.{block}.fc",
+            )
             if side == "torch" or block == 0:
-                x = graph.op("Relu", [x], (2, 4), f"blocks.{block}.{'act' if side == 'torch' else 'nonlinearity'}")
+                x = graph.op(
+                    "Relu",
+                    [x],
+                    (2, 4),
+                    f"blocks.{block}.{'act' if side == 'torch' else 'nonlinearity'}",
+                )
         made.append(graph.finish(output=x))
     having, lacking = made
     for name in ("se", "nonlinearity"):

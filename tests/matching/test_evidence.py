@@ -3,9 +3,9 @@ from synthetic import Graph
 
 from padiff_graph.capture.graph import Value
 from padiff_graph.capture.normal.form import Location, NormalGraph
-from padiff_graph.capture.normal.views import View
-from padiff_graph.matching.evidence import Evidence, Fingerprint
-from padiff_graph.matching.match import match
+from padiff_graph.capture.normal.index_map import View
+from padiff_graph.matching.ladder import match
+from padiff_graph.matching.rungs.value_evidence import Evidence, Fingerprint
 
 
 def test_a_fingerprint_does_not_see_layout():
@@ -23,7 +23,13 @@ def located(graph: NormalGraph) -> NormalGraph:
     import dataclasses
 
     nodes = tuple(
-        dataclasses.replace(node, locations=tuple(Location(Value(node.id, at), View.of(kind.shape)) for at, kind in enumerate(node.outputs)))
+        dataclasses.replace(
+            node,
+            locations=tuple(
+                Location(Value(node.id, at), View.of(kind.shape))
+                for at, kind in enumerate(node.outputs)
+            ),
+        )
         for node in graph.nodes
     )
     return dataclasses.replace(graph, nodes=nodes)

@@ -26,16 +26,30 @@ class Maker:
         return Value(node.id)
 
     def input(self, name: str, shape: Sequence[int], dtype: str = "float32") -> Value:
-        return self._append(Node(len(self.nodes), "input", name=name, outputs=(TensorType(tuple(shape), dtype),)))
+        return self._append(
+            Node(len(self.nodes), "input", name=name, outputs=(TensorType(tuple(shape), dtype),))
+        )
 
-    def parameter(self, name: str, shape: Sequence[int], dtype: str = "float32", buffer: bool = False) -> Value:
+    def parameter(
+        self, name: str, shape: Sequence[int], dtype: str = "float32", buffer: bool = False
+    ) -> Value:
         kind = TensorType(tuple(shape), dtype)
         self.parameters[name] = ParameterInfo(name, kind, buffer=buffer)
-        return self._append(Node(len(self.nodes), "buffer" if buffer else "parameter", name=name, outputs=(kind,)))
+        return self._append(
+            Node(len(self.nodes), "buffer" if buffer else "parameter", name=name, outputs=(kind,))
+        )
 
     def constant(self, value: Any) -> Value:
         array = np.asarray(value)
-        return self._append(Node(len(self.nodes), "constant", name="c", outputs=(TensorType(array.shape, array.dtype.name),), constant=array))
+        return self._append(
+            Node(
+                len(self.nodes),
+                "constant",
+                name="c",
+                outputs=(TensorType(array.shape, array.dtype.name),),
+                constant=array,
+            )
+        )
 
     def op(
         self,
@@ -63,23 +77,51 @@ class Maker:
             outputs = tuple(shape)  # type: ignore[arg-type]
         else:
             outputs = (TensorType(tuple(shape), "float32"),)  # type: ignore[arg-type]
-        return self._append(Node(len(self.nodes), "operation", name if "." in name else self._full(name), inputs=tuple(inputs), roles=tuple(roles), attrs=attrs, outputs=outputs, marks=frozenset(marks)))
+        return self._append(
+            Node(
+                len(self.nodes),
+                "operation",
+                name if "." in name else self._full(name),
+                inputs=tuple(inputs),
+                roles=tuple(roles),
+                attrs=attrs,
+                outputs=outputs,
+                marks=frozenset(marks),
+            )
+        )
 
     def _full(self, name: str) -> str:
         return f"aten.{name}.default" if self.framework == "torch" else f"pd_op.{name}"
 
     def number(self, value: Any, dtype: str = "float32") -> Value:
         """Paddle's way to pass a number: a `full` of one element."""
-        return self.op("pd_op.full", {}, TensorType((1,), dtype), value=value, shape=(1,), dtype=dtype)
+        return self.op(
+            "pd_op.full", {}, TensorType((1,), dtype), value=value, shape=(1,), dtype=dtype
+        )
 
     def numbers(self, values: Sequence[int]) -> Value:
         """Paddle's way to pass integers: a `full_int_array`."""
-        return self.op("pd_op.full_int_array", {}, TensorType((len(values),), "int64"), value=tuple(values))
+        return self.op(
+            "pd_op.full_int_array", {}, TensorType((len(values),), "int64"), value=tuple(values)
+        )
 
     def done(self, *results: Value, updates: Mapping[str, Value] | None = None) -> ComputationGraph:
         for place, value in enumerate(results):
-            self._append(Node(len(self.nodes), "output", name="output" if len(results) == 1 else f"output.{place}", inputs=(value,)))
-        return ComputationGraph.build(self.framework, self.nodes, training=self.training, parameters=self.parameters, updates=dict(updates or {}))
+            self._append(
+                Node(
+                    len(self.nodes),
+                    "output",
+                    name="output" if len(results) == 1 else f"output.{place}",
+                    inputs=(value,),
+                )
+            )
+        return ComputationGraph.build(
+            self.framework,
+            self.nodes,
+            training=self.training,
+            parameters=self.parameters,
+            updates=dict(updates or {}),
+        )
 
     def normal(self, *results: Value, updates: Mapping[str, Value] | None = None) -> NormalGraph:
         return normalize(self.done(*results, updates=updates))

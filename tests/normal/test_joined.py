@@ -2,13 +2,19 @@
 
 import pytest
 
+from padiff_graph.capture.normal.concatenated_linears import concatenations, joined
 from padiff_graph.capture.normal.form import NormalGraph
-from padiff_graph.capture.normal.joined import concatenations, joined
 
 from .maker import Maker
 
 
-def heads(framework: str, *, other_operand: bool = False, one_bias: bool = True, marks: tuple[str, ...] = ()) -> NormalGraph:
+def heads(
+    framework: str,
+    *,
+    other_operand: bool = False,
+    one_bias: bool = True,
+    marks: tuple[str, ...] = (),
+) -> NormalGraph:
     """Two Linears of 3 and 5 features of one operand, concatenated; the first is read by a tanh too."""
     make = Maker(framework)
     x, y = make.input("x", (2, 4)), make.input("y", (2, 4))
@@ -22,8 +28,21 @@ def heads(framework: str, *, other_operand: bool = False, one_bias: bool = True,
                 roles["bias"] = make.parameter(f"{name}.bias", (width,))
             results.append(make.op("linear", roles, (2, width), marks))
         else:
-            product = make.op("matmul", {"x": operand, "y": make.parameter(f"{name}.weight", (4, width))}, (2, width), marks, transpose_x=False, transpose_y=False)
-            results.append(make.op("add", {"x": product, "y": make.parameter(f"{name}.bias", (width,))}, (2, width)) if biased else product)
+            product = make.op(
+                "matmul",
+                {"x": operand, "y": make.parameter(f"{name}.weight", (4, width))},
+                (2, width),
+                marks,
+                transpose_x=False,
+                transpose_y=False,
+            )
+            results.append(
+                make.op(
+                    "add", {"x": product, "y": make.parameter(f"{name}.bias", (width,))}, (2, width)
+                )
+                if biased
+                else product
+            )
     if framework == "torch":
         whole = make.op("cat", {"tensors": results}, (2, 8), dim=-1)
         early = make.op("tanh", {"self": results[0]}, (2, 3))
@@ -42,14 +61,24 @@ def test_one_linear_stands_for_all(framework):
     assert found.features == 8 and len(found.linears) == 2
     made = joined(graph, [found])
     assert [node.id for node in made.nodes] == list(range(len(made.nodes)))
-    assert all(edge.source < node.id for node in made.nodes for edge in node.inputs if edge is not None)
+    assert all(
+        edge.source < node.id for node in made.nodes for edge in node.inputs if edge is not None
+    )
     (linear,) = (node for node in made.nodes if node.op == "Linear")
-    assert linear.outputs[0].shape == (2, 8) and linear.locations == graph.nodes[found.node].locations
+    assert (
+        linear.outputs[0].shape == (2, 8) and linear.locations == graph.nodes[found.node].locations
+    )
     stands = {by for at in (found.node, *found.linears) for by in graph.nodes[at].native}
     assert set(linear.native) == stands
     weights = [made.nodes[edge.source] for edge in linear.inputs[1:] if edge is not None]
-    assert [(node.op, node.attrs, node.outputs[0].shape) for node in weights] == [("Concat", {"axis": 1}, (4, 8)), ("Concat", {"axis": 0}, (8,))]
-    assert [made.nodes[edge.source].name for edge in weights[0].inputs if edge is not None] == ["a.weight", "b.weight"]
+    assert [(node.op, node.attrs, node.outputs[0].shape) for node in weights] == [
+        ("Concat", {"axis": 1}, (4, 8)),
+        ("Concat", {"axis": 0}, (8,)),
+    ]
+    assert [made.nodes[edge.source].name for edge in weights[0].inputs if edge is not None] == [
+        "a.weight",
+        "b.weight",
+    ]
     early = made.nodes[made.outputs["output.0"].source].inputs[0]
     assert early is not None and early.source == linear.id and early.view is not None
     assert early.view.indices().tolist() == [0, 1, 2, 8, 9, 10]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from padiff_graph.capture.normal.views import Stage, View
+from padiff_graph.capture.normal.index_map import Stage, View
 
 Array = np.ndarray[Any, Any]
 
@@ -39,7 +39,11 @@ def moved(draw: Any, steps: int = 5, padding: bool = True) -> tuple[Array, View]
     view = View.of(shape)
     for _ in range(draw(st.integers(0, steps))):
         rank = array.ndim
-        kind = draw(st.sampled_from(["reshape", "transpose", "slice", "take", "select", "expand", "pad", "flip"]))
+        kind = draw(
+            st.sampled_from(
+                ["reshape", "transpose", "slice", "take", "select", "expand", "pad", "flip"]
+            )
+        )
         axis = draw(st.integers(0, max(rank - 1, 0)))
         if kind == "reshape":
             target = draw(factors(array.size))
@@ -50,9 +54,15 @@ def moved(draw: Any, steps: int = 5, padding: bool = True) -> tuple[Array, View]
         elif rank and kind == "slice":
             start = draw(st.integers(0, array.shape[axis] - 1))
             step = draw(st.integers(1, 3))
-            array, view = array.take(range(start, array.shape[axis], step), axis), view.slice(axis, start, array.shape[axis], step)
+            array, view = (
+                array.take(range(start, array.shape[axis], step), axis),
+                view.slice(axis, start, array.shape[axis], step),
+            )
         elif rank and kind == "flip":
-            array, view = np.flip(array, axis), view.take(axis, range(array.shape[axis] - 1, -1, -1))
+            array, view = (
+                np.flip(array, axis),
+                view.take(axis, range(array.shape[axis] - 1, -1, -1)),
+            )
         elif rank and kind == "take":
             rows = draw(st.lists(st.integers(0, array.shape[axis] - 1), min_size=1, max_size=5))
             array, view = array.take(rows, axis), view.take(axis, rows)
@@ -60,10 +70,16 @@ def moved(draw: Any, steps: int = 5, padding: bool = True) -> tuple[Array, View]
             row = draw(st.integers(0, array.shape[axis] - 1))
             array, view = array.take(row, axis), view.select(axis, row)
         elif kind == "expand":
-            target = (draw(st.integers(1, 2)), *(3 if extent == 1 and draw(st.booleans()) else extent for extent in array.shape))
+            target = (
+                draw(st.integers(1, 2)),
+                *(3 if extent == 1 and draw(st.booleans()) else extent for extent in array.shape),
+            )
             array, view = np.broadcast_to(array, target), view.expand(target)
         elif padding and rank and kind == "pad":
-            widths = [(draw(st.integers(0, 1)), draw(st.integers(0, 2))) if at == axis else (0, 0) for at in range(rank)]
+            widths = [
+                (draw(st.integers(0, 1)), draw(st.integers(0, 2))) if at == axis else (0, 0)
+                for at in range(rank)
+            ]
             array, view = np.pad(array, widths, constant_values=-1), view.pad(widths)
         if array.size > 4000:
             break
@@ -107,7 +123,16 @@ def test_composition(case: tuple[Array, View], data: Any) -> None:
 @settings(deadline=None)
 def test_equal_maps_are_the_same_and_others_are_not(case: tuple[Array, View]) -> None:
     array, view = case
-    rebuilt = View(view.source, (array.size,), (Stage((array.size,), (tuple(-(1 << 60) if at < 0 else int(at) for at in array.reshape(-1)),)),))
+    rebuilt = View(
+        view.source,
+        (array.size,),
+        (
+            Stage(
+                (array.size,),
+                (tuple(-(1 << 60) if at < 0 else int(at) for at in array.reshape(-1)),),
+            ),
+        ),
+    )
     assert view.same(rebuilt.reshape(array.shape)) and view.probe == rebuilt.probe
     if array.size > 1 and array.reshape(-1)[0] != array.reshape(-1)[-1]:
         flipped = view.reshape((array.size,)).take(0, range(array.size - 1, -1, -1))
@@ -120,7 +145,9 @@ def test_facts(case: tuple[Array, View]) -> None:
     array, view = case
     flat = array.reshape(-1)
     read = flat[flat >= 0]
-    assert view.identity == (flat.size == view.source and np.array_equal(flat, np.arange(flat.size)))
+    assert view.identity == (
+        flat.size == view.source and np.array_equal(flat, np.arange(flat.size))
+    )
     assert view.injective == (len(np.unique(read)) == len(read))
     assert view.padded or not (flat < 0).any()
     least = view.unexpanded()
@@ -160,7 +187,13 @@ def test_scatter_undoes_apply(case: tuple[Array, View]) -> None:
 
 
 def test_scatter_writes_strided_views_in_place_and_leaves_the_rest() -> None:
-    for view in (View.of((3, 4)), View.of((3, 4)).transpose((1, 0)), View.of((3, 4)).slice(1, 1, 3).transpose((1, 0)), View.of((3, 4)).take(0, [2, 1, 0]), View.of((2, 3)).expand((4, 2, 3))):
+    for view in (
+        View.of((3, 4)),
+        View.of((3, 4)).transpose((1, 0)),
+        View.of((3, 4)).slice(1, 1, 3).transpose((1, 0)),
+        View.of((3, 4)).take(0, [2, 1, 0]),
+        View.of((2, 3)).expand((4, 2, 3)),
+    ):
         target = np.full(view.source, -1)
         values = np.arange(view.size).reshape(view.shape)
         view.scatter(target, values)
@@ -171,10 +204,14 @@ def test_scatter_writes_strided_views_in_place_and_leaves_the_rest() -> None:
 
 def test_a_billion_elements_cost_nothing() -> None:
     weight = View.of((100_000, 10_000))
-    moved = weight.transpose((1, 0)).reshape((100, 100, 100_000)).transpose((1, 0, 2)).slice(0, 10, 60)
+    moved = (
+        weight.transpose((1, 0)).reshape((100, 100, 100_000)).transpose((1, 0, 2)).slice(0, 10, 60)
+    )
     assert moved.size == 500_000_000
     assert len(moved.probe) > 1 and not moved.identity and moved.injective
-    assert moved.same(weight.transpose((1, 0)).reshape((100, 100, 100_000)).slice(1, 10, 60).transpose((1, 0, 2)))
+    assert moved.same(
+        weight.transpose((1, 0)).reshape((100, 100, 100_000)).slice(1, 10, 60).transpose((1, 0, 2))
+    )
 
 
 def test_composition_stays_one_step() -> None:

@@ -10,7 +10,7 @@ import onnx
 import onnx.parser
 import pytest
 
-from padiff_graph.capture.errors import CaptureError
+from padiff_graph.capture.capture_errors import CaptureError
 from padiff_graph.capture.onnx.engine import OnnxEngine, with_parameters
 from padiff_graph.capture.onnx.trace import trace
 
@@ -55,10 +55,14 @@ def test_replay_equals_the_whole_run() -> None:
     values = {node.id: (example["x"],) for node in graph.of_kind("input")}
     values |= {node.id: (engine.parameters()[node.name],) for node in graph.of_kind("parameter")}
     for node in graph.of_kind("operation"):
-        values[node.id] = engine.run(node, [None if v is None else values[v.node][v.output] for v in node.inputs])  # type: ignore[assignment]
+        values[node.id] = engine.run(
+            node, [None if v is None else values[v.node][v.output] for v in node.inputs]
+        )  # type: ignore[assignment]
     (output,) = graph.of_kind("output")
     assert output.inputs[0] is not None
-    np.testing.assert_array_equal(values[output.inputs[0].node][0], engine.forward(example, grad=False).outputs["y"])
+    np.testing.assert_array_equal(
+        values[output.inputs[0].node][0], engine.forward(example, grad=False).outputs["y"]
+    )
 
 
 def test_subgraph_names_what_it_reads_from_outside() -> None:
@@ -104,14 +108,24 @@ def test_float64_rerun() -> None:
     proto = model(PERCEPTRON, **WEIGHTS)
     graph, engine = trace(proto, {"x": np.ones((1, 3), np.float32)}), OnnxEngine(proto)
     gemm = next(node for node in graph.records() if node.op == "onnx.Gemm")
-    (result,) = engine.run(gemm, [np.ones((1, 3)), *(engine.parameters()[name].astype(np.float64) for name in ("weight", "bias"))], double=True)
+    (result,) = engine.run(
+        gemm,
+        [
+            np.ones((1, 3)),
+            *(engine.parameters()[name].astype(np.float64) for name in ("weight", "bias")),
+        ],
+        double=True,
+    )
     assert result.dtype == np.float64
 
 
 @pytest.mark.parametrize(
     ("spoil", "says"),
     [
-        (lambda path: path.write_bytes(path.read_bytes()[:40]), "truncated or of another type|found none"),
+        (
+            lambda path: path.write_bytes(path.read_bytes()[:40]),
+            "truncated or of another type|found none",
+        ),
         (lambda path: path.write_bytes(b"not a model at all"), "truncated or of another type"),
         (lambda path: path.unlink(), "there is none"),
     ],
@@ -127,14 +141,22 @@ def test_bad_files(tmp_path: Path, spoil: Any, says: str) -> None:
 def test_missing_external_data(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     weights = {"weight": np.zeros((2, 3), np.float32), "bias": np.zeros(2, np.float32)}
-    onnx.save(model(PERCEPTRON, **weights), str(path), save_as_external_data=True, location="weights.bin", size_threshold=0)
+    onnx.save(
+        model(PERCEPTRON, **weights),
+        str(path),
+        save_as_external_data=True,
+        location="weights.bin",
+        size_threshold=0,
+    )
     (tmp_path / "weights.bin").unlink()
     with pytest.raises(CaptureError, match="external data"):
         trace(path, {"x": np.ones((1, 3), np.float32)})
 
 
 def test_unknown_operator_and_domain() -> None:
-    proto = model('<ir_version: 9, opset_import: ["" : 18, "mine" : 1]> g (float[2] x) => (float[2] y) { y = mine.Magic(x) }')
+    proto = model(
+        '<ir_version: 9, opset_import: ["" : 18, "mine" : 1]> g (float[2] x) => (float[2] y) { y = mine.Magic(x) }'
+    )
     with pytest.raises(CaptureError, match=r"mine\.Magic"):
         trace(proto, {"x": np.ones(2, np.float32)})
 
@@ -153,4 +175,6 @@ def test_functions_are_inlined() -> None:
         Twice (a) => (b) { b = Add(a, a) }
         """
     )
-    assert [node.op for node in trace(proto, {"x": np.ones(2, np.float32)}).of_kind("operation")] == ["onnx.Add"]
+    assert [
+        node.op for node in trace(proto, {"x": np.ones(2, np.float32)}).of_kind("operation")
+    ] == ["onnx.Add"]

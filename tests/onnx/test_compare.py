@@ -39,7 +39,11 @@ def exported() -> tuple[Any, onnx.ModelProto, Any]:
             norm.weight.normal_(1.0, 0.1)
             norm.bias.normal_(0.0, 0.1)
     image = torch.randn(2, 3, 4, 4)
-    return module, torch.onnx.export(module, (image,), dynamo=True, verbose=False).model_proto, image
+    return (
+        module,
+        torch.onnx.export(module, (image,), dynamo=True, verbose=False).model_proto,
+        image,
+    )
 
 
 def example(proto: onnx.ModelProto, image: Any) -> Any:
@@ -64,7 +68,9 @@ def test_changed_epsilon_is_found(exported: Any) -> None:
     changed.CopyFrom(proto)
     norm = [node for node in changed.graph.node if node.op_type == "LayerNormalization"][1]
     next(attribute for attribute in norm.attribute if attribute.name == "epsilon").f = 1e-3
-    report = pg.compare(module, changed, example(changed, image), options={"rtol": 1.0, "atol": 1.0})
+    report = pg.compare(
+        module, changed, example(changed, image), options={"rtol": 1.0, "atol": 1.0}
+    )
     assert not report.passed
     first = next(finding for finding in report.findings if finding.fails)
     assert first.paddle_path == "block.norm2"
@@ -76,10 +82,18 @@ def test_changed_weight_is_found(exported: Any) -> None:
     module, proto, image = exported
     from padiff_graph.capture.onnx.engine import OnnxEngine, with_parameters
 
-    name = next(node.input[1] for node in proto.graph.node if node.op_type in ("Gemm", "MatMul") and node.input[1] in OnnxEngine(proto).parameters() and OnnxEngine(proto).parameters()[node.input[1]].size == 40)
+    name = next(
+        node.input[1]
+        for node in proto.graph.node
+        if node.op_type in ("Gemm", "MatMul")
+        and node.input[1] in OnnxEngine(proto).parameters()
+        and OnnxEngine(proto).parameters()[node.input[1]].size == 40
+    )
     value = OnnxEngine(proto).parameters()[name].copy()
     value.reshape(-1)[3] += 0.5
-    report = pg.compare(module, with_parameters(proto, {name: value}), example(proto, image), options=TOLERANT)
+    report = pg.compare(
+        module, with_parameters(proto, {name: value}), example(proto, image), options=TOLERANT
+    )
     assert not report.passed
     assert next(finding for finding in report.findings if finding.fails).paddle_path == "head"
 
@@ -105,9 +119,18 @@ def test_weights_towards_onnx_make_a_new_model(exported: Any) -> None:
     other = Net().eval()
     for parameter in other.block.parameters():
         torch.nn.init.normal_(parameter)  # the exporter merges equal constants
-    plain = torch.onnx.export(other.block, (torch.randn(2, 4, 8),), dynamo=True, verbose=False).model_proto
+    plain = torch.onnx.export(
+        other.block, (torch.randn(2, 4, 8),), dynamo=True, verbose=False
+    ).model_proto
     before = plain.SerializeToString()
-    inputs = ({plain.graph.input[0].name: np.random.default_rng(0).standard_normal((2, 4, 8)).astype(np.float32)}, {"src": torch.randn(2, 4, 8)})
+    inputs = (
+        {
+            plain.graph.input[0].name: np.random.default_rng(0)
+            .standard_normal((2, 4, 8))
+            .astype(np.float32)
+        },
+        {"src": torch.randn(2, 4, 8)},
+    )
     inputs[1]["src"] = torch.from_numpy(next(iter(inputs[0].values())))
     new = pg.assign_weight(plain, module.block, example_inp=inputs)
     assert plain.SerializeToString() == before
@@ -131,14 +154,24 @@ class Fresh(torch.nn.Sequential):
     """Convolutions with norms that nothing has trained: folding them changes only the last digits."""
 
     def __init__(self) -> None:
-        parts = [part for width in (3, 6, 6) for part in (torch.nn.Conv2d(width, 6, 3, padding=1, bias=False), torch.nn.BatchNorm2d(6), torch.nn.ReLU())]
+        parts = [
+            part
+            for width in (3, 6, 6)
+            for part in (
+                torch.nn.Conv2d(width, 6, 3, padding=1, bias=False),
+                torch.nn.BatchNorm2d(6),
+                torch.nn.ReLU(),
+            )
+        ]
         super().__init__(*parts)
 
 
 def test_fresh_norms_folded_by_the_exporter_are_no_difference() -> None:
     torch.manual_seed(0)
     module, image = Fresh().eval(), torch.randn(2, 3, 8, 8)
-    proto = torch.onnx.export(module, (image,), dynamo=True, verbose=False, optimize=True).model_proto
+    proto = torch.onnx.export(
+        module, (image,), dynamo=True, verbose=False, optimize=True
+    ).model_proto
     assert not [node for node in proto.graph.node if node.op_type == "BatchNormalization"]
     pair = ({"input": image}, {proto.graph.input[0].name: image.numpy()})
     report = pg.compare(module, proto, pair, options=TOLERANT)
@@ -150,4 +183,8 @@ def test_fresh_norms_folded_by_the_exporter_are_no_difference() -> None:
                 node.input[place] = relu.input[0]
     proto.graph.node.remove(relu)
     report = pg.compare(module, proto, pair, options=TOLERANT)
-    assert not report.passed and report.regions["different"] == 1 and "Relu" in report.findings[0].cause, str(report)
+    assert (
+        not report.passed
+        and report.regions["different"] == 1
+        and "Relu" in report.findings[0].cause
+    ), str(report)

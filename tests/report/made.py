@@ -4,21 +4,34 @@ from pathlib import Path
 
 from padiff_graph.capture.graph import ComputationGraph, Node, ParameterInfo, TensorType, Value
 from padiff_graph.capture.normal.form import Edge, Location, NormalGraph, NormalNode
-from padiff_graph.capture.normal.views import View
-from padiff_graph.findings import Finding
+from padiff_graph.capture.normal.index_map import View
+from padiff_graph.findings.finding import Finding
 from padiff_graph.matching.result import Match, Matching, ParameterRow, Piece
-from padiff_graph.report.model import Compared, Report
+from padiff_graph.report.report import Compared, Report
 
 HERE = Path(__file__).resolve()
 WIDE = TensorType((2, 8), "float32")
-LINE = next(number for number, line in enumerate(HERE.read_text().splitlines(), 1) if line.startswith("def side"))
+LINE = next(
+    number
+    for number, line in enumerate(HERE.read_text().splitlines(), 1)
+    if line.startswith("def side")
+)
 
 
 def side(framework: str, blocks: int, width: int, linear: str, relu: str, stem: str) -> NormalGraph:
     """An input, then blocks of linear and relu operations, one parameter each."""
     modules = {"": "Network"}
     nodes = [Node(0, "input", name="x", outputs=(WIDE,))]
-    normal = [NormalNode(0, "Input", outputs=(WIDE,), locations=(Location(Value(0), View.of(WIDE.shape)),), native=(0,), name="x")]
+    normal = [
+        NormalNode(
+            0,
+            "Input",
+            outputs=(WIDE,),
+            locations=(Location(Value(0), View.of(WIDE.shape)),),
+            native=(0,),
+            name="x",
+        )
+    ]
     parameters = {}
     value, last = Value(0), 0
     for block in range(blocks):
@@ -28,16 +41,58 @@ def side(framework: str, blocks: int, width: int, linear: str, relu: str, stem: 
             modules[path] = "Linear"
             name = f"{path}.weight"
             parameters[name] = ParameterInfo(name, TensorType((8, 8), "float32"))
-            weight = Node(len(nodes), "parameter", name=name, outputs=(TensorType((8, 8), "float32"),))
+            weight = Node(
+                len(nodes), "parameter", name=name, outputs=(TensorType((8, 8), "float32"),)
+            )
             nodes.append(weight)
-            call = Node(len(nodes), "operation", linear, "", (value, Value(weight.id)), ("x", "weight"), {"bias": False}, (WIDE,), path, source=f"{HERE}:{LINE}")
+            call = Node(
+                len(nodes),
+                "operation",
+                linear,
+                "",
+                (value, Value(weight.id)),
+                ("x", "weight"),
+                {"bias": False},
+                (WIDE,),
+                path,
+                source=f"{HERE}:{LINE}",
+            )
             nodes.append(call)
-            act = Node(len(nodes), "operation", relu, "", (Value(call.id),), ("x",), {}, (WIDE,), f"{stem}.{block}", source=f"{HERE}:{LINE + 1}")
+            act = Node(
+                len(nodes),
+                "operation",
+                relu,
+                "",
+                (Value(call.id),),
+                ("x",),
+                {},
+                (WIDE,),
+                f"{stem}.{block}",
+                source=f"{HERE}:{LINE + 1}",
+            )
             nodes.append(act)
             value = Value(act.id)
             for op, native in (("Parameter", weight), ("Linear", call), ("Relu", act)):
-                edges = () if op == "Parameter" else (Edge(last), Edge(len(normal) - 1)) if op == "Linear" else (Edge(len(normal) - 1),)
-                normal.append(NormalNode(len(normal), op, edges, {}, native.outputs, native=(native.id,), name=native.name, path=native.path, source=native.source))
+                edges = (
+                    ()
+                    if op == "Parameter"
+                    else (Edge(last), Edge(len(normal) - 1))
+                    if op == "Linear"
+                    else (Edge(len(normal) - 1),)
+                )
+                normal.append(
+                    NormalNode(
+                        len(normal),
+                        op,
+                        edges,
+                        {},
+                        native.outputs,
+                        native=(native.id,),
+                        name=native.name,
+                        path=native.path,
+                        source=native.source,
+                    )
+                )
             last = len(normal) - 1
     modules[stem] = "Sequential"
     modules[f"{stem}.{blocks}"] = "Identity"
@@ -48,15 +103,40 @@ def side(framework: str, blocks: int, width: int, linear: str, relu: str, stem: 
 
 def matching(blocks: int = 3, width: int = 2) -> Matching:
     """The same network twice, under other names."""
-    first, second = side("paddle", blocks, width, "pd_op.matmul", "pd_op.relu", "layers"), side("torch", blocks, width, "aten.linear.default", "aten.relu.default", "body")
-    rows = tuple(
-        ParameterRow(one, (Piece(other, View.of((8, 8)), View.of((8, 8))),), "transpose" if number % 2 else "identity", 0.99, "feeds the same operation", proved=bool(number % 3))
-        for number, (one, other) in enumerate(zip(first.graph.parameters, second.graph.parameters, strict=True))
+    first, second = (
+        side("paddle", blocks, width, "pd_op.matmul", "pd_op.relu", "layers"),
+        side("torch", blocks, width, "aten.linear.default", "aten.relu.default", "body"),
     )
-    return Matching(first, second, tuple(Match(node.id, node.id, "hash", 0.98, "the only one computed like this") for node in first.nodes), parameters=rows)
+    rows = tuple(
+        ParameterRow(
+            one,
+            (Piece(other, View.of((8, 8)), View.of((8, 8))),),
+            "transpose" if number % 2 else "identity",
+            0.99,
+            "feeds the same operation",
+            proved=bool(number % 3),
+        )
+        for number, (one, other) in enumerate(
+            zip(first.graph.parameters, second.graph.parameters, strict=True)
+        )
+    )
+    return Matching(
+        first,
+        second,
+        tuple(
+            Match(node.id, node.id, "hash", 0.98, "the only one computed like this")
+            for node in first.nodes
+        ),
+        parameters=rows,
+    )
 
 
-def report(blocks: int = 3, width: int = 2, findings: tuple[Finding, ...] | None = None, passed: bool = False) -> Report:
+def report(
+    blocks: int = 3,
+    width: int = 2,
+    findings: tuple[Finding, ...] | None = None,
+    passed: bool = False,
+) -> Report:
     """A failed report with two findings, or what is asked for."""
     found = matching(blocks, width)
     if findings is None:
@@ -67,7 +147,19 @@ def report(blocks: int = 3, width: int = 2, findings: tuple[Finding, ...] | None
             ),
             Finding("structure", "missing", "Relu is missing behind layers.2.1", "layers.2", "body.2", "", "aten.relu.default", "", f"{HERE}:{LINE + 1}", order=18),
         )  # fmt: skip
-    depth = tuple((node.id, node.path.replace("body", "layers"), node.path, phase, 1e-7 * (1 + node.id % 7), "equal") for node in found.second.nodes if node.op == "Linear" for phase in ("forward", "backward"))
+    depth = tuple(
+        (
+            node.id,
+            node.path.replace("body", "layers"),
+            node.path,
+            phase,
+            1e-7 * (1 + node.id % 7),
+            "equal",
+        )
+        for node in found.second.nodes
+        if node.op == "Linear"
+        for phase in ("forward", "backward")
+    )
     return Report(
         passed,
         findings,

@@ -1,9 +1,9 @@
 """Reports made by hand, for the views."""
 
-from padiff_graph.capture.normal.views import View
-from padiff_graph.findings import Finding
+from padiff_graph.capture.normal.index_map import View
+from padiff_graph.findings.finding import Finding
 from padiff_graph.matching.result import ParameterRow, Piece
-from padiff_graph.report.model import Compared, Report
+from padiff_graph.report.report import Compared, Report
 
 HERE = __file__
 
@@ -22,11 +22,37 @@ EPSILON = Finding(
     places=(("layer1.1.bn1", "body.1.norms.0"), ("layer2.0.bn1", "body.2.norms.0")),
     order=12,
 )
-MISSING = Finding("structure", "missing", "missing Relu", "layer3.0.relu", "body.4", "", "aten.relu.default", "", f"{HERE}:7", places=(("layer3.0.relu", "body.4"),), order=40)
-CROSSED = Finding("weights", "suspicious", "fc1 gets the weights of fc2: matched parameters have crossed names", "fc1", "fc2", order=1)
+MISSING = Finding(
+    "structure",
+    "missing",
+    "missing Relu",
+    "layer3.0.relu",
+    "body.4",
+    "",
+    "aten.relu.default",
+    "",
+    f"{HERE}:7",
+    places=(("layer3.0.relu", "body.4"),),
+    order=40,
+)
+CROSSED = Finding(
+    "weights",
+    "suspicious",
+    "fc1 gets the weights of fc2: matched parameters have crossed names",
+    "fc1",
+    "fc2",
+    order=1,
+)
 
 ROWS = (
-    ParameterRow("fc.weight", (Piece("head.weight", View.of((4, 3)), View.of((3, 4)).transpose((1, 0))),), "transpose", 1.0, "equal place in the data's way", proved=True),
+    ParameterRow(
+        "fc.weight",
+        (Piece("head.weight", View.of((4, 3)), View.of((3, 4)).transpose((1, 0))),),
+        "transpose",
+        1.0,
+        "equal place in the data's way",
+        proved=True,
+    ),
     ParameterRow("scale", (), "", 1.0, "a scale of ones", status="neutral"),
 )
 
@@ -41,7 +67,10 @@ def failed(**changes: object) -> Report:
         tolerance={"rtol": 1e-5, "atol": 0.0},
         compared=Compared(131, 122, 63, 1, 63),
         contributions=(("layer1.1.bn1", "body.1.norms.0", 4.9e-3),),
-        depth=((1, "conv1", "stem.0", "forward", 1e-7, "equal"), (12, "layer1.1.bn1", "body.1.norms.0", "forward", 1.2e-3, "different")),
+        depth=(
+            (1, "conv1", "stem.0", "forward", 1e-7, "equal"),
+            (12, "layer1.1.bn1", "body.1.norms.0", "forward", 1.2e-3, "different"),
+        ),
         notes=("The example decided the branch at net.py:10.",),
         models=("PortedResNet", "TorchResNet"),
         timings={"capture": 1.25},
@@ -51,14 +80,44 @@ def failed(**changes: object) -> Report:
 
 
 def passed() -> Report:
-    return failed(passed=True, findings=(), regions={"equal": 63}, tolerance={"rtol": 1e-5, "atol": 0.0}, required_tolerance={"rtol": 3e-6, "atol": 1e-6}, contributions=(), notes=())
+    return failed(
+        passed=True,
+        findings=(),
+        regions={"equal": 63},
+        tolerance={"rtol": 1e-5, "atol": 0.0},
+        required_tolerance={"rtol": 3e-6, "atol": 1e-6},
+        contributions=(),
+        notes=(),
+    )
 
 
 def rounding() -> Report:
-    finding = Finding("forward", "rounding", "float32 rounding: in float64 the difference vanishes", error=2e-6, relative=3e-6)
-    return failed(findings=(finding,), regions={"equal": 62, "rounding": 1}, required_tolerance={"rtol": 3e-6, "atol": 1e-6})
+    finding = Finding(
+        "forward",
+        "rounding",
+        "float32 rounding: in float64 the difference vanishes",
+        error=2e-6,
+        relative=3e-6,
+    )
+    return failed(
+        findings=(finding,),
+        regions={"equal": 62, "rounding": 1},
+        required_tolerance={"rtol": 3e-6, "atol": 1e-6},
+    )
 
 
 def empty() -> Report:
-    finding = Finding("capture", "not-comparable", "the torch model could not be captured: a branch on data at net.py:3")
-    return failed(findings=(finding,), regions={}, compared=Compared(), parameters=(), required_tolerance={}, contributions=(), depth=())
+    finding = Finding(
+        "capture",
+        "not-comparable",
+        "the torch model could not be captured: a branch on data at net.py:3",
+    )
+    return failed(
+        findings=(finding,),
+        regions={},
+        compared=Compared(),
+        parameters=(),
+        required_tolerance={},
+        contributions=(),
+        depth=(),
+    )

@@ -5,10 +5,10 @@ import time
 
 import pytest
 
-from padiff_graph.findings import Finding
-from padiff_graph.report.html import render_page, report_page, write_html
-from padiff_graph.report.model import Report
-from padiff_graph.report.page import Page
+from padiff_graph.findings.finding import Finding
+from padiff_graph.report.html_page import render_page, report_page, write_html
+from padiff_graph.report.page_data import Page
+from padiff_graph.report.report import Report
 from tests.report.browser import needs_chromium, probe, screenshot
 from tests.report.made import matching, report
 
@@ -35,7 +35,9 @@ def test_answer_stands_without_script(page):
 
 
 def test_nothing_compared_is_no_pass():
-    found = report_page(Report(passed=False, findings=(Finding("capture", "not-comparable", "no"),)))
+    found = report_page(
+        Report(passed=False, findings=(Finding("capture", "not-comparable", "no"),))
+    )
     assert found.state == "unsure" and "Nothing was compared" in found.headline
     assert "no" in render_page(found)
 
@@ -60,7 +62,11 @@ def test_findings_open_both_places(page):
         """,
     )
     assert "Linear.bias False against </script><b>True</b>" in found["start"]
-    assert len(found["picked"]) == 2 and "pd_op.matmul" in found["picked"][0] and "aten.linear" in found["picked"][1]
+    assert (
+        len(found["picked"]) == 2
+        and "pd_op.matmul" in found["picked"][0]
+        and "aten.linear" in found["picked"][1]
+    )
     assert found["code"] == 2, "the line of both sources is shown"
     assert found["bold"] == 0, "text is never markup"
     assert "Relu is missing" in found["second"] and "no such operation here" in found["second"]
@@ -135,7 +141,9 @@ def test_parameters_filter(page):
         found.row = document.querySelector("#parameter-list .row").textContent;
         """,
     )
-    assert found["all"] == "6 of 6" and found["filtered"] == "3 of 6" and found["unproved"] == "2 of 6"
+    assert (
+        found["all"] == "6 of 6" and found["filtered"] == "3 of 6" and found["unproved"] == "2 of 6"
+    )
     assert "layers.0.0.weight [8, 8]" in found["row"] and "body.0.0.weight" in found["row"]
 
 
@@ -200,8 +208,21 @@ def test_twenty_thousand_operations(tmp_path):
 @needs_chromium
 def test_page_without_graphs(tmp_path):
     target = tmp_path / "none.html"
-    target.write_text(render_page(Page("unsure", "Nothing was compared", "a against b", findings=(Finding("capture", "not-comparable", "it cannot be captured"),))), encoding="utf-8")
-    found = probe(target, 'document.querySelector("#finding-list > li").click(); found.said = document.getElementById("panel").textContent; found.ready = document.body.dataset.ready;')
+    target.write_text(
+        render_page(
+            Page(
+                "unsure",
+                "Nothing was compared",
+                "a against b",
+                findings=(Finding("capture", "not-comparable", "it cannot be captured"),),
+            )
+        ),
+        encoding="utf-8",
+    )
+    found = probe(
+        target,
+        'document.querySelector("#finding-list > li").click(); found.said = document.getElementById("panel").textContent; found.ready = document.body.dataset.ready;',
+    )
     assert "it cannot be captured" in found["said"] and found["ready"] == "yes"
 
 

@@ -9,12 +9,15 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from padiff_graph.report.data import report_schema
-from padiff_graph.report.model import Report
+from padiff_graph.report.report import Report
+from padiff_graph.report.report_json import report_schema
 from tests.report.samples import empty, failed, passed, rounding
 
 
-@pytest.mark.parametrize("report", [failed(), passed(), rounding(), empty(), failed(required_tolerance={"rtol": math.inf})])
+@pytest.mark.parametrize(
+    "report",
+    [failed(), passed(), rounding(), empty(), failed(required_tolerance={"rtol": math.inf})],
+)
 def test_schema(report: Report) -> None:
     jsonschema.validate(json.loads(report.to_json()), report_schema())
 

@@ -8,11 +8,11 @@ import subprocess
 import sys
 import time
 
-from padiff_graph.progress import Steps, shown
+from padiff_graph.cli.progress import Steps, shown
 
 SCRIPT = """
 import sys, time
-from padiff_graph.progress import shown
+from padiff_graph.cli.progress import shown
 streams = sys.stdout, sys.stderr
 with shown("capture and matching") as steps:
     print("the model's own words", flush=True)
@@ -28,7 +28,12 @@ print("answer")
 
 def on_a_terminal(script: str, kind: str = "xterm") -> str:
     parent, child = pty.openpty()
-    running = subprocess.Popen([sys.executable, "-c", script], stdout=child, stderr=child, env={**os.environ, "TERM": kind, "COLUMNS": "80"})
+    running = subprocess.Popen(
+        [sys.executable, "-c", script],
+        stdout=child,
+        stderr=child,
+        env={**os.environ, "TERM": kind, "COLUMNS": "80"},
+    )
     os.close(child)
     seen = b""
     ends = time.monotonic() + 60
@@ -61,7 +66,9 @@ def test_a_terminal_shows_step_and_place():
 
 def test_a_dumb_terminal_and_a_log_file_show_nothing():
     assert on_a_terminal(SCRIPT, "dumb").split() == ["the", "model's", "own", "words", "answer"]
-    done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True
+    )
     assert (done.stdout.split(), done.stderr) == (["the", "model's", "own", "words", "answer"], "")
 
 

@@ -9,13 +9,13 @@ from html import unescape
 
 import pytest
 
-from padiff_graph.findings import Finding
-from padiff_graph.layer_map import LayerMap
-from padiff_graph.map_file import ModuleRow
-from padiff_graph.report.sources import short_source
+from padiff_graph.alignment.structural_diff import StructuralDiff
+from padiff_graph.findings.finding import Finding
+from padiff_graph.layer_map.layer_map import LayerMap
+from padiff_graph.layer_map.map_file import ModuleRow
+from padiff_graph.layer_map.suggestion import LayerMapCandidate
+from padiff_graph.report.source_lines import short_source
 from padiff_graph.report.terminal import finding_text, render_report, text_of
-from padiff_graph.structure import StructuralDiff
-from padiff_graph.suggest import LayerMapCandidate
 from tests.report.made import matching
 from tests.report.samples import CROSSED, EPSILON, MISSING, empty, failed, passed, rounding
 
@@ -33,7 +33,7 @@ def test_failure_answers_on_one_screen() -> None:
         "layer1.1.bn1",
         "body.1.norms.0",
         "samples.py:3",
-        "> from padiff_graph.capture.normal.views import View",
+        "> from padiff_graph.capture.normal.index_map import View",
         "largest error 0.0049",
         "same cause in 1 more: layer2.0.bn1",
         "missing Relu",
@@ -59,7 +59,10 @@ def test_rounding_is_said_to_be_rounding() -> None:
 
 
 def test_what_could_not_be_compared_is_no_rounding() -> None:
-    report = dataclasses.replace(rounding(), findings=(*rounding().findings, Finding("weights", "not-comparable", "no map was found")))
+    report = dataclasses.replace(
+        rounding(),
+        findings=(*rounding().findings, Finding("weights", "not-comparable", "no map was found")),
+    )
     text = text_of(render_report(report))
     assert "NOT ALIGNED (not all could be compared)" in text and "layer_map" in text
 
@@ -96,8 +99,14 @@ def test_diffs_and_maps_print_and_show_in_notebooks() -> None:
     found = matching()
     rows = (ModuleRow("layers.0", "body.0", 0.98, "the only one computed like this"),)
     for view, says in (
-        (StructuralDiff((EPSILON, MISSING), (), found), "BUILT DIFFERENTLY Network (paddle) against Network (torch)"),
-        (LayerMapCandidate(LayerMap(), rows, (), (), ("body.9",), 0.9), "1 module and 0 of 0 parameters mapped"),
+        (
+            StructuralDiff((EPSILON, MISSING), (), found),
+            "BUILT DIFFERENTLY Network (paddle) against Network (torch)",
+        ),
+        (
+            LayerMapCandidate(LayerMap(), rows, (), (), ("body.9",), 0.9),
+            "1 module and 0 of 0 parameters mapped",
+        ),
     ):
         assert " ".join(str(view).split()).startswith(says)
         assert seen(view._repr_html_()) == " ".join(str(view).split())

@@ -5,7 +5,37 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from padiff_graph.capture.normal.builder import Builder
-from padiff_graph.capture.normal.rewrites.arithmetic import (
+from padiff_graph.capture.normal.rewrites.linear import (
+    bias_into_product,
+    convolution_of_fewer_axes,
+    convolution_of_one_element,
+    matmul_with_parameter,
+    scale_out_of_matmul,
+    scale_out_of_product,
+)
+from padiff_graph.capture.normal.rewrites.masks import (
+    mask_into_softmax,
+    shift_of_softmax,
+    where_of_constant,
+)
+from padiff_graph.capture.normal.rewrites.movement import (
+    concat_of_concat,
+    concat_of_one_source,
+    part_of_concat,
+    reduction_of_one,
+    zero_padding_into_view,
+    zero_padding_into_window,
+)
+from padiff_graph.capture.normal.rewrites.norms import (
+    composed_gelu,
+    composed_layer_norm,
+    composed_rms_norm,
+    scale_and_bias_into_norm,
+)
+from padiff_graph.capture.normal.rewrites.random_draws import bernoulli_from_uniform
+from padiff_graph.capture.normal.rewrites.rule import Rule, sweep
+from padiff_graph.capture.normal.rewrites.split_linear import split_linear
+from padiff_graph.capture.normal.rewrites.sums_and_products import (
     clip_unscaled,
     composed_hard_sigmoid,
     least_operands,
@@ -17,27 +47,6 @@ from padiff_graph.capture.normal.rewrites.arithmetic import (
     x_times_hard_sigmoid,
     x_times_sigmoid,
 )
-from padiff_graph.capture.normal.rewrites.draws import bernoulli_from_uniform
-from padiff_graph.capture.normal.rewrites.linear import (
-    bias_into_product,
-    convolution_of_fewer_axes,
-    convolution_of_one_element,
-    matmul_with_parameter,
-    scale_out_of_matmul,
-    scale_out_of_product,
-)
-from padiff_graph.capture.normal.rewrites.masks import mask_into_softmax, shift_of_softmax, where_of_constant
-from padiff_graph.capture.normal.rewrites.movement import (
-    concat_of_concat,
-    concat_of_one_source,
-    part_of_concat,
-    reduction_of_one,
-    zero_padding_into_view,
-    zero_padding_into_window,
-)
-from padiff_graph.capture.normal.rewrites.norms import composed_gelu, composed_layer_norm, composed_rms_norm, scale_and_bias_into_norm
-from padiff_graph.capture.normal.rewrites.rule import Rule, sweep
-from padiff_graph.capture.normal.rewrites.split import split_linear
 
 __all__ = ["FIRST", "REWRITES", "SECOND"]
 

@@ -10,7 +10,14 @@ from padiff_graph.capture.normal.edges import moved, plain, reshape, shape_of, t
 from padiff_graph.capture.normal.form import Edge, Location
 from padiff_graph.capture.normal.rewrites.rule import Sweep, applies_to
 
-__all__ = ["bias_into_product", "convolution_of_fewer_axes", "convolution_of_one_element", "matmul_with_parameter", "scale_out_of_matmul", "scale_out_of_product"]
+__all__ = [
+    "bias_into_product",
+    "convolution_of_fewer_axes",
+    "convolution_of_one_element",
+    "matmul_with_parameter",
+    "scale_out_of_matmul",
+    "scale_out_of_product",
+]
 
 
 @applies_to("MatMul")
@@ -39,7 +46,9 @@ def bias_into_product(sweep: Sweep, draft: Draft) -> bool:
         if product is None or bias is None:
             continue
         inner = sweep.builder.drafts[product.source]
-        if inner.op not in ("Linear", "Conv", "ConvTranspose") or (len(inner.inputs) == 3 and inner.inputs[2] is not None):
+        if inner.op not in ("Linear", "Conv", "ConvTranspose") or (
+            len(inner.inputs) == 3 and inner.inputs[2] is not None
+        ):
             continue
         origin = sweep.builder.drafts[bias.source]
         if origin.varies or origin.op == "Constant" or not sweep.alone(inner):
@@ -60,7 +69,15 @@ def bias_into_product(sweep: Sweep, draft: Draft) -> bool:
             continue
         if not lone and shape[feature] != 1:
             continue
-        new = sweep.made_of(draft, inner.op, [*inner.inputs[:2], reshape(bias, (shape[feature],))], dict(inner.attrs), inner, native=(*product.through,), outputs=(inner.outputs[0],))
+        new = sweep.made_of(
+            draft,
+            inner.op,
+            [*inner.inputs[:2], reshape(bias, (shape[feature],))],
+            dict(inner.attrs),
+            inner,
+            native=(*product.through,),
+            outputs=(inner.outputs[0],),
+        )
         place = draft.locations[0]
         if place is not None:
             new.locations[0] = Location(place.value, place.view.reshape(shape))
@@ -72,7 +89,11 @@ def bias_into_product(sweep: Sweep, draft: Draft) -> bool:
 def _bias_of_moved(sweep: Sweep, draft: Draft, inner: Draft, product: Edge, bias: Edge) -> bool:
     """The same where the product's axes were put in another order before b is added: b one layout, the product another."""
     shape, movement = inner.shape, view_of(product)
-    back = movement.inverse(shape) if movement.permutation and product.scale == 1.0 and product.shift == 0.0 else None
+    back = (
+        movement.inverse(shape)
+        if movement.permutation and product.scale == 1.0 and product.shift == 0.0
+        else None
+    )
     if back is None or bias.scale != 1.0 or bias.shift != 0.0:
         return False
     own = (1,) * (len(movement.shape) - len(shape_of(bias))) + shape_of(bias)
@@ -82,9 +103,21 @@ def _bias_of_moved(sweep: Sweep, draft: Draft, inner: Draft, product: Edge, bias
     for axis in reversed(range(len(shape))):
         if axis != feature:
             lane = lane.select(axis, 0)
-    if not lane.reshape([extent if axis == feature else 1 for axis, extent in enumerate(shape)]).expand(shape).same(added):
+    if (
+        not lane.reshape([extent if axis == feature else 1 for axis, extent in enumerate(shape)])
+        .expand(shape)
+        .same(added)
+    ):
         return False
-    new = sweep.made_of(draft, inner.op, [*inner.inputs[:2], moved(bias, lane)], dict(inner.attrs), inner, native=(*product.through,), outputs=(inner.outputs[0],))
+    new = sweep.made_of(
+        draft,
+        inner.op,
+        [*inner.inputs[:2], moved(bias, lane)],
+        dict(inner.attrs),
+        inner,
+        native=(*product.through,),
+        outputs=(inner.outputs[0],),
+    )
     place = draft.locations[0]
     if place is not None:
         new.locations[0] = Location(place.value, place.view.then(back))
@@ -101,7 +134,9 @@ def scale_out_of_matmul(sweep: Sweep, draft: Draft) -> bool:
 @applies_to("MatMul", "Linear", "Conv", "ConvTranspose")
 def scale_out_of_product(sweep: Sweep, draft: Draft) -> bool:
     """The same for Linear and Conv without a bias, once biases have been found."""
-    if draft.op not in ("MatMul", "Linear", "Conv", "ConvTranspose") or any(edge is not None for edge in draft.inputs[2:]):
+    if draft.op not in ("MatMul", "Linear", "Conv", "ConvTranspose") or any(
+        edge is not None for edge in draft.inputs[2:]
+    ):
         return False
     factor = 1.0
     inputs = []
@@ -131,7 +166,9 @@ def convolution_of_one_element(sweep: Sweep, draft: Draft) -> bool:
     kind = TensorType((rows, outputs), draft.outputs[0].dtype)
     matrix = transpose(reshape(weight, (outputs, features)), (1, 0))
     bias = draft.inputs[2] if len(draft.inputs) > 2 else None
-    new = sweep.made_of(draft, "Linear", [reshape(x, (rows, features)), matrix, bias], {}, outputs=(kind,))
+    new = sweep.made_of(
+        draft, "Linear", [reshape(x, (rows, features)), matrix, bias], {}, outputs=(kind,)
+    )
     place = draft.locations[0]
     if place is not None:
         new.locations[0] = Location(place.value, place.view.reshape(kind.shape))
@@ -151,7 +188,13 @@ def convolution_of_fewer_axes(sweep: Sweep, draft: Draft) -> bool:
     if count < 2 or len(shape_of(x)) != count + 2:
         return False
     pads = draft.attrs["pads"]
-    idle = [at for at in range(count) if shape_of(x)[2 + at] == 1 and shape_of(weight)[2 + at] == 1 and pads[at] == pads[count + at] == 0]
+    idle = [
+        at
+        for at in range(count)
+        if shape_of(x)[2 + at] == 1
+        and shape_of(weight)[2 + at] == 1
+        and pads[at] == pads[count + at] == 0
+    ]
     idle = idle[: count - 1]
     if not idle:
         return False
@@ -167,10 +210,19 @@ def convolution_of_fewer_axes(sweep: Sweep, draft: Draft) -> bool:
         "group": draft.attrs["group"],
     }
     kind = TensorType(fewer(draft.shape), draft.outputs[0].dtype)
-    new = sweep.made_of(draft, "Conv", [reshape(x, fewer(shape_of(x))), reshape(weight, fewer(shape_of(weight))), *draft.inputs[2:]], attrs, outputs=(kind,))
+    new = sweep.made_of(
+        draft,
+        "Conv",
+        [
+            reshape(x, fewer(shape_of(x))),
+            reshape(weight, fewer(shape_of(weight))),
+            *draft.inputs[2:],
+        ],
+        attrs,
+        outputs=(kind,),
+    )
     place = draft.locations[0]
     if place is not None:
         new.locations[0] = Location(place.value, place.view.reshape(kind.shape))
     sweep.builder.replace(draft, reshape(sweep.builder.read(new), draft.shape))
     return True
-

@@ -36,7 +36,9 @@ def shift_of_softmax(sweep: Sweep, draft: Draft) -> bool:
     if edge is None or edge.shift == 0.0 or view_of(edge).padded:
         return False
     operand = Edge(edge.source, edge.output, edge.view, edge.scale, 0.0, edge.through)
-    sweep.replace(draft, sweep.made_of(draft, draft.op, [operand, *draft.inputs[1:]], dict(draft.attrs)))
+    sweep.replace(
+        draft, sweep.made_of(draft, draft.op, [operand, *draft.inputs[1:]], dict(draft.attrs))
+    )
     return True
 
 
@@ -51,7 +53,13 @@ def mask_into_softmax(sweep: Sweep, draft: Draft) -> bool:
         return False
     edge = draft.inputs[0]
     inner = sweep.source(edge)
-    if edge is None or inner is None or not sweep.alone(inner) or (edge.scale, edge.shift) != (1.0, 0.0) or not (shape_of(edge) == inner.shape or view_of(edge).permutation):
+    if (
+        edge is None
+        or inner is None
+        or not sweep.alone(inner)
+        or (edge.scale, edge.shift) != (1.0, 0.0)
+        or not (shape_of(edge) == inner.shape or view_of(edge).permutation)
+    ):
         return False
     if inner.op == "Where":
         condition, yes, no = inner.inputs
@@ -60,7 +68,12 @@ def mask_into_softmax(sweep: Sweep, draft: Draft) -> bool:
         scores = _unhidden(sweep, yes, no)
         masks = [condition]
     elif inner.op == "Add":
-        operands = [part for operand in inner.inputs if operand is not None for part in _opened(sweep, operand)]
+        operands = [
+            part
+            for operand in inner.inputs
+            if operand is not None
+            for part in _opened(sweep, operand)
+        ]
         learned = [operand for operand in operands if _gradient(sweep, operand)]
         masks = [operand for operand in operands if not _gradient(sweep, operand)]
         if not masks or len(learned) != 1:
@@ -77,11 +90,18 @@ def mask_into_softmax(sweep: Sweep, draft: Draft) -> bool:
     if any(mask is None for mask in aligned):
         return False
     aligned = [mask for mask in aligned if not _nothing(sweep, mask)]
-    sweep.replace(draft, sweep.made_of(draft, "Softmax", [through, *draft.inputs[1:], *aligned], dict(draft.attrs), inner))
+    sweep.replace(
+        draft,
+        sweep.made_of(
+            draft, "Softmax", [through, *draft.inputs[1:], *aligned], dict(draft.attrs), inner
+        ),
+    )
     return True
 
 
-def _split_sum(sweep: Sweep, draft: Draft, inner: Draft, learned: list[Edge], masks: list[Edge], edge: Edge) -> bool:
+def _split_sum(
+    sweep: Sweep, draft: Draft, inner: Draft, learned: list[Edge], masks: list[Edge], edge: Edge
+) -> bool:
     """Several learned summands (a relative position bias) stay one sum."""
     if not masks or len(learned) < 2:
         return False
@@ -92,31 +112,65 @@ def _split_sum(sweep: Sweep, draft: Draft, inner: Draft, learned: list[Edge], ma
     through = read_through(sweep.builder.read(total), edge)
     if through is None:
         return False
-    sweep.replace(draft, sweep.made_of(draft, "Softmax", [through, *draft.inputs[1:], *aligned], dict(draft.attrs), inner))
+    sweep.replace(
+        draft,
+        sweep.made_of(
+            draft, "Softmax", [through, *draft.inputs[1:], *aligned], dict(draft.attrs), inner
+        ),
+    )
     return True
 
 
 def _opened(sweep: Sweep, operand: Edge) -> list[Edge]:
     """The parts of a summand that brings its mask along: a relative position bias that several blocks add."""
     inner = sweep.source(operand)
-    if inner is None or (operand.scale, operand.shift) != (1.0, 0.0) or not view_of(operand).identity or shape_of(operand) != inner.shape:
+    if (
+        inner is None
+        or (operand.scale, operand.shift) != (1.0, 0.0)
+        or not view_of(operand).identity
+        or shape_of(operand) != inner.shape
+    ):
         return [operand]
     parts: list[Edge | None] = [operand]
-    if inner.op == "Add" and not all(_gradient(sweep, part) for part in inner.inputs if part is not None):
+    if inner.op == "Add" and not all(
+        _gradient(sweep, part) for part in inner.inputs if part is not None
+    ):
         parts = list(inner.inputs)
     elif inner.op == "Where" and len(inner.inputs) == 3:
         condition, yes, no = inner.inputs
         scores = _unhidden(sweep, yes, no)
         if condition is not None and scores is not None and not _gradient(sweep, condition):
             parts = [scores, condition]
-    return [operand] if parts == [operand] else [Edge(part.source, part.output, part.view, part.scale, part.shift, (*part.through, *inner.native, *operand.through)) for part in parts if part is not None]
+    return (
+        [operand]
+        if parts == [operand]
+        else [
+            Edge(
+                part.source,
+                part.output,
+                part.view,
+                part.scale,
+                part.shift,
+                (*part.through, *inner.native, *operand.through),
+            )
+            for part in parts
+            if part is not None
+        ]
+    )
 
 
 def _unhidden(sweep: Sweep, yes: Edge | None, no: Edge | None) -> Edge | None:
     """Which of a Where's choices are the scores, the other being far below any score."""
     if yes is None or no is None:
         return None
-    return next((one for one, other in ((yes, no), (no, yes)) if _gradient(sweep, one) and _hidden(sweep, other)), None)
+    return next(
+        (
+            one
+            for one, other in ((yes, no), (no, yes))
+            if _gradient(sweep, one) and _hidden(sweep, other)
+        ),
+        None,
+    )
 
 
 def _aligned(mask: Edge, shape: tuple[int, ...], edge: Edge) -> Edge | None:
@@ -139,5 +193,3 @@ def _hidden(sweep: Sweep, edge: Edge) -> bool:
     """Whether an operand is a number far below any score."""
     number = sweep.builder.scalar(edge)
     return number is not None and number <= HIDDEN
-
-

@@ -30,18 +30,42 @@ class Sweep:
 
     def alone(self, draft: Draft) -> bool:
         """Whether a draft has a single reader and carries nothing that must stay visible."""
-        return (self.readers[draft.id] if draft.id < len(self.readers) else 1) == 1 and not draft.marks & {"gradient_hook", "custom_function"}
+        return (
+            self.readers[draft.id] if draft.id < len(self.readers) else 1
+        ) == 1 and not draft.marks & {"gradient_hook", "custom_function"}
 
-    def made_of(self, draft: Draft, op: str, inputs: Sequence[Edge | None], attrs: dict[str, object], *parts: Draft, outputs: tuple[object, ...] | None = None, native: tuple[int, ...] = ()) -> Draft:
+    def made_of(
+        self,
+        draft: Draft,
+        op: str,
+        inputs: Sequence[Edge | None],
+        attrs: dict[str, object],
+        *parts: Draft,
+        outputs: tuple[object, ...] | None = None,
+        native: tuple[int, ...] = (),
+    ) -> Draft:
         """A new draft in place of `draft`, standing for `parts` too; same result, same location."""
         kept = {by for edge in inputs if edge is not None for by in edge.through}
         behind: list[int] = []
         for part in (*parts, draft):
             # What the edges into it did and no operand of the new draft says is done inside it now.
-            behind += [by for edge in part.inputs if edge is not None for by in edge.through if by not in kept]
+            behind += [
+                by
+                for edge in part.inputs
+                if edge is not None
+                for by in edge.through
+                if by not in kept
+            ]
             behind += part.native
         stands = tuple(dict.fromkeys([*native, *behind]))
-        new = self.builder.add(op, inputs, attrs, draft.outputs if outputs is None else outputs, native=stands, like=draft)  # type: ignore[arg-type]
+        new = self.builder.add(
+            op,
+            inputs,
+            attrs,
+            draft.outputs if outputs is None else outputs,
+            native=stands,
+            like=draft,
+        )  # type: ignore[arg-type]
         if outputs is None:
             new.locations, new.aliases = list(draft.locations), list(draft.aliases)
         for part in parts:
@@ -50,16 +74,36 @@ class Sweep:
         new.varies = new.varies or draft.varies
         return new
 
-    def replace(self, draft: Draft, new: Draft, scale: float = 1.0, shift: float = 0.0, by: tuple[int, ...] = ()) -> None:
+    def replace(
+        self,
+        draft: Draft,
+        new: Draft,
+        scale: float = 1.0,
+        shift: float = 0.0,
+        by: tuple[int, ...] = (),
+    ) -> None:
         """`draft` = scale * `new` + shift from now on. Where the new value stands on no native tensor
         as it is, its location tells the scale at which it does."""
         if scale != 1.0 or shift != 0.0:
             held = [place for place in (draft.locations[0], *draft.aliases) if place is not None]
-            places = [Location(place.value, place.view, place.scale * scale, place.scale * shift + place.shift) for place in held]
-            places.sort(key=lambda place: not (math.isclose(place.scale, 1.0, rel_tol=1e-6) and abs(place.shift) < 1e-12))
+            places = [
+                Location(
+                    place.value, place.view, place.scale * scale, place.scale * shift + place.shift
+                )
+                for place in held
+            ]
+            places.sort(
+                key=lambda place: (
+                    not (math.isclose(place.scale, 1.0, rel_tol=1e-6) and abs(place.shift) < 1e-12)
+                )
+            )
             new.locations[0] = places[0] if places else None
             new.aliases = places[1:]
-            if places and math.isclose(places[0].scale, 1.0, rel_tol=1e-6) and abs(places[0].shift) < 1e-12:
+            if (
+                places
+                and math.isclose(places[0].scale, 1.0, rel_tol=1e-6)
+                and abs(places[0].shift) < 1e-12
+            ):
                 new.locations[0] = Location(places[0].value, places[0].view)
         self.builder.replace(draft, affine(self.builder.read(new), scale, shift, *by))
 
@@ -101,7 +145,11 @@ def sweep(builder: Builder, rules: Sequence[Rule]) -> None:
             builder.refresh(current)
             again = False
             if current.op not in chosen:
-                chosen[current.op] = [rule for rule in rules if rule not in _OPERATORS or current.op in _OPERATORS[rule]]
+                chosen[current.op] = [
+                    rule
+                    for rule in rules
+                    if rule not in _OPERATORS or current.op in _OPERATORS[rule]
+                ]
             for rule in chosen[current.op]:
                 before = len(builder.drafts)
                 if rule(state, current):
@@ -123,7 +171,12 @@ def sweep(builder: Builder, rules: Sequence[Rule]) -> None:
 
 def same_operand(first: Edge, second: Edge) -> bool:
     """Whether two operands read the same elements of the same draft, scaled alike."""
-    same = (first.source, first.output, first.scale, first.shift) == (second.source, second.output, second.scale, second.shift)
+    same = (first.source, first.output, first.scale, first.shift) == (
+        second.source,
+        second.output,
+        second.scale,
+        second.shift,
+    )
     return same and view_of(first).same(view_of(second))
 
 
@@ -132,14 +185,26 @@ def same_value(builder: Builder, first: Draft, second: Draft, deep: int = 1) -> 
     drafts further up; models compute some values twice."""
     if first is second:
         return True
-    if first.op != second.op or first.leaf or first.attrs != second.attrs or len(first.inputs) != len(second.inputs) or "random" in first.marks | second.marks:
+    if (
+        first.op != second.op
+        or first.leaf
+        or first.attrs != second.attrs
+        or len(first.inputs) != len(second.inputs)
+        or "random" in first.marks | second.marks
+    ):
         return False
     for a, b in zip(first.inputs, second.inputs, strict=True):
         if a is None or b is None:
             if a is not b:
                 return False
             continue
-        twice = deep > 0 and a.source != b.source and same_value(builder, builder.drafts[a.source], builder.drafts[b.source], deep - 1)
-        if not same_operand(a, b if not twice else Edge(a.source, b.output, b.view, b.scale, b.shift)):
+        twice = (
+            deep > 0
+            and a.source != b.source
+            and same_value(builder, builder.drafts[a.source], builder.drafts[b.source], deep - 1)
+        )
+        if not same_operand(
+            a, b if not twice else Edge(a.source, b.output, b.view, b.scale, b.shift)
+        ):
             return False
     return True

@@ -1,0 +1,168 @@
+"""Names of the leaves of nested inputs and outputs, the same for every framework.
+
+A structure is any nesting of mappings (dicts, ModelOutput), sequences (lists, tuples, named tuples),
+dataclasses and plain objects that hold tensors as attributes. A leaf is named by the way to it,
+joined with dots: "batch.mask", "hidden_states.0", "latent_dist.mean".
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+__all__ = ["SINGLE", "leaves", "output_leaves", "replace", "values"]
+
+SINGLE = "output"
+"""Name of the leaf where a model returns one tensor and nothing around it."""
+
+IsTensor = Callable[[Any], bool]
+PLAIN = (str, bytes, bytearray, int, float, complex, bool, type(None), type, range, slice)
+
+
+def leaves(structure: Any, is_tensor: IsTensor) -> dict[str, Any]:
+    """The tensors of a structure by name, in the structure's order.
+
+    Args:
+        structure: usually the example, a mapping from argument name to value.
+        is_tensor: tells the framework's tensors from everything else.
+    """
+    return {name: leaf for name, leaf in _named(structure, is_tensor) if is_tensor(leaf)}
+
+
+def output_leaves(structure: Any, is_tensor: IsTensor) -> dict[str, Any]:
+    """The tensors that a model returned by name; a single tensor is called "output"."""
+    return {name or SINGLE: leaf for name, leaf in leaves(structure, is_tensor).items()}
+
+
+def values(structure: Any, is_tensor: IsTensor) -> dict[str, Any]:
+    """The leaves that are no tensors (numbers, strings, objects) by name; None is left out."""
+    return {
+        name: leaf
+        for name, leaf in _named(structure, is_tensor)
+        if not is_tensor(leaf) and leaf is not None
+    }
+
+
+def replace(structure: Any, is_tensor: IsTensor, tensors: Mapping[str, Any]) -> Any:
+    """A copy of a structure with tensors put in by name; the other tensors stay the same.
+
+    Containers and objects are copied, since a forward may change them (a cache grows, an option is
+    popped); callables and what cannot be copied stay the same objects.
+
+    Raises:
+        KeyError: for a name that no tensor of the structure has.
+    """
+    unknown = set(tensors) - set(leaves(structure, is_tensor))
+    if unknown:
+        raise KeyError(
+            f"no leaves named {sorted(unknown)}; the structure has {sorted(leaves(structure, is_tensor))}"
+        )
+    names = iter(_named(structure, is_tensor))
+    return _rebuilt(structure, is_tensor, names, tensors, ())
+
+
+def _named(structure: Any, is_tensor: IsTensor) -> list[tuple[str, Any]]:
+    """All leaves with unique names."""
+    found: list[tuple[str, Any]] = []
+    taken: set[str] = set()
+    for way, leaf in _walk(structure, is_tensor, (), ()):
+        name = unique = ".".join(way)
+        count = 1
+        while unique in taken:
+            count += 1
+            unique = f"{name}~{count}"
+        taken.add(unique)
+        found.append((unique, leaf))
+    return found
+
+
+def _walk(
+    structure: Any, is_tensor: IsTensor, way: tuple[str, ...], above: tuple[int, ...]
+) -> Iterator[tuple[tuple[str, ...], Any]]:
+    members = _members(structure, is_tensor, above)
+    if members is None:
+        yield way, structure
+        return
+    for name, member in members:
+        yield from _walk(member, is_tensor, (*way, name), (*above, id(structure)))
+
+
+def _members(
+    structure: Any, is_tensor: IsTensor, above: tuple[int, ...]
+) -> list[tuple[str, Any]] | None:
+    """Named members of a container, None for a leaf. `above` holds what contains it, against cycles."""
+    if is_tensor(structure) or isinstance(structure, PLAIN) or id(structure) in above:
+        return None
+    if isinstance(structure, Mapping):
+        return [(str(key), member) for key, member in structure.items()]
+    if isinstance(structure, tuple) and hasattr(structure, "_fields"):
+        return list(zip(structure._fields, structure, strict=True))
+    if isinstance(structure, (list, tuple)):
+        return [(str(position), member) for position, member in enumerate(structure)]
+    if dataclasses.is_dataclass(structure):
+        return [
+            (field.name, getattr(structure, field.name, None))
+            for field in dataclasses.fields(structure)
+        ]
+    return _attributes(structure, is_tensor, above)
+
+
+def _attributes(
+    thing: Any, is_tensor: IsTensor, above: tuple[int, ...]
+) -> list[tuple[str, Any]] | None:
+    """Attributes of an object that holds tensors (a cache, a distribution); None where it holds none."""
+    if (
+        callable(thing)
+        or not getattr(thing, "__dict__", None)
+        or type(thing).__module__ in ("builtins", "types")
+    ):
+        return None
+    public = [(name, member) for name, member in vars(thing).items() if not name.startswith("_")]
+    inside = (*above, id(thing))
+    holds = any(
+        is_tensor(leaf) for _, member in public for _, leaf in _walk(member, is_tensor, (), inside)
+    )
+    return public if holds else None
+
+
+def _rebuilt(
+    structure: Any,
+    is_tensor: IsTensor,
+    names: Iterator[tuple[str, Any]],
+    tensors: Mapping[str, Any],
+    above: tuple[int, ...],
+) -> Any:
+    members = _members(structure, is_tensor, above)
+    if members is None:
+        name, _ = next(names)
+        return tensors.get(name, structure) if is_tensor(structure) else _own(structure)
+    fresh = [
+        _rebuilt(member, is_tensor, names, tensors, (*above, id(structure)))
+        for _, member in members
+    ]
+    if isinstance(structure, Mapping):
+        copied: Any = copy.copy(structure)
+        for key, member in zip(structure, fresh, strict=True):
+            copied[key] = member
+        return copied
+    if isinstance(structure, tuple):
+        return type(structure)(*fresh) if hasattr(structure, "_fields") else type(structure)(fresh)
+    copied = copy.copy(structure)
+    if isinstance(structure, list):
+        copied[:] = fresh
+    else:
+        for (name, _), member in zip(members, fresh, strict=True):
+            object.__setattr__(copied, name, member)
+    return copied
+
+
+def _own(thing: Any) -> Any:
+    """A copy of an object that a forward could change; the object itself where there is no need or no way."""
+    if isinstance(thing, PLAIN) or callable(thing) or not hasattr(thing, "__dict__"):
+        return thing
+    try:
+        return copy.deepcopy(thing)
+    except (TypeError, NotImplementedError, RuntimeError, copy.Error):
+        return thing  # locks, handles, views on foreign memory

@@ -1,0 +1,1 @@
+"""What a matching leaves different, one cause at a time."""

@@ -1,0 +1,1 @@
+"""From matched operations to matched elements: points, relations, and the parameter map."""

@@ -1,0 +1,212 @@
+"""Relations: which element of one model's tensor corresponds to which element of the other's.
+
+A relation is a view `r` with `first.flat[r.at(q)] == second.flat[q]` for every position `q` of the
+second tensor. Nearly always it is the identity; a length-first model against a batch-first one, or
+channels last against channels first, makes it a permutation of axes, and heads that are laid out
+differently a permutation along the feature axis. So a relation is taken apart along groups of axes
+(rows and features, batch and channels and space), moved through the operator, and put together again.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+
+import numpy as np
+
+from padiff_graph.capture.normal.index_map import Stage, View, contiguous
+
+__all__ = [
+    "axis_orders",
+    "identity",
+    "inverted",
+    "operand_relation",
+    "parts",
+    "product",
+    "same_relation",
+    "separable",
+]
+
+RANK = 6
+"""Axis orders are tried up to this rank."""
+TABLE = 1 << 16
+"""Largest operand whose map is inverted by a table."""
+
+
+def identity(first: Sequence[int], second: Sequence[int]) -> View | None:
+    """The same elements in the same order; None where the counts differ."""
+    if math.prod(first) != math.prod(second):
+        return None
+    return View.of(first).reshape(second)
+
+
+def axis_orders(first: Sequence[int], second: Sequence[int]) -> Iterable[View]:
+    """The relations that only permute axes, the identity first; axes of one element are set aside."""
+    one = [extent for extent in first if extent != 1]
+    other = [extent for extent in second if extent != 1]
+    if sorted(one) != sorted(other) or len(one) > RANK:
+        return
+    for axes in itertools.permutations(range(len(one))):
+        if [one[axis] for axis in axes] == other:
+            yield View.of(one).transpose(axes).reshape(second)
+
+
+def operand_relation(first: View, second: View, source: View) -> View | None:
+    """The relation of two operands whose sources are related.
+
+    Args:
+        first, second: what each operand reads of its source.
+        source: the relation of the sources.
+    """
+    wanted = source.then(second)
+    if first.size == wanted.size:
+        if first.same(wanted):
+            return View.of(second.shape)
+        back = first.inverse((first.source,))
+        if back is not None:
+            return back.then(wanted).reshape(second.shape)
+        if not first.padded and not second.padded:
+            for order in axis_orders(first.shape, second.shape):
+                if first.then(order).same(wanted):
+                    return order
+    if (
+        max(first.size, wanted.size) <= TABLE
+        and not first.padded
+        and not second.padded
+        and first.injective
+    ):
+        place = np.full(first.source, -1, np.int64)
+        place[first.indices()] = np.arange(first.size)
+        found_at = place[wanted.indices()]
+        if (found_at >= 0).all():
+            table = Stage((second.size,), (tuple(found_at.tolist()),)).merged()
+            return View(first.size, second.shape, (table,))
+    return None
+
+
+def inverted(relation: View, first: Sequence[int]) -> View | None:
+    """The relation seen from the other side."""
+    return relation.inverse(first)
+
+
+def same_relation(one: View, other: View) -> bool:
+    """Whether two relations say the same."""
+    return (
+        one.source == other.source and one.size == other.size and one.same(other.reshape(one.shape))
+    )
+
+
+@lru_cache(maxsize=1 << 12)
+def separable(relation: View) -> Stage | None:
+    """The relation as one step with a contribution of each axis of its own shape; None where it is none."""
+    shape = relation.shape
+    if 0 in shape:
+        return None
+    if not relation.stages:
+        return Stage(shape, contiguous(shape))
+    if len(relation.stages) == 1:
+        split = relation.stages[0].split(shape)
+        if split is not None:
+            return split
+    strides = contiguous(shape)
+    start = int(relation.at(np.zeros(1, np.int64))[0])
+    steps: list[int | tuple[int, ...]] = []
+    for extent, stride in zip(shape, strides, strict=True):
+        along = relation.at(np.arange(extent, dtype=np.int64) * stride) - start
+        gaps = np.diff(along)
+        steps.append(
+            int(gaps[0])
+            if extent > 1 and (gaps == gaps[0]).all()
+            else 0
+            if extent == 1
+            else tuple(along.tolist())
+        )
+    stage = Stage(shape, tuple(steps), start)
+    return stage if View(relation.source, shape, (stage,)).same(relation) else None
+
+
+def parts(
+    relation: View, extents: Sequence[int], groups: Sequence[Sequence[int]]
+) -> list[View] | None:
+    """Takes a relation apart into independent ones along groups of axes.
+
+    Args:
+        relation: between two operands.
+        extents: number of elements of each group of axes of the first operand, outermost first.
+        groups: the axes of the second operand that belong to each group.
+    Returns:
+        One relation for each group, None where the relation mixes groups.
+    """
+    if relation.size != math.prod(extents):
+        return None
+    if not relation.stages and [
+        math.prod(relation.shape[axis] for axis in group) for group in groups
+    ] == list(extents):
+        return [View.of([relation.shape[axis] for axis in group]) for group in groups]
+    stage = separable(relation)
+    if stage is None or stage.offset < 0:
+        return None
+    found: list[View] = []
+    rest = stage.offset
+    for extent, stride, group in zip(extents, contiguous(extents), groups, strict=True):
+        start, rest = divmod(rest, stride)
+        steps: list[int | tuple[int, ...]] = []
+        low = high = start
+        for axis in group:
+            step, width = stage.steps[axis], stage.shape[axis]
+            if isinstance(step, int):
+                if step % stride and width > 1:
+                    return None
+                step = step // stride if width > 1 else 0
+                ends = (0, step * (width - 1))
+            else:
+                if any(entry % stride for entry in step):
+                    return None
+                step = tuple(entry // stride for entry in step)
+                ends = (min(step), max(step))
+            steps.append(step)
+            low += min(ends)
+            high += max(ends)
+        shape = tuple(stage.shape[axis] for axis in group)
+        if low < 0 or high >= extent or math.prod(shape) != extent:
+            return None
+        view = View(extent, shape, _stages(extent, Stage(shape, tuple(steps), start)))
+        if not view.permutation:
+            return None
+        found.append(view)
+    return found
+
+
+def product(relations: Sequence[View]) -> View:
+    """The relation of tensors whose leading axes are related by the first, the next by the second, ..."""
+    return _product(tuple(relations))
+
+
+@lru_cache(maxsize=1 << 12)
+def _product(relations: tuple[View, ...]) -> View:
+    extents = [relation.source for relation in relations]
+    shape: list[int] = []
+    steps: list[int | tuple[int, ...]] = []
+    offset = 0
+    for relation, stride in zip(relations, contiguous(extents), strict=True):
+        stage = separable(relation)
+        if stage is None:
+            raise ValueError("the relation of one group of axes mixes its axes")
+        shape.extend(stage.shape)
+        steps.extend(
+            step * stride if isinstance(step, int) else tuple(entry * stride for entry in step)
+            for step in stage.steps
+        )
+        offset += stage.offset * stride
+    size = math.prod(extents)
+    return View(size, tuple(shape), _stages(size, Stage(tuple(shape), tuple(steps), offset)))
+
+
+def _stages(size: int, stage: Stage) -> tuple[Stage, ...]:
+    """A step in canonical form, none for the identity."""
+    merged = stage.merged()
+    if merged.offset == 0 and merged.steps in ((), (1,)) and math.prod(merged.shape) == size:
+        return ()
+    return (merged,)

@@ -1,0 +1,1 @@
+"""What module paths say: templates, numbers, and which number of one model stands for which of the other."""

@@ -1,0 +1,1 @@
+"""Both models captured, brought to normal form and matched; what running the captures proves of it."""

@@ -1,0 +1,1 @@
+"""The whole check, step by step, from two models to one verdict."""

@@ -1,0 +1,1 @@
+"""A torch checkpoint as a Paddle one, by a map, without either model."""

@@ -1,0 +1,177 @@
+"""A small readable Python converter of one map, which needs numpy alone: neither this tool nor torch."""
+
+from __future__ import annotations
+
+import os
+import pprint
+from pathlib import Path
+from typing import Any
+
+from padiff_graph.capture.normal.index_map import View
+from padiff_graph.errors import UsageError
+from padiff_graph.layer_map.layer_map import LayerMap
+from padiff_graph.layer_map.map_file import ParameterEntry
+
+__all__ = ["script_text", "write_script"]
+
+VIEW = '''def view(tensor, shape, *steps):
+    """Elements of a tensor by (shape, strides, start), one step after the other."""
+    flat = np.ascontiguousarray(tensor).reshape(-1)
+    for extents, strides, start in steps:
+        at = np.full((), start)
+        for extent, stride in zip(extents, strides):
+            along = np.asarray(stride) if isinstance(stride, tuple) else np.arange(extent) * stride
+            at = at[..., None] + along
+        flat = flat[at.reshape(-1)]
+    return flat.reshape(shape)
+
+
+'''
+PUT = '''def put(target, places, values):
+    """Writes values to the places of a target, given as a view of its elements."""
+    target.reshape(-1)[places.reshape(-1)] = values.reshape(-1)
+
+
+'''
+
+HEAD = '''"""Converts a torch checkpoint (.safetensors) of {second} into Paddle parameters of {first}.
+
+    python {name} model.safetensors model.pdparams
+"""
+
+import json
+import pickle
+import struct
+import sys
+
+import numpy as np
+
+DTYPES = {{"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1", "U8": "u1", "BOOL": "?"}}
+NOT_NEEDED = {unused}  # tensors that the Paddle model has no place for
+
+
+def load(path):
+    """All tensors of a .safetensors file by name, memory-mapped; bfloat16 as its bits, as Paddle has it."""
+    with open(path, "rb") as file:
+        length = struct.unpack("<Q", file.read(8))[0]
+        header = json.loads(file.read(length))
+    header.pop("__metadata__", None)
+    data = np.memmap(path, "u1", "r", 8 + length)
+    return {{name: data[slice(*entry["data_offsets"])].view(DTYPES[entry["dtype"]]).reshape(entry["shape"]) for name, entry in header.items()}}
+
+
+{helpers}def convert(t):
+    p = {{}}
+{body}
+    return p
+
+
+class Tensors(dict):
+    """Tensors by name, and the names that nobody has read yet."""
+
+    def __init__(self, tensors):
+        super().__init__(tensors)
+        self.left = set(tensors)
+
+    def __getitem__(self, name):
+        if name not in self:
+            sys.exit(f"the checkpoint has no {{name}}; is it of the same model?")
+        self.left.discard(name)
+        return super().__getitem__(name)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
+    tensors = Tensors(load(sys.argv[1]))
+    parameters = {{name: np.array(value) for name, value in convert(tensors).items()}}
+    left = sorted(tensors.left - NOT_NEEDED)
+    if left:
+        print("not used, so make sure that they are second names of tied weights:", ", ".join(left))
+    with open(sys.argv[2], "wb") as out:
+        pickle.dump(parameters, out, protocol=4)
+'''
+
+
+def write_script(layer_map: Any, path: str | os.PathLike[str]) -> None:
+    """Writes the converter of a map (see `script_text`)."""
+    Path(path).write_text(script_text(layer_map, Path(path).name), encoding="utf-8")
+
+
+def script_text(layer_map: Any, name: str = "convert.py") -> str:
+    """The converter as Python text: one statement for each Paddle parameter.
+
+    Raises:
+        UsageError: the map holds no parameter rows, or one without a source.
+    """
+    made = LayerMap.of(layer_map)
+    if not made.parameters:
+        raise UsageError(
+            "this layer map holds no parameter rows; make one with suggest_layer_map(...)[0].to_yaml('map.yaml')"
+        )
+    missing = [entry.paddle_name for entry in made.parameters if entry.status == "open"]
+    if missing:
+        raise UsageError(f"the map has no source for {', '.join(missing)}; fill in their rows")
+    lines: list[str] = []
+    for entry in made.parameters:
+        lines += _statements(entry)
+    first, second = made.models
+    body = "\n".join(f"    {line}" for line in lines)
+    helpers = (VIEW if "view(" in body else "") + (PUT if "put(" in body else "")
+    unused = (
+        f"{{{', '.join(map(repr, sorted(made.unused_second)))}}}" if made.unused_second else "set()"
+    )
+    return HEAD.format(
+        first=first or "the Paddle model",
+        second=second or "the torch model",
+        name=name,
+        body=body,
+        helpers=helpers,
+        unused=unused,
+    )
+
+
+def _statements(entry: ParameterEntry) -> list[str]:
+    target, pieces = f"p[{entry.paddle_name!r}]", entry.row.pieces
+    if not pieces:
+        return [f"# {entry.paddle_name}: {entry.row.reason}; Paddle keeps its initial value"]
+    if len(pieces) == 1 and pieces[0].first_view.identity:
+        piece = pieces[0]
+        source = f"t[{piece.second!r}]"
+        shape = entry.seconds[piece.second]
+        if piece.second_view.identity:
+            return [
+                f"{target} = {source}"
+                + (f".reshape({list(entry.shape)})" if shape != entry.shape else "")
+            ]
+        if View.of(shape).transpose(tuple(reversed(range(len(shape))))).same(piece.second_view):
+            moved = f"{source}.T"
+            return [
+                f"{target} = {moved}"
+                + (
+                    f".reshape({list(entry.shape)})"
+                    if tuple(reversed(shape)) != entry.shape
+                    else ""
+                )
+            ]
+        return [
+            f"{target} = view({source}, {list(entry.shape)}, {_steps(piece.second_view)})  # {entry.transform}"
+        ]
+    size = 1
+    for extent in entry.shape:
+        size *= extent
+    lines = [
+        f"{target} = np.zeros({list(entry.shape)}, t[{pieces[0].second!r}].dtype)  # {entry.transform}"
+    ]
+    for piece in pieces:
+        places = f"view(np.arange({size}), {list(piece.first_view.shape)}{', ' + _steps(piece.first_view) if piece.first_view.stages else ''})"
+        values = f"view(t[{piece.second!r}], {list(piece.second_view.shape)}{', ' + _steps(piece.second_view) if piece.second_view.stages else ''})"
+        lines.append(f"put({target}, {places}, {values})")
+    return lines
+
+
+def _steps(view: View) -> str:
+    return ", ".join(
+        pprint.pformat((stage.shape, stage.steps, stage.offset), width=10**6)
+        for stage in view.stages
+    )

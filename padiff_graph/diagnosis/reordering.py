@@ -1,0 +1,75 @@
+"""Operations that put elements elsewhere though the shape stays: no layout asks for them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from padiff_graph.capture.graph import ComputationGraph, Node
+from padiff_graph.capture.normal.form import NormalGraph
+from padiff_graph.diagnosis.plain_names import plain_name
+
+__all__ = ["around", "turning"]
+
+TURNING = frozenset({"transpose", "flip", "roll"})
+"""Operators, by plain name."""
+NEAR = 24
+"""Most operations that are looked at around one."""
+
+
+def turning(
+    graphs: tuple[ComputationGraph, ComputationGraph], numbers: tuple[Iterable[int], Iterable[int]]
+) -> tuple[int, Node] | None:
+    """The one native operation among these that turns a value, with its side; None for none or several."""
+    found: list[tuple[int, Node]] = []
+    for side, (graph, own) in enumerate(zip(graphs, numbers, strict=True)):
+        for record in map(graph.record, own):
+            operand = record.inputs[0] if record.inputs else None
+            before = None if operand is None else graph.type_of(operand)
+            after = record.outputs[0] if record.outputs else None
+            if (
+                plain_name(record.op) in TURNING
+                and before is not None
+                and after is not None
+                and before.shape == after.shape
+            ):
+                found.append((side, record))
+    return found[0] if len(found) == 1 else None
+
+
+def around(normal: NormalGraph, parameters: Collection[str]) -> set[int]:
+    """Native operations before and behind those that read some parameters, as far as the next parameters."""
+    held = {node.id for node in normal.nodes if node.op == "Parameter" and node.name in parameters}
+    weighty = {
+        node.id
+        for node in normal.nodes
+        if any(
+            edge is not None and normal.nodes[edge.source].op == "Parameter" for edge in node.inputs
+        )
+    }
+    start = [
+        node.id
+        for node in normal.nodes
+        if any(edge is not None and edge.source in held for edge in node.inputs)
+    ]
+    users = normal.users()
+    found: set[int] = set()
+    for ahead in (False, True):
+        waiting = list(start)
+        for at in range(NEAR):
+            if at >= len(waiting):
+                break
+            node = normal.nodes[waiting[at]]
+            if at >= len(start) and node.id in weighty:
+                continue
+            found.update(node.native)
+            if ahead:
+                for user, position in users[node.id]:
+                    edge = normal.nodes[user].inputs[position]
+                    found.update(edge.through if edge is not None else ())
+                    waiting.append(user)
+            else:
+                for edge in node.inputs:
+                    if edge is not None and not normal.nodes[edge.source].leaf:
+                        found.update(edge.through)
+                        waiting.append(edge.source)
+    return found

@@ -1,0 +1,122 @@
+"""The parameter values that both sides of every region use: equal through the parameter map, and random
+where a model's own values stand at a constant.
+
+A scale of ones, a shift of zeros or fresh running statistics hide bugs: a shift that is never added
+makes no difference while it is zero. So the tool's own copies of such parameters get seeded random
+values; the models keep theirs.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from padiff_graph.capture.engine import Array, Engine
+from padiff_graph.capture.graph import ComputationGraph
+from padiff_graph.executor.transfer import mapped
+from padiff_graph.matching.result import Matching
+
+__all__ = ["Shared", "first_reads", "randomised", "share"]
+
+
+@dataclass(frozen=True)
+class Shared:
+    """Values of parameters and buffers by dotted name, for one run of the regions.
+
+    Attributes:
+        first, second: the two sides, equal through the parameter map.
+        randomised: names in the second model whose constant value was replaced.
+        own: names in the first model that keep their own value, for want of a counterpart.
+    """
+
+    first: dict[str, Array]
+    second: dict[str, Array]
+    randomised: tuple[str, ...]
+    own: tuple[str, ...]
+
+
+def share(
+    matching: Matching,
+    first: Engine,
+    second: Engine,
+    *,
+    as_they_are: bool = False,
+    randomise: bool = True,
+) -> Shared:
+    """Makes the values. Nothing is written into either model.
+
+    `as_they_are`: every side keeps its own weights, which may be folded into others on one side.
+    `randomise`: whether constants are replaced; without, both sides have the second's own values.
+    """
+    ours = {name: first.array(tensor) for name, tensor in first.parameters().items()}
+    theirs = {name: second.array(tensor) for name, tensor in second.parameters().items()}
+    if as_they_are:
+        return Shared(ours, theirs, (), tuple(ours))
+    covered = _covered(matching, theirs)
+    # what no parameter of the first can stand for belongs to operations that the first lacks: a branch scaled by
+    # nearly nothing must show all the same
+    lacking = not any(
+        not row.pieces and row.status in ("open", "neutral") for row in matching.parameters
+    )
+    changed = []
+    for name, array in theirs.items():
+        if randomise and (covered.get(name, 0) >= array.size or (lacking and name not in covered)):
+            fresh = randomised(name, array)
+            if fresh is not None:
+                theirs[name] = fresh
+                changed.append(name)
+    own = []
+    for row in matching.parameters:
+        if row.first not in ours:
+            continue
+        if row.pieces:
+            ours[row.first] = mapped(row, ours[row.first], theirs)
+        else:
+            own.append(row.first)
+    return Shared(ours, theirs, tuple(changed), tuple(own))
+
+
+def _covered(matching: Matching, theirs: Mapping[str, Array]) -> dict[str, int]:
+    """How many elements of each parameter of the second the first reads through the map."""
+    covered: dict[str, int] = {}
+    for row in matching.parameters:
+        for piece in row.pieces:
+            if piece.second in theirs:
+                covered[piece.second] = covered.get(piece.second, 0) + piece.second_view.size
+    return covered
+
+
+def randomised(name: str, array: Array) -> Array | None:
+    """Random values about a constant, None where the array is not a constant of floats.
+
+    Signs are kept, so that a variance stays positive; a single number is left alone, since it may
+    be a temperature whose value decides more than its sign.
+    """
+    if array.dtype.kind != "f" or array.size < 2:
+        return None
+    value = float(array.reshape(-1)[0])
+    if not np.isfinite(value) or not bool((array == array.reshape(-1)[0]).all()):
+        return None
+    generator = np.random.default_rng(zlib.crc32(name.encode()))
+    spread = generator.random(array.shape, np.float32)
+    fresh = (spread - 0.5) * 0.5 if abs(value) < 1e-3 else value * (0.5 + spread)
+    return np.asarray(fresh, array.dtype)
+
+
+def first_reads(graph: ComputationGraph) -> dict[str, int]:
+    """The first operation that reads each parameter or buffer: where the program comes to it, whatever the order
+    in which a module defines its parameters."""
+    names = {
+        record.id: record.name
+        for record in graph.records()
+        if record.kind in ("parameter", "buffer")
+    }
+    found: dict[str, int] = {}
+    for record in graph.records():
+        for value in record.inputs:
+            if value is not None and value.node in names:
+                found.setdefault(names[value.node], record.id)
+    return found

@@ -1,0 +1,155 @@
+"""Random operations share their draws: the mask of one side's dropout is the other side's too."""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from padiff_graph.capture.engine import Array
+from padiff_graph.capture.graph import ComputationGraph, Node, Value
+from padiff_graph.capture.normal.form import NormalGraph
+from padiff_graph.executor.partition import Slice
+from padiff_graph.executor.region_run import Side, execute
+from padiff_graph.executor.transfer import read
+from padiff_graph.matching.result import Matching, Point
+
+__all__ = ["Draws", "random_pairs", "unsteady"]
+
+RATES = ("p", "dropout_prob", "ratio", "prob", "dropout_p")
+"""Attribute names under which operators hold the probability to drop."""
+
+
+def random_pairs(matching: Matching) -> dict[int, tuple[int, Point | None]]:
+    """For each random native node of the first side: its counterpart, and the point that lays one's
+    elements out like the other's."""
+    pairs: dict[int, tuple[int, Point | None]] = {}
+    points: dict[tuple[int, int], Point] = {}
+    for point in matching.points:
+        points.setdefault((point.first.node, point.second.node), point)
+    for match in matching.matches:
+        ones = list(_random(matching.first, match.first))
+        others = list(_random(matching.second, match.second))
+        if len(ones) == len(others):
+            for one, other in zip(ones, others, strict=True):
+                pairs[one] = (other, points.get((one, other)))
+    return pairs
+
+
+def _random(normal: NormalGraph, node: int) -> Iterator[int]:
+    for native in normal.nodes[node].native:
+        if "random" in normal.graph.record(native).marks:
+            yield native
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Makes each random node's draw, the same whenever asked.
+
+    Attributes:
+        first, second: the captured graphs.
+        pairs: as of `random_pairs`.
+    """
+
+    first: ComputationGraph
+    second: ComputationGraph
+    pairs: Mapping[int, tuple[int, Point | None]]
+
+    def of_second(self, node: Node) -> Array | None:
+        """A draw of the second side's own."""
+        return _draw(node, self.second)
+
+    def of_first(self, node: Node) -> Array | None:
+        """The draw of the counterpart in the second, laid out for the first; a draw of its own without one."""
+        other = self.pairs.get(node.id)
+        kind = node.outputs[0] if node.outputs else None
+        if other is None or kind is None:
+            return _draw(node, self.first)
+        drawn = _draw(self.second.record(other[0]), self.second)
+        if drawn is None:
+            return _draw(node, self.first)
+        point = other[1]
+        shape = _attention_weights(node, self.first) or kind.shape
+        if (
+            point is not None
+            and drawn.size == point.second_view.source
+            and point.first_view.size == point.second_view.size
+            and point.first_view.permutation
+        ):
+            target = np.zeros(kind.shape, drawn.dtype)
+            point.first_view.scatter(target, read(point.second_view, drawn))
+            return target
+        if drawn.size == math.prod(shape):
+            return drawn.reshape(shape)
+        return _draw(node, self.first)
+
+
+def _attention_weights(node: Node, graph: ComputationGraph) -> tuple[int, ...] | None:
+    """Shape of the weights inside a fused attention, which is what it drops; None for anything else."""
+    if "attention" not in node.op:
+        return None
+    kinds = {
+        role: graph.type_of(value)
+        for role, value in zip(node.roles, node.inputs, strict=True)
+        if value is not None
+    }
+    query, key = kinds.get("query"), kinds.get("key")
+    return None if query is None or key is None else (*query.shape[:-1], key.shape[-2])
+
+
+def _draw(node: Node, graph: ComputationGraph) -> Array | None:
+    """Seeded by the node; the keep mask of a dropout, else normal or uniform noise."""
+    kind = node.outputs[0] if node.outputs else None
+    if kind is None:
+        return None
+    weights = _attention_weights(node, graph)
+    generator = np.random.default_rng(zlib.crc32(f"{node.id}".encode()))
+    if "dropout" in node.op or weights is not None:
+        rate = next(
+            (
+                float(node.attrs[name])
+                for name in RATES
+                if isinstance(node.attrs.get(name), (int, float))
+            ),
+            0.5,
+        )
+        if "feature" in node.op:
+            shape = (*kind.shape[:2], *(1 for _ in kind.shape[2:]))
+            return np.broadcast_to(generator.random(shape) >= rate, kind.shape).astype(np.float32)
+        return (generator.random(weights or kind.shape, np.float32) >= rate).astype(np.float32)
+    if "randn" in node.op or "normal" in node.op or "gauss" in node.op:
+        return generator.standard_normal(kind.shape).astype(np.float32)
+    return generator.random(kind.shape, np.float32)
+
+
+def unsteady(
+    sides: Sequence[Side],
+    parts: Sequence[Slice],
+    feeds: Sequence[Mapping[Value, Array]],
+    wanted: Sequence[Sequence[Value]],
+) -> str:
+    """Why a region that differs proves nothing: a custom function of the model draws random numbers of
+    its own, which cannot be shared. "" where what it yields is the same every time.
+    """
+    for side, part, feed, values in zip(sides, parts, feeds, wanted, strict=True):
+        custom = next(
+            (
+                record
+                for number in part.nodes
+                if "custom_function" in (record := side.graph.record(number)).marks
+            ),
+            None,
+        )
+        if custom is None:
+            continue
+        runs = [execute(side, part, feed, values, grad=False) for _ in range(2)]
+        once, again = ([side.engine.array(run.outputs[value]) for value in values] for run in runs)
+        if not all(
+            np.array_equal(one, other, equal_nan=one.dtype.kind == "f")
+            for one, other in zip(once, again, strict=True)
+        ):
+            return f"a custom function of {custom.path or 'the root'} draws random numbers of its own, which the other side cannot share; compare in evaluation mode"
+    return ""

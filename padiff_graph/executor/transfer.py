@@ -1,0 +1,141 @@
+"""Moving numbers from one side to the other through points and parameter rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from padiff_graph.capture.engine import Array
+from padiff_graph.capture.graph import Value
+from padiff_graph.capture.normal.index_map import View
+from padiff_graph.executor.partition import Cut
+from padiff_graph.matching.result import ParameterRow
+
+__all__ = ["cotangents", "fed", "mapped", "pair_gradients", "paired", "read"]
+
+
+def read(view: View, array: Array) -> Array:
+    """The operand of a view; no copy where the view moves nothing."""
+    if view.identity:
+        return array.reshape(view.shape)
+    return view.apply(array)
+
+
+def fed(
+    cut: Cut, second: Mapping[Value, Array], shapes: Mapping[Value, tuple[int, ...]]
+) -> dict[Value, Array]:
+    """What the first side's values of a cut are, given the second's."""
+    if not cut.exact:
+        return {cut.first[0]: second[cut.second[0]]}
+    made: dict[Value, Array] = {}
+    for value in cut.first:
+        points = [point for point in cut.points if point.first == value]
+        if len(points) == 1 and points[0].first_view.identity:
+            made[value] = np.asarray(
+                read(points[0].second_view, second[points[0].second]).reshape(shapes[value]),
+                order="C",
+            )
+            continue
+        target = np.zeros(shapes[value], second[points[0].second].dtype)
+        for point in points:
+            point.first_view.scatter(target, read(point.second_view, second[point.second]))
+        made[value] = target
+    return made
+
+
+def paired(
+    cut: Cut, first: Mapping[Value, Array], second: Mapping[Value, Array]
+) -> list[tuple[Array, Array]]:
+    """The values of both sides, laid side by side, point by point."""
+    return [
+        (
+            read(point.first_view, first[point.first]),
+            read(point.second_view, second[point.second]).reshape(point.first_view.shape),
+        )
+        for point in cut.points
+    ]
+
+
+def pair_gradients(
+    cut: Cut, first: Mapping[Value, Array], second: Mapping[Value, Array]
+) -> list[tuple[Array, Array]]:
+    """Gradients side by side. Where a point reads an element of one side several times (a broadcast),
+    that element's gradient is the sum of its copies' gradients on the other side."""
+    if not cut.exact:
+        return [
+            (first[value], second[other])
+            for value, other in zip(cut.first, cut.second, strict=True)
+        ]
+    pairs = []
+    for point in cut.points:
+        one, other = first[point.first], second[point.second]
+        if not point.first_view.injective:
+            pairs.append(
+                (one.reshape(-1), _gathered(point.first_view, read(point.second_view, other)))
+            )
+        elif not point.second_view.injective:
+            pairs.append(
+                (_gathered(point.second_view, read(point.first_view, one)), other.reshape(-1))
+            )
+        else:
+            pairs.append(
+                (
+                    read(point.first_view, one),
+                    read(point.second_view, other).reshape(point.first_view.shape),
+                )
+            )
+    return pairs
+
+
+def _gathered(view: View, values: Array) -> Array:
+    """Sums values over the source elements that a view reads."""
+    total = np.zeros(view.source, values.dtype)
+    found = view.indices()
+    keep = found >= 0
+    np.add.at(total, found[keep], values.reshape(-1)[keep])
+    return total
+
+
+def cotangents(
+    cut: Cut, second: Mapping[Value, Array], shapes: Mapping[Value, tuple[int, ...]]
+) -> dict[Value, Array]:
+    """The first side's cotangents for given ones of the second: the same weights on the same elements."""
+    if not cut.exact:
+        return {}
+    made: dict[Value, Array] = {}
+    for point in cut.points:
+        source = second[point.second]
+        if point.first_view.identity and point.second_view.injective:
+            made[point.first] = np.asarray(
+                read(point.second_view, source).reshape(shapes[point.first]), order="C"
+            )
+            continue
+        target = made.setdefault(point.first, np.zeros(shapes[point.first], source.dtype))
+        if not point.first_view.injective:
+            target += _gathered(point.first_view, read(point.second_view, source)).reshape(
+                target.shape
+            )
+        elif not point.second_view.injective:
+            # each copy of the second's element carries an equal share of its cotangent
+            found = point.second_view.indices()
+            copies = np.bincount(found[found >= 0], minlength=point.second_view.source)
+            share = source.reshape(-1) / np.maximum(copies, 1)
+            point.first_view.scatter(target, read(point.second_view, share.astype(source.dtype)))
+        else:
+            point.first_view.scatter(target, read(point.second_view, source))
+    return made
+
+
+def mapped(row: ParameterRow, own: Array, second: Mapping[str, Array]) -> Array:
+    """The value of one parameter of the first model that the rows give it; elements that no piece
+    covers keep `own`."""
+    if len(row.pieces) == 1 and row.pieces[0].first_view.identity:
+        piece = row.pieces[0]
+        return np.asarray(
+            read(piece.second_view, second[piece.second]).reshape(own.shape), own.dtype, order="C"
+        )
+    target = np.array(own)
+    for piece in row.pieces:
+        piece.first_view.scatter(target, read(piece.second_view, second[piece.second]))
+    return target

@@ -1,0 +1,123 @@
+"""The structure lock: a model's structure as a small text file, held against the model in tests."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from padiff_graph.capture.api import capture_graph
+from padiff_graph.capture.normal.form import Edge, NormalGraph, NormalNode
+from padiff_graph.capture.normal.normalize import normalize
+
+__all__ = ["hold", "structure_lines"]
+
+HEAD = "# Structure of a model, held by padiff-graph's structure_lock. Write anew: pytest --update-structure-locks\n"
+CONTEXT = 2
+SHOWN = 60
+
+
+def hold(model: Any, example: Mapping[str, Any], path: Path, *, update: bool = False) -> None:
+    """Holds a model against its lock, or writes the lock.
+
+    Raises:
+        AssertionError: with the smallest diff, where the structure differs; or where there is no lock yet.
+        CaptureError: the model cannot be captured.
+    """
+    __tracebackhide__ = True
+    lines = structure_lines(normalize(capture_graph(model, example, certify=False)))
+    if update:
+        path.write_text(HEAD + "\n".join(lines) + "\n", encoding="utf-8")
+        return
+    if not path.exists():
+        raise AssertionError(
+            f"there is no structure lock at {path}; write it with pytest --update-structure-locks and commit it"
+        )
+    held = path.read_text(encoding="utf-8").removeprefix(HEAD).splitlines()
+    if held != lines:
+        raise AssertionError(
+            f"the structure differs from {path.name} (- locked, + now):\n"
+            + "\n".join(_difference(held, lines))
+            + "\nif this is meant: pytest --update-structure-locks"
+        )
+
+
+def structure_lines(normal: NormalGraph) -> list[str]:
+    """One line an operation: module, name, operator, attributes, operands. Names count within a module,
+    so that a change in one place leaves the other lines as they are."""
+    names: dict[int, str] = {}
+    counts: Counter[tuple[str, str]] = Counter()
+    lines = []
+    for node in normal.nodes:
+        if node.leaf:
+            names[node.id] = f"{node.op.lower()}:{node.name}" if node.name else _constant(node)
+        else:
+            place = (node.path, node.op)
+            names[node.id] = f"{node.path or '.'}/{node.op}" + (
+                f"#{counts[place]}" if counts[place] else ""
+            )
+            counts[place] += 1
+    for node in normal.nodes:
+        if node.op in ("Input", "Parameter"):
+            lines.append(f"{names[node.id]} {_types(node)}")
+        elif not node.leaf:
+            attrs = ", ".join(f"{key}={_value(value)}" for key, value in sorted(node.attrs.items()))
+            operands = ", ".join(_operand(edge, names) for edge in node.inputs)
+            lines.append(
+                f"{names[node.id]}({operands}){f' {{{attrs}}}' if attrs else ''} {_types(node)}{' ' + ' '.join(sorted(node.marks)) if node.marks else ''}"
+            )
+    lines += [f"output {name} = {_operand(edge, names)}" for name, edge in normal.outputs.items()]
+    return lines
+
+
+def _constant(node: NormalNode) -> str:
+    if node.constant is not None and node.constant.size == 1:
+        return (
+            f"{node.constant.reshape(-1)[0]:.6g}"
+            if node.constant.dtype.kind in "fiu"
+            else str(node.constant.reshape(-1)[0])
+        )
+    return f"constant{list(node.outputs[0].shape)}" if node.outputs else "constant"
+
+
+def _types(node: NormalNode) -> str:
+    return " ".join(f"{kind.dtype}{list(kind.shape)}" for kind in node.outputs)
+
+
+def _value(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _operand(edge: Edge | None, names: Mapping[int, str]) -> str:
+    if edge is None:
+        return "-"
+    text = names[edge.source] + (f":{edge.output}" if edge.output else "")
+    if edge.scale != 1.0:
+        text = f"{edge.scale:.6g}*{text}"
+    if edge.shift:
+        text += f"{edge.shift:+.6g}"
+    if edge.view is not None and not edge.view.identity:
+        text += f"@{list(edge.view.shape)}<{_hash(edge)}>"
+    return text
+
+
+def _hash(edge: Edge) -> str:
+    """A short name of the movement, equal on every machine."""
+    assert edge.view is not None
+    return hashlib.sha256(
+        repr([(stage.shape, stage.steps, stage.offset) for stage in edge.view.stages]).encode()
+    ).hexdigest()[:6]
+
+
+def _difference(held: list[str], lines: list[str]) -> list[str]:
+    found = [
+        line
+        for line in difflib.unified_diff(held, lines, "locked", "now", lineterm="", n=CONTEXT)
+        if not line.startswith(("---", "+++"))
+    ]
+    return found[:SHOWN] + (
+        [f"... and {len(found) - SHOWN} more lines"] if len(found) > SHOWN else []
+    )

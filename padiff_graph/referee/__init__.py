@@ -1,0 +1,1 @@
+"""Judging a region: the tolerance, how much rounding may explain, who is right."""

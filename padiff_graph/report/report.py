@@ -1,0 +1,120 @@
+"""The result of a check. Terminal, JSON, HTML, pytest and exit codes are views of it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from padiff_graph.capture.engine import Engine
+from padiff_graph.findings.finding import Finding
+from padiff_graph.matching.result import Matching, ParameterRow
+
+__all__ = ["Compared", "Report"]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """How much was compared. All zero is never a pass."""
+
+    operations: int = 0
+    parameters: int = 0
+    regions: int = 0
+    outputs: int = 0
+    gradients: int = 0
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `compare` returns.
+
+    Attributes:
+        passed: True exactly when something was compared, no finding fails, and every compared value
+            is within the tolerance asked for.
+        findings: what fails first, most upstream first; then what does not fail.
+        regions: number of region pairs by verdict ("equal", "rounding", "different",
+            "framework-divergence", "framework-defect", "not-comparable").
+        parameters: the parameter map.
+        required_tolerance: {"rtol": ..., "atol": ...} that the whole run would have needed.
+        timings: seconds by step.
+        compared: how much was compared.
+        tolerance: what was asked for.
+        contributions: regions that add most to the tolerance needed, as (paddle path, torch path, error).
+        depth: error along depth for plots: (order, paddle path, torch path, phase, relative error, verdict).
+        notes: what the user should know, in sentences.
+        models: (class name of the first, class name of the second), and frameworks.
+        matching: both graphs with their correspondence, for views that draw them; None where capture failed.
+        engines: both models' engines, to rerun regions for a repro; None where capture failed.
+        options: the options as given.
+    """
+
+    passed: bool
+    findings: tuple[Finding, ...] = ()
+    regions: Mapping[str, int] = field(default_factory=dict)
+    parameters: tuple[ParameterRow, ...] = ()
+    required_tolerance: Mapping[str, float] = field(default_factory=dict)
+    timings: Mapping[str, float] = field(default_factory=dict)
+    compared: Compared = field(default_factory=Compared)
+    tolerance: Mapping[str, float] = field(default_factory=dict)
+    contributions: tuple[tuple[str, str, float], ...] = ()
+    depth: tuple[tuple[int, str, str, str, float, str], ...] = ()
+    notes: tuple[str, ...] = ()
+    models: tuple[str, str] = ("", "")
+    frameworks: tuple[str, str] = ("paddle", "torch")
+    matching: Matching | None = None
+    engines: tuple[Engine, Engine] | None = field(default=None, repr=False, compare=False)
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def doubt(self) -> str:
+        """Why a check that found no difference did not pass: "rounding", "the frameworks differ", or that not all could be compared; "" elsewhere."""
+        if self.passed or any(finding.fails for finding in self.findings):
+            return ""
+        verdicts = {finding.verdict for finding in self.findings}
+        if "not-comparable" in verdicts:
+            return "not all could be compared"
+        return (
+            "the frameworks differ"
+            if "rounding" not in verdicts
+            and verdicts & {"framework-divergence", "framework-defect"}
+            else "rounding"
+        )
+
+    def __bool__(self) -> bool:
+        return self.passed
+
+    def __str__(self) -> str:
+        from padiff_graph.report.terminal import render_report, text_of  # loads rich
+
+        return text_of(render_report(self)).rstrip("\n")
+
+    def show(self) -> None:
+        """Prints the report on one screen: in colour on a terminal, as plain text elsewhere."""
+        from rich.console import Console
+
+        from padiff_graph.report.terminal import render_report
+
+        console = Console(highlight=False)
+        if console.is_terminal:
+            console.print(render_report(self))
+        else:
+            print(self)
+
+    def to_json(self, path: str | os.PathLike[str] | None = None) -> str:
+        """The report as JSON text (schema: `padiff_graph.report.report_json.report_schema`), also written to `path`."""
+        from padiff_graph.report.report_json import write_json
+
+        return write_json(self, path)
+
+    def to_html(self, path: str | os.PathLike[str]) -> None:
+        """Writes the report as one self-contained HTML file: both graphs side by side."""
+        from padiff_graph.report.html_page import write_html
+
+        write_html(self, path)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from padiff_graph.report.terminal import html_of, render_report
+
+        return html_of(render_report(self))

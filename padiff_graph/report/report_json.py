@@ -1,0 +1,109 @@
+"""The report as plain data, for JSON. The schema stands in `schema.json` beside this file."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from dataclasses import asdict
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from padiff_graph.findings.finding import Finding
+from padiff_graph.matching.result import ParameterRow
+from padiff_graph.report.report import Report
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "finding_data",
+    "parameter_data",
+    "report_data",
+    "report_schema",
+    "write_json",
+]
+
+SCHEMA_VERSION = 1
+
+
+def report_schema() -> dict[str, Any]:
+    """The JSON schema (draft 2020-12) that `report_data` keeps to."""
+    found: dict[str, Any] = json.loads(
+        files("padiff_graph.report").joinpath("schema.json").read_text(encoding="utf-8")
+    )
+    return found
+
+
+def report_data(report: Report) -> dict[str, Any]:
+    """The report as JSON can hold it; infinite numbers as the strings "inf", "-inf", "nan"."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "passed": report.passed,
+        "models": list(report.models),
+        "frameworks": list(report.frameworks),
+        "compared": asdict(report.compared),
+        "findings": [finding_data(finding) for finding in report.findings],
+        "regions": dict(report.regions),
+        "parameters": [parameter_data(row) for row in report.parameters],
+        "tolerance": {key: _number(value) for key, value in report.tolerance.items()},
+        "required_tolerance": {
+            key: _number(value) for key, value in report.required_tolerance.items()
+        },
+        "contributions": [
+            {"paddle_path": first, "torch_path": second, "error": _number(error)}
+            for first, second, error in report.contributions
+        ],
+        "depth": [
+            {
+                "order": order,
+                "paddle_path": first,
+                "torch_path": second,
+                "phase": phase,
+                "relative_error": _number(error),
+                "verdict": verdict,
+            }
+            for order, first, second, phase, error, verdict in report.depth
+        ],
+        "timings": {key: _number(value) for key, value in report.timings.items()},
+        "options": {
+            key: value if isinstance(value, (bool, int, float, str, type(None))) else str(value)
+            for key, value in report.options.items()
+        },
+        "notes": list(report.notes),
+    }
+
+
+def finding_data(finding: Finding) -> dict[str, Any]:
+    """One finding."""
+    found = {
+        **asdict(finding),
+        "error": _number(finding.error),
+        "relative": _number(finding.relative),
+    }
+    found["places"] = [list(place) for place in finding.places]
+    return found
+
+
+def parameter_data(row: ParameterRow) -> dict[str, Any]:
+    """One row of the parameter map."""
+    return {
+        "paddle_name": row.first,
+        "torch_names": list(dict.fromkeys(piece.second for piece in row.pieces)),
+        "transform": row.transform,
+        "status": row.status,
+        "confidence": row.confidence,
+        "reason": row.reason,
+        "proved": row.proved,
+    }
+
+
+def write_json(report: Report, path: str | os.PathLike[str] | None = None) -> str:
+    """The report as JSON text; written to a file where one is named."""
+    text = json.dumps(report_data(report), indent=1, ensure_ascii=False)
+    if path is not None:
+        Path(path).write_text(text, encoding="utf-8")
+    return text
+
+
+def _number(value: float) -> float | str:
+    return float(value) if math.isfinite(value) else str(float(value))

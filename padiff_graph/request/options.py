@@ -1,0 +1,160 @@
+"""The options of a check: names, meaning, allowed values."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import numbers
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from padiff_graph.errors import UsageError, UsageTypeError
+
+__all__ = ["Options", "parse_options"]
+
+PHASES = ("both", "forward", "backward")
+MODES = ("mean", "strict")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a check shall do, with the defaults.
+
+    Attributes:
+        atol: absolute tolerance.
+        rtol: relative tolerance, against the second model's value.
+        diff_phase: "both"; "forward" (no backward pass is computed); "backward" (with single_step only).
+        compare_mode: "mean": the mean error between two tensors is held against the tolerance;
+            "strict": every element is.
+        single_step: whether every matched unit gets the same inputs on both sides, so that errors
+            do not add up, instead of comparing the whole run.
+    """
+
+    atol: float = 0.0
+    rtol: float = 1e-7
+    diff_phase: Literal["both", "forward", "backward"] = "both"
+    compare_mode: Literal["mean", "strict"] = "mean"
+    single_step: bool = False
+
+    @property
+    def forward(self) -> bool:
+        """Whether forward values are part of the verdict."""
+        return self.diff_phase != "backward"
+
+    @property
+    def backward(self) -> bool:
+        """Whether a backward pass is computed."""
+        return self.diff_phase != "forward"
+
+    def as_dict(self) -> dict[str, Any]:
+        """The options as a user writes them."""
+        return asdict(self)
+
+
+def parse_options(
+    options: Mapping[str, Any] | None, steps: int = 1, optimizer: Any = None
+) -> Options:
+    """Checks the options of a call, alone and together with `steps` and `optimizer`.
+
+    The mapping is not kept: nothing leaks from one call to the next.
+
+    Raises:
+        UsageTypeError, UsageError: naming the key, what it may be and what was found.
+    """
+    if options is None:
+        options = {}
+    if not isinstance(options, Mapping):
+        raise UsageTypeError(
+            f"options: expected a dict such as {{'atol': 1e-5}}, found {_kind(options)}"
+        )
+    for key in options:
+        if key not in CHECKS:
+            close = difflib.get_close_matches(str(key), CHECKS, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise UsageError(f"options: unknown key {key!r}; known are {', '.join(CHECKS)}{hint}")
+    parsed = Options(**{key: CHECKS[key](key, value) for key, value in options.items()})
+    _check_together(parsed, _steps(steps), optimizer is not None)
+    return parsed
+
+
+def _check_together(options: Options, steps: int, trains: bool) -> None:
+    """Refuses combinations that contradict each other."""
+    if options.diff_phase == "backward" and not options.single_step:
+        raise UsageError(
+            "options: diff_phase='backward' compares backward passes unit by unit and so needs single_step=True; "
+            "add 'single_step': True, or use diff_phase='both'"
+        )
+    if steps > 1 and options.diff_phase != "both":
+        raise UsageError(
+            f"steps={steps} trains the models and so needs diff_phase='both'; found {options.diff_phase!r}"
+        )
+    if steps > 1 and not trains:
+        raise UsageError(
+            f"steps={steps} trains the models and so needs optimizer=[paddle_optimizer, torch_optimizer]; found None"
+        )
+    if trains and options.diff_phase != "both":
+        raise UsageError(
+            f"an optimizer needs gradients and so diff_phase='both'; found {options.diff_phase!r}; leave the optimizer out"
+        )
+
+
+def _steps(steps: object) -> int:
+    if isinstance(steps, bool) or not isinstance(steps, numbers.Integral):
+        raise UsageTypeError(
+            f"steps: expected a whole number of training steps, found {_kind(steps)}"
+        )
+    if steps < 1:
+        raise UsageError(f"steps: expected 1 or more, found {steps}")
+    return int(steps)
+
+
+def _tolerance(key: str, value: object) -> float:
+    if isinstance(value, (bool, str)) or not (
+        isinstance(value, numbers.Real) or _is_numpy_number(value)
+    ):
+        raise UsageTypeError(f"options: {key} is a number, 0 or greater; found {_kind(value)}")
+    number = float(value)  # type: ignore[arg-type]
+    if not math.isfinite(number) or number < 0:
+        raise UsageError(f"options: {key} is a finite number, 0 or greater; found {number}")
+    return number
+
+
+def _choice(allowed: tuple[str, ...]) -> Callable[[str, object], str]:
+    def check(key: str, value: object) -> str:
+        if not isinstance(value, str):
+            raise UsageTypeError(
+                f"options: {key} is one of {', '.join(map(repr, allowed))}; found {_kind(value)}"
+            )
+        if value not in allowed:
+            raise UsageError(
+                f"options: {key} is one of {', '.join(map(repr, allowed))}; found {value!r}"
+            )
+        return value
+
+    return check
+
+
+def _flag(key: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise UsageTypeError(f"options: {key} is True or False; found {_kind(value)}")
+    return value
+
+
+def _is_numpy_number(value: object) -> bool:
+    kind = getattr(getattr(value, "dtype", None), "kind", "")
+    return kind in "fiu" and kind != "" and getattr(value, "ndim", None) == 0
+
+
+def _kind(value: object) -> str:
+    return f"{value!r} ({type(value).__name__})"
+
+
+CHECKS: dict[str, Callable[[str, object], Any]] = {
+    "atol": _tolerance,
+    "rtol": _tolerance,
+    "diff_phase": _choice(PHASES),
+    "compare_mode": _choice(MODES),
+    "single_step": _flag,
+}
+"""Every option with the check of its value."""

@@ -1,0 +1,1 @@
+"""Training both models side by side: losses, optimizers, steps."""

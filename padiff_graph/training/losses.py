@@ -1,0 +1,200 @@
+"""The two loss functions: called with care, and held against each other on the same output."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from padiff_graph.capture.backend import room
+from padiff_graph.capture.engine import Array, Engine
+from padiff_graph.capture.leaf_names import leaves, output_leaves, replace
+from padiff_graph.errors import UsageTypeError
+from padiff_graph.findings.finding import Finding
+
+__all__ = ["Losses", "mean_loss"]
+
+SIDES = ("paddle", "torch")
+BOUNDS = {np.dtype(np.float64): 1e-6, np.dtype(np.float32): 1e-4}
+"""Relative difference of two losses on one output that rounding and float32 constants may explain."""
+
+Loss = Callable[[Any], Any]
+
+
+@dataclass
+class Losses:
+    """A pair of losses that refuse what is no scalar, and remember what they were last given.
+
+    Attributes:
+        given: the user's functions.
+        frameworks: whose they are.
+        seen: the structures that each was last called with.
+    """
+
+    given: tuple[Loss, Loss]
+    frameworks: tuple[str, str]
+    seen: dict[int, Any] = field(default_factory=dict)
+
+    @property
+    def functions(self) -> tuple[Loss, Loss]:
+        """The losses to call."""
+        return self._function(0), self._function(1)
+
+    def _function(self, side: int) -> Loss:
+        def loss(output: Any) -> Any:
+            self.seen[side] = output
+            return scalar(self.given[side](output), SIDES[side], self.frameworks[side])
+
+        return loss
+
+    def compare(
+        self, engines: tuple[Engine, Engine], outputs: Sequence[tuple[str, str]]
+    ) -> Finding | None:
+        """Calls both losses with the second model's output and holds value and gradient against each other.
+
+        Args:
+            engines: of both models.
+            outputs: which output leaves correspond, (first, second).
+        """
+        if len(self.seen) < 2:
+            return None
+        for kind in (np.dtype(np.float64), np.dtype(np.float32)):
+            try:
+                values, gradients = zip(
+                    *(self._on(side, engines, outputs, kind) for side in (0, 1)), strict=True
+                )
+            except Exception:
+                if kind == np.float32:
+                    raise
+                continue  # a loss with float32 constants of its own cannot take float64; ask it in float32
+            return _finding(values, gradients, outputs, BOUNDS[kind], self.given)
+        return None
+
+    def _on(
+        self,
+        side: int,
+        engines: tuple[Engine, Engine],
+        outputs: Sequence[tuple[str, str]],
+        kind: np.dtype[Any],
+    ) -> tuple[float, dict[str, Array]]:
+        """One side's loss of the second model's output, and its gradient by the second's output name."""
+        tools = [room(framework, "values") for framework in self.frameworks]
+        theirs = output_leaves(self.seen[1], tools[1].is_tensor)
+        names = dict(
+            zip(
+                output_leaves(self.seen[side], tools[side].is_tensor),
+                leaves(self.seen[side], tools[side].is_tensor),
+                strict=True,
+            )
+        )
+        engine, fresh, inputs = engines[side], {}, {}
+        for pair in outputs:
+            source = theirs[pair[1]]
+            numbers = tools[1].array(source)
+            own = leaves(self.seen[side], tools[side].is_tensor)[names[pair[side]]]
+            if tuple(own.shape) != tuple(source.shape):
+                continue
+            if numbers.dtype.kind == "f":
+                tensor = engine.tensor(numbers.astype(kind), requires_grad=True)
+                inputs[pair[1]] = tensor
+            else:
+                tensor = engine.tensor(numbers)
+            fresh[names[pair[side]]] = tensor
+        with engine.quiet(), engine.recording(True):
+            loss = self.given[side](replace(self.seen[side], tools[side].is_tensor, fresh))
+            one = engine.tensor(np.ones(tuple(loss.shape), tools[side].array(loss).dtype))
+            found = engine.grad([loss], list(inputs.values()), [one])
+            gradients = {
+                name: np.zeros(tuple(tensor.shape)) if gradient is None else engine.array(gradient)
+                for (name, tensor), gradient in zip(inputs.items(), found, strict=True)
+            }
+            return float(engine.array(loss).reshape(-1)[0]), gradients
+
+
+def scalar(value: Any, side: str, framework: str) -> Any:
+    """The loss's value, where it is one floating number.
+
+    Raises:
+        UsageTypeError: saying what came instead.
+    """
+    tools = room(framework, "values")
+    if not tools.is_tensor(value):
+        raise UsageTypeError(
+            f"loss_fn: the {side} side's must return a scalar {framework} tensor; it returned {type(value).__qualname__}"
+        )
+    if int(np.prod(tuple(value.shape), dtype=np.int64)) != 1:
+        raise UsageTypeError(
+            f"loss_fn: the {side} side's must return a scalar; it returned a tensor of shape {list(value.shape)}; reduce it, for example with .mean()"
+        )
+    if not _floating(tools.dtype(value)):
+        raise UsageTypeError(
+            f"loss_fn: the {side} side's must return a floating number; it returned {tools.dtype(value)}"
+        )
+    return value
+
+
+def mean_loss(output: Any, framework: str, wanted: set[str] | None = None) -> Any:
+    """The loss where the user gives none: the mean of each floating output, averaged over the outputs.
+
+    Args:
+        output: what the model returned.
+        framework: whose tensors it holds.
+        wanted: names of the outputs that count; all where None.
+    """
+    tools = room(framework, "values")
+    found = [
+        leaf.mean()
+        for name, leaf in output_leaves(output, tools.is_tensor).items()
+        if _floating(tools.dtype(leaf)) and (wanted is None or name in wanted)
+    ]
+    if not found:
+        raise UsageTypeError(
+            "there is no floating output to train on; give loss_fn=[paddle_loss, torch_loss]"
+        )
+    return sum(found[1:], found[0]) / len(found)
+
+
+def _finding(
+    values: Sequence[float],
+    gradients: Sequence[Mapping[str, Array]],
+    outputs: Sequence[tuple[str, str]],
+    bound: float,
+    given: tuple[Loss, Loss],
+) -> Finding | None:
+    gap = abs(values[0] - values[1])
+    relative = gap / max(abs(values[1]), 1e-30)
+    names = " and ".join(_name(loss) for loss in given)
+    if gap > bound * max(abs(values[1]), 1e-12):
+        cause = f"the loss functions differ: on the same output {names} return {values[0]:.7g} and {values[1]:.7g} ({relative:.2%} apart)"
+        return Finding("loss", "different", cause, error=gap, relative=relative)
+    for _, name in outputs:
+        if name not in gradients[0] or name not in gradients[1]:
+            continue
+        one, other = gradients[0][name], gradients[1][name]
+        error, scale = (
+            float(np.abs(one - other).max(initial=0.0)),
+            float(np.abs(other).max(initial=0.0)),
+        )
+        if error > bound * max(scale, 1e-12):
+            cause = f"the gradients of the loss functions differ: on the same output {names} return the same value, but their gradients of {name} differ by up to {error:.3g}"
+            return Finding(
+                "loss", "different", cause, error=error, relative=error / scale if scale else error
+            )
+    return None
+
+
+def _name(loss: Loss) -> str:
+    found = getattr(loss, "__name__", "")
+    return (
+        found
+        if found and found != "<lambda>"
+        else type(loss).__name__
+        if not found
+        else "the lambda"
+    )
+
+
+def _floating(dtype: str) -> bool:
+    return dtype.startswith(("float", "bfloat"))

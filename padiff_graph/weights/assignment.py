@@ -1,0 +1,180 @@
+"""assign_weight: the second model's weights copied into the first through the parameter map."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from padiff_graph.alignment.align import Alignment, align
+from padiff_graph.capture.engine import Array, Engine
+from padiff_graph.capture.exclusive import one_at_a_time
+from padiff_graph.executor.transfer import mapped
+from padiff_graph.layer_map.layer_map import LayerMap
+from padiff_graph.matching.result import ParameterRow
+from padiff_graph.request.module_tree import modules_of
+from padiff_graph.request.special_init import special_inits
+
+__all__ = ["WeightAlignmentError", "assign_parameters", "assign_weight"]
+
+SHOWN = 8
+"""Most parameters named in one error."""
+
+
+class WeightAlignmentError(RuntimeError):
+    """Weights that do not line up. The first model is as before.
+
+    Attributes:
+        parameters: the parameters of the first model without a counterpart.
+    """
+
+    def __init__(self, message: str, parameters: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.parameters = parameters
+
+
+@one_at_a_time
+def assign_weight(layer: Any, module: Any, layer_map: Any = None, example_inp: Any = None) -> Any:
+    """Copies the torch model's weights into the Paddle model, in place.
+
+    Every parameter and buffer that the computation reads gets its counterpart's values, with whatever
+    transform it needs. What has no counterpart and changes nothing (a scale of ones, a shift of
+    zeros) is kept.
+
+    Args:
+        layer: the Paddle model, written to.
+        module: the torch model.
+        layer_map: a LayerMap, a dict of corresponding modules, or nothing.
+        example_inp: (paddle_input, torch_input); without it inputs are inferred where they can be.
+    Returns:
+        True. Towards ONNX a new ModelProto that holds the weights; the given one is never written to.
+    Raises:
+        WeightAlignmentError: where a parameter has no counterpart; the Paddle model is untouched.
+        CaptureError: where a model cannot be captured.
+    """
+    alignment = align(layer, module, example_inp, LayerMap.of(layer_map), certify=False)
+    assign_parameters(alignment, layer, module)
+    return alignment.first_engine.model if alignment.first_engine.framework == "onnx" else True  # type: ignore[attr-defined]
+
+
+def assign_parameters(
+    alignment: Alignment, layer: Any, module: Any, *, partly: bool = False
+) -> tuple[str, ...]:
+    """Writes the first model's parameters through an alignment's map.
+
+    Args:
+        alignment: of the two models.
+        layer, module: the two models.
+        partly: leave parameters without a counterpart as they are instead of refusing.
+    Returns:
+        Names of parameters that were kept: neutral ones and those that nothing reads.
+    Raises:
+        WeightAlignmentError: before anything is written.
+    """
+    special = special_inits(_pairs(alignment, layer, module))
+    covered = tuple(path for path, _, _ in special)
+    rows = [
+        row
+        for row in alignment.matching.parameters
+        if not any(_inside(row.first, path) for path in covered)
+    ]
+    missing = [row for row in rows if row.status == "open"]
+    if missing and not partly:
+        raise WeightAlignmentError(
+            _message(alignment, missing), tuple(row.first for row in missing)
+        )
+    rows = [row for row in rows if row.status != "open"]
+    values = new_values(rows, alignment.first_engine, alignment.second_engine)
+    before = (
+        {
+            name: alignment.first_engine.array(tensor)
+            for name, tensor in alignment.first_engine.parameters().items()
+        }
+        if special
+        else {}
+    )
+    try:
+        for path, other, fn in special:
+            fn(modules_of(layer)[path], modules_of(module)[other])
+        alignment.first_engine.assign(values)
+    except BaseException:
+        if before:
+            alignment.first_engine.assign(before)
+        raise
+    return tuple(row.first for row in rows if not row.pieces)
+
+
+def new_values(rows: list[ParameterRow], first: Engine, second: Engine) -> dict[str, Array]:
+    """What the rows make of the second model's weights, by name in the first."""
+    ours, theirs = first.parameters(), second.parameters()
+    read: dict[str, Array] = {}
+    left = _counted(rows)
+    values: dict[str, Array] = {}
+    for row in rows:
+        if not row.pieces:
+            continue
+        for piece in row.pieces:
+            if piece.second not in read:
+                read[piece.second] = second.array(theirs[piece.second])
+        whole = len(row.pieces) == 1 and row.pieces[0].first_view.identity
+        own = (
+            np.empty(tuple(ours[row.first].shape), read[row.pieces[0].second].dtype)
+            if whole
+            else first.array(ours[row.first])
+        )
+        values[row.first] = mapped(row, own, read)
+        for piece in row.pieces:
+            left[piece.second] -= 1
+            if not left[piece.second]:
+                del read[piece.second]
+    return values
+
+
+def _counted(rows: list[ParameterRow]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for row in rows:
+        for piece in row.pieces:
+            counts[piece.second] = counts.get(piece.second, 0) + 1
+    return counts
+
+
+def _pairs(alignment: Alignment, layer: Any, module: Any) -> list[tuple[str, Any, str, Any]]:
+    """Matched modules with their objects; pairs given by the user come first."""
+    first, second = modules_of(layer), modules_of(module)
+    paths = dict(alignment.resolved.pairs)
+    for row in alignment.module_rows():
+        paths.setdefault(row.paddle_path, row.torch_path)
+    return [
+        (one, first[one], other, second[other])
+        for one, other in paths.items()
+        if one in first and other in second
+    ]
+
+
+def _message(alignment: Alignment, missing: list[ParameterRow]) -> str:
+    first, second = alignment.matching.first.graph, alignment.matching.second.graph
+    lines = [
+        f"{len(missing)} of {len(alignment.matching.parameters)} parameters of the {first.framework} model have no counterpart; nothing was written."
+    ]
+    for row in missing[:SHOWN]:
+        info = first.parameters[row.first]
+        lines.append(f"  {row.first} {list(info.type.shape)}: {row.reason}")
+    if len(missing) > SHOWN:
+        lines.append(f"  and {len(missing) - SHOWN} more")
+    unused = alignment.matching.unused_second
+    if unused:
+        lines.append(
+            f"Left over in the {second.framework} model: "
+            + ", ".join(
+                f"{name} {list(second.parameters[name].type.shape)}" for name in unused[:SHOWN]
+            )
+            + (" ..." if len(unused) > SHOWN else "")
+        )
+    lines.append(
+        "Give the correspondence in a LayerMap (layer_map.map = {paddle_layer: torch_module}, or parameter rows in its YAML), or add_special_init for the pair of classes."
+    )
+    return "\n".join(lines)
+
+
+def _inside(name: str, path: str) -> bool:
+    return not path or name.startswith(path + ".")
