@@ -1,7 +1,8 @@
 """Names of the leaves of nested inputs and outputs, the same for every framework.
 
-A structure is any nesting of mappings (dicts, ModelOutput), sequences (lists, tuples, named tuples),
-dataclasses and plain objects that hold tensors as attributes. A leaf is named by the way to it,
+A structure is any nesting of mappings (dicts, ModelOutput), sequences (lists, tuples, deques, named
+tuples), dataclasses and plain objects that hold tensors as attributes, private ones and slots included
+where there are no public ones. A leaf is named by the way to it,
 joined with dots: "batch.mask", "hidden_states.0", "latent_dist.mean".
 """
 
@@ -9,15 +10,59 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import types
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-__all__ = ["SINGLE", "leaves", "output_leaves", "replace", "values"]
+__all__ = [
+    "SINGLE",
+    "Fields",
+    "Items",
+    "Leaf",
+    "leaves",
+    "output_leaves",
+    "replace",
+    "settled",
+    "tree",
+    "values",
+]
 
 SINGLE = "output"
 """Name of the leaf where a model returns one tensor and nothing around it."""
 
 IsTensor = Callable[[Any], bool]
+
+
+@dataclasses.dataclass(frozen=True)
+class Leaf:
+    """What stands at one place of a structure: a tensor, or a value that is none.
+
+    Attributes:
+        name: the way to it; "output" where a model returns one value and nothing around it.
+        value: as it stands there.
+    """
+
+    name: str
+    value: Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Fields:
+    """Members that go by a name: of a mapping, a named tuple, a dataclass, an object."""
+
+    members: Mapping[str, Tree]
+
+
+@dataclasses.dataclass(frozen=True)
+class Items:
+    """Members that go by their position: of a tuple, a list, a deque."""
+
+    members: tuple[Tree, ...]
+
+
+Tree = Leaf | Fields | Items
+"""A structure with its containers told apart, its leaves named."""
 PLAIN = (str, bytes, bytearray, int, float, complex, bool, type(None), type, range, slice)
 
 
@@ -63,6 +108,39 @@ def replace(structure: Any, is_tensor: IsTensor, tensors: Mapping[str, Any]) -> 
     return _rebuilt(structure, is_tensor, names, tensors, ())
 
 
+def settled(structure: Any) -> Any:
+    """A structure that can be read more than once: a generator as the list of what it yields."""
+    return list(structure) if isinstance(structure, types.GeneratorType) else structure
+
+
+def tree(structure: Any, is_tensor: IsTensor) -> Tree:
+    """A structure's leaves, those that are no tensors included, in its containers."""
+    names = iter(_named(structure, is_tensor))
+    return _tree(structure, is_tensor, names, ())
+
+
+def _tree(
+    structure: Any,
+    is_tensor: IsTensor,
+    names: Iterator[tuple[str, Any]],
+    above: tuple[int, ...],
+) -> Tree:
+    members = _members(structure, is_tensor, above)
+    if members is None:
+        name, value = next(names)
+        return Leaf(name or SINGLE, value)
+    inside = (*above, id(structure))
+    below = [(name, _tree(member, is_tensor, names, inside)) for name, member in members]
+    if _positional(structure):
+        return Items(tuple(member for _, member in below))
+    return Fields(dict(below))
+
+
+def _positional(structure: Any) -> bool:
+    plain = isinstance(structure, (list, tuple, deque))
+    return plain and not hasattr(structure, "_fields")
+
+
 def _named(structure: Any, is_tensor: IsTensor) -> list[tuple[str, Any]]:
     """All leaves with unique names."""
     found: list[tuple[str, Any]] = []
@@ -99,7 +177,7 @@ def _members(
         return [(str(key), member) for key, member in structure.items()]
     if isinstance(structure, tuple) and hasattr(structure, "_fields"):
         return list(zip(structure._fields, structure, strict=True))
-    if isinstance(structure, (list, tuple)):
+    if isinstance(structure, (list, tuple, deque)):
         return [(str(position), member) for position, member in enumerate(structure)]
     if dataclasses.is_dataclass(structure):
         return [
@@ -113,18 +191,31 @@ def _attributes(
     thing: Any, is_tensor: IsTensor, above: tuple[int, ...]
 ) -> list[tuple[str, Any]] | None:
     """Attributes of an object that holds tensors (a cache, a distribution); None where it holds none."""
-    if (
-        callable(thing)
-        or not getattr(thing, "__dict__", None)
-        or type(thing).__module__ in ("builtins", "types")
-    ):
+    if callable(thing) or type(thing).__module__ in ("builtins", "types"):
         return None
-    public = [(name, member) for name, member in vars(thing).items() if not name.startswith("_")]
+    own = _own_attributes(thing)
     inside = (*above, id(thing))
-    holds = any(
-        is_tensor(leaf) for _, member in public for _, leaf in _walk(member, is_tensor, (), inside)
-    )
-    return public if holds else None
+    public = [(name, member) for name, member in own if not name.startswith("_")]
+    private = [(name, member) for name, member in own if name.startswith("_")]
+    for members in (public, private):
+        if any(_holds(member, is_tensor, inside) for _, member in members):
+            return members
+    return None
+
+
+def _own_attributes(thing: Any) -> list[tuple[str, Any]]:
+    """An object's attributes, those in slots included."""
+    attributes = list(getattr(thing, "__dict__", {}).items())
+    for cls in type(thing).__mro__:
+        slots = cls.__dict__.get("__slots__", ())
+        for slot in (slots,) if isinstance(slots, str) else slots:
+            if slot not in ("__dict__", "__weakref__") and hasattr(thing, slot):
+                attributes.append((slot, getattr(thing, slot)))
+    return attributes
+
+
+def _holds(member: Any, is_tensor: IsTensor, above: tuple[int, ...]) -> bool:
+    return any(is_tensor(leaf) for _, leaf in _walk(member, is_tensor, (), above))
 
 
 def _rebuilt(
@@ -150,8 +241,9 @@ def _rebuilt(
     if isinstance(structure, tuple):
         return type(structure)(*fresh) if hasattr(structure, "_fields") else type(structure)(fresh)
     copied = copy.copy(structure)
-    if isinstance(structure, list):
-        copied[:] = fresh
+    if isinstance(structure, (list, deque)):
+        copied.clear()
+        copied.extend(fresh)
     else:
         for (name, _), member in zip(members, fresh, strict=True):
             object.__setattr__(copied, name, member)
