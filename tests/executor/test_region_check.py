@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from toy_models import Toy, ToyEngine, match
 
 from padiff_graph.capture.graph import Value
 from padiff_graph.capture.normal.index_map import View
@@ -18,6 +17,7 @@ from padiff_graph.matching.result import Difference, Matching, Point
 from padiff_graph.referee.known_divergence import biased_variance
 from padiff_graph.referee.referee import Measured, imprecise
 from padiff_graph.referee.rounding_bound import input_growth
+from tests.models.toy_engine import Toy, ToyEngine, match
 
 R = np.random.default_rng(0)
 X = R.standard_normal((4, 16), np.float32)

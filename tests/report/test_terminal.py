@@ -16,8 +16,8 @@ from padiff_graph.layer_map.map_file import ModuleRow
 from padiff_graph.layer_map.suggestion import LayerMapCandidate
 from padiff_graph.report.source_lines import short_source
 from padiff_graph.report.terminal import finding_text, render_report, text_of
-from tests.report.made import matching
-from tests.report.samples import CROSSED, EPSILON, MISSING, empty, failed, passed, rounding
+from tests.models.made_reports import matching
+from tests.models.sample_reports import CROSSED, EPSILON, MISSING, empty, failed, passed, rounding
 
 
 def test_failure_answers_on_one_screen() -> None:
@@ -32,7 +32,7 @@ def test_failure_answers_on_one_screen() -> None:
         "epsilon 0.001 against 1e-05",
         "layer1.1.bn1",
         "body.1.norms.0",
-        "samples.py:3",
+        "sample_reports.py:3",
         "> from padiff_graph.capture.normal.index_map import View",
         "largest error 0.0049",
         "same cause in 1 more: layer2.0.bn1",

@@ -1,0 +1,146 @@
+"""LayerMap: what users say, and the file."""
+
+import numpy as np
+import paddle
+import pytest
+import torch
+
+from padiff_graph import LayerMap, UsageError, structural_diff, suggest_layer_map
+from padiff_graph.alignment.align import align
+from tests.models import rebuilt_pairs as models
+
+
+def test_pairs_merge_and_take_either_orientation():
+    layer, module = models.Mlp(), models.TorchMlp()
+    layer_map = LayerMap()
+    layer_map.map = {layer.fc1: module.a}
+    layer_map.map = {module.b: layer.fc2}
+    layer_map.map["norm"] = "n"
+    assert len(layer_map.map) == 3
+    assert layer_map.resolve(layer, module).pairs == (("fc1", "a"), ("fc2", "b"), ("norm", "n"))
+
+
+def test_what_is_left_out():
+    layer, module = models.Mlp(), models.TorchMlp()
+    layer_map = LayerMap()
+    layer_map.ignore(layer.fc1)
+    layer_map.ignore_recursivly(module.b)
+    layer_map.ignore_class(layer, paddle.nn.LayerNorm)
+    scope = layer_map.resolve(layer, module)
+    assert scope.output_ignored("fc1") and not scope.ignored("fc1")
+    assert scope.ignored("b", 1) and not scope.ignored("b", 0)
+    assert scope.ignored("norm")
+
+
+@pytest.mark.parametrize("wrong", [torch.nn.Linear(1, 1), "nothing.here"])
+def test_a_module_of_neither_model_is_refused(wrong):
+    layer_map = LayerMap()
+    layer_map.ignore(wrong)
+    with pytest.raises(UsageError, match="in neither model"):
+        layer_map.resolve(models.Mlp(), models.TorchMlp())
+
+
+def test_the_file_comes_back_as_it_was(tmp_path):
+    example = models.example(models.sequence())
+    layer, module = models.Attention(), models.Interleaved()
+    found = LayerMap().auto(layer, module, example)
+    found.ignore("o")
+    found.save(tmp_path / "map.yaml")
+    again = LayerMap.load(tmp_path / "map.yaml")
+    assert again.to_yaml() == found.to_yaml()
+    first, second = found.parameters, again.parameters
+    array = np.random.RandomState(0).randn(models.E, models.E).astype("float32")
+    for one, other in zip(first, second, strict=True):
+        for piece, same in zip(one.row.pieces, other.row.pieces, strict=True):
+            assert piece.first_view.same(same.first_view) and piece.second_view.same(
+                same.second_view
+            )
+            if piece.second_view.source == array.size:
+                assert np.array_equal(piece.second_view.apply(array), same.second_view.apply(array))
+
+
+def test_a_saved_map_is_a_hint():
+    example = models.example(models.sequence())
+    layer, module = models.Attention(), models.Fused()
+    text = LayerMap().auto(layer, module, example).to_yaml()
+    again = align(layer, module, example, LayerMap.from_yaml(text))
+    assert all(row.status == "mapped" for row in again.matching.parameters)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("modules: [{paddle: a}]", "torch is missing"),
+        (
+            "parameters: [{paddle: w, shapes: {paddle: [2, 3], torch: [2, 3]}, torch: v, transform: transpose}]",
+            "transposed is",
+        ),
+        (
+            "parameters: [{paddle: w, shapes: {paddle: [2, 3], torch: [4, 3]}, torch: v}]",
+            "a part needs pieces",
+        ),
+        ("modules: [{paddle: a, torch: b, confidence: 2}]", "from 0 to 1"),
+        ("format: 99", "format 99"),
+        ("- a", "expected a mapping"),
+        ("a: [", "no YAML"),
+    ],
+)
+def test_a_wrong_file_says_what_is_wrong(text, says):
+    with pytest.raises(UsageError, match=says):
+        LayerMap.from_yaml(text)
+
+
+def test_suggestions_hold_modules_and_parameters():
+    (candidate,) = suggest_layer_map(
+        models.Mlp(), models.TorchMlp(), models.example(np.ones((3, 8), "float32"), "x", "y")
+    )
+    assert {(row.paddle_path, row.torch_path) for row in candidate.rows} == {
+        ("", ""),
+        ("fc1", "a"),
+        ("norm", "n"),
+        ("fc2", "b"),
+    }
+    assert {entry.paddle_name: entry.torch_name for entry in candidate.parameters}[
+        "fc1.weight"
+    ] == "a.weight"
+    assert (
+        not candidate.unmatched_paddle
+        and not candidate.unmatched_torch
+        and candidate.confidence > 0.9
+    )
+
+
+def test_without_weights():
+    with paddle.LazyGuard():
+        layer = models.Mlp()
+    with torch.device("meta"):
+        module = models.TorchMlp()
+    layer.eval()
+    module.eval()
+    example = (
+        {"x": paddle.static.InputSpec([3, 8], "float32", "x")},
+        {"y": torch.empty(3, 8, device="meta")},
+    )
+    assert structural_diff(layer, module, example).identical
+    (candidate,) = suggest_layer_map(layer, module, example)
+    assert all(entry.status == "mapped" and not entry.proved for entry in candidate.parameters)
+
+
+class Scaled(torch.nn.Module):
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.linear, self.factor = torch.nn.Linear(8, 8), factor
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.tanh(self.linear(x)) * self.factor
+
+
+def test_what_is_said_of_both_models_is_said_once() -> None:
+    example = {"x": torch.ones(2, 8)}, {"x": torch.ones(2, 8)}
+    found = structural_diff(Scaled(0.5), Scaled(0.25), example)
+    assert [note for note in found.notes if "shapes are those" in note] == [
+        "shapes are those of the example: x [2, 8]"
+    ]
+    assert [finding.cause for finding in found.findings] == ["output scaled by 0.5 against 0.25"]
+    (candidate,) = suggest_layer_map(Scaled(0.5), Scaled(0.5), example)
+    assert len(set(candidate.notes)) == len(candidate.notes) == 1

@@ -1,0 +1,1 @@
+"""Toy models, graphs and reports that several tests share."""

@@ -1,0 +1,245 @@
+"""The HTML report, driven in a real browser."""
+
+import re
+import time
+
+import pytest
+
+from padiff_graph.findings.finding import Finding
+from padiff_graph.report.html_page import render_page, report_page, write_html
+from padiff_graph.report.page_data import Page
+from padiff_graph.report.report import Report
+from tests.models.made_reports import matching, report
+from tests.report.browser import needs_chromium, probe, screenshot
+
+
+@pytest.fixture
+def page(tmp_path):
+    target = tmp_path / "report.html"
+    write_html(report(), target)
+    return target
+
+
+def test_page_stands_alone(page):
+    written = page.read_text(encoding="utf-8")
+    assert not re.search(r"""(src|href)\s*=\s*["']""", written), "nothing is loaded"
+    assert not re.search(r"https?://(?!www\.w3\.org)", written)
+    assert "default-src 'none'" in written
+    assert written.count("</script>") == 2, "text of a finding cannot end the data"
+
+
+def test_answer_stands_without_script(page):
+    head = page.read_text(encoding="utf-8").split("<main>")[0]
+    assert "Not aligned" in head and "Port (paddle) against Network (torch)" in head
+    assert "tolerance needed" in head and "rtol 2e-06 or atol 1e-07" in head
+
+
+def test_nothing_compared_is_no_pass():
+    found = report_page(
+        Report(passed=False, findings=(Finding("capture", "not-comparable", "no"),))
+    )
+    assert found.state == "unsure" and "Nothing was compared" in found.headline
+    assert "no" in render_page(found)
+
+
+def test_rounding_only_is_said():
+    found = report_page(report(findings=(Finding("forward", "rounding", "beyond"),)))
+    assert found.headline == "Not aligned, by rounding only"
+
+
+@needs_chromium
+def test_findings_open_both_places(page):
+    found = probe(
+        page,
+        """
+        found.start = document.querySelector("#panel .told").textContent;
+        found.picked = [...document.querySelectorAll(".row.picked")].map((row) => row.textContent);
+        found.code = document.querySelectorAll("#panel pre .at").length;
+        found.bold = document.querySelectorAll("#panel b, #finding-list b").length;
+        document.querySelectorAll("#finding-list > li")[1].click();
+        await pause();
+        found.second = document.querySelector("#panel").textContent;
+        """,
+    )
+    assert "Linear.bias False against </script><b>True</b>" in found["start"]
+    assert (
+        len(found["picked"]) == 2
+        and "pd_op.matmul" in found["picked"][0]
+        and "aten.linear" in found["picked"][1]
+    )
+    assert found["code"] == 2, "the line of both sources is shown"
+    assert found["bold"] == 0, "text is never markup"
+    assert "Relu is missing" in found["second"] and "no such operation here" in found["second"]
+
+
+@needs_chromium
+def test_click_shows_the_partner(page):
+    found = probe(
+        page,
+        """
+        document.getElementById("open-0").click();
+        const rows = () => [...document.querySelectorAll("#tree-0 .row")];
+        rows().find((row) => row.textContent.includes("pd_op.relu")).click();
+        await pause();
+        found.operation = [...document.querySelectorAll("#tree-1 .row.picked")].map((row) => row.textContent);
+        found.reason = document.querySelector("#panel .also").textContent;
+        rows().find((row) => row.textContent.includes("2 Block")).click();
+        await pause();
+        found.module = document.querySelector("#tree-1 .row.picked").textContent;
+        document.getElementById("close-0").click();
+        await pause();
+        found.closed = rows().length;
+        document.querySelector("#tree-1 .row.picked .twist").click();
+        const input = document.getElementById("search-1");
+        input.value = "linear";
+        input.dispatchEvent(new Event("input"));
+        await pause();
+        found.hits = document.querySelectorAll("#tree-1 .row.hit").length;
+        """,
+    )
+    assert len(found["operation"]) == 1 and "aten.relu" in found["operation"][0]
+    assert "matched by hash, confidence 0.98" in found["reason"]
+    assert "2 Block" in found["module"]
+    assert found["closed"] == 4, "root, input, layers, output"
+    assert found["hits"] >= 1
+
+
+@needs_chromium
+def test_keys_move_through_the_tree(page):
+    found = probe(
+        page,
+        """
+        const tree = document.getElementById("tree-0");
+        const press = async (key) => { tree.dispatchEvent(new KeyboardEvent("keydown", { key })); await pause(); return document.querySelector("#tree-0 .row.picked").textContent; };
+        found.home = await press("Home");
+        found.down = await press("ArrowDown");
+        found.end = await press("End");
+        """,
+    )
+    assert "(root)" in found["home"] and "x" in found["down"] and "output" in found["end"]
+
+
+@needs_chromium
+def test_parameters_filter(page):
+    found = probe(
+        page,
+        """
+        document.querySelector("[data-tab=parameters]").click();
+        await pause();
+        const shown = () => document.getElementById("parameter-shown").textContent;
+        found.all = shown();
+        const input = document.getElementById("parameter-filter");
+        input.value = "transpose";
+        input.dispatchEvent(new Event("input"));
+        found.filtered = shown();
+        input.value = "";
+        const status = document.getElementById("parameter-status");
+        status.value = "not proved";
+        status.dispatchEvent(new Event("change"));
+        found.unproved = shown();
+        await pause();
+        found.row = document.querySelector("#parameter-list .row").textContent;
+        """,
+    )
+    assert (
+        found["all"] == "6 of 6" and found["filtered"] == "3 of 6" and found["unproved"] == "2 of 6"
+    )
+    assert "layers.0.0.weight [8, 8]" in found["row"] and "body.0.0.weight" in found["row"]
+
+
+@needs_chromium
+def test_plot_is_drawn_and_leads_to_the_place(page):
+    found = probe(
+        page,
+        """
+        document.querySelector("[data-tab=depth]").click();
+        await pause();
+        const canvas = document.getElementById("plot");
+        const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+        const colours = new Set();
+        for (let at = 0; at < pixels.length; at += 4) if (pixels[at + 3]) colours.add([pixels[at], pixels[at + 1], pixels[at + 2]].join());
+        found.colours = colours.size;
+        found.points = drawn.length;
+        const box = canvas.getBoundingClientRect(), point = drawn[0];
+        const where = { clientX: box.left + point.x, clientY: box.top + point.y };
+        canvas.dispatchEvent(new MouseEvent("mousemove", where));
+        found.tip = document.getElementById("tip").textContent;
+        canvas.dispatchEvent(new MouseEvent("click", where));
+        await pause();
+        found.tab = document.querySelector("nav [aria-selected=true]").dataset.tab;
+        """,
+    )
+    assert found["colours"] > 3 and found["points"] == 12
+    assert "layers." in found["tip"] and "equal" in found["tip"]
+    assert found["tab"] == "graphs"
+
+
+@needs_chromium
+def test_twenty_thousand_operations(tmp_path):
+    """A page of 20,000 operations a side stays a few megabytes, opens whole, and draws only what is in view."""
+    target = tmp_path / "large.html"
+    started = time.perf_counter()
+    write_html(report(blocks=100, width=100), target)
+    assert time.perf_counter() - started < 30
+    assert target.stat().st_size < 8_000_000
+    found = probe(
+        target,
+        """
+        const started = performance.now();
+        document.getElementById("open-0").click();
+        document.getElementById("open-1").click();
+        found.rows = document.querySelectorAll("#tree-0 .row").length;
+        const tree = document.getElementById("tree-0");
+        found.height = tree.firstChild.offsetHeight;
+        tree.scrollTop = found.height / 2;
+        await pause();
+        [...document.querySelectorAll("#tree-0 .row")][5].click();
+        found.spent = performance.now() - started;
+        found.picked = document.querySelectorAll("#tree-1 .row.picked").length;
+        """,
+        seconds=120,
+    )
+    assert found["height"] > 20_000 * 22, "everything can be scrolled to"
+    assert found["rows"] < 120, "only what is in view is drawn"
+    assert found["picked"] == 1
+    assert found["spent"] < 5_000
+
+
+@needs_chromium
+def test_page_without_graphs(tmp_path):
+    target = tmp_path / "none.html"
+    target.write_text(
+        render_page(
+            Page(
+                "unsure",
+                "Nothing was compared",
+                "a against b",
+                findings=(Finding("capture", "not-comparable", "it cannot be captured"),),
+            )
+        ),
+        encoding="utf-8",
+    )
+    found = probe(
+        target,
+        'document.querySelector("#finding-list > li").click(); found.said = document.getElementById("panel").textContent; found.ready = document.body.dataset.ready;',
+    )
+    assert "it cannot be captured" in found["said"] and found["ready"] == "yes"
+
+
+@needs_chromium
+def test_picture_is_not_blank(page, tmp_path):
+    from PIL import Image
+
+    picture = Image.open(screenshot(page, tmp_path / "report.png"))
+    assert len(picture.convert("RGB").resize((150, 90)).getcolors(150 * 90)) > 50
+
+
+def test_matching_by_hand_is_sound():
+    found = matching()
+    assert len(found.matches) == len(found.first.nodes) == len(found.second.nodes)
+
+
+def test_one_output_is_one_output(tmp_path):
+    report().to_html(tmp_path / "r.html")
+    text = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "1 output," in text and "1 outputs" not in text
