@@ -1,26 +1,58 @@
-"""The table of frameworks, and which of them a model belongs to.
+"""The one door to a framework: the table of frameworks, and what each has to offer.
 
-No framework is imported before a model of it (or a command that needs it) shows up.
+Everything above `capture/` reaches torch, Paddle or ONNX through `backend(framework)`. No framework
+is imported before a model of it (or a command that needs it) shows up.
+
+To add a framework, make a folder `capture/<framework>/` and, in its `backend.py`, a `BACKEND`:
+
+- `trace` (`padiff_graph.capture.abilities.Trace`), capturing;
+- `engine`, a class of one model with the methods of `padiff_graph.capture.engine.Engine`;
+- `values` and `state`, modules with the functions of `Values` and `State`;
+- of `threads`, `optimizers`, `scripts`, `checkpoints`, `declared_example` and `export` those that
+  the framework can do.
+
+Then name it in `BACKENDS`, say in `INSTALL` how to get it and in `MODELS` how its models are told.
+mypy says what is missing. The rows from native operators to the normal form come on top.
 """
 
 from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Mapping
-from typing import Any, Protocol
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
+from padiff_graph.capture.abilities import (
+    Checkpoints,
+    DeclaredExample,
+    Export,
+    Optimizers,
+    Scripts,
+    State,
+    Threads,
+    Trace,
+    Values,
+)
 from padiff_graph.capture.engine import Engine
-from padiff_graph.capture.graph import ComputationGraph
 
-__all__ = ["BACKENDS", "Backend", "MissingFrameworkError", "backend", "framework_of", "room"]
+Ability = TypeVar("Ability")
+
+__all__ = [
+    "BACKENDS",
+    "Backend",
+    "MissingFrameworkError",
+    "backend",
+    "framework_of",
+    "needed",
+]
 
 BACKENDS = {
     "torch": "padiff_graph.capture.torch.backend",
     "paddle": "padiff_graph.capture.paddle.backend",
     "onnx": "padiff_graph.capture.onnx.backend",
 }
-"""Module of each framework's backend; each offers the functions of `Backend`."""
+"""Module that holds each framework's `BACKEND`."""
 
 INSTALL = {
     "torch": "pip install torch (CPU: pip install 'padiff-graph[cpu]')",
@@ -28,31 +60,47 @@ INSTALL = {
     "onnx": "pip install onnx",
 }
 
+MODELS = {
+    "torch": ("Module", "GraphModule"),
+    "paddle": ("Layer",),
+    "onnx": ("ModelProto",),
+}
+"""Base classes of each framework's models; they stand in a package of the framework's name."""
+
 
 class MissingFrameworkError(ImportError):
     """A framework is needed and not installed."""
 
 
-class Backend(Protocol):
-    """What `capture/<framework>/backend.py` offers, as module-level functions."""
+@dataclass(frozen=True)
+class Backend:
+    """One framework's abilities; None for what it cannot do.
 
-    def trace(self, model: Any, example: Mapping[str, Any], *, below: str = "") -> ComputationGraph:
-        """Captures the model in the mode it is in, uncertified; `graph.session` set, `session.rung`
-        the way it took. The model and all global state are as before afterwards, also after a failure.
+    Attributes:
+        framework: its name, as `ComputationGraph.framework`.
+        trace: captures a model.
+        engine: makes the engine of a model.
+        values: which values are tensors, and their numbers.
+        state: what a check has to leave as it was.
+        threads: how many threads operations run on.
+        optimizers: training.
+        scripts: operations as lines of Python.
+        checkpoints: reading weights from files.
+        declared_example: inputs by a model's own declaration.
+        export: a captured graph as a file of the framework's.
+    """
 
-        Args:
-            model: the model.
-            example: keyword arguments of its forward.
-            below: try only the ways of capturing that come after this one.
-
-        Raises:
-            CaptureError: naming the user's line and what can be done.
-        """
-        ...
-
-    def engine(self, model: Any) -> Engine:
-        """An engine for the model."""
-        ...
+    framework: str
+    trace: Trace
+    engine: Callable[[Any], Engine]
+    values: Values
+    state: State
+    threads: Threads | None = None
+    optimizers: Optimizers | None = None
+    scripts: Scripts | None = None
+    checkpoints: Checkpoints | None = None
+    declared_example: DeclaredExample | None = None
+    export: Export | None = None
 
 
 def framework_of(model: Any) -> str:
@@ -64,15 +112,13 @@ def framework_of(model: Any) -> str:
     if isinstance(model, (str, os.PathLike)):
         return "onnx"
     for cls in type(model).__mro__:
-        root = cls.__module__.partition(".")[0]
-        if root == "torch" and cls.__name__ in ("Module", "GraphModule"):
-            return "torch"
-        if root == "paddle" and cls.__name__ == "Layer":
-            return "paddle"
-        if root.startswith("onnx") and cls.__name__ == "ModelProto":
-            return "onnx"
+        package = cls.__module__.partition(".")[0]
+        framework = "onnx" if package.startswith("onnx") else package
+        if cls.__name__ in MODELS.get(framework, ()):
+            return framework
     raise TypeError(
-        f"expected a torch.nn.Module, a paddle.nn.Layer, an onnx.ModelProto or a path to an ONNX file; found {type(model).__module__}.{type(model).__qualname__}"
+        "expected a torch.nn.Module, a paddle.nn.Layer, an onnx.ModelProto or a path to an ONNX"
+        f" file; found {type(model).__module__}.{type(model).__qualname__}"
     )
 
 
@@ -83,18 +129,20 @@ def backend(framework: str) -> Backend:
         MissingFrameworkError: where the framework is not installed; says how to install it.
     """
     _require(framework)
-    module: Any = importlib.import_module(BACKENDS[framework])
-    return module  # type: ignore[no-any-return]
+    found = importlib.import_module(BACKENDS[framework]).BACKEND
+    assert isinstance(found, Backend)
+    return found
 
 
-def room(framework: str, name: str) -> Any:
-    """One of a framework's modules by name ("values", "state", "optimizer"), imported when first asked for.
+def needed(ability: Ability | None) -> Ability:
+    """An ability that the framework is known to have.
 
     Raises:
-        MissingFrameworkError: as `backend`.
+        TypeError: where it has not.
     """
-    _require(framework)
-    return importlib.import_module(f"{BACKENDS[framework].rpartition('.')[0]}.{name}")
+    if ability is None:
+        raise TypeError("the framework lacks an ability that was asked of it; see its BACKEND")
+    return ability
 
 
 def _require(framework: str) -> None:
@@ -104,5 +152,6 @@ def _require(framework: str) -> None:
         if error.name != framework:
             raise
         raise MissingFrameworkError(
-            f"{framework} is needed here and is not installed; install it with: {INSTALL[framework]}"
+            f"{framework} is needed here and is not installed; install it with: "
+            + INSTALL[framework]
         ) from None

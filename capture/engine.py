@@ -88,6 +88,11 @@ class Engine(Protocol):
         """Runs the user's own model eagerly on the example, in the mode that it is in."""
         ...
 
+    def observe(self, example: Mapping[str, Any]) -> dict[tuple[str, int], list[Array]]:
+        """What each call of each module returns in an eager forward, by (path, call); empty where
+        a framework cannot tell."""
+        ...
+
     def backward(
         self,
         run: Run,

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["kept", "snapshot", "threaded", "threads"]
+__all__ = ["kept", "snapshot"]
 
 
 def snapshot(model: Any, example: Any) -> dict[str, object]:
@@ -26,15 +26,4 @@ def snapshot(model: Any, example: Any) -> dict[str, object]:
 @contextmanager
 def kept(model: Any) -> Iterator[None]:
     """Nothing needs putting back."""
-    yield
-
-
-def threads() -> int:
-    """None of its own: an ONNX model is evaluated by numpy."""
-    return 0
-
-
-@contextmanager
-def threaded(number: int) -> Iterator[None]:
-    """Nothing to set."""
     yield

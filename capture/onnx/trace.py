@@ -45,12 +45,15 @@ SETTINGS = {
 """Operands that set an operator up and are no weights, by the schema's names."""
 
 
-def trace(model: Any, example: Mapping[str, Any]) -> ComputationGraph:
-    """Captures an ONNX model on an example (graph input name -> array).
+def trace(model: Any, example: Mapping[str, Any], *, below: str = "") -> ComputationGraph:
+    """Captures an ONNX model on an example (graph input name -> array); there is one way only.
 
     Raises:
-        CaptureError: a bad file, a missing or unknown input, a node that cannot be run.
+        CaptureError: a bad file, a missing or unknown input, a node that cannot be run; or another
+            way is asked for.
     """
+    if below:
+        raise CaptureError(f"there is no way of capturing an ONNX model but the file: {below}")
     engine = OnnxEngine(model)
     proto = engine.model
     constants = engine.parameters()

@@ -1,6 +1,19 @@
-"""Paddle's backend: see `padiff_graph.capture.backend.Backend`."""
+"""Paddle's backend: see `padiff_graph.capture.backend`."""
 
-from padiff_graph.capture.paddle.engine import PaddleEngine as engine
+from padiff_graph.capture.backend import Backend
+from padiff_graph.capture.paddle import optimizer, script, state, values
+from padiff_graph.capture.paddle.engine import PaddleEngine
 from padiff_graph.capture.paddle.trace import trace
 
-__all__ = ["engine", "trace"]
+__all__ = ["BACKEND"]
+
+BACKEND = Backend(
+    framework="paddle",
+    trace=trace,
+    engine=PaddleEngine,
+    values=values,
+    state=state,
+    threads=state,
+    optimizers=optimizer,
+    scripts=script,
+)

@@ -18,7 +18,6 @@ __all__ = [
     "is_optimizer",
     "kept",
     "learn",
-    "named",
     "put_gradients",
     "refusal",
     "saved",
@@ -86,11 +85,6 @@ def refusal(optimizer: Any) -> str:
     if isinstance(optimizer, paddle.optimizer.LBFGS):
         return "paddle.optimizer.LBFGS needs a closure; pass a function that takes the whole step"
     return ""
-
-
-def named(model: paddle.nn.Layer) -> dict[str, Any]:
-    """The layer's parameters by first dotted name."""
-    return dict(model.named_parameters())
 
 
 def trainable(model: paddle.nn.Layer) -> set[str]:

@@ -1,6 +1,20 @@
-"""torch's backend: see `padiff_graph.capture.backend.Backend`."""
+"""torch's backend: see `padiff_graph.capture.backend`."""
 
-from padiff_graph.capture.torch.engine import TorchEngine as engine
+from padiff_graph.capture.backend import Backend
+from padiff_graph.capture.torch import optimizer, script, state, torch_checkpoint, values
+from padiff_graph.capture.torch.engine import TorchEngine
 from padiff_graph.capture.torch.trace import trace
 
-__all__ = ["engine", "trace"]
+__all__ = ["BACKEND"]
+
+BACKEND = Backend(
+    framework="torch",
+    trace=trace,
+    engine=TorchEngine,
+    values=values,
+    state=state,
+    threads=state,
+    optimizers=optimizer,
+    scripts=script,
+    checkpoints=torch_checkpoint,
+)

@@ -19,7 +19,6 @@ __all__ = [
     "is_optimizer",
     "kept",
     "learn",
-    "named",
     "put_gradients",
     "refusal",
     "saved",
@@ -86,11 +85,6 @@ def refusal(optimizer: torch.optim.Optimizer) -> str:
     if isinstance(optimizer, torch.optim.LBFGS):
         return "torch.optim.LBFGS needs a closure; pass a function that takes the whole step"
     return ""
-
-
-def named(model: torch.nn.Module) -> dict[str, Any]:
-    """The model's parameters by first dotted name."""
-    return dict(model.named_parameters())
 
 
 def trainable(model: torch.nn.Module) -> set[str]:

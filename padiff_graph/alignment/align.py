@@ -19,7 +19,7 @@ import numpy as np
 from padiff_graph.alignment.replay import runnable
 from padiff_graph.alignment.value_proof import Proof, prove
 from padiff_graph.capture.api import Capture
-from padiff_graph.capture.backend import backend, framework_of, room
+from padiff_graph.capture.backend import backend, framework_of
 from padiff_graph.capture.engine import Array, Engine
 from padiff_graph.capture.graph import ComputationGraph
 from padiff_graph.capture.leaf_names import leaves
@@ -368,7 +368,7 @@ def _inputs(
             names[node]: engine.array(tensor) for node, tensor in tensors.items() if node in names
         }
         if graph.framework in ("torch", "paddle"):
-            tools = room(graph.framework, "values")
+            tools = backend(graph.framework).values
             for name, leaf in leaves(example, tools.is_tensor).items():
                 if name not in found and tools.materialised(leaf):
                     found[name] = tools.array(leaf)

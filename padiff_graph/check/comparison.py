@@ -11,7 +11,7 @@ from typing import Any
 from padiff_graph.alignment.align import Alignment, align, confirm, gather
 from padiff_graph.alignment.value_proof import matched_whole
 from padiff_graph.capture.api import Capture
-from padiff_graph.capture.backend import backend, room
+from padiff_graph.capture.backend import backend
 from padiff_graph.capture.capture_errors import CaptureError
 from padiff_graph.capture.certificate import Eager
 from padiff_graph.capture.engine import Engine
@@ -165,7 +165,7 @@ def compare(
     check.notes += notes
     with ExitStack() as stack:
         for framework, model in zip(frameworks, check.models, strict=True):
-            stack.enter_context(room(framework, "state").kept(model))
+            stack.enter_context(backend(framework).state.kept(model))
         stack.enter_context(alike(frameworks))
         check.steps_shown = stack.enter_context(shown("capture and matching"))
         return _run(check)

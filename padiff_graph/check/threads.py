@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
-from padiff_graph.capture.backend import room
+from padiff_graph.capture.backend import backend
 
 __all__ = ["alike"]
 
@@ -16,9 +16,10 @@ def alike(frameworks: Sequence[str]) -> Iterator[None]:
 
     On the CPU torch takes every core, Paddle one, unless OMP_NUM_THREADS says otherwise to both.
     """
-    states = [room(framework, "state") for framework in dict.fromkeys(frameworks)]
-    number = max(state.threads() for state in states)
+    abilities = [backend(framework).threads for framework in dict.fromkeys(frameworks)]
+    threaded = [ability for ability in abilities if ability is not None]
+    number = max((ability.threads() for ability in threaded), default=0)
     with ExitStack() as stack:
-        for state in states:
-            stack.enter_context(state.threaded(number))
+        for ability in threaded:
+            stack.enter_context(ability.threaded(number))
         yield

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from padiff_graph.capture.backend import backend, needed
 from padiff_graph.errors import UsageError
 
 __all__ = ["BITS", "Written", "read_checkpoint", "read_safetensors", "write_checkpoint"]
@@ -82,13 +83,9 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Array], frozenset[str]]:
     if path.suffix == ".safetensors":
         return read_safetensors(path)
     if path.suffix in (".pt", ".pth", ".bin"):
-        from padiff_graph.capture.backend import backend
-
-        backend("torch")
-        from padiff_graph.capture.torch.torch_checkpoint import read  # needs torch
-
+        checkpoints = needed(backend("torch").checkpoints)
         try:
-            tensors = read(path)
+            tensors = checkpoints.read(path)
         except ValueError as error:
             raise UsageError(str(error)) from None
         return tensors, frozenset(

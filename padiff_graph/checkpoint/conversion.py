@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from padiff_graph.capture.backend import backend, needed
 from padiff_graph.checkpoint.checkpoint_files import (
     BITS,
     Written,
@@ -63,11 +64,8 @@ def convert_state_dict(torch_state_dict: Mapping[str, Any], layer_map: Any) -> d
     if all(isinstance(value, np.ndarray) for value in torch_state_dict.values()):
         arrays = dict(torch_state_dict)
     else:
-        from padiff_graph.capture.torch.torch_checkpoint import (
-            arrays as of_torch,
-        )  # the tensors are torch's already
-
-        arrays = of_torch(torch_state_dict)
+        checkpoints = needed(backend("torch").checkpoints)  # the tensors are torch's already
+        arrays = checkpoints.arrays(torch_state_dict)
     plan, _ = _plan(arrays, frozenset(), LayerMap.of(layer_map))
     return {name: make() for name, (_, _, make) in plan.items()}
 

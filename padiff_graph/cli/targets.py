@@ -9,6 +9,8 @@ import traceback
 from collections.abc import Mapping
 from typing import Any
 
+from padiff_graph.capture.backend import backend, needed
+from padiff_graph.capture.capture_errors import CaptureError
 from padiff_graph.errors import UsageError
 
 __all__ = ["load_model", "load_pair", "raised_at", "resolve"]
@@ -145,9 +147,7 @@ def load_model(target: str) -> tuple[Any, Mapping[str, Any]]:
         UsageError: it returns something else.
     """
     if target.endswith(".onnx"):
-        from padiff_graph.capture.capture_errors import CaptureError
-        from padiff_graph.capture.onnx.example_values import example_inputs  # loads onnx
-
+        example_inputs = needed(backend("onnx").declared_example)
         try:
             return target, example_inputs(target)
         except CaptureError as error:  # a file that is missing or broken is wrong use

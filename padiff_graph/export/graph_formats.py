@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 
 import networkx as nx
 
+from padiff_graph.capture.backend import backend, needed
 from padiff_graph.capture.graph import ComputationGraph, Node, Value
 
 __all__ = ["GRAPH_SCHEMA_VERSION", "WRITERS", "graph_json", "write_graph"]
@@ -129,9 +130,7 @@ def _graphml(graph: ComputationGraph, target: Path) -> None:
 
 
 def _onnx(graph: ComputationGraph, target: Path) -> None:
-    from padiff_graph.capture.onnx.onnx_export import write  # loads onnx
-
-    write(graph, target)
+    needed(backend("onnx").export)(graph, target)
 
 
 WIDTH, HEIGHT, GAP, DROP, BOW = 190, 34, 20, 30, 100

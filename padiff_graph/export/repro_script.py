@@ -6,11 +6,10 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from padiff_graph.capture.backend import room
+from padiff_graph.capture.backend import backend, needed
 from padiff_graph.capture.engine import Array, NotRunnable
 from padiff_graph.capture.graph import Node, Value
 from padiff_graph.errors import UsageError
@@ -215,7 +214,9 @@ def _side(
     """The operations of one side as statements; what they read goes into `saved`."""
     written = _Written(side.engine.framework)
     graph = side.graph
-    tools: Any = room(written.framework, "script")
+    scripts = backend(written.framework).scripts
+    if scripts is None:
+        raise NotRunnable(f"operations of {written.framework} cannot be written as lines of Python")
     for value in part.values:
         _leaf(
             written,
@@ -256,7 +257,7 @@ def _side(
         for output in range(max(len(record.outputs), 1)):
             written.names[Value(number, output)] = f"v{number}[{output}]"
         try:
-            calls[number] = tools.expression(record, _operands(written, record))
+            calls[number] = scripts.expression(record, _operands(written, record))
         except NotRunnable as error:
             written.own[number] = str(error)
     for number, kept in (
@@ -543,7 +544,7 @@ def _source(
             f'    show({shown.label!r}, {sources[0]}["{shown.first}"], {sources[1]}["{shown.second}"], saved["{shown.key}_first"], saved["{shown.key}_second"])'
         )
     for name in used:
-        lines = [*_needed(room(name, "script").PRELUDE, lines), *lines]
+        lines = [*_needed(needed(backend(name).scripts).PRELUDE, lines), *lines]
     return "\n".join([*head, *lines]) + "\n"
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from padiff_graph.capture.backend import framework_of, room
+from padiff_graph.capture.backend import backend, framework_of
 from padiff_graph.capture.leaf_names import leaves, values
 from padiff_graph.errors import UsageError, UsageTypeError
 
@@ -196,7 +196,7 @@ class _Leaf:
 
 def _leaves(framework: str, example: Mapping[str, Any]) -> dict[str, _Leaf]:
     """Tensor leaves, and numpy arrays, which count as tensors here."""
-    tools = room(framework, "values")
+    tools = backend(framework).values
     found = leaves(example, lambda value: tools.is_tensor(value) or isinstance(value, np.ndarray))
     return {
         name: _Leaf(
@@ -306,7 +306,7 @@ def _check_numbers(
 ) -> None:
     """Plain numbers of the same name must be equal; flags and names may be spelled as each side needs."""
     plain = [
-        values(example, room(framework, "values").is_tensor)
+        values(example, backend(framework).values.is_tensor)
         for framework, example in zip(frameworks, (first, second), strict=True)
     ]
     for name in plain[0].keys() & plain[1].keys():
@@ -389,7 +389,7 @@ def _check_one_argument(shape: str, side: str, loss: Any) -> None:
 
 
 def _check_materialised(argument: str, framework: str, example: Mapping[str, Any]) -> None:
-    tools = room(framework, "values")
+    tools = backend(framework).values
     for name, leaf in leaves(example, tools.is_tensor).items():
         if not tools.materialised(leaf):
             raise UsageError(

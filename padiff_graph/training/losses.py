@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from padiff_graph.capture.backend import room
+from padiff_graph.capture.backend import backend
 from padiff_graph.capture.engine import Array, Engine
 from padiff_graph.capture.leaf_names import leaves, output_leaves, replace
 from padiff_graph.errors import UsageTypeError
@@ -80,7 +80,7 @@ class Losses:
         kind: np.dtype[Any],
     ) -> tuple[float, dict[str, Array]]:
         """One side's loss of the second model's output, and its gradient by the second's output name."""
-        tools = [room(framework, "values") for framework in self.frameworks]
+        tools = [backend(framework).values for framework in self.frameworks]
         theirs = output_leaves(self.seen[1], tools[1].is_tensor)
         names = dict(
             zip(
@@ -119,7 +119,7 @@ def scalar(value: Any, side: str, framework: str) -> Any:
     Raises:
         UsageTypeError: saying what came instead.
     """
-    tools = room(framework, "values")
+    tools = backend(framework).values
     if not tools.is_tensor(value):
         raise UsageTypeError(
             f"loss_fn: the {side} side's must return a scalar {framework} tensor; it returned {type(value).__qualname__}"
@@ -143,7 +143,7 @@ def mean_loss(output: Any, framework: str, wanted: set[str] | None = None) -> An
         framework: whose tensors it holds.
         wanted: names of the outputs that count; all where None.
     """
-    tools = room(framework, "values")
+    tools = backend(framework).values
     found = [
         leaf.mean()
         for name, leaf in output_leaves(output, tools.is_tensor).items()

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from padiff_graph.capture.backend import room
+from padiff_graph.capture.abilities import Optimizers
+from padiff_graph.capture.backend import backend, needed
 from padiff_graph.capture.engine import Array
 from padiff_graph.errors import UsageError, UsageTypeError
 from padiff_graph.executor.transfer import mapped
@@ -69,6 +70,11 @@ class Stepper:
     optimizers: tuple[Any, ...]
 
     @property
+    def tools(self) -> Optimizers:
+        """What its framework can do with optimizers."""
+        return needed(backend(self.framework).optimizers)
+
+    @property
     def direct(self) -> bool:
         """Whether the user gave an optimizer, not a callable."""
         return len(self.optimizers) == 1 and self.optimizers[0] is self.given
@@ -76,7 +82,7 @@ class Stepper:
     def advance(self) -> None:
         """One step with gradients cleared, as a training loop takes it."""
         if self.direct:
-            room(self.framework, "optimizer").advance(self.given)
+            self.tools.advance(self.given)
         else:
             self.given()
 
@@ -84,14 +90,14 @@ class Stepper:
         """What is done to each parameter, by its name; empty where a callable hides its optimizer."""
         found: dict[str, dict[str, object]] = {}
         for optimizer in self.optimizers:
-            found.update(room(self.framework, "optimizer").settings(optimizer, self.model))
+            found.update(self.tools.settings(optimizer, self.model))
         return found
 
     def state(self) -> dict[str, dict[str, Array]]:
         """What is remembered of each parameter: parameter name -> name of the state -> numbers."""
         found: dict[str, dict[str, Array]] = {}
         for optimizer in self.optimizers:
-            found.update(room(self.framework, "optimizer").state(optimizer, self.model))
+            found.update(self.tools.state(optimizer, self.model))
         return found
 
 
@@ -146,7 +152,7 @@ def check_optimizers(
     if len(optimizer) != 2:
         raise UsageError(f"{shape}; found {len(optimizer)} members")
     for framework in frameworks:
-        if framework == "onnx":
+        if backend(framework).optimizers is None:
             raise UsageError("an ONNX model cannot be trained; leave the optimizer out")
     first, second = (
         _stepper(shape, position, optimizer, models, frameworks) for position in (0, 1)
@@ -162,8 +168,8 @@ def _stepper(
     frameworks: tuple[str, str],
 ) -> Stepper:
     given, framework, side = pair[position], frameworks[position], SIDES[position]
-    tools = room(framework, "optimizer")
-    foreign = room(frameworks[1 - position], "optimizer")
+    tools = needed(backend(framework).optimizers)
+    foreign = needed(backend(frameworks[1 - position]).optimizers)
     if foreign is not tools and foreign.is_optimizer(given):
         raise UsageTypeError(
             f"{shape}; the {side} side's is a {frameworks[1 - position]} optimizer; swap the two"
@@ -235,7 +241,7 @@ def setting_differences(
     ours, theirs = (stepper.settings() for stepper in steppers)
     if not ours or not theirs:
         return []
-    trains = [room(stepper.framework, "optimizer").trainable(stepper.model) for stepper in steppers]
+    trains = [stepper.tools.trainable(stepper.model) for stepper in steppers]
     found: dict[tuple[str, object, object], list[tuple[str, str]]] = {}
     pairs = [(row.first, piece.second) for row in rows for piece in row.pieces]
     pairs = [pair for pair in pairs if pair[0] in trains[0] and pair[1] in trains[1]]
@@ -299,7 +305,7 @@ def try_steps(
         rows: the parameter map.
         steps: how many steps to try.
     """
-    tools = [room(stepper.framework, "optimizer") for stepper in steppers]
+    tools = [stepper.tools for stepper in steppers]
     trains = [
         tool.trainable(stepper.model) & set(stepper.settings())
         for tool, stepper in zip(tools, steppers, strict=True)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from padiff_graph.capture.backend import room
+from padiff_graph.capture.backend import backend
 from padiff_graph.capture.engine import Array, Engine
 from padiff_graph.capture.leaf_names import leaves
 from padiff_graph.capture.leaf_names import replace as replaced
@@ -87,8 +87,8 @@ class _Side:
 
     def learn(self) -> float:
         """Forward, loss and backward as the user's loop does them; inputs are the tool's own copies."""
-        tools = room(self.stepper.framework, "optimizer")
-        is_tensor = room(self.stepper.framework, "values").is_tensor
+        tools = self.stepper.tools
+        is_tensor = backend(self.stepper.framework).values.is_tensor
         copies = {
             name: leaf.detach().clone() for name, leaf in leaves(self.example, is_tensor).items()
         }
@@ -101,7 +101,7 @@ class _Side:
     def step(self) -> None:
         self.before = self.after or self.before
         self.stepper.advance()
-        room(self.stepper.framework, "optimizer").clear(self.stepper.model)
+        self.stepper.tools.clear(self.stepper.model)
         self.after = self.values()
 
 
@@ -138,7 +138,7 @@ def train(
         side.before = side.values()
         undo.append(partial(side.engine.assign, dict(side.before)))
         undo += [
-            room(side.stepper.framework, "optimizer").saved(optimizer, side.stepper.model)
+            side.stepper.tools.saved(optimizer, side.stepper.model)
             for optimizer in side.stepper.optimizers
         ]
     try:
@@ -150,7 +150,7 @@ def train(
             {row.first: sides[0].before[row.first] for row in rows if row.first in sides[0].before},
         )
         for side in sides:
-            room(side.stepper.framework, "optimizer").clear(side.stepper.model)
+            side.stepper.tools.clear(side.stepper.model)
         for step in range(1, steps + 1):
             settings.look(step)
             found.losses.append((sides[0].learn(), sides[1].learn()))

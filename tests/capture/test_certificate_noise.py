@@ -8,8 +8,8 @@ import torch
 
 from padiff_graph.capture.api import capture_graph
 from padiff_graph.capture.certificate import TOLERANCE, Certificate, Eager, certify
-from padiff_graph.capture.torch.backend import engine
 from padiff_graph.capture.torch.engine import TorchEngine
+from padiff_graph.capture.torch.engine import TorchEngine as engine
 
 X = torch.randn(6, 64, generator=torch.Generator().manual_seed(0))
 

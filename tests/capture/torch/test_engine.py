@@ -10,7 +10,7 @@ from torch import nn
 from padiff_graph.capture.api import capture_graph
 from padiff_graph.capture.capture_errors import CaptureError
 from padiff_graph.capture.engine import NotRunnable
-from padiff_graph.capture.torch.backend import engine
+from padiff_graph.capture.torch.engine import TorchEngine as engine
 from padiff_graph.capture.torch.state import snapshot
 
 X = torch.randn(3, 4, generator=torch.Generator().manual_seed(1))
@@ -196,7 +196,7 @@ def test_a_capture_holds_no_activations(rung):
     import gc
     import weakref
 
-    from padiff_graph.capture.torch.backend import trace
+    from padiff_graph.capture.torch.trace import trace
 
     kept = []
 

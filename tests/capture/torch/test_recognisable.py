@@ -14,7 +14,8 @@ from torch import nn
 from padiff_graph.capture.api import capture_graph
 from padiff_graph.capture.capture_errors import CaptureError
 from padiff_graph.capture.certificate import certify
-from padiff_graph.capture.torch.backend import engine, trace
+from padiff_graph.capture.torch.engine import TorchEngine as engine
+from padiff_graph.capture.torch.trace import trace
 
 X = torch.ones(2, 4)
 

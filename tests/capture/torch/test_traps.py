@@ -10,7 +10,8 @@ from padiff_graph.capture.api import capture_graph
 from padiff_graph.capture.capture_errors import UnfaithfulCaptureError
 from padiff_graph.capture.certificate import certify
 from padiff_graph.capture.torch import trace as tracing
-from padiff_graph.capture.torch.backend import engine, trace
+from padiff_graph.capture.torch.engine import TorchEngine as engine
+from padiff_graph.capture.torch.trace import trace
 
 EXAMPLE_RUNG = tracing.RUNGS[1]
 
