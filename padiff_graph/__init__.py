@@ -8,9 +8,9 @@ __version__ = "0.1.0"
 EXPORTS = {
     "CaptureError": "padiff_graph.capture.capture_errors",
     "LayerMap": "padiff_graph.layer_map.layer_map",
-    "LayerMapCandidate": "padiff_graph.layer_map.suggestion",
+    "LayerMapCandidate": "padiff_graph.report.layer_map_candidate",
     "Report": "padiff_graph.report.report",
-    "StructuralDiff": "padiff_graph.alignment.structural_diff",
+    "StructuralDiff": "padiff_graph.report.structural_diff_result",
     "UsageError": "padiff_graph.errors",
     "WeightAlignmentError": "padiff_graph.weights.assignment",
     "add_special_init": "padiff_graph.request.special_init",
@@ -20,8 +20,8 @@ EXPORTS = {
     "capture_graph": "padiff_graph.capture.api",
     "compare": "padiff_graph.check.comparison",
     "convert_state_dict": "padiff_graph.checkpoint.conversion",
-    "structural_diff": "padiff_graph.alignment.structural_diff",
-    "suggest_layer_map": "padiff_graph.layer_map.suggestion",
+    "structural_diff": "padiff_graph.check.structural_diff",
+    "suggest_layer_map": "padiff_graph.check.suggestion",
 }
 """Public names and the module of each; imported when first asked for, so that the package itself is light."""
 

@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from padiff_graph.alignment.correspondence import ModuleRow, ParameterEntry, ResolvedMap
+from padiff_graph.alignment.module_rows import module_rows
 from padiff_graph.alignment.replay import runnable
 from padiff_graph.alignment.value_proof import Proof, prove
 from padiff_graph.capture.api import Capture
@@ -26,10 +28,6 @@ from padiff_graph.capture.leaf_names import leaves
 from padiff_graph.capture.normal.form import NormalGraph
 from padiff_graph.capture.normal.index_map import View
 from padiff_graph.capture.normal.normalize import normalize
-from padiff_graph.findings.finding import Finding
-from padiff_graph.layer_map.layer_map import LayerMap, ResolvedMap
-from padiff_graph.layer_map.map_file import ModuleRow, ParameterEntry
-from padiff_graph.layer_map.module_rows import module_rows
 from padiff_graph.matching.difference.structural_differences import differences
 from padiff_graph.matching.ladder import match
 from padiff_graph.matching.parameters.joined_linears import join_linears
@@ -40,8 +38,8 @@ from padiff_graph.matching.parameters.stacked import stackings
 from padiff_graph.matching.result import Difference, Matching, ParameterRow
 from padiff_graph.matching.rungs.hints import Hints
 from padiff_graph.matching.rungs.value_evidence import Evidence
+from padiff_graph.request.example_inputs import infer_inputs
 from padiff_graph.request.inputs import pair_leaves
-from padiff_graph.weights.parameter_findings import parameter_findings
 
 __all__ = ["Alignment", "align", "confirm", "gather"]
 
@@ -94,17 +92,6 @@ class Alignment:
     captures: tuple[Capture, ...] = ()
     known: _Known | None = None
 
-    @property
-    def findings(self) -> tuple[Finding, ...]:
-        """Structural differences and parameters without counterpart, as findings."""
-        from padiff_graph.alignment.structural_diff import (
-            structure_findings,
-        )  # structure reads alignments itself
-
-        return structure_findings(self.matching, self.differences) + parameter_findings(
-            self.matching
-        )
-
     def module_rows(self) -> tuple[ModuleRow, ...]:
         """Which modules correspond."""
         return module_rows(self.matching)
@@ -139,7 +126,7 @@ def align(
     layer: Any,
     module: Any,
     example_inp: Any = None,
-    layer_map: Any = None,
+    resolved: ResolvedMap | None = None,
     *,
     certify: bool = True,
     evidence: bool = True,
@@ -151,24 +138,19 @@ def align(
         layer, module: the first and the second model, of any framework. Neither is changed.
         example_inp: (first example, second example), each a dict from argument name to value; without
             it inputs are inferred where they can be.
-        layer_map: what the user knows: a LayerMap, a dict of corresponding modules, a file.
+        resolved: what the user knows, by dotted path.
         certify: hold the captures against eager.
         evidence: use values where both models have numbers.
         captures: both models' captures, where they were made before.
     Raises:
         CaptureError: where a model cannot be captured.
-        UsageError: where no example is given and none can be inferred, or the LayerMap does not fit.
+        UsageError: where no example is given and none can be inferred.
     """
     timings: dict[str, float] = {}
-    resolved = LayerMap.of(layer_map).resolve(layer, module)
     engines = tuple(capture.engine for capture in captures) or tuple(
         backend(framework_of(model)).engine(model) for model in (layer, module)
     )
     if example_inp is None:
-        from padiff_graph.request.example_inputs import (
-            infer_inputs,
-        )  # only needed where the user gave none
-
         example_inp = infer_inputs(layer, module, engines[0], engines[1])
     examples: tuple[Mapping[str, Any], Mapping[str, Any]] = (example_inp[0], example_inp[1])
     if not captures:
@@ -189,7 +171,7 @@ def align(
         engines[0],
         engines[1],
         examples,
-        resolved,
+        resolved or ResolvedMap(),
         timings,
         evidence=evidence,
     )

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from padiff_graph.alignment.align import Alignment, align, confirm, gather
+from padiff_graph.alignment.correspondence import ResolvedMap
 from padiff_graph.alignment.value_proof import matched_whole
 from padiff_graph.capture.api import Capture
 from padiff_graph.capture.backend import backend
@@ -17,6 +18,13 @@ from padiff_graph.capture.certificate import Eager
 from padiff_graph.capture.engine import Engine
 from padiff_graph.capture.exclusive import one_at_a_time
 from padiff_graph.check.end_to_end import WholeCheck, check_whole
+from padiff_graph.check.scope import (
+    left_out,
+    scoped_differences,
+    scoped_matching,
+    scoped_regions,
+    scoped_whole,
+)
 from padiff_graph.check.threads import alike
 from padiff_graph.check.verdict import (
     Measured,
@@ -28,25 +36,18 @@ from padiff_graph.check.verdict import (
     one_cause,
     unexplained,
 )
-from padiff_graph.cli.progress import Steps, shown
 from padiff_graph.diagnosis.region_findings import region_findings
 from padiff_graph.errors import UsageError, UsageTypeError
 from padiff_graph.executor.region_check import check_regions
-from padiff_graph.executor.region_result import AGREE, RegionCheck
 from padiff_graph.findings.finding import Finding
-from padiff_graph.layer_map.layer_map import LayerMap, ResolvedMap
+from padiff_graph.layer_map.layer_map import LayerMap
 from padiff_graph.matching.result import Matching
+from padiff_graph.progress import Steps, shown
+from padiff_graph.referee.region_result import AGREE, RegionCheck
 from padiff_graph.referee.tolerance import Tolerance
 from padiff_graph.report.report import Report
 from padiff_graph.request.inputs import Inputs, check_inputs, check_losses, check_models
 from padiff_graph.request.options import Options, parse_options
-from padiff_graph.request.scope import (
-    left_out,
-    scoped_differences,
-    scoped_matching,
-    scoped_regions,
-    scoped_whole,
-)
 from padiff_graph.training.losses import Losses, mean_loss
 from padiff_graph.training.optimizer_settings import Stepper, check_optimizers
 from padiff_graph.training.training_steps import Training, train
@@ -71,7 +72,6 @@ class _Check:
     auto_weights: bool
     steps: int
     options: Options
-    layer_map: LayerMap
     scope: ResolvedMap
     losses: Losses | None
     steppers: tuple[Stepper, Stepper] | None
@@ -157,7 +157,6 @@ def compare(
         auto_weights,
         int(steps),
         asked,
-        mapping,
         mapping.resolve(layer, module),
         pair,
         steppers,
@@ -219,7 +218,7 @@ def _run(check: _Check) -> Report:
                 check.layer,
                 check.module,
                 (check.inputs.first, check.inputs.second),
-                check.layer_map,
+                check.scope,
                 certify=False,
                 evidence=False,
                 captures=captures,

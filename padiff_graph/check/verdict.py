@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from padiff_graph.capture.graph import ComputationGraph
-from padiff_graph.check.end_to_end import Quantity, WholeCheck
-from padiff_graph.executor.region_result import AGREE, Part, RegionCheck, RegionResult
+from padiff_graph.check.end_to_end import WholeCheck
 from padiff_graph.findings.finding import Finding, Phase
 from padiff_graph.matching.result import Matching
+from padiff_graph.referee.region_result import AGREE, Part, RegionCheck, RegionResult
+from padiff_graph.referee.tolerance import Quantity
 from padiff_graph.report.report import Compared
 from padiff_graph.request.options import Options
 from padiff_graph.training.training_steps import Training

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from padiff_graph.alignment.correspondence import ParameterEntry
 from padiff_graph.capture.backend import backend, needed
 from padiff_graph.checkpoint.checkpoint_files import (
     BITS,
@@ -18,10 +19,9 @@ from padiff_graph.checkpoint.checkpoint_files import (
     read_checkpoint,
     write_checkpoint,
 )
-from padiff_graph.cli.progress import shown
 from padiff_graph.errors import UsageError
 from padiff_graph.layer_map.layer_map import LayerMap
-from padiff_graph.layer_map.map_file import ParameterEntry
+from padiff_graph.progress import shown
 
 __all__ = ["Conversion", "convert_checkpoint", "convert_state_dict"]
 

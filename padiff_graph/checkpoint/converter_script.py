@@ -7,10 +7,10 @@ import pprint
 from pathlib import Path
 from typing import Any
 
+from padiff_graph.alignment.correspondence import ParameterEntry
 from padiff_graph.capture.normal.index_map import View
 from padiff_graph.errors import UsageError
 from padiff_graph.layer_map.layer_map import LayerMap
-from padiff_graph.layer_map.map_file import ParameterEntry
 
 __all__ = ["script_text", "write_script"]
 

@@ -142,8 +142,8 @@ def align(
 @click.option("--map", "layer_map", metavar="FILE", help="what is known already")
 def suggest(pair: str, out: str | None, layer_map: str | None) -> int:
     """`suggest_layer_map`, printed."""
+    from padiff_graph.check.suggestion import suggest_layer_map
     from padiff_graph.cli.targets import load_pair
-    from padiff_graph.layer_map.suggestion import suggest_layer_map
     from padiff_graph.report.structural_views import show_candidate
 
     arguments = load_pair(pair)
@@ -180,7 +180,7 @@ def diff(
     pair: str, layer_map: str | None, html: str | None, json_file: str | None, explorer: str | None
 ) -> int:
     """`structural_diff`, printed. Built differently alone is no difference."""
-    from padiff_graph.alignment.structural_diff import structural_diff
+    from padiff_graph.check.structural_diff import structural_diff
     from padiff_graph.cli.targets import load_pair
 
     arguments = load_pair(pair)

@@ -14,9 +14,9 @@ from padiff_graph.capture.graph import Value
 from padiff_graph.diagnosis.plain_names import plain_name
 from padiff_graph.diagnosis.probes import probe
 from padiff_graph.executor.partition import Region, Slice
-from padiff_graph.executor.region_result import Surplus
 from padiff_graph.executor.region_run import Side, differentiable, execute
 from padiff_graph.executor.transfer import paired
+from padiff_graph.referee.region_result import Surplus
 from padiff_graph.referee.rounding_bound import difference
 
 if TYPE_CHECKING:

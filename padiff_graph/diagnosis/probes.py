@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from padiff_graph.capture.engine import Array
-from padiff_graph.executor.region_result import Probe
+from padiff_graph.referee.region_result import Probe
 
 __all__ = ["probe", "probe_gradient"]
 

@@ -10,9 +10,9 @@ from padiff_graph.capture.normal.form import NormalGraph, NormalNode
 from padiff_graph.diagnosis.plain_names import plain_name
 from padiff_graph.diagnosis.reordering import turning
 from padiff_graph.executor.region_parameters import first_reads
-from padiff_graph.executor.region_result import Part, RegionCheck, RegionResult, Surplus
 from padiff_graph.findings.finding import Finding, Phase, Verdict
 from padiff_graph.matching.result import Difference, Matching
+from padiff_graph.referee.region_result import Part, RegionCheck, RegionResult, Surplus
 from padiff_graph.referee.structural_evidence import claims, nodes_of, own_native_of
 
 __all__ = ["region_findings"]

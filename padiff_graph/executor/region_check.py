@@ -20,12 +20,12 @@ from padiff_graph.executor.buffer_updates import buffer_updates
 from padiff_graph.executor.partition import Key, Plan, Region, Update, cut_graphs
 from padiff_graph.executor.region_pair import Pair
 from padiff_graph.executor.region_parameters import share
-from padiff_graph.executor.region_result import AGREE, Part, RegionCheck, RegionResult
 from padiff_graph.executor.region_run import Seconds, Side
 from padiff_graph.executor.schedule import Stream
 from padiff_graph.executor.shared_draws import Draws, random_pairs
 from padiff_graph.executor.transfer import paired
 from padiff_graph.matching.result import Difference, Matching
+from padiff_graph.referee.region_result import AGREE, Part, RegionCheck, RegionResult
 from padiff_graph.referee.structural_evidence import Structure
 from padiff_graph.referee.tolerance import Tolerance
 

@@ -19,7 +19,6 @@ from padiff_graph.diagnosis.ablation import surplus
 from padiff_graph.diagnosis.probes import probe, probe_gradient
 from padiff_graph.diagnosis.upstream_order import astray, moved
 from padiff_graph.executor.partition import Cut, Plan, Region
-from padiff_graph.executor.region_result import Part, Probe, RegionResult, RegionVerdict, worst
 from padiff_graph.executor.region_run import (
     Execution,
     Seconds,
@@ -35,6 +34,7 @@ from padiff_graph.matching.result import ParameterRow
 from padiff_graph.referee.gradient_check import overflown, slopes
 from padiff_graph.referee.known_divergence import biased_variance
 from padiff_graph.referee.referee import Measured, imprecise, judge, measure
+from padiff_graph.referee.region_result import Part, Probe, RegionResult, RegionVerdict, worst
 from padiff_graph.referee.rounding_bound import (
     UNITS,
     growth,

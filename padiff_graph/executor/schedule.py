@@ -10,9 +10,9 @@ from padiff_graph.capture.engine import Array, NotRunnable
 from padiff_graph.capture.graph import Value
 from padiff_graph.executor.partition import Plan, Region
 from padiff_graph.executor.region_pair import Fed, Pair, run_pair
-from padiff_graph.executor.region_result import RegionResult
 from padiff_graph.executor.region_run import Seconds, execute
 from padiff_graph.executor.transfer import fed
+from padiff_graph.referee.region_result import RegionResult
 from padiff_graph.referee.structural_evidence import Structure
 
 __all__ = ["Stream"]

@@ -4,47 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from padiff_graph.alignment.align import align
+from padiff_graph.alignment.correspondence import ModuleRow, ParameterEntry, ResolvedMap, inside
 from padiff_graph.errors import UsageError, UsageTypeError
-from padiff_graph.layer_map.map_file import ModuleRow, ParameterEntry, Stored, dump, parse
+from padiff_graph.layer_map.map_file import Stored, dump, parse
 from padiff_graph.request.module_tree import class_of, find_path, has_modules, modules_of
 
-__all__ = ["LayerMap", "ResolvedMap"]
-
-
-@dataclass(frozen=True)
-class ResolvedMap:
-    """A LayerMap held against two models: everything by dotted path.
-
-    Attributes:
-        pairs: sub-models given as corresponding, compared at their outputs only: (first, second).
-        hints: corresponding modules that are otherwise compared as usual.
-        outputs_ignored: modules whose own output is left out; (side, path), side 0 or 1.
-        below_ignored: modules left out with all below them; (side, path).
-        parameters: parameter rows that stand as they are.
-    """
-
-    pairs: tuple[tuple[str, str], ...] = ()
-    hints: tuple[tuple[str, str], ...] = ()
-    outputs_ignored: frozenset[tuple[int, str]] = frozenset()
-    below_ignored: frozenset[tuple[int, str]] = frozenset()
-    parameters: tuple[ParameterEntry, ...] = ()
-
-    def ignored(self, path: str, side: int = 0) -> bool:
-        """Whether everything that the module at this path computes is left out."""
-        return any(at == side and _inside(path, above) for at, above in self.below_ignored)
-
-    def output_ignored(self, path: str, side: int = 0) -> bool:
-        """Whether the module's own output is left out."""
-        return (side, path) in self.outputs_ignored or self.ignored(path, side)
-
-    def pair_around(self, path: str, side: int = 0) -> tuple[str, str] | None:
-        """The outermost mapped pair that a path lies in or is, None where there is none."""
-        around = [pair for pair in self.pairs if _inside(path, pair[side])]
-        return min(around, key=lambda pair: len(pair[side])) if around else None
+__all__ = ["LayerMap"]
 
 
 class LayerMap:
@@ -176,9 +145,7 @@ class LayerMap:
         Raises:
             CaptureError: where a model cannot be captured.
         """
-        from padiff_graph.alignment.align import align  # the pipeline reads LayerMaps itself
-
-        alignment = align(layer, module, example_inp, layer_map=self)
+        alignment = align(layer, module, example_inp, self.resolve(layer, module))
         self.fill(
             alignment.module_rows(),
             alignment.parameter_entries(),
@@ -299,7 +266,7 @@ class LayerMap:
         for reference, kind in self._classes:
             side, path = _located(reference, layer, module, "ignore_class")
             for inner, found in modules_of((layer, module)[side]).items():
-                if _inside(inner, path) and _is_class(found, kind):
+                if inside(inner, path) and _is_class(found, kind):
                     below.add((side, inner))
         hints = tuple((row.paddle_path, row.torch_path) for row in self._found)
         return ResolvedMap(
@@ -415,7 +382,3 @@ def _is_class(module: Any, kind: Any) -> bool:
     if isinstance(kind, type):
         return isinstance(module, kind)
     return any(cls.__name__ == kind for cls in type(module).__mro__)
-
-
-def _inside(path: str, above: str) -> bool:
-    return path == above or not above or path.startswith(above + ".")

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 import yaml
 
+from padiff_graph.alignment.correspondence import ModuleRow, ParameterEntry
 from padiff_graph.capture.normal.index_map import Stage, View
 from padiff_graph.errors import UsageError
 from padiff_graph.matching.result import ParameterRow, Piece
 
-__all__ = ["ModuleRow", "ParameterEntry", "Stored", "dump", "parse"]
+__all__ = ["Stored", "dump", "parse"]
 
 FORMAT = 1
 HEAD = """\
@@ -28,78 +29,6 @@ HEAD = """\
 #   reshape, or words explained by `pieces` (elements of the second model's tensors, by shape and strides).
 """
 STATUS = ("mapped", "neutral", "unread", "open")
-
-
-@dataclass(frozen=True, slots=True)
-class ModuleRow:
-    """Two modules that correspond.
-
-    Attributes:
-        paddle_path, torch_path: dotted paths, "" for the root.
-        confidence: in [0, 1].
-        reason: in words.
-        alternatives: other paths on the torch side that the evidence leaves.
-        output_only: whether the user wants nothing inside compared.
-    """
-
-    paddle_path: str
-    torch_path: str
-    confidence: float = 1.0
-    reason: str = "given by the user"
-    alternatives: tuple[str, ...] = ()
-    output_only: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class ParameterEntry:
-    """A parameter row with the shapes and dtypes that a checkpoint is held against.
-
-    Attributes:
-        row: the row itself.
-        shape, dtype: of the first model's parameter.
-        seconds: shape of each second parameter that it is made of.
-    """
-
-    row: ParameterRow
-    shape: tuple[int, ...]
-    dtype: str = "float32"
-    seconds: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-
-    @property
-    def paddle_name(self) -> str:
-        """Name in the first model."""
-        return self.row.first
-
-    @property
-    def torch_name(self) -> str | tuple[str, ...]:
-        """Name in the second model, several for a parameter that is put together."""
-        names = tuple(dict.fromkeys(piece.second for piece in self.row.pieces))
-        return names[0] if len(names) == 1 else names
-
-    @property
-    def transform(self) -> str:
-        """In words."""
-        return self.row.transform
-
-    @property
-    def confidence(self) -> float:
-        """In [0, 1]."""
-        return self.row.confidence
-
-    @property
-    def reason(self) -> str:
-        """In words."""
-        return self.row.reason
-
-    @property
-    def proved(self) -> bool:
-        """Whether running with it showed equal values."""
-        return self.row.proved
-
-    @property
-    def status(self) -> str:
-        """As `ParameterRow.status`."""
-        return self.row.status
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ import numpy as np
 from padiff_graph.capture.engine import Array
 from padiff_graph.capture.graph import Value
 from padiff_graph.executor.partition import Cut, Region
-from padiff_graph.executor.region_result import RegionVerdict
 from padiff_graph.executor.region_run import Side, execute
 from padiff_graph.matching.result import ParameterRow
 from padiff_graph.referee.referee import LEFTOVER, measure
+from padiff_graph.referee.region_result import RegionVerdict
 
 __all__ = ["Slope", "overflown", "slopes"]
 

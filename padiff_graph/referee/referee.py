@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 
 from padiff_graph.capture.engine import Array
-from padiff_graph.executor.region_result import RegionVerdict
+from padiff_graph.referee.region_result import RegionVerdict
 from padiff_graph.referee.rounding_bound import difference
 
 __all__ = ["EXACT", "LEFTOVER", "Measured", "imprecise", "judge", "measure"]

@@ -7,18 +7,15 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from padiff_graph.layer_map.module_rows import module_rows
+from padiff_graph.alignment.module_rows import module_rows
+from padiff_graph.report.layer_map_candidate import LayerMapCandidate
 from padiff_graph.report.page_data import Page, page_data
 from padiff_graph.report.report import Report
-
-if TYPE_CHECKING:  # both import reports themselves
-    from padiff_graph.alignment.structural_diff import StructuralDiff
-    from padiff_graph.layer_map.suggestion import LayerMapCandidate
+from padiff_graph.report.structural_diff_result import StructuralDiff
 
 __all__ = ["candidate_page", "diff_page", "render_page", "report_page", "write_html"]
 

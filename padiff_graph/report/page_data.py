@@ -12,9 +12,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from padiff_graph.alignment.correspondence import ModuleRow
 from padiff_graph.capture.graph import ComputationGraph, Node, TensorType
 from padiff_graph.findings.finding import Finding
-from padiff_graph.layer_map.map_file import ModuleRow
 from padiff_graph.matching.result import Match, Matching, ParameterRow
 from padiff_graph.report.source_lines import short_source
 

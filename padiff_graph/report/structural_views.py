@@ -6,19 +6,17 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from padiff_graph.report.html_page import candidate_page, diff_page, render_page
+from padiff_graph.report.layer_map_candidate import LayerMapCandidate
 from padiff_graph.report.report_json import SCHEMA_VERSION, finding_data, parameter_data
+from padiff_graph.report.structural_diff_result import StructuralDiff
 from padiff_graph.report.terminal import render_finding, render_findings, text_of
-
-if TYPE_CHECKING:
-    from padiff_graph.alignment.structural_diff import StructuralDiff
-    from padiff_graph.layer_map.suggestion import LayerMapCandidate
 
 __all__ = [
     "candidate_html",

@@ -18,12 +18,12 @@ from padiff_graph.capture.backend import backend
 from padiff_graph.capture.engine import Array, Engine
 from padiff_graph.capture.leaf_names import leaves
 from padiff_graph.capture.leaf_names import replace as replaced
-from padiff_graph.check.end_to_end import Quantity, Tolerance, quantity
 from padiff_graph.executor.region_parameters import first_reads
 from padiff_graph.executor.transfer import mapped
 from padiff_graph.findings.finding import Finding
 from padiff_graph.matching.result import Matching, ParameterRow
 from padiff_graph.referee.known_divergence import biased_variance
+from padiff_graph.referee.tolerance import Quantity, Tolerance, quantity
 from padiff_graph.training.optimizer_settings import (
     DIVERGENT,
     SIDES,

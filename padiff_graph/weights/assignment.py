@@ -52,7 +52,13 @@ def assign_weight(layer: Any, module: Any, layer_map: Any = None, example_inp: A
         WeightAlignmentError: where a parameter has no counterpart; the Paddle model is untouched.
         CaptureError: where a model cannot be captured.
     """
-    alignment = align(layer, module, example_inp, LayerMap.of(layer_map), certify=False)
+    alignment = align(
+        layer,
+        module,
+        example_inp,
+        LayerMap.of(layer_map).resolve(layer, module),
+        certify=False,
+    )
     assign_parameters(alignment, layer, module)
     return alignment.first_engine.model if alignment.first_engine.framework == "onnx" else True  # type: ignore[attr-defined]
 

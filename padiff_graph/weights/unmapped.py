@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from padiff_graph.capture.graph import ComputationGraph
-from padiff_graph.executor.region_result import RegionCheck
 from padiff_graph.findings.finding import Finding
 from padiff_graph.matching.result import Matching
+from padiff_graph.referee.region_result import RegionCheck
 
 __all__ = ["Unmapped", "unmapped", "unsure_regions", "unsure_weights"]
 

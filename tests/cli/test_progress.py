@@ -8,11 +8,11 @@ import subprocess
 import sys
 import time
 
-from padiff_graph.cli.progress import Steps, shown
+from padiff_graph.progress import Steps, shown
 
 SCRIPT = """
 import sys, time
-from padiff_graph.cli.progress import shown
+from padiff_graph.progress import shown
 streams = sys.stdout, sys.stderr
 with shown("capture and matching") as steps:
     print("the model's own words", flush=True)

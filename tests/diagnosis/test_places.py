@@ -9,9 +9,10 @@ import torch
 import torch.nn.functional as TF
 
 import padiff_graph as pg
-from padiff_graph.check.end_to_end import Quantity, WholeCheck
+from padiff_graph.check.end_to_end import WholeCheck
 from padiff_graph.check.verdict import Measured, judge
 from padiff_graph.findings.finding import Finding
+from padiff_graph.referee.tolerance import Quantity
 from padiff_graph.request.options import Options
 from tests.models.breakable_pairs import batch, paired, rng
 

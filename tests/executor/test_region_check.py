@@ -12,10 +12,10 @@ from padiff_graph.capture.graph import Value
 from padiff_graph.capture.normal.index_map import View
 from padiff_graph.diagnosis.region_findings import region_findings
 from padiff_graph.executor.region_check import check_regions
-from padiff_graph.executor.region_result import RegionCheck
 from padiff_graph.matching.result import Difference, Matching, Point
 from padiff_graph.referee.known_divergence import biased_variance
 from padiff_graph.referee.referee import Measured, imprecise
+from padiff_graph.referee.region_result import RegionCheck
 from padiff_graph.referee.rounding_bound import input_growth
 from tests.models.toy_engine import Toy, ToyEngine, match
 

@@ -63,7 +63,7 @@ def test_a_saved_map_is_a_hint():
     example = models.example(models.sequence())
     layer, module = models.Attention(), models.Fused()
     text = LayerMap().auto(layer, module, example).to_yaml()
-    again = align(layer, module, example, LayerMap.from_yaml(text))
+    again = align(layer, module, example, LayerMap.from_yaml(text).resolve(layer, module))
     assert all(row.status == "mapped" for row in again.matching.parameters)
 
 

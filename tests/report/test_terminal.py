@@ -9,12 +9,12 @@ from html import unescape
 
 import pytest
 
-from padiff_graph.alignment.structural_diff import StructuralDiff
+from padiff_graph.alignment.correspondence import ModuleRow
 from padiff_graph.findings.finding import Finding
 from padiff_graph.layer_map.layer_map import LayerMap
-from padiff_graph.layer_map.map_file import ModuleRow
-from padiff_graph.layer_map.suggestion import LayerMapCandidate
+from padiff_graph.report.layer_map_candidate import LayerMapCandidate
 from padiff_graph.report.source_lines import short_source
+from padiff_graph.report.structural_diff_result import StructuralDiff
 from padiff_graph.report.terminal import finding_text, render_report, text_of
 from tests.models.made_reports import matching
 from tests.models.sample_reports import CROSSED, EPSILON, MISSING, empty, failed, passed, rounding

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 
+from padiff_graph.alignment.correspondence import ModuleRow
 from padiff_graph.capture.normal.form import NormalGraph
-from padiff_graph.layer_map.map_file import ModuleRow
 from padiff_graph.matching.result import Matching
 
 __all__ = ["module_rows", "unmatched_modules"]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from padiff_graph.alignment.correspondence import ResolvedMap
 from padiff_graph.capture.graph import ComputationGraph, Value
 from padiff_graph.check.end_to_end import WholeCheck
-from padiff_graph.executor.region_result import RegionCheck, RegionResult
-from padiff_graph.layer_map.layer_map import ResolvedMap
 from padiff_graph.matching.result import Difference, Matching
+from padiff_graph.referee.region_result import RegionCheck, RegionResult
 
 __all__ = ["left_out", "scoped_differences", "scoped_matching", "scoped_regions", "scoped_whole"]
 
