@@ -1,0 +1,127 @@
+"""Both captured graphs as a whole: one region without cuts, run with shared weights and shared draws.
+
+The whole runs of the user's own models cannot always be held against each other: each draws its own
+random numbers, and their rounding accumulates. The certified graphs can be run with the same draws, and
+in float64, where rounding vanishes. What they yield is what the eager runs are compared by: outputs,
+gradients as totals over all readers, and what buffers become.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from padiff_graph.capture.engine import Array
+from padiff_graph.capture.graph import ComputationGraph, Value
+from padiff_graph.executor.partition import Slice
+from padiff_graph.executor.region_run import Execution, Side, differentiable, execute, gradients
+
+__all__ = ["GraphRun", "output_values", "run_graph"]
+
+
+@dataclass(frozen=True)
+class GraphRun:
+    """What one whole graph yields, as arrays on the host.
+
+    Attributes:
+        outputs: by output name.
+        buffers: what each buffer becomes that the run writes, by dotted name.
+        gradients: "input:NAME" and "parameter:NAME", as in `padiff_graph.capture.engine.Run`; a missing
+            key means that no path leads there.
+    """
+
+    outputs: Mapping[str, Array]
+    buffers: Mapping[str, Array]
+    gradients: Mapping[str, Array]
+
+
+def output_values(graph: ComputationGraph) -> dict[str, Value]:
+    """The value that each output hands out, by output name."""
+    return {
+        node.name: node.inputs[0]
+        for node in graph.of_kind("output")
+        if node.inputs and node.inputs[0] is not None
+    }
+
+
+def run_graph(
+    side: Side, cotangents: Mapping[str, Array] | None, *, double: bool = False
+) -> GraphRun:
+    """Runs all of a graph on its example, forward and, with cotangents by output name, backward.
+
+    Args:
+        side: the graph with weights, draws and inputs.
+        cotangents: of the outputs that are differentiated; None for no backward.
+        double: compute in float64.
+
+    Raises:
+        NotRunnable: where an operation cannot be rerun; the message names it.
+    """
+    graph = side.graph
+    handed_out = output_values(graph)
+    wanted = list(dict.fromkeys((*handed_out.values(), *graph.updates.values())))
+    example = _inputs(side)
+    feed = {value: side.engine.array(side.inputs[value.node]) for value in example}
+    part = _everything(graph, wanted, list(example))
+    ran = execute(side, part, feed, wanted, grad=cotangents is not None, double=double)
+    outputs = {name: side.engine.array(ran.outputs[value]) for name, value in handed_out.items()}
+    buffers = {name: side.engine.array(ran.outputs[value]) for name, value in graph.updates.items()}
+    if cotangents is None:
+        return GraphRun(outputs, buffers, {})
+    seeds = _seeds(handed_out, cotangents)
+    return GraphRun(outputs, buffers, _totals(side, ran, seeds, example, double))
+
+
+def _inputs(side: Side) -> dict[Value, str]:
+    """The example's leaves that gradients exist for, by their value."""
+    leaves = {Value(node.id): node.name for node in side.graph.of_kind("input")}
+    return {
+        value: name
+        for value, name in leaves.items()
+        if value.node in side.inputs and differentiable(side.dtype(value))
+    }
+
+
+def _everything(graph: ComputationGraph, wanted: Sequence[Value], inputs: list[Value]) -> Slice:
+    """All operations that the wanted values need, as one slice that reads no cut but the inputs."""
+    needed: set[int] = set()
+    todo = [value.node for value in wanted]
+    while todo:
+        number = todo.pop()
+        if number not in needed:
+            needed.add(number)
+            todo += [operand.node for operand in graph.record(number).inputs if operand is not None]
+    fed = {value.node for value in inputs}
+    records = [graph.record(number) for number in sorted(needed)]
+    nodes = tuple(record.id for record in records if record.kind == "operation")
+    leaves = tuple(
+        record.id for record in records if record.kind != "operation" and record.id not in fed
+    )
+    read = tuple(value for value in inputs if value.node in needed)
+    return Slice(nodes, (), read, leaves)
+
+
+def _seeds(handed_out: Mapping[str, Value], cotangents: Mapping[str, Array]) -> dict[Value, Array]:
+    """Cotangents by value; those of one value that is handed out under several names are added."""
+    seeds: dict[Value, Array] = {}
+    for name, cotangent in cotangents.items():
+        value = handed_out[name]
+        seeds[value] = seeds[value] + cotangent if value in seeds else cotangent
+    return seeds
+
+
+def _totals(
+    side: Side,
+    ran: Execution,
+    seeds: Mapping[Value, Array],
+    inputs: Mapping[Value, str],
+    double: bool,
+) -> dict[str, Array]:
+    of_inputs, of_parameters = gradients(side, ran, seeds, double=double)
+    totals = {
+        f"input:{inputs[value]}": array for value, array in of_inputs.items() if array is not None
+    }
+    for number, array in of_parameters.items():
+        if array is not None:
+            totals[f"parameter:{side.graph.record(number).name}"] = array
+    return totals
