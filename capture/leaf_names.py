@@ -32,6 +32,8 @@ SINGLE = "output"
 """Name of the leaf where a model returns one tensor and nothing around it."""
 
 IsTensor = Callable[[Any], bool]
+OPAQUE = (types.ModuleType, types.GeneratorType)
+"""Objects that are not looked into."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -191,7 +193,7 @@ def _attributes(
     thing: Any, is_tensor: IsTensor, above: tuple[int, ...]
 ) -> list[tuple[str, Any]] | None:
     """Attributes of an object that holds tensors (a cache, a distribution); None where it holds none."""
-    if callable(thing) or type(thing).__module__ in ("builtins", "types"):
+    if callable(thing) or type(thing).__module__ == "builtins" or isinstance(thing, OPAQUE):
         return None
     own = _own_attributes(thing)
     inside = (*above, id(thing))
