@@ -1,5 +1,5 @@
 # Developer menu: `make` lists it.
-.PHONY: help demo test lint types docs corpus
+.PHONY: help demo test coverage lint types style docs
 
 help:          ## this list
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/'
@@ -7,9 +7,13 @@ demo:          ## check the shipped port, healthy and with a bug
 	sh scripts/demo.sh
 test:          ## set up and run the tests
 	sh scripts/test.sh
-lint:          ## ruff
-	sh scripts/env.sh test && .venv/bin/ruff check .
+coverage:      ## run the tests and measure which lines they run
+	sh scripts/test.sh --cov --cov-report=term
+lint:          ## ruff (rules, layout, complexity) and the import contracts
+	sh scripts/env.sh test && sh scripts/lint.sh
 types:         ## mypy, strict, on the package as a wheel installs it
 	sh scripts/env.sh test && sh scripts/types.sh
+style:         ## how long, how branched, how wide the code is, a row a folder
+	sh scripts/env.sh test && .venv/bin/python scripts/style.py
 docs:          ## build the documentation into site/
 	sh scripts/env.sh test docs && .venv/bin/python -m sphinx -W --keep-going -q docs site

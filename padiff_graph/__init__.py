@@ -1,11 +1,50 @@
-"""PaDiff-Graph: checks a model ported between PyTorch and PaddlePaddle, and says where it is wrong."""
+"""PaDiff-Graph: checks a model ported between PyTorch and PaddlePaddle, and says where it is wrong.
+
+Public names are imported when first asked for, so that importing the package loads nothing heavy.
+"""
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from padiff_graph.capture.api import capture_graph
+    from padiff_graph.capture.capture_errors import CaptureError
+    from padiff_graph.check.comparison import auto_diff, compare
+    from padiff_graph.check.structural_diff import structural_diff
+    from padiff_graph.check.suggestion import suggest_layer_map
+    from padiff_graph.checkpoint.conversion import convert_state_dict
+    from padiff_graph.errors import UsageError
+    from padiff_graph.layer_map.layer_map import LayerMap
+    from padiff_graph.report.layer_map_candidate import LayerMapCandidate
+    from padiff_graph.report.report import Report
+    from padiff_graph.report.structural_diff_result import StructuralDiff
+    from padiff_graph.request.special_init import add_special_init
+    from padiff_graph.testing import assert_ported
+    from padiff_graph.weights.assignment import WeightAlignmentError, assign_weight
 
 __version__ = "0.1.0"
 
-EXPORTS = {
+__all__ = [
+    "CaptureError",
+    "LayerMap",
+    "LayerMapCandidate",
+    "Report",
+    "StructuralDiff",
+    "UsageError",
+    "WeightAlignmentError",
+    "__version__",
+    "add_special_init",
+    "assert_ported",
+    "assign_weight",
+    "auto_diff",
+    "capture_graph",
+    "compare",
+    "convert_state_dict",
+    "structural_diff",
+    "suggest_layer_map",
+]
+
+_HOMES = {
     "CaptureError": "padiff_graph.capture.capture_errors",
     "LayerMap": "padiff_graph.layer_map.layer_map",
     "LayerMapCandidate": "padiff_graph.report.layer_map_candidate",
@@ -23,18 +62,16 @@ EXPORTS = {
     "structural_diff": "padiff_graph.check.structural_diff",
     "suggest_layer_map": "padiff_graph.check.suggestion",
 }
-"""Public names and the module of each; imported when first asked for, so that the package itself is light."""
-
-__all__ = ["EXPORTS", "__version__", *EXPORTS]
+"""The module of each public name; tests hold it against the imports above."""
 
 
 def __getattr__(name: str) -> Any:
-    if name not in EXPORTS:
+    if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = getattr(import_module(EXPORTS[name]), name)
-    globals()[name] = found
-    return found
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *EXPORTS})
+    return sorted({*globals(), *__all__})

@@ -6,7 +6,7 @@ __all__ = ["UsageError", "UsageTypeError"]
 
 
 class UsageError(ValueError):
-    """A call that cannot mean anything: the message says what was expected, what was found, what to do.
+    """A call that cannot mean anything: says what was expected, what was found, what to do.
 
     Raised before a model, an input or a global state is touched. The command line answers it with
     exit code 2 and no traceback.

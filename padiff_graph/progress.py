@@ -1,4 +1,7 @@
-"""A line on the terminal while something takes long: which step, how far, since when. Nothing is shown elsewhere."""
+"""A line on the terminal while something takes long: which step, how far, since when.
+
+Nothing is shown elsewhere.
+"""
 
 from __future__ import annotations
 

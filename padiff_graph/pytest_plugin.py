@@ -43,8 +43,8 @@ def assert_ported() -> Callable[..., None]:
 def structure_lock(request: pytest.FixtureRequest) -> Callable[[Any, Mapping[str, Any], str], None]:
     """Holds a model's structure against a small committed file beside the test.
 
-    Call it with (model, example_kwargs, name); the file is NAME.structure.lock. The structure is the
-    normal form's: operators, attributes, wiring and parameter shapes, without source lines.
+    Call it with (model, example_kwargs, name); the file is NAME.structure.lock. The structure is
+    the normal form's: operators, attributes, wiring, parameter shapes; no source lines.
     """
     from padiff_graph.export.structure_lock import hold
 

@@ -1,1 +1,1 @@
-"""The command line: what it names, what it runs, what it shows meanwhile."""
+"""The command line: what it names and what it runs."""
