@@ -1,61 +1,100 @@
-"""What confidence a match keeps once all is matched: how far its neighbours bear it out."""
+"""What confidence a match keeps once all is matched: how far its neighbours and its names bear it out."""
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from padiff_graph.matching.labels import EXACT, LOOSE
-from padiff_graph.matching.match_state import Pairing, State
-from padiff_graph.matching.rungs.value_evidence import Evidence, Fingerprint
+from padiff_graph.matching.match_state import FIRM, Pairing, State
+from padiff_graph.matching.neighbours import (
+    agreeing_operands,
+    agreeing_users,
+    bridged,
+    contradicted,
+    like,
+)
 
-__all__ = ["settle", "weigh_values"]
+__all__ = ["SURE", "settle"]
 
-_BY_ITSELF = frozenset({"hint", "boundary", "hash", "operand", "values"})
+_BY_ITSELF = FIRM | {"operand"}
 """Rungs whose matches need no neighbour to bear them out."""
-NEARER = 4.0
-"""So many times nearer a value has to be: a fresh norm changes nothing but the last digits."""
+_NEVER_RAISED = frozenset({"boundary", "hint", "operand"})
+"""Rungs whose confidence is not that of their neighbours."""
+
+SURE = 0.8
+"""Confidence from which on a match bears out another."""
+# Upper bounds, chosen so that benchmarks/damage.py finds no wrong match over 0.9, in this order:
+PARTLY = 0.85
+"""Some neighbours are open, or matched with others."""
+ONE_END = 0.7
+"""Operands contradict the match, or one end of it is not borne out."""
+ONE_END_OF_A_GUESS = 0.5
+"""The same, of a match by order or by one neighbour."""
+MISNAMED = 0.6
+"""The paths disagree."""
+# Lower bounds of a match all of whose neighbours are matched with each other, and surely:
+WHOLE = 0.9
+"""Names agree, but would allow other places too: a run of like blocks may be a block off as a whole."""
+NAMED = 0.92
+"""Names leave no other place."""
+NAMED_AND_EXACT = 0.95
+"""And the attributes are equal."""
+_GUESSES = frozenset({"sequence", "neighbour"})
+
+
+class _Support(NamedTuple):
+    """How many operands and consumers are matched with each other, of how many at most."""
+
+    matched: int
+    total: int
+    used: int
+    uses: int
+
+    @property
+    def whole(self) -> bool:
+        return self.matched == self.total and self.used == self.uses
 
 
 def settle(state: State) -> None:
     """Drops matches that nothing bears out, lowers those borne out in part, raises those borne out whole."""
-    again = True
-    while again:
-        again = False
-        rivals = {
-            side.labels[LOOSE][node]
-            for which, side in ((0, state.first), (1, state.second))
-            for node in side.computing
-            if state.partner[which][node] < 0
-        }
-        for pairing in list(state.pairings.values()):
-            if pairing.rung not in _BY_ITSELF and _untenable(state, pairing, rivals):
-                state.drop(pairing.first)
-                again = True
-    around = {
-        pairing.first: (
-            *state.agreeing_operands(pairing.first, pairing.second),
-            *state.agreeing_users(pairing.first, pairing.second),
-        )
+    while _drop_untenable(state):
+        pass
+    support = {
+        pairing.first: _support(state, pairing)
         for pairing in state.pairings.values()
         if pairing.rung != "operand"
     }
     for pairing in state.pairings.values():
         if pairing.rung not in _BY_ITSELF:
-            pairing.confidence = _weighed(state, pairing, *around[pairing.first])
-    raised = []
-    for pairing in state.pairings.values():
-        if (
-            pairing.rung not in ("boundary", "hint", "operand")
-            and pairing.confidence >= 0.8
-            and _whole(state, pairing, *around[pairing.first])
-        ):
-            exact = (
-                state.first.labels[EXACT][pairing.first]
-                == state.second.labels[EXACT][pairing.second]
-            )
-            # a run of like blocks may be a block off, and all its neighbours with it
-            sure = pairing.rung != "sequence" and state.names.firm(pairing.first, pairing.second)
-            raised.append((pairing, 0.9 if not sure else 0.95 if exact else 0.92))
-    for pairing, confidence in raised:
-        pairing.confidence = max(pairing.confidence, confidence)
+            pairing.confidence = _lowered(state, pairing, support[pairing.first])
+    raised = [
+        (pairing, _floor(state, pairing))
+        for pairing in state.pairings.values()
+        if pairing.rung not in _NEVER_RAISED and _borne_out(state, pairing, support[pairing.first])
+    ]
+    for pairing, floor in raised:
+        pairing.confidence = max(pairing.confidence, floor)
+
+
+def _support(state: State, pairing: Pairing) -> _Support:
+    first, second = pairing.first, pairing.second
+    return _Support(*agreeing_operands(state, first, second), *agreeing_users(state, first, second))
+
+
+# -- dropped
+
+
+def _drop_untenable(state: State) -> int:
+    """Drops the matches that nothing bears out; how many."""
+    rivals = {
+        state.side(which).labels[LOOSE][node] for which in (0, 1) for node in state.waiting(which)
+    }
+    dropped = 0
+    for pairing in list(state.pairings.values()):
+        if pairing.rung not in _BY_ITSELF and _untenable(state, pairing, rivals):
+            state.drop(pairing.first)
+            dropped += 1
+    return dropped
 
 
 def _untenable(state: State, pairing: Pairing, rivals: set[int]) -> bool:
@@ -65,187 +104,53 @@ def _untenable(state: State, pairing: Pairing, rivals: set[int]) -> bool:
     `rivals` holds the labels of which something is open.
     """
     first, second = pairing.first, pairing.second
-    matched, _ = state.agreeing_operands(first, second)
-    used, _ = state.agreeing_users(first, second)
-    if (matched and used) or (
-        (matched or used) and (pairing.rung != "sequence" or state.names.agree(first, second))
-    ):
+    above = agreeing_operands(state, first, second)[0] > 0
+    below = agreeing_users(state, first, second)[0] > 0
+    if above and below:
         return False
-    if (
-        pairing.rung == "sequence"
-        and first not in state.alternatives
-        and state.first.labels[LOOSE][first] == state.second.labels[LOOSE][second]
-        and state.bridged(first, second)
-    ):
+    guess = pairing.rung == "sequence"
+    if (above or below) and (not guess or state.names.agree(first, second)):
         return False
-    if not matched and not used:
+    alone = guess and first not in state.alternatives
+    if alone and like(state, first, second) and bridged(state, first, second):
+        return False
+    if not above and not below:
         return True
-    return (
-        state.first.labels[LOOSE][first] in rivals or state.second.labels[LOOSE][second] in rivals
-    )
+    labels = state.first.labels[LOOSE][first], state.second.labels[LOOSE][second]
+    return labels[0] in rivals or labels[1] in rivals
 
 
-def _weighed(
-    state: State, pairing: Pairing, matched: int, total: int, used: int, uses: int
-) -> float:
+# -- lowered and raised
+
+
+def _lowered(state: State, pairing: Pairing, support: _Support) -> float:
     """The confidence, lowered where neighbours contradict the match or bear it out only in part."""
     first, second = pairing.first, pairing.second
     confidence = pairing.confidence
     if state.names.agree(first, second) is False:
-        confidence = min(confidence, 0.6)
-    if state.contradicted(first, second) or not matched or not used:
-        return min(confidence, 0.5 if pairing.rung in ("sequence", "neighbour") else 0.7)
-    return confidence if matched == total and used == uses else min(confidence, 0.85)
+        confidence = min(confidence, MISNAMED)
+    if not support.matched or not support.used or contradicted(state, first, second):
+        guess = pairing.rung in _GUESSES
+        return min(confidence, ONE_END_OF_A_GUESS if guess else ONE_END)
+    return confidence if support.whole else min(confidence, PARTLY)
 
 
-def _whole(state: State, pairing: Pairing, matched: int, total: int, used: int, uses: int) -> bool:
+def _borne_out(state: State, pairing: Pairing, support: _Support) -> bool:
     """Whether names agree and every neighbour is matched, surely, with a neighbour of the other."""
     first, second = pairing.first, pairing.second
-    if (
-        first in state.alternatives
-        or state.first.labels[LOOSE][first] != state.second.labels[LOOSE][second]
-    ):
+    if pairing.confidence < SURE or not support.whole or first in state.alternatives:
         return False
-    if matched != total or used != uses or not state.names.agree(first, second):
+    if not like(state, first, second) or not state.names.agree(first, second):
         return False
-    around = [o.source for o in state.first.operands[first]] + [
-        user for user, *_ in state.first.users[first]
-    ]
-    return all(state.pairings[node].confidence >= 0.8 for node in around if node in state.pairings)
+    around = [operand.source for operand in state.first.operands[first]]
+    around += [user for user, *_ in state.first.users[first]]
+    pairings = [state.pairings[node] for node in around if node in state.pairings]
+    return all(neighbour.confidence >= SURE for neighbour in pairings)
 
 
-def weigh_values(state: State, evidence: Evidence) -> int:
-    """Confirms matches whose values agree; drops weak ones whose values part although their operands agree.
-
-    Then matches open nodes that alone hold a value. Returns how many are dropped or added.
-    """
-    prints = (_fingerprints(state, 0, evidence), _fingerprints(state, 1, evidence))
-    changed = 0
-    for pairing in list(state.pairings.values()):
-        mine, theirs = prints[0].get(pairing.first), prints[1].get(pairing.second)
-        if mine is None or theirs is None:
-            continue
-        moved = (
-            _folded(
-                state,
-                pairing.first,
-                pairing.second,
-                prints,
-                _same_inputs(state, pairing.first, pairing.second, prints),
-            )
-            if evidence.folds
-            else None
-        )
-        if moved is not None:
-            state.drop(pairing.first)
-            changed += state.pair(
-                *moved,
-                "values",
-                0.95,
-                "yields the value of the other, into which what stands before it is folded",
-            )
-        elif mine.agrees(theirs):
-            if mine.telling and pairing.confidence < 0.97:
-                pairing.confidence = max(pairing.confidence, 0.95)
-                pairing.reason += "; values agree"
-        elif pairing.confidence < 0.9 and _same_inputs(
-            state, pairing.first, pairing.second, prints
-        ):
-            state.drop(pairing.first)
-            changed += 1
-    return changed + _by_value(state, prints)
-
-
-def _folded(
-    state: State,
-    first: int,
-    second: int,
-    prints: tuple[dict[int, Fingerprint], dict[int, Fingerprint]],
-    comparable: bool,
-) -> tuple[int, int] | None:
-    """The pair that holds instead where an open norm on one side is folded into the other's weights.
-
-    It yields what the other node does, and nearer than the node before it; behind another difference,
-    where values tell nothing (not `comparable`), its place has to do.
-    """
-    distance = prints[0][first].distance(prints[1][second])
-    for which, (node, other) in enumerate(((first, second), (second, first))):
-        wanted = prints[1 - which][other]
-        users = [user for user, *_ in state.side(which).users[node]]
-        for user in users:
-            found = prints[which].get(user)
-            if found is None or not state.open(which, user):
-                continue
-            if comparable:
-                moved = (
-                    wanted.telling
-                    and found.agrees(wanted)
-                    and found.distance(wanted) * NEARER < distance
-                )
-            else:
-                moved = len(users) == 1 and state.side(which).nodes[user].op == "BatchNormalization"
-            if moved:
-                return (user, second) if which == 0 else (first, user)
-    return None
-
-
-def _by_value(state: State, prints: tuple[dict[int, Fingerprint], dict[int, Fingerprint]]) -> int:
-    """Matches open nodes by a value that one open node of each side holds."""
-    buckets: dict[int, list[int]] = {}
-    for node, found in prints[1].items():
-        if state.open(1, node) and found.telling and found.size >= 16:
-            buckets.setdefault(found.size, []).append(node)
-    wanted: dict[int, list[int]] = {}
-    claimed: dict[int, int] = {}
-    for node, found in prints[0].items():
-        if state.open(0, node) and found.telling and found.size >= 16:
-            equal = [
-                other
-                for other in buckets.get(found.size, ())
-                if found.agrees(prints[1][other], 1e-4)
-            ]
-            wanted[node] = equal
-            for other in equal:
-                claimed[other] = claimed.get(other, 0) + 1
-    count = 0
-    for node, equal in wanted.items():
-        if len(equal) == 1 and claimed[equal[0]] == 1 and not state.contradicted(node, equal[0]):
-            count += state.pair(
-                node, equal[0], "values", 0.9, "the only operations that yield this value"
-            )
-    return count
-
-
-def _fingerprints(state: State, which: int, evidence: Evidence) -> dict[int, Fingerprint]:
-    values = evidence.second if which else evidence.first
-    found = {}
-    for node in state.side(which).computing:
-        locations = state.side(which).nodes[node].locations
-        if (
-            locations
-            and locations[0] is not None
-            and (locations[0].scale, locations[0].shift) == (1.0, 0.0)
-        ):
-            value = values.get(locations[0].value)
-            # The fingerprint is of the whole native tensor: it speaks for the node only where that is its result.
-            if value is not None and value.size == locations[0].view.size:
-                found[node] = value
-    return found
-
-
-def _same_inputs(
-    state: State,
-    first: int,
-    second: int,
-    prints: tuple[dict[int, Fingerprint], dict[int, Fingerprint]],
-) -> bool:
-    """Whether all operands are matched with each other and hold equal values."""
-    matched, total = state.agreeing_operands(first, second)
-    if matched != total or not total:
-        return False
-    for operand in state.first.operands[first]:
-        mine = prints[0].get(operand.source)
-        theirs = prints[1].get(state.partner[0][operand.source])
-        if mine is not None and theirs is not None and not mine.agrees(theirs):
-            return False
-    return True
+def _floor(state: State, pairing: Pairing) -> float:
+    """The least confidence of a match that neighbours and names bear out."""
+    # A run of like blocks may be a block off, and all its neighbours with it.
+    if pairing.rung == "sequence" or not state.names.firm(pairing.first, pairing.second):
+        return WHOLE
+    return NAMED_AND_EXACT if like(state, pairing.first, pairing.second, EXACT) else NAMED

@@ -6,29 +6,49 @@ waits for a later rung or stays open. A wrong match is worse than an open one.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 from padiff_graph.capture.normal.collection import without_collection
 from padiff_graph.capture.normal.form import NormalGraph
-from padiff_graph.matching.confidence import settle, weigh_values
-from padiff_graph.matching.labels import EXACT, LOOSE, PLAIN, Labeler, Side
+from padiff_graph.matching.confidence import settle
+from padiff_graph.matching.labels import LOOSE, Labeler, Side
 from padiff_graph.matching.match_state import State
+from padiff_graph.matching.operand_positions import operand_positions
 from padiff_graph.matching.result import Match, Matching
 from padiff_graph.matching.rungs.hints import Hints
-from padiff_graph.matching.rungs.leaf_readers import match_inputs, match_weights, operand_positions
+from padiff_graph.matching.rungs.leaf_readers import match_weights
 from padiff_graph.matching.rungs.misnamed import give_up_misnamed
-from padiff_graph.matching.rungs.ordered_hashes import one_sided, two_sided, votes
-from padiff_graph.matching.rungs.propagation import propagate
-from padiff_graph.matching.rungs.rebind import rebind
-from padiff_graph.matching.rungs.replacement import replaced
-from padiff_graph.matching.rungs.sequence_alignment import align_gaps
-from padiff_graph.matching.rungs.surroundings import by_place
-from padiff_graph.matching.rungs.symmetry import symmetric
+from padiff_graph.matching.rungs.ordered_hashes import votes
+from padiff_graph.matching.rungs.rung import Rung
+from padiff_graph.matching.rungs.table import (
+    BETWEEN,
+    BY_VALUE,
+    GIVEN,
+    IN_ORDER,
+    INTERCHANGEABLE,
+    LAST,
+    NEAR,
+    NEIGHBOUR,
+    ONE_SIDED,
+    REBIND,
+    WHOLE,
+)
 from padiff_graph.matching.rungs.value_evidence import Evidence
 from padiff_graph.matching.tree.path_numbers import Names
 
-__all__ = ["match"]
+__all__ = ["match", "prepare"]
 
 ROUNDS = 20
-"""Most repetitions of a group of rungs; each repetition matches something, so this only bounds time."""
+"""Most repetitions of a group of rungs: each repetition matches something, so this only bounds time."""
+VALUE_ROUNDS = 3
+"""Most times that values change what structure says, which is then asked again: bounds time too."""
+TAUGHT_BY = 0.9
+"""Least confidence of matches that teach the names: all rungs that need both ends, none that guesses."""
+MANY = 20
+"""One part in so many of the operations matched by near rungs is enough to ask them again before the hashes,
+which pass over the whole graph."""
+FEW = 10
+"""Where less than one part in so many of the nodes is open, the hashes wait until nothing near is found."""
 
 
 @without_collection()
@@ -50,11 +70,11 @@ def match(
     Returns:
         The matches with rung, confidence and reason; points and parameter rows are left empty.
     """
-    state = prepare(first, second, hints or Hints())
+    state = prepare(first, second, hints or Hints(), evidence)
     climb(state)
     if evidence is not None:
-        for _ in range(3):
-            if not weigh_values(state, evidence):
+        for _ in range(VALUE_ROUNDS):
+            if not sum(rung(state) for rung in BY_VALUE):
                 break
             climb(state)
     settle(state)
@@ -62,51 +82,47 @@ def match(
     return result(state)
 
 
-def prepare(first: NormalGraph, second: NormalGraph, hints: Hints) -> State:
+def prepare(
+    first: NormalGraph, second: NormalGraph, hints: Hints, evidence: Evidence | None = None
+) -> State:
     """Labels both sides and sets what is given: hints and graph inputs."""
     labeler = Labeler()
-    sides = (Side(first, labeler), Side(second, labeler))
-    state = State(
-        *sides,
-        Names(
-            [node.path for node in first.nodes],
-            [node.path for node in second.nodes],
-            (first.graph.modules, second.graph.modules),
-        ),
+    names = Names(
+        [node.path for node in first.nodes],
+        [node.path for node in second.nodes],
+        (first.graph.modules, second.graph.modules),
     )
+    state = State(Side(first, labeler), Side(second, labeler), names, hints, evidence)
     for number, paths in enumerate(hints.modules, 1):
         for which, path in enumerate(paths):
-            for node in sides[which].nodes:
-                if not node.leaf and (
-                    node.path == path or node.path.startswith(path + ".") or not path
-                ):
-                    state.scope[which][node.id] = number
-    match_inputs(state, hints)
-    names = {node.name: node.id for node in second.nodes if node.op == "Parameter"}
-    wanted = dict(hints.parameters)
-    for node in first.nodes:
-        if node.op == "Parameter" and wanted.get(node.name) in names:
-            state.pair(node.id, names[wanted[node.name]], "hint", 1.0, "given")
+            _set_scope(state, which, path, number)
+    for rung in GIVEN:
+        rung(state)
     return state
+
+
+def _set_scope(state: State, which: int, path: str, number: int) -> None:
+    """Puts everything that computes under a module path under a hint."""
+    for node in state.side(which).nodes:
+        inside = not path or node.path == path or node.path.startswith(path + ".")
+        if inside and not node.leaf:
+            state.scope[which][node.id] = number
+
+
+# -- the order of the rungs
 
 
 def climb(state: State) -> None:
     """All structural rungs, from certain to likely."""
-    for level in (EXACT, PLAIN, LOOSE):
-        if _open(state):
-            two_sided(state, level)
-    if not _open(state):
+    _pass(state, WHOLE)
+    if not state.unfinished():
         return
     _learn(state)
-    for level in (EXACT, LOOSE):
-        one_sided(state, level)
+    _pass(state, ONE_SIDED)
     _learn(state)
     _strong(state)
-    for level in (PLAIN, LOOSE):
-        for _ in range(ROUNDS):
-            if not symmetric(state, level):
-                break
-            propagate(state)
+    for rung in INTERCHANGEABLE:
+        _repeat(state, [rung], NEIGHBOUR)
     _learn(state)
     _strong(state)
     _fill(state)
@@ -114,49 +130,47 @@ def climb(state: State) -> None:
     if give_up_misnamed(state):
         _strong(state)
         _fill(state)
-    for _ in range(ROUNDS):
-        if not rebind(state):
-            break
+    for _ in range(ROUNDS):  # here open nodes of one side are enough
+        if not REBIND(state):
+            return
         _strong(state)
+
+
+def _pass(state: State, rungs: Iterable[Rung]) -> int:
+    """Each rung once, as long as anything is open; how many are matched."""
+    return sum(rung(state) for rung in rungs if state.unfinished())
+
+
+def _repeat(state: State, rungs: Iterable[Rung], then: Callable[[State], object]) -> None:
+    """Rungs, and whatever follows from what they match, until they match nothing more."""
+    for _ in range(ROUNDS):
+        if not _pass(state, rungs):
+            return
+        then(state)
 
 
 def _fill(state: State) -> None:
     """The rungs that go by order and by one end, for what is still open."""
-    for _ in range(ROUNDS):
-        if not _open(state) or not align_gaps(state) + replaced(state):
-            break
-        _strong(state)
-    for _ in range(ROUNDS):
-        if not _open(state) or not propagate(state, weak=True) + replaced(state) + align_gaps(
-            state
-        ):
-            break
-        _strong(state)
+    _repeat(state, IN_ORDER, _strong)
+    _repeat(state, LAST, _strong)
 
 
 def _strong(state: State) -> None:
     """The rungs that need what they match to be unique and borne out, until nothing more is found.
 
-    Hashes pass over the whole graph, so they come when the local rungs find nothing more.
+    Hashes pass over the whole graph, so they come when the near rungs find nothing more.
     """
     for _ in range(ROUNDS):
-        if not _open(state):
-            return
-        count = propagate(state) + replaced(state)
-        for radius in (3, 1, 0):
-            count += by_place(state, radius)
-        if count * 20 > len(state.first.computing) or (count and _few(state)):
+        count = _pass(state, NEAR)
+        if count * MANY > len(state.first.computing) or (count and _few_open(state)):
             continue
-        for level in (EXACT, LOOSE):
-            count += two_sided(state, level, anchored=True)
-            count += one_sided(state, level)
-        if not count:
+        if not count + _pass(state, BETWEEN):
             return
 
 
-def _few(state: State) -> bool:
+def _few_open(state: State) -> bool:
     """Whether so few nodes are open that passing over the whole graph for them can wait."""
-    return sum(partner < 0 for partner in state.partner[0]) * 10 < state.first.size
+    return state.partner[0].count(-1) * FEW < state.first.size
 
 
 def _learn(state: State) -> None:
@@ -164,14 +178,12 @@ def _learn(state: State) -> None:
     sure = [
         (pairing.first, pairing.second)
         for pairing in state.pairings.values()
-        if pairing.confidence >= 0.9 and not state.first.leaf[pairing.first]
+        if pairing.confidence >= TAUGHT_BY and not state.first.leaf[pairing.first]
     ]
     state.names.learn(sure, votes(state, LOOSE))
 
 
-def _open(state: State) -> bool:
-    """Whether both sides have nodes without a partner."""
-    return bool(state.waiting(0) and state.waiting(1))
+# -- what came of it
 
 
 def result(state: State) -> Matching:
@@ -187,5 +199,5 @@ def result(state: State) -> Matching:
         )
         for _, pairing in sorted(state.pairings.items())
     )
-    left = {first: tuple(sorted(found)) for first, found in state.alternatives.items()}
+    left = {node: tuple(sorted(others)) for node, others in state.alternatives.items()}
     return Matching(state.first.graph, state.second.graph, matches, alternatives=left)

@@ -9,34 +9,27 @@ from __future__ import annotations
 from collections.abc import Hashable
 
 from padiff_graph.matching.labels import LOOSE
-from padiff_graph.matching.match_state import State
+from padiff_graph.matching.match_state import FIRM, Pairing, State
 
 __all__ = ["give_up_misnamed"]
-
-_FIRM = frozenset({"hint", "boundary", "hash", "values"})
-"""Rungs whose matches names do not undo."""
 
 
 def give_up_misnamed(state: State) -> int:
     """Takes back matches whose paths disagree while both could go with nodes whose paths agree; how many."""
-    wrong = [
-        pairing
-        for pairing in state.pairings.values()
-        if pairing.rung not in _FIRM
-        and not state.first.leaf[pairing.first]
-        and state.names.agree(pairing.first, pairing.second) is False
-    ]
+    wrong = [pairing for pairing in state.pairings.values() if _misnamed(state, pairing)]
     if not wrong:
         return 0
-    free = [
-        {_named(state, which, node) for node in [*state.waiting(which), *held]}
-        for which, held in ((0, [p.first for p in wrong]), (1, [p.second for p in wrong]))
+    to_be_had = [
+        {_place(state, 0, node) for node in [*state.waiting(0), *(each.first for each in wrong)]},
+        {_place(state, 1, node) for node in [*state.waiting(1), *(each.second for each in wrong)]},
     ]
+    for places in to_be_had:
+        places.discard(None)
     lost = [
         pairing
         for pairing in wrong
-        if _named(state, 0, pairing.first) in free[1] - {None}
-        or _named(state, 1, pairing.second) in free[0] - {None}
+        if _place(state, 0, pairing.first) in to_be_had[1]
+        or _place(state, 1, pairing.second) in to_be_had[0]
     ]
     for pairing in lost:
         state.drop(pairing.first)
@@ -44,7 +37,13 @@ def give_up_misnamed(state: State) -> int:
     return len(lost)
 
 
-def _named(state: State, which: int, node: int) -> Hashable:
+def _misnamed(state: State, pairing: Pairing) -> bool:
+    if pairing.rung in FIRM or state.first.leaf[pairing.first]:
+        return False
+    return state.names.agree(pairing.first, pairing.second) is False
+
+
+def _place(state: State, which: int, node: int) -> Hashable:
     """What names say of the place, and the label there; None where they say nothing."""
     name = state.names.key(which, node)
     return None if name is None else (name, state.side(which).labels[LOOSE][node])

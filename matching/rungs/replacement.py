@@ -2,91 +2,102 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
 
-from padiff_graph.capture.normal.form import NormalNode
-from padiff_graph.matching.labels import KIND, LOOSE
+from padiff_graph.matching.labels import KIND, Side
 from padiff_graph.matching.match_state import State
+from padiff_graph.matching.neighbours import like
+from padiff_graph.matching.rungs.rung import Rung
+from padiff_graph.matching.unique_keys import only_pairs
 
-__all__ = ["replaced"]
+__all__ = ["same_place"]
 
 PASSING = frozenset({"Identity", "Detach"})
 """Operators that hand on their operand: a gradient hook or a detach that one side alone has stands between
 nodes that belong together."""
 
 
-def replaced(state: State) -> int:
+class _Place(NamedTuple):
+    """The matched neighbours of an open node in the first side's numbers, and the outputs it yields."""
+
+    sources: tuple[int, ...]
+    users: tuple[int, ...]
+    outputs: tuple[int, ...]
+
+
+def same_place(state: State, rung: Rung) -> int:
     """Matches open nodes whose operands and consumers are all matched, and matched with each other.
 
     Nothing else can stand there, whatever operator it is: a Gelu for a Relu, another width.
     """
-    places: list[dict[Hashable, int]] = []
-    for which in (0, 1):
-        found: dict[Hashable, int] = {}
-        for node in state.waiting(which):
-            key = _place(state, which, node)
-            if key is not None:
-                found[key] = -1 if key in found else node
-        places.append(found)
     count = 0
-    for key, first in places[0].items():
-        second = places[1].get(key, -1)
-        if first < 0 or second < 0 or state.names.agree(first, second) is False:
+    for first, second in only_pairs(_places(state, 0), _places(state, 1)):
+        if state.names.agree(first, second) is False:
             continue
-        a, b = state.first, state.second
-        like = a.labels[LOOSE][first] == b.labels[LOOSE][second]
-        kin = a.labels[KIND][first] == b.labels[KIND][second]
-        count += state.pair(
-            first,
-            second,
-            "replaced",
-            0.9 if like else 0.88 if kin else 0.6,
-            "stands alone between the same matched operations",
-        )
+        if like(state, first, second):
+            case = "like"
+        elif like(state, first, second, KIND):
+            case = "kin"
+        else:
+            case = "another operator"
+        count += rung.pair(state, first, second, case)
     return count
 
 
-def _place(state: State, which: int, node: int) -> Hashable | None:
-    """The matched neighbours, in the first side's numbers; None where some are open."""
+def _places(state: State, which: int) -> Iterator[tuple[_Place, int]]:
+    """The open nodes of one side with no open neighbour, by place."""
+    for node in state.waiting(which):
+        place = _place(state, which, node)
+        if place is not None:
+            yield place, node
+
+
+def _place(state: State, which: int, node: int) -> _Place | None:
+    """The place of a node; None where a neighbour is open."""
     side = state.side(which)
-    partner = state.partner[which]
-    sources = []
-    for source in _past(side.nodes, partner, side.sources[node], lambda at: side.sources[at]):
-        if partner[source] < 0:
-            return None
-        sources.append(source if which == 0 else partner[source])
-    users = []
-    for user in _past(
-        side.nodes,
-        partner,
-        [reader[0] for reader in side.users[node]],
-        lambda at: [reader[0] for reader in side.users[at]],
-    ):
-        if partner[user] < 0:
-            return None
-        users.append(user if which == 0 else partner[user])
-    ends = [position for position, _ in side.outputs[node]]
-    if not sources or not (users or ends):
+
+    def users_of(at: int) -> list[int]:
+        return [user[0] for user in side.users[at]]
+
+    sources = _matched(
+        state, which, _past(side, state.partner[which], node, side.sources.__getitem__)
+    )
+    if not sources:
         return None
-    return tuple(sorted(sources)), tuple(sorted(users)), tuple(ends)
+    users = _matched(state, which, _past(side, state.partner[which], node, users_of))
+    outputs = tuple(position for position, _ in side.outputs[node])
+    if users is None or not (users or outputs):
+        return None
+    return _Place(sources, users, outputs)
+
+
+def _matched(state: State, which: int, nodes: Iterable[int]) -> tuple[int, ...] | None:
+    """Matched nodes in the first side's numbers, in order; None where one is open."""
+    partner = state.partner[which]
+    numbers = []
+    for node in nodes:
+        if partner[node] < 0:
+            return None
+        numbers.append(node if which == 0 else partner[node])
+    return tuple(sorted(numbers))
 
 
 def _past(
-    nodes: Sequence[NormalNode],
-    partner: Sequence[int],
-    near: Iterable[int],
-    further: Callable[[int], Iterable[int]],
-) -> list[int]:
+    side: Side, partner: list[int], node: int, further: Callable[[int], Iterable[int]]
+) -> Iterator[int]:
     """Neighbours, with those beyond an open node that hands on its operand in its place."""
-    found: list[int] = []
-    waiting = list(near)
+    waiting = deque(further(node))
     while waiting:
-        at = waiting.pop(0)
-        if partner[at] < 0 and (
-            nodes[at].op in PASSING
-            or ("gradient_hook" in nodes[at].marks and len(nodes[at].inputs) == 1)
-        ):
-            waiting += further(at)
+        at = waiting.popleft()
+        if partner[at] < 0 and _passing(side, at):
+            waiting.extend(further(at))
         else:
-            found.append(at)
-    return found
+            yield at
+
+
+def _passing(side: Side, node: int) -> bool:
+    """Whether a node hands on its operand."""
+    hook = "gradient_hook" in side.nodes[node].marks and len(side.nodes[node].inputs) == 1
+    return hook or side.nodes[node].op in PASSING

@@ -1,4 +1,4 @@
-"""Alignment inside gaps: the best common ordered context of what is still open.
+"""Sequence alignment inside gaps: the best common ordered context of what is still open.
 
 Matched nodes in the same order on both sides cut the two programs into gaps. Inside a gap the open nodes
 are aligned as sequences (Needleman-Wunsch without gap cost); a pair scores by how much of its label,
@@ -8,165 +8,79 @@ keeps a low confidence.
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from padiff_graph.matching.labels import EXACT, KIND, LOOSE, PLAIN
 from padiff_graph.matching.match_state import State
-from padiff_graph.matching.rungs.surroundings import surroundings
+from padiff_graph.matching.neighbours import (
+    agreeing_operands,
+    agreeing_users,
+    bridged,
+    contradicted,
+    like,
+)
+from padiff_graph.matching.rungs.gaps import UNKNOWN, Features, features, gaps
+from padiff_graph.matching.rungs.rung import Rung
+from padiff_graph.matching.tree.path_numbers import Names
 
 __all__ = ["align_gaps"]
 
-Array = np.ndarray[Any, np.dtype[np.int64]]
+_Table = np.ndarray[Any, Any]
 LIMIT = 12_000_000
-"""Largest table of one gap."""
-UNKNOWN = -(1 << 62)
-"""Stands where names say nothing."""
+"""Largest table of one gap, in cells: chosen so that its scores and sums take less than 100 MB."""
+
+# What a pair scores: chosen so that a like operator is worth more than all tie-breaks, one that reads
+# weights of the same shape more than one that stands anywhere, and one of the same family only fills a hole.
+LIKE = 16
+"""The same operator with parameters of the same size."""
+WEIGHTY = 8
+"""And it reads weights."""
+STRICTER = 4
+"""For each stricter level at which the labels are equal too."""
+KIN = 2
+"""Another operator of the same family."""
+NEAR = 2
+"""For each of the surroundings above and below that are equal."""
+NUMBER = 2
+"""Numbers in the paths that agree."""
+TEMPLATE = 1
+"""Path templates that are each other's counterparts."""
 
 
-@dataclass(frozen=True, slots=True)
-class Features:
-    """What a pair is scored by: a row for each feature, a column for each open node of one side."""
+class _Tentative(NamedTuple):
+    """A pair of an alignment; `alone` where it is alike and no other alignment puts it elsewhere."""
 
-    labels: Array
-    near: Array
-    template: Array
-    marks: Array
-    inside: Array
-    scope: Array
-    weighty: Array
-
-    def part(self, start: int, count: int) -> Features:
-        """So many columns from one on."""
-        columns = slice(start, start + count)
-        return Features(*(getattr(self, each.name)[..., columns] for each in fields(self)))
+    first: int
+    second: int
+    alone: bool
 
 
-def align_gaps(state: State) -> int:
+def align_gaps(state: State, rung: Rung) -> int:
     """Aligns every gap; pairs whose paths disagree are kept apart."""
-    gaps = [(mine, theirs) for mine, theirs in _gaps(state) if len(mine) * len(theirs) <= LIMIT]
-    if not gaps:
+    small = [(mine, theirs) for mine, theirs in gaps(state) if len(mine) * len(theirs) <= LIMIT]
+    if not small:
         return 0
     # Each gap's nodes stand behind the last gap's, so that every gap is a range of columns.
-    features = tuple(
-        _features(state, which, [node for gap in gaps for node in gap[which]]) for which in (0, 1)
-    )
+    columns = [
+        features(state, which, [node for gap in small for node in gap[which]]) for which in (0, 1)
+    ]
     count = 0
     start = [0, 0]
-    for mine, theirs in gaps:
-        count += _align(
-            state,
-            features[0].part(start[0], len(mine)),
-            features[1].part(start[1], len(theirs)),
-            mine,
-            theirs,
-        )
+    for mine, theirs in small:
+        parts = columns[0].part(start[0], len(mine)), columns[1].part(start[1], len(theirs))
+        tentative = _align(state, rung, parts, mine, theirs)
+        count += len(tentative) - _drop_unsupported(state, tentative)
         start = [start[0] + len(mine), start[1] + len(theirs)]
     return count
 
 
-def _gaps(state: State) -> list[tuple[list[int], list[int]]]:
-    """Open nodes of both sides between consecutive anchors that stand in the same order."""
-    anchors = [
-        (first, state.partner[0][first])
-        for first in state.first.computing
-        if state.partner[0][first] >= 0
-    ]
-    anchors = _increasing(anchors)
-    open_nodes = [
-        [node for node in state.side(which).computing if state.partner[which][node] < 0]
-        for which in (0, 1)
-    ]
-    gaps = []
-    at = [0, 0]
-    for bounds in [*anchors, (state.first.size, state.second.size)]:
-        parts = []
-        for which in (0, 1):
-            nodes = open_nodes[which]
-            start = at[which]
-            stop = bisect_left(nodes, bounds[which], start)
-            parts.append(nodes[start:stop])
-            at[which] = stop
-        if parts[0] and parts[1]:
-            gaps.append((parts[0], parts[1]))
-    return gaps
-
-
-def _increasing(pairs: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """The longest chain of pairs (sorted by the first) whose seconds increase too."""
-    tails: list[int] = []
-    ends: list[int] = []
-    before = [-1] * len(pairs)
-    for at, (_, second) in enumerate(pairs):
-        place = bisect_left(tails, second)
-        if place == len(tails):
-            tails.append(second)
-            ends.append(at)
-        else:
-            tails[place] = second
-            ends[place] = at
-        before[at] = ends[place - 1] if place else -1
-    chain = []
-    at = ends[-1] if ends else -1
-    while at >= 0:
-        chain.append(pairs[at])
-        at = before[at]
-    return chain[::-1]
-
-
-def _features(state: State, which: int, nodes: list[int]) -> Features:
-    side = state.side(which)
-    near = surroundings(state, which, 2, nodes, anchored=True)
-    marks = np.full((len(state.names.offsets), len(nodes)), UNKNOWN, np.int64)
-    inside = np.zeros(marks.shape, np.int64)
-    for column, node in enumerate(nodes):
-        for relation, number in state.names.marks(which, node).items():
-            marks[relation, column] = number
-            inside[relation, column] = number in state.names.room[relation]
-    return Features(
-        np.array(
-            [[side.labels[level][node] for node in nodes] for level in (EXACT, PLAIN, LOOSE, KIND)],
-            np.int64,
-        ),
-        np.array([near[node] for node in nodes], np.int64).T,
-        np.array([state.names.template(which, node) for node in nodes], np.int64),
-        marks,
-        inside,
-        np.array([state.scope[which][node] for node in nodes], np.int64),
-        np.array([side.weighty[node] for node in nodes], np.int64),
-    )
-
-
-def _align(state: State, a: Features, b: Features, mine: list[int], theirs: list[int]) -> int:
-    table = np.zeros((len(mine) + 1, len(theirs) + 1), np.int32)
-    scores = np.zeros((len(mine), len(theirs)), np.int16)
-    for row in range(len(mine)):
-        same = a.labels[:, row, None] == b.labels
-        near = a.near[:, row, None] == b.near
-        known = (a.marks[:, row, None] != UNKNOWN) & (b.marks != UNKNOWN)
-        equal = a.marks[:, row, None] == b.marks
-        apart = (known & ~equal).any(axis=0)
-        apart |= (~known & ((a.inside[:, row, None] | b.inside) != 0)).any(axis=0)
-        slot, barred = (judged[b.template] for judged in state.names.judge(int(a.template[row])))
-        apart |= barred
-        number = (known & equal).any(axis=0) & ~apart
-        # A like operator is worth more than all tie-breaks, one that reads weights of the same shape more than
-        # one that stands anywhere; one of the same family only fills a hole.
-        score = np.where(
-            same[2], 16 + 8 * a.weighty[row] + 4 * same[1] + 4 * same[0], np.where(same[3], 2, 0)
-        ).astype(np.int16)
-        score += np.where(score > 0, 2 * near[0] + 2 * near[1] + 2 * number + slot, 0).astype(
-            np.int16
-        )
-        score[a.scope[row] != b.scope] = 0
-        score[apart] = 0
-        scores[row] = score
-        above = table[row]
-        best = np.maximum(above[1:], np.where(score > 0, above[:-1] + score, 0))
-        table[row + 1, 1:] = np.maximum.accumulate(best)
+def _align(
+    state: State, rung: Rung, parts: tuple[Features, Features], mine: list[int], theirs: list[int]
+) -> list[_Tentative]:
+    """Matches the nodes of one gap along the best alignment."""
+    scores = _scores(state.names, *parts)
+    table = _sums(scores)
     early = _trace(table, scores, diagonal_first=False)
     late = dict(_trace(table, scores, diagonal_first=True))
     tentative = []
@@ -175,25 +89,60 @@ def _align(state: State, a: Features, b: Features, mine: list[int], theirs: list
         sure = late.get(row) == column
         if not sure and row in late:
             state.alternatives.setdefault(first, set()).update((second, theirs[late[row]]))
-        like = state.first.labels[LOOSE][first] == state.second.labels[LOOSE][second]
-        confidence = (
-            (0.85 if state.names.agree(first, second) else 0.8)
-            if sure and like
-            else 0.7
-            if sure
-            else 0.5
-        )
-        reason = "aligned in order between matched operations" + (
-            "" if sure else "; another alignment is as good"
-        )
-        if state.pair(first, second, "sequence", confidence, reason):
-            tentative.append((first, second, sure and like))
-    return len(tentative) - _drop_unsupported(state, tentative)
+        alike = like(state, first, second)
+        if rung.pair(state, first, second, _case(state, first, second, sure, alike)):
+            tentative.append(_Tentative(first, second, sure and alike))
+    return tentative
 
 
-def _trace(
-    table: np.ndarray[Any, Any], scores: np.ndarray[Any, Any], diagonal_first: bool
-) -> list[tuple[int, int]]:
+def _case(state: State, first: int, second: int, sure: bool, alike: bool) -> str:
+    if not sure:
+        return "ambiguous"
+    if not alike:
+        return "kin"
+    return "named" if state.names.agree(first, second) else "like"
+
+
+# -- the alignment
+
+
+def _scores(names: Names, a: Features, b: Features) -> _Table:
+    """What each pair of open nodes scores, 0 where it may not be: [first nodes, second nodes]."""
+    rows = [_row_scores(names, a, row, b) for row in range(len(a.template))]
+    return np.stack(rows)
+
+
+def _row_scores(names: Names, a: Features, row: int, b: Features) -> _Table:
+    """What a first-side node scores with each second-side node."""
+    exact, plain, loose, kind = a.labels[:, row, None] == b.labels
+    above, below = a.near[:, row, None] == b.near
+    known = (a.marks[:, row, None] != UNKNOWN) & (b.marks != UNKNOWN)
+    equal = a.marks[:, row, None] == b.marks
+    counterpart, apart = (judged[b.template] for judged in names.judge(int(a.template[row])))
+    apart = apart | (known & ~equal).any(axis=0)
+    apart |= (~known & ((a.inside[:, row, None] | b.inside) != 0)).any(axis=0)
+    apart |= a.scope[row] != b.scope
+    agreeing = (known & equal).any(axis=0)
+    alike = LIKE + WEIGHTY * a.weighty[row] + STRICTER * plain + STRICTER * exact
+    score = np.where(loose, alike, np.where(kind, KIN, 0)).astype(np.int16)
+    around = NEAR * above + NEAR * below + NUMBER * agreeing + TEMPLATE * counterpart
+    score += np.where(score > 0, around, 0).astype(np.int16)
+    score[apart] = 0
+    return score
+
+
+def _sums(scores: _Table) -> _Table:
+    """The best sum of scores up to each pair, by dynamic programming: [rows + 1, columns + 1]."""
+    rows, columns = scores.shape
+    table = np.zeros((rows + 1, columns + 1), np.int32)
+    for row, score in enumerate(scores):
+        above = table[row]
+        best = np.maximum(above[1:], np.where(score > 0, above[:-1] + score, 0))
+        table[row + 1, 1:] = np.maximum.accumulate(best)
+    return table
+
+
+def _trace(table: _Table, scores: _Table, diagonal_first: bool) -> list[tuple[int, int]]:
     """One best path through the table, as (row, column) pairs; the flag decides between equals."""
     row, column = scores.shape
     pairs = []
@@ -201,9 +150,8 @@ def _trace(
         here = table[row, column]
         score = scores[row - 1, column - 1]
         diagonal = score > 0 and here == table[row - 1, column - 1] + score
-        if diagonal and (
-            diagonal_first or (here != table[row - 1, column] and here != table[row, column - 1])
-        ):
+        only = here != table[row - 1, column] and here != table[row, column - 1]
+        if diagonal and (diagonal_first or only):
             pairs.append((row - 1, column - 1))
             row -= 1
             column -= 1
@@ -214,32 +162,34 @@ def _trace(
     return pairs[::-1]
 
 
-def _drop_unsupported(state: State, tentative: list[tuple[int, int, bool]]) -> int:
-    """Takes back pairs that neighbours contradict or do not support; how many.
+# -- what neighbours say of it
+
+
+def _drop_unsupported(state: State, tentative: list[_Tentative]) -> int:
+    """Takes back pairs that neighbours contradict or do not support, until none is left; how many."""
+    kept = tentative
+    while True:
+        supported = [pair for pair in kept if _supported(state, pair)]
+        if len(supported) == len(kept):
+            return len(tentative) - len(kept)
+        kept = supported
+
+
+def _supported(state: State, pair: _Tentative) -> bool:
+    """Whether neighbours bear a pair out, which is taken back otherwise.
 
     A pair that no other alignment puts elsewhere may also be held by its nearest matched neighbours
     further away: a model whose every convolution lacks its norm has no pair of convolutions side by side.
     """
-    dropped = 0
-    again = True
-    while again:
-        again = False
-        for first, second, alone in tentative:
-            if state.partner[0][first] != second:
-                continue
-            matched, total = state.agreeing_operands(first, second)
-            used, uses = state.agreeing_users(first, second)
-            like = state.first.labels[LOOSE][first] == state.second.labels[LOOSE][second]
-            supported = (
-                (matched or used)
-                if like
-                else (matched == total and used == uses and matched + used)
-            )
-            if not (supported or (alone and state.bridged(first, second))) or state.contradicted(
-                first, second
-            ):
-                state.drop(first)
-                state.alternatives.pop(first, None)
-                dropped += 1
-                again = True
-    return dropped
+    first, second, alone = pair
+    matched, total = agreeing_operands(state, first, second)
+    used, uses = agreeing_users(state, first, second)
+    held = matched + used > 0
+    if not like(state, first, second):
+        held = held and matched == total and used == uses
+    held = held or (alone and bridged(state, first, second))
+    if held and not contradicted(state, first, second):
+        return True
+    state.drop(first)
+    state.alternatives.pop(first, None)
+    return False

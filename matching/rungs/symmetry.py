@@ -7,107 +7,101 @@ provided that whole branches stay together.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from padiff_graph.matching.labels import LOOSE
 from padiff_graph.matching.match_state import State
+from padiff_graph.matching.neighbours import contradicted, likeness_of_paths
 from padiff_graph.matching.rungs.ordered_hashes import from_above, from_below
+from padiff_graph.matching.rungs.rung import Rung
 
-__all__ = ["symmetric"]
+__all__ = ["interchangeable"]
+
+_Class = tuple[int, int]
+"""What nodes have in common that are alike in everything above and below."""
+_Classes = tuple[Mapping[int, _Class], Mapping[int, _Class]]
+"""For each side the class of each open node."""
 
 
-def symmetric(state: State, level: int) -> int:
+def interchangeable(state: State, rung: Rung, level: int) -> int:
     """Pairs classes of equal size, one branch after the other, by names and then in program order."""
-    keys: list[dict[int, Hashable]] = []
-    classes: list[dict[Hashable, list[int]]] = []
-    for which in (0, 1):
-        above, below = from_above(state, which, level), from_below(state, which, level)
-        joint: dict[int, Hashable] = {
-            node: (above[node], below[node]) for node in state.waiting(which)
-        }
-        groups: dict[Hashable, list[int]] = defaultdict(list)
-        for node, key in joint.items():
-            groups[key].append(node)
-        keys.append(joint)
-        classes.append(groups)
+    classes = _classes(state, 0, level), _classes(state, 1, level)
+    members = _members(classes[0]), _members(classes[1])
     count = 0
-    for key, mine in classes[0].items():
-        theirs = classes[1].get(key, [])
+    for alike, mine in members[0].items():
+        theirs = members[1].get(alike, [])
         if len(mine) != len(theirs):
             continue
         for first in mine:
             if state.partner[0][first] >= 0:
                 continue
-            left = [
-                second
-                for second in theirs
-                if state.partner[1][second] < 0 and state.scope[0][first] == state.scope[1][second]
-            ]
+            left = [second for second in theirs if state.may(first, second)]
             if left:
-                second = min(left, key=lambda other: (-_likeness(state, first, other), other))
-                count += _branch(
-                    state, keys, first, second, len(mine), 0.95 if level < LOOSE else 0.93
-                )
+                second = _likest(state, first, left)
+                count += _branch(state, rung, classes, (first, second), len(mine))
     return count
 
 
-def _likeness(state: State, first: int, second: int) -> int:
-    """How well the paths go together: numbers that agree, then equal words."""
-    agree = state.names.agree(first, second)
-    mine = set(state.first.nodes[first].path.split("."))
-    theirs = set(state.second.nodes[second].path.split("."))
-    return (100 if agree else 0) + len(mine & theirs)
+def _classes(state: State, which: int, level: int) -> dict[int, _Class]:
+    above, below = from_above(state, which, level), from_below(state, which, level)
+    return {node: (above[node], below[node]) for node in state.waiting(which)}
 
 
-def _branch(
-    state: State,
-    keys: list[dict[int, Hashable]],
-    first: int,
-    second: int,
-    size: int,
-    confidence: float,
-) -> int:
+def _members(classes: Mapping[int, _Class]) -> dict[_Class, list[int]]:
+    members: dict[_Class, list[int]] = defaultdict(list)
+    for node, alike in classes.items():
+        members[alike].append(node)
+    return members
+
+
+def _likest(state: State, first: int, seconds: Iterable[int]) -> int:
+    """The node whose path goes best with the first one's, in program order among equals."""
+    return min(seconds, key=lambda second: (-likeness_of_paths(state, first, second), second))
+
+
+def _branch(state: State, rung: Rung, classes: _Classes, start: tuple[int, int], size: int) -> int:
     """Pairs two nodes, and outwards from them whatever is of one class at the same place."""
     count = 0
-    todo = [(first, second)]
-    while todo:
-        x, y = todo.pop()
-        if keys[0][x] != keys[1][y] or not state.may(x, y) or state.contradicted(x, y):
+    waiting = [start]
+    while waiting:
+        first, second = waiting.pop()
+        if classes[0][first] != classes[1][second] or not state.may(first, second):
             continue
-        count += state.pair(
-            x,
-            y,
-            "symmetry",
-            confidence,
-            f"one of {size} interchangeable branches"
-            if size > 1
-            else "follows an interchangeable branch",
-        )
-        for mine, theirs in (
-            (
-                [(o.role, o.source) for o in state.first.operands[x]],
-                [(o.role, o.source) for o in state.second.operands[y]],
-            ),
-            (
-                [(role, user) for user, role, _, _ in state.first.users[x]],
-                [(role, user) for user, role, _, _ in state.second.users[y]],
-            ),
-        ):
-            groups: dict[Hashable, tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
-            for which, nodes in ((0, mine), (1, theirs)):
-                for role, node in nodes:
-                    if (
-                        state.open(which, node)
-                        and node not in groups[role, keys[which][node]][which]
-                    ):
-                        groups[role, keys[which][node]][which].append(node)
-            for left, right in groups.values():
-                if len(left) == len(right):
-                    if len(left) > 1:
-                        # Several alike at one place: only the first pair is decided here, the rest follows from names.
-                        left = left[:1]
-                        right = [
-                            min(right, key=lambda other: (-_likeness(state, left[0], other), other))
-                        ]
-                    todo.extend(zip(left, right, strict=True))
+        if contradicted(state, first, second):
+            continue
+        case = "of several" if size > 1 else "follows"
+        count += rung.pair(state, first, second, case, size=size)
+        for around in (_operands, _users):
+            waiting.extend(
+                _beside(state, classes, around(state, 0, first), around(state, 1, second))
+            )
     return count
+
+
+def _beside(
+    state: State,
+    classes: _Classes,
+    mine: Sequence[tuple[int, int]],
+    theirs: Sequence[tuple[int, int]],
+) -> Iterator[tuple[int, int]]:
+    """Pairs of neighbours of one class in one role, as many on each side.
+
+    Of several alike only the first pair is decided here; the rest follows from names.
+    """
+    groups: dict[tuple[int, _Class], tuple[list[int], list[int]]] = defaultdict(lambda: ([], []))
+    for which, neighbours in ((0, mine), (1, theirs)):
+        for role, node in neighbours:
+            if state.open(which, node):
+                members = groups[role, classes[which][node]][which]
+                if node not in members:
+                    members.append(node)
+    for left, right in groups.values():
+        if len(left) == len(right):
+            yield left[0], _likest(state, left[0], right)
+
+
+def _operands(state: State, which: int, node: int) -> list[tuple[int, int]]:
+    return [(operand.role, operand.source) for operand in state.side(which).operands[node]]
+
+
+def _users(state: State, which: int, node: int) -> list[tuple[int, int]]:
+    return [(role, user) for user, role, _, _ in state.side(which).users[node]]
