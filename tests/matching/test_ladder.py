@@ -7,13 +7,8 @@ from synthetic import Graph, decoder, resnet
 
 from padiff_graph.capture.normal.form import Edge, NormalGraph
 from padiff_graph.capture.normal.index_map import View
-from padiff_graph.matching.ladder import match, prepare
+from padiff_graph.matching.ladder import match
 from padiff_graph.matching.rungs.hints import Hints
-from padiff_graph.matching.rungs.misnamed import give_up_misnamed
-from padiff_graph.matching.rungs.rebind import rebind
-from padiff_graph.matching.rungs.replacement import replaced
-from padiff_graph.matching.tree.module_paths import split_path
-from padiff_graph.matching.tree.path_numbers import Names
 
 
 def chosen(graph: NormalGraph, edit, wanted) -> tuple[NormalGraph, dict[int, int], object]:
@@ -190,11 +185,6 @@ def test_the_same_twice():
     assert match(damaged, second).matches == match(damaged, second).matches
 
 
-def test_paths_split_into_template_and_numbers():
-    assert split_path("encoder.layers.11.linear1") == ("encoder.layers.#.linear1", (11,))
-    assert split_path("layer2.0.conv1") == ("layer#.#.conv1", (2, 0))
-
-
 def test_a_flip_keeps_its_view():
     graph = Graph()
     x = graph.op("Tanh", [graph.leaf("Input", "x", 4)], (4,), "")
@@ -248,72 +238,6 @@ def test_convolutions_whose_every_norm_is_missing_still_match():
     assert [partner.get(node) for node in convs[0]] == convs[1]
 
 
-def test_a_flat_list_goes_with_blocks_counted_through_stages():
-    stages = ((0, 1), (1, 1), (2, 1), (3, 3), (4, 2))
-    flat = [f"block{number}.conv" for number in range(8)]
-    staged = [f"blocks.{stage}.{place}.conv" for stage, count in stages for place in range(count)]
-    names = Names(flat, staged)
-    names.learn([(0, 0), (1, 1), (2, 2), (3, 3)])  # so far the stage's number would do as well
-    assert all(names.agree(number, number) for number in range(8))
-    assert names.agree(4, 5) is False
-
-
-def test_a_run_shifted_by_a_missing_block_teaches_no_numbers():
-    first = [f"blocks.{number}.conv" for number in range(8)]
-    second = [f"layers.{number}.conv" for number in range(8)]
-    names = Names(first, second)
-    names.learn(
-        [(3, 4), (4, 5), (5, 6)]
-    )  # both models have blocks 0 to 7, so none can be the next one's
-    assert names.agree(3, 4) is None
-    names.learn([(0, 0), (1, 1), (2, 2), (3, 4), (4, 5)])
-    assert names.agree(3, 4) is not True
-    other = Names(first, [f"layers.{number}.conv" for number in range(1, 9)])
-    other.learn([(3, 3), (4, 4), (5, 5)])
-    assert other.agree(3, 3) is True  # numbered from one
-
-
-def test_numbers_that_are_not_apart_by_the_same_throughout_teach_nothing():
-    fires = (3, 4, 5, 7, 8, 9, 10, 12)
-    names = Names(
-        [f"fire{number}.squeeze" for number in range(1, 9)],
-        [f"features.{number}.squeeze" for number in range(13) if number in fires],
-    )
-    names.learn([(3, 3), (4, 4), (5, 5), (6, 6), (7, 7)])
-    assert names.agree(0, 1) is not True
-
-
-def test_names_are_firm_only_where_they_cover_every_number():
-    first = [f"stage{outer}.layers.{inner}.fc" for outer in range(3) for inner in range(3)]
-    second = [f"parts.{outer}.blocks.{inner}.linear" for outer in range(3) for inner in range(3)]
-    names = Names(first, second)
-    names.learn([(number, number) for number in range(9)])
-    assert names.agree(4, 4) is True and names.firm(4, 4)
-    inner_alone = [f"stage{outer}.layers.{inner}.fc" for outer in range(3) for inner in range(3)]
-    shuffled = [
-        f"parts.{outer}.blocks.{(2 * inner + outer) % 3}.linear"
-        for outer in range(3)
-        for inner in range(3)
-    ]
-    names = Names(inner_alone, shuffled)
-    names.learn([(number, number) for number in range(9)])
-    assert names.agree(4, 4) is True and not names.firm(4, 4)  # the inner numbers say nothing
-
-
-def test_a_word_that_the_other_model_uses_elsewhere_is_not_firm():
-    first = [
-        f"layers.{number}.{part}" for number in range(3) for part in ("self_attn", "cross_attn")
-    ]
-    second = [
-        f"layers.{number}.{part}" for number in range(3) for part in ("self_attn", "encoder_attn")
-    ]
-    names = Names(first, second)
-    names.learn([(number, number) for number in range(6)])
-    assert names.firm(1, 1) and names.firm(0, 0)
-    names.learn([(0, 1), (2, 3), (4, 5)])
-    assert not names.firm(0, 1)
-
-
 @pytest.mark.parametrize("named", [True, False])
 def test_weights_are_matched_through_what_stays_matched(named):
     for seed in range(20):
@@ -362,169 +286,3 @@ def test_a_match_is_sure_only_where_names_cover_every_number(numbers, sure):
     ]
     assert len(inner) == 18
     assert (max(inner) > 0.9) == sure
-
-
-def test_a_sum_goes_with_the_sum_of_the_same_values():
-    def graph(path: str) -> NormalGraph:
-        made = Graph()
-        x = made.leaf("Input", "x", 2, 8)
-        one = made.op("Tanh", [x], (2, 8), f"{path}.one")
-        first = made.op("Add", [x, one], (2, 8), path)
-        two = made.op("Sigmoid", [first], (2, 8), f"{path}.two")
-        return made.finish(output=made.op("Add", [first, two], (2, 8), path))
-
-    first, second = graph("a.0"), graph("b.0")
-    add, later = (node.id for node in second.nodes if node.op == "Add")
-    tanh = next(node.id for node in second.nodes if node.op == "Tanh")
-    state = prepare(first, second, Hints())
-    state.pair(tanh, tanh, "place", 0.8, "given")
-    state.pair(add, later, "hash-below", 0.9, "what reads both is alike")
-    assert rebind(state) == 1
-    assert state.partner[0][add] == add and state.pairings[add].rung == "operands"
-    assert rebind(state) == 0
-    held = prepare(first, second, Hints())
-    held.pair(tanh, tanh, "place", 0.8, "given")
-    held.pair(add, later, "hash", 0.99, "alike in everything")
-    assert rebind(held) == 0
-
-
-def test_reading_the_same_values_by_other_weights_takes_nothing_over():
-    def graph(path: str) -> NormalGraph:
-        made = Graph()
-        x = made.op("Tanh", [made.leaf("Input", "x", 2, 8)], (2, 8), path)
-        ends = [
-            made.op(
-                "Linear",
-                [x, made.parameter(f"{path}.{word}.weight", 8, 8)],
-                (2, 8),
-                f"{path}.{word}",
-            )
-            for word in ("near", "far")
-        ]
-        deep = made.op(
-            "Linear", [ends[1], made.parameter(f"{path}.deep.weight", 8, 8)], (2, 8), f"{path}.deep"
-        )
-        return made.finish(near=ends[0], deep=deep)
-
-    first, second = graph("a"), graph("b")
-    tanh = next(node.id for node in second.nodes if node.op == "Tanh")
-    near, far, deep = (node.id for node in second.nodes if node.op == "Linear")
-    state = prepare(first, second, Hints())
-    state.pair(tanh, tanh, "place", 0.8, "given")
-    state.pair(near, deep, "hash-below", 0.9, "given")
-    state.pair(far, far, "place", 0.8, "given")
-    assert rebind(state) == 1  # its own name says so
-    state = prepare(first, second, Hints())
-    state.pair(tanh, tanh, "place", 0.8, "given")
-    state.pair(deep, far, "place", 0.8, "given")
-    state.pair(far, deep, "place", 0.8, "given")
-    assert rebind(state) == 0
-
-
-def test_a_sum_that_shares_no_operand_gives_way_to_one_that_shares_a_sure_one():
-    def graph(path: str) -> NormalGraph:
-        made = Graph()
-        x = made.op("Exp", [made.leaf("Input", "x", 2, 8)], (2, 8), path)
-        inner = made.op("Add", [x, made.op("Tanh", [x], (2, 8), path)], (2, 8), path)
-        return made.finish(
-            output=made.op("Add", [inner, made.op("Sigmoid", [inner], (2, 8), path)], (2, 8), path)
-        )
-
-    first, second = graph("a"), graph("b")
-    tanh = next(node.id for node in second.nodes if node.op == "Tanh")
-    inner, outer = (node.id for node in second.nodes if node.op == "Add")
-    for confidence, taken in ((0.8, 1), (0.5, 0)):
-        state = prepare(first, second, Hints())
-        state.pair(tanh, tanh, "place", confidence, "given")
-        state.pair(inner, outer, "sequence", 0.85, "given")
-        assert rebind(state) == taken
-        assert state.partner[0][inner] == (inner if taken else outer)
-
-
-def test_equal_branches_are_told_apart_by_who_reads_them():
-    def graph(path: str) -> NormalGraph:
-        made = Graph()
-        x = made.op("Tanh", [made.leaf("Input", "x", 8, 8)], (8, 8), path)
-        query, key = (
-            made.op("Linear", [x, made.parameter(f"{path}.{word}.weight", 8, 8)], (8, 8), path)
-            for word in ("query", "key")
-        )
-        return made.finish(output=made.op("MatMul", [query, key], (8, 8), path))
-
-    first, second = graph("a"), graph("b")
-    tanh, product = (
-        next(node.id for node in second.nodes if node.op == op) for op in ("Tanh", "MatMul")
-    )
-    query, key = (node.id for node in second.nodes if node.op == "Linear")
-    state = prepare(first, second, Hints())
-    state.pair(tanh, tanh, "place", 0.8, "given")
-    state.pair(key, query, "sequence", 0.5, "given")
-    assert rebind(state) == 0  # nobody reads them yet
-    state.pair(product, product, "place", 0.8, "given")
-    assert rebind(state) == 1 and state.partner[0][key] == key
-
-
-def test_a_match_taken_back_waits_again():
-    graph = decoder(2)
-    state = prepare(graph, graph, Hints())
-    every = list(state.first.computing)
-    assert state.waiting(0) == every
-    state.pair(every[0], every[0], "place", 0.9, "given")
-    assert state.waiting(0) == state.waiting(1) == every[1:]
-    state.drop(every[0])
-    state.pair(every[1], every[1], "place", 0.9, "given")
-    assert state.waiting(0) == state.waiting(1) == [every[0], *every[2:]]
-
-
-def test_a_run_that_names_contradict_is_given_up():
-    first, second = decoder(8), decoder(8, "second")
-    state = prepare(first, second, Hints())
-    width = next(node.id for node in first.nodes if ".1." in node.path) - next(
-        node.id for node in first.nodes if ".0." in node.path
-    )
-    shifted = [node.id for node in first.nodes if not node.leaf and ".5." in node.path]
-    for node in first.nodes:
-        if not node.leaf and node.id not in shifted:
-            assert state.pair(node.id, node.id, "place", 0.9, "given") or ".6." in node.path
-    for node in shifted:
-        state.drop(node + width)
-        state.pair(node, node + width, "neighbour", 0.9, "given")
-    sure = [
-        (node.id, node.id)
-        for node in first.nodes
-        if not node.leaf and ".5." not in node.path and ".6." not in node.path
-    ]
-    state.names.learn(sure)
-    assert give_up_misnamed(state) == len(shifted)
-    assert all(state.partner[0][node] == -1 for node in shifted)
-    assert give_up_misnamed(state) == 0
-    for node in shifted:  # given by the user, names undo nothing
-        state.pair(node, node + width, "hint", 1.0, "given")
-    assert give_up_misnamed(state) == 0
-
-
-@pytest.mark.parametrize("mark", ["Identity", "Detach", "hook"])
-def test_what_a_hook_or_a_detach_stands_behind_is_matched(mark):
-    """A hook on a result that a matched operation reads must not leave the weight behind it without a counterpart."""
-    made, reads = [], []
-    for side in ("paddle", "torch"):
-        graph = Graph(side)
-        y = graph.op(
-            "Linear",
-            [graph.leaf("Input", "x", 2, 4), graph.parameter(f"{side}.weight", 4, 4)],
-            (2, 4),
-            side,
-        )
-        if side == "paddle":
-            y = graph.op("hooked" if mark == "hook" else mark, [y], (2, 4), side)
-            graph.nodes[-1] = dataclasses.replace(
-                graph.nodes[-1],
-                marks=frozenset({"gradient_hook"}) if mark == "hook" else frozenset(),
-            )
-        reads.append(graph.op("Relu", [y], (2, 4), ""))
-        made.append(graph.finish(output=reads[-1]))
-    state = prepare(*made, Hints())
-    state.pair(*reads, "hint", 1.0, "given")
-    assert replaced(state) == 1
-    linear = [next(node.id for node in graph.nodes if node.op == "Linear") for graph in made]
-    assert state.partner[0][linear[0]] == linear[1]
