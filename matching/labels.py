@@ -24,66 +24,12 @@ import numpy as np
 from padiff_graph.capture.graph import TensorType
 from padiff_graph.capture.normal.form import Edge, NormalGraph, NormalNode
 from padiff_graph.capture.normal.index_map import View
-from padiff_graph.capture.normal.traits import told_by_view
+from padiff_graph.capture.normal.traits import STATIC_LEAVES, told_by_view, traits
 
-__all__ = ["EXACT", "FAMILIES", "KIND", "LOOSE", "PLAIN", "Labeler", "Operand", "Side"]
+__all__ = ["EXACT", "KIND", "LOOSE", "PLAIN", "Labeler", "Operand", "Side"]
 
 EXACT, PLAIN, LOOSE, KIND = range(4)
 
-FAMILIES: Mapping[str, frozenset[str]] = {
-    "activation": frozenset(
-        [
-            "Relu",
-            "LeakyRelu",
-            "PRelu",
-            "Elu",
-            "Selu",
-            "Celu",
-            "Gelu",
-            "Swish",
-            "Mish",
-            "Sigmoid",
-            "LogSigmoid",
-            "Softplus",
-            "Softsign",
-            "Tanh",
-            "Clip",
-            "Erf",
-            "Identity",
-        ]
-    ),
-    "normalization": frozenset(
-        [
-            "BatchNormalization",
-            "InstanceNormalization",
-            "GroupNormalization",
-            "LayerNormalization",
-            "RMSNormalization",
-            "LpNormalization",
-            "LRN",
-        ]
-    ),
-    "softmax": frozenset(["Softmax", "LogSoftmax"]),
-    "pool": frozenset(["MaxPool", "AveragePool", "AdaptiveAveragePool", "AdaptiveMaxPool"]),
-    "reduce": frozenset(
-        [
-            "ReduceMean",
-            "ReduceSum",
-            "ReduceMax",
-            "ReduceMin",
-            "ReduceProd",
-            "ReduceLogSumExp",
-            "ReduceLp",
-            "ReduceVariance",
-        ]
-    ),
-    "combine": frozenset(["Add", "Mul", "Concat", "Max", "Min"]),
-    "compare": frozenset(["Equal", "NotEqual", "Less", "LessOrEqual", "Greater", "GreaterOrEqual"]),
-    "recurrent": frozenset(["LSTM", "GRU", "RNN"]),
-}
-"""Operators that stand in for one another when a port uses the wrong one."""
-
-_FAMILY = {op: family for family, ops in FAMILIES.items() for op in ops}
 _CONSTANT_LIMIT = 4096
 """Constants up to this many elements are compared by value."""
 
@@ -192,7 +138,7 @@ class Side:
         self.operands: list[tuple[Operand, ...]] = []
         self.sources: list[tuple[int, ...]] = []
         self.users: list[list[tuple[int, int, int, int]]] = [[] for _ in range(self.size)]
-        self.fixed = [node.op in ("Parameter", "Constant") for node in graph.nodes]
+        self.fixed = [node.op in STATIC_LEAVES for node in graph.nodes]
         self.weighty = [False] * self.size
         for node in graph.nodes:
             if not node.inputs:
@@ -300,7 +246,7 @@ def _levels(
         (op, attributes, extents, constants, size, marks),
         (op, counts, size),
         (loose, counts),
-        (_FAMILY.get(op, loose),),
+        (traits(op).family or loose,),
     )
 
 

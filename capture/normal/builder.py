@@ -17,13 +17,13 @@ from padiff_graph.capture.graph import ComputationGraph, Node, TensorType, Value
 from padiff_graph.capture.normal.edges import read_through, shape_of, view_of
 from padiff_graph.capture.normal.form import Edge, Location
 from padiff_graph.capture.normal.index_map import View
+from padiff_graph.capture.normal.traits import LEAVES
 
-__all__ = ["FLOATS", "KNOWN", "Builder", "Draft", "commutes", "reduced"]
+__all__ = ["FLOATS", "KNOWN", "Builder", "Draft", "reduced"]
 
 KNOWN = 1 << 20
 """Constants of at most this many elements are computed."""
 FLOATS = frozenset({"float16", "bfloat16", "float32", "float64", "complex64", "complex128"})
-COMMUTATIVE = frozenset({"Add", "Mul", "Min", "Max", "Equal", "NotEqual", "And", "Or", "Xor"})
 CARRIED = frozenset({"no_grad", "gradient_hook", "custom_function"})
 """Marks that a movement or a scaling cannot carry: such an operation stays a node."""
 
@@ -84,7 +84,7 @@ class Draft:
     @property
     def leaf(self) -> bool:
         """Whether it computes nothing."""
-        return self.op in ("Input", "Parameter", "Constant")
+        return self.op in LEAVES
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -502,8 +502,3 @@ def reduced(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
             if bool(np.all(array == first)):
                 array = first
     return array
-
-
-def commutes(op: str) -> bool:
-    """Whether the operands' order does not matter."""
-    return op in COMMUTATIVE

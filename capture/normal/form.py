@@ -16,6 +16,7 @@ import numpy as np
 
 from padiff_graph.capture.graph import ComputationGraph, TensorType, Value
 from padiff_graph.capture.normal.index_map import View
+from padiff_graph.capture.normal.traits import LEAVES
 
 __all__ = ["Edge", "Location", "NormalGraph", "NormalNode"]
 
@@ -88,7 +89,7 @@ class NormalNode:
     @property
     def leaf(self) -> bool:
         """Whether it computes nothing."""
-        return self.op in ("Input", "Parameter", "Constant")
+        return self.op in LEAVES
 
 
 @dataclass(frozen=True)

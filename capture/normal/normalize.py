@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from padiff_graph.capture.graph import ComputationGraph
-from padiff_graph.capture.normal.builder import Builder, commutes
+from padiff_graph.capture.normal.builder import Builder
 from padiff_graph.capture.normal.collection import without_collection
 from padiff_graph.capture.normal.form import Edge, NormalGraph, NormalNode
 from padiff_graph.capture.normal.rewrites import REWRITES
+from padiff_graph.capture.normal.traits import traits
 from padiff_graph.capture.normal.translate import translate
 
 __all__ = ["normalize"]
@@ -65,7 +66,7 @@ def freeze(builder: Builder) -> NormalGraph:
             name=draft.name,
             path=draft.path,
             source=draft.source,
-            commutative=commutes(draft.op),
+            commutative=traits(draft.op).commutative,
             opaque=draft.opaque,
             marks=draft.marks,
             constant=draft.constant,

@@ -12,32 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from padiff_graph.capture.normal.form import Edge, NormalGraph
-from padiff_graph.capture.normal.traits import attributes_equal
+from padiff_graph.capture.normal.traits import Scale, attributes_equal, traits
 from padiff_graph.matching.result import Difference
 
 __all__ = ["at_its_origin"]
 
-CARRYING = frozenset(
-    {
-        "Mul",
-        "Add",
-        "MatMul",
-        "Linear",
-        "Conv",
-        "ConvTranspose",
-        "Relu",
-        "LeakyRelu",
-        "ReduceMean",
-        "ReduceSum",
-        "ReduceMax",
-        "ReduceMin",
-        "MaxPool",
-        "AveragePool",
-        "Clip",
-        "Identity",
-    }
-)
-"""Operators that hand a factor of an operand on to their readers."""
 BEHIND = 32
 """Most operands that are looked behind."""
 
@@ -105,7 +84,7 @@ def _behind(graph: NormalGraph, edge: Edge) -> list[_Factor]:
         for native in (*reversed(current.through), *reversed(node.native)):
             if native in graph.factors:
                 found.setdefault(native, _Factor(native, graph.factors[native], current.source))
-        if node.op in CARRYING:
+        if traits(node.op).scale is not Scale.STAYS:
             for operand in node.inputs:
                 if (
                     operand is not None

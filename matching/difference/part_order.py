@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from padiff_graph.capture.normal.form import Edge, NormalNode
-from padiff_graph.capture.normal.traits import SCHEMA, attributes_equal
+from padiff_graph.capture.normal.traits import attributes_equal, traits
 
 __all__ = ["exchangeable", "reordered"]
 
@@ -17,7 +17,7 @@ COUNTED = 1 << 20
 
 def exchangeable(node: NormalNode) -> bool:
     """Whether the operation takes any number of operands, whose order matters: a concatenation."""
-    return node.op in SCHEMA and "*" in SCHEMA[node.op].operands and not node.commutative
+    return traits(node.op).variadic and not node.commutative
 
 
 def reordered(a: NormalNode, b: NormalNode, partner: Mapping[int, int]) -> tuple[int, ...] | None:

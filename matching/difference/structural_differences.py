@@ -14,7 +14,15 @@ import numpy as np
 
 from padiff_graph.capture.normal.collection import without_collection
 from padiff_graph.capture.normal.form import Edge, NormalGraph, NormalNode
-from padiff_graph.capture.normal.traits import SCHEMA, attributes_equal, differing_attributes
+from padiff_graph.capture.normal.traits import (
+    LEAVES,
+    STATIC_LEAVES,
+    Scale,
+    attributes_equal,
+    differing_attributes,
+    same_family,
+    traits,
+)
 from padiff_graph.matching.difference.difference_words import (
     cut,
     joined,
@@ -27,12 +35,10 @@ from padiff_graph.matching.difference.factor_origin import at_its_origin
 from padiff_graph.matching.difference.parameter_sharing import shared_parameters
 from padiff_graph.matching.difference.part_order import reordered
 from padiff_graph.matching.difference.whereabouts import Whereabouts, common_path
-from padiff_graph.matching.labels import FAMILIES
 from padiff_graph.matching.result import Difference, Match, Matching
 
 __all__ = ["differences"]
 
-_LEAVES = ("Input", "Parameter", "Constant")
 _MARKS = frozenset({"no_grad", "gradient_hook", "custom_function"})
 CONVENTIONS = {
     (
@@ -120,12 +126,12 @@ def _of_matches(matching: _Compared) -> Iterable[Difference]:
     users = (first.users(), second.users())
     for match in matching.matches:
         a, b = first.nodes[match.first], second.nodes[match.second]
-        if a.op in _LEAVES or b.op in _LEAVES:
+        if a.op in LEAVES or b.op in LEAVES:
             continue
         if a.op != b.op:
             if {a.op, b.op} == {"Conv", "Linear"}:
                 continue
-            if any(a.op in family and b.op in family for family in FAMILIES.values()):
+            if same_family(a.op, b.op):
                 yield _attribute(a, b, "op", a.op, b.op, f"{a.op} against {b.op}")
             else:
                 yield _single(
@@ -161,7 +167,7 @@ def _of_matches(matching: _Compared) -> Iterable[Difference]:
 
 def _void(graph: NormalGraph, a: NormalNode, b: NormalNode, name: str) -> bool:
     """Whether an attribute means nothing here: a kernel of one element has no dilation."""
-    if name == "dilations" and a.op in ("Conv", "MaxPool"):
+    if name == "dilations":
         kernel = a.attrs.get("kernel_shape")
         if (
             kernel is None
@@ -187,7 +193,7 @@ def _operands(
     matching: _Compared, match: Match, a: NormalNode, b: NormalNode
 ) -> Iterable[Difference]:
     """Scales, shifts and views of operands that go together; operands that one side lacks."""
-    names = SCHEMA[a.op].operands if a.op in SCHEMA else ()
+    names = traits(a.op).operands
     masks = {position for position, name in enumerate(names) if name == "mask"}
     if masks and _hiding(matching, a, b, min(masks)):
         yield _single(
@@ -215,7 +221,7 @@ def _operands(
         return
     pairs = [(a.inputs[x], b.inputs[y]) for x, y in match.operands if x not in masks]
     both = [(x, y) for x, y in pairs if x is not None and y is not None]
-    if a.op in ("Mul", "MatMul", "Linear", "Conv"):
+    if traits(a.op).scale is Scale.EACH:
         one, other = (
             math.prod(edge.scale for edge in node.inputs if edge is not None) for node in (a, b)
         )
@@ -342,7 +348,7 @@ RANK = 5
 def _reads_differently(matching: _Compared, reader: NormalNode, x: Edge, y: Edge) -> bool:
     """Whether matched sources of equal shape are read through views that differ."""
     a, b = matching.first.nodes[x.source], matching.second.nodes[y.source]
-    if a.op in _LEAVES or b.op in _LEAVES or matching.partner.get(x.source) != y.source:
+    if a.op in LEAVES or b.op in LEAVES or matching.partner.get(x.source) != y.source:
         return False
     if (
         x.view is None
@@ -360,7 +366,7 @@ def _reads_differently(matching: _Compared, reader: NormalNode, x: Edge, y: Edge
 
 def _over_last(node: NormalNode) -> bool:
     """Whether the operation runs along the last axis of what it reads."""
-    return node.op in SCHEMA and SCHEMA[node.op].trailing
+    return traits(node.op).trailing
 
 
 def _moved(matching: _Compared, a: NormalNode, b: NormalNode, x: Edge, y: Edge) -> Difference:
@@ -423,7 +429,7 @@ def _opens(graph: NormalGraph, edge: Edge | None, partner: dict[int, int]) -> bo
     return (
         edge is not None
         and edge.source not in partner
-        and graph.nodes[edge.source].op not in _LEAVES
+        and graph.nodes[edge.source].op not in LEAVES
     )
 
 
@@ -445,7 +451,7 @@ def _wiring(matching: _Compared) -> Iterable[Difference]:
     crossings: list[_Crossing] = []
     for match in matching.matches:
         a, b = matching.first.nodes[match.first], matching.second.nodes[match.second]
-        if a.op in _LEAVES or reordered(a, b, partner) is not None:
+        if a.op in LEAVES or reordered(a, b, partner) is not None:
             continue
         if a.commutative or b.commutative or a.op != b.op:
             mine = [edge.source for edge in a.inputs if edge is not None]
@@ -573,7 +579,7 @@ def _flips(edge: Edge) -> bool:
 
 
 def _computed(graph: NormalGraph, node: int) -> bool:
-    return graph.nodes[node].op not in ("Parameter", "Constant")
+    return graph.nodes[node].op not in STATIC_LEAVES
 
 
 def _connected(matching: _Compared, crossings: Sequence[_Crossing]) -> list[list[_Crossing]]:
@@ -688,10 +694,7 @@ def _only_masks(graph: NormalGraph, region: _Region, other: NormalGraph) -> bool
     returned = any(edge.source in inside for edge in graph.outputs.values())
     if not reads or (returned and len(graph.outputs) <= len(other.outputs)):
         return False
-    return all(
-        node.op in SCHEMA and SCHEMA[node.op].operands[position : position + 1] == ("mask",)
-        for node, position in reads
-    )
+    return all(traits(node.op).role(position) == "mask" for node, position in reads)
 
 
 def _same_place(region: _Region, other: _Region) -> bool:
@@ -746,7 +749,7 @@ def _weights(graph: NormalGraph) -> list[bool]:
     found: list[bool] = []
     for node in graph.nodes:
         found.append(
-            node.op in ("Parameter", "Constant")
+            node.op in STATIC_LEAVES
             or (
                 bool(node.inputs)
                 and all(edge is None or found[edge.source] for edge in node.inputs)

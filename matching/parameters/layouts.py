@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from padiff_graph.capture.normal.form import NormalNode
 from padiff_graph.capture.normal.index_map import View
-from padiff_graph.capture.normal.traits import SCHEMA
+from padiff_graph.capture.normal.traits import Layout, traits
 from padiff_graph.matching.parameters.relations import (
     axis_orders,
     identity,
@@ -23,7 +23,7 @@ from padiff_graph.matching.parameters.relations import (
     separable,
 )
 
-__all__ = ["ELEMENTWISE", "Call", "fits", "related"]
+__all__ = ["Call", "fits", "related"]
 
 
 @dataclass
@@ -85,13 +85,10 @@ Rule = Callable[[Call], "View | None"]
 
 def related(call: Call) -> list[View | None]:
     """Relations of the results, None where none can be told; fills `call.parameters`."""
-    rule = (
-        RULES.get(call.first.op)
-        if call.first.op == call.second.op
-        else CROSS.get((call.first.op, call.second.op))
-    )
+    pair = call.first.op, call.second.op
+    rule = RULES[traits(pair[0]).layout] if pair[0] == pair[1] else CROSS.get(pair, _plain)
     found: list[View | None] = []
-    main = rule(call) if rule is not None else _plain(call)
+    main = rule(call)
     shapes = call.result()
     if (
         main is not None
@@ -122,7 +119,8 @@ def fits(
         return False
     if not relation.stages:
         return True
-    if node.op == "MatMul" and min(len(first), len(second)) >= 2:
+    layout = traits(node.op).layout
+    if layout is Layout.MATMUL and min(len(first), len(second)) >= 2:
         lead = len(second) - 2
         return (
             parts(
@@ -132,21 +130,9 @@ def fits(
             )
             is not None
         )
-    if node.op in ("Linear", "LayerNormalization", "RMSNormalization") or (
-        node.op in SCHEMA and SCHEMA[node.op].trailing
-    ):
+    if layout in BY_ROW:
         return bool(second) and _rows(relation, first, second, 1) is not None
-    if (
-        node.op
-        in (
-            "Conv",
-            "ConvTranspose",
-            "BatchNormalization",
-            "GroupNormalization",
-            "InstanceNormalization",
-        )
-        or RULES.get(node.op) is _space
-    ):
+    if layout in BY_CHANNEL:
         return _channels(relation, first, second) is not None
     return separable(relation) is not None
 
@@ -259,7 +245,7 @@ def _trailing(call: Call) -> View | None:
     if pieces is None:
         return None
     rows, columns = pieces
-    if call.first.op in ORDERED and columns.stages:
+    if traits(call.first.op).ordered and columns.stages:
         return None
     if math.prod(shapes[0]) == rows.source:
         return rows
@@ -598,95 +584,26 @@ def _squeezed(shape: Sequence[int]) -> tuple[int, ...]:
     return tuple(extent for extent in shape if extent != 1)
 
 
-ELEMENTWISE = frozenset(
-    [
-        "Add",
-        "Mul",
-        "Pow",
-        "Relu",
-        "LeakyRelu",
-        "PRelu",
-        "Elu",
-        "Selu",
-        "Celu",
-        "Gelu",
-        "Swish",
-        "Mish",
-        "Sigmoid",
-        "LogSigmoid",
-        "Softplus",
-        "Softsign",
-        "Tanh",
-        "Clip",
-        "Erf",
-        "Exp",
-        "Expm1",
-        "Log",
-        "Log1p",
-        "Abs",
-        "Sign",
-        "Sin",
-        "Cos",
-        "Tan",
-        "Asin",
-        "Acos",
-        "Atan",
-        "Sinh",
-        "Cosh",
-        "Floor",
-        "Ceil",
-        "Round",
-        "Trunc",
-        "IsNaN",
-        "IsInf",
-        "Not",
-        "Cast",
-        "Detach",
-        "Identity",
-        "Min",
-        "Max",
-        "Equal",
-        "NotEqual",
-        "Less",
-        "LessOrEqual",
-        "Greater",
-        "GreaterOrEqual",
-        "And",
-        "Or",
-        "Xor",
-        "FloorDiv",
-        "Mod",
-        "Where",
-        "Dropout",
-    ]
-)
-"""Operators whose results stand where their operands do."""
-ORDERED = frozenset({"CumSum", "CumProd", "ArgMax", "ArgMin", "TopK", "Sort"})
-"""Operators along an axis whose order matters."""
+BY_ROW = frozenset({Layout.LINEAR, Layout.ROWS, Layout.TRAILING})
+"""Layouts that keep rows apart from what stands in a row."""
+BY_CHANNEL = frozenset({Layout.CONVOLUTION, Layout.CHANNELS, Layout.SPACE})
+"""Layouts that keep batch, channels and space apart."""
 
-RULES: Mapping[str, Rule] = {
-    **dict.fromkeys(ELEMENTWISE, _elementwise),
-    **{op: _trailing for op, known in SCHEMA.items() if known.trailing},
-    "LayerNormalization": _layer_norm,
-    "RMSNormalization": _layer_norm,
-    "Linear": _linear,
-    "MatMul": _matmul,
-    "Conv": _conv,
-    "ConvTranspose": _conv,
-    "BatchNormalization": _norm,
-    "InstanceNormalization": _norm,
-    "GroupNormalization": _norm,
-    "MaxPool": _space,
-    "AveragePool": _space,
-    "AdaptiveAveragePool": _space,
-    "AdaptiveMaxPool": _space,
-    "Resize": _space,
-    "Gather": _gather,
-    "Concat": _concat,
-    "LSTM": _recurrent,
-    "GRU": _recurrent,
-    "RNN": _recurrent,
+RULES: Mapping[Layout, Rule] = {
+    Layout.UNKNOWN: _plain,
+    Layout.ELEMENTWISE: _elementwise,
+    Layout.TRAILING: _trailing,
+    Layout.ROWS: _layer_norm,
+    Layout.LINEAR: _linear,
+    Layout.MATMUL: _matmul,
+    Layout.CONVOLUTION: _conv,
+    Layout.CHANNELS: _norm,
+    Layout.SPACE: _space,
+    Layout.GATHER: _gather,
+    Layout.CONCAT: _concat,
+    Layout.RECURRENT: _recurrent,
 }
+"""How each layout carries relations."""
 CROSS: Mapping[tuple[str, str], Rule] = {
     ("Conv", "Linear"): _conv_linear,
     ("Linear", "Conv"): _swapped,

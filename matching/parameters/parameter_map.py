@@ -19,6 +19,7 @@ from padiff_graph.capture.graph import ParameterInfo
 from padiff_graph.capture.normal.collection import without_collection
 from padiff_graph.capture.normal.form import Edge, NormalGraph, NormalNode
 from padiff_graph.capture.normal.index_map import View
+from padiff_graph.capture.normal.traits import traits
 from padiff_graph.matching.parameters.cover import box, disjoint, uncovered
 from padiff_graph.matching.parameters.points import Reading
 from padiff_graph.matching.parameters.relations import axis_orders
@@ -329,20 +330,12 @@ def _without(
 
 
 def _neutral_role(side: _Side, name: str) -> str | None:
-    """Whether a parameter is only used as a scale (neutral at one) or a shift (neutral at zero)."""
+    """Whether a parameter is only used as a scale (neutral at one) or a bias (neutral at zero)."""
     roles: set[str | None] = set()
     for node, position, edge in side.readers.get(name, ()):
         if node is None:
             continue
-        shown = (
-            ("scale", "shift")[position - 1]
-            if node.op.endswith("Normalization") and position in (1, 2)
-            else None
-        )
-        if node.op == "Mul":
-            shown = "scale"
-        elif node.op == "Add" or (node.op in ("Linear", "Conv", "ConvTranspose") and position == 2):
-            shown = "shift"
+        shown = traits(node.op).neutral_role(position) or None
         if shown is not None and (edge.shift != 0.0 or (shown == "scale" and edge.scale != 1.0)):
             shown = None
         roles.add(shown)

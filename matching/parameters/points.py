@@ -19,7 +19,7 @@ import numpy as np
 from padiff_graph.capture.normal.collection import without_collection
 from padiff_graph.capture.normal.form import Edge, NormalGraph, NormalNode
 from padiff_graph.capture.normal.index_map import Stage, View
-from padiff_graph.capture.normal.traits import attributes_equal
+from padiff_graph.capture.normal.traits import STATIC_LEAVES, attributes_equal, traits
 from padiff_graph.matching.difference.part_order import exchangeable
 from padiff_graph.matching.parameters.layouts import Call, fits, related
 from padiff_graph.matching.parameters.relations import (
@@ -214,9 +214,9 @@ class _Walk:
         consumers read, but one of features does.
         """
         shape = other.outputs[0].shape
-        axis = 1 if one.op == "Conv" else len(shape) - 1
-        if not shape or axis >= len(shape):
+        if not shape:
             return None
+        axis = traits(one.op).features % len(shape)
         wide = shape[axis]
         inner = math.prod(shape[axis + 1 :])
         outer = math.prod(shape[:axis])
@@ -520,7 +520,7 @@ def _static(graph: NormalGraph) -> list[bool]:
     for node in graph.nodes:
         sources = [edge.source for edge in node.inputs if edge is not None]
         static.append(
-            node.op in ("Parameter", "Constant")
+            node.op in STATIC_LEAVES
             or (node.op != "Input" and bool(sources) and all(static[source] for source in sources))
         )
     return static

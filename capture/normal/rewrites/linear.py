@@ -9,6 +9,7 @@ from padiff_graph.capture.normal.builder import Draft
 from padiff_graph.capture.normal.edges import moved, plain, reshape, shape_of, transpose, view_of
 from padiff_graph.capture.normal.form import Edge, Location
 from padiff_graph.capture.normal.rewrites.rule import Sweep, applies_to
+from padiff_graph.capture.normal.traits import Scale, traits, with_trait
 
 __all__ = [
     "bias_into_product",
@@ -18,6 +19,11 @@ __all__ = [
     "scale_out_of_matmul",
     "scale_out_of_product",
 ]
+
+_PRODUCTS = with_trait(lambda row: row.scale is Scale.EACH and not row.elementwise)
+"""Operators that multiply and sum."""
+_BIASED = with_trait(lambda row: row.scale is Scale.EACH and row.role(2) == "bias")
+"""Those of them that take a bias."""
 
 
 @applies_to("MatMul")
@@ -46,9 +52,7 @@ def bias_into_product(sweep: Sweep, draft: Draft) -> bool:
         if product is None or bias is None:
             continue
         inner = sweep.builder.drafts[product.source]
-        if inner.op not in ("Linear", "Conv", "ConvTranspose") or (
-            len(inner.inputs) == 3 and inner.inputs[2] is not None
-        ):
+        if inner.op not in _BIASED or (len(inner.inputs) == 3 and inner.inputs[2] is not None):
             continue
         origin = sweep.builder.drafts[bias.source]
         if origin.varies or origin.op == "Constant" or not sweep.alone(inner):
@@ -58,7 +62,7 @@ def bias_into_product(sweep: Sweep, draft: Draft) -> bool:
                 return True
             continue
         shape = inner.shape
-        feature = len(shape) - 1 if inner.op == "Linear" else 1
+        feature = traits(inner.op).features % len(shape)
         # The product may have been reshaped in between (a lone spatial axis dropped or added).
         own = shape_of(bias)
         lone = [axis for axis, extent in enumerate(own) if extent != 1]
@@ -98,7 +102,7 @@ def _bias_of_moved(sweep: Sweep, draft: Draft, inner: Draft, product: Edge, bias
         return False
     own = (1,) * (len(movement.shape) - len(shape_of(bias))) + shape_of(bias)
     added = view_of(bias).reshape(own).expand(movement.shape).then(back)
-    feature = len(shape) - 1 if inner.op == "Linear" else 1
+    feature = traits(inner.op).features % len(shape)
     lane = added
     for axis in reversed(range(len(shape))):
         if axis != feature:
@@ -131,12 +135,10 @@ def scale_out_of_matmul(sweep: Sweep, draft: Draft) -> bool:
     return draft.op == "MatMul" and scale_out_of_product(sweep, draft)
 
 
-@applies_to("MatMul", "Linear", "Conv", "ConvTranspose")
+@applies_to(*_PRODUCTS)
 def scale_out_of_product(sweep: Sweep, draft: Draft) -> bool:
     """The same for Linear and Conv without a bias, once biases have been found."""
-    if draft.op not in ("MatMul", "Linear", "Conv", "ConvTranspose") or any(
-        edge is not None for edge in draft.inputs[2:]
-    ):
+    if any(edge is not None for edge in draft.inputs[2:]):
         return False
     factor = 1.0
     inputs = []

@@ -6,6 +6,7 @@ from padiff_graph.capture.normal.builder import Draft
 from padiff_graph.capture.normal.edges import broadcast, expand, read_through, shape_of, view_of
 from padiff_graph.capture.normal.form import Edge
 from padiff_graph.capture.normal.rewrites.rule import Sweep, applies_to
+from padiff_graph.capture.normal.traits import with_trait
 
 __all__ = ["mask_into_softmax", "shift_of_softmax", "where_of_constant"]
 
@@ -29,10 +30,10 @@ def where_of_constant(sweep: Sweep, draft: Draft) -> bool:
     return True
 
 
-@applies_to("Softmax", "LogSoftmax")
+@applies_to(*with_trait(lambda row: row.shift_free))
 def shift_of_softmax(sweep: Sweep, draft: Draft) -> bool:
     """softmax(x + c) is softmax(x)."""
-    edge = draft.inputs[0] if draft.op in ("Softmax", "LogSoftmax") else None
+    edge = draft.inputs[0]
     if edge is None or edge.shift == 0.0 or view_of(edge).padded:
         return False
     operand = Edge(edge.source, edge.output, edge.view, edge.scale, 0.0, edge.through)

@@ -11,6 +11,7 @@ from padiff_graph.capture.normal.edges import moved, read_through, reshape, shap
 from padiff_graph.capture.normal.form import Edge
 from padiff_graph.capture.normal.index_map import Stage, View
 from padiff_graph.capture.normal.rewrites.rule import Sweep, applies_to
+from padiff_graph.capture.normal.traits import with_trait
 
 __all__ = [
     "concat_of_concat",
@@ -237,7 +238,7 @@ def concat_of_one_source(sweep: Sweep, draft: Draft) -> bool:
     return True
 
 
-@applies_to("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin")
+@applies_to(*with_trait(lambda row: row.keeps_one))
 def reduction_of_one(sweep: Sweep, draft: Draft) -> bool:
     """The mean, sum or extremum of one element is that element: pooling an image of one pixel."""
     edge, source = draft.inputs[0], sweep.source(draft.inputs[0])

@@ -10,6 +10,7 @@ from padiff_graph.capture.normal.builder import Draft
 from padiff_graph.capture.normal.edges import affine, broadcast, read_through, shape_of, view_of
 from padiff_graph.capture.normal.form import Edge
 from padiff_graph.capture.normal.rewrites.rule import Sweep, applies_to, same_operand
+from padiff_graph.capture.normal.traits import Scale, traits, with_trait
 
 __all__ = [
     "clip_unscaled",
@@ -23,6 +24,9 @@ __all__ = [
     "x_times_hard_sigmoid",
     "x_times_sigmoid",
 ]
+
+_HOMOGENEOUS = with_trait(lambda row: row.scale in (Scale.ANY, Scale.POSITIVE))
+"""Operators of one operand through which factors pass."""
 
 
 @applies_to("Add", "Mul")
@@ -58,7 +62,7 @@ def nested_sum_or_product(sweep: Sweep, draft: Draft) -> bool:
     return False
 
 
-@applies_to("Add", "Mul", "Where", "Min", "Max", "Pow")
+@applies_to(*with_trait(lambda row: row.elementwise and len(row.operands) + row.variadic > 1))
 def least_operands(sweep: Sweep, draft: Draft) -> bool:
     """x + expand(b) = x + b, also where the expansion came to light by another rule."""
     least = [None if edge is None else broadcast(edge, draft.shape) for edge in draft.inputs]
@@ -87,18 +91,7 @@ def shift_out_of_sum(sweep: Sweep, draft: Draft) -> bool:
     return True
 
 
-@applies_to(
-    "Mul",
-    "ReduceMean",
-    "ReduceSum",
-    "Relu",
-    "LeakyRelu",
-    "ReduceMax",
-    "ReduceMin",
-    "MaxPool",
-    "AveragePool",
-    "Pow",
-)
+@applies_to("Mul", "Pow", *_HOMOGENEOUS)
 def scale_out_of_elementwise(sweep: Sweep, draft: Draft) -> bool:
     """(a x) * (b y + c) = a b (x * (y + c / b)); Pow and positive factors of Relu, LeakyRelu and means alike."""
     factor = 1.0
@@ -111,22 +104,9 @@ def scale_out_of_elementwise(sweep: Sweep, draft: Draft) -> bool:
                     edge.source, edge.output, edge.view, 1.0, edge.shift / edge.scale, edge.through
                 )
             inputs.append(edge)
-    elif (
-        draft.op
-        in (
-            "ReduceMean",
-            "ReduceSum",
-            "Relu",
-            "LeakyRelu",
-            "ReduceMax",
-            "ReduceMin",
-            "MaxPool",
-            "AveragePool",
-        )
-        and len(draft.outputs) == 1
-    ):
+    elif draft.op in _HOMOGENEOUS and len(draft.outputs) == 1:
         edge = draft.inputs[0]
-        linear = draft.op in ("ReduceMean", "ReduceSum", "AveragePool")
+        linear = traits(draft.op).scale is Scale.ANY
         if (
             edge is None
             or edge.shift != 0.0
