@@ -1,7 +1,8 @@
-"""Checkpoint files: reading .safetensors (also sharded) and torch's, writing .safetensors and .pdparams.
+"""Checkpoint files: .safetensors (also sharded) and torch's read; .safetensors, .pdparams written.
 
-bfloat16 stands as its bits in uint16, as Paddle holds it in numpy. The safetensors package cannot read
-bfloat16 into numpy, nor write tensor by tensor; the format is a header and bytes, read and written here.
+bfloat16 stands as its bits in uint16, as Paddle holds it in numpy. The safetensors package cannot
+read bfloat16 into numpy, nor write tensor by tensor; the format is a header and bytes, read and
+written here.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ __all__ = ["BITS", "Written", "read_checkpoint", "read_safetensors", "write_chec
 
 Array = np.ndarray[Any, Any]
 Written = Mapping[str, tuple[tuple[int, ...], str, Callable[[], Array]]]
-"""What is to be written: name -> (shape, safetensors dtype, how to make the array when its turn comes)."""
+"""What is to be written: name -> (shape, safetensors dtype, how to make the array in its turn)."""
+Progress = Callable[[int, int, str], None]
+"""Told of each tensor: its number, how many there are, its name."""
 
 NUMPY = {
     "F64": "f8",
@@ -41,6 +44,7 @@ NUMPY = {
     "BOOL": "?",
     "C64": "c8",
 }
+"""numpy's code of each safetensors dtype."""
 IN_FOLDERS = (
     "*.safetensors.index.json",
     "*.safetensors",
@@ -64,36 +68,43 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Array], frozenset[str]]:
         UsageError: no such file, another kind of file, or a broken one.
     """
     if path.is_dir():
-        found = next((files for pattern in IN_FOLDERS if (files := sorted(path.glob(pattern)))), [])
-        if len(found) != 1:
-            raise UsageError(
-                f"{path}: expected one checkpoint or one index of shards; found {len(found)}; name the file"
-            )
-        path = found[0]
+        path = _file_in(path)
     if not path.exists():
         raise UsageError(f"expected a checkpoint at {path}; there is none; check the path")
     if path.name.endswith(".index.json"):
-        tensors: dict[str, Array] = {}
-        halves: frozenset[str] = frozenset()
-        for shard in _shards(path):
-            part, bits = read_checkpoint(path.with_name(shard))
-            tensors |= part
-            halves |= bits
-        return tensors, halves
+        return _read_shards(path)
     if path.suffix == ".safetensors":
         return read_safetensors(path)
     if path.suffix in (".pt", ".pth", ".bin"):
-        checkpoints = needed(backend("torch").checkpoints)
-        try:
-            tensors = checkpoints.read(path)
-        except ValueError as error:
-            raise UsageError(str(error)) from None
-        return tensors, frozenset(
-            name for name, array in tensors.items() if array.dtype == np.uint16
-        )
+        return _read_torch(path)
     raise UsageError(
-        f"{path}: expected .pt, .pth, .bin, .safetensors or an index of shards (.index.json); found {path.suffix or 'no suffix'}"
+        f"{path}: expected .pt, .pth, .bin, .safetensors or an index of shards (.index.json); "
+        f"found {path.suffix or 'no suffix'}"
     )
+
+
+def _file_in(folder: Path) -> Path:
+    files: list[Path] = []
+    for pattern in IN_FOLDERS:
+        files = sorted(folder.glob(pattern))
+        if files:
+            break
+    if len(files) != 1:
+        raise UsageError(
+            f"{folder}: expected one checkpoint or one index of shards; found {len(files)}; "
+            "name the file"
+        )
+    return files[0]
+
+
+def _read_shards(index: Path) -> tuple[dict[str, Array], frozenset[str]]:
+    tensors: dict[str, Array] = {}
+    halves: frozenset[str] = frozenset()
+    for shard in _shards(index):
+        shard_tensors, shard_halves = read_checkpoint(index.with_name(shard))
+        tensors |= shard_tensors
+        halves |= shard_halves
+    return tensors, halves
 
 
 def _shards(index: Path) -> list[str]:
@@ -101,8 +112,19 @@ def _shards(index: Path) -> list[str]:
         return sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
     except (ValueError, KeyError, TypeError, AttributeError):
         raise UsageError(
-            f"{index}: expected an index of shards, JSON with a weight_map from tensor to file; found none; download or save it again"
+            f"{index}: expected an index of shards, JSON with a weight_map from tensor to file; "
+            "found none; download or save it again"
         ) from None
+
+
+def _read_torch(path: Path) -> tuple[dict[str, Array], frozenset[str]]:
+    checkpoints = needed(backend("torch").checkpoints)
+    try:
+        tensors = checkpoints.read(path)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    halves = frozenset(name for name, array in tensors.items() if array.dtype == np.uint16)
+    return tensors, halves
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, Array], frozenset[str]]:
@@ -111,91 +133,78 @@ def read_safetensors(path: Path) -> tuple[dict[str, Array], frozenset[str]]:
     Raises:
         UsageError: a file that is cut off or of another kind.
     """
+    header, start = _safetensors_header(path)
+    header.pop("__metadata__", None)
+    tensors = {name: _mapped(path, start, name, entry) for name, entry in header.items()}
+    return tensors, frozenset(name for name in header if header[name]["dtype"] == "BF16")
+
+
+def _safetensors_header(path: Path) -> tuple[dict[str, Any], int]:
+    """The header, and where the data begin: a length in eight bytes, the header, the data."""
     size = path.stat().st_size
+    expected = f"{path}: expected a .safetensors file"
     with path.open("rb") as file:
-        start = file.read(8)
-        length = struct.unpack("<Q", start)[0] if len(start) == 8 else size
+        prefix = file.read(8)
+        length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else size
         if length + 8 > size:
-            raise UsageError(
-                f"{path}: expected a .safetensors file; its header is cut off; download or save it again"
-            )
+            raise UsageError(f"{expected}; its header is cut off; download or save it again")
         try:
-            header = json.loads(file.read(length))
+            return json.loads(file.read(length)), 8 + length
         except ValueError:
             raise UsageError(
-                f"{path}: expected a .safetensors file; its header is no JSON; download or save it again"
+                f"{expected}; its header is no JSON; download or save it again"
             ) from None
-    tensors, halves = {}, set()
-    for name, entry in header.items():
-        if name == "__metadata__":
-            continue
-        if entry["dtype"] not in NUMPY:
-            raise UsageError(
-                f"{path}: {name} is of dtype {entry['dtype']}, which neither numpy nor Paddle's checkpoints hold; save it as another one first"
-            )
-        begin, end = entry["data_offsets"]
-        if 8 + length + end > size:
-            raise UsageError(
-                f"{path}: the data of {name} is cut off; download or save the file again"
-            )
-        dtype = np.dtype(NUMPY[entry["dtype"]]).newbyteorder("<")
-        shape = tuple(entry["shape"])
-        tensors[name] = (
-            np.memmap(path, dtype, "r", 8 + length + begin, shape)
-            if math.prod(shape) and shape
-            else np.fromfile(path, dtype, math.prod(shape), offset=8 + length + begin).reshape(
-                shape
-            )
+
+
+def _mapped(path: Path, start: int, name: str, entry: Mapping[str, Any]) -> Array:
+    """One tensor of a file whose data begin at `start`."""
+    if entry["dtype"] not in NUMPY:
+        raise UsageError(
+            f"{path}: {name} is of dtype {entry['dtype']}, which neither numpy nor Paddle's "
+            "checkpoints hold; save it as another one first"
         )
-        if entry["dtype"] == "BF16":
-            halves.add(name)
-    return tensors, frozenset(halves)
+    begin, end = entry["data_offsets"]
+    if start + end > path.stat().st_size:
+        raise UsageError(f"{path}: the data of {name} is cut off; download or save the file again")
+    dtype = np.dtype(NUMPY[entry["dtype"]]).newbyteorder("<")
+    shape = tuple(entry["shape"])
+    if math.prod(shape) and shape:
+        return np.memmap(path, dtype, "r", start + begin, shape)
+    # nothing and a single number cannot be mapped
+    return np.fromfile(path, dtype, math.prod(shape), offset=start + begin).reshape(shape)
 
 
-def write_checkpoint(
-    path: Path,
-    tensors: Written,
-    progress: Callable[[int, int, str], None] = lambda done, total, name: None,
-) -> None:
-    """Writes .safetensors tensor by tensor (one in memory at a time) or .pdparams (pickled as paddle.save does).
+def _silent(number: int, total: int, name: str) -> None:
+    """Nobody watches."""
 
-    `progress` is told of each tensor before it is made.
+
+def write_checkpoint(path: Path, tensors: Written, progress: Progress = _silent) -> None:
+    """Writes .safetensors tensor by tensor, one in memory at a time; or .pdparams.
+
+    A .pdparams is pickled as paddle.save does. `progress` is told of each tensor before it is made.
 
     Raises:
         UsageError: another suffix.
     """
-    tensors = {
-        name: (shape, dtype, _telling(make, progress, number, len(tensors), name))
-        for number, (name, (shape, dtype, make)) in enumerate(tensors.items())
-    }
     if path.suffix == ".safetensors":
-        _write_safetensors(path, tensors)
+        _write_safetensors(path, tensors, progress)
     elif path.suffix == ".pdparams":
+        arrays = {name: np.array(array) for name, array in _made(tensors, progress)}
         with path.open("wb") as file:
-            pickle.dump(
-                {name: np.array(make()) for name, (_, _, make) in tensors.items()}, file, protocol=4
-            )
+            pickle.dump(arrays, file, protocol=4)
     else:
         raise UsageError(
             f"{path}: expected .pdparams or .safetensors; found {path.suffix or 'no suffix'}"
         )
 
 
-def _telling(
-    make: Callable[[], Array],
-    progress: Callable[[int, int, str], None],
-    number: int,
-    total: int,
-    name: str,
-) -> Callable[[], Array]:
-    def told() -> Array:
-        progress(number, total, name)
-        return make()
-
-    return told
+def _made(tensors: Written, progress: Progress) -> Iterator[tuple[str, Array]]:
+    for number, (name, (_, _, make)) in enumerate(tensors.items()):
+        progress(number, len(tensors), name)
+        yield name, make()
 
 
-def _write_safetensors(path: Path, tensors: Written) -> None:
+def _write_safetensors(path: Path, tensors: Written, progress: Progress) -> None:
     header: dict[str, Any] = {}
     at = 0
     for name, (shape, dtype, _) in tensors.items():
@@ -207,10 +216,6 @@ def _write_safetensors(path: Path, tensors: Written) -> None:
     with path.open("wb") as file:
         file.write(struct.pack("<Q", len(text)))
         file.write(text)
-        for chunk in _bytes(tensors):
-            file.write(chunk)
-
-
-def _bytes(tensors: Written) -> Iterator[bytes]:
-    for _, dtype, make in tensors.values():
-        yield np.ascontiguousarray(make(), np.dtype(NUMPY[dtype]).newbyteorder("<")).tobytes()
+        for name, array in _made(tensors, progress):
+            little_endian = np.dtype(NUMPY[tensors[name][1]]).newbyteorder("<")
+            file.write(np.ascontiguousarray(array, little_endian).tobytes())

@@ -1,4 +1,7 @@
-"""A torch checkpoint as a Paddle one, by a saved map: no model is built, every tensor is accounted for."""
+"""A torch checkpoint as a Paddle one, by a saved map.
+
+No model is built, every tensor is accounted for.
+"""
 
 from __future__ import annotations
 
@@ -22,11 +25,13 @@ from padiff_graph.checkpoint.checkpoint_files import (
 from padiff_graph.errors import UsageError
 from padiff_graph.layer_map.layer_map import LayerMap
 from padiff_graph.progress import shown
+from padiff_graph.report.wording import cut_short
 
 __all__ = ["Conversion", "convert_checkpoint", "convert_state_dict"]
 
 Array = np.ndarray[Any, Any]
 SHOWN = 8
+"""Names that a message lists before it counts the rest; chosen so that it stays readable."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,8 @@ class Conversion:
         kept: Paddle parameters that no tensor of the checkpoint fills (neutral ones, those that
             nothing reads); the model keeps its initial values.
         unused: tensors of the checkpoint that the Paddle model has no place for, as the map says.
-        duplicates: tensors of the checkpoint that equal another one under a second name (tied weights).
+        duplicates: tensors of the checkpoint that equal another one under a second name (tied
+            weights).
     """
 
     written: tuple[str, ...]
@@ -56,10 +62,12 @@ def convert_state_dict(torch_state_dict: Mapping[str, Any], layer_map: Any) -> d
             or a saved file), or the file's path.
 
     Returns:
-        name -> numpy array, for `layer.set_state_dict`; bfloat16 as its bits in uint16, which Paddle reads as bfloat16.
+        name -> numpy array, for `layer.set_state_dict`; bfloat16 as its bits in uint16, which
+        Paddle reads as bfloat16.
 
     Raises:
-        UsageError: a tensor is missing, has another shape than the map says, or stands in no row of it.
+        UsageError: a tensor is missing, has another shape than the map says, or stands in no row
+            of it.
     """
     if all(isinstance(value, np.ndarray) for value in torch_state_dict.values()):
         arrays = dict(torch_state_dict)
@@ -76,21 +84,23 @@ def convert_checkpoint(
     """Converts a checkpoint file; one tensor in memory at a time where the target is .safetensors.
 
     Args:
-        checkpoint: .pt, .pth, .bin (loaded weights-only), .safetensors, an index of shards or a folder.
+        checkpoint: .pt, .pth, .bin (loaded weights-only), .safetensors, an index of shards or a
+            folder.
         layer_map: as in `convert_state_dict`.
         out: .pdparams or .safetensors.
 
     Raises:
-        UsageError: as in `convert_state_dict`, or a file that is not there or broken. Nothing is written then.
+        UsageError: as in `convert_state_dict`, or a file that is not there or broken. Nothing is
+            written then.
     """
     target = Path(out)
     if target.suffix not in (".pdparams", ".safetensors"):
         raise UsageError(f"{target}: expected a target that ends in .pdparams or .safetensors")
     arrays, halves = read_checkpoint(Path(checkpoint))
-    plan, found = _plan(arrays, halves, LayerMap.of(layer_map))
+    plan, conversion = _plan(arrays, halves, LayerMap.of(layer_map))
     with shown(f"writing {target.name}") as steps:
         write_checkpoint(target, plan, steps.at)
-    return found
+    return conversion
 
 
 def _plan(
@@ -100,37 +110,28 @@ def _plan(
     rows = layer_map.parameters
     if not rows:
         raise UsageError(
-            "this layer map holds no parameter rows; make one with suggest_layer_map(...)[0].to_yaml('map.yaml') or `padiff-graph suggest PAIR -o map.yaml`"
+            "this layer map holds no parameter rows; make one with "
+            "suggest_layer_map(...)[0].to_yaml('map.yaml') or "
+            "`padiff-graph suggest PAIR -o map.yaml`"
         )
-    _check(arrays, rows)
-    plan: dict[str, Any] = {}
-    for entry in rows:
-        pieces = entry.row.pieces
-        if pieces:
-            dtypes = {arrays[piece.second].dtype for piece in pieces}
-            if len(dtypes) > 1:
-                raise UsageError(
-                    f"{entry.paddle_name}: put together of tensors of several dtypes: {', '.join(sorted(map(str, dtypes)))}; convert the checkpoint to one dtype first"
-                )
-            dtype = "BF16" if pieces[0].second in halves else BITS[dtypes.pop().newbyteorder("=")]
-            plan[entry.paddle_name] = (entry.shape, dtype, partial(_filled, entry, arrays))
-    used = {piece.second for entry in rows for piece in entry.row.pieces}
-    unused = tuple(name for name in arrays if name in layer_map.unused_second and name not in used)
-    unknown = [name for name in arrays if name not in used and name not in unused]
-    duplicates = tuple(
-        name for name in unknown if any(_same(arrays[name], arrays[other]) for other in used)
-    )
-    lost = [name for name in unknown if name not in duplicates]
-    if lost:
-        raise UsageError(
-            f"tensors of the checkpoint that stand in no row of the map: {_named(lost)}; add rows for them, or name them under unused: torch: in the map"
+    _check_sources(arrays, rows)
+    plan = {
+        entry.paddle_name: (
+            entry.shape,
+            _dtype(entry, arrays, halves),
+            partial(_made, entry, arrays),
         )
+        for entry in rows
+        if entry.row.pieces
+    }
+    unused, duplicates = _left_over(arrays, layer_map)
     kept = tuple(entry.paddle_name for entry in rows if not entry.row.pieces)
     return plan, Conversion(tuple(plan), kept, unused, duplicates)
 
 
-def _check(arrays: Mapping[str, Array], rows: Iterable[ParameterEntry]) -> None:
-    missing, shaped, unmapped = [], [], []
+def _check_sources(arrays: Mapping[str, Array], rows: Iterable[ParameterEntry]) -> None:
+    """Every row has its tensors, in the shapes it says."""
+    missing, reshaped, unmapped = [], [], []
     for entry in rows:
         if entry.status == "open":
             unmapped.append(entry.paddle_name)
@@ -138,31 +139,84 @@ def _check(arrays: Mapping[str, Array], rows: Iterable[ParameterEntry]) -> None:
             if name not in arrays:
                 missing.append(name)
             elif tuple(arrays[name].shape) != shape:
-                shaped.append(f"{name} {list(arrays[name].shape)} instead of {list(shape)}")
+                reshaped.append(f"{name} {list(arrays[name].shape)} instead of {list(shape)}")
     if missing:
-        hint = _prefix_hint(missing[0], arrays)
         raise UsageError(
-            f"tensors that the map needs and the checkpoint lacks: {_named(missing)}{hint}"
+            f"tensors that the map needs and the checkpoint lacks: {cut_short(missing, SHOWN)}"
+            f"{_prefix_hint(missing[0], arrays)}"
         )
-    if shaped:
+    if reshaped:
         raise UsageError(
-            f"tensors of another shape than the map says: {_named(shaped)}; is this checkpoint of the same model and size?"
+            f"tensors of another shape than the map says: {cut_short(reshaped, SHOWN)}; "
+            "is this checkpoint of the same model and size?"
         )
     if unmapped:
-        raise UsageError(f"the map has no source for {_named(unmapped)}; fill in their rows")
+        raise UsageError(
+            f"the map has no source for {cut_short(unmapped, SHOWN)}; fill in their rows"
+        )
+
+
+def _dtype(entry: ParameterEntry, arrays: Mapping[str, Array], halves: frozenset[str]) -> str:
+    """safetensors' name of the dtype of a row's tensors."""
+    pieces = entry.row.pieces
+    dtypes = {arrays[piece.second].dtype for piece in pieces}
+    if len(dtypes) > 1:
+        raise UsageError(
+            f"{entry.paddle_name}: put together of tensors of several dtypes: "
+            f"{', '.join(sorted(map(str, dtypes)))}; convert the checkpoint to one dtype first"
+        )
+    if pieces[0].second in halves:
+        return "BF16"
+    return BITS[dtypes.pop().newbyteorder("=")]
+
+
+def _left_over(
+    arrays: Mapping[str, Array], layer_map: LayerMap
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Tensors that no row reads: those that the map says are unused, and second names of others.
+
+    Raises:
+        UsageError: a tensor that is neither.
+    """
+    used = {piece.second for entry in layer_map.parameters for piece in entry.row.pieces}
+    unread = [name for name in arrays if name not in used]
+    unused = tuple(name for name in unread if name in layer_map.unused_second)
+    duplicates, unknown = [], []
+    for name in unread:
+        if name in layer_map.unused_second:
+            continue
+        if any(_same(arrays[name], arrays[read]) for read in used):
+            duplicates.append(name)
+        else:
+            unknown.append(name)
+    if unknown:
+        raise UsageError(
+            "tensors of the checkpoint that stand in no row of the map: "
+            f"{cut_short(unknown, SHOWN)}; add rows for them, or name them under unused: torch: "
+            "in the map"
+        )
+    return unused, tuple(duplicates)
 
 
 def _prefix_hint(name: str, arrays: Iterable[str]) -> str:
     """What to do where all names carry a prefix, as DataParallel and wrappers leave it."""
-    for other in arrays:
-        if other.endswith(f".{name}"):
-            return f"; the checkpoint calls it {other}: take the prefix {other.removesuffix(name)!r} off its names first"
-        if name.endswith(f".{other}"):
-            return f"; the checkpoint calls it {other}: put the prefix {name.removesuffix(other)!r} in front of its names first"
+    for held in arrays:
+        if held.endswith(f".{name}"):
+            prefix = held.removesuffix(name)
+            return (
+                f"; the checkpoint calls it {held}: take the prefix {prefix!r} off its names first"
+            )
+        if name.endswith(f".{held}"):
+            prefix = name.removesuffix(held)
+            return (
+                f"; the checkpoint calls it {held}: "
+                f"put the prefix {prefix!r} in front of its names first"
+            )
     return "; is this checkpoint of the same model?"
 
 
-def _filled(entry: ParameterEntry, arrays: Mapping[str, Array]) -> Array:
+def _made(entry: ParameterEntry, arrays: Mapping[str, Array]) -> Array:
+    """One Paddle parameter, of all its pieces."""
     pieces = entry.row.pieces
     if len(pieces) == 1 and pieces[0].first_view.identity:
         return pieces[0].second_view.apply(arrays[pieces[0].second]).reshape(entry.shape)
@@ -172,13 +226,7 @@ def _filled(entry: ParameterEntry, arrays: Mapping[str, Array]) -> Array:
     return target
 
 
-def _same(one: Array, other: Array) -> bool:
-    return (
-        one.shape == other.shape and one.dtype == other.dtype and bool(np.array_equal(one, other))
-    )
-
-
-def _named(names: list[str]) -> str:
-    return ", ".join(names[:SHOWN]) + (
-        f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    )
+def _same(first: Array, second: Array) -> bool:
+    if first.shape != second.shape or first.dtype != second.dtype:
+        return False
+    return bool(np.array_equal(first, second))

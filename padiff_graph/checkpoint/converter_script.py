@@ -1,7 +1,11 @@
-"""A small readable Python converter of one map, which needs numpy alone: neither this tool nor torch."""
+"""A small readable Python converter of one map.
+
+It needs numpy alone: neither this tool nor torch.
+"""
 
 from __future__ import annotations
 
+import math
 import os
 import pprint
 from pathlib import Path
@@ -11,6 +15,7 @@ from padiff_graph.alignment.correspondence import ParameterEntry
 from padiff_graph.capture.normal.index_map import View
 from padiff_graph.errors import UsageError
 from padiff_graph.layer_map.layer_map import LayerMap
+from padiff_graph.matching.result import Piece
 
 __all__ = ["script_text", "write_script"]
 
@@ -34,7 +39,8 @@ PUT = '''def put(target, places, values):
 
 '''
 
-HEAD = '''"""Converts a torch checkpoint (.safetensors) of {second} into Paddle parameters of {first}.
+HEAD = '''\
+"""Converts a torch checkpoint (.safetensors) of {second} into Paddle parameters of {first}.
 
     python {name} model.safetensors model.pdparams
 """
@@ -46,18 +52,25 @@ import sys
 
 import numpy as np
 
-DTYPES = {{"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1", "U8": "u1", "BOOL": "?"}}
+DTYPES = {{
+    "F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "BOOL": "?",
+    "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1", "U8": "u1",
+}}
 NOT_NEEDED = {unused}  # tensors that the Paddle model has no place for
 
 
 def load(path):
-    """All tensors of a .safetensors file by name, memory-mapped; bfloat16 as its bits, as Paddle has it."""
+    """All tensors of a .safetensors file by name, memory-mapped; bfloat16 as its bits."""
     with open(path, "rb") as file:
         length = struct.unpack("<Q", file.read(8))[0]
         header = json.loads(file.read(length))
     header.pop("__metadata__", None)
     data = np.memmap(path, "u1", "r", 8 + length)
-    return {{name: data[slice(*entry["data_offsets"])].view(DTYPES[entry["dtype"]]).reshape(entry["shape"]) for name, entry in header.items()}}
+    tensors = {{}}
+    for name, entry in header.items():
+        bits = data[slice(*entry["data_offsets"])]
+        tensors[name] = bits.view(DTYPES[entry["dtype"]]).reshape(entry["shape"])
+    return tensors
 
 
 {helpers}def convert(t):
@@ -104,74 +117,76 @@ def script_text(layer_map: Any, name: str = "convert.py") -> str:
     Raises:
         UsageError: the map holds no parameter rows, or one without a source.
     """
-    made = LayerMap.of(layer_map)
-    if not made.parameters:
+    held = LayerMap.of(layer_map)
+    if not held.parameters:
         raise UsageError(
-            "this layer map holds no parameter rows; make one with suggest_layer_map(...)[0].to_yaml('map.yaml')"
+            "this layer map holds no parameter rows; make one with "
+            "suggest_layer_map(...)[0].to_yaml('map.yaml')"
         )
-    missing = [entry.paddle_name for entry in made.parameters if entry.status == "open"]
+    missing = [entry.paddle_name for entry in held.parameters if entry.status == "open"]
     if missing:
         raise UsageError(f"the map has no source for {', '.join(missing)}; fill in their rows")
-    lines: list[str] = []
-    for entry in made.parameters:
-        lines += _statements(entry)
-    first, second = made.models
-    body = "\n".join(f"    {line}" for line in lines)
-    helpers = (VIEW if "view(" in body else "") + (PUT if "put(" in body else "")
-    unused = (
-        f"{{{', '.join(map(repr, sorted(made.unused_second)))}}}" if made.unused_second else "set()"
+    body = "\n".join(
+        f"    {statement}" for entry in held.parameters for statement in _statements(entry)
     )
+    helpers = [text for call, text in (("view(", VIEW), ("put(", PUT)) if call in body]
+    unused = "set()"
+    if held.unused_second:
+        unused = f"{{{', '.join(map(repr, sorted(held.unused_second)))}}}"
+    first, second = held.models
     return HEAD.format(
         first=first or "the Paddle model",
         second=second or "the torch model",
         name=name,
         body=body,
-        helpers=helpers,
+        helpers="".join(helpers),
         unused=unused,
     )
 
 
 def _statements(entry: ParameterEntry) -> list[str]:
+    """What makes one Paddle parameter of tensors `t`."""
     target, pieces = f"p[{entry.paddle_name!r}]", entry.row.pieces
     if not pieces:
         return [f"# {entry.paddle_name}: {entry.row.reason}; Paddle keeps its initial value"]
     if len(pieces) == 1 and pieces[0].first_view.identity:
-        piece = pieces[0]
-        source = f"t[{piece.second!r}]"
-        shape = entry.seconds[piece.second]
-        if piece.second_view.identity:
-            return [
-                f"{target} = {source}"
-                + (f".reshape({list(entry.shape)})" if shape != entry.shape else "")
-            ]
-        if View.of(shape).transpose(tuple(reversed(range(len(shape))))).same(piece.second_view):
-            moved = f"{source}.T"
-            return [
-                f"{target} = {moved}"
-                + (
-                    f".reshape({list(entry.shape)})"
-                    if tuple(reversed(shape)) != entry.shape
-                    else ""
-                )
-            ]
-        return [
-            f"{target} = view({source}, {list(entry.shape)}, {_steps(piece.second_view)})  # {entry.transform}"
-        ]
-    size = 1
-    for extent in entry.shape:
-        size *= extent
-    lines = [
-        f"{target} = np.zeros({list(entry.shape)}, t[{pieces[0].second!r}].dtype)  # {entry.transform}"
-    ]
+        return [f"{target} = {_whole(entry, pieces[0])}"]
+    size = math.prod(entry.shape)
+    dtype = f"t[{pieces[0].second!r}].dtype"
+    lines = [f"{target} = np.zeros({list(entry.shape)}, {dtype})  # {entry.transform}"]
     for piece in pieces:
-        places = f"view(np.arange({size}), {list(piece.first_view.shape)}{', ' + _steps(piece.first_view) if piece.first_view.stages else ''})"
-        values = f"view(t[{piece.second!r}], {list(piece.second_view.shape)}{', ' + _steps(piece.second_view) if piece.second_view.stages else ''})"
+        places = _view_call(f"np.arange({size})", piece.first_view)
+        values = _view_call(f"t[{piece.second!r}]", piece.second_view)
         lines.append(f"put({target}, {places}, {values})")
     return lines
 
 
+def _whole(entry: ParameterEntry, piece: Piece) -> str:
+    """The expression for a parameter that is one tensor, moved or not."""
+    source = f"t[{piece.second!r}]"
+    shape = entry.seconds[piece.second]
+    turned = tuple(reversed(shape))
+    if piece.second_view.identity:
+        return source + _reshaped(shape, entry.shape)
+    if View.of(shape).transpose(tuple(reversed(range(len(shape))))).same(piece.second_view):
+        return f"{source}.T{_reshaped(turned, entry.shape)}"
+    steps = _steps(piece.second_view)
+    return f"view({source}, {list(entry.shape)}, {steps})  # {entry.transform}"
+
+
+def _reshaped(shape: tuple[int, ...], wanted: tuple[int, ...]) -> str:
+    if shape == wanted:
+        return ""
+    return f".reshape({list(wanted)})"
+
+
+def _view_call(source: str, view: View) -> str:
+    arguments = [source, str(list(view.shape))]
+    if view.stages:
+        arguments.append(_steps(view))
+    return f"view({', '.join(arguments)})"
+
+
 def _steps(view: View) -> str:
-    return ", ".join(
-        pprint.pformat((stage.shape, stage.steps, stage.offset), width=10**6)
-        for stage in view.stages
-    )
+    steps = ((stage.shape, stage.steps, stage.offset) for stage in view.stages)
+    return ", ".join(pprint.pformat(step, width=10**6) for step in steps)

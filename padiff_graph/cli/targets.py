@@ -15,10 +15,9 @@ from padiff_graph.errors import UsageError
 
 __all__ = ["load_model", "load_pair", "raised_at", "resolve"]
 
+NEEDED = ("layer", "module", "example_inp")
 PAIR_KEYS = (
-    "layer",
-    "module",
-    "example_inp",
+    *NEEDED,
     "auto_weights",
     "steps",
     "options",
@@ -26,6 +25,9 @@ PAIR_KEYS = (
     "loss_fn",
     "optimizer",
 )
+"""`compare`'s parameters."""
+SHOWN = 12
+"""Functions that an error message offers; chosen so that it stays a few lines."""
 
 
 def resolve(target: str) -> Any:
@@ -37,64 +39,69 @@ def resolve(target: str) -> Any:
     name, colon, attribute = target.partition(":")
     if not colon or not name or not attribute:
         raise UsageError(
-            f"expected package.module:function, found {target!r}; for example examples.resnet_port:healthy"
+            f"expected package.module:function, found {target!r}; "
+            "for example examples.resnet_port:healthy"
         )
+    value = _imported(name)
+    for part in attribute.split("."):
+        if not hasattr(value, part):
+            raise UsageError(f"{name} has no {attribute!r}{_functions_of(value)}")
+        value = getattr(value, part)
+    return value
+
+
+def _imported(name: str) -> Any:
     here = os.getcwd()
     if here not in sys.path:
         sys.path.insert(0, here)
     try:
-        found: Any = importlib.import_module(name)
+        return importlib.import_module(name)
     except ModuleNotFoundError as error:
         missing = error.name or name
         if name == missing or name.startswith(f"{missing}."):
             raise UsageError(
-                f"there is no module {missing!r}; it is looked for in {here} and among installed packages"
+                f"there is no module {missing!r}; "
+                f"it is looked for in {here} and among installed packages"
             ) from None
         raise UsageError(
             f"importing {name} failed: it imports {missing!r}, which is not installed"
         ) from None
-    except (
-        Exception
-    ) as error:  # whatever the user's module does at import: said in one line, where it happened
-        raise UsageError(
-            f"importing {name} failed{raised_at(error)}: {type(error).__name__}: {error}"
-        ) from None
-    for part in attribute.split("."):
-        if not hasattr(found, part):
-            functions = (
-                [
-                    entry
-                    for entry in vars(found)
-                    if not entry.startswith("_") and callable(getattr(found, entry))
-                ]
-                if hasattr(found, "__dict__")
-                else []
-            )
-            raise UsageError(
-                f"{name} has no {attribute!r}"
-                + (f"; it has {', '.join(functions[:12])}" if functions else "")
-            )
-        found = getattr(found, part)
-    return found
+    except Exception as error:  # whatever the user's module does at import
+        raise UsageError(f"importing {name} failed{_what_happened(error)}") from None
+
+
+def _functions_of(value: Any) -> str:
+    """What could have been meant: the first public functions of a module or class."""
+    names = [
+        name
+        for name in getattr(value, "__dict__", ())
+        if not name.startswith("_") and callable(getattr(value, name))
+    ]
+    return f"; it has {', '.join(names[:SHOWN])}" if names else ""
+
+
+def _what_happened(error: Exception) -> str:
+    """The user's own exception in one line, with where it was raised."""
+    return f"{raised_at(error)}: {type(error).__name__}: {error}"
 
 
 def raised_at(error: BaseException) -> str:
-    """ " at file:line" of the innermost frame that is neither this package's nor of an installed one; "" where none is."""
+    """`" at file:line"` of the innermost frame that is the user's own; `""` where none is.
+
+    Frames of this package and of installed ones are not.
+    """
     ours = tuple(
         os.path.dirname(os.path.abspath(str(sys.modules[name].__file__))) + os.sep
         for name in ("padiff_graph", "padiff_graph.capture")
         if name in sys.modules
     )
-    places = [
-        (frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)
-    ]
-    own = [
-        (file, line)
-        for file, line in places
-        if not file.startswith((*ours, "<"))
-        and not {"site-packages", "dist-packages"} & {*file.split(os.sep)}
-    ]
-    return f" at {own[-1][0]}:{own[-1][1]}" if own else ""
+    place = ""
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        file = frame.f_code.co_filename
+        installed = {"site-packages", "dist-packages"} & {*file.split(os.sep)}
+        if not installed and not file.startswith((*ours, "<")):
+            place = f" at {file}:{line}"
+    return place
 
 
 def _made(target: str) -> Any:
@@ -105,43 +112,46 @@ def _made(target: str) -> Any:
     try:
         return function()
     except Exception as error:  # the user's code: said in one line, where it happened
-        raise UsageError(
-            f"{target} failed{raised_at(error)}: {type(error).__name__}: {error}"
-        ) from None
+        raise UsageError(f"{target} failed{_what_happened(error)}") from None
 
 
-def _found(made: Any) -> str:
-    return (
-        f"a {type(made).__name__} of {len(made)}"
-        if isinstance(made, (tuple, list))
-        else type(made).__name__
-    )
+def _kind(value: Any) -> str:
+    if isinstance(value, (tuple, list)):
+        return f"a {type(value).__name__} of {len(value)}"
+    return type(value).__name__
 
 
 def load_pair(target: str) -> dict[str, Any]:
     """What a pair's function returns, as `compare`'s parameters.
 
     Raises:
-        UsageError: it returns neither (layer, module, example_inp) nor a dict of compare's parameters.
+        UsageError: it returns something else than (layer, module, example_inp) or a dict of
+            compare's parameters.
     """
     made = _made(target)
     if isinstance(made, Mapping):
-        unknown = [key for key in made if key not in PAIR_KEYS]
-        missing = [key for key in PAIR_KEYS[:3] if key not in made]
-        if unknown or missing:
-            raise UsageError(
-                f"{target} returns a dict; expected compare's parameters ({', '.join(PAIR_KEYS)}); unknown: {', '.join(map(str, unknown)) or 'none'}; missing: {', '.join(missing) or 'none'}"
-            )
+        _check_keys(target, made)
         return dict(made)
-    if isinstance(made, (tuple, list)) and len(made) == 3:
-        return dict(zip(PAIR_KEYS, made, strict=False))
+    if isinstance(made, (tuple, list)) and len(made) == len(NEEDED):
+        return dict(zip(NEEDED, made, strict=True))
     raise UsageError(
-        f"expected {target} to return (layer, module, example_inp) or a dict of compare's parameters; it returned {_found(made)}"
+        f"expected {target} to return (layer, module, example_inp) or a dict of compare's "
+        f"parameters; it returned {_kind(made)}"
     )
 
 
+def _check_keys(target: str, made: Mapping[Any, Any]) -> None:
+    unknown = [str(key) for key in made if key not in PAIR_KEYS]
+    missing = [key for key in NEEDED if key not in made]
+    if unknown or missing:
+        raise UsageError(
+            f"{target} returns a dict; expected compare's parameters ({', '.join(PAIR_KEYS)}); "
+            f"unknown: {', '.join(unknown) or 'none'}; missing: {', '.join(missing) or 'none'}"
+        )
+
+
 def load_model(target: str) -> tuple[Any, Mapping[str, Any]]:
-    """A model with its example: (model, example_kwargs) from a function, or an ONNX file with inputs of its declared shapes.
+    """A model with its example from a function, or an ONNX file with inputs of declared shapes.
 
     Raises:
         UsageError: it returns something else.
@@ -156,5 +166,6 @@ def load_model(target: str) -> tuple[Any, Mapping[str, Any]]:
     if isinstance(made, (tuple, list)) and len(made) == 2 and isinstance(made[1], Mapping):
         return made[0], made[1]
     raise UsageError(
-        f"expected {target} to return (model, example_kwargs); it returned {_found(made)}; name a function of one model, or an .onnx file"
+        f"expected {target} to return (model, example_kwargs); it returned {_kind(made)}; "
+        "name a function of one model, or an .onnx file"
     )

@@ -1,1 +1,1 @@
-"""Which sub-model corresponds to which: said by the user, found by the matcher, or kept in a file."""
+"""Which sub-model corresponds to which: said by the user, matched, or kept in a file."""

@@ -15,6 +15,11 @@ from padiff_graph.request.module_tree import class_of, find_path, has_modules, m
 
 __all__ = ["LayerMap"]
 
+NOT_BOUND = (
+    "this LayerMap names modules by themselves; a file names them by path: "
+    "call layer_map.bind(layer, module) first, or use dotted paths"
+)
+
 
 class LayerMap:
     """Corresponding sub-models, what to leave out, and the parameter map.
@@ -26,14 +31,16 @@ class LayerMap:
         layer_map.ignore(paddle_model.dropout)
         layer_map.save("map.yaml")
 
-    Inside a mapped pair nothing is compared, their outputs are; their weights are aligned all the same.
+    Inside a mapped pair nothing is compared, their outputs are; their weights are aligned all the
+    same.
     """
 
     def __init__(self) -> None:
         self._pairs: list[tuple[Any, Any]] = []
-        self._ignored: list[tuple[Any, bool]] = []
-        self._classes: list[tuple[Any, Any]] = []
-        self._found: tuple[ModuleRow, ...] = ()
+        self._ignored_outputs: list[Any] = []
+        self._ignored_below: list[Any] = []
+        self._ignored_classes: list[tuple[Any, type | str]] = []
+        self._rows: tuple[ModuleRow, ...] = ()
         self._parameters: tuple[ParameterEntry, ...] = ()
         self._unused_second: tuple[str, ...] = ()
         self._models: tuple[str, str] = ("", "")
@@ -41,7 +48,9 @@ class LayerMap:
 
     @classmethod
     def of(cls, given: Any) -> LayerMap:
-        """A LayerMap from what users pass: one, a dict of corresponding modules, a path of a file, nothing.
+        """A LayerMap from what users pass.
+
+        That is one, a dict of corresponding modules, a file's path, or nothing.
 
         Raises:
             UsageTypeError: for anything else.
@@ -57,7 +66,8 @@ class LayerMap:
             made.map = given
             return made
         raise UsageTypeError(
-            f"layer_map is a LayerMap, a dict {{paddle_layer: torch_module}}, or a file made by LayerMap.save; found {type(given).__qualname__}"
+            "layer_map is a LayerMap, a dict {paddle_layer: torch_module}, or a file made by "
+            f"LayerMap.save; found {type(given).__qualname__}"
         )
 
     # -- corresponding sub-models
@@ -71,20 +81,21 @@ class LayerMap:
     def map(self, pairs: Mapping[Any, Any]) -> None:
         if not isinstance(pairs, Mapping):
             raise UsageTypeError(
-                f"layer_map.map is a dict {{paddle_layer: torch_module}}, found {type(pairs).__qualname__}"
+                "layer_map.map is a dict {paddle_layer: torch_module}, "
+                f"found {type(pairs).__qualname__}"
             )
         shown = _Pairs(self._pairs)
-        for one, other in pairs.items():
-            _check_reference(one, "layer_map.map")
-            _check_reference(other, "layer_map.map")
-            shown[one] = other
+        for first, second in pairs.items():
+            _check_reference(first, "layer_map.map")
+            _check_reference(second, "layer_map.map")
+            shown[first] = second
 
     @property
     def rows(self) -> tuple[ModuleRow, ...]:
-        """Module rows by dotted path: found by the matcher or read from a file, and the pairs given by path."""
-        given = tuple(ModuleRow(one, other, output_only=True) for one, other in self._paths())
+        """Module rows by dotted path: the pairs given by path, then what was matched or read."""
+        given = tuple(ModuleRow(*pair, output_only=True) for pair in self._paths())
         taken = {row.paddle_path for row in given}
-        return given + tuple(row for row in self._found if row.paddle_path not in taken)
+        return given + tuple(row for row in self._rows if row.paddle_path not in taken)
 
     @property
     def parameters(self) -> tuple[ParameterEntry, ...]:
@@ -106,12 +117,12 @@ class LayerMap:
     def ignore(self, layer: Any) -> None:
         """Leaves the layer's own output out of the comparison; its sublayers stay in."""
         _check_reference(layer, "ignore")
-        self._ignored.append((layer, False))
+        self._ignored_outputs.append(layer)
 
     def ignore_recursively(self, layer: Any) -> None:
         """Leaves the layer and everything below it out of the comparison."""
         _check_reference(layer, "ignore_recursively")
-        self._ignored.append((layer, True))
+        self._ignored_below.append(layer)
 
     ignore_recursivly = ignore_recursively
     """The older tool's spelling."""
@@ -126,9 +137,10 @@ class LayerMap:
         _check_reference(layer, "ignore_class")
         if not isinstance(layer_class, (type, str)):
             raise UsageTypeError(
-                f"ignore_class: expected a class or its name, found {type(layer_class).__qualname__}"
+                "ignore_class: expected a class or its name, "
+                f"found {type(layer_class).__qualname__}"
             )
-        self._classes.append((layer, layer_class))
+        self._ignored_classes.append((layer, layer_class))
 
     # -- found by the matcher
 
@@ -139,7 +151,8 @@ class LayerMap:
 
         Args:
             layer, module: the two models.
-            example_inp: (paddle_input, torch_input); without it inputs are inferred where they can be.
+            example_inp: (paddle_input, torch_input); without it inputs are inferred where they
+                can be.
         Returns:
             Itself.
         Raises:
@@ -163,7 +176,7 @@ class LayerMap:
         models: tuple[str, str] = ("", ""),
     ) -> None:
         """Takes over what the matcher found."""
-        self._found = tuple(rows)
+        self._rows = tuple(rows)
         self._parameters = tuple(parameters)
         self._unused_second = tuple(unused_second)
         self._models = models
@@ -172,30 +185,16 @@ class LayerMap:
 
     def to_yaml(self, path: str | os.PathLike[str] | None = None) -> str:
         """The map as text that a person can read and edit; also written to `path` where given."""
-        given = [pair for pair in self._pairs if not all(isinstance(one, str) for one in pair)]
-        if given and self._bound is None:
-            raise UsageError(
-                "this LayerMap names modules by themselves; a file names them by path: call layer_map.bind(layer, module) first, or use dotted paths"
-            )
-        layer, module = self._bound or (None, None)
+        if self._bound is None and not all(
+            isinstance(reference, str) for pair in self._pairs for reference in pair
+        ):
+            raise UsageError(NOT_BOUND)
         stored = Stored(
             self.rows,
             self._parameters,
-            tuple(
-                self._path(reference, layer, module)
-                for reference, below in self._ignored
-                if not below
-            ),
-            tuple(
-                self._path(reference, layer, module) for reference, below in self._ignored if below
-            ),
-            tuple(
-                (
-                    self._path(reference, layer, module),
-                    kind if isinstance(kind, str) else kind.__name__,
-                )
-                for reference, kind in self._classes
-            ),
+            tuple(map(self._path, self._ignored_outputs)),
+            tuple(map(self._path, self._ignored_below)),
+            tuple((self._path(layer), _class_name(kind)) for layer, kind in self._ignored_classes),
             self._models,
             self._unused_second,
         )
@@ -217,14 +216,13 @@ class LayerMap:
         """
         stored = parse(text, where)
         made = cls()
-        made._found = tuple(row for row in stored.modules if not row.output_only)
+        made._rows = tuple(row for row in stored.modules if not row.output_only)
         made._pairs = [
             (row.paddle_path, row.torch_path) for row in stored.modules if row.output_only
         ]
-        made._ignored = [(path, False) for path in stored.ignored_outputs] + [
-            (path, True) for path in stored.ignored_below
-        ]
-        made._classes = list(stored.ignored_classes)
+        made._ignored_outputs = list(stored.ignored_outputs)
+        made._ignored_below = list(stored.ignored_below)
+        made._ignored_classes = list(stored.ignored_classes)
         made._parameters = stored.parameters
         made._unused_second = stored.unused_second
         made._models = stored.models
@@ -246,7 +244,7 @@ class LayerMap:
     # -- held against two models
 
     def bind(self, layer: Any, module: Any) -> LayerMap:
-        """Says which two models the map is about, so that modules given as themselves have paths."""
+        """Says which two models the map is about; modules given as themselves have paths then."""
         self._bound = (layer, module)
         self.resolve(layer, module)
         return self
@@ -257,51 +255,55 @@ class LayerMap:
         Raises:
             UsageError: for a module or name that neither model has.
         """
-        ignored = [
-            (*_located(reference, layer, module, "ignore"), below)
-            for reference, below in self._ignored
-        ]
-        outputs = {(side, path) for side, path, below in ignored if not below}
-        below = {(side, path) for side, path, deep in ignored if deep}
-        for reference, kind in self._classes:
+        outputs = {_located(ref, layer, module, "ignore") for ref in self._ignored_outputs}
+        below = {_located(ref, layer, module, "ignore") for ref in self._ignored_below}
+        for reference, kind in self._ignored_classes:
             side, path = _located(reference, layer, module, "ignore_class")
-            for inner, found in modules_of((layer, module)[side]).items():
-                if inside(inner, path) and _is_class(found, kind):
-                    below.add((side, inner))
-        hints = tuple((row.paddle_path, row.torch_path) for row in self._found)
+            modules = modules_of((layer, module)[side])
+            below |= {
+                (side, inner)
+                for inner, submodule in modules.items()
+                if inside(inner, path) and _is_class(submodule, kind)
+            }
         return ResolvedMap(
-            tuple(_oriented(one, other, layer, module) for one, other in self._pairs),
-            hints,
+            tuple(_oriented(first, second, layer, module) for first, second in self._pairs),
+            tuple((row.paddle_path, row.torch_path) for row in self._rows),
             frozenset(outputs),
             frozenset(below),
             tuple(entry for entry in self._parameters if entry.row.pieces),
         )
 
     def __bool__(self) -> bool:
-        return bool(
-            self._pairs or self._ignored or self._classes or self._found or self._parameters
-        )
+        return bool(self._pairs or self._left_out() or self._rows or self._parameters)
 
     def __repr__(self) -> str:
-        return f"LayerMap({len(self._pairs)} pairs, {len(self._found)} rows, {len(self._parameters)} parameters, {len(self._ignored) + len(self._classes)} left out)"
+        counts = (
+            f"{len(self._pairs)} pairs",
+            f"{len(self._rows)} rows",
+            f"{len(self._parameters)} parameters",
+            f"{self._left_out()} left out",
+        )
+        return f"LayerMap({', '.join(counts)})"
+
+    def _left_out(self) -> int:
+        return len([*self._ignored_outputs, *self._ignored_below, *self._ignored_classes])
 
     def _paths(self) -> list[tuple[str, str]]:
-        if self._bound is None:
-            return [
-                (one, other)
-                for one, other in self._pairs
-                if isinstance(one, str) and isinstance(other, str)
-            ]
-        return [_oriented(one, other, *self._bound) for one, other in self._pairs]
+        """The pairs by path; before the models are known, those that were given so."""
+        if self._bound is not None:
+            return [_oriented(first, second, *self._bound) for first, second in self._pairs]
+        return [
+            (first, second)
+            for first, second in self._pairs
+            if isinstance(first, str) and isinstance(second, str)
+        ]
 
-    def _path(self, reference: Any, layer: Any, module: Any) -> str:
+    def _path(self, reference: Any) -> str:
         if isinstance(reference, str):
             return reference
-        if layer is None:
-            raise UsageError(
-                "this LayerMap names modules by themselves; a file names them by path: call layer_map.bind(layer, module) first, or use dotted paths"
-            )
-        return _located(reference, layer, module, "ignore")[1]
+        if self._bound is None:
+            raise UsageError(NOT_BOUND)
+        return _located(reference, *self._bound, "ignore")[1]
 
 
 class _Pairs(MutableMapping[Any, Any]):
@@ -310,22 +312,25 @@ class _Pairs(MutableMapping[Any, Any]):
     def __init__(self, pairs: list[tuple[Any, Any]]) -> None:
         self._pairs = pairs
 
-    def __getitem__(self, one: Any) -> Any:
-        for mine, theirs in self._pairs:
-            if _same(mine, one):
-                return theirs
-        raise KeyError(one)
+    def __getitem__(self, wanted: Any) -> Any:
+        for first, second in self._pairs:
+            if _same(first, wanted):
+                return second
+        raise KeyError(wanted)
 
-    def __setitem__(self, one: Any, other: Any) -> None:
-        self._pairs[:] = [pair for pair in self._pairs if not _same(pair[0], one)]
-        self._pairs.append((one, other))
+    def __setitem__(self, first: Any, second: Any) -> None:
+        self._drop(first)
+        self._pairs.append((first, second))
 
-    def __delitem__(self, one: Any) -> None:
-        self[one]
-        self._pairs[:] = [pair for pair in self._pairs if not _same(pair[0], one)]
+    def __delitem__(self, first: Any) -> None:
+        self[first]
+        self._drop(first)
+
+    def _drop(self, first: Any) -> None:
+        self._pairs[:] = [pair for pair in self._pairs if not _same(pair[0], first)]
 
     def __iter__(self) -> Iterator[Any]:
-        return iter([one for one, _ in self._pairs])
+        return iter([first for first, _ in self._pairs])
 
     def __len__(self) -> int:
         return len(self._pairs)
@@ -334,16 +339,28 @@ class _Pairs(MutableMapping[Any, Any]):
         return repr(dict(self._pairs))
 
 
-def _same(one: Any, other: Any) -> bool:
-    return one is other or (isinstance(one, str) and isinstance(other, str) and one == other)
+def _same(first: Any, second: Any) -> bool:
+    if isinstance(first, str) and isinstance(second, str):
+        return first == second
+    return first is second
+
+
+def _class_name(kind: type | str) -> str:
+    return kind if isinstance(kind, str) else kind.__name__
 
 
 def _check_reference(reference: Any, where: str) -> None:
     if isinstance(reference, str) or has_modules(reference):
         return
     raise UsageTypeError(
-        f"{where}: expected a layer, a module or its dotted path; found {reference!r} ({type(reference).__qualname__})"
+        f"{where}: expected a layer, a module or its dotted path; "
+        f"found {reference!r} ({type(reference).__qualname__})"
     )
+
+
+def _named(reference: Any) -> str:
+    """A reference as an error message says it."""
+    return repr(reference) if isinstance(reference, str) else f"a {class_of(reference)}"
 
 
 def _located(reference: Any, layer: Any, module: Any, where: str) -> tuple[int, str]:
@@ -352,33 +369,26 @@ def _located(reference: Any, layer: Any, module: Any, where: str) -> tuple[int, 
         path = find_path(model, reference)
         if path is not None:
             return side, path
-    shown = repr(reference) if isinstance(reference, str) else f"a {class_of(reference)}"
     raise UsageError(
-        f"layer_map, {where}: {shown} is in neither model ({class_of(layer)}, {class_of(module)})"
+        f"layer_map, {where}: {_named(reference)} is in neither model "
+        f"({class_of(layer)}, {class_of(module)})"
     )
 
 
-def _oriented(one: Any, other: Any, layer: Any, module: Any) -> tuple[str, str]:
+def _oriented(left: Any, right: Any, layer: Any, module: Any) -> tuple[str, str]:
     """A pair as (first path, second path), whichever way round it was given."""
-    straight = find_path(layer, one), find_path(module, other)
-    if straight[0] is not None and straight[1] is not None:
-        return straight[0], straight[1]
-    turned = find_path(layer, other), find_path(module, one)
-    if turned[0] is not None and turned[1] is not None:
-        return turned[0], turned[1]
-    missing = [
-        (reference, model)
-        for reference, model, found in ((one, layer, straight[0]), (other, module, straight[1]))
-        if found is None
-    ]
-    reference, model = missing[0]
-    shown = repr(reference) if isinstance(reference, str) else f"a {class_of(reference)}"
+    for first, second in ((left, right), (right, left)):
+        paths = find_path(layer, first), find_path(module, second)
+        if paths[0] is not None and paths[1] is not None:
+            return paths[0], paths[1]
+    missing, model = (right, module) if find_path(layer, left) is not None else (left, layer)
     raise UsageError(
-        f"layer_map.map: {shown} is not in {class_of(model)}; give a sub-model of each side, or their dotted paths"
+        f"layer_map.map: {_named(missing)} is not in {class_of(model)}; "
+        "give a sub-model of each side, or their dotted paths"
     )
 
 
-def _is_class(module: Any, kind: Any) -> bool:
+def _is_class(module: Any, kind: type | str) -> bool:
     if isinstance(kind, type):
         return isinstance(module, kind)
     return any(cls.__name__ == kind for cls in type(module).__mro__)
