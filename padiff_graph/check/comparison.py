@@ -18,6 +18,7 @@ from padiff_graph.capture.certificate import Eager
 from padiff_graph.capture.engine import Engine
 from padiff_graph.capture.exclusive import one_at_a_time
 from padiff_graph.check.end_to_end import WholeCheck, check_whole
+from padiff_graph.check.region_check import check_regions
 from padiff_graph.check.scope import (
     left_out,
     scoped_differences,
@@ -38,7 +39,6 @@ from padiff_graph.check.verdict import (
 )
 from padiff_graph.diagnosis.region_findings import region_findings
 from padiff_graph.errors import UsageError, UsageTypeError
-from padiff_graph.executor.region_check import check_regions
 from padiff_graph.findings.finding import Finding
 from padiff_graph.layer_map.layer_map import LayerMap
 from padiff_graph.matching.result import Matching

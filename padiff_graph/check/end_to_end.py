@@ -14,7 +14,7 @@ import numpy as np
 
 from padiff_graph.capture.certificate import Eager, lively, standing
 from padiff_graph.capture.engine import Array, Engine, NotRunnable
-from padiff_graph.executor.partition import output_pairs
+from padiff_graph.executor.output_pairs import output_pairs
 from padiff_graph.executor.transfer import mapped
 from padiff_graph.matching.result import Matching, ParameterRow
 from padiff_graph.referee.tolerance import Mode, Quantity, Tolerance, quantity

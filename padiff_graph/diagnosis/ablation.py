@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,14 +12,13 @@ from padiff_graph.capture.engine import Array, NotRunnable
 from padiff_graph.capture.graph import Value
 from padiff_graph.diagnosis.plain_names import plain_name
 from padiff_graph.diagnosis.probes import probe
+from padiff_graph.executor.pair_run import Fed, Pair
 from padiff_graph.executor.partition import Region, Slice
-from padiff_graph.executor.region_run import Side, differentiable, execute
+from padiff_graph.executor.region_run import Side, differentiable
+from padiff_graph.executor.side_run import side_values
 from padiff_graph.executor.transfer import paired
 from padiff_graph.referee.region_result import Surplus
 from padiff_graph.referee.rounding_bound import difference
-
-if TYPE_CHECKING:
-    from padiff_graph.executor.region_pair import Fed, Pair
 
 __all__ = ["surplus"]
 
@@ -85,8 +83,7 @@ def _ran(
     wanted: tuple[Value, ...],
     instead: Mapping[int, Value],
 ) -> dict[Value, Array]:
-    ran = execute(side, part, feed, wanted, grad=False, double=True, instead=instead)
-    return {value: side.engine.array(tensor) for value, tensor in ran.outputs.items()}
+    return side_values(side, part, feed, wanted, double=True, instead=instead)
 
 
 def _apart(

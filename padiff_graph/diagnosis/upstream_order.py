@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
 
 from padiff_graph.capture.engine import Array, NotRunnable
 from padiff_graph.capture.graph import Value
+from padiff_graph.executor.pair_run import Fed, Pair
 from padiff_graph.executor.partition import Cut, Plan, Region
-from padiff_graph.executor.region_run import execute
+from padiff_graph.executor.side_run import side_values
 from padiff_graph.executor.transfer import paired
 from padiff_graph.referee.referee import measure
-
-if TYPE_CHECKING:
-    from padiff_graph.executor.region_pair import Fed, Pair
 
 __all__ = ["astray", "moved"]
 
@@ -40,17 +37,10 @@ def astray(pair: Pair, region: Region, plan: Plan, feed: Fed) -> bool:
     if not reads or any(len(cut.points) != 1 for cut in reads):
         return False
     try:
-        theirs = execute(pair.second, region.second, feed.second, region.cut.second, grad=False)
-        right = {
-            value: pair.second.engine.array(tensor) for value, tensor in theirs.outputs.items()
-        }
+        theirs = side_values(pair.second, region.second, feed.second, region.cut.second)
         for fed in itertools.islice(_otherwise(pair, reads, feed), ORDERS):
-            ours = execute(pair.first, region.first, fed, region.cut.first, grad=False)
-            if _agree(
-                region.cut,
-                {value: pair.first.engine.array(tensor) for value, tensor in ours.outputs.items()},
-                right,
-            ):
+            ours = side_values(pair.first, region.first, fed, region.cut.first)
+            if _agree(region.cut, ours, theirs):
                 return True
     except NotRunnable:
         return False

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Collection
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from padiff_graph.capture.engine import Array, NotRunnable
 from padiff_graph.capture.graph import Value
+from padiff_graph.executor.pair_run import Fed
 from padiff_graph.executor.partition import Plan, Region
-from padiff_graph.executor.region_pair import Fed, Pair, run_pair
-from padiff_graph.executor.region_run import Seconds, execute
+from padiff_graph.executor.region_run import Side
+from padiff_graph.executor.side_run import input_values, side_values
 from padiff_graph.executor.transfer import fed
-from padiff_graph.referee.region_result import RegionResult
-from padiff_graph.referee.structural_evidence import Structure
 
 __all__ = ["Stream"]
+
+UNREACHED = "what it reads could not be computed by itself"
 
 
 @dataclass
@@ -23,35 +24,35 @@ class Stream:
     """One pass over the regions of a plan.
 
     Attributes:
+        sides: the first and the second.
         todo: cuts whose regions shall be checked; what they need besides is only computed.
-        finished: called with each region and its result.
+        check: called with each region to do and what it reads; returns the second side's values of its cut.
+        uncompared: called with each region that could not be checked, and why.
+        store: the second side's values of cuts that a region still has to read.
+        readers: how many regions still have to read a cut.
     """
 
-    pair: Pair
+    sides: tuple[Side, Side]
     plan: Plan
-    structure: Structure
     todo: Collection[int]
-    finished: Callable[[Region, RegionResult], None]
-    seconds: Seconds = field(default_factory=lambda: defaultdict(float))
+    check: Callable[[Region, Fed], Mapping[Value, Array]]
+    uncompared: Callable[[Region, str], None]
     store: dict[int, dict[Value, Array]] = field(default_factory=dict)
     readers: Counter[int] = field(default_factory=Counter)
 
     def run(self) -> None:
         """Checks the regions to do. A region of which the first side reads a value that the second
         computes later waits for it."""
-        regions = [region for region in self.plan.regions if region.cut.index in self._involved()]
+        regions = self._involved()
         for region in regions:
             self.readers.update(self._reads(region))
-        source = self.pair.second
         for cut in self.plan.sources:
             if self.readers[cut.index]:
-                self.store[cut.index] = {
-                    value: source.engine.array(source.inputs[value.node]) for value in cut.second
-                }
+                self.store[cut.index] = input_values(self.sides[1], cut.second)
         waiting: list[Region] = []
         for region in regions:
             if self._ready(region):
-                self._check(region)
+                self._checked(region)
             else:
                 self._produce(region)
                 if region.cut.index in self.todo:
@@ -60,135 +61,81 @@ class Stream:
                     self._free(region)
             for late in [late for late in waiting if self._ready(late)]:
                 waiting.remove(late)
-                self._check(late)
+                self._checked(late)
         for region in waiting:
-            self.finished(
-                region,
-                RegionResult(
-                    region.order,
-                    "not-comparable",
-                    (),
-                    region.first.nodes,
-                    region.second.nodes,
-                    reason="what it reads could not be computed by itself",
-                    label=region.cut.label,
-                ),
-            )
+            self.uncompared(region, UNREACHED)
 
-    def _involved(self) -> set[int]:
-        """The cuts to do and all that the second side needs to compute for them."""
-        of = {region.cut.index: region for region in self.plan.regions}
+    def _involved(self) -> list[Region]:
+        """The regions to do and all that the second side needs to compute for them."""
+        by_cut = {region.cut.index: region for region in self.plan.regions}
         involved = set(self.todo)
-        stack = [
-            read
-            for index in self.todo
-            for read in (*of[index].first.reads, *of[index].second.reads)
-        ]
+        stack: list[int] = []
+        for index in self.todo:
+            stack += (*by_cut[index].first.reads, *by_cut[index].second.reads)
         while stack:
             index = stack.pop()
-            if index not in involved and index in of:
+            if index not in involved and index in by_cut:
                 involved.add(index)
-                stack.extend(of[index].second.reads)
-        # what a checked region needs besides its own reads was already added; now its producers'
-        stack = [read for index in involved for read in of[index].second.reads]
-        while stack:
-            index = stack.pop()
-            if index not in involved and index in of:
-                involved.add(index)
-                stack.extend(of[index].second.reads)
-        return involved
+                stack += by_cut[index].second.reads
+        return [region for region in self.plan.regions if region.cut.index in involved]
 
     def _reads(self, region: Region) -> set[int]:
-        return {
-            *region.second.reads,
-            *(region.first.reads if region.cut.index in self.todo else ()),
-        }
+        reads = set(region.second.reads)
+        if region.cut.index in self.todo:
+            reads.update(region.first.reads)
+        return reads
 
     def _ready(self, region: Region) -> bool:
         return region.cut.index in self.todo and all(
             read in self.store for read in self._reads(region)
         )
 
-    def _second(self, region: Region) -> dict[Value, Array]:
-        wanted = set(region.second.values)
-        return {
-            value: array
-            for read in region.second.reads
-            for value, array in self.store[read].items()
-            if value in wanted
-        }
-
-    def _first(self, region: Region) -> dict[Value, Array]:
-        wanted = set(region.first.values)
-        found: dict[Value, Array] = {}
-        for read in region.first.reads:
-            cut = self.plan.cuts[read]
-            shapes = {value: tuple(self.pair.first.shape(value)) for value in cut.first}
-            found.update(
-                {
-                    value: array
-                    for value, array in fed(cut, self.store[read], shapes).items()
-                    if value in wanted
-                }
-            )
-        return found
-
-    def _check(self, region: Region) -> None:
+    def _checked(self, region: Region) -> None:
+        values: Mapping[Value, Array] = {}
         try:
-            result, values = run_pair(
-                self.pair,
-                region,
-                self.plan,
-                Fed(self._first(region), self._second(region)),
-                self.structure,
-                self.seconds,
-            )
+            values = self.check(region, Fed(self._first(region), self._second(region)))
         except (
             Exception
-        ) as error:  # one region that the tool cannot handle must not take the report away
+        ) as error:  # one region that cannot be handled must not take the report away
             reason = f"this region could not be compared: {type(error).__name__}: {error}"
-            result, values = (
-                RegionResult(
-                    region.order,
-                    "not-comparable",
-                    (),
-                    region.first.nodes,
-                    region.second.nodes,
-                    reason=reason,
-                    label=region.cut.label,
-                ),
-                {},
-            )
+            self.uncompared(region, reason)
         if not all(value in values for value in region.cut.second):
             self._produce(region)
         self._keep(region, values)
         self._free(region)
-        self.finished(region, result)
+
+    def _second(self, region: Region) -> dict[Value, Array]:
+        wanted = set(region.second.values)
+        feed: dict[Value, Array] = {}
+        for read in region.second.reads:
+            feed |= self.store[read]
+        return {value: array for value, array in feed.items() if value in wanted}
+
+    def _first(self, region: Region) -> dict[Value, Array]:
+        wanted = set(region.first.values)
+        feed: dict[Value, Array] = {}
+        for read in region.first.reads:
+            cut = self.plan.cuts[read]
+            shapes = {value: tuple(self.sides[0].shape(value)) for value in cut.first}
+            feed |= fed(cut, self.store[read], shapes)
+        return {value: array for value, array in feed.items() if value in wanted}
 
     def _produce(self, region: Region) -> None:
         """The second side's forward alone."""
-        if (
-            region.cut.sink
-            or not self.readers[region.cut.index]
-            or not all(read in self.store for read in region.second.reads)
-        ):
+        cut = region.cut
+        readable = all(read in self.store for read in region.second.reads)
+        if cut.sink or not self.readers[cut.index] or not readable:
             return
-        side = self.pair.second
         try:
-            ran = execute(side, region.second, self._second(region), region.cut.second, grad=False)
+            values = side_values(self.sides[1], region.second, self._second(region), cut.second)
         except NotRunnable:
             return  # whatever reads it is reported as not comparable
-        self._keep(
-            region, {value: side.engine.array(tensor) for value, tensor in ran.outputs.items()}
-        )
+        self._keep(region, values)
 
-    def _keep(self, region: Region, values: dict[Value, Array]) -> None:
-        if self.readers[region.cut.index] > 0 and all(
-            value in values for value in region.cut.second
-        ):
-            self.store.setdefault(
-                region.cut.index, {value: values[value] for value in region.cut.second}
-            )
+    def _keep(self, region: Region, values: Mapping[Value, Array]) -> None:
+        cut = region.cut
+        if self.readers[cut.index] > 0 and all(value in values for value in cut.second):
+            self.store.setdefault(cut.index, {value: values[value] for value in cut.second})
 
     def _free(self, region: Region) -> None:
         for read in self._reads(region):

@@ -13,7 +13,8 @@ from padiff_graph.capture.engine import Array
 from padiff_graph.capture.graph import ComputationGraph, Node, Value
 from padiff_graph.capture.normal.form import NormalGraph
 from padiff_graph.executor.partition import Slice
-from padiff_graph.executor.region_run import Side, execute
+from padiff_graph.executor.region_run import Side
+from padiff_graph.executor.side_run import side_values
 from padiff_graph.executor.transfer import read
 from padiff_graph.matching.result import Matching, Point
 
@@ -145,11 +146,11 @@ def unsteady(
         )
         if custom is None:
             continue
-        runs = [execute(side, part, feed, values, grad=False) for _ in range(2)]
-        once, again = ([side.engine.array(run.outputs[value]) for value in values] for run in runs)
+        once = side_values(side, part, feed, values)
+        again = side_values(side, part, feed, values)
         if not all(
-            np.array_equal(one, other, equal_nan=one.dtype.kind == "f")
-            for one, other in zip(once, again, strict=True)
+            np.array_equal(once[value], again[value], equal_nan=once[value].dtype.kind == "f")
+            for value in values
         ):
             return f"a custom function of {custom.path or 'the root'} draws random numbers of its own, which the other side cannot share; compare in evaluation mode"
     return ""

@@ -13,17 +13,17 @@ from padiff_graph.capture.backend import backend, needed
 from padiff_graph.capture.engine import Array, NotRunnable
 from padiff_graph.capture.graph import Node, Value
 from padiff_graph.errors import UsageError
-from padiff_graph.executor.partition import Plan, Region, Slice, cut_graphs
-from padiff_graph.executor.region_pair import Fed, Pair
+from padiff_graph.executor.cut_graphs import cut_graphs
+from padiff_graph.executor.pair_run import Fed, Pair
+from padiff_graph.executor.pair_setup import pair_of
+from padiff_graph.executor.partition import Plan, Region, Slice
 from padiff_graph.executor.region_parameters import share
 from padiff_graph.executor.region_run import Side, differentiable
 from padiff_graph.executor.schedule import Stream
-from padiff_graph.executor.shared_draws import Draws, random_pairs
 from padiff_graph.executor.transfer import cotangents
 from padiff_graph.export.recorded_values import Recorded, recorded
 from padiff_graph.findings.finding import Finding
 from padiff_graph.matching.result import Matching
-from padiff_graph.referee.structural_evidence import Structure
 from padiff_graph.report.page_data import place_of
 from padiff_graph.report.report import Report
 from padiff_graph.report.source_lines import code_line, short_source
@@ -125,28 +125,10 @@ def _script(
 ) -> tuple[str, dict[str, Array]]:
     assert report.engines is not None
     engines = report.engines
-    shared = share(matching, *engines)
-    draws = Draws(matching.first.graph, matching.second.graph, random_pairs(matching))
-    pair = Pair(
-        Side(
-            matching.first.graph,
-            engines[0],
-            shared.first,
-            draws.of_first,
-            engines[0].inputs(matching.first.graph),
-        ),
-        Side(
-            matching.second.graph,
-            engines[1],
-            shared.second,
-            draws.of_second,
-            engines[1].inputs(matching.second.graph),
-        ),
-        {row.first: row for row in matching.parameters},
-    )
+    pair = pair_of(matching, engines, share(matching, *engines))
     plan = cut_graphs(matching)
     region = _region(matching, plan, finding)
-    feed = _feed(pair, plan, region, Structure.of(matching, ()))
+    feed = _feed(pair, plan, region)
     saved: dict[str, Array] = {}
     grown = _cotangents(pair, region, saved)
     first = _side(pair.first, region.first, feed.first, grown[0], "first", saved)
@@ -185,22 +167,18 @@ def _region(matching: Matching, plan: Plan, finding: Finding) -> Region:
     )
 
 
-class _Feed(Stream):
-    """A pass that stops at the values that one region reads."""
+def _feed(pair: Pair, plan: Plan, region: Region) -> Fed:
+    """The values that one region reads."""
+    reached: list[Fed] = []
 
-    found: Fed | None = None
+    def stop(_region: Region, feed: Fed) -> Mapping[Value, Array]:
+        reached.append(feed)
+        return {}
 
-    def _check(self, region: Region) -> None:
-        self.found = Fed(self._first(region), self._second(region))
-        self._free(region)
-
-
-def _feed(pair: Pair, plan: Plan, region: Region, structure: Structure) -> Fed:
-    stream = _Feed(pair, plan, structure, [region.cut.index], lambda _region, _result: None)
-    stream.run()
-    if stream.found is None:
+    Stream(pair.sides, plan, [region.cut.index], stop, lambda _region, _reason: None).run()
+    if not reached:
         raise NotRunnable("the values that it reads could not be computed by themselves")
-    return stream.found
+    return reached[0]
 
 
 def _side(

@@ -1,23 +1,20 @@
-"""Whose gradient is wrong: each side's gradient against the finite difference of its own forward, in float64."""
+"""Whose gradient is wrong: each side's against the finite difference of its own forward, and which one overflows."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from padiff_graph.capture.engine import Array
-from padiff_graph.capture.graph import Value
-from padiff_graph.executor.partition import Cut, Region
-from padiff_graph.executor.region_run import Side, execute
-from padiff_graph.matching.result import ParameterRow
 from padiff_graph.referee.referee import LEFTOVER, measure
 from padiff_graph.referee.region_result import RegionVerdict
 
-__all__ = ["Slope", "overflown", "slopes"]
+__all__ = ["Slope", "overflown"]
 
-STEP = 1e-6
+SLOPE = 1e-4
+"""Relative difference of two slopes of one function: chosen far above what a finite difference in float64
+is uncertain by, and far below any wrong factor in a gradient."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +32,8 @@ class Slope:
     @property
     def agrees(self) -> bool:
         """Whether the gradient is that of the forward."""
-        return abs(self.analytic - self.numeric) <= max(
-            1e-4 * max(abs(self.analytic), abs(self.numeric)), self.rounding
-        )
+        allowed = SLOPE * max(abs(self.analytic), abs(self.numeric))
+        return abs(self.analytic - self.numeric) <= max(allowed, self.rounding)
 
 
 def overflown(
@@ -75,94 +71,3 @@ def _equal(one: Array, other: Array, bound: float) -> bool:
     both = np.isfinite(one) & np.isfinite(other)
     rest = measure(one[both], other[both])
     return rest.error <= bound * rest.scale
-
-
-def slopes(
-    sides: tuple[Side, Side],
-    region: Region,
-    feeds: tuple[Mapping[Value, Array], Mapping[Value, Array]],
-    cotangents: tuple[Mapping[Value, Array], Mapping[Value, Array]],
-    gradients: tuple[Array, Array],
-    *,
-    cut: Cut | None = None,
-    row: ParameterRow | None = None,
-) -> tuple[Slope, Slope]:
-    """Both sides' slopes along one direction, where their gradients differ most.
-
-    Either `cut`, a boundary both sides read through one plain point, or `row`, a parameter.
-    `gradients` are laid out like the first side's value.
-    """
-    one, other = (np.asarray(gradient, np.float64) for gradient in gradients)
-    direction = one - other
-    direction /= max(float(np.abs(direction).max()), 1e-300)
-    found = []
-    for number, side in enumerate(sides):
-        values = []
-        for sign in (1.0, -1.0):
-            feed, moved = _moved(sides, feeds, number, direction * sign * STEP, cut, row)
-            part = region.first if number == 0 else region.second
-            ran = execute(
-                replace(side, parameters=moved),
-                part,
-                feed,
-                list(cotangents[number]),
-                grad=False,
-                double=True,
-            )
-            values.append(
-                sum(
-                    float(
-                        np.vdot(
-                            np.asarray(weight, np.float64),
-                            side.engine.array(ran.outputs[value]).astype(np.float64),
-                        )
-                    )
-                    for value, weight in cotangents[number].items()
-                )
-            )
-        size = sum(float(np.abs(weight).sum()) for weight in cotangents[number].values())
-        found.append(
-            Slope(
-                float(np.vdot((one, other)[number], direction)),
-                (values[0] - values[1]) / (2 * STEP),
-                1e-14 * size / STEP + 1e-9,
-            )
-        )
-    return found[0], found[1]
-
-
-def _moved(
-    sides: Sequence[Side],
-    feeds: Sequence[Mapping[Value, Array]],
-    number: int,
-    step: Array,
-    cut: Cut | None,
-    row: ParameterRow | None,
-) -> tuple[dict[Value, Array], dict[str, Array]]:
-    """The inputs and parameters of one side with the step added; the step is laid out like the first's."""
-    feed = {
-        value: array.astype(np.float64) if array.dtype.kind == "f" else array
-        for value, array in feeds[number].items()
-    }
-    parameters = dict(sides[number].parameters)
-    if cut is not None:
-        if number == 0:
-            value = cut.first[0]
-            feed[value] = feed[value] + step.reshape(feed[value].shape)
-        else:
-            value = cut.second[0]
-            target = np.zeros(feed[value].shape)
-            point = cut.points[0]
-            point.second_view.scatter(target, point.first_view.apply(step))
-            feed[value] = feed[value] + target
-    if row is not None:
-        if number == 0:
-            parameters[row.first] = parameters[row.first].astype(np.float64) + step.reshape(
-                parameters[row.first].shape
-            )
-        else:
-            for piece in row.pieces:
-                target = np.zeros(parameters[piece.second].shape)
-                piece.second_view.scatter(target, piece.first_view.apply(step))
-                parameters[piece.second] = parameters[piece.second].astype(np.float64) + target
-    return feed, parameters

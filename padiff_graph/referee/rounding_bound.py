@@ -17,7 +17,7 @@ import numpy as np
 from padiff_graph.capture.engine import Array
 from padiff_graph.capture.graph import ComputationGraph, Node, TensorType
 
-__all__ = ["UNITS", "difference", "growth", "input_growth", "parameter_growth", "precision", "unit"]
+__all__ = ["UNITS", "difference", "growth", "input_growth", "parameter_growth", "precision"]
 
 UNITS: Mapping[str, float] = {
     "float64": 2.0**-53,
@@ -30,23 +30,22 @@ UNITS: Mapping[str, float] = {
 """Unit roundoff by dtype."""
 
 
-def unit(dtypes: Iterable[str]) -> float:
-    """The coarsest unit among dtypes; float32's where none rounds."""
-    return max((UNITS[dtype] for dtype in dtypes if dtype in UNITS), default=UNITS["float32"])
+PER_REGION = 2.0
+"""Units that the values read and the comparison itself leave: one rounding on each side."""
+PER_OPERATION = 2.0
+"""Units that an operation leaves besides its sum: the rounding of its result on each side."""
+PER_PARAMETER = 4.0
+"""The same for a parameter's gradient, which is a product before it is a sum."""
 
 
 def precision(graph: ComputationGraph, nodes: Iterable[int]) -> str:
     """The coarsest floating dtype that operations compute in; "" where none does."""
-    found = ""
+    dtypes: list[str] = []
     for number in nodes:
         for kind in graph.record(number).outputs:
-            if (
-                kind is not None
-                and kind.dtype in UNITS
-                and (not found or UNITS[kind.dtype] > UNITS[found])
-            ):
-                found = kind.dtype
-    return found
+            if kind is not None and kind.dtype in UNITS:
+                dtypes.append(kind.dtype)
+    return max(dtypes, key=UNITS.__getitem__, default="")
 
 
 def _contraction(inputs: Sequence[TensorType], output: TensorType) -> float:
@@ -64,13 +63,9 @@ def _window(inputs: Sequence[TensorType], output: TensorType) -> float:
 def _normalised(inputs: Sequence[TensorType], output: TensorType) -> float:
     """Elements that share one mean: at most all elements over the channels."""
     scales = [kind.size for kind in inputs[1:] if 1 < kind.size < output.size]
-    return (
-        output.size / scales[0]
-        if scales
-        else output.size / max(output.shape[0], 1)
-        if output.shape
-        else 1.0
-    )
+    if scales:
+        return output.size / scales[0]
+    return output.size / max(output.shape[0], 1) if output.shape else 1.0
 
 
 def _axis(inputs: Sequence[TensorType], output: TensorType) -> float:
@@ -120,11 +115,11 @@ def _terms(record: Node, graph: ComputationGraph) -> float:
 
 def growth(graph: ComputationGraph, nodes: Iterable[int]) -> float:
     """How many units of rounding the operations may leave, relative to the largest value."""
-    total = 2.0
+    total = PER_REGION
     for number in nodes:
         record = graph.record(number)
         if record.outputs and record.outputs[0] is not None and record.outputs[0].dtype in UNITS:
-            total += 2.0 + math.sqrt(_terms(record, graph))
+            total += PER_OPERATION + math.sqrt(_terms(record, graph))
     return total
 
 
@@ -134,22 +129,23 @@ def input_growth(graph: ComputationGraph, nodes: Iterable[int]) -> float:
     total = 0.0
     for number in nodes:
         record = graph.record(number)
-        operand = (
-            graph.type_of(record.inputs[0])
-            if record.inputs and record.inputs[0] is not None
-            else None
-        )
-        output = record.outputs[0] if record.outputs else None
-        if operand is not None and operand.size and output is not None and output.dtype in UNITS:
-            terms = _terms(record, graph)
-            total += max(math.sqrt(terms * output.size / operand.size) - math.sqrt(terms), 0.0)
+        operand, output = _first_type(record, graph), next(iter(record.outputs), None)
+        if operand is None or not operand.size or output is None or output.dtype not in UNITS:
+            continue
+        terms = _terms(record, graph)
+        readers = terms * output.size / operand.size
+        total += max(math.sqrt(readers) - math.sqrt(terms), 0.0)
     return total
 
 
-def parameter_growth(parameter: Array, outputs: Iterable[Array]) -> float:
-    """Further units for a parameter's gradient, which sums over all positions of the output."""
-    largest = max(parameter.shape, default=1)
-    return 4.0 + 2.0 * math.sqrt(max((array.size / largest for array in outputs), default=1.0))
+def _first_type(record: Node, graph: ComputationGraph) -> TensorType | None:
+    operand = next(iter(record.inputs), None)
+    return None if operand is None else graph.type_of(operand)
+
+
+def parameter_growth(positions: float) -> float:
+    """Further units for a parameter's gradient, which sums over positions of what a region yields."""
+    return PER_PARAMETER + 2.0 * math.sqrt(positions)
 
 
 def difference(one: Array, other: Array) -> tuple[float, float]:
@@ -159,16 +155,9 @@ def difference(one: Array, other: Array) -> tuple[float, float]:
         return 0.0, 0.0
     if other.dtype.kind not in "fc" or one.dtype.kind not in "fc":
         one, other = one.astype(np.float64), other.astype(np.float64)
-    magnitude = (
-        float(max(other.max(), -other.min()))
-        if other.dtype.kind == "f"
-        else float(np.abs(other).max())
-    )
     with np.errstate(invalid="ignore", over="ignore"):
         gap = one - other
-        error = (
-            float(max(gap.max(), -gap.min())) if gap.dtype.kind == "f" else float(np.abs(gap).max())
-        )
+    error, magnitude = _largest(gap), _largest(other)
     if math.isfinite(error) and math.isfinite(magnitude):
         return error, magnitude
     same = (one == other) | (np.isnan(one) & np.isnan(other))
@@ -176,3 +165,11 @@ def difference(one: Array, other: Array) -> tuple[float, float]:
     finite = np.isfinite(other)
     magnitude = float(np.abs(other[finite]).max()) if finite.any() else 0.0
     return (math.inf if np.isnan(gap).any() else float(np.abs(gap).max())), magnitude
+
+
+def _largest(array: Array) -> float:
+    """The largest magnitude; of real numbers without a copy of them all."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        if array.dtype.kind == "f":
+            return float(max(array.max(), -array.min()))
+        return float(np.abs(array).max())

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from padiff_graph.capture.normal.form import NormalGraph
-from padiff_graph.executor.partition import Region
 from padiff_graph.matching.result import Difference, Matching
 
 __all__ = ["Structure"]
@@ -32,50 +31,57 @@ class Structure:
     @classmethod
     def of(cls, matching: Matching, differences: Sequence[Difference]) -> Structure:
         """Reads a matching and its structural differences."""
-        matched = (
-            {match.first for match in matching.matches},
-            {match.second for match in matching.matches},
-        )
-        doubt: tuple[set[int], set[int]] = (set(), set())
-        named: tuple[set[int], set[int]] = (set(), set())
-        where: tuple[dict[int, tuple[int, ...]], dict[int, tuple[int, ...]]] = ({}, {})
-        for side, normal in enumerate((matching.first, matching.second)):
-            for node in normal.nodes:
-                if not node.leaf and (node.id not in matched[side] or node.opaque):
-                    doubt[side].update(node.native)
-            for number, found in enumerate(differences):
-                natives = native_of(normal, nodes_of(found, side))
-                if not found.order:
-                    doubt[side].update(natives)
-                if found.kind == "attribute" and "eps" in found.attribute.lower():
-                    named[side].update(natives)
-                for native in natives:
-                    where[side][native] = (*where[side].get(native, ()), number)
+        first = _Side.of(matching.first, {match.first for match in matching.matches})
+        second = _Side.of(matching.second, {match.second for match in matching.matches})
+        for number, difference in enumerate(differences):
+            for at, side in enumerate((first, second)):
+                side.add(number, difference, nodes_of(difference, at))
         return cls(
-            (frozenset(doubt[0]), frozenset(doubt[1])),
-            (frozenset(named[0]), frozenset(named[1])),
-            where,
+            (frozenset(first.doubt), frozenset(second.doubt)),
+            (frozenset(first.named), frozenset(second.named)),
+            (first.where, second.where),
         )
 
-    def doubtful(self, region: Region) -> bool:
-        """Whether the region needs the referee whatever float32 says."""
-        return not (
-            self.doubt[0].isdisjoint(region.first.nodes)
-            and self.doubt[1].isdisjoint(region.second.nodes)
-        )
+    def doubtful(self, first: Iterable[int], second: Iterable[int]) -> bool:
+        """Whether a region of these operations needs the referee whatever float32 says."""
+        return not (self.doubt[0].isdisjoint(first) and self.doubt[1].isdisjoint(second))
 
-    def attributed(self, region: Region) -> bool:
-        """Whether structure names a differing epsilon inside the region."""
-        return not (
-            self.named[0].isdisjoint(region.first.nodes)
-            and self.named[1].isdisjoint(region.second.nodes)
-        )
+    def attributed(self, first: Iterable[int], second: Iterable[int]) -> bool:
+        """Whether structure names a differing epsilon among these operations."""
+        return not (self.named[0].isdisjoint(first) and self.named[1].isdisjoint(second))
+
+
+@dataclass
+class _Side:
+    """What is known of one side's operations while differences are read."""
+
+    normal: NormalGraph
+    doubt: set[int]
+    named: set[int]
+    where: dict[int, tuple[int, ...]]
+
+    @classmethod
+    def of(cls, normal: NormalGraph, matched: set[int]) -> _Side:
+        doubt: set[int] = set()
+        for node in normal.nodes:
+            if not node.leaf and (node.id not in matched or node.opaque):
+                doubt.update(node.native)
+        return cls(normal, doubt, set(), {})
+
+    def add(self, number: int, difference: Difference, nodes: Iterable[int]) -> None:
+        natives = native_of(self.normal, nodes)
+        if not difference.order:
+            self.doubt.update(natives)
+        if difference.kind == "attribute" and "eps" in difference.attribute.lower():
+            self.named.update(natives)
+        for native in natives:
+            self.where[native] = (*self.where.get(native, ()), number)
 
 
 def nodes_of(difference: Difference, side: int) -> tuple[int, ...]:
     """All normal-form nodes of a difference on one side, its other places included."""
-    own = difference.first if side == 0 else difference.second
-    return (*own, *(place[side] for place in difference.places if place[side] >= 0))
+    nodes = (difference.first, difference.second)[side]
+    return (*nodes, *(place[side] for place in difference.places if place[side] >= 0))
 
 
 def native_of(normal: NormalGraph, nodes: Iterable[int]) -> set[int]:
@@ -93,8 +99,8 @@ def own_native_of(
 ) -> set[int]:
     """The native operations that yield these nodes or stand in them alone: a mask made once for many readers is
     no sign of where one of them is."""
-    found: set[int] = set()
+    own: set[int] = set()
     for node in nodes:
         native = normal.nodes[node].native
-        found.update(one for one in native if claimed[one] == 1 or one == max(native))
-    return found
+        own.update(number for number in native if claimed[number] == 1 or number == max(native))
+    return own

@@ -10,8 +10,8 @@ import pytest
 
 from padiff_graph.capture.graph import Value
 from padiff_graph.capture.normal.index_map import View
+from padiff_graph.check.region_check import check_regions
 from padiff_graph.diagnosis.region_findings import region_findings
-from padiff_graph.executor.region_check import check_regions
 from padiff_graph.matching.result import Difference, Matching, Point
 from padiff_graph.referee.known_divergence import biased_variance
 from padiff_graph.referee.referee import Measured, imprecise

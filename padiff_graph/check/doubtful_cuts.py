@@ -1,0 +1,137 @@
+"""Cuts that may be wrong: two values that matching held for the same and that are not.
+
+Such a cut shows as a difference on both of its sides. Where it is taken away and the regions that it parted
+agree as one, there was no difference.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from itertools import pairwise
+
+from padiff_graph.executor.partition import Key, Plan, Region
+from padiff_graph.referee.region_result import AGREE, Part, RegionResult
+
+__all__ = ["Results", "doubtful_groups", "vanished"]
+
+Results = Mapping[tuple[object, ...], RegionResult]
+"""What was found so far, by `Region.identity`."""
+
+WIDEST = 24
+"""At most this many neighbouring cuts are taken away together; chosen so that a region stays small enough to
+say something."""
+VANISHED = 1e-3
+"""A difference was none where this share of it, at most, is left behind the values that read it; chosen far
+above what rounding leaves of one, far below what a bug does."""
+
+
+def doubtful_groups(plan: Plan, results: Results) -> list[frozenset[Key]]:
+    """Groups of neighbouring cuts that may be wrong, to be taken away together."""
+    by_cut = {region.cut.index: results[region.identity] for region in plan.regions}
+    bad = {index for index, result in by_cut.items() if _bad(result)}
+    doubtful: set[int] = set()
+    for region in plan.regions:
+        index = region.cut.index
+        if index not in bad:
+            continue
+        if not region.cut.sink and by_cut[index].parts:
+            doubtful.add(index)
+        doubtful.update(_doubtful_reads(plan, region, by_cut[index], bad))
+    groups = _grouped(doubtful, plan)
+    return [group for group in groups if len(group) <= WIDEST]
+
+
+def _bad(result: RegionResult) -> bool:
+    unrun = result.verdict == "not-comparable" and not result.parts
+    return result.verdict == "different" or unrun
+
+
+def _reads(region: Region) -> set[int]:
+    return {*region.first.reads, *region.second.reads}
+
+
+def _doubtful_reads(
+    plan: Plan, region: Region, result: RegionResult, bad: Collection[int]
+) -> Iterable[int]:
+    """Cuts in front of a bad region that may be what is wrong with it."""
+    outputs_agree = not any(
+        part.kind == "output" and part.verdict == "different" for part in result.parts
+    )
+    for read in _reads(region):
+        cut = plan.cuts[read]
+        if cut.source:
+            continue
+        lopsided = (read in region.first.reads) != (read in region.second.reads)
+        unrun = not result.parts and not cut.exact
+        if read in bad or unrun or (lopsided and outputs_agree):
+            yield read
+
+
+def _grouped(indices: Collection[int], plan: Plan) -> list[frozenset[Key]]:
+    """Cuts that share a region belong together."""
+    parent = {index: index for index in indices}
+
+    def root(index: int) -> int:
+        while parent[index] != index:
+            index = parent[index]
+        return index
+
+    for region in plan.regions:
+        near = [index for index in {*_reads(region), region.cut.index} if index in parent]
+        for before, behind in pairwise(near):
+            parent[root(before)] = root(behind)
+    groups: dict[int, set[Key]] = defaultdict(set)
+    for index in indices:
+        groups[root(index)].add(plan.cuts[index].key)
+    return [frozenset(group) for group in groups.values()]
+
+
+def vanished(old: Plan, trial: Plan, group: frozenset[Key], results: Results) -> bool:
+    """Whether nothing differs any more where a group's cuts stood."""
+    before = [
+        region
+        for region in old.regions
+        if region.cut.key in group or {old.cuts[read].key for read in _reads(region)} & group
+    ]
+    kept = {region.identity for region in old.regions}
+    after = [
+        region
+        for region in trial.regions
+        if region.identity not in kept and _overlaps(region, before)
+    ]
+    earlier = [results[region.identity] for region in before]
+    later = [results[region.identity] for region in after]
+    if any(result.verdict == "not-comparable" for result in earlier):
+        return all(result.verdict != "not-comparable" for result in later)
+    size = max(
+        (_size(part) for part in _parts(earlier) if part.verdict == "different"), default=0.0
+    )
+    return (
+        bool(later)
+        and all(result.verdict in AGREE for result in later)
+        and all(_size(part) <= VANISHED * size for part in _parts(later))
+    )
+
+
+def _overlaps(region: Region, others: Iterable[Region]) -> bool:
+    """Whether a region shares an operation with one of the others."""
+    first, second = set(region.first.nodes), set(region.second.nodes)
+    return any(
+        not first.isdisjoint(other.first.nodes) or not second.isdisjoint(other.second.nodes)
+        for other in others
+    )
+
+
+def _parts(results: Iterable[RegionResult]) -> list[Part]:
+    parts: list[Part] = []
+    for result in results:
+        parts += result.parts
+    return parts
+
+
+def _size(part: Part) -> float:
+    """A part's relative difference, as finely as it is known."""
+    if part.double is not None:
+        return part.double / part.scale if part.scale else part.double
+    return part.relative if part.error == 0.0 else max(part.relative, part.bound)

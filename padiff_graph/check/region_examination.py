@@ -1,0 +1,312 @@
+"""One region examined: run on both sides, judged tensor by tensor, and what differs explained."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from time import perf_counter
+
+import numpy as np
+
+from padiff_graph.capture.engine import Array
+from padiff_graph.capture.graph import Value
+from padiff_graph.diagnosis.ablation import surplus
+from padiff_graph.diagnosis.framework_differences import explain_by_frameworks
+from padiff_graph.diagnosis.probes import probe, probe_gradient
+from padiff_graph.diagnosis.upstream_order import astray, moved
+from padiff_graph.executor.pair_run import Fed, Mismatch, Pair, PairRun, run_pair
+from padiff_graph.executor.partition import Plan, Region
+from padiff_graph.executor.region_run import Seconds
+from padiff_graph.executor.shared_draws import unsteady
+from padiff_graph.executor.side_run import side_values
+from padiff_graph.executor.tensor_pair import TensorPair
+from padiff_graph.executor.value_names import cut_labels, value_name
+from padiff_graph.referee.referee import Measured, measure
+from padiff_graph.referee.region_result import Part, Probe, RegionResult, worst
+from padiff_graph.referee.region_units import RegionUnits
+from padiff_graph.referee.structural_evidence import Structure
+from padiff_graph.referee.tensor_judgement import Judgement, Rules, judge_tensor
+from padiff_graph.referee.tolerance import Tolerance, quantity
+
+__all__ = ["Examination", "examine"]
+
+
+@dataclass(frozen=True)
+class Examination:
+    """What regions are examined by.
+
+    Attributes:
+        pair: both sides, ready to run.
+        structure: what structure says of each operation.
+        tolerance: what every tensor is held against besides; None for nothing.
+        seconds: time spent so far, by step.
+    """
+
+    pair: Pair
+    structure: Structure
+    tolerance: Tolerance | None
+    seconds: Seconds
+
+
+@dataclass(frozen=True)
+class _Case:
+    """One region with all that its steps need."""
+
+    pair: Pair
+    region: Region
+    plan: Plan
+    feed: Fed
+    blank: RegionResult
+
+
+@dataclass(frozen=True)
+class _SecondOpinion:
+    """Every tensor in float64, None where it was not asked or not to be had.
+
+    Attributes:
+        asked: whether float64 was asked.
+        reason: why it could not be asked, "" elsewhere.
+    """
+
+    tensors: tuple[TensorPair | None, ...]
+    asked: bool = False
+    reason: str = ""
+
+
+def examine(
+    examination: Examination, region: Region, plan: Plan, feed: Fed
+) -> tuple[RegionResult, Mapping[Value, Array]]:
+    """Checks one region; also returns the second side's values of its cut, {} where it cannot run."""
+    pair = examination.pair
+    case = _Case(pair, region, plan, feed, _blank(pair, region, plan))
+    run = run_pair(pair, region, plan, feed, examination.seconds)
+    if run.unrunnable:
+        result = replace(case.blank, verdict="not-comparable", reason=run.unrunnable)
+    elif run.mismatch is not None:
+        result = _misshapen(case, run.mismatch)
+    else:
+        result = _compared(examination, case, run)
+    return result, run.values
+
+
+def _blank(pair: Pair, region: Region, plan: Plan) -> RegionResult:
+    """The region's result before anything is known but what it is about."""
+    first, second = set(region.first.reads), set(region.second.reads)
+    return RegionResult(
+        region.order,
+        "equal",
+        (),
+        region.first.nodes,
+        region.second.nodes,
+        reads_only_first=cut_labels(pair.second, plan, first - second),
+        reads_only_second=cut_labels(pair.second, plan, second - first),
+        label=region.cut.label,
+        reads=tuple(plan.cuts[read].second[-1].node for read in sorted(first | second)),
+        moved=moved(region.cut),
+    )
+
+
+def _misshapen(case: _Case, mismatch: Mismatch) -> RegionResult:
+    cut = case.region.cut
+    joint = "where the capture saw" if mismatch.captured else "against"
+    words = f"shape {list(mismatch.shape)} {joint} {list(mismatch.expected)}"
+    part = Part(
+        "output",
+        value_name(case.pair.first, cut.first[0]),
+        value_name(case.pair.second, cut.second[0]),
+        float("inf"),
+        1.0,
+        0.0,
+        "different",
+        probe=Probe("shape", words),
+    )
+    return replace(case.blank, verdict="different", parts=(part,))
+
+
+def _compared(examination: Examination, case: _Case, run: PairRun) -> RegionResult:
+    """Measured, judged, explained."""
+    region, structure = case.region, examination.structure
+    nodes = region.first.nodes, region.second.nodes
+    units = RegionUnits.of((case.pair.first.graph, case.pair.second.graph), nodes)
+    started = perf_counter()
+    singles = [measure(*tensor.arrays()) for tensor in run.tensors]
+    examination.seconds["compare"] += perf_counter() - started
+    bounds = [units.bound(tensor.kind, tensor.positions) for tensor in run.tensors]
+    beyond = {
+        tensor.kind
+        for tensor, single, bound in zip(run.tensors, singles, bounds, strict=True)
+        if single.error > bound * single.scale
+    }
+    opinion = _second_opinion(examination, case, run, structure.doubtful(*nodes), beyond)
+    attributed = structure.attributed(*nodes)
+    rules = [
+        Rules(bound, tensor.gradient, attributed, units.dtypes is not None)
+        for tensor, bound in zip(run.tensors, bounds, strict=True)
+    ]
+    parts = _judged(case, run.tensors, singles, opinion.tensors, rules, units)
+    parts = explain_by_frameworks(
+        case.pair, region, case.plan, case.feed, run.tensors, opinion.tensors, parts
+    )
+    result = _explained(case, parts, opinion)
+    if examination.tolerance is not None:
+        held = _held(run.tensors, parts, singles, examination.tolerance)
+        result = replace(result, parts=held)
+    return _settled(case, run, result)
+
+
+def _second_opinion(
+    examination: Examination, case: _Case, run: PairRun, doubtful: bool, beyond: set[str]
+) -> _SecondOpinion:
+    """The region in float64, where structure doubts it or a tensor differs by more than rounding explains."""
+    nothing: tuple[TensorPair | None, ...] = (None,) * len(run.tensors)
+    if not (doubtful or beyond):
+        return _SecondOpinion(nothing)
+    started = perf_counter()
+    # the backward is asked again only where a gradient is in question
+    gradients = doubtful or bool(beyond & {"input", "parameter"})
+    pair = case.pair if gradients else replace(case.pair, backward=False)
+    spent: Seconds = defaultdict(float)
+    again = run_pair(pair, case.region, case.plan, case.feed, spent, double=True)
+    examination.seconds["referee"] += perf_counter() - started
+    if again.unrunnable:
+        reason = f"float64 could not be asked: {again.unrunnable}"
+        return _SecondOpinion(nothing, asked=True, reason=reason)
+    if len(again.tensors) != len(run.tensors) and pair.backward:
+        return _SecondOpinion(nothing, asked=True)
+    return _SecondOpinion((*again.tensors, *nothing[len(again.tensors) :]), asked=True)
+
+
+def _judged(
+    case: _Case,
+    plains: Sequence[TensorPair],
+    singles: Sequence[Measured],
+    fines: Sequence[TensorPair | None],
+    rules: Sequence[Rules],
+    units: RegionUnits,
+) -> list[Part]:
+    """Every tensor's verdict, and what the numbers say of those that differ."""
+    extra = _one_sided(case)
+    parts: list[Part] = []
+    for plain, single, fine, own in zip(plains, singles, fines, rules, strict=True):
+        doubles = None if fine is None else fine.arrays()
+        judged = judge_tensor(single, plain.arrays(), doubles, own)
+        if judged.coarse and plain.kind == "buffer":
+            sized = replace(own, size=_summed(case, plain.first_name))
+            judged = judge_tensor(single, plain.arrays(), doubles, sized)
+        parts.append(
+            Part(
+                plain.kind,
+                plain.first_name,
+                plain.second_name,
+                single.error,
+                single.scale,
+                own.bound,
+                judged.verdict,
+                None if judged.double is None else judged.double.error,
+                _seen(judged, fine or plain, units, extra),
+            )
+        )
+    return parts
+
+
+def _seen(
+    judged: Judgement, shown: TensorPair, units: RegionUnits, extra: Mapping[str, Array]
+) -> Probe:
+    """What the numbers say of a tensor that differs."""
+    if judged.verdict != "different":
+        return Probe()
+    if units.dtypes is not None:
+        first, second = units.dtypes
+        words = f"computed in {first} on the first side and in {second} on the second"
+        return Probe("dtype", words)
+    if judged.coarse:
+        return Probe("dtype", judged.coarse)
+    if shown.gradient:
+        return probe_gradient(shown.first, shown.second)
+    return probe(*shown.arrays(), extra)
+
+
+def _summed(case: _Case, buffer: str) -> float:
+    """The largest magnitude of what a buffer's update reads first: the mean of a normalised value is nothing but
+    the rounding of values that cancel."""
+    side, part, feed = case.pair.second, case.region.second, case.feed.second
+    update = next(update for update in case.region.updates if update.first == buffer)
+    operand = side.graph.record(update.second_value.node).inputs[0]
+    if operand is None:
+        return 0.0
+    array = feed.get(operand)
+    if array is None:
+        if operand.node not in part.nodes:
+            return 0.0
+        array = side_values(side, part, feed, (operand,))[operand]
+    return float(np.abs(array).max(initial=0.0)) if array.dtype.kind in "fc" else 0.0
+
+
+def _one_sided(case: _Case) -> dict[str, Array]:
+    """Boundary values that only one side reads, by label: what a residual would be."""
+    region, cuts = case.region, case.plan.cuts
+    extra: dict[str, Array] = {}
+    alone = set(region.second.reads) - set(region.first.reads)
+    for value, array in case.feed.second.items():
+        if any(value in cuts[read].second for read in alone):
+            label = f"the value of {value_name(case.pair.second, value)} on the second side"
+            extra[label] = array
+    alone = set(region.first.reads) - set(region.second.reads)
+    for value, array in case.feed.first.items():
+        if any(value in cuts[read].first for read in alone):
+            label = f"the value of {value_name(case.pair.first, value)} on the first side"
+            extra[label] = array
+    return extra
+
+
+def _explained(case: _Case, parts: Sequence[Part], opinion: _SecondOpinion) -> RegionResult:
+    """The result, with what further runs say of values that differ."""
+    pair, region, feed = case.pair, case.region, case.feed
+    result = replace(
+        case.blank,
+        verdict=worst([part.verdict for part in parts]),
+        parts=tuple(parts),
+        reason=opinion.reason,
+        referee=opinion.asked,
+    )
+    if not any(part.verdict == "different" and part.kind == "output" for part in parts):
+        return result
+    if astray(pair, region, case.plan, feed):
+        return replace(result, astray=True)
+    return replace(result, surplus=surplus(pair, region, feed))
+
+
+def _held(
+    tensors: Sequence[TensorPair],
+    parts: Sequence[Part],
+    singles: Sequence[Measured],
+    tolerance: Tolerance,
+) -> tuple[Part, ...]:
+    """The parts, held against the tolerance asked for."""
+    held: list[Part] = []
+    for tensor, part, single in zip(tensors, parts, singles, strict=True):
+        scale = single.scale if single.error == 0.0 else None
+        own = quantity(part.kind, part.first, part.second, *tensor.arrays(), tolerance, scale=scale)
+        held.append(replace(part, held=own))
+    return tuple(held)
+
+
+def _settled(case: _Case, run: PairRun, result: RegionResult) -> RegionResult:
+    """The result, not comparable where a difference proves nothing or agreement is not all that was asked."""
+    plain = replace(result, astray=False, surplus=None)
+    if result.verdict == "different":
+        region, feed = case.region, case.feed
+        drawn = unsteady(
+            case.pair.sides,
+            (region.first, region.second),
+            (feed.first, feed.second),
+            (region.cut.first, region.cut.second),
+        )
+        if drawn:
+            parts = tuple(replace(part, held=None) for part in result.parts)
+            return replace(plain, verdict="not-comparable", parts=parts, reason=drawn)
+        return result
+    if run.ungraded:
+        return replace(plain, verdict="not-comparable", reason=run.ungraded)
+    return result

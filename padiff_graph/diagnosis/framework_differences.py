@@ -1,0 +1,208 @@
+"""What the frameworks themselves do differently, told apart from what the models do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from padiff_graph.capture.engine import Array, NotRunnable
+from padiff_graph.capture.graph import ComputationGraph
+from padiff_graph.executor.finite_differences import Ends, along_cut, along_parameter, change
+from padiff_graph.executor.pair_run import Fed, Pair, first_cotangents
+from padiff_graph.executor.partition import Cut, Plan, Region
+from padiff_graph.executor.seeded_cotangents import seeded_cotangent
+from padiff_graph.executor.tensor_pair import TensorPair
+from padiff_graph.referee.gradient_check import Slope, overflown
+from padiff_graph.referee.known_divergence import biased_variance
+from padiff_graph.referee.region_result import Part, Probe, RegionVerdict
+
+__all__ = ["explain_by_frameworks"]
+
+INTERFERING = frozenset({"no_grad", "gradient_hook", "custom_function"})
+"""Marks of operations with which a model itself changes gradients."""
+CUTTING = ("detach", "share_data", "stop_gradient")
+"""Fragments of operator names that do the same."""
+TINY = 1e-300
+"""Keeps a division by nothing from being one."""
+
+Doubles = Sequence[TensorPair | None]
+
+
+def explain_by_frameworks(
+    pair: Pair,
+    region: Region,
+    plan: Plan,
+    feed: Fed,
+    singles: Sequence[TensorPair],
+    doubles: Doubles,
+    parts: Sequence[Part],
+) -> list[Part]:
+    """Parts of a region with another verdict where a framework is the reason.
+
+    Args:
+        pair, region, plan, feed: what was run.
+        singles, doubles: every tensor in the models' precision and in float64, None where not asked.
+        parts: the same, judged.
+    """
+    told = _biased_variances(pair, region, doubles, parts)
+    if not _gradients_alone(pair, region, told):
+        return told
+    overflows = _overflows(region, singles, doubles, told)
+    wrong = [
+        number
+        for number, part in enumerate(told)
+        if _wrong_gradient(part) and number not in overflows
+    ]
+    for number, part in overflows.items():
+        told[number] = part
+    if not wrong:
+        return told
+    number = max(wrong, key=lambda number: parts[number].relative)
+    slopes = _slopes(pair, region, plan, feed, singles[number], doubles[number])
+    defect = None if slopes is None else _defect(*slopes)
+    if defect is None:
+        return told
+    for number in wrong:
+        told[number] = replace(told[number], verdict=defect[0], probe=defect[1])
+    return told
+
+
+def _wrong_gradient(part: Part) -> bool:
+    return part.kind in ("input", "parameter") and part.verdict == "different"
+
+
+def _biased_variances(
+    pair: Pair, region: Region, doubles: Doubles, parts: Sequence[Part]
+) -> list[Part]:
+    """Running variances that one framework updates with the biased batch variance, the other with the unbiased."""
+    told = list(parts)
+    for number, (part, double) in enumerate(zip(parts, doubles, strict=True)):
+        if part.kind != "buffer" or part.verdict != "different" or double is None:
+            continue
+        before = pair.first.parameters[part.first]
+        count = _elements(pair, region, part.first) / max(before.size, 1)
+        if biased_variance(before, *double.arrays(), count):
+            words = f"the running variance is updated with the biased batch variance by one framework and with the unbiased one by the other: a factor of {count / (count - 1):.6g}"
+            told[number] = replace(
+                part, verdict="framework-divergence", probe=Probe("divergence", words)
+            )
+    return told
+
+
+def _elements(pair: Pair, region: Region, buffer: str) -> float:
+    """Elements of what a buffer's update reads first."""
+    update = next(update for update in region.updates if update.first == buffer)
+    operand = pair.first.graph.record(update.first_value.node).inputs[0]
+    return float(np.prod(pair.first.shape(operand))) if operand is not None else 0.0
+
+
+def _gradients_alone(pair: Pair, region: Region, parts: Sequence[Part]) -> bool:
+    """Whether only gradients differ, and the model itself does not interfere with them."""
+    forward = all(part.verdict in ("equal", "rounding") for part in parts if part.kind == "output")
+    return (
+        forward
+        and region.cut.exact
+        and any(_wrong_gradient(part) for part in parts)
+        and not _interferes(pair.first.graph, region.first.nodes)
+        and not _interferes(pair.second.graph, region.second.nodes)
+    )
+
+
+def _interferes(graph: ComputationGraph, nodes: Sequence[int]) -> bool:
+    for record in map(graph.record, nodes):
+        if record.marks & INTERFERING or any(fragment in record.op for fragment in CUTTING):
+            return True
+    return False
+
+
+def _overflows(
+    region: Region, singles: Sequence[TensorPair], doubles: Doubles, parts: Sequence[Part]
+) -> dict[int, Part]:
+    """Gradients that one side's arithmetic overflows in, by position."""
+    operations = len(region.first.nodes), len(region.second.nodes)
+    told: dict[int, Part] = {}
+    for number, part in enumerate(parts):
+        if not _wrong_gradient(part):
+            continue
+        double = doubles[number]
+        fine = None if double is None else double.arrays()
+        overflow = overflown(singles[number].arrays(), fine, part.bound, operations)
+        if overflow is not None:
+            verdict, words = overflow
+            told[number] = replace(part, verdict=verdict, probe=Probe("defect", words))
+    return told
+
+
+def _slopes(
+    pair: Pair, region: Region, plan: Plan, feed: Fed, single: TensorPair, double: TensorPair | None
+) -> tuple[Slope, Slope] | None:
+    """Both sides' slopes along the direction in which two gradients differ most; None where no side can be
+    moved along it alone."""
+    if double is None:
+        return None
+    gradients = tuple(np.asarray(gradient, np.float64) for gradient in double.arrays())
+    direction = gradients[0] - gradients[1]
+    direction /= max(float(np.abs(direction).max()), TINY)
+    ends = _ends(pair, region, plan, feed, single, direction)
+    if ends is None:
+        return None
+    weights = {
+        value: seeded_cotangent(value, tuple(pair.second.shape(value)))
+        for value in region.cut.second
+    }
+    cotangents = first_cotangents(pair, region.cut, weights), weights
+    try:
+        changes = [
+            change(part, seeds, *moved)
+            for part, seeds, moved in zip(
+                (region.first, region.second), cotangents, ends, strict=True
+            )
+        ]
+    except NotRunnable:
+        return None
+    analytic = [float(np.vdot(gradient, direction)) for gradient in gradients]
+    return (
+        Slope(analytic[0], changes[0].slope, changes[0].rounding),
+        Slope(analytic[1], changes[1].slope, changes[1].rounding),
+    )
+
+
+def _ends(
+    pair: Pair, region: Region, plan: Plan, feed: Fed, tensor: TensorPair, direction: Array
+) -> tuple[Ends, Ends] | None:
+    """Both ends of a step along the direction, for each side."""
+    if tensor.cut >= 0:
+        cut = plan.cuts[tensor.cut]
+        if not _steppable(cut, region):
+            return None
+        return (
+            along_cut(pair.first, 0, feed.first, cut, direction),
+            along_cut(pair.second, 1, feed.second, cut, direction),
+        )
+    row = pair.rows.get(tensor.first_name) if tensor.kind == "parameter" else None
+    if row is None:
+        return None
+    return (
+        along_parameter(pair.first, 0, feed.first, row, direction),
+        along_parameter(pair.second, 1, feed.second, row, direction),
+    )
+
+
+def _steppable(cut: Cut, region: Region) -> bool:
+    """Whether both sides read a boundary, and each element of one is one element of the other."""
+    plain = len(cut.points) == 1 and cut.points[0].first_view.permutation
+    return plain and cut.index in region.first.reads and cut.index in region.second.reads
+
+
+def _defect(first: Slope, second: Slope) -> tuple[RegionVerdict, Probe] | None:
+    """What slopes say of gradients that differ."""
+    if first.agrees and second.agrees:
+        return None
+    if not first.agrees and not second.agrees:
+        words = "both gradients are one-sided at a kink of the function, where none is right"
+        return "framework-divergence", Probe("defect", words)
+    side, wrong = ("first", first) if not first.agrees else ("second", second)
+    words = f"the {side} side's framework computes a wrong gradient: {wrong.analytic:.6g} along a direction where its own forward changes by {wrong.numeric:.6g}"
+    return "framework-defect", Probe("defect", words)

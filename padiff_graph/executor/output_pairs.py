@@ -1,0 +1,112 @@
+"""Which output of one model is the counterpart of which output of the other."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from padiff_graph.capture.graph import Value
+from padiff_graph.capture.normal.form import Edge, NormalGraph
+from padiff_graph.matching.result import Matching
+
+__all__ = ["OutputPair", "output_pairs"]
+
+
+class OutputPair(NamedTuple):
+    """An output of the first model and its counterpart, by leaf name and native value."""
+
+    first: str
+    second: str
+    first_value: Value
+    second_value: Value
+
+
+class _Pairing:
+    """Names that are not paired yet, and the pairs so far."""
+
+    def __init__(self, firsts: Sequence[str], seconds: Sequence[str]) -> None:
+        self.firsts, self.seconds = list(firsts), list(seconds)
+        self.pairs: list[tuple[str, str]] = []
+
+    def take(self, first: str, second: str) -> None:
+        self.pairs.append((first, second))
+        self.firsts.remove(first)
+        self.seconds.remove(second)
+
+
+def output_pairs(matching: Matching) -> list[OutputPair]:
+    """Which output of the first is the counterpart of which output of the second.
+
+    By what the matching says of the values first, then by the operations that yield them, then by name,
+    then by position where as many are left on both sides. Outputs without a counterpart are left out.
+    """
+    firsts, seconds = _outputs(matching.first), _outputs(matching.second)
+    pairing = _Pairing(tuple(firsts), tuple(seconds))
+    _by_point(matching, pairing, firsts, seconds)
+    for first, second in _by_operation(matching, pairing.firsts, pairing.seconds):
+        pairing.take(first, second)
+    for name in list(pairing.seconds):
+        if name in pairing.firsts:
+            pairing.take(name, name)
+    if len(pairing.firsts) == len(pairing.seconds):
+        for first, second in zip(list(pairing.firsts), list(pairing.seconds), strict=True):
+            pairing.take(first, second)
+    order = list(seconds)
+    return [
+        OutputPair(first, second, firsts[first], seconds[second])
+        for first, second in sorted(pairing.pairs, key=lambda pair: order.index(pair[1]))
+    ]
+
+
+def _outputs(normal: NormalGraph) -> dict[str, Value]:
+    """The native value of each output."""
+    outputs: dict[str, Value] = {}
+    for node in normal.graph.of_kind("output"):
+        if node.inputs and node.inputs[0] is not None:
+            outputs[node.name] = node.inputs[0]
+    return outputs
+
+
+def _by_point(
+    matching: Matching, pairing: _Pairing, firsts: Mapping[str, Value], seconds: Mapping[str, Value]
+) -> None:
+    """Outputs whose values a point lays side by side."""
+    together: dict[Value, set[Value]] = defaultdict(set)
+    for point in matching.points:
+        together[point.second].add(point.first)
+    for second in list(pairing.seconds):
+        mates = together.get(seconds[second], set())
+        exact = [first for first in pairing.firsts if firsts[first] in mates]
+        # a model may return one value under several names: then the first of them
+        if len({firsts[first] for first in exact}) == 1:
+            pairing.take(exact[0], second)
+
+
+def _by_operation(
+    matching: Matching, firsts: Sequence[str], seconds: Sequence[str]
+) -> list[tuple[str, str]]:
+    """Outputs that matched operations yield, moved in the same way on the way out; none that several could be."""
+    partner = matching.partner()
+    ours = {name: edge for name, edge in matching.first.outputs.items() if name in firsts}
+    theirs = {name: edge for name, edge in matching.second.outputs.items() if name in seconds}
+    fits = [
+        (first, second)
+        for first, mine in ours.items()
+        for second, yours in theirs.items()
+        if partner.get(mine.source) == yours.source and _moved_alike(mine, yours)
+    ]
+    pairs: list[tuple[str, str]] = []
+    for first, second in fits:
+        mine = {ours[name] for name, mate in fits if mate == second}
+        yours = {theirs[mate] for name, mate in fits if name == first}
+        # a model may return one value under several names: then the first of them
+        taken = any(first == name or second == mate for name, mate in pairs)
+        if len(mine) == 1 and len(yours) == 1 and not taken:
+            pairs.append((first, second))
+    return pairs
+
+
+def _moved_alike(first: Edge, second: Edge) -> bool:
+    shapes = [edge.view.shape if edge.view else None for edge in (first, second)]
+    return first.output == second.output and shapes[0] == shapes[1]

@@ -1,0 +1,165 @@
+"""What is asked of one side of a region and what it answers: node ids, values and arrays, no tensors.
+
+One request is one call: forward, and backward where it is asked for. Nothing else passes, so that a side
+may be answered from anywhere that holds its graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from time import perf_counter
+
+import numpy as np
+
+from padiff_graph.capture.engine import Array
+from padiff_graph.capture.graph import Value
+from padiff_graph.executor.partition import Slice
+from padiff_graph.executor.region_run import NONE, Execution, Side, execute, gradients
+from padiff_graph.executor.seeded_cotangents import seeded_cotangent
+
+__all__ = ["Answer", "Request", "input_values", "run_side", "side_values"]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One run of one side of a region.
+
+    Attributes:
+        part: the operations.
+        feed: the values of the cuts that they read.
+        wanted: the values to be handed out.
+        recorded: whether gradients are recorded, as they are in a model that trains.
+        cotangents: of the wanted values, to be pulled back; None where nothing is.
+        seeded: values whose cotangents the side makes by itself, since their shape shows only as it runs.
+        double: compute in float64.
+    """
+
+    part: Slice
+    feed: Mapping[Value, Array]
+    wanted: tuple[Value, ...]
+    recorded: bool = False
+    cotangents: Mapping[Value, Array] | None = None
+    seeded: tuple[Value, ...] = ()
+    double: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the run yielded.
+
+    Attributes:
+        outputs: of every wanted value.
+        cotangents: those that were pulled back.
+        boundary: gradients of the values fed in, None where no path leads to one.
+        parameters: gradients by parameter name; a name is missing where no path leads to it.
+        ungraded: why there are no gradients though they were asked for, "" elsewhere.
+        forward, backward: seconds.
+    """
+
+    outputs: Mapping[Value, Array]
+    cotangents: Mapping[Value, Array] = field(default_factory=dict)
+    boundary: Mapping[Value, Array | None] = field(default_factory=dict)
+    parameters: Mapping[str, Array] = field(default_factory=dict)
+    ungraded: str = ""
+    forward: float = 0.0
+    backward: float = 0.0
+
+
+def run_side(side: Side, request: Request) -> Answer:
+    """Answers one request.
+
+    Raises:
+        NotRunnable: where an operation cannot be rerun; the message names it.
+    """
+    started = perf_counter()
+    execution = execute(
+        side,
+        request.part,
+        request.feed,
+        request.wanted,
+        grad=request.recorded,
+        double=request.double,
+    )
+    outputs = {value: side.engine.array(execution.outputs[value]) for value in request.wanted}
+    ran = perf_counter()
+    weights = _weights(request, outputs)
+    if not weights:
+        return Answer(outputs, forward=ran - started)
+    boundary, parameters, ungraded = _pulled(side, execution, weights, outputs, request.double)
+    return Answer(
+        outputs,
+        weights,
+        boundary,
+        _by_name(side, parameters),
+        ungraded,
+        ran - started,
+        perf_counter() - ran,
+    )
+
+
+def side_values(
+    side: Side,
+    part: Slice,
+    feed: Mapping[Value, Array],
+    wanted: Iterable[Value],
+    *,
+    double: bool = False,
+    instead: Mapping[int, Value] = NONE,
+) -> dict[Value, Array]:
+    """Values of one forward. An operation in `instead` is not run: it hands on that operand.
+
+    Raises:
+        NotRunnable: where an operation cannot be rerun; the message names it.
+    """
+    asked = tuple(wanted)
+    ran = execute(side, part, feed, asked, grad=False, double=double, instead=instead)
+    return {value: side.engine.array(ran.outputs[value]) for value in asked}
+
+
+def input_values(side: Side, values: Iterable[Value]) -> dict[Value, Array]:
+    """The example's values of inputs."""
+    return {value: side.engine.array(side.inputs[value.node]) for value in values}
+
+
+def _weights(request: Request, outputs: Mapping[Value, Array]) -> dict[Value, Array]:
+    """The cotangents to pull back; {} for none."""
+    weights = dict(request.cotangents or {})
+    for value in request.seeded:
+        seeds = seeded_cotangent(value, outputs[value].shape)
+        weights[value] = seeds.astype(np.float64) if request.double else seeds
+    return weights
+
+
+def _pulled(
+    side: Side,
+    execution: Execution,
+    weights: Mapping[Value, Array],
+    outputs: Mapping[Value, Array],
+    double: bool,
+) -> tuple[dict[Value, Array | None], dict[int, Array | None], str]:
+    """Gradients of boundary values and parameters, and why there are none."""
+    for value, weight in weights.items():
+        if weight.size != outputs[value].size:
+            shapes = f"{list(outputs[value].shape)} where {list(weight.shape)} was expected"
+            return {}, {}, f"the backward pass of this region cannot run: it yields {shapes}"
+    try:
+        return (*gradients(side, execution, weights, double=double), "")
+    except Exception as error:  # whatever a user's own backward raises
+        reason = f"{type(error).__name__}: {_first_line(error)}"
+        return {}, {}, f"the backward pass of this region cannot run: {reason}"
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0] if text else ""
+
+
+def _by_name(side: Side, by_node: Mapping[int, Array | None]) -> dict[str, Array]:
+    """Gradients by parameter name; several nodes of one parameter add up."""
+    total: dict[str, Array] = {}
+    for number, array in by_node.items():
+        name = side.graph.record(number).name
+        if array is not None:
+            total[name] = total[name] + array if name in total else array
+    return total
