@@ -18,7 +18,11 @@ from padiff_graph.capture.graph import ComputationGraph, TensorType, Value
 from padiff_graph.capture.normal.index_map import View
 from padiff_graph.capture.normal.traits import LEAVES
 
-__all__ = ["Edge", "Location", "NormalGraph", "NormalNode"]
+__all__ = ["HELD", "Edge", "Location", "NormalGraph", "NormalNode"]
+
+
+HELD = frozenset({"gradient_hook", "custom_function"})
+"""Marks of operations whose backward is the user's own: nothing may be merged with them."""
 
 
 class Location(NamedTuple):

@@ -5,47 +5,51 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from padiff_graph.capture.normal.builder import Builder
-from padiff_graph.capture.normal.rewrites.linear import (
-    bias_into_product,
-    convolution_of_fewer_axes,
-    convolution_of_one_element,
-    matmul_with_parameter,
-    scale_out_of_matmul,
-    scale_out_of_product,
+from padiff_graph.capture.normal.rewrites.composed_gelu import composed_gelu
+from padiff_graph.capture.normal.rewrites.composed_norms import (
+    composed_layer_norm,
+    composed_rms_norm,
 )
-from padiff_graph.capture.normal.rewrites.masks import (
-    mask_into_softmax,
-    shift_of_softmax,
-    where_of_constant,
-)
-from padiff_graph.capture.normal.rewrites.movement import (
+from padiff_graph.capture.normal.rewrites.concatenation import (
     concat_of_concat,
     concat_of_one_source,
     part_of_concat,
-    reduction_of_one,
+)
+from padiff_graph.capture.normal.rewrites.convolution_axes import convolution_of_fewer_axes
+from padiff_graph.capture.normal.rewrites.factors import (
+    scale_out_of_elementwise,
+    scale_out_of_matmul,
+    scale_out_of_product,
+)
+from padiff_graph.capture.normal.rewrites.gated_activations import (
+    clip_unscaled,
+    composed_hard_sigmoid,
+    x_times_hard_sigmoid,
+    x_times_sigmoid,
+)
+from padiff_graph.capture.normal.rewrites.linear import (
+    convolution_of_one_element,
+    matmul_with_parameter,
+)
+from padiff_graph.capture.normal.rewrites.masks import mask_into_softmax, shift_of_softmax
+from padiff_graph.capture.normal.rewrites.nested_sums import (
+    least_operands,
+    nested_sum_or_product,
+    shift_out_of_sum,
+)
+from padiff_graph.capture.normal.rewrites.norm_parameters import scale_and_bias_into_norm
+from padiff_graph.capture.normal.rewrites.padding import (
     zero_padding_into_view,
     zero_padding_into_window,
 )
-from padiff_graph.capture.normal.rewrites.norms import (
-    composed_gelu,
-    composed_layer_norm,
-    composed_rms_norm,
-    scale_and_bias_into_norm,
-)
+from padiff_graph.capture.normal.rewrites.powers import power_of_power, product_of_equals
+from padiff_graph.capture.normal.rewrites.product_bias import bias_into_product
 from padiff_graph.capture.normal.rewrites.random_draws import bernoulli_from_uniform
 from padiff_graph.capture.normal.rewrites.rule import Rule, sweep
 from padiff_graph.capture.normal.rewrites.split_linear import split_linear
-from padiff_graph.capture.normal.rewrites.sums_and_products import (
-    clip_unscaled,
-    composed_hard_sigmoid,
-    least_operands,
-    nested_sum_or_product,
-    power_of_power,
-    product_of_equals,
-    scale_out_of_elementwise,
-    shift_out_of_sum,
-    x_times_hard_sigmoid,
-    x_times_sigmoid,
+from padiff_graph.capture.normal.rewrites.trivial_operations import (
+    reduction_of_one,
+    where_of_constant,
 )
 
 __all__ = ["FIRST", "REWRITES", "SECOND"]

@@ -1,15 +1,27 @@
-"""How local rewrites run: one sweep over the graph, operands first, every rule on every draft."""
+"""How local rewrites run: one sweep over the graph, operands first, every rule on every draft.
+
+A rule looks at one draft and what is behind its operands, refuses by returning False, or puts something
+else in its place and returns True. It leaves the same elements at the same native locations.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
+from padiff_graph.capture.graph import TensorType
 from padiff_graph.capture.normal.builder import Builder, Draft
-from padiff_graph.capture.normal.edges import affine, view_of
-from padiff_graph.capture.normal.form import Edge, Location
+from padiff_graph.capture.normal.edges import affine, moved, reshape
+from padiff_graph.capture.normal.form import HELD, Edge, Location
+from padiff_graph.capture.normal.index_map import View
 
-__all__ = ["Rule", "Sweep", "applies_to", "same_operand", "same_value", "sweep"]
+__all__ = ["Rule", "Sweep", "applies_to", "sweep"]
+
+EXACT = 1e-6
+"""Relative distance from one within which a scale is one: chosen so that rounding of a factor and its
+inverse in float32 counts as none."""
+NO_SHIFT = 1e-12
+"""A shift below this is none: chosen below what float32 adds to anything of ordinary size."""
 
 
 class Sweep:
@@ -17,56 +29,72 @@ class Sweep:
 
     Attributes:
         builder: the graph under construction.
-        readers: how many operands and outputs read each draft, as of the start of the sweep.
+        readers: how many operands and outputs read each draft, as of the start of the sweep; what a rule
+            makes inherits the readers of what it replaces.
     """
 
-    def __init__(self, builder: Builder, readers: list[int]) -> None:
+    def __init__(self, builder: Builder, order: Iterable[Draft]) -> None:
         self.builder = builder
-        self.readers = readers
+        self.readers = [0] * len(builder.drafts)
+        for draft in order:
+            self._count(draft.inputs)
+        self._count((*builder.outputs.values(), *builder.updates.values()))
+
+    def _count(self, edges: Iterable[Edge | None]) -> None:
+        for edge in edges:
+            if edge is not None:
+                self.readers[edge.source] += 1
+
+    # -- asking
 
     def source(self, edge: Edge | None) -> Draft | None:
         """The draft behind an operand."""
         return None if edge is None else self.builder.drafts[edge.source]
 
+    def behind(self, edge: Edge | None, *operators: str) -> Draft | None:
+        """The draft behind an operand where it is of one of these operators."""
+        if edge is None:
+            return None
+        source = self.builder.drafts[edge.source]
+        return source if source.op in operators else None
+
     def alone(self, draft: Draft) -> bool:
         """Whether a draft has a single reader and carries nothing that must stay visible."""
-        return (
-            self.readers[draft.id] if draft.id < len(self.readers) else 1
-        ) == 1 and not draft.marks & {"gradient_hook", "custom_function"}
+        count = self.readers[draft.id] if draft.id < len(self.readers) else 1
+        return count == 1 and not draft.marks & HELD
+
+    def learned(self, edge: Edge) -> bool:
+        """Whether an operand is computed from parameters, whatever goes in."""
+        source = self.builder.drafts[edge.source]
+        return not source.varies and source.op != "Constant"
+
+    def varies(self, edge: Edge) -> bool:
+        """Whether an operand depends on an input or a random draw."""
+        return self.builder.drafts[edge.source].varies
+
+    # -- making
 
     def made_of(
         self,
         draft: Draft,
         op: str,
         inputs: Sequence[Edge | None],
-        attrs: dict[str, object],
+        attrs: Mapping[str, object],
         *parts: Draft,
-        outputs: tuple[object, ...] | None = None,
+        kind: TensorType | None = None,
         native: tuple[int, ...] = (),
     ) -> Draft:
-        """A new draft in place of `draft`, standing for `parts` too; same result, same location."""
-        kept = {by for edge in inputs if edge is not None for by in edge.through}
-        behind: list[int] = []
-        for part in (*parts, draft):
-            # What the edges into it did and no operand of the new draft says is done inside it now.
-            behind += [
-                by
-                for edge in part.inputs
-                if edge is not None
-                for by in edge.through
-                if by not in kept
-            ]
-            behind += part.native
-        stands = tuple(dict.fromkeys([*native, *behind]))
+        """A new draft in place of `draft`, standing for `parts` too.
+
+        It has the results of `draft` at their locations, or one result of another `kind`, whose location
+        `replace_reshaped` and `replace_moved` tell.
+        """
+        outputs = draft.outputs if kind is None else (kind,)
+        stands = (*native, *_absorbed(inputs, (*parts, draft)))
         new = self.builder.add(
-            op,
-            inputs,
-            attrs,
-            draft.outputs if outputs is None else outputs,
-            native=stands,
-            like=draft,
-        )  # type: ignore[arg-type]
-        if outputs is None:
+            op, inputs, attrs, outputs, native=tuple(dict.fromkeys(stands)), like=draft
+        )
+        if kind is None:
             new.locations, new.aliases = list(draft.locations), list(draft.aliases)
         for part in parts:
             new.marks |= part.marks
@@ -86,31 +114,77 @@ class Sweep:
         as it is, its location tells the scale at which it does."""
         if scale != 1.0 or shift != 0.0:
             held = [place for place in (draft.locations[0], *draft.aliases) if place is not None]
-            places = [
-                Location(
-                    place.value, place.view, place.scale * scale, place.scale * shift + place.shift
-                )
-                for place in held
-            ]
-            places.sort(
-                key=lambda place: (
-                    not (math.isclose(place.scale, 1.0, rel_tol=1e-6) and abs(place.shift) < 1e-12)
-                )
-            )
+            places = [_scaled(place, scale, shift) for place in held]
+            places.sort(key=lambda place: place.scale != 1.0 or place.shift != 0.0)
             new.locations[0] = places[0] if places else None
             new.aliases = places[1:]
-            if (
-                places
-                and math.isclose(places[0].scale, 1.0, rel_tol=1e-6)
-                and abs(places[0].shift) < 1e-12
-            ):
-                new.locations[0] = Location(places[0].value, places[0].view)
         self.builder.replace(draft, affine(self.builder.read(new), scale, shift, *by))
+
+    def replace_reshaped(self, draft: Draft, new: Draft) -> None:
+        """`draft` = `new` in another shape from now on."""
+        place = draft.locations[0]
+        if place is not None:
+            new.locations[0] = Location(place.value, place.view.reshape(new.shape))
+        self.builder.replace(draft, reshape(self.builder.read(new), draft.shape))
+
+    def replace_moved(self, draft: Draft, new: Draft, view: View, back: View) -> None:
+        """`draft` = `view` of `new` from now on; `back` reads `draft` and yields `new`."""
+        place = draft.locations[0]
+        if place is not None:
+            new.locations[0] = Location(place.value, place.view.then(back))
+        self.builder.replace(draft, moved(self.builder.read(new), view))
+
+    # -- running
+
+    def rewrite(self, draft: Draft, rules: Mapping[str, Sequence[Rule]]) -> None:
+        """Offers a draft to the rules of its operator, and what they make of it to theirs."""
+        current: Draft | None = draft
+        while current is not None:
+            self.builder.refresh(current)
+            current = self._first(current, rules.get(current.op, rules[EVERY]))
+
+    def _first(self, draft: Draft, rules: Sequence[Rule]) -> Draft | None:
+        """Applies the first rule that does not refuse; the draft that is to be looked at again."""
+        before = len(self.builder.drafts)
+        applied = next((rule for rule in rules if rule(self, draft)), None)
+        self.readers.extend([1] * (len(self.builder.drafts) - len(self.readers)))
+        if applied is None:
+            return None
+        self.builder.rewrites[applied.__name__] += 1
+        made = draft.replaced.get(0)
+        if made is None:
+            return draft  # changed in place
+        if made.source < before or len(draft.outputs) != 1:
+            return None
+        self.readers[made.source] = self.readers[draft.id]
+        return self.builder.drafts[made.source]
+
+
+def _absorbed(inputs: Sequence[Edge | None], parts: Iterable[Draft]) -> list[int]:
+    """The native operations of parts, and those on edges into them that no operand of the whole says."""
+    said = {by for edge in inputs if edge is not None for by in edge.through}
+    native: list[int] = []
+    for part in parts:
+        for edge in part.inputs:
+            if edge is not None:
+                native += [by for by in edge.through if by not in said]
+        native += part.native
+    return native
+
+
+def _scaled(place: Location, scale: float, shift: float) -> Location:
+    """Where a value lives whose multiple lives at a place; the scale exactly one where it nearly is."""
+    scale, shift = place.scale * scale, place.scale * shift + place.shift
+    if math.isclose(scale, 1.0, rel_tol=EXACT) and abs(shift) < NO_SHIFT:
+        return Location(place.value, place.view)
+    return Location(place.value, place.view, scale, shift)
 
 
 Rule = Callable[[Sweep, Draft], bool]
 """Rewrites one draft where it applies, by `Sweep.replace`; says whether it did."""
 
+EVERY = ""
+"""Key of the rules that see every operator."""
 _OPERATORS: dict[Rule, frozenset[str]] = {}
 
 
@@ -124,87 +198,20 @@ def applies_to(*operators: str) -> Callable[[Rule], Rule]:
     return note
 
 
-def sweep(builder: Builder, rules: Sequence[Rule]) -> None:
-    """Applies rules to every live draft, operands first; what a rule makes is offered to the others too."""
+def _by_operator(rules: Collection[Rule]) -> dict[str, list[Rule]]:
+    """The rules of each operator, in order."""
+    named = {op for rule in rules for op in _OPERATORS.get(rule, ())}
+    return {
+        op: [rule for rule in rules if rule not in _OPERATORS or op in _OPERATORS[rule]]
+        for op in (*named, EVERY)
+    }
+
+
+def sweep(builder: Builder, rules: Collection[Rule]) -> None:
+    """Applies rules to every live draft, operands first; what a rule makes is offered to all of them."""
     order = builder.order()
-    readers = [0] * len(builder.drafts)
+    state = Sweep(builder, order)
+    chosen = _by_operator(rules)
     for draft in order:
-        for edge in draft.inputs:
-            if edge is not None:
-                readers[edge.source] += 1
-    for edge in (*builder.outputs.values(), *builder.updates.values()):
-        readers[edge.source] += 1
-    state = Sweep(builder, readers)
-    chosen: dict[str, list[Rule]] = {}
-    for draft in order:
-        if draft.leaf:
-            continue
-        current = draft
-        again = True
-        while again:
-            builder.refresh(current)
-            again = False
-            if current.op not in chosen:
-                chosen[current.op] = [
-                    rule
-                    for rule in rules
-                    if rule not in _OPERATORS or current.op in _OPERATORS[rule]
-                ]
-            for rule in chosen[current.op]:
-                before = len(builder.drafts)
-                if rule(state, current):
-                    builder.rewrites[rule.__name__] += 1
-                    # A new draft inherits the readers of the one it replaces.
-                    readers.extend([1] * (len(builder.drafts) - len(readers)))
-                    made = current.replaced.get(0)
-                    if made is None:
-                        # Changed in place: the others see it as it is now.
-                        again = True
-                    elif made.source >= before and len(current.outputs) == 1:
-                        readers[made.source] = readers[current.id]
-                        current = builder.drafts[made.source]
-                        again = True
-                    break
-        if len(readers) < len(builder.drafts):
-            readers.extend([1] * (len(builder.drafts) - len(readers)))
-
-
-def same_operand(first: Edge, second: Edge) -> bool:
-    """Whether two operands read the same elements of the same draft, scaled alike."""
-    same = (first.source, first.output, first.scale, first.shift) == (
-        second.source,
-        second.output,
-        second.scale,
-        second.shift,
-    )
-    return same and view_of(first).same(view_of(second))
-
-
-def same_value(builder: Builder, first: Draft, second: Draft, deep: int = 1) -> bool:
-    """Whether two drafts compute the same thing from the same operands, or from operands that do, `deep`
-    drafts further up; models compute some values twice."""
-    if first is second:
-        return True
-    if (
-        first.op != second.op
-        or first.leaf
-        or first.attrs != second.attrs
-        or len(first.inputs) != len(second.inputs)
-        or "random" in first.marks | second.marks
-    ):
-        return False
-    for a, b in zip(first.inputs, second.inputs, strict=True):
-        if a is None or b is None:
-            if a is not b:
-                return False
-            continue
-        twice = (
-            deep > 0
-            and a.source != b.source
-            and same_value(builder, builder.drafts[a.source], builder.drafts[b.source], deep - 1)
-        )
-        if not same_operand(
-            a, b if not twice else Edge(a.source, b.output, b.view, b.scale, b.shift)
-        ):
-            return False
-    return True
+        if not draft.leaf:
+            state.rewrite(draft, chosen)
