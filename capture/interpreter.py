@@ -1,0 +1,208 @@
+"""The one interpreter of captured graphs: nodes in program order, each run by the engine.
+
+Three things run a capture: the certificate replays all of it with gradients, matching reads values
+on the way, and a region is run on values of the other model. What they share stands here: feeding
+leaves, handing operands on, letting values go after their last read, random draws, float64, and
+recording switched off where the model did so. What differs is overridden, as in fx.Interpreter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import nullcontext
+from typing import Any
+
+import numpy as np
+
+from padiff_graph.capture.engine import Array, Engine, NotRunnable
+from padiff_graph.capture.graph import ComputationGraph, Node, Value
+
+__all__ = ["Interpreter", "Known", "differentiable", "leaf_tensor", "model_values"]
+
+Tensor = Any
+Known = dict[Value, Tensor | None]
+"""Values that are there: None for a result that the operation does not yield, absent where it could
+not be run or is let go."""
+Parameters = Callable[[str], Array]
+"""A parameter's or buffer's values by its dotted name."""
+
+
+def differentiable(dtype: str) -> bool:
+    """Whether gradients exist for a dtype, in graph spelling."""
+    return dtype.startswith(("float", "bfloat", "complex"))
+
+
+def leaf_tensor(engine: Engine, array: Array, dtype: str, grad: bool, double: bool) -> Tensor:
+    """A tensor of its own for an array of a graph's dtype.
+
+    Args:
+        engine: whose tensor.
+        array: the numbers.
+        dtype: in graph spelling; "" for the array's own.
+        grad: whether to ask for its gradient, where there is one.
+        double: float64 in place of narrower floats.
+    """
+    floating = array.dtype.kind in "fc"
+    if dtype:
+        floating = differentiable(dtype)
+    if double and floating and array.dtype.kind == "f":
+        return engine.tensor(array.astype(np.float64), "float64", grad)
+    return engine.tensor(array, dtype or None, grad and floating)
+
+
+def model_values(engine: Engine) -> Parameters:
+    """The model's own parameters and buffers as they are now, each read when it is asked for."""
+    own = engine.parameters()
+    return lambda name: engine.array(own[name])
+
+
+class Interpreter:
+    """Runs nodes of one graph on one engine; subclasses override what they do otherwise.
+
+    Attributes:
+        graph: the capture, with its session.
+        engine: the engine of its model.
+        parameters: values of parameters and buffers.
+        inputs: the example's leaves and large constants by node.
+        record: whether gradients are recorded; under a "no_grad" mark they never are.
+        double: compute in float64.
+    """
+
+    def __init__(
+        self,
+        graph: ComputationGraph,
+        engine: Engine,
+        parameters: Parameters,
+        inputs: Mapping[int, Tensor],
+        *,
+        record: bool = False,
+        double: bool = False,
+    ) -> None:
+        self.graph = graph
+        self.engine = engine
+        self.parameters = parameters
+        self.inputs = inputs
+        self.record = record
+        self.double = double
+
+    def run(
+        self,
+        nodes: Sequence[Node],
+        known: Known | None = None,
+        keep: Collection[Value] | None = (),
+    ) -> Known:
+        """Runs nodes one after the other.
+
+        An operation that reads what could not be run is left out too.
+
+        Args:
+            nodes: leaves and operations, each behind what it reads; outputs are passed over.
+            known: values that are there beforehand; taken over, and let go like all others.
+            keep: values to keep after their last read; None for all.
+
+        Returns:
+            The values that were kept.
+
+        Raises:
+            NotRunnable: a leaf whose value is not known, or by `failed`.
+        """
+        if known is None:
+            known = {}
+        done = {} if keep is None else _last_reads(nodes, keep)
+        with nullcontext() if self.record else self.engine.recording(False):
+            for node in nodes:
+                self._run_node(node, known)
+                for value in done.get(node.id, ()):
+                    known.pop(value, None)
+        return known
+
+    def _run_node(self, node: Node, known: Known) -> None:
+        results: Sequence[Tensor | None]
+        if node.kind == "output":
+            return
+        if node.kind != "operation":
+            results = (self.leaf(node),)
+        elif any(operand is not None and operand not in known for operand in node.inputs):
+            return
+        else:
+            operands = [None if operand is None else known[operand] for operand in node.inputs]
+            try:
+                results = self._recorded(node, operands)
+            except NotRunnable as error:
+                self.failed(node, error)
+                return
+        for number, result in enumerate(results):
+            value = Value(node.id, number)
+            known[value] = result
+            if result is not None:
+                self.produced(value, result)
+
+    def _recorded(
+        self, node: Node, operands: Sequence[Tensor | None]
+    ) -> Sequence[Tensor | None]:
+        if not self.record or "no_grad" not in node.marks:
+            return self.operation(node, operands)
+        with self.engine.recording(False):
+            return self.operation(node, operands)
+
+    def leaf(self, node: Node) -> Tensor:
+        """The tensor of a parameter, buffer, input or constant.
+
+        Raises:
+            NotRunnable: where the capture holds no value for it.
+        """
+        if node.kind in ("parameter", "buffer"):
+            array = self.parameters(node.name)
+        elif node.id in self.inputs:
+            array = self.engine.array(self.inputs[node.id])
+        elif node.constant is not None:
+            array = node.shaped_constant()
+        else:
+            raise NotRunnable(
+                f"the value of {node.kind} {node.name or repr(node.id)} is not known to the "
+                "capture; capture the model again"
+            )
+        return leaf_tensor(
+            self.engine, array, node.dtype(), self.record and self.asks(node), self.double
+        )
+
+    def operation(
+        self, node: Node, operands: Sequence[Tensor | None]
+    ) -> Sequence[Tensor | None]:
+        """The results of one operation, on operands in the order of `node.inputs`.
+
+        Raises:
+            NotRunnable: where it cannot be rerun.
+        """
+        draw = None
+        if "random" in node.marks and "unshareable_random" not in node.marks:
+            draw = self.draw(node)
+        return self.engine.run(node, operands, double=self.double, draw=draw)
+
+    def asks(self, node: Node) -> bool:
+        """Whether a leaf's gradient is asked for, where anything is recorded."""
+        return False
+
+    def draw(self, node: Node) -> Array | None:
+        """What a random operation shall draw; None lets the framework draw."""
+        return None
+
+    def failed(self, node: Node, error: NotRunnable) -> None:
+        """Called where an operation cannot be rerun; returns to go on without its results."""
+        raise error
+
+    def produced(self, value: Value, tensor: Tensor) -> None:
+        """Called with every value as soon as it is there."""
+
+
+def _last_reads(nodes: Iterable[Node], keep: Collection[Value]) -> dict[int, list[Value]]:
+    """Values to let go, by the node after which nobody reads them."""
+    last: dict[Value, int] = {}
+    for node in nodes:
+        last.update((Value(node.id, number), node.id) for number in range(len(node.outputs)))
+        last.update((operand, node.id) for operand in node.inputs if operand is not None)
+    done: dict[int, list[Value]] = {}
+    for value, reader in last.items():
+        if value not in keep:
+            done.setdefault(reader, []).append(value)
+    return done
