@@ -13,8 +13,9 @@ from typing import Any
 
 from padiff_graph.capture.backend import backend, framework_of
 from padiff_graph.capture.capture_errors import CaptureError, UnfaithfulCaptureError
-from padiff_graph.capture.certificate import Certificate, Eager
+from padiff_graph.capture.certificate import Certificate
 from padiff_graph.capture.certificate import certify as certify_graph
+from padiff_graph.capture.eager_run import Eager
 from padiff_graph.capture.engine import Engine
 from padiff_graph.capture.exclusive import one_at_a_time
 from padiff_graph.capture.graph import ComputationGraph

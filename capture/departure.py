@@ -5,22 +5,81 @@ Used only after a certificate was refused, so it may run the model once more and
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from padiff_graph.capture.engine import Array
+from padiff_graph.capture.certified_replay import replayed_values
+from padiff_graph.capture.engine import Array, Engine
 from padiff_graph.capture.graph import ComputationGraph, Node, Value
+from padiff_graph.capture.interpreter import Known
 
-__all__ = ["backward_departure", "forward_departure"]
+__all__ = ["backward_departure", "forward_departure", "where_it_departs"]
 
 Calls = Mapping[tuple[str, int], Sequence[Array]]
 """What each call of each module returned in eager, by (path, call)."""
+DELICATE = {"inplace", "gradient_hook", "custom_function"}
+"""Marks of operations that are the likeliest to be captured wrongly."""
+SHOWN = 3
+"""So many delicate operations are named; chosen so that a message stays readable."""
+RELATIVE, ABSOLUTE = 1e-4, 1e-5
+"""Tolerances that tell a value from another: relative, and relative to the largest.
+
+Chosen so that whatever a certificate takes for rounding in float32 counts as the same value here.
+"""
+TINY = 1e-12
+"""Absolute tolerance where all is zero; chosen below what float32 rounding leaves of values near 1."""
+
+
+def where_it_departs(
+    graph: ComputationGraph,
+    engine: Engine,
+    example: Mapping[str, Any],
+    departed: Mapping[str, Sequence[str]],
+) -> list[str]:
+    """Where the graph departs from eager, in sentences, and delicate operations to look at.
+
+    Args:
+        graph: the capture, with its session.
+        engine: the model's engine.
+        example: keyword arguments of its forward.
+        departed: names of what differs, by kind as in `padiff_graph.capture.eager_run.KINDS`.
+    """
+    sentences: list[str] = []
+    if "output" in departed or "buffer" in departed:
+        node = _forward(graph, engine, example)
+        if node is not None:
+            sentences.append(
+                f"the forward departs in {node.path or 'the root module'} "
+                f"({node.op}, {node.source or 'line unknown'})"
+            )
+    wrong = {*departed.get("input gradient", ()), *departed.get("parameter gradient", ())}
+    if wrong and "output" not in departed:
+        node = backward_departure(graph, wrong)
+        if node is not None:
+            sentences.append(
+                f"gradients differ up to {node.op} in {node.path or 'the root module'} "
+                f"({node.source or 'line unknown'}): what the backward does there or behind it "
+                "got lost"
+            )
+    delicate = [node for node in graph.of_kind("operation") if node.marks & DELICATE]
+    sentences += [f"look at {node.op} ({node.source or node.path})" for node in delicate[:SHOWN]]
+    return sentences
+
+
+def _forward(graph: ComputationGraph, engine: Engine, example: Mapping[str, Any]) -> Node | None:
+    with engine.quiet():
+        observed = engine.observe(example)
+    if not observed:
+        return None
+    with engine.quiet():
+        known = replayed_values(graph, engine)
+        return forward_departure(graph, known, engine.array, observed)
 
 
 def forward_departure(
-    graph: ComputationGraph, known: Mapping[Value, Any], array: Any, observed: Calls
+    graph: ComputationGraph, known: Known, array: Callable[[Any], Array], observed: Calls
 ) -> Node | None:
     """The last operation of the first module call whose eager result the replay nowhere has.
 
@@ -30,22 +89,28 @@ def forward_departure(
         array: makes one of them a numpy array.
         observed: what eager returned.
     """
-    own: dict[tuple[str, int], list[Node]] = {}
+    calls: dict[tuple[str, int], list[Node]] = {}
     for node in graph.of_kind("operation"):
-        own.setdefault((node.path, node.call), []).append(node)
-    for key, nodes in sorted(own.items(), key=lambda entry: entry[1][-1].id):
-        results = [np.asarray(result) for result in observed.get(key, ())]
-        if not results:
-            continue
-        replayed = [
-            array(known[Value(node.id, number)])
-            for node in nodes
-            for number in range(len(node.outputs))
-            if known.get(Value(node.id, number)) is not None
-        ]
-        if not any(_equal(result, value) for result in results for value in replayed):
+        calls.setdefault((node.path, node.call), []).append(node)
+    for call, nodes in sorted(calls.items(), key=lambda entry: entry[1][-1].id):
+        results = [np.asarray(result) for result in observed.get(call, ())]
+        if results and not _anywhere(results, nodes, known, array):
             return nodes[-1]
     return None
+
+
+def _anywhere(
+    results: Sequence[Array], nodes: Sequence[Node], known: Known, array: Callable[[Any], Array]
+) -> bool:
+    """Whether one of the nodes yields one of the results."""
+    for node in nodes:
+        for number in range(len(node.outputs)):
+            tensor = known.get(Value(node.id, number))
+            if tensor is not None:
+                replayed = array(tensor)
+                if any(_equal(result, replayed) for result in results):
+                    return True
+    return False
 
 
 def backward_departure(graph: ComputationGraph, wrong: Collection[str]) -> Node | None:
@@ -68,15 +133,8 @@ def backward_departure(graph: ComputationGraph, wrong: Collection[str]) -> Node 
     return readers[-1] if readers else None
 
 
-def _equal(one: Array, other: Array) -> bool:
-    if one.shape != other.shape or one.dtype.kind != other.dtype.kind:
+def _equal(first: Array, second: Array) -> bool:
+    if first.shape != second.shape or first.dtype.kind != second.dtype.kind:
         return False
-    return bool(
-        np.allclose(
-            one,
-            other,
-            rtol=1e-4,
-            atol=1e-5 * float(np.abs(one).max(initial=0.0)) + 1e-12,
-            equal_nan=True,
-        )
-    )
+    absolute = ABSOLUTE * float(np.abs(first).max(initial=0.0)) + TINY
+    return bool(np.allclose(first, second, rtol=RELATIVE, atol=absolute, equal_nan=True))

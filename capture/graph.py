@@ -10,12 +10,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 import networkx as nx
 import numpy as np
 
-__all__ = ["ComputationGraph", "Kind", "Node", "ParameterInfo", "TensorType", "Value"]
+__all__ = [
+    "ComputationGraph",
+    "Kind",
+    "Node",
+    "ParameterInfo",
+    "Session",
+    "TensorType",
+    "Value",
+]
 
 Kind = Literal["input", "parameter", "buffer", "constant", "operation", "output"]
 
@@ -50,8 +58,9 @@ class Node:
         id: number in program order.
         kind: what the node is.
         op: native operator, "aten.linear.default", "pd_op.matmul", "onnx.Conv"; "" for leaves.
-        name: for an input or output the leaf as the user spells it ("x", "batch.mask", "hidden_states.0");
-            for a parameter or buffer its dotted name in `named_parameters()`; for a constant a label.
+        name: for an input or output the leaf as the user spells it ("x", "batch.mask",
+            "hidden_states.0"); for a parameter or buffer its dotted name in `named_parameters()`;
+            for a constant a label.
         inputs: operands in order; None where an optional operand is absent.
             An in-place operation is captured out of place: later readers read its result.
         roles: the operand names of the operator's schema, one for each of `inputs`;
@@ -84,6 +93,24 @@ class Node:
     constant: np.ndarray[Any, Any] | None = field(default=None, compare=False)
     native: Any = field(default=None, compare=False, repr=False)
 
+    def dtype(self, output: int = 0) -> str:
+        """The dtype of a result; "" where it is no tensor or not known."""
+        kind = self.outputs[output] if output < len(self.outputs) else None
+        return kind.dtype if kind is not None else ""
+
+    def shaped_constant(self) -> np.ndarray[Any, Any]:
+        """The constant in the shape that the framework holds it in.
+
+        Raises:
+            ValueError: where there is none.
+        """
+        if self.constant is None:
+            raise ValueError(f"node {self.id} ({self.op or self.kind}) holds no constant")
+        kind = self.outputs[0] if self.outputs else None
+        if kind is not None and kind.size == self.constant.size:
+            return self.constant.reshape(kind.shape)
+        return self.constant
+
     def __getstate__(self) -> tuple[Any, ...]:
         return tuple(None if name == "native" else getattr(self, name) for name in self.__slots__)
 
@@ -110,6 +137,28 @@ class ParameterInfo:
     aliases: tuple[str, ...] = ()
     buffer: bool = False
     trainable: bool = True
+
+
+class Session(Protocol):
+    """What a framework's engine needs beside the graph to rerun nodes: programs, example leaves.
+
+    What else it holds is between a framework's trace and its engine.
+    """
+
+    @property
+    def tensors(self) -> Mapping[int, Any]:
+        """The example's leaves and large constants by node id."""
+        ...
+
+    @property
+    def rung(self) -> str:
+        """The way that the capture took; "" where there is one way only."""
+        ...
+
+    @property
+    def abstract(self) -> bool:
+        """Whether there are shapes only, and no numbers to run on."""
+        ...
 
 
 if TYPE_CHECKING:
@@ -150,8 +199,8 @@ class ComputationGraph(Base):
         self.notes: list[str] = []
         self.updates: dict[str, Value] = {}
         self.certificate: Any = None
-        self.session: Any = None
-        """What the framework's engine needs to rerun nodes (program, example leaves); not pickled."""
+        self.session: Session | None = None
+        """None in a graph that was loaded from a file, since it is not pickled."""
 
     @classmethod
     def build(cls, framework: str, nodes: Iterable[Node], **facts: Any) -> ComputationGraph:
@@ -188,7 +237,8 @@ class ComputationGraph(Base):
                 continue
             if operand.node not in self or operand.node >= node.id:
                 raise ValueError(
-                    f"operand {position} of node {node.id} ({node.op or node.kind}) is node {operand.node}, which does not stand before it; append nodes in program order"
+                    f"operand {position} of node {node.id} ({node.op or node.kind}) is node "
+                    f"{operand.node}, which does not stand before it; append nodes in program order"
                 )
             carried = self.type_of(operand)
             self.add_edge(
@@ -203,8 +253,8 @@ class ComputationGraph(Base):
 
     def record(self, node: int) -> Node:
         """The node's full record."""
-        found: Node = self._node[node]["record"]
-        return found
+        record: Node = self._node[node]["record"]
+        return record
 
     def records(self) -> list[Node]:
         """All records in program order."""
@@ -213,6 +263,11 @@ class ComputationGraph(Base):
     def of_kind(self, kind: Kind) -> list[Node]:
         """The records of one kind, in program order."""
         return [record for record in self.records() if record.kind == kind]
+
+    @property
+    def runnable(self) -> bool:
+        """Whether there are numbers to run on: not in a graph from a file, or of shapes only."""
+        return self.session is not None and not self.session.abstract
 
     @property
     def calls_back(self) -> bool:

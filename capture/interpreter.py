@@ -120,26 +120,24 @@ class Interpreter:
         results: Sequence[Tensor | None]
         if node.kind == "output":
             return
-        if node.kind != "operation":
-            results = (self.leaf(node),)
-        elif any(operand is not None and operand not in known for operand in node.inputs):
+        if any(operand is not None and operand not in known for operand in node.inputs):
             return
-        else:
-            operands = [None if operand is None else known[operand] for operand in node.inputs]
-            try:
+        operands = [None if operand is None else known[operand] for operand in node.inputs]
+        try:
+            if node.kind == "operation":
                 results = self._recorded(node, operands)
-            except NotRunnable as error:
-                self.failed(node, error)
-                return
+            else:
+                results = (self.leaf(node),)
+        except NotRunnable as error:
+            self.failed(node, error)
+            return
         for number, result in enumerate(results):
             value = Value(node.id, number)
             known[value] = result
             if result is not None:
                 self.produced(value, result)
 
-    def _recorded(
-        self, node: Node, operands: Sequence[Tensor | None]
-    ) -> Sequence[Tensor | None]:
+    def _recorded(self, node: Node, operands: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
         if not self.record or "no_grad" not in node.marks:
             return self.operation(node, operands)
         with self.engine.recording(False):
@@ -166,9 +164,7 @@ class Interpreter:
             self.engine, array, node.dtype(), self.record and self.asks(node), self.double
         )
 
-    def operation(
-        self, node: Node, operands: Sequence[Tensor | None]
-    ) -> Sequence[Tensor | None]:
+    def operation(self, node: Node, operands: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
         """The results of one operation, on operands in the order of `node.inputs`.
 
         Raises:
@@ -188,7 +184,7 @@ class Interpreter:
         return None
 
     def failed(self, node: Node, error: NotRunnable) -> None:
-        """Called where an operation cannot be rerun; returns to go on without its results."""
+        """Called where a node's value cannot be had; returns to go on without what it yields."""
         raise error
 
     def produced(self, value: Value, tensor: Tensor) -> None:

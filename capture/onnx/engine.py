@@ -150,7 +150,11 @@ class OnnxEngine:
 
     def inputs(self, graph: ComputationGraph) -> dict[int, Tensor]:
         """The example's arrays by input node."""
-        return {node.id: graph.session["example"][node.name] for node in graph.of_kind("input")}
+        if graph.session is None:
+            raise NotRunnable(
+                "the graph was loaded from a file and has no example; capture it again"
+            )
+        return dict(graph.session.tensors)
 
     def forward(self, example: Mapping[str, Any], *, grad: bool) -> Run:
         """Runs the whole model."""

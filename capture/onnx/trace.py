@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,23 @@ from padiff_graph.capture.graph import ComputationGraph, Node, ParameterInfo, Te
 from padiff_graph.capture.onnx.engine import OnnxEngine
 from padiff_graph.capture.onnx.load import opsets, schema_of
 
-__all__ = ["trace"]
+__all__ = ["Session", "trace"]
+
+
+@dataclass(frozen=True)
+class Session:
+    """What the engine needs beside the graph.
+
+    Attributes:
+        tensors: the example's leaves by node id.
+        rung: there is one way to capture only.
+        abstract: whether there are shapes only.
+    """
+
+    tensors: Mapping[int, Any]
+    rung: str = ""
+    abstract: bool = False
+
 
 SMALL = 1 << 16
 """Constants of at most this many elements carry their value."""
@@ -145,7 +162,8 @@ def trace(model: Any, example: Mapping[str, Any], *, below: str = "") -> Computa
     }
     info = {name: ParameterInfo(name, _type(constants[name])) for name in parameters}
     graph = ComputationGraph.build("onnx", nodes, modules=modules, parameters=info)
-    graph.session = {"model": proto, "example": dict(example)}
+    tensors = {node.id: example[node.name] for node in graph.of_kind("input")}
+    graph.session = Session(tensors, abstract=not runs)
     if not runs:
         graph.notes.append("The model was captured from shapes alone; nothing was run.")
     return graph

@@ -98,8 +98,9 @@ class TorchEngine:
             raise NotRunnable(
                 "the graph was loaded from a file and has no example; capture it again"
             )
-        self.recorded = graph.session.recorded
-        return graph.session
+        session: Any = graph.session
+        self.recorded = session.recorded
+        return session
 
     def forward(self, example: Mapping[str, Any], *, grad: bool) -> Run:
         """Runs the user's own model eagerly, in the mode that it is in."""

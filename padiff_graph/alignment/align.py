@@ -18,7 +18,6 @@ import numpy as np
 
 from padiff_graph.alignment.correspondence import ModuleRow, ParameterEntry, ResolvedMap
 from padiff_graph.alignment.module_rows import module_rows
-from padiff_graph.alignment.replay import runnable
 from padiff_graph.alignment.value_proof import Proof, prove
 from padiff_graph.capture.api import Capture
 from padiff_graph.capture.backend import backend, framework_of
@@ -192,7 +191,7 @@ def align_graphs(
 ) -> Alignment:
     """Aligns two normal forms; see `align`."""
     started = time.perf_counter()
-    alive = runnable(first.graph) and runnable(second.graph)
+    alive = first.graph.runnable and second.graph.runnable
     pairs, orders = _inputs(first.graph, second.graph, first_engine, second_engine, examples, alive)
     fixed = {
         entry.row.first: entry.row

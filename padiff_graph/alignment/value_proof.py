@@ -185,7 +185,7 @@ def _run(
                     np.complex128 if flat.dtype.kind == "c" else np.float64
                 )
 
-    return visit_values(graph, engine, values, wanted.__contains__, visit)
+    return visit_values(graph, engine, values, wanted, visit)
 
 
 def _samples(points: tuple[Point, ...], side: int) -> dict[Value, list[tuple[int, Array]]]:

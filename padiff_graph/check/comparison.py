@@ -14,7 +14,7 @@ from padiff_graph.alignment.value_proof import matched_whole
 from padiff_graph.capture.api import Capture
 from padiff_graph.capture.backend import backend
 from padiff_graph.capture.capture_errors import CaptureError
-from padiff_graph.capture.certificate import Eager
+from padiff_graph.capture.eager_run import Eager
 from padiff_graph.capture.engine import Engine
 from padiff_graph.capture.exclusive import one_at_a_time
 from padiff_graph.check.end_to_end import WholeCheck, check_whole

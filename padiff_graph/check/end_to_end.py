@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from padiff_graph.capture.certificate import Eager, lively, standing
+from padiff_graph.capture.eager_run import Eager, lively, standing
 from padiff_graph.capture.engine import Array, Engine, NotRunnable
 from padiff_graph.executor.output_pairs import output_pairs
 from padiff_graph.executor.transfer import mapped

@@ -1,27 +1,31 @@
-"""Running one side of one region: its native operations on given inputs, with gradients."""
+"""Running one side of one region: its native operations on given inputs, with gradients.
+
+A region is asked for by a `Request` of ids and arrays and answered in arrays, so that a side may
+as well live in another process. Who looks at native tensors in between takes the same in two
+steps: `execute`, then `gradients`.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from padiff_graph.capture.engine import Array, Engine, NotRunnable
 from padiff_graph.capture.graph import ComputationGraph, Node, Value
+from padiff_graph.capture.interpreter import Interpreter, differentiable, leaf_tensor
 from padiff_graph.executor.partition import Slice
 
 __all__ = [
+    "Answer",
     "Execution",
+    "Request",
     "Seconds",
     "Side",
-    "differentiable",
+    "answer",
     "execute",
     "gradients",
-    "leaf",
     "run_node",
 ]
 
@@ -32,16 +36,13 @@ NONE: Mapping[int, Value] = {}
 """No operation left out."""
 
 
-def differentiable(dtype: str) -> bool:
-    """Whether gradients exist for a dtype, in graph spelling."""
-    return dtype.startswith(("float", "bfloat", "complex"))
-
-
 @dataclass
 class Side:
     """One model's graph with everything needed to run pieces of it.
 
     Attributes:
+        graph: the capture.
+        engine: the engine of its model.
         parameters: values by dotted name.
         draw: the draw of a random node.
         inputs: example leaves and large constants by node.
@@ -63,8 +64,43 @@ class Side:
 
     def dtype(self, value: Value) -> str:
         """The dtype that the capture saw, in graph spelling."""
-        kind = self.graph.type_of(value)
-        return kind.dtype if kind else ""
+        return self.graph.record(value.node).dtype(value.output)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to run of one side: ids of its graph, and arrays.
+
+    Attributes:
+        part: operations and leaves.
+        feed: arrays for the values of the cuts that the part reads.
+        wanted: values to hand out.
+        cotangents: by value; None for a forward only.
+        double: compute in float64.
+        instead: operations that are not run, with the operand that each hands on.
+    """
+
+    part: Slice
+    feed: Mapping[Value, Array]
+    wanted: Sequence[Value]
+    cotangents: Mapping[Value, Array] | None = None
+    double: bool = False
+    instead: Mapping[int, Value] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a request yields, as arrays.
+
+    Attributes:
+        values: those that were wanted.
+        gradients: of the values that were fed, None where no path leads to one.
+        parameters: the same of parameters and buffers, by node.
+    """
+
+    values: Mapping[Value, Array]
+    gradients: Mapping[Value, Array | None] = field(default_factory=dict)
+    parameters: Mapping[int, Array | None] = field(default_factory=dict)
 
 
 @dataclass
@@ -82,6 +118,88 @@ class Execution:
     parameters: dict[int, Tensor]
 
 
+class _RegionRun(Interpreter):
+    """Runs operations of one side; `owned` are the leaves of parameters and buffers by node."""
+
+    def __init__(
+        self,
+        side: Side,
+        *,
+        record: bool = False,
+        double: bool = False,
+        instead: Mapping[int, Value] = NONE,
+    ) -> None:
+        parameters = side.parameters.__getitem__
+        super().__init__(
+            side.graph, side.engine, parameters, side.inputs, record=record, double=double
+        )
+        self.side = side
+        self.instead = instead
+        self.owned: dict[int, Tensor] = {}
+
+    def leaf(self, node: Node) -> Tensor:
+        if node.kind in ("parameter", "buffer"):
+            self.owned[node.id] = super().leaf(node)
+            return self.owned[node.id]
+        if node.id in self.inputs and not self.double:
+            return self.inputs[node.id]  # shared: no gradient of it is asked for
+        return super().leaf(node)
+
+    def asks(self, node: Node) -> bool:
+        return node.kind in ("parameter", "buffer")
+
+    def draw(self, node: Node) -> Array | None:
+        return self.side.draw(node)
+
+    def operation(self, node: Node, operands: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
+        if node.id in self.instead:
+            return (self._handed_on(node, operands),)
+        try:
+            return super().operation(node, operands)
+        except NotRunnable:
+            if node.constant is None:
+                raise
+            constant = node.shaped_constant()
+            return (leaf_tensor(self.engine, constant, node.dtype(), False, self.double),)
+        except Exception as error:  # whatever a framework raises for operands that do not fit
+            where = f"{node.op} of module {node.path or 'root'!r} ({node.source})"
+            raise NotRunnable(
+                f"{where} cannot run on what the other model's values give: "
+                f"{type(error).__name__}: {_first_line(error)}"
+            ) from error
+
+    def _handed_on(self, node: Node, operands: Sequence[Tensor | None]) -> Tensor:
+        """The operand that stands for an operation's result, in the shape of that."""
+        tensor = operands[node.inputs.index(self.instead[node.id])]
+        shape = self.side.shape(Value(node.id))
+        array = self.engine.array(tensor)
+        if array.shape == shape:
+            return tensor
+        return self.engine.tensor(array.reshape(shape), None, False)
+
+
+def answer(side: Side, request: Request) -> Answer:
+    """Runs a piece of a side, forward and, where there are cotangents, backward.
+
+    Raises:
+        NotRunnable: where an operation cannot be rerun; the message names it.
+    """
+    execution = execute(
+        side,
+        request.part,
+        request.feed,
+        request.wanted,
+        grad=request.cotangents is not None,
+        double=request.double,
+        instead=request.instead,
+    )
+    values = {value: side.engine.array(tensor) for value, tensor in execution.outputs.items()}
+    if request.cotangents is None:
+        return Answer(values)
+    found = gradients(side, execution, request.cotangents, double=request.double)
+    return Answer(values, *found)
+
+
 def execute(
     side: Side,
     part: Slice,
@@ -92,76 +210,28 @@ def execute(
     double: bool = False,
     instead: Mapping[int, Value] = NONE,
 ) -> Execution:
-    """Runs the operations of a slice in program order on `feed`, the values of the cuts that it reads.
-    An operation in `instead` is not run: it hands on that operand, in the shape of its result.
+    """Runs the operations of a slice in program order; see `Request`.
+
+    Args:
+        grad: record, for `gradients`.
 
     Raises:
         NotRunnable: where an operation cannot be rerun; the message names it.
     """
-    engine, graph = side.engine, side.graph
-    values: dict[Value, Tensor] = {}
-    boundary: dict[Value, Tensor] = {}
-    parameters: dict[int, Tensor] = {}
-    for value in part.values:
-        values[value] = boundary[value] = leaf(engine, feed[value], side.dtype(value), grad, double)
-    for number in part.leaves:
-        record = graph.record(number)
-        value = Value(number)
-        if record.kind in ("parameter", "buffer"):
-            kind = record.outputs[0]
-            values[value] = parameters[number] = leaf(
-                engine, side.parameters[record.name], kind.dtype if kind else "", grad, double
-            )
-        elif number in side.inputs and record.constant is None:
-            tensor = side.inputs[number]
-            if double and differentiable(side.dtype(value)):
-                tensor = engine.tensor(engine.array(tensor).astype(np.float64), "float64")
-            values[value] = tensor
-        elif record.constant is not None:
-            values[value] = leaf(engine, _shaped(record), side.dtype(value), False, double)
-        else:
+    graph = side.graph
+    run = _RegionRun(side, record=grad, double=double, instead=instead)
+    boundary = {
+        value: leaf_tensor(side.engine, feed[value], side.dtype(value), grad, double)
+        for value in part.values
+    }
+    nodes = [graph.record(number) for number in (*part.leaves, *part.nodes)]
+    known = run.run(nodes, dict(boundary), keep=set(wanted))
+    for value in wanted:
+        if known.get(value) is None:
             raise NotRunnable(
-                f"the value of {record.kind} {record.name or number!r} is not known to the capture"
+                f"operation {graph.record(value.node).op} yields no result {value.output}"
             )
-    last: dict[Value, int] = {}
-    for number in part.nodes:
-        for operand in graph.record(number).inputs:
-            if operand is not None:
-                last[operand] = number
-    keep = set(wanted)
-    for number in part.nodes:
-        record = graph.record(number)
-        if number in instead:
-            values[Value(number)] = _handed_on(side, values[instead[number]], Value(number))
-            continue
-        silent = not grad or "no_grad" in record.marks
-        with engine.recording(False) if silent else nullcontext():
-            results = run_node(
-                side,
-                record,
-                [None if operand is None else values[operand] for operand in record.inputs],
-                double,
-            )
-        for position, result in enumerate(results):
-            values[Value(number, position)] = result
-        for operand in record.inputs:
-            if operand is not None and last.get(operand) == number and operand not in keep:
-                values.pop(operand, None)
-    missing = [value for value in wanted if values.get(value) is None]
-    if missing:
-        raise NotRunnable(
-            f"operation {graph.record(missing[0].node).op} yields no result {missing[0].output}"
-        )
-    return Execution({value: values[value] for value in wanted}, boundary, parameters)
-
-
-def _handed_on(side: Side, tensor: Tensor, result: Value) -> Tensor:
-    array = side.engine.array(tensor)
-    return (
-        tensor
-        if array.shape == side.shape(result)
-        else side.engine.tensor(array.reshape(side.shape(result)), None, False)
-    )
+    return Execution({value: known[value] for value in wanted}, boundary, run.owned)
 
 
 def run_node(
@@ -172,49 +242,7 @@ def run_node(
     Raises:
         NotRunnable: where it cannot be rerun.
     """
-    draw = (
-        side.draw(record)
-        if "random" in record.marks and "unshareable_random" not in record.marks
-        else None
-    )
-    try:
-        return side.engine.run(record, operands, double=double, draw=draw)
-    except NotRunnable:
-        if record.constant is None:
-            raise
-        return (
-            leaf(
-                side.engine,
-                _shaped(record),
-                record.outputs[0].dtype if record.outputs and record.outputs[0] else "",
-                False,
-                double,
-            ),
-        )
-    except Exception as error:
-        raise NotRunnable(
-            f"{record.op} of module {record.path or 'root'!r} ({record.source}) cannot run on what the other model's values give: {type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
-        ) from error
-
-
-def _shaped(record: Node) -> Array:
-    """A node's constant in the shape that the framework holds it in."""
-    constant = record.constant
-    assert constant is not None
-    kind = record.outputs[0] if record.outputs else None
-    return (
-        constant.reshape(kind.shape)
-        if kind is not None and kind.size == constant.size
-        else constant
-    )
-
-
-def leaf(engine: Engine, array: Array, dtype: str, grad: bool, double: bool) -> Tensor:
-    """A tensor of its own for an array of a graph's dtype."""
-    floating = differentiable(dtype) if dtype else array.dtype.kind in "fc"
-    if double and floating and array.dtype.kind == "f":
-        return engine.tensor(array.astype(np.float64), "float64", grad)
-    return engine.tensor(array, dtype or None, grad and floating)
+    return _RegionRun(side, double=double).operation(record, operands)
 
 
 def gradients(
@@ -227,24 +255,21 @@ def gradients(
         dtype = side.dtype(value)
         if value in execution.outputs and differentiable(dtype):
             outputs.append(execution.outputs[value])
-            seeds.append(leaf(engine, cotangent, dtype, False, double))
-    names: list[Value | int] = [
-        value for value in execution.boundary if differentiable(side.dtype(value))
-    ]
-    names += [
-        number for number in execution.parameters if differentiable(side.dtype(Value(number)))
-    ]
-    leaves = [
-        execution.boundary[name] if isinstance(name, Value) else execution.parameters[name]
-        for name in names
-    ]
-    found = engine.grad(outputs, leaves, seeds) if outputs and leaves else [None] * len(leaves)
-    arrays = [None if tensor is None else engine.array(tensor) for tensor in found]
+            seeds.append(leaf_tensor(engine, cotangent, dtype, False, double))
+    boundary = [value for value in execution.boundary if differentiable(side.dtype(value))]
+    owned = [node for node in execution.parameters if differentiable(side.dtype(Value(node)))]
+    leaves = [execution.boundary[value] for value in boundary]
+    leaves += [execution.parameters[node] for node in owned]
+    arrays: list[Array | None] = [None] * len(leaves)
+    if outputs and leaves:
+        for place, gradient in enumerate(engine.grad(outputs, leaves, seeds)):
+            if gradient is not None:
+                arrays[place] = engine.array(gradient)
     return (
-        {name: array for name, array in zip(names, arrays, strict=True) if isinstance(name, Value)},
-        {
-            name: array
-            for name, array in zip(names, arrays, strict=True)
-            if not isinstance(name, Value)
-        },
+        dict(zip(boundary, arrays[: len(boundary)], strict=True)),
+        dict(zip(owned, arrays[len(boundary) :], strict=True)),
     )
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 
 from padiff_graph.capture.engine import Array
 from padiff_graph.capture.graph import ComputationGraph, Value
+from padiff_graph.capture.interpreter import differentiable
 from padiff_graph.executor.partition import Slice
-from padiff_graph.executor.region_run import Execution, Side, differentiable, execute, gradients
+from padiff_graph.executor.region_run import Execution, Side, execute, gradients
 
 __all__ = ["GraphRun", "output_values", "run_graph"]
 

@@ -9,8 +9,9 @@ import numpy as np
 
 from padiff_graph.capture.engine import Array
 from padiff_graph.capture.graph import Value
+from padiff_graph.capture.interpreter import differentiable, leaf_tensor
 from padiff_graph.executor.partition import Slice
-from padiff_graph.executor.region_run import Side, differentiable, execute, leaf, run_node
+from padiff_graph.executor.region_run import Side, execute, run_node
 
 __all__ = ["Recorded", "recorded"]
 
@@ -91,7 +92,8 @@ def _arriving(
         return {}
     run = execute(side, rest, feed, tuple(pulled), grad=True)
     weights = [
-        leaf(side.engine, seed, side.dtype(value), False, False) for value, seed in pulled.items()
+        leaf_tensor(side.engine, seed, side.dtype(value), False, False)
+        for value, seed in pulled.items()
     ]
     found = side.engine.grad(
         [run.outputs[value] for value in pulled], [run.boundary[value] for value in asked], weights
@@ -111,7 +113,7 @@ def _alone(
     given = [
         None
         if operand is None
-        else leaf(engine, values[operand], side.dtype(operand), not silent, False)
+        else leaf_tensor(engine, values[operand], side.dtype(operand), not silent, False)
         for operand in record.inputs
     ]
     with engine.recording(not silent):
@@ -129,7 +131,7 @@ def _alone(
     }
     if back and tensors and not silent:
         seeds = [
-            leaf(engine, array, side.dtype(Value(number, position)), False, False)
+            leaf_tensor(engine, array, side.dtype(Value(number, position)), False, False)
             for position, array in back.items()
         ]
         found = engine.grad([results[position] for position in back], list(tensors.values()), seeds)

@@ -12,13 +12,14 @@ import numpy as np
 from padiff_graph.capture.backend import backend, needed
 from padiff_graph.capture.engine import Array, NotRunnable
 from padiff_graph.capture.graph import Node, Value
+from padiff_graph.capture.interpreter import differentiable
 from padiff_graph.errors import UsageError
 from padiff_graph.executor.cut_graphs import cut_graphs
 from padiff_graph.executor.pair_run import Fed, Pair
 from padiff_graph.executor.pair_setup import pair_of
 from padiff_graph.executor.partition import Plan, Region, Slice
 from padiff_graph.executor.region_parameters import share
-from padiff_graph.executor.region_run import Side, differentiable
+from padiff_graph.executor.region_run import Side
 from padiff_graph.executor.schedule import Stream
 from padiff_graph.executor.transfer import cotangents
 from padiff_graph.export.recorded_values import Recorded, recorded

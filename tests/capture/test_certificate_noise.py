@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from padiff_graph.capture.api import capture_graph
-from padiff_graph.capture.certificate import TOLERANCE, Certificate, Eager, certify
+from padiff_graph.capture.certificate import Certificate, certify
+from padiff_graph.capture.eager_run import Eager
+from padiff_graph.capture.replay_difference import TOLERANCE
 from padiff_graph.capture.torch.engine import TorchEngine
 from padiff_graph.capture.torch.engine import TorchEngine as engine
 
