@@ -38,7 +38,7 @@ from padiff_graph.matching.result import Difference, Matching, ParameterRow
 from padiff_graph.matching.rungs.hints import Hints
 from padiff_graph.matching.rungs.value_evidence import Evidence
 from padiff_graph.request.example_inputs import infer_inputs
-from padiff_graph.request.inputs import pair_leaves
+from padiff_graph.request.input_pairs import pair_leaves
 
 __all__ = ["Alignment", "align", "confirm", "gather"]
 

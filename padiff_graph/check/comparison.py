@@ -46,7 +46,8 @@ from padiff_graph.progress import Steps, shown
 from padiff_graph.referee.region_result import AGREE, RegionCheck
 from padiff_graph.referee.tolerance import Tolerance
 from padiff_graph.report.report import Report
-from padiff_graph.request.inputs import Inputs, check_inputs, check_losses, check_models
+from padiff_graph.request.inputs import Inputs, check_inputs, check_models
+from padiff_graph.request.loss_pair import check_losses
 from padiff_graph.request.options import Options, parse_options
 from padiff_graph.training.losses import Losses, mean_loss
 from padiff_graph.training.optimizer_settings import Stepper, check_optimizers

@@ -8,7 +8,9 @@ import pytest
 import torch
 
 from padiff_graph.errors import UsageError
-from padiff_graph.request.inputs import check_inputs, check_losses, check_models, pair_leaves
+from padiff_graph.request.input_pairs import pair_leaves
+from padiff_graph.request.inputs import check_inputs, check_models
+from padiff_graph.request.loss_pair import check_losses
 
 
 def models():
