@@ -158,7 +158,7 @@ def cotangents(outputs: Mapping[str, Array], seed: int = 0) -> dict[str, Array]:
     drawn: dict[str, Array] = {}
     for name, array in outputs.items():
         if array.dtype.kind in "fc":
-            numbers: Array = generator.standard_normal(array.shape)
+            numbers: Array = np.asarray(generator.standard_normal(array.shape))
             if array.dtype.kind == "c":
                 numbers = numbers + 1j * generator.standard_normal(array.shape)
             drawn[name] = np.asarray(numbers, array.dtype)

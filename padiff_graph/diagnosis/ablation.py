@@ -10,11 +10,12 @@ import numpy as np
 
 from padiff_graph.capture.engine import Array, NotRunnable
 from padiff_graph.capture.graph import Value
+from padiff_graph.capture.interpreter import differentiable
 from padiff_graph.diagnosis.plain_names import plain_name
 from padiff_graph.diagnosis.probes import probe
 from padiff_graph.executor.pair_run import Fed, Pair
 from padiff_graph.executor.partition import Region, Slice
-from padiff_graph.executor.region_run import Side, differentiable
+from padiff_graph.executor.region_run import Side
 from padiff_graph.executor.side_run import side_values
 from padiff_graph.executor.transfer import paired
 from padiff_graph.referee.region_result import Surplus

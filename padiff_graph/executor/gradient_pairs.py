@@ -8,8 +8,9 @@ import numpy as np
 
 from padiff_graph.capture.engine import Array
 from padiff_graph.capture.graph import Value
+from padiff_graph.capture.interpreter import differentiable
 from padiff_graph.executor.partition import Cut, Plan, Region
-from padiff_graph.executor.region_run import Side, differentiable
+from padiff_graph.executor.region_run import Side
 from padiff_graph.executor.tensor_pair import TensorPair
 from padiff_graph.executor.transfer import mapped, pair_gradients
 from padiff_graph.executor.value_names import value_name

@@ -10,9 +10,10 @@ import numpy as np
 
 from padiff_graph.capture.engine import Array, NotRunnable
 from padiff_graph.capture.graph import Value
+from padiff_graph.capture.interpreter import differentiable
 from padiff_graph.executor.gradient_pairs import input_gradients, parameter_gradients
 from padiff_graph.executor.partition import Cut, Plan, Region
-from padiff_graph.executor.region_run import Seconds, Side, differentiable
+from padiff_graph.executor.region_run import Seconds, Side
 from padiff_graph.executor.side_run import Answer, Request, run_side
 from padiff_graph.executor.tensor_pair import TensorPair
 from padiff_graph.executor.transfer import cotangents as laid_out

@@ -1,8 +1,7 @@
 """Running one side of one region: its native operations on given inputs, with gradients.
 
-A region is asked for by a `Request` of ids and arrays and answered in arrays, so that a side may
-as well live in another process. Who looks at native tensors in between takes the same in two
-steps: `execute`, then `gradients`.
+What is handed in are ids and arrays; the native tensors of an `Execution` are for `gradients` only.
+`padiff_graph.executor.side_run` asks and answers in arrays altogether.
 """
 
 from __future__ import annotations
@@ -18,12 +17,9 @@ from padiff_graph.capture.interpreter import Interpreter, differentiable, leaf_t
 from padiff_graph.executor.partition import Slice
 
 __all__ = [
-    "Answer",
     "Execution",
-    "Request",
     "Seconds",
     "Side",
-    "answer",
     "execute",
     "gradients",
     "run_node",
@@ -65,42 +61,6 @@ class Side:
     def dtype(self, value: Value) -> str:
         """The dtype that the capture saw, in graph spelling."""
         return self.graph.record(value.node).dtype(value.output)
-
-
-@dataclass(frozen=True)
-class Request:
-    """What to run of one side: ids of its graph, and arrays.
-
-    Attributes:
-        part: operations and leaves.
-        feed: arrays for the values of the cuts that the part reads.
-        wanted: values to hand out.
-        cotangents: by value; None for a forward only.
-        double: compute in float64.
-        instead: operations that are not run, with the operand that each hands on.
-    """
-
-    part: Slice
-    feed: Mapping[Value, Array]
-    wanted: Sequence[Value]
-    cotangents: Mapping[Value, Array] | None = None
-    double: bool = False
-    instead: Mapping[int, Value] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a request yields, as arrays.
-
-    Attributes:
-        values: those that were wanted.
-        gradients: of the values that were fed, None where no path leads to one.
-        parameters: the same of parameters and buffers, by node.
-    """
-
-    values: Mapping[Value, Array]
-    gradients: Mapping[Value, Array | None] = field(default_factory=dict)
-    parameters: Mapping[int, Array | None] = field(default_factory=dict)
 
 
 @dataclass
@@ -178,28 +138,6 @@ class _RegionRun(Interpreter):
         return self.engine.tensor(array.reshape(shape), None, False)
 
 
-def answer(side: Side, request: Request) -> Answer:
-    """Runs a piece of a side, forward and, where there are cotangents, backward.
-
-    Raises:
-        NotRunnable: where an operation cannot be rerun; the message names it.
-    """
-    execution = execute(
-        side,
-        request.part,
-        request.feed,
-        request.wanted,
-        grad=request.cotangents is not None,
-        double=request.double,
-        instead=request.instead,
-    )
-    values = {value: side.engine.array(tensor) for value, tensor in execution.outputs.items()}
-    if request.cotangents is None:
-        return Answer(values)
-    found = gradients(side, execution, request.cotangents, double=request.double)
-    return Answer(values, *found)
-
-
 def execute(
     side: Side,
     part: Slice,
@@ -210,10 +148,16 @@ def execute(
     double: bool = False,
     instead: Mapping[int, Value] = NONE,
 ) -> Execution:
-    """Runs the operations of a slice in program order; see `Request`.
+    """Runs the operations of a slice in program order.
 
     Args:
+        side: whose graph.
+        part: operations and leaves.
+        feed: the values of the cuts that they read.
+        wanted: values to hand out.
         grad: record, for `gradients`.
+        double: compute in float64.
+        instead: operations that are not run; each hands on that operand, in its result's shape.
 
     Raises:
         NotRunnable: where an operation cannot be rerun; the message names it.
