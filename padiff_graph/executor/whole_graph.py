@@ -11,13 +11,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from padiff_graph.capture.engine import Array
+from padiff_graph.capture.engine import Array, NotRunnable
 from padiff_graph.capture.graph import ComputationGraph, Value
 from padiff_graph.capture.interpreter import differentiable
 from padiff_graph.executor.partition import Slice
-from padiff_graph.executor.region_run import Execution, Side, execute, gradients
+from padiff_graph.executor.region_run import Side
+from padiff_graph.executor.side_run import Answer, Request, input_values, run_side
 
-__all__ = ["GraphRun", "output_values", "run_graph"]
+__all__ = ["GraphRun", "example_values", "output_values", "run_graph"]
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,11 @@ def output_values(graph: ComputationGraph) -> dict[str, Value]:
 
 
 def run_graph(
-    side: Side, cotangents: Mapping[str, Array] | None, *, double: bool = False
+    side: Side,
+    cotangents: Mapping[str, Array] | None,
+    *,
+    double: bool = False,
+    fed: Mapping[str, Array] | None = None,
 ) -> GraphRun:
     """Runs all of a graph on its example, forward and, with cotangents by output name, backward.
 
@@ -54,23 +59,34 @@ def run_graph(
         side: the graph with weights, draws and inputs.
         cotangents: of the outputs that are differentiated; None for no backward.
         double: compute in float64.
+        fed: other values of floating inputs, by input name.
 
     Raises:
-        NotRunnable: where an operation cannot be rerun; the message names it.
+        NotRunnable: where an operation cannot be rerun, or the whole not differentiated.
     """
-    graph = side.graph
-    handed_out = output_values(graph)
-    wanted = list(dict.fromkeys((*handed_out.values(), *graph.updates.values())))
-    example = _inputs(side)
-    feed = {value: side.engine.array(side.inputs[value.node]) for value in example}
-    part = _everything(graph, wanted, list(example))
-    ran = execute(side, part, feed, wanted, grad=cotangents is not None, double=double)
-    outputs = {name: side.engine.array(ran.outputs[value]) for name, value in handed_out.items()}
-    buffers = {name: side.engine.array(ran.outputs[value]) for name, value in graph.updates.items()}
-    if cotangents is None:
-        return GraphRun(outputs, buffers, {})
-    seeds = _seeds(handed_out, cotangents)
-    return GraphRun(outputs, buffers, _totals(side, ran, seeds, example, double))
+    handed_out = output_values(side.graph)
+    names = _inputs(side)
+    values = input_values(side, names)
+    for value, name in names.items():
+        if fed is not None and name in fed:
+            values[value] = fed[name]
+    wanted = tuple(dict.fromkeys((*handed_out.values(), *side.graph.updates.values())))
+    part = _everything(side.graph, wanted, list(names))
+    seeds = None if cotangents is None else _seeds(handed_out, cotangents)
+    answer = run_side(side, Request(part, values, wanted, seeds is not None, seeds, double=double))
+    if answer.ungraded:
+        raise NotRunnable(answer.ungraded)
+    return GraphRun(
+        {name: answer.outputs[value] for name, value in handed_out.items()},
+        {name: answer.outputs[value] for name, value in side.graph.updates.items()},
+        _totals(answer, names),
+    )
+
+
+def example_values(side: Side) -> dict[str, Array]:
+    """The example's floating inputs by name."""
+    names = _inputs(side)
+    return {names[value]: array for value, array in input_values(side, names).items()}
 
 
 def _inputs(side: Side) -> dict[Value, str]:
@@ -111,18 +127,11 @@ def _seeds(handed_out: Mapping[str, Value], cotangents: Mapping[str, Array]) -> 
     return seeds
 
 
-def _totals(
-    side: Side,
-    ran: Execution,
-    seeds: Mapping[Value, Array],
-    inputs: Mapping[Value, str],
-    double: bool,
-) -> dict[str, Array]:
-    of_inputs, of_parameters = gradients(side, ran, seeds, double=double)
+def _totals(answer: Answer, names: Mapping[Value, str]) -> dict[str, Array]:
     totals = {
-        f"input:{inputs[value]}": array for value, array in of_inputs.items() if array is not None
+        f"input:{names[value]}": array
+        for value, array in answer.boundary.items()
+        if array is not None
     }
-    for number, array in of_parameters.items():
-        if array is not None:
-            totals[f"parameter:{side.graph.record(number).name}"] = array
+    totals |= {f"parameter:{name}": array for name, array in answer.parameters.items()}
     return totals

@@ -1,0 +1,219 @@
+"""Whether two whole models compute the same: both certified graphs in float64, with the same draws.
+
+Rounding vanishes in float64, a difference stays. How much may be left is not guessed: the second graph
+is run once more with its weights and inputs moved by one unit in the last place of float32, since
+frameworks hold some attributes and constants as float32. What moves a quantity as much as that is rounding.
+Cotangents are random, so that nothing cancels that does not have to.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from padiff_graph.capture.engine import Array, NotRunnable
+from padiff_graph.executor.output_pairs import OutputPair
+from padiff_graph.executor.pair_run import Pair
+from padiff_graph.executor.region_run import Side
+from padiff_graph.executor.seeded_cotangents import seeded_cotangent
+from padiff_graph.executor.tensor_pair import TensorKind, TensorPair
+from padiff_graph.executor.whole_graph import GraphRun, example_values, run_graph
+from padiff_graph.executor.whole_pairs import buffer_pairs, input_pairs, parameter_pairs
+from padiff_graph.matching.result import ParameterRow
+from padiff_graph.referee.referee import LEFTOVER, measure
+
+__all__ = ["Remainder", "WholeProof", "prove_whole"]
+
+NOISES = 8.0
+"""So many times as far as one unit in the last place moves a quantity may float64 leave the two sides
+apart; chosen so that several constants held as float32 add up and a difference of 1e-5 shows."""
+UP = 0.5
+"""Share of the numbers that are moved up; the others are moved down."""
+NOTHING = 1e-12
+"""Share of the largest gradient below which a gradient is zero in float64: its unit, 2e-16, summed over
+a model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remainder:
+    """What float64 leaves of the difference of one quantity.
+
+    Attributes:
+        first, second: its name on both sides.
+        error: largest absolute difference in float64.
+        scale: largest magnitude of the second's.
+        noise: how far the second's moves, largest absolute, when its weights and inputs move by one unit in
+            the last place of float32.
+        floor: what counts as zero for a quantity of this kind.
+    """
+
+    kind: TensorKind
+    first: str
+    second: str
+    error: float
+    scale: float
+    noise: float
+    floor: float = 0.0
+
+    @property
+    def allowed(self) -> float:
+        """The largest absolute difference that is no difference."""
+        return max(LEFTOVER * self.scale, NOISES * self.noise, self.floor)
+
+    @property
+    def vanishes(self) -> bool:
+        """Whether nothing but rounding was there."""
+        return self.error <= self.allowed
+
+    @property
+    def relative(self) -> float:
+        """The difference against the largest value."""
+        return self.error / self.scale if self.scale else self.error
+
+
+@dataclass(frozen=True)
+class WholeProof:
+    """What the whole graphs showed.
+
+    Attributes:
+        remainders: of every quantity that both yield: outputs first, then gradients, then buffers.
+        reason: why the graphs could not be run as a whole, "" where they could.
+    """
+
+    remainders: tuple[Remainder, ...]
+    reason: str = ""
+
+    @property
+    def left(self) -> tuple[Remainder, ...]:
+        """Quantities that really differ, in the order of `remainders`."""
+        return tuple(entry for entry in self.remainders if not entry.vanishes)
+
+    def of(self, kind: str, first: str) -> Remainder | None:
+        """What is left of one quantity, by its name in the first model."""
+        for entry in self.remainders:
+            if entry.kind == kind and entry.first == first:
+                return entry
+        return None
+
+
+def prove_whole(
+    pair: Pair,
+    outputs: Sequence[OutputPair],
+    inputs: Sequence[tuple[str, str]],
+    *,
+    backward: bool,
+) -> WholeProof:
+    """Runs both graphs as a whole in float64, the second twice.
+
+    Args:
+        pair: both sides with shared weights and draws.
+        outputs: which output corresponds to which.
+        inputs: which input leaves correspond, (first, second).
+        backward: whether gradients are compared too.
+    """
+    rows = tuple(pair.rows.values())
+    try:
+        seeds = _seeds(pair.second, outputs) if backward else None
+        ours = None if seeds is None else _laid_for_first(pair.first, outputs, seeds)
+        first = run_graph(pair.first, ours, double=True)
+        second = run_graph(pair.second, seeds, double=True)
+        moved = run_graph(_moved(pair.second), seeds, double=True, fed=_moved_inputs(pair.second))
+    except NotRunnable as error:
+        return WholeProof((), str(error))
+    laid = list(_laid(outputs, inputs, rows, first, second))
+    shifted = list(_laid(outputs, inputs, rows, first, moved))
+    floor = _floor(laid)
+    return WholeProof(
+        tuple(_remainder(entry, other, floor) for entry, other in zip(laid, shifted, strict=True))
+    )
+
+
+def _seeds(second: Side, outputs: Sequence[OutputPair]) -> dict[str, Array]:
+    """Random cotangents of the second's outputs that have a counterpart and a gradient."""
+    return {
+        pair.second: seeded_cotangent(pair.second_value, second.shape(pair.second_value))
+        for pair in outputs
+        if second.dtype(pair.second_value).startswith(("float", "bfloat"))
+    }
+
+
+def _laid_for_first(
+    first: Side, outputs: Sequence[OutputPair], seeds: Mapping[str, Array]
+) -> dict[str, Array]:
+    """The same cotangents on the first's outputs.
+
+    Raises:
+        NotRunnable: where an output has another shape, so that no cotangent is the same.
+    """
+    laid: dict[str, Array] = {}
+    for pair in outputs:
+        if pair.second not in seeds:
+            continue
+        shape = first.shape(pair.first_value)
+        if shape != seeds[pair.second].shape:
+            raise NotRunnable(
+                f"output {pair.first} has shape {list(shape)} and its counterpart"
+                f" {list(seeds[pair.second].shape)}, so the two have no gradient in common"
+            )
+        laid[pair.first] = seeds[pair.second]
+    return laid
+
+
+def _moved(side: Side) -> Side:
+    """The side with each weight moved by one unit in the last place, up or down at random."""
+    parameters = {name: _by_one_unit(name, array) for name, array in side.parameters.items()}
+    return replace(side, parameters=parameters)
+
+
+def _moved_inputs(side: Side) -> dict[str, Array]:
+    """The example moved in the same way."""
+    return {name: _by_one_unit(name, array) for name, array in example_values(side).items()}
+
+
+def _by_one_unit(name: str, array: Array) -> Array:
+    """Each float32 number's neighbour; other numbers as they are."""
+    if array.dtype != np.float32:
+        return array
+    up = np.random.default_rng(zlib.crc32(name.encode())).random(array.shape, np.float32) < UP
+    toward = np.where(up, np.float32(np.inf), np.float32(-np.inf))
+    return np.nextafter(array, toward)
+
+
+def _laid(
+    outputs: Sequence[OutputPair],
+    inputs: Sequence[tuple[str, str]],
+    rows: Sequence[ParameterRow],
+    first: GraphRun,
+    second: GraphRun,
+) -> Iterator[TensorPair]:
+    for pair in outputs:
+        values = first.outputs[pair.first], second.outputs[pair.second]
+        if values[0].shape == values[1].shape:
+            yield TensorPair("output", pair.first, pair.second, *values)
+    yield from input_pairs(inputs, first, second)
+    yield from parameter_pairs(rows, first, second)
+    yield from buffer_pairs(rows, first, second)
+
+
+def _floor(laid: Sequence[TensorPair]) -> float:
+    """What counts as zero for a gradient, by the largest of all gradients."""
+    sizes = [np.abs(entry.arrays()[1]).max(initial=0.0) for entry in laid if entry.gradient]
+    return NOTHING * float(max(sizes, default=0.0))
+
+
+def _remainder(entry: TensorPair, moved: TensorPair, floor: float) -> Remainder:
+    ours, theirs = entry.arrays()
+    measured = measure(ours, theirs)
+    noise = measure(moved.arrays()[1], theirs).error
+    return Remainder(
+        entry.kind,
+        entry.first_name,
+        entry.second_name,
+        measured.error,
+        measured.scale,
+        noise,
+        floor if entry.gradient else 0.0,
+    )
