@@ -1,6 +1,6 @@
 """How matching and diff stand damage: random edits of one side of a matched pair.
 
-    python benchmarks/damage.py [PAIR ...] [--mode eval] [--cache DIR] [--runs 6] [--edits 1 5] [--seed S] [--self] [--verbose]
+    python benchmarks/damage.py [PAIR ...] [--mode eval] [--cache DIR] [--runs 6] [--edits 1 5] [--seed S] [--self] [--verbose] [--calibrate]
 
 Captures come from the cache of corpus.py. The healthy matching of a pair is the truth (with `--self`, the
 second side against itself); the first side is then edited at random and matched again. Reported: whether
@@ -8,6 +8,8 @@ the diff shows every edit, how many matches are right, wrong and open, and how m
 confidence over 0.9. Two nodes that are alike in everything above and below are one answer. An operation
 left out whose very place another like it took in a further edit (ReLU and convolution exchanged, then the
 next ReLU left out) is not left out any more: where the other's absence is shown, the edit is not counted.
+`--calibrate` adds what confidences are worth: for each rung and each confidence that its matches end with, the
+share of right ones, and of how many.
 """
 
 from __future__ import annotations
@@ -32,6 +34,9 @@ from padiff_graph.matching.ladder import match, prepare
 from padiff_graph.matching.result import Difference
 from padiff_graph.matching.rungs.hints import Hints
 from padiff_graph.matching.rungs.ordered_hashes import from_above, from_below
+
+Calibration = Counter[tuple[str, float, bool]]
+"""How many matches of a rung ended with a confidence and are right (True) or wrong."""
 
 
 def orbits(graph: NormalGraph) -> list[object]:
@@ -108,8 +113,10 @@ def main() -> None:
     parser.add_argument("--seed", default="", help="other edits than those of no seed")
     parser.add_argument("--self", action="store_true", help="second side against itself")
     parser.add_argument("--verbose", action="store_true")
+    parser.add_argument("--calibrate", action="store_true", help="share of right matches by rung")
     chosen = parser.parse_args()
     totals: dict[int, Counter[str]] = {count: Counter() for count in chosen.edits}
+    calibrations: dict[int, Calibration] = {count: Counter() for count in chosen.edits}
     for name in chosen.pairs or corpus.cached(chosen.mode, chosen.cache):
         entry = corpus.load(name, chosen.mode, chosen.cache)
         if entry.second is None or (entry.first is None and not chosen.self):
@@ -134,6 +141,7 @@ def main() -> None:
                     count,
                     random.Random(zlib.crc32(f"{chosen.seed}{name} {count} {run}".encode())),
                     here,
+                    calibrations[count],
                     name if chosen.verbose else "",
                 )
             totals[count] += here
@@ -143,6 +151,8 @@ def main() -> None:
             )
     for count, total in totals.items():
         print(f"{'all':24s} {count} edits: {words(total)}")
+    if chosen.calibrate:
+        print_calibration(sum(calibrations.values(), Counter()))
 
 
 def one(
@@ -153,6 +163,7 @@ def one(
     count: int,
     rng: random.Random,
     here: Counter[str],
+    calibration: Calibration,
     name: str,
 ) -> None:
     """One damaged copy, matched."""
@@ -175,7 +186,10 @@ def one(
         right = truth.get(was[item.first])
         if right is None:
             here["untold"] += 1
-        elif right == item.second or orbit[right] == orbit[item.second]:
+            continue
+        agrees = right == item.second or orbit[right] == orbit[item.second]
+        calibration[item.rung, item.confidence, agrees] += 1
+        if agrees:
             here["right"] += 1
         else:
             here["wrong"] += 1
@@ -190,6 +204,15 @@ def one(
         node not in partner and was[node] in truth and was[node] not in touched
         for node in range(len(damaged.nodes))
     )
+
+
+def print_calibration(calibration: Calibration) -> None:
+    """One row for each rung and confidence: stated, measured share of right matches, of how many."""
+    print(f"{'rung':14s} {'stated':>7s} {'measured':>9s} {'count':>8s}")
+    for rung, stated in sorted({(rung, stated) for rung, stated, _ in calibration}):
+        right, wrong = (calibration[rung, stated, agrees] for agrees in (True, False))
+        measured = right / (right + wrong)
+        print(f"{rung:14s} {stated:7.3f} {measured:9.4f} {right + wrong:8d}")
 
 
 def words(found: Counter[str]) -> str:
