@@ -21,7 +21,8 @@ from padiff_graph.capture.normal.form import Edge, NormalGraph, NormalNode
 from padiff_graph.capture.normal.index_map import Stage, View
 from padiff_graph.capture.normal.traits import STATIC_LEAVES, attributes_equal, traits
 from padiff_graph.matching.difference.part_order import exchangeable
-from padiff_graph.matching.parameters.layouts import Call, fits, related
+from padiff_graph.matching.parameters.layouts import fits, related
+from padiff_graph.matching.parameters.operand_call import Call
 from padiff_graph.matching.parameters.relations import (
     axis_orders,
     identity,
@@ -228,7 +229,7 @@ class _Walk:
         order = np.full(wide, -1, np.int64)
         refused = []
         for consumer, mine, theirs in self._consumers(one, other):
-            if fits(consumer, operand_relation(mine, theirs, plain), mine.shape, theirs.shape):
+            if fits(consumer, operand_relation(mine, theirs, plain), (mine.shape, theirs.shape)):
                 continue
             if mine.size > FEATURES or mine.padded or theirs.padded:
                 return None
@@ -251,7 +252,7 @@ class _Walk:
         )
         trial = View(trial.source, shape, trial.stages)
         if all(
-            fits(consumer, operand_relation(mine, theirs, trial), mine.shape, theirs.shape)
+            fits(consumer, operand_relation(mine, theirs, trial), (mine.shape, theirs.shape))
             for consumer, mine, theirs in refused
         ):
             return features

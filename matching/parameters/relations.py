@@ -27,12 +27,18 @@ __all__ = [
     "product",
     "same_relation",
     "separable",
+    "squeezed",
 ]
 
 RANK = 6
 """Axis orders are tried up to this rank."""
 TABLE = 1 << 16
 """Largest operand whose map is inverted by a table."""
+
+
+def squeezed(shape: Sequence[int]) -> tuple[int, ...]:
+    """A shape without its axes of one element."""
+    return tuple(extent for extent in shape if extent != 1)
 
 
 def identity(first: Sequence[int], second: Sequence[int]) -> View | None:
