@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
 
@@ -30,6 +30,9 @@ from padiff_graph.referee.tensor_judgement import Judgement, Rules, judge_tensor
 from padiff_graph.referee.tolerance import Tolerance, quantity
 
 __all__ = ["Examination", "examine"]
+
+GRADIENTS = frozenset({"input", "parameter"})
+"""Kinds of tensors that a backward yields."""
 
 
 @dataclass(frozen=True)
@@ -156,7 +159,7 @@ def _compared(examination: Examination, case: _Case, run: PairRun) -> RegionResu
 
 
 def _second_opinion(
-    examination: Examination, case: _Case, run: PairRun, doubtful: bool, beyond: set[str]
+    examination: Examination, case: _Case, run: PairRun, doubtful: bool, beyond: Collection[str]
 ) -> _SecondOpinion:
     """The region in float64, where structure doubts it or a tensor differs by more than rounding explains."""
     nothing: tuple[TensorPair | None, ...] = (None,) * len(run.tensors)
@@ -164,7 +167,7 @@ def _second_opinion(
         return _SecondOpinion(nothing)
     started = perf_counter()
     # the backward is asked again only where a gradient is in question
-    gradients = doubtful or bool(beyond & {"input", "parameter"})
+    gradients = doubtful or not GRADIENTS.isdisjoint(beyond)
     pair = case.pair if gradients else replace(case.pair, backward=False)
     spent: Seconds = defaultdict(float)
     again = run_pair(pair, case.region, case.plan, case.feed, spent, double=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from padiff_graph.alignment.align import Alignment, align
+from padiff_graph.alignment.align import align
+from padiff_graph.alignment.aligned import Alignment
 from padiff_graph.alignment.module_rows import unmatched_modules
 from padiff_graph.capture.exclusive import one_at_a_time
 from padiff_graph.layer_map.layer_map import LayerMap

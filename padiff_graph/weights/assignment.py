@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from padiff_graph.alignment.align import Alignment, align
+from padiff_graph.alignment.align import align
+from padiff_graph.alignment.aligned import Alignment
 from padiff_graph.capture.engine import Array, Engine
 from padiff_graph.capture.exclusive import one_at_a_time
 from padiff_graph.executor.transfer import mapped

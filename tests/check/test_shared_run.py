@@ -7,7 +7,7 @@ import paddle
 import torch
 
 import padiff_graph as pg
-import padiff_graph.check.comparison as comparison
+import padiff_graph.check.check_steps as check_steps
 from padiff_graph.capture.torch.engine import TorchEngine
 
 
@@ -152,12 +152,12 @@ def test_the_check_begins_anew_where_numbers_change_the_map(monkeypatch):
     before = layer.fc.weight.numpy().copy()
     seen = []
     monkeypatch.setattr(
-        comparison, "_essence", lambda matching: seen.append(matching) or (len(seen),)
+        check_steps, "_essence", lambda matching: seen.append(matching) or (len(seen),)
     )
     starts = []
-    plain = comparison.assign_parameters
+    plain = check_steps.assign_parameters
     monkeypatch.setattr(
-        comparison,
+        check_steps,
         "assign_parameters",
         lambda *args, **kwargs: (
             starts.append(layer.fc.weight.numpy().copy()) or plain(*args, **kwargs)

@@ -1,0 +1,94 @@
+"""Two models held against each other, as one frozen record that the alignment's steps pass on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from padiff_graph.alignment.correspondence import ModuleRow, ParameterEntry, ResolvedMap
+from padiff_graph.alignment.module_rows import module_rows
+from padiff_graph.alignment.value_proof import Proof
+from padiff_graph.capture.api import Capture
+from padiff_graph.capture.engine import Engine
+from padiff_graph.capture.normal.index_map import View
+from padiff_graph.matching.parameters.parameter_map import Values
+from padiff_graph.matching.parameters.points import Layout
+from padiff_graph.matching.result import Difference, Matching, ParameterRow
+from padiff_graph.matching.rungs.hints import Hints
+
+__all__ = ["Alignment", "Known"]
+
+
+@dataclass(frozen=True)
+class Known:
+    """What matching starts from besides the graphs.
+
+    Attributes:
+        hints: what the user and the inputs say.
+        orders: how inputs whose axes stand in another order are laid out, by name in the first model.
+        values: a parameter's value by name in the first model; None where there are no numbers.
+        fixed: parameter rows of the user's map that fit.
+    """
+
+    hints: Hints
+    orders: Mapping[str, View]
+    values: Values | None
+    fixed: Mapping[str, ParameterRow]
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """Two models held against each other.
+
+    Attributes:
+        matching: both normal forms, matches, points, parameter rows.
+        first_engine, second_engine: the models' engines.
+        captures: both captures, which may still have to be certified.
+        resolved: the user's LayerMap by path.
+        known: what matching starts from, to match again.
+        layout: what followed from the matches.
+        differences: what structure says.
+        notes: what the user should know, in sentences.
+        timings: seconds by step.
+        alive: whether both sides have numbers to run on.
+        proof: what running showed; None where nothing was run.
+    """
+
+    matching: Matching
+    first_engine: Engine
+    second_engine: Engine
+    captures: tuple[Capture, Capture]
+    resolved: ResolvedMap
+    known: Known
+    layout: Layout
+    differences: tuple[Difference, ...] = ()
+    notes: tuple[str, ...] = ()
+    timings: Mapping[str, float] = field(default_factory=dict)
+    alive: bool = True
+    proof: Proof | None = None
+
+    @property
+    def engines(self) -> tuple[Engine, Engine]:
+        """The first model's and the second's."""
+        return self.first_engine, self.second_engine
+
+    def module_rows(self) -> tuple[ModuleRow, ...]:
+        """Which modules correspond."""
+        return module_rows(self.matching)
+
+    def unneeded_second(self) -> tuple[str, ...]:
+        """Parameters and buffers of the second model that no row uses, those that its computation does not
+        read included (a BatchNorm's step counter): a checkpoint holds them all."""
+        held = {piece.second for row in self.matching.parameters for piece in row.pieces}
+        names = (*self.matching.unused_second, *self.matching.second.unread)
+        return tuple(dict.fromkeys(name for name in names if name not in held))
+
+    def parameter_entries(self) -> tuple[ParameterEntry, ...]:
+        """The parameter map with shapes and dtypes."""
+        first, second = self.matching.first.graph.parameters, self.matching.second.graph.parameters
+        entries: list[ParameterEntry] = []
+        for row in self.matching.parameters:
+            own = first[row.first].type
+            shapes = {piece.second: second[piece.second].type.shape for piece in row.pieces}
+            entries.append(ParameterEntry(row, own.shape, own.dtype, shapes))
+        return tuple(entries)

@@ -1,0 +1,198 @@
+"""The last step: from everything that was found to one verdict and the report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from padiff_graph.capture.backend import backend
+from padiff_graph.capture.capture_errors import CaptureError
+from padiff_graph.check.check_log import CheckLog
+from padiff_graph.check.check_request import CheckRequest
+from padiff_graph.check.check_steps import Regional
+from padiff_graph.check.end_to_end import WholeCheck, check_whole
+from padiff_graph.check.scope import left_out
+from padiff_graph.check.verdict import (
+    Measured,
+    compared,
+    contributions,
+    depth,
+    judge,
+    one_cause,
+)
+from padiff_graph.findings.finding import Finding
+from padiff_graph.report.report import Report
+from padiff_graph.training.losses import Loss, mean_loss
+from padiff_graph.training.training_steps import Training, train
+
+__all__ = ["report_on", "report_without_graphs"]
+
+OWN_DRAWS = "training draws other random numbers on each side (dropout), so the weights after a step were not held against each other; optimizer settings and the update rule were"
+
+
+def report_on(request: CheckRequest, regional: Regional, log: CheckLog) -> Report:
+    """The losses compared and training steps taken where they were asked for, the verdict, the report."""
+    weighted, regions, whole = regional.weighted, regional.regions, regional.whole
+    assert whole is not None
+    alignment, matching = weighted.alignment, weighted.matching
+    findings = [*weighted.findings, *regional.findings]
+    findings += _losses(request, regional, whole, log)
+    complete = _complete(request, regional, findings)
+    training = _trained(request, regional, whole, findings, complete, log)
+    if training is not None:
+        findings += training.findings
+    loose = weighted.loose.reason if weighted.loose else ""
+    measured = Measured(request.options, whole, regions, training, complete, loose)
+    passed, ordered = judge(measured, one_cause(findings))
+    captures = [note for capture in alignment.captures for note in capture.graph.notes]
+    return Report(
+        passed=passed,
+        findings=ordered,
+        regions=regions.counts,
+        parameters=matching.parameters,
+        required_tolerance=whole.required,
+        timings={**alignment.timings, **log.timings},
+        compared=compared(matching, regions, whole),
+        tolerance=_tolerance(request),
+        contributions=contributions(matching, regions),
+        depth=depth(matching, regions),
+        notes=_once(
+            *request.inputs.notes,
+            *alignment.notes,
+            *captures,
+            *whole.notes,
+            *regions.notes,
+            *request.notes,
+            *log.notes,
+        ),
+        models=request.names,
+        frameworks=request.frameworks,
+        matching=matching,
+        engines=alignment.engines,
+        options=request.given,
+    )
+
+
+def report_without_graphs(request: CheckRequest, error: CaptureError, log: CheckLog) -> Report:
+    """What can be said where a model cannot be captured: whether the models run at all, and what they return."""
+    engines = (
+        backend(request.frameworks[0]).engine(request.layer),
+        backend(request.frameworks[1]).engine(request.module),
+    )
+    for engine, example in zip(engines, request.examples, strict=True):
+        with engine.quiet():
+            # an exception of the user's forward is the user's to see
+            engine.forward(example, grad=False)
+    first, second = (error.source, "") if error.model is not request.module else ("", error.source)
+    finding = Finding(
+        "capture", "not-comparable", str(error), paddle_source=first, torch_source=second
+    )
+    whole = None
+    if not request.auto_weights:
+        with log.timed("whole run"):
+            whole = check_whole(
+                *engines,
+                *request.examples,
+                inputs=request.inputs.pairs,
+                losses=request.losses.functions if request.losses else None,
+                backward=request.options.backward,
+                tolerance=request.tolerance,
+            )
+    passed, ordered = judge(Measured(request.options, whole), [finding])
+    return Report(
+        passed=passed,
+        findings=ordered,
+        required_tolerance=whole.required if whole else {},
+        timings=log.timings,
+        compared=compared(None, None, whole),
+        tolerance=_tolerance(request),
+        notes=_once(*request.inputs.notes, *(whole.notes if whole else ())),
+        models=request.names,
+        frameworks=request.frameworks,
+        options=request.given,
+    )
+
+
+def _losses(
+    request: CheckRequest, regional: Regional, whole: WholeCheck, log: CheckLog
+) -> list[Finding]:
+    """What the user's losses make of the same output."""
+    if request.losses is None:
+        return []
+    with log.timed("loss"):
+        finding = request.losses.compare(regional.weighted.alignment.engines, _outputs(whole))
+    return [finding] if finding else []
+
+
+def _outputs(whole: WholeCheck) -> list[tuple[str, str]]:
+    """The outputs that were laid side by side."""
+    return [(held.first, held.second) for held in whole.quantities if held.kind == "output"]
+
+
+def _complete(request: CheckRequest, regional: Regional, findings: Sequence[Finding]) -> bool:
+    """Whether regions cover everything, the two sides hold the same weights, and nothing failed."""
+    results = regional.regions.results
+    covered = bool(results) and all(result.verdict != "not-comparable" for result in results)
+    return (
+        covered
+        and not left_out(request.scope)
+        and regional.weighted.equal
+        and not any(finding.fails for finding in findings)
+    )
+
+
+def _trained(
+    request: CheckRequest,
+    regional: Regional,
+    whole: WholeCheck,
+    findings: Sequence[Finding],
+    complete: bool,
+    log: CheckLog,
+) -> Training | None:
+    """Steps with the user's optimizers; None where none were asked for."""
+    if request.steppers is None:
+        return None
+    alignment = regional.weighted.alignment
+    with log.timed("training"):
+        training = train(
+            alignment.engines,
+            request.steppers,
+            request.examples,
+            _training_losses(request, whole),
+            alignment.matching,
+            request.steps,
+            request.tolerance,
+            explained=whole.random or any(finding.fails for finding in findings),
+            proved=complete,
+        )
+    if whole.random:
+        log.notes.append(OWN_DRAWS)
+    log.notes.extend(training.notes)
+    return training
+
+
+def _training_losses(request: CheckRequest, whole: WholeCheck) -> tuple[Loss, Loss]:
+    """The user's losses, else the mean of the outputs that both models have."""
+    if request.losses is not None:
+        return request.losses.functions
+    outputs = _outputs(whole)
+    first, second = request.frameworks
+    return (
+        _mean_of(first, {own for own, _ in outputs}),
+        _mean_of(second, {own for _, own in outputs}),
+    )
+
+
+def _mean_of(framework: str, wanted: set[str]) -> Loss:
+    def loss(output: Any) -> Any:
+        return mean_loss(output, framework, wanted)
+
+    return loss
+
+
+def _tolerance(request: CheckRequest) -> dict[str, float]:
+    return {"rtol": request.options.rtol, "atol": request.options.atol}
+
+
+def _once(*notes: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(notes))

@@ -1,0 +1,146 @@
+"""What a call of `compare` asks, read and held against the models before anything is changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from padiff_graph.alignment.correspondence import ResolvedMap
+from padiff_graph.errors import UsageError, UsageTypeError
+from padiff_graph.layer_map.layer_map import LayerMap
+from padiff_graph.referee.tolerance import Tolerance
+from padiff_graph.request.inputs import Inputs, check_inputs, check_models
+from padiff_graph.request.loss_pair import check_losses
+from padiff_graph.request.options import Options, parse_options
+from padiff_graph.training.losses import Losses
+from padiff_graph.training.optimizer_settings import Stepper, check_optimizers
+
+__all__ = ["CheckRequest", "read_request"]
+
+UNGRADED = "an ONNX model has no gradients: forward only was compared, with the weights as they are on both sides"
+
+
+@dataclass(frozen=True)
+class CheckRequest:
+    """One call of `compare`.
+
+    Attributes:
+        layer, module: the first and the second model.
+        inputs: an example for each, and which leaf of one is which of the other.
+        frameworks: of the first and the second model.
+        auto_weights: whether the second model's weights are copied into the first.
+        steps: training steps to take.
+        options: what is compared, and how.
+        scope: the layer map, held against the models.
+        losses, steppers: the user's; None where none were given.
+        notes: what the user should know of the request, in sentences.
+    """
+
+    layer: Any
+    module: Any
+    inputs: Inputs
+    frameworks: tuple[str, str]
+    auto_weights: bool
+    steps: int
+    options: Options
+    scope: ResolvedMap
+    losses: Losses | None
+    steppers: tuple[Stepper, Stepper] | None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def tolerance(self) -> Tolerance:
+        """What differences are held against."""
+        return Tolerance(self.options.rtol, self.options.atol, self.options.compare_mode)
+
+    @property
+    def models(self) -> tuple[Any, Any]:
+        """The first and the second."""
+        return self.layer, self.module
+
+    @property
+    def examples(self) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+        """The first's and the second's."""
+        return self.inputs.first, self.inputs.second
+
+    @property
+    def deployed(self) -> bool:
+        """Whether a model is as an exporter made it: it folds weights into others, so that numbers decide there."""
+        return "onnx" in self.frameworks
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """Class names of the models; the path of one that is a file."""
+        return _name(self.layer), _name(self.module)
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """The options as given, for the report."""
+        return {
+            **self.options.as_dict(),
+            "auto_weights": self.auto_weights,
+            "steps": self.steps,
+        }
+
+
+def _name(model: Any) -> str:
+    return model if isinstance(model, str) else type(model).__name__
+
+
+def read_request(
+    layer: Any,
+    module: Any,
+    example_inp: Any,
+    auto_weights: bool,
+    steps: int,
+    options: Mapping[str, Any] | None,
+    layer_map: Any,
+    loss_fn: Any,
+    optimizer: Any,
+) -> CheckRequest:
+    """The call as a record; arguments as of `compare`.
+
+    Raises:
+        UsageError: for a call that cannot mean anything.
+    """
+    asked = parse_options(options, steps, optimizer)
+    if not isinstance(auto_weights, bool):
+        raise UsageTypeError(
+            f"auto_weights is True or False; found {auto_weights!r} ({type(auto_weights).__name__})"
+        )
+    frameworks = check_models(layer, module)
+    deployed = "onnx" in frameworks
+    if deployed:
+        asked = _forward_only(asked, options)
+    inputs = check_inputs(layer, module, example_inp)
+    losses = check_losses(loss_fn, frameworks)
+    steppers = check_optimizers(optimizer, (layer, module), frameworks)
+    both = None
+    if losses[0] is not None and losses[1] is not None:
+        both = Losses((losses[0], losses[1]), frameworks)
+    return CheckRequest(
+        layer,
+        module,
+        inputs,
+        frameworks,
+        auto_weights and not deployed,
+        int(steps),
+        asked,
+        LayerMap.of(layer_map).resolve(layer, module),
+        both,
+        steppers,
+        (UNGRADED,) if deployed else (),
+    )
+
+
+def _forward_only(asked: Options, given: Mapping[str, Any] | None) -> Options:
+    """The options where a model is ONNX: forward only, and with the weights that the file carries.
+
+    An exporter folds, transposes and merges weights; what it made of them is part of what is checked.
+    """
+    if given and asked.backward and "diff_phase" in given:
+        raise UsageError(
+            f"an ONNX model has no gradients: diff_phase is 'forward' here; found {asked.diff_phase!r}"
+        )
+    return replace(asked, diff_phase="forward")

@@ -1,0 +1,323 @@
+"""The steps of a check, each from frozen records to a frozen record: aligned, weighted, run, compared by regions.
+
+A step that finds the ground gone that it stands on says so (`BeginAgain`), and the check begins anew.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from enum import Enum
+
+from padiff_graph.alignment.align import align
+from padiff_graph.alignment.aligned import Alignment
+from padiff_graph.alignment.evidence import confirm, gather
+from padiff_graph.alignment.value_proof import matched_whole
+from padiff_graph.capture.api import Capture
+from padiff_graph.capture.eager_run import Eager
+from padiff_graph.check.check_log import CheckLog
+from padiff_graph.check.check_request import CheckRequest
+from padiff_graph.check.end_to_end import WholeCheck, check_whole
+from padiff_graph.check.region_check import check_regions
+from padiff_graph.check.scope import (
+    left_out,
+    scoped_differences,
+    scoped_matching,
+    scoped_regions,
+    scoped_whole,
+)
+from padiff_graph.check.verdict import divergent_buffers, unexplained
+from padiff_graph.diagnosis.region_findings import region_findings
+from padiff_graph.findings.finding import Finding
+from padiff_graph.matching.result import Difference, Matching
+from padiff_graph.referee.region_result import AGREE, RegionCheck
+from padiff_graph.weights.assignment import assign_parameters
+from padiff_graph.weights.parameter_findings import parameter_findings
+from padiff_graph.weights.unmapped import Unmapped, unmapped, unsure_regions, unsure_weights
+from padiff_graph.weights.weight_equality import weight_findings
+
+__all__ = [
+    "Attempt",
+    "BeginAgain",
+    "EndToEnd",
+    "Reason",
+    "Regional",
+    "Weighted",
+    "align_models",
+    "compare_regions",
+    "explain_regions",
+    "run_end_to_end",
+    "unify_weights",
+]
+
+
+class Reason(Enum):
+    """Why a check begins again."""
+
+    UNFAITHFUL = "a capture turned out unfaithful, and another was made in its place"
+    REMATCHED = "what differs has another counterpart once numbers are asked"
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What a beginning starts from.
+
+    Attributes:
+        captures: both models' captures, where they were made before.
+        values_first: whether values are gathered before anything is compared.
+    """
+
+    captures: tuple[Capture, Capture] | None = None
+    values_first: bool = False
+
+
+@dataclass(frozen=True)
+class BeginAgain:
+    """A step's answer where the check has to begin anew.
+
+    Attributes:
+        reason: why.
+        attempt: what it starts from then.
+    """
+
+    reason: Reason
+    attempt: Attempt
+
+
+@dataclass(frozen=True)
+class Weighted:
+    """Both models aligned, with the weights that they are compared with.
+
+    Attributes:
+        alignment: of the two models.
+        matching, differences: the alignment's, as far as the layer map has them compared.
+        loose: weights of both sides that no map was found between; None where there are none.
+        findings: about weights.
+    """
+
+    alignment: Alignment
+    matching: Matching
+    differences: tuple[Difference, ...]
+    loose: Unmapped | None
+    findings: tuple[Finding, ...]
+
+    @property
+    def equal(self) -> bool:
+        """Whether both sides hold the same weights."""
+        return self.loose is None and not any(
+            finding.phase == "weights" and finding.fails for finding in self.findings
+        )
+
+
+@dataclass(frozen=True)
+class EndToEnd:
+    """Both models run as a whole, and their captures held against those runs."""
+
+    whole: WholeCheck
+    attempt: Attempt
+
+
+@dataclass(frozen=True)
+class Regional:
+    """Both models compared region by region.
+
+    Attributes:
+        weighted: with what the regions say of the matching.
+        regions: what was found, without what the layer map leaves out.
+        findings: about regions.
+        whole: the whole run, without what is known to differ or left out.
+    """
+
+    weighted: Weighted
+    regions: RegionCheck
+    findings: tuple[Finding, ...] = ()
+    whole: WholeCheck | None = None
+
+
+def align_models(request: CheckRequest, attempt: Attempt) -> Alignment:
+    """Both models captured and matched; with values as evidence where structure leaves something open.
+
+    Raises:
+        CaptureError: where a model cannot be captured.
+    """
+    alignment = align(
+        *request.models,
+        request.examples,
+        request.scope,
+        certify=False,
+        evidence=False,
+        captures=attempt.captures,
+    )
+    if not attempt.values_first and _values_can_wait(request, alignment.matching):
+        return alignment
+    return gather(alignment)
+
+
+def _values_can_wait(request: CheckRequest, matching: Matching) -> bool:
+    """Whether the regions may tell what a run for evidence would: structure left nothing open, and all of it is compared."""
+    return (
+        request.options.forward
+        and not request.scope.pairs
+        and not left_out(request.scope)
+        and not request.deployed
+        and matched_whole(matching)
+    )
+
+
+def unify_weights(
+    request: CheckRequest, alignment: Alignment, log: CheckLog, undo: ExitStack
+) -> Weighted:
+    """The second model's weights in the first where that was asked for, else both held against each other.
+
+    `undo` puts the first model's own weights back.
+    """
+    if request.auto_weights:
+        engine = alignment.first_engine
+        before = {name: engine.array(tensor) for name, tensor in engine.parameters().items()}
+        undo.callback(engine.assign, before)
+    matching = scoped_matching(alignment.matching, request.scope)
+    differences = scoped_differences(alignment.differences, request.scope)
+    # an exporter folds weights into others: numbers decide there
+    loose = None if request.deployed else unmapped(matching)
+    findings: list[Finding] = []
+    if not request.deployed:
+        findings = unsure_weights(parameter_findings(matching), loose)
+    with log.timed("weights"):
+        if request.auto_weights:
+            assign_parameters(alignment, *request.models, partly=True)
+        elif not request.deployed:
+            findings += weight_findings(matching, *alignment.engines)
+    return Weighted(alignment, matching, differences, loose, tuple(findings))
+
+
+def run_end_to_end(
+    request: CheckRequest, weighted: Weighted, attempt: Attempt, log: CheckLog
+) -> EndToEnd | BeginAgain:
+    """Both models run eagerly; each run also witnesses for its capture, where that is not certified yet.
+
+    Raises:
+        CaptureError: where a capture is unfaithful and no way of capturing is left.
+    """
+    captures = weighted.alignment.captures
+    faithful: list[bool] = []
+
+    def certified(side: int, eager: Eager | None) -> None:
+        with log.timed("certificates"):
+            capture = captures[side]
+            faithful.append(capture.graph.certificate is not None or capture.certify(eager))
+
+    uncertified = any(capture.graph.certificate is None for capture in captures)
+    with log.timed("whole run"):
+        whole = check_whole(
+            *weighted.alignment.engines,
+            *request.examples,
+            matching=weighted.matching,
+            inputs=request.inputs.pairs,
+            losses=request.losses.functions if request.losses else None,
+            backward=request.options.backward,
+            tolerance=request.tolerance,
+            witness=certified if uncertified else None,
+        )
+    made = replace(attempt, captures=captures)
+    return EndToEnd(whole, made) if all(faithful) else BeginAgain(Reason.UNFAITHFUL, made)
+
+
+def compare_regions(
+    request: CheckRequest, weighted: Weighted, end_to_end: EndToEnd, log: CheckLog
+) -> Regional | BeginAgain:
+    """Every region compared; where values have not been asked yet, the matching is confirmed by them."""
+    with log.timed("regions"):
+        regions = check_regions(
+            weighted.matching,
+            *weighted.alignment.engines,
+            differences=weighted.differences,
+            forward=request.options.forward,
+            backward=request.options.backward,
+            tolerance=request.tolerance,
+            own_weights=request.deployed,
+            progress=log.shown.at,
+        )
+    alignment = weighted.alignment
+    if alignment.proof is None and alignment.alive:
+        settled = _settled(alignment, regions)
+        if settled is None:
+            again = replace(end_to_end.attempt, values_first=True)
+            return BeginAgain(Reason.REMATCHED, again)
+        weighted = replace(
+            weighted,
+            alignment=settled,
+            matching=settled.matching,
+            differences=settled.differences,
+        )
+    scoped = scoped_regions(regions, weighted.matching, request.scope)
+    return Regional(weighted, unsure_regions(scoped, weighted.matching, weighted.loose))
+
+
+def _settled(alignment: Alignment, regions: RegionCheck) -> Alignment | None:
+    """The alignment confirmed by the regions or, where they differ, by values; None where values change it."""
+    if regions.results and all(result.verdict in AGREE for result in regions.results):
+        return confirm(alignment)
+    gathered = gather(alignment)
+    changed = _essence(gathered.matching) != _essence(alignment.matching)
+    return None if changed else gathered
+
+
+def _essence(matching: Matching) -> tuple[object, ...]:
+    """What regions and weights follow from."""
+    matches = {(match.first, match.second) for match in matching.matches}
+    points = {
+        (point.first, point.first_view, point.second, point.second_view)
+        for point in matching.points
+    }
+    return matches, points, {(row.first, row.pieces) for row in matching.parameters}
+
+
+def explain_regions(
+    request: CheckRequest, regional: Regional, end_to_end: EndToEnd, log: CheckLog
+) -> Regional:
+    """The regions with what is to be said of them, and the whole run with what they explain of it."""
+    weighted = regional.weighted
+    findings = list(region_findings(regional.regions, weighted.matching, weighted.differences))
+    if _may_stand_at_a_kink(request, regional, end_to_end.whole):
+        findings += _with_own_constants(request, weighted, log)
+    if request.deployed:
+        findings = [*_reasons_in_weights(weighted, findings), *findings]
+    diverging = divergent_buffers(regional.regions)
+    whole = end_to_end.whole.excusing(diverging, "a known divergence of the frameworks")
+    return replace(regional, findings=tuple(findings), whole=scoped_whole(whole, request.scope))
+
+
+def _may_stand_at_a_kink(request: CheckRequest, regional: Regional, whole: WholeCheck) -> bool:
+    """Whether the weights as they are may show what random ones in the place of constants hide."""
+    # a deployed model's regions have its own weights already
+    if request.deployed or request.options.single_step or not regional.weighted.equal:
+        return False
+    return unexplained(whole, regional.regions)
+
+
+def _with_own_constants(
+    request: CheckRequest, weighted: Weighted, log: CheckLog
+) -> tuple[Finding, ...]:
+    """What the regions show with the weights as they are."""
+    with log.timed("regions with the weights as they are"):
+        regions = check_regions(
+            weighted.matching,
+            *weighted.alignment.engines,
+            differences=weighted.differences,
+            forward=request.options.forward,
+            backward=request.options.backward,
+            tolerance=request.tolerance,
+            randomise=False,
+        )
+    scoped = scoped_regions(regions, weighted.matching, request.scope)
+    return region_findings(scoped, weighted.matching, weighted.differences)
+
+
+def _reasons_in_weights(weighted: Weighted, findings: list[Finding]) -> list[Finding]:
+    """Weights that differ where the numbers differ are the reason; elsewhere an exporter folded them."""
+    failing = {finding.torch_path for finding in findings if finding.fails}
+    return [
+        finding
+        for finding in weight_findings(weighted.matching, *weighted.alignment.engines)
+        if finding.torch_path in failing
+    ]
