@@ -1,4 +1,4 @@
-"""What a framework can do besides tracing and running: one protocol for each ability of a `Backend`.
+"""What a framework can do besides running: one protocol for each ability of a `Backend`.
 
 A backend offers each of them as a plain module with functions of these names, so that nothing has
 to be instantiated and mypy holds the module against the protocol. Tensors, models and optimizers

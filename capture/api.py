@@ -1,7 +1,7 @@
 """`capture_graph`: a model of any framework and an example in, a certified computation graph out.
 
-`Capture` is the same in two steps, for who runs the model eagerly anyway: the certificate can be held
-against that run.
+`Capture` is the same in two steps, for who runs the model eagerly anyway: the certificate can be
+held against that run.
 """
 
 from __future__ import annotations
@@ -30,14 +30,16 @@ def capture_graph(
     """Captures a model into a networkx graph.
 
     Args:
-        model: a torch Module, a Paddle Layer, an ONNX ModelProto or a path to one. As before afterwards.
+        model: a torch Module, a Paddle Layer, an ONNX ModelProto or a path to one. As before
+            afterwards.
         example: the keyword arguments of its forward; nested containers, None and plain Python
-            values as the model takes them. Meta tensors (torch) and InputSpecs (Paddle) stand for shapes.
+            values as the model takes them. Meta tensors (torch) and InputSpecs (Paddle) stand for
+            shapes.
         certify: replay the capture against eager, forward and backward. Without numbers to run on
             the certificate says so.
 
     Returns:
-        The graph; `graph.certificate` holds what the replay showed, `graph.notes` what to know of it.
+        The graph; `graph.certificate` holds what the replay showed, `graph.notes` what to know.
 
     Raises:
         CaptureError: the model cannot be captured; names the line and says what can be done.
@@ -91,7 +93,9 @@ class Capture:
             return cls(model, example, side.trace(model, example), engine or side.engine(model))
 
     def certify(self, eager: Eager | None = None) -> bool:
-        """Holds the graph against eager. Where it differs, `graph` is made anew by the next way, to be certified in turn.
+        """Holds the graph against eager.
+
+        Where it differs, `graph` is made anew by the next way, to be certified in turn.
 
         Args:
             eager: see `padiff_graph.capture.certificate.certify`.
@@ -99,29 +103,30 @@ class Capture:
         Raises:
             UnfaithfulCaptureError: where no way is left.
         """
-        found: Certificate = certify_graph(self.graph, self.engine, self.example, eager=eager)
-        if found.valid or not found.certified:
-            self.graph.certificate = found
+        certificate = certify_graph(self.graph, self.engine, self.example, eager=eager)
+        if certificate.valid or not certificate.certified:
+            self.graph.certificate = certificate
             self.graph.notes.extend(self.refused)
             return True
         with _naming(self.model):
-            rung = getattr(self.graph.session, "rung", "")
-            self.refused += [
-                note for note in self.graph.notes if note.startswith("not captured by")
-            ]
-            self.refused.append(
-                f"a capture by {rung or self.graph.framework} was refused: {'; '.join(found.reasons)}"
-            )
-            if not rung:
-                raise UnfaithfulCaptureError("; ".join(self.refused))
-            try:
-                self.graph = backend(self.graph.framework).trace(
-                    self.model, self.example, below=rung
-                )
-            except CaptureError as error:
-                raise UnfaithfulCaptureError(
-                    f"the captured graph does not compute what the model computes, and no other way of capturing is left. {'; '.join(self.refused)}",
-                    error.source,
-                    error.attempts,
-                ) from None
+            self._next_way(certificate)
         return False
+
+    def _next_way(self, certificate: Certificate) -> None:
+        """Captures by what comes after the way that was refused."""
+        rung = self.graph.session.rung if self.graph.session is not None else ""
+        way = rung or self.graph.framework
+        self.refused += [note for note in self.graph.notes if note.startswith("not captured by")]
+        self.refused.append(f"a capture by {way} was refused: {'; '.join(certificate.reasons)}")
+        if not rung:
+            raise UnfaithfulCaptureError("; ".join(self.refused))
+        trace = backend(self.graph.framework).trace
+        try:
+            self.graph = trace(self.model, self.example, below=rung)
+        except CaptureError as error:
+            raise UnfaithfulCaptureError(
+                "the captured graph does not compute what the model computes, and no other way of "
+                f"capturing is left. {'; '.join(self.refused)}",
+                error.source,
+                error.attempts,
+            ) from None

@@ -56,7 +56,9 @@ BACKENDS = {
 
 INSTALL = {
     "torch": "pip install torch (CPU: pip install 'padiff-graph[cpu]')",
-    "paddle": "pip install paddlepaddle, or paddlepaddle-gpu (CPU: pip install 'padiff-graph[cpu]')",
+    "paddle": (
+        "pip install paddlepaddle, or paddlepaddle-gpu (CPU: pip install 'padiff-graph[cpu]')"
+    ),
     "onnx": "pip install onnx",
 }
 

@@ -57,10 +57,11 @@ class Certificate:
     seconds: float = 0.0
 
     def __str__(self) -> str:
+        reasons = "; ".join(self.reasons)
         if not self.certified:
-            return f"not possible: {'; '.join(self.reasons)}"
+            return f"not possible: {reasons}"
         if not self.valid:
-            return f"differs: {'; '.join(self.reasons)}"
+            return f"differs: {reasons}"
         compared = ", ".join(_counted(count, kind) for kind, count in self.counts.items() if count)
         largest = max(self.errors.values(), default=0.0)
         return f"equal in {compared}; largest relative difference {largest:.2g}"

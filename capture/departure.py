@@ -29,7 +29,7 @@ RELATIVE, ABSOLUTE = 1e-4, 1e-5
 Chosen so that whatever a certificate takes for rounding in float32 counts as the same value here.
 """
 TINY = 1e-12
-"""Absolute tolerance where all is zero; chosen below what float32 rounding leaves of values near 1."""
+"""Absolute tolerance where all is zero; chosen below float32's rounding of values near 1."""
 
 
 def where_it_departs(
@@ -48,21 +48,10 @@ def where_it_departs(
     """
     sentences: list[str] = []
     if "output" in departed or "buffer" in departed:
-        node = _forward(graph, engine, example)
-        if node is not None:
-            sentences.append(
-                f"the forward departs in {node.path or 'the root module'} "
-                f"({node.op}, {node.source or 'line unknown'})"
-            )
+        sentences += _forward_words(_forward(graph, engine, example))
     wrong = {*departed.get("input gradient", ()), *departed.get("parameter gradient", ())}
     if wrong and "output" not in departed:
-        node = backward_departure(graph, wrong)
-        if node is not None:
-            sentences.append(
-                f"gradients differ up to {node.op} in {node.path or 'the root module'} "
-                f"({node.source or 'line unknown'}): what the backward does there or behind it "
-                "got lost"
-            )
+        sentences += _backward_words(backward_departure(graph, wrong))
     delicate = [node for node in graph.of_kind("operation") if node.marks & DELICATE]
     sentences += [f"look at {node.op} ({node.source or node.path})" for node in delicate[:SHOWN]]
     return sentences
@@ -76,6 +65,29 @@ def _forward(graph: ComputationGraph, engine: Engine, example: Mapping[str, Any]
     with engine.quiet():
         known = replayed_values(graph, engine)
         return forward_departure(graph, known, engine.array, observed)
+
+
+def _forward_words(node: Node | None) -> list[str]:
+    if node is None:
+        return []
+    return [f"the forward departs in {_module(node)} ({node.op}, {_line(node)})"]
+
+
+def _backward_words(node: Node | None) -> list[str]:
+    if node is None:
+        return []
+    return [
+        f"gradients differ up to {node.op} in {_module(node)} ({_line(node)}): what the backward "
+        "does there or behind it got lost"
+    ]
+
+
+def _module(node: Node) -> str:
+    return node.path or "the root module"
+
+
+def _line(node: Node) -> str:
+    return node.source or "line unknown"
 
 
 def forward_departure(

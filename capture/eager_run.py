@@ -1,4 +1,4 @@
-"""What the user's own model yields, as arrays: the run that a replay of its capture is held against."""
+"""What the user's own model yields, as arrays, to hold a replay of its capture against."""
 
 from __future__ import annotations
 

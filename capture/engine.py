@@ -34,7 +34,8 @@ class Run:
         outputs: the output tensors by leaf name (as `Node.name` of the output nodes), attached
             to their gradient graph where one was recorded.
         structure: the model's output as it came, for a loss function.
-        buffers: every buffer, and every parameter that the run has written, after the run, by dotted name.
+        buffers: every buffer, and every parameter that the run has written, after the run, by
+            dotted name.
         gradients: gradients of float inputs ("input:NAME") and parameters ("parameter:NAME"),
             filled by `Engine.backward`; a missing key means that no gradient arrived.
         leaves: the float input leaves that were made to require gradients, by leaf name.
@@ -57,18 +58,29 @@ class Engine(Protocol):
     framework: str
 
     def quiet(self, *, values: bool = True) -> AbstractContextManager[None]:
-        """Everything run inside leaves the model, its buffers, grads, hooks, the RNG, default dtype
-        and mode as they were, also after an exception. Without `values` the numbers of parameters and
-        buffers are not looked after: enough for captured operations, which write nothing."""
+        """What runs inside leaves the model and all global state as they were.
+
+        Buffers, grads, hooks, the RNG, default dtype and mode, also after an exception. Without
+        `values` the numbers of parameters and buffers are not looked after: enough for captured
+        operations, which write nothing.
+        """
         ...
 
     def tensor(self, array: Array, dtype: str | None = None, requires_grad: bool = False) -> Tensor:
-        """A fresh leaf tensor on the model's device; `dtype` (graph spelling) where numpy lacks it."""
+        """A fresh leaf tensor on the model's device.
+
+        Args:
+            array: the numbers; copied.
+            dtype: in graph spelling, where numpy lacks it.
+            requires_grad: whether its gradient is asked for.
+        """
         ...
 
     def array(self, tensor: Tensor) -> Array:
-        """The tensor's values, detached, on the host; bfloat16 as float32. Never a live view of
-        something that may be written later."""
+        """The tensor's values, detached, on the host; bfloat16 as float32.
+
+        Never a live view of something that may be written later.
+        """
         ...
 
     def parameters(self) -> dict[str, Tensor]:
@@ -76,8 +88,10 @@ class Engine(Protocol):
         ...
 
     def assign(self, values: Mapping[str, Array]) -> None:
-        """Writes parameters and buffers of the user's model in place, in their own dtype. All or
-        nothing: shapes are checked before the first is written."""
+        """Writes parameters and buffers of the user's model in place, in their own dtype.
+
+        All or nothing: shapes are checked before the first is written.
+        """
         ...
 
     def inputs(self, graph: ComputationGraph) -> dict[int, Tensor]:
@@ -89,8 +103,10 @@ class Engine(Protocol):
         ...
 
     def observe(self, example: Mapping[str, Any]) -> dict[tuple[str, int], list[Array]]:
-        """What each call of each module returns in an eager forward, by (path, call); empty where
-        a framework cannot tell."""
+        """What each call of each module returns in an eager forward, by (path, call).
+
+        Empty where a framework cannot tell.
+        """
         ...
 
     def backward(
@@ -101,9 +117,17 @@ class Engine(Protocol):
         *,
         again: bool = False,
     ) -> None:
-        """Differentiates a run and fills `run.gradients`; without touching `.grad` of the model.
-        Either cotangents by output name, or a scalar loss computed from `run.structure`. With `again`
-        what the run recorded is kept for another backward."""
+        """Differentiates a run and fills `run.gradients`; `.grad` of the model is not touched.
+
+        Args:
+            run: a run with `grad`.
+            cotangents: by output name, or else
+            loss: a scalar computed from `run.structure`.
+            again: keep what the run recorded for another backward.
+
+        Raises:
+            NotRunnable: where the framework has no gradients.
+        """
         ...
 
     def run(
@@ -114,8 +138,16 @@ class Engine(Protocol):
         double: bool = False,
         draw: Array | None = None,
     ) -> tuple[Tensor | None, ...]:
-        """Reruns one captured operation natively and differentiably, out of place; `operands` in
-        the order of `node.inputs`. `draw`: the mask or noise that a random operation shall use.
+        """Reruns one captured operation natively and differentiably, out of place.
+
+        Args:
+            node: the operation.
+            operands: in the order of `node.inputs`; None where one is absent.
+            double: see the class.
+            draw: the mask or noise that a random operation shall use; None to draw by itself.
+
+        Returns:
+            The results, as many as `node.outputs`; None for what is no tensor.
 
         Raises:
             NotRunnable: where this framework cannot run the node by itself.

@@ -1,4 +1,4 @@
-"""One call at a time: the frameworks' modes, which a capture switches, are one for the whole process."""
+"""One call at a time: the modes that a capture switches are one for the whole process."""
 
 from __future__ import annotations
 

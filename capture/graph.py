@@ -29,7 +29,7 @@ Kind = Literal["input", "parameter", "buffer", "constant", "operation", "output"
 
 
 class TensorType(NamedTuple):
-    """Shape (concrete, no -1) and dtype ("float32", "bfloat16", "int64", "bool", ...) of a value."""
+    """Shape (concrete, no -1) and dtype ("float32", "bfloat16", "int64", "bool") of a value."""
 
     shape: tuple[int, ...]
     dtype: str
@@ -93,10 +93,16 @@ class Node:
     constant: np.ndarray[Any, Any] | None = field(default=None, compare=False)
     native: Any = field(default=None, compare=False, repr=False)
 
+    def type(self, output: int = 0) -> TensorType | None:
+        """Shape and dtype of a result; None where it is no tensor or not known."""
+        if output >= len(self.outputs):
+            return None
+        return self.outputs[output]
+
     def dtype(self, output: int = 0) -> str:
         """The dtype of a result; "" where it is no tensor or not known."""
-        kind = self.outputs[output] if output < len(self.outputs) else None
-        return kind.dtype if kind is not None else ""
+        kind = self.type(output)
+        return "" if kind is None else kind.dtype
 
     def shaped_constant(self) -> np.ndarray[Any, Any]:
         """The constant in the shape that the framework holds it in.
@@ -106,7 +112,7 @@ class Node:
         """
         if self.constant is None:
             raise ValueError(f"node {self.id} ({self.op or self.kind}) holds no constant")
-        kind = self.outputs[0] if self.outputs else None
+        kind = self.type()
         if kind is not None and kind.size == self.constant.size:
             return self.constant.reshape(kind.shape)
         return self.constant
@@ -219,7 +225,6 @@ class ComputationGraph(Base):
         Raises:
             ValueError: where an operand is not yet in the graph, which would break program order.
         """
-        kind = node.outputs[0] if node.outputs else None
         self.add_node(
             node.id,
             record=node,
@@ -228,9 +233,8 @@ class ComputationGraph(Base):
             name=node.name,
             path=node.path,
             source=node.source,
-            shape=kind.shape if kind else None,
-            dtype=kind.dtype if kind else None,
             attrs=node.attrs,
+            **_facts(node.type()),
         )
         for position, operand in enumerate(node.inputs):
             if operand is None:
@@ -240,15 +244,16 @@ class ComputationGraph(Base):
                     f"operand {position} of node {node.id} ({node.op or node.kind}) is node "
                     f"{operand.node}, which does not stand before it; append nodes in program order"
                 )
-            carried = self.type_of(operand)
+            role = ""
+            if position < len(node.roles):
+                role = node.roles[position]
             self.add_edge(
                 operand.node,
                 node.id,
                 output=operand.output,
                 operand=position,
-                role=node.roles[position] if position < len(node.roles) else "",
-                shape=carried.shape if carried else None,
-                dtype=carried.dtype if carried else None,
+                role=role,
+                **_facts(self.type_of(operand)),
             )
 
     def record(self, node: int) -> Node:
@@ -276,8 +281,14 @@ class ComputationGraph(Base):
 
     def type_of(self, value: Value) -> TensorType | None:
         """Shape and dtype of a value, None where it is no tensor."""
-        outputs = self.record(value.node).outputs
-        return outputs[value.output] if value.output < len(outputs) else None
+        return self.record(value.node).type(value.output)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "session": None}
+
+
+def _facts(kind: TensorType | None) -> dict[str, Any]:
+    """Shape and dtype as networkx attributes."""
+    if kind is None:
+        return {"shape": None, "dtype": None}
+    return kind._asdict()

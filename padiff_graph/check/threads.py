@@ -12,8 +12,9 @@ __all__ = ["alike"]
 
 @contextmanager
 def alike(frameworks: Sequence[str]) -> Iterator[None]:
-    """Lets each framework compute on as many threads as the one that takes most, and puts that back.
+    """Lets each framework compute on as many threads as the one that takes most.
 
+    Puts that back at the end.
     On the CPU torch takes every core, Paddle one, unless OMP_NUM_THREADS says otherwise to both.
     """
     abilities = [backend(framework).threads for framework in dict.fromkeys(frameworks)]

@@ -1,9 +1,12 @@
-"""Example inputs where the user gave none: guessed from the first layers' sizes, kept where both models run on them."""
+"""Example inputs where the user gave none.
+
+Guessed from the first layers' sizes, and kept where both models run on them.
+"""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -15,69 +18,75 @@ from padiff_graph.request.module_tree import class_of, has_modules, modules_of
 __all__ = ["infer_inputs"]
 
 BATCH, LENGTH = 2, 8
-IMAGE_SIDES = (32, 64, 224, 299)
-EXTENTS: dict[str, tuple[str, ...]] = {
-    "in_features": ("features",),
-    "in_channels": ("channels",),
-    "_in_channels": ("channels",),
-    "input_size": ("sequence",),
-    "num_embeddings": ("tokens",),
-    "embed_dim": ("sequence",),
-    "d_model": ("sequence",),
-    "normalized_shape": ("features",),
-    "_normalized_shape": ("features",),
-    "num_features": ("channels",),
-    "_num_features": ("channels",),
+"""Extents of the guesses; chosen so that a batch is no single example and runs fast."""
+SIDES = {1: (64,), 2: (32, 64, 224, 299), 3: (16, 32)}
+"""Extents of what a convolution of each rank reads, likeliest first.
+
+224 and 299 are what ImageNet classifiers were trained on, and some insist on.
+"""
+FALLBACKS = ((BATCH, 4), (BATCH, 3, 32, 32), (BATCH, LENGTH, 16))
+"""Shapes to try where no layer tells what it takes."""
+REASON = 200
+"""So many characters of a model's own complaint are quoted."""
+EXTENTS = {
+    "in_features": "features",
+    "in_channels": "channels",
+    "_in_channels": "channels",
+    "input_size": "sequence",
+    "num_embeddings": "tokens",
+    "embed_dim": "sequence",
+    "d_model": "sequence",
+    "normalized_shape": "features",
+    "_normalized_shape": "features",
+    "num_features": "channels",
+    "_num_features": "channels",
 }
 """Attributes of a layer that tell what it takes."""
-Trials = Iterator[tuple[Array, ...]]
+Example = dict[str, Any]
 
 
-def infer_inputs(
-    layer: Any, module: Any, first: Engine, second: Engine
-) -> tuple[dict[str, Any], dict[str, Any]]:
+def infer_inputs(layer: Any, module: Any, first: Engine, second: Engine) -> tuple[Example, Example]:
     """Finds inputs that both models run on.
 
     Returns:
         (first example, second example), as `example_inp`.
+
     Raises:
         UsageError: where none of the guesses fits; says to pass example_inp.
     """
-    names = _arguments(layer), _arguments(module)
-    if names[0] is None or names[1] is None or len(names[0]) != len(names[1]) or not names[0]:
-        raise UsageError(
-            _missing(
-                layer, module, f"forward of the two takes {_told(names[0])} and {_told(names[1])}"
-            )
-        )
+    ours, theirs = _arguments(layer), _arguments(module)
+    if not ours or not theirs or len(ours) != len(theirs):
+        told = f"forward of the two takes {_told(ours)} and {_told(theirs)}"
+        raise UsageError(_missing(layer, module, told))
+    telling = module if has_modules(module) else layer
     tried = 0
-    last = ""
-    for arrays in _trials(module if has_modules(module) else layer, len(names[0])):
-        examples = []
-        for engine, side in ((first, names[0]), (second, names[1])):
-            with engine.quiet():
-                examples.append(
-                    {name: engine.tensor(array) for name, array in zip(side, arrays, strict=True)}
-                )
+    refusal = ""
+    for array in _guesses(telling):
         tried += 1
-        refused = _refused(first, examples[0]) or _refused(second, examples[1])
-        if not refused:
-            return examples[0], examples[1]
-        last = refused
-    raise UsageError(
-        _missing(
-            layer, module, f"{tried} guesses did not fit" + (f" (the last: {last})" if last else "")
-        )
-    )
+        examples = _example(first, ours, array), _example(second, theirs, array)
+        refusal = _refusal(first, examples[0]) or _refusal(second, examples[1])
+        if not refusal:
+            return examples
+    told = f"{tried} guesses did not fit"
+    if refusal:
+        told += f" (the last: {refusal})"
+    raise UsageError(_missing(layer, module, told))
 
 
-def _refused(engine: Engine, example: dict[str, Any]) -> str:
+def _example(engine: Engine, names: tuple[str, ...], array: Array) -> Example:
+    """The same array for every argument."""
+    with engine.quiet():
+        return {name: engine.tensor(array) for name in names}
+
+
+def _refusal(engine: Engine, example: Example) -> str:
     """Why the model does not run on an example, "" where it does."""
     with engine.quiet():
         try:
             engine.forward(example, grad=False)
         except Exception as error:  # a wrong guess raises whatever the user's forward raises
-            return f"{type(error).__name__}: {str(error).strip().splitlines()[0][:200] if str(error).strip() else ''}"
+            words = str(error).strip().partition("\n")[0]
+            return f"{type(error).__name__}: {words[:REASON]}"
     return ""
 
 
@@ -86,16 +95,9 @@ def _arguments(model: Any) -> tuple[str, ...] | None:
     if not has_modules(model):
         return None
     parameters = inspect.signature(model.forward).parameters.values()
-    if any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters):
-        forward = getattr(type(model), "forward", None)
-        # containers of both frameworks take their one input by a name
-        listed = (
-            [name for name in inspect.signature(forward).parameters if name not in ("self",)]
-            if forward is not None
-            else []
-        )
-        if class_of(model) != "Sequential" or len(listed) != 1:
-            return None
+    starred = any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters)
+    if starred and not _is_container(model):
+        return None
     return tuple(
         parameter.name
         for parameter in parameters
@@ -103,54 +105,86 @@ def _arguments(model: Any) -> tuple[str, ...] | None:
     )
 
 
-def _trials(model: Any, count: int) -> Trials:
-    """Guesses, likeliest first; several arguments get the same array."""
+def _is_container(model: Any) -> bool:
+    """Whether it is a Sequential, which takes its one input by a name in both frameworks."""
+    forward = getattr(type(model), "forward", None)
+    if forward is None or class_of(model) != "Sequential":
+        return False
+    return len([name for name in inspect.signature(forward).parameters if name != "self"]) == 1
+
+
+def _guesses(model: Any) -> Iterator[Array]:
+    """Arrays to try, likeliest first: by the first layer that tells what it takes."""
     generator = np.random.default_rng(0)
-    for found in modules_of(model).values():
-        for attribute, kinds in EXTENTS.items():
-            value = getattr(found, attribute, None)
-            extent = value[-1] if isinstance(value, (list, tuple)) and value else value
-            if isinstance(extent, bool) or not isinstance(extent, int) or extent < 1:
-                continue
-            for kind in kinds:
-                for array in _arrays(kind, extent, found, generator):
-                    yield (array,) * count
-            return
-    for shape in ((BATCH, 4), (BATCH, 3, 32, 32), (BATCH, LENGTH, 16)):
-        yield (generator.standard_normal(shape).astype(np.float32),) * count
+    for module in modules_of(model).values():
+        for attribute, kind in EXTENTS.items():
+            extent = _extent(getattr(module, attribute, None))
+            if extent is not None:
+                yield from GUESSES[kind](extent, module, generator)
+                return
+    for shape in FALLBACKS:
+        yield _normal(generator, *shape)
 
 
-def _arrays(kind: str, extent: int, found: Any, generator: np.random.Generator) -> Iterator[Array]:
-    def normal(*shape: int) -> Array:
-        return generator.standard_normal(shape).astype(np.float32)
-
-    if kind == "tokens":
-        yield generator.integers(1, max(extent, 2), (BATCH, LENGTH)).astype(np.int64)
-        yield generator.integers(1, max(extent, 2), (BATCH, 1)).astype(np.int64)
-    elif kind == "features":
-        yield normal(BATCH, extent)
-        yield normal(BATCH, LENGTH, extent)
-    elif kind == "sequence":
-        yield normal(BATCH, LENGTH, extent)
-        yield normal(BATCH, extent)
-    else:
-        rank = _rank(found)
-        for side in IMAGE_SIDES if rank == 2 else (64,) if rank == 1 else (16, 32):
-            yield normal(BATCH, extent, *[side] * rank)
-        yield normal(BATCH, extent)
+def _extent(value: Any) -> int | None:
+    """A positive extent, or the last of several."""
+    if isinstance(value, (list, tuple)) and value:
+        value = value[-1]
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        return None
+    return value
 
 
-def _rank(found: Any) -> int:
-    name = class_of(found).lower()
-    return next((rank for rank in (1, 2, 3) if f"{rank}d" in name), 2)
+def _tokens(extent: int, module: Any, generator: np.random.Generator) -> Iterator[Array]:
+    for length in (LENGTH, 1):
+        yield generator.integers(1, max(extent, 2), (BATCH, length)).astype(np.int64)
+
+
+def _features(extent: int, module: Any, generator: np.random.Generator) -> Iterator[Array]:
+    yield _normal(generator, BATCH, extent)
+    yield _normal(generator, BATCH, LENGTH, extent)
+
+
+def _sequence(extent: int, module: Any, generator: np.random.Generator) -> Iterator[Array]:
+    yield _normal(generator, BATCH, LENGTH, extent)
+    yield _normal(generator, BATCH, extent)
+
+
+def _channels(extent: int, module: Any, generator: np.random.Generator) -> Iterator[Array]:
+    rank = _rank(module)
+    for side in SIDES[rank]:
+        yield _normal(generator, BATCH, extent, *[side] * rank)
+    yield _normal(generator, BATCH, extent)
+
+
+GUESSES: dict[str, Callable[[int, Any, np.random.Generator], Iterator[Array]]] = {
+    "tokens": _tokens,
+    "features": _features,
+    "sequence": _sequence,
+    "channels": _channels,
+}
+"""What a layer takes -> arrays of an extent to try."""
+
+
+def _normal(generator: np.random.Generator, *shape: int) -> Array:
+    return generator.standard_normal(shape).astype(np.float32)
+
+
+def _rank(module: Any) -> int:
+    """Over how many axes a layer moves, by its class name: Conv1D, BatchNorm2d; 2 if untold."""
+    name = class_of(module).lower()
+    return next((rank for rank in SIDES if f"{rank}d" in name), 2)
 
 
 def _told(names: tuple[str, ...] | None) -> str:
-    return "arguments that cannot be told" if names is None else ", ".join(names) or "no argument"
+    if names is None:
+        return "arguments that cannot be told"
+    return ", ".join(names) or "no argument"
 
 
 def _missing(layer: Any, module: Any, why: str) -> str:
     return (
-        f"no example input was given and none could be inferred for {class_of(layer)} and {class_of(module)}: {why}; "
+        f"no example input was given and none could be inferred for {class_of(layer)} and "
+        f"{class_of(module)}: {why}; "
         "pass example_inp=({'x': paddle_tensor}, {'x': torch_tensor})"
     )

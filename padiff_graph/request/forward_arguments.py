@@ -43,17 +43,16 @@ def check_arguments(argument: str, model: Any, example: Mapping[str, Any]) -> No
         raise UsageError(
             f"{where}; found the input {_quoted(unknown)}, which it does not take{hint}"
         )
-    missing = [
-        name
-        for name, parameter in parameters.items()
-        if parameter.default is Parameter.empty
-        and parameter.kind not in OPEN
-        and name not in example
-    ]
+    required = [name for name, parameter in parameters.items() if _required(parameter)]
+    missing = [name for name in required if name not in example]
     if missing and not _has_pre_hooks(model):
         raise UsageError(
             f"{where}; the input {_quoted(missing)} is missing; found {_quoted(example) or 'none'}"
         )
+
+
+def _required(parameter: Parameter) -> bool:
+    return parameter.default is Parameter.empty and parameter.kind not in OPEN
 
 
 def _unknown(

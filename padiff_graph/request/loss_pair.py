@@ -18,7 +18,7 @@ SHAPE = (
     "the model's output"
 )
 MODULE_CALLS = ("_dygraph_call_func", "_call_impl")
-"""By these, `__call__` of a Paddle Layer and a torch Module takes any arguments and calls forward."""
+"""By these, a Paddle Layer and a torch Module take any arguments and hand them to forward."""
 
 
 def check_losses(loss_fn: Any, frameworks: tuple[str, str]) -> tuple[Loss | None, Loss | None]:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import Any
 
 from padiff_graph.errors import UsageError
 
 __all__ = ["class_of", "find_path", "has_modules", "modules_of"]
+
+
+SHOWN = 5
+"""So many modules are named in a message; chosen so that it stays one line or two."""
 
 
 def has_modules(model: Any) -> bool:
@@ -19,17 +23,12 @@ def has_modules(model: Any) -> bool:
 
 
 def modules_of(model: Any) -> dict[str, Any]:
-    """Every module by its first dotted path, the root as ""; an ONNX model has none but the root."""
-    found: dict[str, Any] = {"": model}
-    if not has_modules(model):
-        return found
-    named: Iterable[tuple[str, Any]] = (
-        model.named_sublayers() if hasattr(model, "named_sublayers") else model.named_modules()
-    )
-    for path, module in named:
-        if path:
-            found[path] = module
-    return found
+    """Every module by its first dotted path, the root as ""; of an ONNX model only the root."""
+    modules: dict[str, Any] = {"": model}
+    if has_modules(model):
+        list_modules = getattr(model, "named_sublayers", None) or model.named_modules
+        modules.update((path, module) for path, module in list_modules() if path)
+    return modules
 
 
 def class_of(module: Any) -> str:
@@ -43,25 +42,28 @@ def find_path(model: Any, reference: Any) -> str | None:
     Args:
         reference: the module itself, its dotted path, the end of a dotted path that only one module
             has, or the framework's own unique name of it ("linear_0").
+
     Raises:
         UsageError: for a name that several modules have.
     """
     modules = modules_of(model)
-    if not isinstance(reference, str):
-        return next((path for path, module in modules.items() if module is reference), None)
+    if isinstance(reference, str):
+        return _path_by_name(model, modules, reference)
+    return next((path for path, module in modules.items() if module is reference), None)
+
+
+def _path_by_name(model: Any, modules: Mapping[str, Any], reference: str) -> str | None:
     if reference in modules:
         return reference
-    for matches in (
-        [path for path in modules if path.endswith("." + reference)],
-        [path for path, module in modules.items() if _own_name(module) == reference],
-    ):
-        if len(matches) > 1:
-            raise UsageError(
-                f"{reference!r} names several modules of {class_of(model)}: {', '.join(matches[:5])}; give the whole dotted path"
-            )
-        if matches:
-            return matches[0]
-    return None
+    by_end = [path for path in modules if path.endswith("." + reference)]
+    by_own_name = [path for path, module in modules.items() if _own_name(module) == reference]
+    matches = by_end or by_own_name
+    if len(matches) > 1:
+        raise UsageError(
+            f"{reference!r} names several modules of {class_of(model)}: "
+            f"{', '.join(matches[:SHOWN])}; give the whole dotted path"
+        )
+    return matches[0] if matches else None
 
 
 def _own_name(module: Any) -> str:

@@ -24,7 +24,8 @@ class Options:
     Attributes:
         atol: absolute tolerance.
         rtol: relative tolerance, against the second model's value.
-        diff_phase: "both"; "forward" (no backward pass is computed); "backward" (with single_step only).
+        diff_phase: "both"; "forward" (no backward pass is computed); "backward" (with single_step
+            only).
         compare_mode: "mean": the mean error between two tensors is held against the tolerance;
             "strict": every element is.
         single_step: whether every matched unit gets the same inputs on both sides, so that errors
@@ -82,20 +83,23 @@ def _check_together(options: Options, steps: int, trains: bool) -> None:
     """Refuses combinations that contradict each other."""
     if options.diff_phase == "backward" and not options.single_step:
         raise UsageError(
-            "options: diff_phase='backward' compares backward passes unit by unit and so needs single_step=True; "
-            "add 'single_step': True, or use diff_phase='both'"
+            "options: diff_phase='backward' compares backward passes unit by unit and so needs "
+            "single_step=True; add 'single_step': True, or use diff_phase='both'"
         )
     if steps > 1 and options.diff_phase != "both":
         raise UsageError(
-            f"steps={steps} trains the models and so needs diff_phase='both'; found {options.diff_phase!r}"
+            f"steps={steps} trains the models and so needs diff_phase='both'; "
+            f"found {options.diff_phase!r}"
         )
     if steps > 1 and not trains:
         raise UsageError(
-            f"steps={steps} trains the models and so needs optimizer=[paddle_optimizer, torch_optimizer]; found None"
+            f"steps={steps} trains the models and so needs "
+            "optimizer=[paddle_optimizer, torch_optimizer]; found None"
         )
     if trains and options.diff_phase != "both":
         raise UsageError(
-            f"an optimizer needs gradients and so diff_phase='both'; found {options.diff_phase!r}; leave the optimizer out"
+            "an optimizer needs gradients and so diff_phase='both'; "
+            f"found {options.diff_phase!r}; leave the optimizer out"
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -44,26 +45,33 @@ def special_inits(pairs: Iterable[tuple[str, Any, str, Any]]) -> list[tuple[str,
 
     Args:
         pairs: matched modules as (first path, first module, second path, second module).
+
     Returns:
         (first path, second path, fn); nothing below a pair that is already there.
     """
-    found: list[tuple[str, str, SpecialInit]] = []
+    applying: list[tuple[str, str, SpecialInit]] = []
     if not SPECIAL:
-        return found
-    for path, layer, other, module in sorted(pairs, key=lambda pair: pair[0].count(".")):
-        if any(path == above or path.startswith(above + ".") or not above for above, _, _ in found):
+        return applying
+    outermost_first = sorted(pairs, key=lambda pair: pair[0].count("."))
+    for first_path, layer, second_path, module in outermost_first:
+        if any(_below(first_path, above) for above, _, _ in applying):
             continue
-        fn = next(
-            (
-                SPECIAL[key]
-                for key in ((a, b) for a in _names(layer) for b in _names(module))
-                if key in SPECIAL
-            ),
-            None,
-        )
+        fn = _registered(layer, module)
         if fn is not None:
-            found.append((path, other, fn))
-    return found
+            applying.append((first_path, second_path, fn))
+    return applying
+
+
+def _below(path: str, above: str) -> bool:
+    return not above or path == above or path.startswith(above + ".")
+
+
+def _registered(layer: Any, module: Any) -> SpecialInit | None:
+    """The function for the classes of a pair, or for their nearest bases."""
+    for key in itertools.product(_names(layer), _names(module)):
+        if key in SPECIAL:
+            return SPECIAL[key]
+    return None
 
 
 def _name(cls: type | str, side: str) -> str:
