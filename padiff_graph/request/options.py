@@ -26,8 +26,8 @@ class Options:
         rtol: relative tolerance, against the second model's value.
         diff_phase: "both"; "forward" (no backward pass is computed); "backward" (with single_step
             only).
-        compare_mode: "mean": the mean error between two tensors is held against the tolerance;
-            "strict": every element is.
+        compare_mode: "mean": the difference of two tensors' means is held against the tolerance;
+            "strict": every element is. Whole numbers and truth values are held exactly in both.
         single_step: whether every matched unit gets the same inputs on both sides, so that errors
             do not add up, instead of comparing the whole run.
     """

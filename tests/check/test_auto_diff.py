@@ -2,6 +2,7 @@
 
 import threading
 import traceback
+from dataclasses import replace
 
 import numpy as np
 import paddle
@@ -10,6 +11,7 @@ import torch
 import torch._dynamo  # torch wraps some of its own functions when this is first loaded
 
 import padiff_graph as pg
+from padiff_graph.capture.backend import backend
 from padiff_graph.capture.capture_errors import CaptureError
 from padiff_graph.capture.paddle import state as paddle_state
 from padiff_graph.capture.torch import state as torch_state
@@ -479,7 +481,8 @@ def test_a_failed_capture_is_told_on_its_own_side(monkeypatch, framework):
     def refusing(model, example, **rest):
         raise CaptureError("no rung succeeds", "net.py:7")
 
-    monkeypatch.setattr(f"padiff_graph.capture.{framework}.backend.trace", refusing)
+    refuses = replace(backend(framework), trace=refusing)
+    monkeypatch.setattr(f"padiff_graph.capture.{framework}.backend.BACKEND", refuses)
     finding = pg.compare(*pair(), options=CLOSE).findings[0]
     assert finding.phase == "capture" and not pg.compare(*pair(), options=CLOSE).passed
     assert (finding.paddle_source, finding.torch_source) == (
