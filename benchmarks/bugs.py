@@ -1,8 +1,8 @@
 """Realistic port bugs, each planted at a random place of any Paddle model.
 
 A bug is a function (layer, random) -> Planted | None: it alters the layer in place, by its layers'
-attributes or by a patched forward of one instance, and says where it stands; None where the model has
-no place for it. Only what the example really runs is chosen from.
+attributes or by a patched forward of one instance, and says where it stands; None where the model
+has no place for it. Only what the example really runs is chosen from.
 """
 
 from __future__ import annotations
@@ -57,7 +57,8 @@ def bug(function: Bug) -> Bug:
 
 
 def executed(layer: Any, inputs: Mapping[str, Any]) -> None:
-    """Runs the model once and notes on each layer how often it was called, in which order, and on what shapes."""
+    """Runs the model once and notes on each layer how often it was called, in which order, and on
+    what shapes."""
     hooks = []
     order = itertools.count()
 
@@ -116,8 +117,8 @@ def parent(layer: Any, path: str) -> tuple[Any, str]:
 
 
 def patched(sub: Any, make: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
-    """Gives one instance another forward, made from its own. Past the layer's __setattr__, which paddlenlp
-    makes wrap what is set as forward and hand it the layer once more."""
+    """Gives one instance another forward, made from its own. Past the layer's __setattr__, which
+    paddlenlp makes wrap what is set as forward and hand it the layer once more."""
     sub.__dict__["forward"] = make(sub.forward)
 
 
@@ -1156,7 +1157,8 @@ def loss_default(layer: Any, chance: random.Random) -> Planted | None:
 
 @bug
 def optimizer_decay(layer: Any, chance: random.Random) -> Planted | None:
-    # an optimizer's setting has no place of its own in the model; it first shows at the first trained parameter
+    # an optimizer's setting has no place of its own in the model; it first shows at the first
+    # trained parameter
     trained = {
         path: sub.__dict__["_bench_first"]
         for path, sub in layer.named_sublayers()

@@ -147,11 +147,12 @@ def show(rows: Sequence[Mapping[str, Any]]) -> None:
         and (row.get("reasons") or any("not captured by" in note for note in row.get("notes", ())))
     ]
     for row in lower:
-        print(
-            f"\n{row['pair']} {row['side']} {row['mode']} took {row['rung']}: {'; '.join([*row['reasons'], *(n for n in row['notes'] if 'not captured by' in n)])[:500]}"
-        )
+        notes = [note for note in row["notes"] if "not captured by" in note]
+        why = "; ".join([*row["reasons"], *notes])[:500]
+        print(f"\n{row['pair']} {row['side']} {row['mode']} took {row['rung']}: {why}")
     print(
-        f"\n{'side':7} {'mode':6} {'pairs':>5} {'captured':>8} {'valid':>6} {'share':>7} {'median s':>9} {'95 % s':>7} {'x bare':>7} {'largest error':>14}"
+        f"\n{'side':7} {'mode':6} {'pairs':>5} {'captured':>8} {'valid':>6} {'share':>7}"
+        f" {'median s':>9} {'95 % s':>7} {'x bare':>7} {'largest error':>14}"
     )
     for side, mode in dict.fromkeys((row["side"], row["mode"]) for row in rows):
         own = [row for row in rows if (row["side"], row["mode"]) == (side, mode)]
@@ -160,7 +161,9 @@ def show(rows: Sequence[Mapping[str, Any]]) -> None:
         ratio = sorted(row["seconds"] / max(row["bare"], 1e-9) for row in good) or [0.0]
         error = max((error for row in good for error in row["errors"].values()), default=0.0)
         print(
-            f"{side:7} {mode:6} {len(own):5} {sum(row['captured'] for row in own):8} {len(good):6} {len(good) / len(own):7.1%} {seconds[len(seconds) // 2]:9.1f} {seconds[int(len(seconds) * 0.95)]:7.1f} {ratio[len(ratio) // 2]:7.1f} {error:14.1e}"
+            f"{side:7} {mode:6} {len(own):5} {sum(row['captured'] for row in own):8} {len(good):6}"
+            f" {len(good) / len(own):7.1%} {seconds[len(seconds) // 2]:9.1f}"
+            f" {seconds[int(len(seconds) * 0.95)]:7.1f} {ratio[len(ratio) // 2]:7.1f} {error:14.1e}"
         )
 
 
@@ -192,7 +195,9 @@ def main() -> None:
             found += rows
             for row in rows:
                 print(
-                    f"{row['pair']:32} {row['side']:7} {row['mode']:6} {'valid' if row['valid'] else 'CAPTURED' if row['captured'] else 'FAILED':9} {row.get('rung', ''):24} {row.get('seconds', 0):6.1f} s",
+                    f"{row['pair']:32} {row['side']:7} {row['mode']:6}"
+                    f" {'valid' if row['valid'] else 'CAPTURED' if row['captured'] else 'FAILED':9}"
+                    f" {row.get('rung', ''):24} {row.get('seconds', 0):6.1f} s",
                     flush=True,
                 )
     show(found)

@@ -1,9 +1,11 @@
-"""Captures of all pairs, kept on disk, so that matching can be worked on in seconds without frameworks.
+"""Captures of all pairs, kept on disk, so that matching can be worked on in seconds without
+frameworks.
 
-    python benchmarks/corpus.py [PAIR ...] [--mode eval|train|both] [--cache DIR] [--jobs 2] [--again]
+    python benchmarks/corpus.py [PAIR ...] [--mode eval|train|both] [--cache DIR]
+                                [--jobs 2] [--again]
 
-Every pair is captured in a process of its own with a time limit. `load(name, mode)` gives back an `Entry`:
-both ComputationGraphs, the row of known.json and the pair's facts.
+Every pair is captured in a process of its own with a time limit. `load(name, mode)` gives back an
+`Entry`: both ComputationGraphs, the row of known.json and the pair's facts.
 """
 
 from __future__ import annotations
@@ -30,7 +32,8 @@ class Entry:
     """One captured pair.
 
     Attributes:
-        first, second: the Paddle and the torch graph; None where capture failed, the reason in `errors`.
+        first, second: the Paddle and the torch graph; None where capture failed, the reason in
+            `errors`.
         known: the pair's row of known.json.
         facts: category, packages, notes and custom weight names of the pair.
         seconds: time of each capture.
@@ -77,7 +80,10 @@ def cached(mode: str = "eval", cache: Path | None = None) -> list[str]:
 
 
 def capture(name: str, mode: str, cache: Path, sides: tuple[str, ...]) -> Entry:
-    """Captures one pair in this process and writes it to the cache; the other side is kept as it was."""
+    """Captures one pair in this process and writes it to the cache.
+
+    The other side is kept as it was.
+    """
     sys.path.insert(0, str(PAIRS))
     cache = cache.resolve()
     import torch

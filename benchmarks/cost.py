@@ -117,7 +117,8 @@ def main() -> None:
         print(json.dumps(one(cases[0], given.one)))
         return
     print(
-        f"{'case':10} {'bare s':>8} {'warm':>8} {'check s':>8} {'times':>6} {'bare MB':>8} {'check MB':>8} {'times':>6}  regions"
+        f"{'case':10} {'bare s':>8} {'warm':>8} {'check s':>8} {'times':>6} {'bare MB':>8}"
+        f" {'check MB':>8} {'times':>6}  regions"
     )
     for case in cases:
         plain = [process(case, "bare") for _ in range(given.repeat)]
@@ -125,7 +126,9 @@ def main() -> None:
         seconds, memory = min(run["seconds"] for run in plain), min(run["peak"] for run in plain)
         best = min(full, key=lambda run: run["seconds"])
         print(
-            f"{case:10} {seconds:8.2f} {min(run['warm'] for run in plain):8.2f} {best['seconds']:8.2f} {best['seconds'] / seconds:6.2f} {memory:8.0f} {best['peak']:8.0f} {best['peak'] / memory:6.2f}  {best['regions']}"
+            f"{case:10} {seconds:8.2f} {min(run['warm'] for run in plain):8.2f}"
+            f" {best['seconds']:8.2f} {best['seconds'] / seconds:6.2f} {memory:8.0f}"
+            f" {best['peak']:8.0f} {best['peak'] / memory:6.2f}  {best['regions']}"
         )
         for step, spent in sorted(best["timings"].items(), key=lambda item: -item[1]):
             print(f"{'':10}   {step:24} {spent:7.2f} s")

@@ -1,15 +1,17 @@
 """How matching and diff stand damage: random edits of one side of a matched pair.
 
-    python benchmarks/damage.py [PAIR ...] [--mode eval] [--cache DIR] [--runs 6] [--edits 1 5] [--seed S] [--self] [--verbose] [--calibrate]
+    python benchmarks/damage.py [PAIR ...] [--mode eval] [--cache DIR] [--runs 6] [--edits 1 5]
+                                [--seed S] [--self] [--verbose] [--calibrate]
 
-Captures come from the cache of corpus.py. The healthy matching of a pair is the truth (with `--self`, the
-second side against itself); the first side is then edited at random and matched again. Reported: whether
-the diff shows every edit, how many matches are right, wrong and open, and how many wrong ones carry a
-confidence over 0.9. Two nodes that are alike in everything above and below are one answer. An operation
-left out whose very place another like it took in a further edit (ReLU and convolution exchanged, then the
-next ReLU left out) is not left out any more: where the other's absence is shown, the edit is not counted.
-`--calibrate` adds what confidences are worth: for each rung and each confidence that its matches end with, the
-share of right ones, and of how many.
+Captures come from the cache of corpus.py. The healthy matching of a pair is the truth (with
+`--self`, the second side against itself); the first side is then edited at random and matched
+again. Reported: whether the diff shows every edit, how many matches are right, wrong and open, and
+how many wrong ones carry a confidence over 0.9. Two nodes that are alike in everything above and
+below are one answer. An operation left out whose very place another like it took in a further edit
+(ReLU and convolution exchanged, then the next ReLU left out) is not left out any more: where the
+other's absence is shown, the edit is not counted. `--calibrate` adds what confidences are worth:
+for each rung and each confidence that its matches end with, the share of right ones, and of how
+many.
 """
 
 from __future__ import annotations
@@ -71,7 +73,8 @@ def undone(
     was: Mapping[int, int],
     truth: Mapping[int, int],
 ) -> bool:
-    """Whether an operation just like the one left out stands in its place, and the diff shows where that one stood."""
+    """Whether an operation just like the one left out stands in its place, and the diff shows where
+    that one stood."""
     damaged, second = graphs
     if edit.kind != "bypassed":
         return False
@@ -197,7 +200,9 @@ def one(
             if name:
                 a, b = damaged.nodes[item.first], second.nodes[item.second]
                 print(
-                    f"    {name}: wrong {a.op} {a.path or a.name} = {b.path or b.name}, not {second.nodes[right].path or second.nodes[right].name}; {item.rung} {item.confidence} {[e.words for e in edits]}"
+                    f"    {name}: wrong {a.op} {a.path or a.name} = {b.path or b.name}, not"
+                    f" {second.nodes[right].path or second.nodes[right].name}; {item.rung}"
+                    f" {item.confidence} {[e.words for e in edits]}"
                 )
     touched = {node for edit in edits for node in edit.touched}
     here["open"] += sum(
@@ -207,7 +212,10 @@ def one(
 
 
 def print_calibration(calibration: Calibration) -> None:
-    """One row for each rung and confidence: stated, measured share of right matches, of how many."""
+    """One row for each rung and confidence.
+
+    Stated, measured share of right matches, of how many.
+    """
     print(f"{'rung':14s} {'stated':>7s} {'measured':>9s} {'count':>8s}")
     for rung, stated in sorted({(rung, stated) for rung, stated, _ in calibration}):
         right, wrong = (calibration[rung, stated, agrees] for agrees in (True, False))
@@ -217,8 +225,10 @@ def print_calibration(calibration: Calibration) -> None:
 
 def words(found: Counter[str]) -> str:
     return (
-        f"{found['runs']} runs, {found['shown']} of {found['edits']} edits shown ({found['undone']} undone by others), {found['right']} right, {found['wrong']} wrong"
-        f" ({found['wrong'] / max(1, found['right'] + found['wrong']):.3%}), {found['wrong and sure']} of them sure, {found['open']} open"
+        f"{found['runs']} runs, {found['shown']} of {found['edits']} edits shown ({found['undone']}"
+        f" undone by others), {found['right']} right, {found['wrong']} wrong"
+        f" ({found['wrong'] / max(1, found['right'] + found['wrong']):.3%}),"
+        f" {found['wrong and sure']} of them sure, {found['open']} open"
     )
 
 

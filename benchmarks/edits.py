@@ -1,4 +1,7 @@
-"""Random edits of a normal-form graph, with the right answer known: what damage and scale benchmarks use."""
+"""Random edits of a normal-form graph, with the right answer known.
+
+What damage and scale benchmarks use.
+"""
 
 from __future__ import annotations
 
@@ -69,7 +72,8 @@ class Draft:
         ]
 
     def redirect(self, old: int, new: Edge) -> None:
-        """Every reader of node `old` reads the edge `new` instead, through its own view where sizes allow."""
+        """Every reader of node `old` reads the edge `new` instead, through its own view where sizes
+        allow."""
         for at in sorted(self._readers[old]):
             node = self.nodes[at]
             inputs = tuple(
@@ -267,7 +271,7 @@ def change_attribute(draft: Draft, rng: random.Random) -> Edit | None:
 
 
 def remove_block(draft: Draft, rng: random.Random) -> Edit | None:
-    """All operations of one numbered module that reads one value and yields one of the same size."""
+    """All operations of one numbered module that reads one value and yields one of its size."""
     blocks: dict[str, list[int]] = {}
     for node in draft.nodes.values():
         parts = node.path.split(".")

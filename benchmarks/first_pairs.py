@@ -1,4 +1,5 @@
-"""The first pairs: healthy and with three planted bugs each, verdict and place, seconds against a bare run.
+"""The first pairs: healthy and with three planted bugs each, verdict and place, seconds against a
+bare run.
 
     python benchmarks/first_pairs.py [--only NAME]
 
@@ -256,12 +257,15 @@ def main() -> None:
             spent = time.perf_counter() - start
             failing = [finding for finding in report.findings if finding.fails]
             place = (
-                f"{failing[0].paddle_path or '(root)'} ({'exact' if failing[0].paddle_path == wanted else wanted})"
+                f"{failing[0].paddle_path or '(root)'}"
+                f" ({'exact' if failing[0].paddle_path == wanted else wanted})"
                 if failing
                 else "-"
             )
             print(
-                f"| {name} | {case} | {'aligned' if report.passed else 'not aligned'} | {place} | {failing[0].cause[:70] if failing else ''} | {spent:.1f} | {spent / plain:.1f} |",
+                f"| {name} | {case} | {'aligned' if report.passed else 'not aligned'} | {place} |"
+                f" {failing[0].cause[:70] if failing else ''} | {spent:.1f} |"
+                f" {spent / plain:.1f} |",
                 flush=True,
             )
 

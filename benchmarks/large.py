@@ -1,10 +1,11 @@
-"""A decoder of 80 blocks and 64 billion parameters that no memory holds: captured, matched and diffed from shapes alone.
+"""A decoder of 80 blocks and 64 billion parameters that no memory holds: captured, matched and
+diffed from shapes alone.
 
     python benchmarks/large.py [--blocks 80] [--width 8192] [--bug]
 
-The torch side (meta device) packs query, key and value, and gate and up; the Paddle side (LazyGuard)
-keeps them apart. Prints seconds by step and the peak memory of the process; `--bug` puts one wrong
-epsilon into the middle block of the Paddle side.
+The torch side (meta device) packs query, key and value, and gate and up; the Paddle side
+(LazyGuard) keeps them apart. Prints seconds by step and the peak memory of the process; `--bug`
+puts one wrong epsilon into the middle block of the Paddle side.
 """
 
 from __future__ import annotations
@@ -146,10 +147,12 @@ def main() -> None:
     done = time.perf_counter()
     count = sum(parameter.numel() for parameter in module.parameters())
     print(
-        f"parameters {count / 1e9:.1f} billion; built in {built - started:.1f} s; captured, matched and diffed in {done - built:.1f} s"
+        f"parameters {count / 1e9:.1f} billion; built in {built - started:.1f} s; captured, matched"
+        f" and diffed in {done - built:.1f} s"
     )
     print(
-        f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB, of which {before / 1e6:.2f} GB stood before"
+        f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB, of which"
+        f" {before / 1e6:.2f} GB stood before"
     )
     print(f"identical: {found.identical}; findings: {len(found.findings)}")
     for finding in found.findings[:10]:

@@ -5,9 +5,9 @@
     python benchmarks/mapping.py --out result.json    figures as JSON
 
 The torch model's weights and statistics are randomised first, so that ones and zeros hide nothing;
-`assign_weight` copies them; then both models run eagerly in float64 in eval mode, and the map is right
-where every output that both have is equal to 1e-9 of its largest value (1e-5 where a network computes in
-float32 by itself).
+`assign_weight` copies them; then both models run eagerly in float64 in eval mode, and the map is
+right where every output that both have is equal to 1e-9 of its largest value (1e-5 where a network
+computes in float32 by itself).
 """
 
 from __future__ import annotations
@@ -98,7 +98,10 @@ def line(name: str, found: dict) -> str:
     shown = " ".join(f"{key}={value}" for key, value in rows.items())
     error = f"{found['error']:.1e} {found['dtype']}" if found.get("error") is not None else ""
     mark = "equal" if found["expected_equal"] else "differs"
-    return f"{name:34s} {found['verdict']:8s} {mark:8s} {error:18s} {found.get('align_seconds', 0):6.1f}s {shown} {found.get('reason', '')[:200]}"
+    return (
+        f"{name:34s} {found['verdict']:8s} {mark:8s} {error:18s}"
+        f" {found.get('align_seconds', 0):6.1f}s {shown} {found.get('reason', '')[:200]}"
+    )
 
 
 def summary(results: dict) -> None:
@@ -179,7 +182,9 @@ def show(alignment) -> None:
             shape = node.outputs[0].shape if node.outputs else ""
             match = next((match for match in matching.matches if match.first == node.id), None)
             theirs = (
-                f"{other.id} {other.op} {other.path} {other.outputs[0].shape if other.outputs else ''} [{match.rung} {match.confidence:.2f}]"
+                f"{other.id} {other.op} {other.path}"
+                f" {other.outputs[0].shape if other.outputs else ''} [{match.rung}"
+                f" {match.confidence:.2f}]"
                 if other is not None
                 else "-"
             )
@@ -188,7 +193,8 @@ def show(alignment) -> None:
     for node in matching.second.nodes:
         if not node.leaf and node.id not in taken:
             print(
-                f"    -  |  {node.id} {node.op} {node.path} {node.outputs[0].shape if node.outputs else ''}"
+                f"    -  |  {node.id} {node.op} {node.path}"
+                f" {node.outputs[0].shape if node.outputs else ''}"
             )
     for row in matching.parameters:
         print(
@@ -261,7 +267,10 @@ def compare(layer, module, example, verbose: bool) -> tuple[str, float]:
 
 
 def computes_single(layer, module) -> bool:
-    """Whether the networks hold float32 although everything was made float64: casts, tables, attributes."""
+    """Whether the networks hold float32 although everything was made float64.
+
+    Casts, tables, attributes.
+    """
     import inspect
 
     text = "".join(

@@ -2,8 +2,8 @@
 
     python benchmarks/normal.py [PAIR ...] [--mode eval] [--cache DIR] [--verbose]
 
-For each pair the operators left over on each side once equal ones are taken away (operator, attributes,
-result size). On pairs whose two sides compute the same, nothing should be left.
+For each pair the operators left over on each side once equal ones are taken away (operator,
+attributes, result size). On pairs whose two sides compute the same, nothing should be left.
 """
 
 from __future__ import annotations
@@ -85,7 +85,8 @@ def main() -> None:
             sum(not node.leaf for node in graph.nodes) for graph in graphs if graph is not None
         ]
         print(
-            f"{name:32} {'equal' if equal else 'differ':6} {counts[0]:5} {counts[1]:5}  left over {left.total():4} {right.total():4}  {seconds:5.2f} s"
+            f"{name:32} {'equal' if equal else 'differ':6} {counts[0]:5} {counts[1]:5}  left over"
+            f" {left.total():4} {right.total():4}  {seconds:5.2f} s"
         )
         if chosen.verbose:
             for side, rest in (("first", left), ("second", right)):

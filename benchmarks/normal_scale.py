@@ -216,7 +216,9 @@ def sizes() -> Iterator[int]:
             seconds = time.process_time() - start
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
             print(
-                f"{framework:7} {operations:7} operations, {len(graph):7} nodes -> {len(normal.nodes):7} in {seconds:6.2f} s of CPU ({1e6 * seconds / len(graph):5.0f} us a node), peak {peak:.0f} MiB"
+                f"{framework:7} {operations:7} operations, {len(graph):7} nodes ->"
+                f" {len(normal.nodes):7} in {seconds:6.2f} s of CPU"
+                f" ({1e6 * seconds / len(graph):5.0f} us a node), peak {peak:.0f} MiB"
             )
         yield operations
 

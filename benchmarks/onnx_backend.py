@@ -1,4 +1,5 @@
-"""Every model of the onnx package's own backend test suite: captured and replayed equal, or refused with a reason.
+"""Every model of the onnx package's own backend test suite: captured and replayed equal, or refused
+with a reason.
 
     python benchmarks/onnx_backend.py [--only NAME]
 

@@ -1,11 +1,12 @@
-"""Published models against their ONNX exports: healthy, and with an epsilon or a weight changed after the export.
+"""Published models against their ONNX exports: healthy, and with an epsilon or a weight changed
+after the export.
 
     python benchmarks/onnx_pairs.py [NAME ...]
 
-torchvision models through torch.onnx.export, paddle.vision models through paddle2onnx, and the torch
-model against the Paddle model's file. Needs the environment of `pairs/` with onnxruntime, onnxscript and
-paddle2onnx (`pip install --no-deps paddle2onnx onnxoptimizer polygraphy`: it pins an old onnx, which it
-does not need here).
+torchvision models through torch.onnx.export, paddle.vision models through paddle2onnx, and the
+torch model against the Paddle model's file. Needs the environment of `pairs/` with onnxruntime,
+onnxscript and paddle2onnx (`pip install --no-deps paddle2onnx onnxoptimizer polygraphy`: it pins an
+old onnx, which it does not need here).
 """
 
 from __future__ import annotations
@@ -88,7 +89,8 @@ def check(words: str, first: Any, second: Any, example: Any, expected: bool) -> 
     )
     failing = next((finding for finding in report.findings if finding.fails), None)
     print(
-        f"{words:60s} {'right' if right else 'WRONG'} {time.perf_counter() - started:5.1f} s  {dict(report.regions)} {failing.cause[:90] if failing else ''}",
+        f"{words:60s} {'right' if right else 'WRONG'} {time.perf_counter() - started:5.1f} s "
+        f" {dict(report.regions)} {failing.cause[:90] if failing else ''}",
         flush=True,
     )
     return right

@@ -2,10 +2,10 @@
 
     python benchmarks/outside.py --count 400 --seed 0 [--kind tied] [--out answers.jsonl]
 
-What a region does not show is drawn at random: where outputs stand and of which type they are, which
-parameters are shared, what a run writes and keeps, hooks, frozen parameters; in training mode with dropout,
-with `single_step`, with either side at fault. Every second pair is healthy. Prints wrong answers and a
-summary as JSON; exit code 1 where any answer is wrong.
+What a region does not show is drawn at random: where outputs stand and of which type they are,
+which parameters are shared, what a run writes and keeps, hooks, frozen parameters; in training mode
+with dropout, with `single_step`, with either side at fault. Every second pair is healthy. Prints
+wrong answers and a summary as JSON; exit code 1 where any answer is wrong.
 """
 
 from __future__ import annotations
@@ -243,8 +243,10 @@ def tied(draw: Draw) -> tuple[Setup, Forward]:
         model.embed = fw.embedding(rows, draw.width)
         model.out = fw.embedding(rows, draw.width)
         if fault:
-            model.out.weight.set_value(model.embed.weight) if fw is PADDLE else (
-                model.out.weight.data.copy_(model.embed.weight.data)
+            (
+                model.out.weight.set_value(model.embed.weight)
+                if fw is PADDLE
+                else (model.out.weight.data.copy_(model.embed.weight.data))
             )
         else:
             model.out.weight = model.embed.weight

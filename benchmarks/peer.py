@@ -1,4 +1,7 @@
-"""PaDiff 0.2 (pip install padiff==0.2.0) asked about one pair: whether it could run, what it says, and where."""
+"""PaDiff 0.2 (pip install padiff==0.2.0) asked about one pair.
+
+Whether it could run, what it says, and where.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +24,9 @@ def asked(
 ) -> dict[str, Any]:
     """Its answer.
 
-    "says" is "cannot" (it raises, or cannot copy the weights), "same" or "different"; "path" the layer that it
-    prints as the first that differs, or the first of its list of gradients or weights; None where it names none.
+    "says" is "cannot" (it raises, or cannot copy the weights), "same" or "different"; "path" the
+    layer that it prints as the first that differs, or the first of its list of gradients or
+    weights; None where it names none.
     """
     os.environ["PADIFF_API_CHECK"] = "OFF"
     names = {id(sub): path for path, sub in layer.named_sublayers(include_self=True)}
@@ -70,11 +74,13 @@ def asked(
     path = (
         shown[0]
         if shown
-        else ""
-        if "Diff found in loss" in text
-        else _layer(listed[0], names.values())
-        if listed
-        else None
+        else (
+            ""
+            if "Diff found in loss" in text
+            else _layer(listed[0], names.values())
+            if listed
+            else None
+        )
     )
     return {
         "says": "same" if answer else "different",

@@ -3,12 +3,13 @@
     python benchmarks/portbugs.py                       the whole table (long)
     python benchmarks/portbugs.py --pairs tv_resnet18 --bugs batchnorm_epsilon,residual_missing
     PORTBUGS_PEER=1 python benchmarks/portbugs.py       the same cases through PaDiff 0.2
-    python benchmarks/portbugs.py --healthy             false alarms alone (--pairs equal: on every equal pair)
+    python benchmarks/portbugs.py --healthy         false alarms alone (--pairs equal: every equal pair)
 
-For each bug and pair: the port is aligned, its healthy run noted, the bug planted into the Paddle side,
-and the run taken again. Only a bug that changes the eager run (outputs, gradients or buffers, by more
-than rounding) counts. Then `compare` is asked, in a process of its own. Scored: detected (not passed,
-with a failing finding), at the exact place (path of the first failing finding), with the right cause.
+For each bug and pair: the port is aligned, its healthy run noted, the bug planted into the Paddle
+side, and the run taken again. Only a bug that changes the eager run (outputs, gradients or buffers,
+by more than rounding) counts. Then `compare` is asked, in a process of its own. Scored: detected
+(not passed, with a failing finding), at the exact place (path of the first failing finding), with
+the right cause.
 """
 
 from __future__ import annotations
@@ -35,10 +36,31 @@ sys.path[:0] = [str(HERE / "pairs"), str(HERE)]
 PEER = "PORTBUGS_PEER"
 """Set: the same cases through PaDiff 0.2 (pip install padiff==0.2.0) instead."""
 PORTS = (
-    "tv_resnet18", "tv_mobilenet_v3_small", "tv_vgg16_bn", "tv_densenet121", "tv_shufflenet_v2_x1_0", "nn_transformer_encoder",
-    "nn_transformer", "nn_mha", "hf_bert", "hf_gpt2", "hf_bart", "hf_t5", "hf_distilbert", "nlp_llama", "timm_vit_base_patch16_224", "timm_swin_tiny_patch4_window7_224",
-    "timm_convnext_tiny", "ppim_cait_xxs24", "ppim_mixer_b", "ocr_rec_crnn_mbv3", "ocr_det_mbv3_db", "df_unet2d", "df_autoencoder_kl", "timm_repvgg_a0",
-)  # fmt: skip
+    "tv_resnet18",
+    "tv_mobilenet_v3_small",
+    "tv_vgg16_bn",
+    "tv_densenet121",
+    "tv_shufflenet_v2_x1_0",
+    "nn_transformer_encoder",
+    "nn_transformer",
+    "nn_mha",
+    "hf_bert",
+    "hf_gpt2",
+    "hf_bart",
+    "hf_t5",
+    "hf_distilbert",
+    "nlp_llama",
+    "timm_vit_base_patch16_224",
+    "timm_swin_tiny_patch4_window7_224",
+    "timm_convnext_tiny",
+    "ppim_cait_xxs24",
+    "ppim_mixer_b",
+    "ocr_rec_crnn_mbv3",
+    "ocr_det_mbv3_db",
+    "df_unet2d",
+    "df_autoencoder_kl",
+    "timm_repvgg_a0",
+)
 """Ports that are equal when healthy; each bug goes into those that have a place for it."""
 EACH = 3
 """Ports per bug in the whole table."""
@@ -116,7 +138,8 @@ def changed(before: dict[str, Any], after: dict[str, Any]) -> float:
 
 
 def same_loss(output: Any, losses: Any) -> bool:
-    """Whether both losses say the same of an output, as two defaults do that differ for large values only."""
+    """Whether both losses say the same of an output, as two defaults do that differ for large
+    values only."""
     import paddle
     import torch
 
@@ -148,7 +171,8 @@ def case(pair: str, kind: str, seed: int) -> dict[str, Any]:
     start = time.perf_counter()
     planted = None
     if train and kind != "healthy_training" and os.environ.get(PEER) is None:
-        # some ports are equal in evaluation only: their dropout rates differ, which is a bug of its own
+        # some ports are equal in evaluation only: their dropout rates differ, which is a bug of its
+        # own
         with contextlib.redirect_stdout(io.StringIO()):
             sound = pg.compare(layer, module, (ours, theirs), options=TOLERANCE)
         if any(finding.fails for finding in sound.findings):
@@ -245,7 +269,10 @@ def case(pair: str, kind: str, seed: int) -> dict[str, Any]:
 def through_peer(
     layer: Any, module: Any, example: Any, parameters: dict[str, Any], planted: Any
 ) -> dict[str, Any]:
-    """The same case through PaDiff: whether it says that something differs, and at the layer of the bug."""
+    """The same case through PaDiff.
+
+    Whether it says that something differs, and at the layer of the bug.
+    """
     import peer
 
     said = peer.asked(layer, module, example, parameters, TOLERANCE)
@@ -336,12 +363,20 @@ def ask(pair: str, kind: str, seed: int, limit: float) -> dict[str, Any]:
 def told(kind: str, pair: str, found: dict[str, Any]) -> str:
     """One case in one line, and its findings where it did not score."""
     if found["status"] != "ran":
-        return f"{kind} {pair}: {found['status']} {found.get('path', '')} {found.get('error', '')[:200]}"
+        return (
+            f"{kind} {pair}: {found['status']} {found.get('path', '')}"
+            f" {found.get('error', '')[:200]}"
+        )
     if kind == "healthy":
-        return f"{kind} {pair}: {'FALSE ALARM' if found['false alarm'] else 'fine'} passed={found['passed']} {found['seconds']} s {found['regions']} {found['findings'][:3] if found['false alarm'] else ''}"
+        return (
+            f"{kind} {pair}: {'FALSE ALARM' if found['false alarm'] else 'fine'}"
+            f" passed={found['passed']} {found['seconds']} s {found['regions']}"
+            f" {found['findings'][:3] if found['false alarm'] else ''}"
+        )
     scored = [what for what in ("detected", "exact", "cause") if not found[what]]
     return (
-        f"{kind} {pair} at {found['path']} ({found['planted']}): {'missed ' + ', '.join(scored) if scored else 'right'} {found['seconds']} s"
+        f"{kind} {pair} at {found['path']} ({found['planted']}):"
+        f" {'missed ' + ', '.join(scored) if scored else 'right'} {found['seconds']} s"
         + "".join(f"\n      {finding}" for finding in found["findings"][: 4 if scored else 1])
     )
 
@@ -356,7 +391,8 @@ def table(results: dict[tuple[str, str], dict[str, Any]]) -> str:
         ran = [result for result in found if result["status"] == "ran"]
         if kind == "healthy":
             lines.append(
-                f"{'healthy':26} {len(ran):4} {sum(result['false alarm'] for result in ran):9} false alarms"
+                f"{'healthy':26} {len(ran):4} {sum(result['false alarm'] for result in ran):9}"
+                " false alarms"
             )
             continue
         numbers = [
@@ -373,7 +409,9 @@ def table(results: dict[tuple[str, str], dict[str, Any]]) -> str:
     sound = [result for result in results.values() if result.get("sound") and "detected" in result]
     if sound:
         lines.append(
-            f"of these on pairs that pass when healthy: {len(sound)}, detected {sum(result['detected'] for result in sound)}, exact {sum(result['exact'] for result in sound)}"
+            f"of these on pairs that pass when healthy: {len(sound)}, detected"
+            f" {sum(result['detected'] for result in sound)}, exact"
+            f" {sum(result['exact'] for result in sound)}"
         )
     return "\n".join(lines)
 

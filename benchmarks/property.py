@@ -1,9 +1,11 @@
-"""Random paired models through `compare`, healthy and mutated: no false pass, no false alarm, no crash.
+"""Random paired models through `compare`, healthy and mutated: no false pass, no false alarm, no
+crash.
 
     python benchmarks/property.py --count 1000 --seed 0
 
-Every second pair is mutated in one step of the Paddle side; a mutation that changes nothing (told in
-float64 by torch alone) is drawn again. Prints one line for each wrong answer, and a summary as JSON.
+Every second pair is mutated in one step of the Paddle side; a mutation that changes nothing (told
+in float64 by torch alone) is drawn again. Prints one line for each wrong answer, and a summary as
+JSON.
 """
 
 from __future__ import annotations

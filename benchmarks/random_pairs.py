@@ -1,8 +1,10 @@
-"""Random paired models with a known answer: a small program, built once in Paddle and once in torch.
+"""Random paired models with a known answer: a small program, built once in Paddle and once in
+torch.
 
-A program is a list of steps over tensors [batch, time, width] or images; both builders follow it, each
-in its own style: other names, another definition order, modules here and functions there, fused and
-split projections, swapped operands of sums. A mutation changes one step of the Paddle side.
+A program is a list of steps over tensors [batch, time, width] or images; both builders follow it,
+each in its own style: other names, another definition order, modules here and functions there,
+fused and split projections, swapped operands of sums. A mutation changes one step of the Paddle
+side.
 """
 
 from __future__ import annotations
@@ -488,9 +490,11 @@ class TorchBlock(torch.nn.Module):
             return (TF.avg_pool2d(x, 2),)
         if step.op == "mean_pixels":
             return (
-                TF.adaptive_avg_pool2d(x, 1).flatten(1).unsqueeze(1)
-                if style < 0.5
-                else x.flatten(2).mean(-1)[:, None],
+                (
+                    TF.adaptive_avg_pool2d(x, 1).flatten(1).unsqueeze(1)
+                    if style < 0.5
+                    else x.flatten(2).mean(-1)[:, None]
+                ),
             )
         if step.op == "dropout":
             return (TF.dropout(x, step.option("p"), self.training),)
@@ -712,7 +716,10 @@ def changes_something(program: Program, mutated: Program) -> bool:
 
 
 def build(program: Program, paddle_program: Program | None = None):
-    """(layer, module, example_inp) in the program's mode; the Paddle side may follow another program."""
+    """(layer, module, example_inp) in the program's mode.
+
+    The Paddle side may follow another program.
+    """
     layer, module = PaddleProgram(paddle_program or program), TorchProgram(program)
     generator = torch.Generator().manual_seed(program.seed)
     with torch.no_grad():

@@ -1,13 +1,15 @@
-"""Matching graphs of 1,000, 10,000 and 100,000 operations with 1 % random edits and the right answer known.
+"""Matching graphs of 1,000, 10,000 and 100,000 operations with 1 % random edits and the right
+answer known.
 
     python benchmarks/scale.py [--sizes 1000 10000 100000] [--rate 0.01]
 
-A decoder in two spellings; the first side is edited at random (an operation left out, two exchanged, a
-branch dropped, an attribute changed). Precision and recall count every node that the edits leave.
-Before that the whole way of a pair of that many native operations, from captured graphs to the parameter map
-(the decoders of normal_scale.py), healthy and with as many edits of one side's normal form.
-Yardsticks in the same run: networkx's VF2++ (on the unedited graphs, which are isomorphic; it cannot do
-more), its Weisfeiler-Lehman hashes, and a plain hash of everything above a node.
+A decoder in two spellings; the first side is edited at random (an operation left out, two
+exchanged, a branch dropped, an attribute changed). Precision and recall count every node that the
+edits leave. Before that the whole way of a pair of that many native operations, from captured
+graphs to the parameter map (the decoders of normal_scale.py), healthy and with as many edits of one
+side's normal form. Yardsticks in the same run: networkx's VF2++ (on the unedited graphs, which are
+isomorphic; it cannot do more), its Weisfeiler-Lehman hashes, and a plain hash of everything above a
+node.
 """
 
 from __future__ import annotations
@@ -67,8 +69,8 @@ def unique(keys: Sequence[Hashable]) -> float:
 
 
 def whole(operations: int, rate: float) -> None:
-    """CPU time of every step between two captured graphs and the map of their parameters; the first is edited
-    in its normal form where a rate is given."""
+    """CPU time of every step between two captured graphs and the map of their parameters; the first
+    is edited in its normal form where a rate is given."""
     graphs = [Captured(framework, operations, 64).graph() for framework in ("paddle", "torch")]
     laps = [time.process_time()]
     first, second = map(normalize, graphs)
@@ -94,8 +96,9 @@ def whole(operations: int, rate: float) -> None:
     mapped = [row for row in rows if row.status == "mapped"]
     wrong = sum(any(piece.second != row.first for piece in row.pieces) for row in mapped)
     print(
-        f"{operations} native operations on each side, {rate:.0%} edited, captured graphs to map: {laps[-1] - laps[0]:.2f} s of CPU ({steps}),"
-        f" {len(mapped)} of {len(rows)} parameters mapped, {wrong} wrong",
+        f"{operations} native operations on each side, {rate:.0%} edited, captured graphs to map:"
+        f" {laps[-1] - laps[0]:.2f} s of CPU ({steps}), {len(mapped)} of {len(rows)} parameters"
+        f" mapped, {wrong} wrong",
         flush=True,
     )
 
@@ -124,15 +127,18 @@ def main() -> None:
         busy = time.process_time() - cpu
         right = sum(was[item.first] == item.second for item in found.matches)
         print(
-            f"{operations} operations, {len(damaged.nodes)} nodes: {seconds:.2f} s ({busy:.2f} s of CPU), precision {right / max(1, len(found.matches)):.4f},"
-            f" recall {right / len(damaged.nodes):.4f}",
+            f"{operations} operations, {len(damaged.nodes)} nodes: {seconds:.2f} s ({busy:.2f} s of"
+            f" CPU), precision {right / max(1, len(found.matches)):.4f}, recall"
+            f" {right / len(damaged.nodes):.4f}",
             flush=True,
         )
         start = time.perf_counter()
         state = prepare(first, second, Hints())
         plain = from_above(state, 0, PLAIN, anchored=False)
         print(
-            f"    plain hash from above: {time.perf_counter() - start:.2f} s, {unique([plain[node] for node in state.first.computing]):.3f} of the operations unique"
+            f"    plain hash from above: {time.perf_counter() - start:.2f} s,"
+            f" {unique([plain[node] for node in state.first.computing]):.3f} of the operations"
+            " unique"
         )
         if size <= chosen.yardsticks:
             graphs = (as_networkx(first), as_networkx(second))
@@ -141,13 +147,15 @@ def main() -> None:
                 graphs[0], node_attr="label", iterations=3
             )
             print(
-                f"    Weisfeiler-Lehman, 3 rounds: {time.perf_counter() - start:.2f} s, {unique([tuple(h) for h in hashes.values()]):.3f} of the nodes unique"
+                f"    Weisfeiler-Lehman, 3 rounds: {time.perf_counter() - start:.2f} s,"
+                f" {unique([tuple(h) for h in hashes.values()]):.3f} of the nodes unique"
             )
             if size <= 1000:
                 start = time.perf_counter()
                 same = nx.vf2pp_isomorphism(graphs[0], graphs[1], node_label="label")
                 print(
-                    f"    VF2++ on the unedited graphs: {time.perf_counter() - start:.2f} s, {'mapped' if same else 'nothing'}; nothing at all on edited ones"
+                    f"    VF2++ on the unedited graphs: {time.perf_counter() - start:.2f} s,"
+                    f" {'mapped' if same else 'nothing'}; nothing at all on edited ones"
                 )
 
 

@@ -71,20 +71,45 @@ class Graph:
 
 SPELLINGS: Mapping[str, Mapping[str, str]] = {
     "first": {
-        "block": "llama.layers", "attention": "self_attn", "q": "q_proj", "k": "k_proj", "v": "v_proj", "o": "o_proj", "norm1": "input_layernorm",
-        "norm2": "post_attention_layernorm", "gate": "mlp.gate_proj", "up": "mlp.up_proj", "down": "mlp.down_proj", "stem": "stem.conv", "conv": "conv",
+        "block": "llama.layers",
+        "attention": "self_attn",
+        "q": "q_proj",
+        "k": "k_proj",
+        "v": "v_proj",
+        "o": "o_proj",
+        "norm1": "input_layernorm",
+        "norm2": "post_attention_layernorm",
+        "gate": "mlp.gate_proj",
+        "up": "mlp.up_proj",
+        "down": "mlp.down_proj",
+        "stem": "stem.conv",
+        "conv": "conv",
     },
     "second": {
-        "block": "model.h", "attention": "attn", "q": "wq", "k": "wk", "v": "wv", "o": "wo", "norm1": "ln_1",
-        "norm2": "ln_2", "gate": "ffn.w1", "up": "ffn.w3", "down": "ffn.w2", "stem": "conv_stem", "conv": "c",
+        "block": "model.h",
+        "attention": "attn",
+        "q": "wq",
+        "k": "wk",
+        "v": "wv",
+        "o": "wo",
+        "norm1": "ln_1",
+        "norm2": "ln_2",
+        "gate": "ffn.w1",
+        "up": "ffn.w3",
+        "down": "ffn.w2",
+        "stem": "conv_stem",
+        "conv": "c",
     },
-}  # fmt: skip
+}
 
 
 def decoder(
     blocks: int, spelling: str = "first", width: int = 64, order: str = "qkv", named: bool = True
 ) -> NormalGraph:
-    """A decoder of `blocks` blocks, about 16 operations each; `order` is the order in which q, k, v are called."""
+    """A decoder of `blocks` blocks, about 16 operations each.
+
+    `order` is the order in which q, k, v are called.
+    """
     words = SPELLINGS[spelling]
     graph = Graph("paddle" if spelling == "first" else "torch")
     tokens = graph.leaf("Input", "input_ids", 2, 8, dtype="int64")

@@ -6,9 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from padiff_graph.check.comparison import compare
+from padiff_graph.report.report import Report
 from padiff_graph.report.terminal import finding_text
 
 __all__ = ["assert_ported"]
+
+SHOWN = 8
+"""Lines of a report without findings that stand in the message: the answer and the tolerances."""
 
 
 def assert_ported(
@@ -33,19 +37,18 @@ def assert_ported(
         layer, module, example_inp, auto_weights, steps, options, layer_map, loss_fn, optimizer
     )
     if not report.passed:
-        failing = [finding for finding in report.findings if finding.fails] or [
-            finding for finding in report.findings if finding.verdict != "suspicious"
-        ]
-        more = (
-            f"\nand {len(failing) - 1} more; compare(...).show() tells them all"
-            if len(failing) > 1
-            else ""
-        )
-        first = (
-            finding_text(failing[0], report.frameworks).rstrip()
-            if failing
-            else "\n".join(str(report).splitlines()[:8])
-        )
-        raise AssertionError(
-            f"{report.models[0]} and {report.models[1]} do not agree.\n{first}{more}"
-        )
+        models = f"{report.models[0]} and {report.models[1]}"
+        raise AssertionError(f"{models} do not agree.\n{_first_finding(report)}")
+
+
+def _first_finding(report: Report) -> str:
+    """The finding to mend first, and how many more there are."""
+    telling = [finding for finding in report.findings if finding.fails]
+    if not telling:
+        telling = [finding for finding in report.findings if finding.verdict != "suspicious"]
+    if not telling:
+        return "\n".join(str(report).splitlines()[:SHOWN])
+    text = finding_text(telling[0], report.frameworks).rstrip()
+    if len(telling) > 1:
+        text += f"\nand {len(telling) - 1} more; compare(...).show() tells them all"
+    return text

@@ -1,4 +1,7 @@
-"""What import contracts (pyproject.toml) do not say: importing is cheap, every room says what it is."""
+"""What import contracts (pyproject.toml) do not say.
+
+Importing is cheap, every room says what it is.
+"""
 
 from __future__ import annotations
 

@@ -13,12 +13,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from padiff_graph.capture.graph import ComputationGraph, Node
+from padiff_graph.capture.graph import ComputationGraph, Node, Value
+from padiff_graph.capture.normal.form import NormalGraph
+from padiff_graph.export.graph_picture import node_label
 from padiff_graph.findings.finding import Finding
 from padiff_graph.matching.result import Matching
 from padiff_graph.report.page_data import links, place_of
 
 __all__ = ["model_explorer"]
+
+_Nodes = tuple[tuple[int, ...], tuple[int, ...]]
+"""Node ids of both sides that correspond."""
 
 FAILS, WARNS = "#f6b9b4", "#fbe3a3"
 """Colours of the places of findings that fail, and of those that do not."""
@@ -29,9 +34,9 @@ def model_explorer(
 ) -> tuple[Path, Path]:
     """Both graphs for Google's Model Explorer, and the mapping for its "sync navigation".
 
-    Writes PATH with the two graphs and, beside it, STEM.mapping.json; open the first, put the second
-    graph into the split pane (alt-click on it in the list of graphs) and upload the second file under
-    "sync". Operations and modules that findings name are coloured.
+    Writes PATH with the two graphs and, beside it, STEM.mapping.json; open the first, put the
+    second graph into the split pane (alt-click on it in the list of graphs) and upload the second
+    file under "sync". Operations and modules that findings name are coloured.
 
     Args:
         matching: of a report or a structural diff.
@@ -43,74 +48,67 @@ def model_explorer(
     """
     target = Path(path)
     beside = target.with_name(f"{target.stem}.mapping.json")
-    # the most upstream finding that fails is written last, so that it is the one to be seen
-    last = sorted(reversed(findings), key=lambda finding: finding.fails)
-    graphs = []
-    for side, normal in enumerate((matching.first, matching.second)):
-        graph = normal.graph
-        found = {
-            place_of(
-                graph,
-                *(
-                    (one.paddle_path, one.paddle_op, one.paddle_source),
-                    (one.torch_path, one.torch_op, one.torch_source),
-                )[side],
-            ): one
-            for one in last
-        }
-        modules = {
-            place[side]: one
-            for one in last
-            for place in ((one.paddle_path, one.torch_path), *one.places)
-        }
-        graphs.append(
-            _graph(
-                graph,
-                f"{side + 1} {graph.framework} {graph.modules.get('', '')}".strip(),
-                found,
-                modules,
-            )
-        )
+    graphs = [
+        _graph(matching.first.graph, 0, findings),
+        _graph(matching.second.graph, 1, findings),
+    ]
     target.write_text(json.dumps({"label": target.stem, "graphs": graphs}), encoding="utf-8")
     beside.write_text(json.dumps({"mappingEntries": _entries(matching)}), encoding="utf-8")
     return target, beside
 
 
-def _graph(
-    graph: ComputationGraph, name: str, found: Mapping[int, Finding], modules: Mapping[str, Finding]
-) -> dict[str, Any]:
-    places = {record.id: record.path for record in graph.records()}
-    for record in reversed(list(graph.records())):
-        if record.kind in ("parameter", "buffer"):
-            places[record.id] = record.name.rpartition(".")[0]
-        elif record.kind == "operation" and record.constant is None:
-            # what is computed of constants alone stands with its first reader
-            places.update(
-                {
-                    value.node: record.path
-                    for value in record.inputs
-                    if value is not None and graph.record(value.node).constant is not None
-                }
-            )
-    nodes = [_node(record, places[record.id], found.get(record.id)) for record in graph.records()]
-    coloured: dict[str, str] = {}
-    for module, finding in sorted(modules.items(), key=lambda entry: entry[1].fails):
-        parts = module.split(".")
-        coloured.update(
-            {"/".join(parts[:depth]): _colour(finding) for depth in range(1, len(parts) + 1)}
-        )
+def _graph(graph: ComputationGraph, side: int, findings: Sequence[Finding]) -> dict[str, Any]:
+    """One model's graph, with the places of findings coloured."""
+    by_node: dict[int, Finding] = {}
+    by_module: dict[str, Finding] = {}
+    # the most upstream finding that fails is written last, so that it is the one to be seen
+    for finding in sorted(reversed(findings), key=lambda finding: finding.fails):
+        place = (
+            (finding.paddle_path, finding.paddle_op, finding.paddle_source),
+            (finding.torch_path, finding.torch_op, finding.torch_source),
+        )[side]
+        by_node[place_of(graph, *place)] = finding
+        for paths in ((finding.paddle_path, finding.torch_path), *finding.places):
+            by_module[paths[side]] = finding
+    modules = _modules(graph)
     return {
-        "id": name,
-        "nodes": nodes,
+        "id": f"{side + 1} {graph.framework} {graph.modules.get('', '')}".strip(),
+        "nodes": [
+            _node(record, modules[record.id], by_node.get(record.id)) for record in graph.records()
+        ],
         "groupNodeAttributes": {
             path.replace(".", "/"): {"module": kind} for path, kind in graph.modules.items()
         },
         "groupNodeConfigs": [
             {"namespaceRegex": f"^{re.escape(path)}$", "backgroundColor": colour}
-            for path, colour in coloured.items()
+            for path, colour in _module_colours(by_module).items()
             if path
         ],
     }
+
+
+def _modules(graph: ComputationGraph) -> dict[int, str]:
+    """The module that each node is shown in."""
+    modules = {record.id: record.path for record in graph.records()}
+    for record in reversed(list(graph.records())):
+        if record.kind in ("parameter", "buffer"):
+            modules[record.id] = record.name.rpartition(".")[0]
+        elif record.kind == "operation" and record.constant is None:
+            # what is computed of constants alone stands with its first reader
+            for value in record.inputs:
+                if value is not None and graph.record(value.node).constant is not None:
+                    modules[value.node] = record.path
+    return modules
+
+
+def _module_colours(by_module: Mapping[str, Finding]) -> dict[str, str]:
+    """The colour of each module that a finding names and of all around it, by namespace."""
+    colours: dict[str, str] = {}
+    for path, finding in sorted(by_module.items(), key=lambda entry: entry[1].fails):
+        parts = path.split(".")
+        for depth in range(1, len(parts) + 1):
+            colours["/".join(parts[:depth])] = _colour(finding)
+    return colours
 
 
 def _node(record: Node, place: str, finding: Finding | None) -> dict[str, Any]:
@@ -127,23 +125,15 @@ def _node(record: Node, place: str, finding: Finding | None) -> dict[str, Any]:
             if value not in ("", None)
         ],
         "incomingEdges": [
-            {
-                "sourceNodeId": str(value.node),
-                "sourceNodeOutputId": str(value.output),
-                "targetNodeInputId": str(position),
-            }
+            _edge(value, position)
             for position, value in enumerate(record.inputs)
             if value is not None
         ],
         "inputsMetadata": [
-            {"id": str(position), "attrs": [{"key": "__tensor_tag", "value": role}]}
-            for position, role in enumerate(record.roles)
+            _metadata(position, "__tensor_tag", role) for position, role in enumerate(record.roles)
         ],
         "outputsMetadata": [
-            {
-                "id": str(position),
-                "attrs": [{"key": "tensor_shape", "value": f"{kind.dtype}{list(kind.shape)}"}],
-            }
+            _metadata(position, "tensor_shape", f"{kind.dtype}{list(kind.shape)}")
             for position, kind in enumerate(record.outputs)
             if kind is not None
         ],
@@ -153,43 +143,58 @@ def _node(record: Node, place: str, finding: Finding | None) -> dict[str, Any]:
     return node
 
 
+def _edge(value: Value, position: int) -> dict[str, str]:
+    return {
+        "sourceNodeId": str(value.node),
+        "sourceNodeOutputId": str(value.output),
+        "targetNodeInputId": str(position),
+    }
+
+
+def _metadata(position: int, key: str, value: str) -> dict[str, Any]:
+    return {"id": str(position), "attrs": [{"key": key, "value": value}]}
+
+
 def _colour(finding: Finding) -> str:
     return FAILS if finding.fails else WARNS
 
 
 def _label(record: Node) -> str:
-    if record.kind == "operation":
-        return record.op.removesuffix(".default")
     if record.kind in ("parameter", "buffer"):
         return record.name.rpartition(".")[2]
-    return record.kind if record.name in ("", record.kind) else f"{record.kind} {record.name}"
+    return node_label(record)
 
 
 def _entries(matching: Matching) -> list[dict[str, list[str]]]:
-    """Model Explorer keeps one entry for each node, the last: what corresponds to parts of one fused
-    operation is one entry, and movement in front of an operation comes before the operations."""
-    found = list(links(matching))
-    moved = [(link.first, link.second) for link in found if link.moved]
-    own = [(link.first, link.second) for link in found if not link.moved]
+    """What corresponds, by node ids.
+
+    Model Explorer keeps one entry for each node, the last: what corresponds to parts of one fused
+    operation is one entry, and movement in front of an operation comes before the operations.
+    """
+    moved: list[_Nodes] = []
+    own: list[_Nodes] = []
+    for link in links(matching):
+        (moved if link.moved else own).append((link.first, link.second))
     return [
         {"leftNodeIds": [*map(str, first)], "rightNodeIds": [*map(str, second)]}
         for first, second in [*moved, *_joined([*own, *_parameters(matching)])]
     ]
 
 
-def _parameters(matching: Matching) -> Iterable[tuple[tuple[int, ...], tuple[int, ...]]]:
-    ours, theirs = (
-        {
-            record.name: record.id
-            for record in normal.graph.records()
-            if record.kind in ("parameter", "buffer")
-        }
-        for normal in (matching.first, matching.second)
-    )
+def _parameters(matching: Matching) -> Iterable[_Nodes]:
+    first, second = _parameter_nodes(matching.first), _parameter_nodes(matching.second)
     for row in matching.parameters:
         for piece in row.pieces:
-            if row.first in ours and piece.second in theirs:
-                yield (ours[row.first],), (theirs[piece.second],)
+            if row.first in first and piece.second in second:
+                yield (first[row.first],), (second[piece.second],)
+
+
+def _parameter_nodes(normal: NormalGraph) -> dict[str, int]:
+    return {
+        record.name: record.id
+        for record in normal.graph.records()
+        if record.kind in ("parameter", "buffer")
+    }
 
 
 def _joined(
@@ -202,7 +207,7 @@ def _joined(
         keys = [(side, number) for side, numbers in enumerate(pair) for number in numbers]
         met = {id(groups[key]): groups[key] for key in keys if key in groups}
         for source in (*met.values(), pair):
-            for side in (0, 1):
-                group[side].extend(number for number in source[side] if number not in group[side])
+            for numbers, more in zip(group, source, strict=True):
+                numbers.extend(number for number in more if number not in numbers)
         groups.update({(side, number): group for side in (0, 1) for number in group[side]})
     return list({id(group): group for group in groups.values()}.values())

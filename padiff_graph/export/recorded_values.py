@@ -1,8 +1,11 @@
-"""What operations of a region did, as numbers: for those that no script can call (hooks, custom functions, draws)."""
+"""What operations of a region did, as numbers.
+
+For those that no script can call: hooks, custom functions, draws.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -36,48 +39,44 @@ def recorded(
     seeds: Mapping[Value, Array],
     numbers: Sequence[int],
 ) -> dict[int, Recorded]:
-    """Runs a side of a region, then each operation of `numbers` by itself on what it was given there.
+    """Runs a side of a region, then each of some operations by itself on what it was given there.
 
     Raises:
         NotRunnable: where the region cannot be run.
     """
-    graph, engine, own = side.graph, side.engine, set(numbers)
-    operands = {
-        operand
-        for number in numbers
-        for operand in graph.record(number).inputs
-        if operand is not None
-    }
-    read = {
-        operand
-        for number in part.nodes
-        for operand in graph.record(number).inputs
-        if operand is not None
-    }
+    own = set(numbers)
+    operands = _operands(side, numbers)
+    read = _operands(side, part.nodes)
     results = tuple(value for value in sorted({*read, *seeds}) if value.node in own)
     run = execute(side, part, feed, (*operands, *results), grad=False)
-    values = {value: engine.array(tensor) for value, tensor in run.outputs.items()}
-    # without them, their results stand as leaves: hooks act on a gradient before anybody else can see it
+    values = {value: side.engine.array(tensor) for value, tensor in run.outputs.items()}
+    # without them, their results stand as leaves: a hook acts on a gradient before anybody sees it
     rest = replace(
         part,
         values=(*part.values, *results),
         nodes=tuple(number for number in part.nodes if number not in own),
     )
-    found: dict[int, Recorded] = {}
+    records: dict[int, Recorded] = {}
     pulled = dict(seeds)
     for number in sorted(numbers, reverse=True):
         asked = [
             value for value in results if value.node == number and differentiable(side.dtype(value))
         ]
-        found[number] = _alone(
-            side, number, values, _arriving(side, rest, {**feed, **values}, pulled, asked)
-        )
-        for operand, gradient in zip(
-            graph.record(number).inputs, found[number].gradients, strict=True
-        ):
+        arriving = _arriving(side, rest, {**feed, **values}, pulled, asked)
+        records[number] = _alone(side, number, values, arriving)
+        inputs = side.graph.record(number).inputs
+        for operand, gradient in zip(inputs, records[number].gradients, strict=True):
             if operand is not None and gradient is not None:
                 pulled[operand] = pulled[operand] + gradient if operand in pulled else gradient
-    return found
+    return records
+
+
+def _operands(side: Side, numbers: Iterable[int]) -> set[Value]:
+    """What some operations read."""
+    operands: set[Value] = set()
+    for number in numbers:
+        operands.update(value for value in side.graph.record(number).inputs if value is not None)
+    return operands
 
 
 def _arriving(
@@ -95,12 +94,11 @@ def _arriving(
         leaf_tensor(side.engine, seed, side.dtype(value), False, False)
         for value, seed in pulled.items()
     ]
-    found = side.engine.grad(
-        [run.outputs[value] for value in pulled], [run.boundary[value] for value in asked], weights
-    )
+    outputs = [run.outputs[value] for value in pulled]
+    gradients = side.engine.grad(outputs, [run.boundary[value] for value in asked], weights)
     return {
         value: side.engine.array(gradient)
-        for value, gradient in zip(asked, found, strict=True)
+        for value, gradient in zip(asked, gradients, strict=True)
         if gradient is not None
     }
 
@@ -108,36 +106,37 @@ def _arriving(
 def _alone(
     side: Side, number: int, values: Mapping[Value, Array], arriving: Mapping[Value, Array]
 ) -> Recorded:
+    """One operation on the values of its region, and what it sends back of what arrives."""
     record, engine = side.graph.record(number), side.engine
     silent = "no_grad" in record.marks
-    given = [
+    operands = [
         None
-        if operand is None
-        else leaf_tensor(engine, values[operand], side.dtype(operand), not silent, False)
-        for operand in record.inputs
+        if value is None
+        else leaf_tensor(engine, values[value], side.dtype(value), not silent, False)
+        for value in record.inputs
     ]
     with engine.recording(not silent):
-        results = run_node(side, record, given)
-    back = {
-        position: arriving[value]
-        for position in range(len(results))
-        if (value := Value(number, position)) in arriving
-    }
-    gradients: list[Array | None] = [None] * len(given)
-    tensors = {
-        place: tensor
-        for place, (operand, tensor) in enumerate(zip(record.inputs, given, strict=True))
-        if operand is not None and differentiable(side.dtype(operand))
-    }
-    if back and tensors and not silent:
-        seeds = [
-            leaf_tensor(engine, array, side.dtype(Value(number, position)), False, False)
-            for position, array in back.items()
+        results = run_node(side, record, operands)
+    gradients: list[Array | None] = [None] * len(operands)
+    if not silent:
+        arrived = [
+            (result, Value(number, position))
+            for position, result in enumerate(results)
+            if Value(number, position) in arriving
         ]
-        found = engine.grad([results[position] for position in back], list(tensors.values()), seeds)
-        for place, gradient in zip(tensors, found, strict=True):
-            gradients[place] = None if gradient is None else np.asarray(engine.array(gradient))
-    return Recorded(
-        tuple(None if result is None else engine.array(result) for result in results),
-        tuple(gradients),
-    )
+        places = [
+            place
+            for place, value in enumerate(record.inputs)
+            if value is not None and differentiable(side.dtype(value))
+        ]
+        if arrived and places:
+            seeds = [
+                leaf_tensor(engine, arriving[value], side.dtype(value), False, False)
+                for _, value in arrived
+            ]
+            outputs = [result for result, _ in arrived]
+            sent = engine.grad(outputs, [operands[place] for place in places], seeds)
+            for place, gradient in zip(places, sent, strict=True):
+                gradients[place] = None if gradient is None else np.asarray(engine.array(gradient))
+    arrays = (None if result is None else engine.array(result) for result in results)
+    return Recorded(tuple(arrays), tuple(gradients))

@@ -18,10 +18,12 @@ class LayerMapCandidate:
 
     Attributes:
         layer_map: as a LayerMap, to be edited, saved and given back as a hint.
-        rows: corresponding modules: `.paddle_path`, `.torch_path`, `.confidence`, `.reason`, `.alternatives`.
-        parameters: `.paddle_name`, `.torch_name` (one or several), `.transform`, `.confidence`, `.proved`.
-        unmatched_paddle, unmatched_torch: modules that compute something and parameters that are read,
-            without counterpart.
+        rows: corresponding modules: `.paddle_path`, `.torch_path`, `.confidence`, `.reason`,
+            `.alternatives`.
+        parameters: `.paddle_name`, `.torch_name` (one or several), `.transform`, `.confidence`,
+            `.proved`.
+        unmatched_paddle, unmatched_torch: modules that compute something and parameters that are
+            read, without counterpart.
         confidence: of the whole, in [0, 1].
         notes: what the user should know, in sentences.
     """
@@ -36,9 +38,7 @@ class LayerMapCandidate:
     matching: Matching | None = field(default=None, repr=False, compare=False)
 
     def __str__(self) -> str:
-        from padiff_graph.report.structural_views import (
-            candidate_text,
-        )  # views are only needed to show
+        from padiff_graph.report.structural_views import candidate_text  # needed to show only
 
         return candidate_text(self)
 

@@ -1,7 +1,7 @@
-"""What the HTML page shows, as compact plain data: every text stands once and is named by its number.
+"""What the HTML page shows, as compact plain data: every text once, named by its number.
 
-Both graphs whole, with their links, at about a hundred bytes an operation, so that 20,000 operations
-stay a few megabytes.
+Both graphs whole, with their links, at about a hundred bytes an operation, so that 20,000
+operations stay a few megabytes.
 """
 
 from __future__ import annotations
@@ -13,20 +13,26 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from padiff_graph.alignment.correspondence import ModuleRow
-from padiff_graph.capture.graph import ComputationGraph, Node, TensorType
+from padiff_graph.capture.graph import ComputationGraph, Node, ParameterInfo, TensorType
+from padiff_graph.capture.normal.form import NormalNode
 from padiff_graph.findings.finding import Finding
 from padiff_graph.matching.result import Match, Matching, ParameterRow
 from padiff_graph.report.source_lines import short_source
 
-__all__ = ["Link", "Page", "links", "page_data", "place_of"]
+__all__ = ["Link", "Page", "State", "links", "page_data", "place_of"]
 
 AROUND = 3
 """Lines of code shown before and behind the line of an operation."""
 LINES = 40_000
-"""At most this many lines of code go into a page; places of findings first."""
+"""At most this many lines of code go into a page, places of findings first; chosen so that a page
+of 20,000 operations stays a few megabytes."""
 KINDS = ("operation", "input", "output", "parameter", "buffer", "constant")
 LONGEST = 200
-"""Longest attribute text."""
+"""Longest attribute text; chosen so that a list of extents is shown whole and a table is not."""
+SMALL = 16
+"""Most elements of a constant whose value is shown; chosen so that the value stays one line."""
+State = Literal["passed", "failed", "unsure"]
+"""What colour and sign a headline gets."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +49,7 @@ class Page:
         matching: both graphs; None where capture failed.
     """
 
-    state: Literal["passed", "failed", "unsure"]
+    state: State
     headline: str
     title: str
     facts: tuple[tuple[str, str], ...] = ()
@@ -70,40 +76,45 @@ def page_data(page: Page) -> dict[str, Any]:
     """The page's data for its script."""
     texts = _Texts()
     matching = page.matching
-    sources: dict[str, None] = {}
-    for finding in page.findings:
-        sources.update({finding.paddle_source: None, finding.torch_source: None})
     sides: list[dict[str, Any]] = []
+    drawn: list[tuple[Any, ...]] = []
     if matching is not None:
-        for normal in (matching.first, matching.second):
-            sides.append(_side(normal.graph, texts))
-            sources.update({record.source: None for record in normal.graph.records()})
+        sides = [_side(normal.graph, texts) for normal in (matching.first, matching.second)]
+        drawn = [_link(link, texts) for link in links(matching)]
+    code = _code(_sources(page))
     data = {
         "frameworks": page.frameworks,
         "sides": sides,
-        "links": [] if matching is None else [_link(link, texts) for link in links(matching)],
+        "links": drawn,
         "findings": [_finding(finding, matching) for finding in page.findings],
         "depth": [
             (order, texts(first), texts(second), phase, float(f"{error:.3g}"), verdict)
             for order, first, second, phase, error, verdict in page.depth
         ],
         "parameters": [_parameter(row, matching) for row in page.parameters],
-        "modules": [
-            (
-                row.paddle_path,
-                row.torch_path,
-                round(row.confidence, 3),
-                row.reason,
-                row.alternatives,
-            )
-            for row in page.modules
-        ],
-        "code": _code(source for source in sources if source),
-        "names": {},
+        "modules": [_module(row) for row in page.modules],
+        "code": code,
+        "names": {file: short_source(f"{file}:0").removesuffix(":0") for file in code},
     }
-    data["names"] = {file: short_source(f"{file}:0").removesuffix(":0") for file in data["code"]}
     data["texts"] = list(texts.table)
     return data
+
+
+def _sources(page: Page) -> Iterable[str]:
+    """Every place in code once, those of findings first."""
+    sources: dict[str, None] = {}
+    for finding in page.findings:
+        sources.update({finding.paddle_source: None, finding.torch_source: None})
+    if page.matching is not None:
+        for normal in (page.matching.first, page.matching.second):
+            sources.update({record.source: None for record in normal.graph.records()})
+    return filter(None, sources)
+
+
+def _module(row: ModuleRow) -> tuple[Any, ...]:
+    """(first path, second path, confidence, reason, alternatives)."""
+    confidence = round(row.confidence, 3)
+    return row.paddle_path, row.torch_path, confidence, row.reason, row.alternatives
 
 
 def _side(graph: ComputationGraph, texts: _Texts) -> dict[str, Any]:
@@ -116,20 +127,15 @@ def _side(graph: ComputationGraph, texts: _Texts) -> dict[str, Any]:
 
 
 def _node(record: Node, texts: _Texts) -> tuple[Any, ...]:
-    """(id, kind, label, path, source, types, attributes, operands as (role, node, output) in one flat list)."""
+    """(id, kind, label, path, source, types, attributes, operands).
+
+    Operands are (role, node, output), all in one flat list.
+    """
     operands: list[int] = []
     for position, value in enumerate(record.inputs):
         if value is not None:
             role = record.roles[position] if position < len(record.roles) else str(position)
             operands += (texts(role), value.node, value.output)
-    facts = dict(record.attrs)
-    if record.marks:
-        facts["(marks)"] = ", ".join(sorted(record.marks))
-    if record.constant is not None and record.constant.size <= 16:
-        facts["(value)"] = record.constant.tolist()
-    attributes = "\n".join(
-        f"{name} = {_short(value)}" for name, value in facts.items() if value is not None
-    )
     return (
         record.id,
         KINDS.index(record.kind),
@@ -137,8 +143,20 @@ def _node(record: Node, texts: _Texts) -> tuple[Any, ...]:
         texts(record.path),
         texts(record.source),
         texts(", ".join(_type(kind) for kind in record.outputs if kind is not None)),
-        texts(attributes),
+        texts(_attributes(record)),
         operands,
+    )
+
+
+def _attributes(record: Node) -> str:
+    """A line for each attribute; marks and a small constant's value besides."""
+    facts = dict(record.attrs)
+    if record.marks:
+        facts["(marks)"] = ", ".join(sorted(record.marks))
+    if record.constant is not None and record.constant.size <= SMALL:
+        facts["(value)"] = record.constant.tolist()
+    return "\n".join(
+        f"{name} = {_short(value)}" for name, value in facts.items() if value is not None
     )
 
 
@@ -148,7 +166,9 @@ def _type(kind: TensorType) -> str:
 
 def _short(value: object) -> str:
     text = str(value)
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]} ..."
+    if len(text) > LONGEST:
+        return f"{text[:LONGEST]} ..."
+    return text
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +178,8 @@ class Link:
     Attributes:
         first, second: their numbers on each side.
         match: what says so.
-        moved: whether one side is data movement in front of the other, without counterpart of its own.
+        moved: whether one side is data movement in front of the other, without counterpart of its
+            own.
     """
 
     first: tuple[int, ...]
@@ -168,73 +189,69 @@ class Link:
 
 
 def links(matching: Matching) -> Iterable[Link]:
-    """All native operations that correspond: operations of their own, then what an edge stands for."""
+    """All native operations that correspond: operations themselves, then what edges stand for."""
     for match in matching.matches:
         first, second = matching.first.nodes[match.first], matching.second.nodes[match.second]
         if first.native and second.native:
             yield Link(first.native, second.native, match)
     for match in matching.matches:
         first, second = matching.first.nodes[match.first], matching.second.nodes[match.second]
-        yield from (
-            Link(edge.through, second.native[-1:], match, True)
-            for edge in first.inputs
-            if edge is not None and edge.through and second.native
-        )
-        yield from (
-            Link(first.native[-1:], edge.through, match, True)
-            for edge in second.inputs
-            if edge is not None and edge.through and first.native
-        )
+        for moved in _movements(first):
+            if second.native:
+                yield Link(moved, second.native[-1:], match, True)
+        for moved in _movements(second):
+            if first.native:
+                yield Link(first.native[-1:], moved, match, True)
+
+
+def _movements(node: NormalNode) -> Iterable[tuple[int, ...]]:
+    """The native operations that move data on each edge into a node."""
+    return (edge.through for edge in node.inputs if edge is not None and edge.through)
 
 
 def _link(link: Link, texts: _Texts) -> tuple[Any, ...]:
     """(first native ids, second native ids, rung, confidence, reason)."""
-    reason = (
-        "moves data in front of an operation that corresponds" if link.moved else link.match.reason
-    )
-    return (
-        link.first,
-        link.second,
-        texts(link.match.rung),
-        round(link.match.confidence, 3),
-        texts(reason),
-    )
+    reason = link.match.reason
+    if link.moved:
+        reason = "moves data in front of an operation that corresponds"
+    confidence = round(link.match.confidence, 3)
+    return link.first, link.second, texts(link.match.rung), confidence, texts(reason)
 
 
 def _finding(finding: Finding, matching: Matching | None) -> dict[str, Any]:
-    found = asdict(finding)
-    found["error"], found["relative"] = (
-        f"{number:.3g}" if number else "" for number in (finding.error, finding.relative)
-    )
-    found["fails"] = finding.fails
-    found["nodes"] = [-1, -1]
+    data = asdict(finding)
+    for key in ("error", "relative"):
+        data[key] = f"{data[key]:.3g}" if data[key] else ""
+    data["fails"] = finding.fails
+    data["nodes"] = [-1, -1]
     if matching is not None:
-        wanted = (
-            (finding.paddle_path, finding.paddle_op, finding.paddle_source),
-            (finding.torch_path, finding.torch_op, finding.torch_source),
-        )
-        found["nodes"] = [
-            place_of(normal.graph, *place)
-            for normal, place in zip((matching.first, matching.second), wanted, strict=True)
+        first = (finding.paddle_path, finding.paddle_op, finding.paddle_source)
+        second = (finding.torch_path, finding.torch_op, finding.torch_source)
+        data["nodes"] = [
+            place_of(matching.first.graph, *first),
+            place_of(matching.second.graph, *second),
         ]
-    return found
+    return data
 
 
 def place_of(graph: ComputationGraph, path: str, op: str, source: str) -> int:
     """The operation that a finding names; -1 where that side has none."""
     if not op:
         return -1
-    same = [record for record in graph.records() if record.path == path and record.op == op]
-    return next(
-        (record.id for record in same if record.source == source), same[0].id if same else -1
-    )
+    alike = [record for record in graph.records() if record.path == path and record.op == op]
+    for record in alike:
+        if record.source == source:
+            return record.id
+    return alike[0].id if alike else -1
 
 
 def _parameter(row: ParameterRow, matching: Matching | None) -> tuple[Any, ...]:
-    """(first name, second names, transform, status, confidence, reason, proved, first shape, second shapes)."""
+    """(first, second names, transform, status, confidence, reason, proved, first shape, shapes)."""
     names = list(dict.fromkeys(piece.second for piece in row.pieces))
-    first: Mapping[str, Any] = {} if matching is None else matching.first.graph.parameters
-    second: Mapping[str, Any] = {} if matching is None else matching.second.graph.parameters
+    first: Mapping[str, ParameterInfo] = {}
+    second: Mapping[str, ParameterInfo] = {}
+    if matching is not None:
+        first, second = matching.first.graph.parameters, matching.second.graph.parameters
     return (
         row.first,
         names,
@@ -243,23 +260,27 @@ def _parameter(row: ParameterRow, matching: Matching | None) -> tuple[Any, ...]:
         round(row.confidence, 3),
         row.reason,
         row.proved,
-        list(first[row.first].type.shape) if row.first in first else [],
-        [list(second[name].type.shape) if name in second else [] for name in names],
+        _shape(first, row.first),
+        [_shape(second, name) for name in names],
     )
+
+
+def _shape(parameters: Mapping[str, ParameterInfo], name: str) -> list[int]:
+    return list(parameters[name].type.shape) if name in parameters else []
 
 
 def _code(sources: Iterable[str]) -> dict[str, dict[int, str]]:
     """Lines around every source place, by file and number."""
-    found: dict[str, dict[int, str]] = {}
+    code: dict[str, dict[int, str]] = {}
     count = 0
     for source in sources:
         file, _, line = source.rpartition(":")
         if not file or not line.isdigit() or count > LINES:
             continue
         lines: Sequence[str] = linecache.getlines(os.fspath(file))
-        kept = found.setdefault(file, {})
+        kept = code.setdefault(file, {})
         for number in range(max(1, int(line) - AROUND), min(len(lines), int(line) + AROUND) + 1):
             if number not in kept:
                 kept[number] = lines[number - 1].rstrip()
                 count += 1
-    return found
+    return code

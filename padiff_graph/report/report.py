@@ -40,11 +40,14 @@ class Report:
         timings: seconds by step.
         compared: how much was compared.
         tolerance: what was asked for.
-        contributions: regions that add most to the tolerance needed, as (paddle path, torch path, error).
-        depth: error along depth for plots: (order, paddle path, torch path, phase, relative error, verdict).
+        contributions: regions that add most to the tolerance needed, as (paddle path, torch path,
+            error).
+        depth: error along depth for plots: (order, paddle path, torch path, phase, relative error,
+            verdict).
         notes: what the user should know, in sentences.
         models: (class name of the first, class name of the second), and frameworks.
-        matching: both graphs with their correspondence, for views that draw them; None where capture failed.
+        matching: both graphs with their correspondence, for views that draw them; None where
+            capture failed.
         engines: both models' engines, to rerun regions for a repro; None where capture failed.
         options: the options as given.
     """
@@ -68,18 +71,18 @@ class Report:
 
     @property
     def doubt(self) -> str:
-        """Why a check that found no difference did not pass: "rounding", "the frameworks differ", or that not all could be compared; "" elsewhere."""
+        """Why a check that found no difference did not pass; "" elsewhere.
+
+        "rounding", "the frameworks differ", or "not all could be compared".
+        """
         if self.passed or any(finding.fails for finding in self.findings):
             return ""
         verdicts = {finding.verdict for finding in self.findings}
         if "not-comparable" in verdicts:
             return "not all could be compared"
-        return (
-            "the frameworks differ"
-            if "rounding" not in verdicts
-            and verdicts & {"framework-divergence", "framework-defect"}
-            else "rounding"
-        )
+        if "rounding" not in verdicts and verdicts & {"framework-divergence", "framework-defect"}:
+            return "the frameworks differ"
+        return "rounding"
 
     def __bool__(self) -> bool:
         return self.passed
@@ -102,7 +105,10 @@ class Report:
             print(self)
 
     def to_json(self, path: str | os.PathLike[str] | None = None) -> str:
-        """The report as JSON text (schema: `padiff_graph.report.report_json.report_schema`), also written to `path`."""
+        """The report as JSON text, also written to `path`.
+
+        Its schema: `padiff_graph.report.report_json.report_schema`.
+        """
         from padiff_graph.report.report_json import write_json
 
         return write_json(self, path)

@@ -28,10 +28,9 @@ SCHEMA_VERSION = 1
 
 def report_schema() -> dict[str, Any]:
     """The JSON schema (draft 2020-12) that `report_data` keeps to."""
-    found: dict[str, Any] = json.loads(
-        files("padiff_graph.report").joinpath("schema.json").read_text(encoding="utf-8")
-    )
-    return found
+    text = files("padiff_graph.report").joinpath("schema.json").read_text(encoding="utf-8")
+    schema: dict[str, Any] = json.loads(text)
+    return schema
 
 
 def report_data(report: Report) -> dict[str, Any]:

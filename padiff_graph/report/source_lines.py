@@ -11,11 +11,16 @@ __all__ = ["code_line", "short_source"]
 def code_line(source: str) -> str:
     """The line, stripped; "" where the file or the line is not there."""
     file, _, line = source.rpartition(":")
-    return linecache.getline(file, int(line)).strip() if file and line.isdigit() else ""
+    if not file or not line.isdigit():
+        return ""
+    return linecache.getline(file, int(line)).strip()
 
 
 def short_source(source: str) -> str:
-    """The file relative to the working directory where it lies inside, behind "site-packages" where it is installed."""
+    """The file relative to the working directory where it lies inside.
+
+    Behind "site-packages" where it is installed.
+    """
     file, colon, line = source.rpartition(":")
     if not colon:
         return source
@@ -24,4 +29,6 @@ def short_source(source: str) -> str:
         if inside[1]:
             return f"{inside[2]}:{line}"
     relative = os.path.relpath(file)
-    return f"{file if relative.startswith('..') else relative}:{line}"
+    if relative.startswith(".."):
+        relative = file
+    return f"{relative}:{line}"

@@ -29,9 +29,10 @@ class StructuralDiff:
 
     @property
     def identical(self) -> bool:
-        """Whether there is no difference: every operation has its counterpart, attributes and wiring alike.
+        """Whether there is no difference.
 
-        What is merely built differently (a fused operator against its parts) is no difference; numbers decide there.
+        Every operation has its counterpart then, attributes and wiring alike. What is merely built
+        differently (a fused operator against its parts) is no difference; numbers decide there.
         """
         return not any(finding.fails for finding in self.findings)
 

@@ -17,6 +17,7 @@ from padiff_graph.report.layer_map_candidate import LayerMapCandidate
 from padiff_graph.report.report_json import SCHEMA_VERSION, finding_data, parameter_data
 from padiff_graph.report.structural_diff_result import StructuralDiff
 from padiff_graph.report.terminal import render_finding, render_findings, text_of
+from padiff_graph.report.wording import cut_short, noun
 
 __all__ = [
     "candidate_html",
@@ -36,34 +37,27 @@ SHOWN = 20
 
 def render_diff(diff: StructuralDiff) -> RenderableType:
     """One screen: alike or not, how much, the first difference in full, the rest as a table."""
-    first, second = (side.graph for side in (diff.matching.first, diff.matching.second))
-    names = f"{first.modules.get('', 'first model')} ({first.framework}) against {second.modules.get('', 'second model')} ({second.framework})"
-    answer = ("BUILT ALIKE", "bold green") if diff.identical else ("BUILT DIFFERENTLY", "bold red")
-    matched = sum(
-        not diff.matching.first.nodes[match.first].leaf for match in diff.matching.matches
+    matching = diff.matching
+    first, second = matching.first.graph, matching.second.graph
+    names = " against ".join(
+        f"{graph.modules.get('', f'{which} model')} ({graph.framework})"
+        for graph, which in ((first, "first"), (second, "second"))
     )
+    answer = ("BUILT ALIKE", "bold green") if diff.identical else ("BUILT DIFFERENTLY", "bold red")
+    captured = f"{len(first.of_kind('operation'))} and {len(second.of_kind('operation'))}"
+    matched = sum(not matching.first.nodes[match.first].leaf for match in matching.matches)
     parts: list[RenderableType] = [
         Text.assemble(answer, f"  {names}"),
-        Text(
-            f"operations: {len(first.of_kind('operation'))} and {len(second.of_kind('operation'))} as captured; {matched} matched in normal form"
-        ),
+        Text(f"operations: {captured} as captured; {matched} matched in normal form"),
     ]
     if diff.findings:
         parts += [Text(), render_finding(diff.findings[0], (first.framework, second.framework))]
-    if diff.findings[1:]:
-        parts += [
-            Text(),
-            Text(
-                f"{len(diff.findings) - 1} more, in the order of the data", style="bold underline"
-            ),
-            render_findings(diff.findings[1:]),
-        ]
+    rest = diff.findings[1:]
+    if rest:
+        heading = _heading(f"{len(rest)} more, in the order of the data")
+        parts += [Text(), heading, render_findings(rest)]
     if diff.notes:
-        parts += [
-            Text(),
-            Text("Notes", style="bold underline"),
-            *(Text(f"- {note}") for note in diff.notes),
-        ]
+        parts += [Text(), _heading("Notes"), *(Text(f"- {note}") for note in diff.notes)]
     return Group(*parts)
 
 
@@ -82,53 +76,50 @@ def show(diff: StructuralDiff) -> None:
 
 
 def render_candidate(candidate: LayerMapCandidate) -> RenderableType:
-    """One screen: how sure, the module rows, the parameters that are not plain copies, what is left over."""
+    """One screen: how sure, module rows, parameters that are not plain copies, what is left."""
     mapped = [row for row in candidate.parameters if row.status == "mapped"]
     proved = sum(row.proved for row in mapped)
-    parts: list[RenderableType] = [
-        Text.assemble(
-            (f"{len(candidate.rows)} module{'s' if len(candidate.rows) != 1 else ''}", "bold"),
-            " and ",
-            (f"{len(mapped)} of {len(candidate.parameters)} parameters", "bold"),
-            f" mapped, {proved} proved by running; confidence {candidate.confidence:.2f}",
-        ),
-        Text(),
-        _table(
-            ("first model", "second model", "sure"),
-            [
-                (row.paddle_path or "(root)", row.torch_path or "(root)", f"{row.confidence:.2f}")
-                for row in candidate.rows
-            ],
-        ),
+    modules = len(candidate.rows)
+    headline = Text.assemble(
+        (f"{modules} {noun('modules', modules)}", "bold"),
+        " and ",
+        (f"{len(mapped)} of {len(candidate.parameters)} parameters", "bold"),
+        f" mapped, {proved} proved by running; confidence {candidate.confidence:.2f}",
+    )
+    pairs = [
+        (row.paddle_path or "(root)", row.torch_path or "(root)", f"{row.confidence:.2f}")
+        for row in candidate.rows
     ]
-    moved = [row for row in mapped if row.transform != "identity"]
+    parts: list[RenderableType] = [
+        headline,
+        Text(),
+        _table(("first model", "second model", "sure"), pairs),
+    ]
+    moved = [
+        (row.paddle_name, _joined(row.torch_name), row.transform)
+        for row in mapped
+        if row.transform != "identity"
+    ]
     if moved:
-        names = [
-            row.torch_name if isinstance(row.torch_name, str) else ", ".join(row.torch_name)
-            for row in moved
-        ]
-        rows = [
-            (row.paddle_name, name, row.transform) for row, name in zip(moved, names, strict=True)
-        ]
-        parts += [
-            Text(),
-            Text("parameters that are not plain copies", style="bold underline"),
-            _table(("parameter", "from", "transform"), rows),
-        ]
-    for title, left in (
+        heading = _heading("parameters that are not plain copies")
+        parts += [Text(), heading, _table(("parameter", "from", "transform"), moved)]
+    for which, unmatched in (
         ("first", candidate.unmatched_paddle),
         ("second", candidate.unmatched_torch),
     ):
-        if left:
-            parts += [
-                Text(),
-                Text(
-                    f"without counterpart in the {title} model: {', '.join(left[:SHOWN])}"
-                    + (f" and {len(left) - SHOWN} more" if len(left) > SHOWN else "")
-                ),
-            ]
+        if unmatched:
+            names = cut_short(unmatched, SHOWN)
+            parts += [Text(), Text(f"without counterpart in the {which} model: {names}")]
     parts += [Text(f"- {note}") for note in candidate.notes]
     return Group(*parts)
+
+
+def _joined(names: str | tuple[str, ...]) -> str:
+    return names if isinstance(names, str) else ", ".join(names)
+
+
+def _heading(text: str) -> Text:
+    return Text(text, style="bold underline")
 
 
 def candidate_text(candidate: LayerMapCandidate) -> str:

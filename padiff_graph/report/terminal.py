@@ -17,12 +17,18 @@ from rich.text import Text
 from padiff_graph.findings.finding import Finding
 from padiff_graph.report.report import Report
 from padiff_graph.report.source_lines import code_line, short_source
+from padiff_graph.report.wording import noun
 
 __all__ = ["finding_text", "html_of", "render_findings", "render_report", "text_of"]
 
-PRE = '<pre style="font-family:Menlo,Consolas,monospace;line-height:1.35;white-space:pre-wrap">{code}</pre>'
+PRE = (
+    '<pre style="font-family:Menlo,Consolas,monospace;line-height:1.35;white-space:pre-wrap">'
+    "{code}</pre>"
+)
 SHOWN = 12
-"""How many findings the table names."""
+"""How many findings the table names; chosen so that the report stays one screen."""
+PLACES = 4
+"""How many other places of a cause are named; chosen so that they stay on two lines."""
 TITLES = {"paddle": "Paddle", "torch": "torch", "onnx": "ONNX"}
 COLOURS = {
     "different": "red",
@@ -89,51 +95,57 @@ def render_finding(
     finding: Finding, frameworks: Sequence[str] = ("paddle", "torch")
 ) -> RenderableType:
     """One finding in full: cause, both places with their code, size, the other places."""
-    parts: list[RenderableType] = [
-        Text.assemble(
-            (finding.verdict, f"bold {COLOURS.get(finding.verdict, '')}"),
-            f" ({finding.phase}): ",
-            (finding.cause, "bold"),
-        )
-    ]
+    headline = Text.assemble(
+        (finding.verdict, f"bold {COLOURS.get(finding.verdict, '')}"),
+        f" ({finding.phase}): ",
+        (finding.cause, "bold"),
+    )
+    parts: list[RenderableType] = [headline, *_both_sides(finding, frameworks)]
+    if finding.error:
+        error = f"largest error {finding.error:.3g}"
+        if finding.relative:
+            error += f", {finding.relative:.3g} of the largest value"
+        parts.append(Text(error))
+    elsewhere = _elsewhere(finding)
+    if elsewhere:
+        parts.append(Text(elsewhere))
+    if finding.advice:
+        parts.append(Text(finding.advice))
+    return Group(*parts)
+
+
+def _both_sides(finding: Finding, frameworks: Sequence[str]) -> Iterable[RenderableType]:
+    """The place in each model: module, operation, line of code."""
     sides = (
         (frameworks[0], finding.paddle_path, finding.paddle_op, finding.paddle_source),
         (frameworks[1], finding.torch_path, finding.torch_op, finding.torch_source),
     )
-    width = max(len(TITLES.get(framework, framework)) for framework, *_ in sides)
+    if not any(any(place) for _, *place in sides):
+        return
+    width = max(len(_title(framework)) for framework in frameworks[:2])
+    lacking = "  (no such operation)" if finding.verdict in ("missing", "extra") else ""
     for framework, path, op, source in sides:
-        title = TITLES.get(framework, framework).ljust(width)
-        if not any(any(side[1:]) for side in sides):
-            continue
-        lacking = "  (no such operation)" if finding.verdict in ("missing", "extra") else ""
-        parts.append(
-            Text.assemble(
-                (f"{title}  ", "dim"), (path or "(root)", "bold"), f"  {op}" if op else lacking
-            )
-        )
+        title = _title(framework).ljust(width)
+        operation = f"  {op}" if op else lacking
+        yield Text.assemble((f"{title}  ", "dim"), (path or "(root)", "bold"), operation)
         if source:
+            indent = (0, 0, 0, width + 2)
+            yield Padding(Text(short_source(source), style="dim"), indent)
             code = code_line(source)
-            parts.append(Padding(Text(short_source(source), style="dim"), (0, 0, 0, width + 2)))
             if code:
-                parts.append(Padding(Text(f"> {code}"), (0, 0, 0, width + 2)))
-    if finding.error:
-        parts.append(
-            Text(
-                f"largest error {finding.error:.3g}"
-                + (f", {finding.relative:.3g} of the largest value" if finding.relative else "")
-            )
-        )
-    others = [
-        place for place in finding.places if place != (finding.paddle_path, finding.torch_path)
+                yield Padding(Text(f"> {code}"), indent)
+
+
+def _elsewhere(finding: Finding) -> str:
+    """Where else the same cause shows; "" where nowhere."""
+    told = (finding.paddle_path, finding.torch_path)
+    more = [
+        first or second or "(root)" for first, second in finding.places if (first, second) != told
     ]
-    if others:
-        shown = ", ".join(first or second or "(root)" for first, second in others[:4])
-        parts.append(
-            Text(f"same cause in {len(others)} more: {shown}{', ...' if len(others) > 4 else ''}")
-        )
-    if finding.advice:
-        parts.append(Text(finding.advice))
-    return Group(*parts)
+    if not more:
+        return ""
+    dots = ", ..." if len(more) > PLACES else ""
+    return f"same cause in {len(more)} more: {', '.join(more[:PLACES])}{dots}"
 
 
 def render_findings(findings: Sequence[Finding]) -> RenderableType:
@@ -152,10 +164,9 @@ def render_findings(findings: Sequence[Finding]) -> RenderableType:
             Text.assemble((place, "bold"), f"{count}\n{finding.cause}"),
             f"{finding.error:.2g}" if finding.error else "",
         )
-    if len(findings) > SHOWN:
-        table.add_row(
-            "", f"... and {len(findings) - SHOWN} more: report.findings, or the HTML report", ""
-        )
+    more = len(findings) - SHOWN
+    if more > 0:
+        table.add_row("", f"... and {more} more: report.findings, or the HTML report", "")
     return Padding(table, (0, 0, 0, 2))
 
 
@@ -170,9 +181,18 @@ def _heading(text: str) -> Text:
     return Text(text, style="bold underline")
 
 
+def _title(framework: str) -> str:
+    return TITLES.get(framework, framework)
+
+
 def _headline(report: Report) -> Text:
-    first, second = report.models
-    names = f"{first or 'first model'} ({TITLES.get(report.frameworks[0], report.frameworks[0])}) against {second or 'second model'} ({TITLES.get(report.frameworks[1], report.frameworks[1])})"
+    first, second = (
+        f"{model or unnamed} ({_title(framework)})"
+        for model, unnamed, framework in zip(
+            report.models, ("first model", "second model"), report.frameworks, strict=True
+        )
+    )
+    names = f"{first} against {second}"
     if report.passed:
         return Text.assemble(("ALIGNED", "bold green"), f"  {names}")
     compared = report.compared
@@ -183,68 +203,65 @@ def _headline(report: Report) -> Text:
 
 
 def _compared(report: Report) -> Text:
-    counts = report.compared
-    said = [
-        f"{count} {name if count != 1 else name.removesuffix('s')}"
-        for name, count in _counts(report)
-    ]
+    counts = [f"{count} {noun(name, count)}" for name, count in _counts(report)]
+    text = "compared: " + (", ".join(counts) or "nothing, so this is no pass")
     regions = ", ".join(f"{count} {verdict}" for verdict, count in report.regions.items() if count)
-    return Text(
-        "compared: "
-        + (", ".join(said) if said else "nothing, so this is no pass")
-        + (f"\nregions: {regions}" if regions and counts.regions else "")
-    )
+    if regions and report.compared.regions:
+        text += f"\nregions: {regions}"
+    return Text(text)
 
 
 def _counts(report: Report) -> Iterable[tuple[str, int]]:
-    counts = report.compared
     for name in ("operations", "parameters", "regions", "outputs", "gradients"):
-        count = getattr(counts, name)
+        count = getattr(report.compared, name)
         if count:
             yield name, count
 
 
 def _tolerance(report: Report) -> RenderableType:
-    asked, needed = report.tolerance, report.required_tolerance
-    lines = [
-        f"tolerance: asked for rtol {asked.get('rtol', 0):.3g}, atol {asked.get('atol', 0):.3g}"
-    ]
-    if needed:
-        enough = any(
-            needed[key] <= asked.get(key, 0) for key in ("rtol", "atol") if key in needed
-        )  # either alone would do
-        lines[0] += (
-            "; the whole run was not compared"
-            if not report.compared.outputs
-            else "; the whole run is within"
-            if enough
-            else f"; the whole run needs {' or '.join(f'{key} {value:.3g}' for key, value in needed.items() if math.isfinite(value) or not any(map(math.isfinite, needed.values())))}"
-        )
+    asked = report.tolerance
+    line = f"tolerance: asked for rtol {asked.get('rtol', 0):.3g}, atol {asked.get('atol', 0):.3g}"
+    if report.required_tolerance:
+        line += f"; the whole run {_needed(report)}"
+    lines = [line]
     for first, second, error in report.contributions[:3]:
         lines.append(f"  adds most: {first or '(root)'} | {second or '(root)'}  {error:.2g}")
     return Text("\n".join(lines))
 
 
+def _needed(report: Report) -> str:
+    """What the whole run needs, in words; either tolerance alone would do."""
+    asked, needed = report.tolerance, report.required_tolerance
+    if not report.compared.outputs:
+        return "was not compared"
+    if any(needed[key] <= asked.get(key, 0) for key in ("rtol", "atol") if key in needed):
+        return "is within"
+    finite = {key: value for key, value in needed.items() if math.isfinite(value)}
+    either = " or ".join(f"{key} {value:.3g}" for key, value in (finite or needed).items())
+    return f"needs {either}"
+
+
+NEXT = {
+    "passed": "next: train a few steps, steps=5 with both optimizers, or save the map: "
+    "suggest_layer_map(...)[0].to_yaml('map.yaml'), padiff-graph suggest PAIR -o map.yaml",
+    "the frameworks differ": "next: the models agree but for what the frameworks themselves do "
+    "differently; decide whether that matters where it is named",
+    "doubt": "next: tell what corresponds with layer_map, so that the rest can be compared; "
+    "report.to_html('report.html') or --html report.html shows what is open",
+    "": "next: report.to_html('report.html') or --html report.html shows both graphs side by side; "
+    "mend the first finding, then run again",
+}
+"""The next useful command, by what a check came to; "doubt" for every doubt without words here."""
+
+
 def _next(report: Report) -> Text:
-    """The next useful command."""
     if report.passed:
-        return Text(
-            "next: train a few steps, steps=5 with both optimizers, or save the map: suggest_layer_map(...)[0].to_yaml('map.yaml'), padiff-graph suggest PAIR -o map.yaml"
-        )
+        return Text(NEXT["passed"])
     if report.doubt == "rounding" and report.required_tolerance:
         name = "rtol" if math.isfinite(report.required_tolerance.get("rtol", 0)) else "atol"
-        needed = report.required_tolerance.get(name, 0) * 2
+        enough = f"{report.required_tolerance.get(name, 0) * 2:.1g}"
         return Text(
-            f"next: if this much rounding is fine, options={{'{name}': {needed:.1g}}} or --{name} {needed:.1g}; the referee found no real difference"
+            f"next: if this much rounding is fine, options={{'{name}': {enough}}} or "
+            f"--{name} {enough}; the referee found no real difference"
         )
-    if report.doubt == "the frameworks differ":
-        return Text(
-            "next: the models agree but for what the frameworks themselves do differently; decide whether that matters where it is named"
-        )
-    if report.doubt:
-        return Text(
-            "next: tell what corresponds with layer_map, so that the rest can be compared; report.to_html('report.html') or --html report.html shows what is open"
-        )
-    return Text(
-        "next: report.to_html('report.html') or --html report.html shows both graphs side by side; mend the first finding, then run again"
-    )
+    return Text(NEXT.get(report.doubt, NEXT["doubt"]))

@@ -1,4 +1,7 @@
-"""Where gradients are ill-conditioned: rounding alone is no departure, a gradient that got lost is one."""
+"""Where gradients are ill-conditioned.
+
+Rounding alone is no departure, a gradient that got lost is one.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +20,11 @@ X = torch.randn(6, 64, generator=torch.Generator().manual_seed(0))
 
 
 class Sharp(torch.nn.Module):
-    """Two branches, one behind a steep wave: what rounding moves in front of the wave, behind it is a thousandfold.
+    """Two branches, one behind a steep wave: what rounding moves in front of the wave, behind it is
+    a thousandfold.
 
-    The variants compute the same forward; `reorder` adds up in another order, the others lose gradients.
+    The variants compute the same forward; `reorder` adds up in another order, the others lose
+    gradients.
     """
 
     def __init__(self, variant: str = "", steepness: float = 2e3) -> None:
@@ -99,7 +104,10 @@ def test_a_lost_gradient_is_refused_also_where_the_forward_is_rounded_otherwise(
 
 
 class Cancelled(torch.nn.Module):
-    """The mean of what a normalisation yields does not depend on what it reads: only rounding is left of its gradient."""
+    """The mean of what a normalisation yields does not depend on what it reads.
+
+    Only rounding is left of its gradient.
+    """
 
     def __init__(self, variant: str = "") -> None:
         super().__init__()

@@ -55,7 +55,10 @@ class Plain:
 
 
 def graph(noise: frozenset[str] = frozenset({"random"})) -> ComputationGraph:
-    """(x + w + c + noise), split; its first part is the output. `noise` are the marks of the noise."""
+    """(x + w + c + noise), split; its first part is the output.
+
+    `noise` are the marks of the noise.
+    """
     one = TensorType((1,), "float32")
     nodes = [
         Node(X, "input", name="x", outputs=(TWO,)),

@@ -40,7 +40,8 @@ def failing(report):
 
 def told(report):
     return "\n".join(
-        f"{finding.phase} {finding.verdict} {finding.paddle_path} {finding.torch_path}: {finding.cause}"
+        f"{finding.phase} {finding.verdict} {finding.paddle_path} {finding.torch_path}:"
+        f" {finding.cause}"
         for finding in report.findings
     )
 

@@ -1,4 +1,7 @@
-"""Models against their ONNX export: aligned, a folded BatchNorm is no difference, a change after export is found."""
+"""Models against their ONNX export.
+
+Aligned, a folded BatchNorm is no difference, a change after export is found.
+"""
 
 from __future__ import annotations
 
@@ -125,9 +128,9 @@ def test_weights_towards_onnx_make_a_new_model(exported: Any) -> None:
     before = plain.SerializeToString()
     inputs = (
         {
-            plain.graph.input[0].name: np.random.default_rng(0)
-            .standard_normal((2, 4, 8))
-            .astype(np.float32)
+            plain.graph.input[0].name: (
+                np.random.default_rng(0).standard_normal((2, 4, 8)).astype(np.float32)
+            )
         },
         {"src": torch.randn(2, 4, 8)},
     )
@@ -151,7 +154,10 @@ def test_two_torch_models() -> None:
 
 
 class Fresh(torch.nn.Sequential):
-    """Convolutions with norms that nothing has trained: folding them changes only the last digits."""
+    """Convolutions with norms that nothing has trained.
+
+    Folding them changes only the last digits.
+    """
 
     def __init__(self) -> None:
         parts = [

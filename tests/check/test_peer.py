@@ -1,4 +1,7 @@
-"""The cases that today's tool was measured on: each must be right, with the place and the cause named."""
+"""The cases that today's tool was measured on.
+
+Each must be right, with the place and the cause named.
+"""
 
 import re
 
@@ -37,7 +40,8 @@ def failing(report):
 
 def told(report):
     return "\n".join(
-        f"{finding.phase} {finding.verdict} {finding.paddle_path} {finding.torch_path}: {finding.cause}"
+        f"{finding.phase} {finding.verdict} {finding.paddle_path} {finding.torch_path}:"
+        f" {finding.cause}"
         for finding in report.findings
     )
 

@@ -121,7 +121,7 @@ def test_float64_is_asked_where_what_is_computed_differs_and_not_where_only_the_
 
 
 def test_a_gradient_sums_over_what_its_element_went_into() -> None:
-    """A widening product: few terms in each result, many in the gradient of each operand element."""
+    """A widening product: few terms in each result, many in the gradient of an operand."""
     model = Toy()
     x = model.input("x", X)
     wide = model.op("linear", x, model.parameter("w", np.tile(W[0], (64, 1))), path="wide")
@@ -400,7 +400,10 @@ def test_a_frozen_parameter_is_named() -> None:
 
 
 def test_what_cancels_on_one_side_is_not_imprecise_on_the_other() -> None:
-    """The gradient of a softmax over one element is nothing; one framework computes exactly that, the other 1e-8."""
+    """The gradient of a softmax over one element is nothing.
+
+    One framework computes exactly that, the other 1e-8.
+    """
     bound = 1e-5
     assert imprecise((0.0, 1.6e-8), Measured(1.6e-8, 1.6e-8), Measured(3e-17, 3e-17), bound) == ""
     assert "second side loses precision" in imprecise(

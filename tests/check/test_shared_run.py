@@ -1,4 +1,7 @@
-"""The whole run also witnesses for the captures: one eager forward, differentiated once where that is enough."""
+"""The whole run also witnesses for the captures.
+
+One eager forward, differentiated once where that is enough.
+"""
 
 from __future__ import annotations
 
@@ -146,7 +149,10 @@ def test_what_is_called_back_need_not_be_linear(monkeypatch):
 
 
 def test_the_check_begins_anew_where_numbers_change_the_map(monkeypatch):
-    """What structure alone matched may have to be given up: then weights are put back and all is run again."""
+    """What structure alone matched may have to be given up.
+
+    Then weights are put back and all is run again.
+    """
     torch.manual_seed(0)
     layer, module = _PaddleSquare(1.5), _TorchOnce()
     before = layer.fc.weight.numpy().copy()

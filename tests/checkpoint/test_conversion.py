@@ -1,4 +1,7 @@
-"""Checkpoints converted by a map: every tensor accounted for, files read back by Paddle, the script without this tool."""
+"""Checkpoints converted by a map.
+
+Every tensor accounted for, files read back by Paddle, the script without this tool.
+"""
 
 from __future__ import annotations
 
@@ -94,9 +97,11 @@ def layer_map() -> LayerMap:
 def tensors() -> dict[str, Any]:
     random = np.random.default_rng(0)
     return {
-        name: random.normal(size=shape).astype(np.float32)
-        if name != "steps"
-        else np.array(7, np.int64)
+        name: (
+            random.normal(size=shape).astype(np.float32)
+            if name != "steps"
+            else np.array(7, np.int64)
+        )
         for name, shape in SHAPES.items()
     }
 
@@ -165,9 +170,11 @@ def test_files(
     assert done.kept == ("norm.weight",)
     assert done.unused == ("steps",)
     check(
-        paddle.load(str(tmp_path / target))
-        if target.endswith("pdparams")
-        else load_file(tmp_path / target),
+        (
+            paddle.load(str(tmp_path / target))
+            if target.endswith("pdparams")
+            else load_file(tmp_path / target)
+        ),
         tensors,
     )
 
@@ -178,9 +185,11 @@ def test_bfloat16_keeps_its_bits(
     from safetensors.torch import save_file
 
     half = {
-        name: torch.from_numpy(value).bfloat16()
-        if value.dtype == np.float32
-        else torch.from_numpy(value)
+        name: (
+            torch.from_numpy(value).bfloat16()
+            if value.dtype == np.float32
+            else torch.from_numpy(value)
+        )
         for name, value in tensors.items()
     }
     save_file(half, tmp_path / "half.safetensors")
@@ -203,7 +212,11 @@ def test_script_needs_neither_tool_nor_torch(
 
     save_file(tensors, tmp_path / "in.safetensors")
     write_script(layer_map, tmp_path / "port.py")
-    blocked = "import sys; sys.modules.update(torch=None, padiff_graph=None, paddle=None); sys.argv = ['port.py', 'in.safetensors', 'out.pdparams']; exec(compile(open('port.py').read(), 'port.py', 'exec'))"
+    blocked = (
+        "import sys; sys.modules.update(torch=None, padiff_graph=None, paddle=None); sys.argv ="
+        " ['port.py', 'in.safetensors', 'out.pdparams']; exec(compile(open('port.py').read(),"
+        " 'port.py', 'exec'))"
+    )
     subprocess.run([sys.executable, "-c", blocked], cwd=tmp_path, check=True)
     check(paddle.load(str(tmp_path / "out.pdparams")), tensors)
     assert "p['fc.weight'] = t['head.weight'].T" in (tmp_path / "port.py").read_text()

@@ -1,4 +1,7 @@
-"""The command line as users call it: what it prints, what it writes, its exit codes, and no tracebacks."""
+"""The command line as users call it.
+
+What it prints, what it writes, its exit codes, and no tracebacks.
+"""
 
 from __future__ import annotations
 
@@ -212,7 +215,11 @@ def test_help_is_quick() -> None:
 
 
 def test_help_imports_nothing_heavy() -> None:
-    code = "import sys; from padiff_graph.cli.commands import cli; from click.testing import CliRunner; r = CliRunner().invoke(cli, ['--help']); print(r.exit_code, [m for m in ('torch', 'paddle', 'onnx', 'networkx', 'numpy') if m in sys.modules])"
+    code = (
+        "import sys; from padiff_graph.cli.commands import cli; from click.testing import"
+        " CliRunner; r = CliRunner().invoke(cli, ['--help']); print(r.exit_code, [m for m in"
+        " ('torch', 'paddle', 'onnx', 'networkx', 'numpy') if m in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "0 []"
 

@@ -1,4 +1,7 @@
-"""The first finding of a planted bug: at the operation that is wrong, with what is wrong about it."""
+"""The first finding of a planted bug.
+
+At the operation that is wrong, with what is wrong about it.
+"""
 
 import math
 
@@ -31,7 +34,10 @@ class After(paddle.nn.Layer):
 
 
 class Block(paddle.nn.Layer):
-    """Masked attention with a residual; `changes` alters the result of a layer or a value by name."""
+    """Masked attention with a residual.
+
+    `changes` alters the result of a layer or a value by name.
+    """
 
     def __init__(self, changes):
         super().__init__()
@@ -117,7 +123,8 @@ def first(report):
 
 def told(report):
     return "\n".join(
-        f"{finding.phase} {finding.verdict} {finding.paddle_path} | {finding.torch_path}: {finding.cause}"
+        f"{finding.phase} {finding.verdict} {finding.paddle_path} | {finding.torch_path}:"
+        f" {finding.cause}"
         for finding in report.findings
     )
 
@@ -245,9 +252,10 @@ def test_of_several_wrong_weights_the_one_that_is_read_first_stands_first():
     layer.entry.weight.data = -module.entry.weight.data
     layer.entry.bias.data = module.entry.bias.data
     report = pg.compare(layer, module, (example, example), auto_weights=False, options=LOOSE)
-    assert [finding.paddle_path for finding in report.findings if finding.fails] == ["entry", ""], (
-        told(report)
-    )
+    assert [finding.paddle_path for finding in report.findings if finding.fails] == [
+        "entry",
+        "",
+    ], told(report)
 
 
 def test_a_setting_of_the_whole_optimizer_stands_at_the_first_parameter_of_the_program():
@@ -556,7 +564,10 @@ def test_parts_in_another_order_are_told_from_signs(turned, cause):
 
 @pytest.mark.parametrize("inside", [False, True])
 def test_the_mean_of_what_cancels_is_rounding(inside):
-    """The running mean of a centred value: frameworks add it up in other precisions, and nothing is left."""
+    """The running mean of a centred value.
+
+    Frameworks add it up in other precisions, and nothing is left.
+    """
     layer = (
         paddle.nn.Sequential(paddle.nn.BatchNorm2D(4))
         if not inside
@@ -575,7 +586,10 @@ def test_the_mean_of_what_cancels_is_rounding(inside):
 
 
 class Scaled(paddle.nn.Layer):
-    """Branches scaled by nearly nothing, as deep transformers begin with; the last may be left out."""
+    """Branches scaled by nearly nothing, as deep transformers begin with.
+
+    The last may be left out.
+    """
 
     def __init__(self, branches=2):
         super().__init__()
@@ -626,8 +640,8 @@ def test_a_missing_branch_shows_however_small_its_scale():
 
 
 class Averaged(paddle.nn.Layer):
-    """Blocks that average what they read with what they make of it, with an activation that the net owns; the
-    first leaves out what it made."""
+    """Blocks that average what they read with what they make of it, with an activation that the net
+    owns; the first leaves out what it made."""
 
     def __init__(self, lost=False):
         super().__init__()

@@ -1,7 +1,8 @@
-"""Runs what the documentation shows: Python blocks in order, in one namespace; lines behind `$` in a shell.
+"""Runs what the documentation shows: Python blocks in order, in one namespace; lines behind `$` in
+a shell.
 
-`<!-- file: NAME -->` in front of a block writes it to a file; `<!-- output -->` holds what the block before
-printed. `python -m tests.docs.pages` writes those outputs anew.
+`<!-- file: NAME -->` in front of a block writes it to a file; `<!-- output -->` holds what the
+block before printed. `python -m tests.docs.pages` writes those outputs anew.
 """
 
 import contextlib
@@ -27,7 +28,9 @@ PAGES = [
     if path.exists()
 ]
 BLOCK = re.compile(
-    r"(?:<!-- file: (?P<file>\S+) -->\n)?```(?P<language>python|console)\n(?P<code>.*?)```(?P<shown>\n\n<!-- output -->(?:\n```text\n(?P<output>.*?)```)?)?",
+    r"(?:<!-- file: (?P<file>\S+)"
+    r" -->\n)?```(?P<language>python|console)\n(?P<code>.*?)```(?P<shown>\n\n<!-- output"
+    r" -->(?:\n```text\n(?P<output>.*?)```)?)?",
     re.S,
 )
 OUTPUT = "\n\n<!-- output -->\n```text\n{}```"
@@ -98,13 +101,17 @@ def _command(command: str, place: str) -> str:
         shown, shell=True, capture_output=True, text=True, timeout=300, env=environment
     )
     assert done.returncode == wanted, (
-        f"{place}: exit code {done.returncode} instead of {wanted} from: {shown}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+        f"{place}: exit code {done.returncode} instead of {wanted} from:"
+        f" {shown}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
     )
     return done.stdout
 
 
 def alike(text: str) -> str:
-    """Output without what differs from machine to machine: numbers, line breaks, which regions add most."""
+    """Output without what differs from machine to machine.
+
+    Numbers, line breaks, which regions add most.
+    """
     kept = [line for line in text.splitlines() if "adds most" not in line]
     return re.sub(r"\d+(\.\d+)?(e[+-]?\d+)?", "#", " ".join(" ".join(kept).split()))
 

@@ -26,7 +26,10 @@ def test_every_page_is_in_the_contents():
 
 
 def skeleton(name):
-    """What two languages of a page share: headings by depth, code without comments, table rows, links."""
+    """What two languages of a page share.
+
+    Headings by depth, code without comments, table rows, links.
+    """
     text = (ROOT / name).read_text(encoding="utf-8")
     code = [
         alike(block) if language == "text" else re.sub(r" *#.*", "", block)

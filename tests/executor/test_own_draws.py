@@ -1,4 +1,7 @@
-"""A custom function that draws random numbers of its own: nothing is concluded from what differs there."""
+"""A custom function that draws random numbers of its own.
+
+Nothing is concluded from what differs there.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A whole captured graph gives what the eager model gives: outputs, totals of gradients, buffers."""
+"""A whole captured graph gives what the eager model gives.
+
+Outputs, totals of gradients, buffers.
+"""
 
 import numpy as np
 import paddle

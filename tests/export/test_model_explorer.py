@@ -28,7 +28,10 @@ NODE_KEYS = {
     "outputsMetadata",
     "style",
 }
-"""Fields of Model Explorer's graph_builder that are used; it refuses no others, but would not show them."""
+"""Fields of Model Explorer's graph_builder that are used.
+
+It refuses no others, but would not show them.
+"""
 
 
 def graph() -> ComputationGraph:
@@ -68,7 +71,7 @@ def graph() -> ComputationGraph:
 
 @pytest.fixture
 def matching() -> Matching:
-    """Both halves of a fused operation on the first side are the one fused operation of the second."""
+    """Both halves of an operation on the first side are the one fused operation of the second."""
     base = graph()
     nodes = (
         NormalNode(0, "Input", name="x"),

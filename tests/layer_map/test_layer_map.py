@@ -72,7 +72,10 @@ def test_a_saved_map_is_a_hint():
     [
         ("modules: [{paddle: a}]", "torch is missing"),
         (
-            "parameters: [{paddle: w, shapes: {paddle: [2, 3], torch: [2, 3]}, torch: v, transform: transpose}]",
+            (
+                "parameters: [{paddle: w, shapes: {paddle: [2, 3], torch: [2, 3]}, torch: v,"
+                " transform: transpose}]"
+            ),
             "transposed is",
         ),
         (

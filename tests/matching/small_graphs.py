@@ -19,8 +19,8 @@ def wired(
 ) -> NormalGraph:
     """A graph of named operations: {name: (operator, operand name, ...)}, the input called "x".
 
-    The last one is the output. `paths` gives module paths of some; "Linear" gets a weight of its own,
-    named after the operation.
+    The last one is the output. `paths` gives module paths of some; "Linear" gets a weight of its
+    own, named after the operation.
     """
     graph = Graph()
     made = {"x": graph.leaf("Input", "x", *SHAPE)}

@@ -199,7 +199,8 @@ def test_a_flip_keeps_its_view():
 
 
 def _chain(normed: bool) -> NormalGraph:
-    """Convolutions of different widths in a row, with or without a norm and an activation behind each."""
+    """Convolutions of different widths in a row, with or without a norm and an activation behind
+    each."""
     graph = Graph("torch" if normed else "paddle")
     x = graph.leaf("Input", "x", 2, 4, 8, 8)
     for number in range(5):
@@ -264,7 +265,8 @@ def test_weights_are_matched_through_what_stays_matched(named):
 
 
 def _staged(numbers: list[int], end: str) -> NormalGraph:
-    """Three stages of three blocks, blocks numbered as told, before an operation that the other model lacks."""
+    """Three stages of three blocks, blocks numbered as told, before an operation that the other
+    model lacks."""
     graph = Graph()
     x = graph.op("Tanh", [graph.leaf("Input", "x", 2, 8)], (2, 8), "start")
     for place, number in enumerate(numbers):

@@ -1,4 +1,7 @@
-"""Small paired models for the contract's tests: a healthy pair of each kind, and knobs that break one side."""
+"""Small paired models for the contract's tests.
+
+A healthy pair of each kind, and knobs that break one side.
+"""
 
 import numpy as np
 import paddle
@@ -20,7 +23,10 @@ def batch(*shape, seed=0):
 
 
 class Mlp(paddle.nn.Layer):
-    """Two residual units of linear, norm, activation; everything that a port gets wrong can be set."""
+    """Two residual units of linear, norm, activation.
+
+    Everything that a port gets wrong can be set.
+    """
 
     def __init__(
         self,

@@ -60,7 +60,8 @@ class Maker:
         marks: Sequence[str] = (),
         **attrs: Any,
     ) -> Value:
-        """An operation: operands by role (lists become members), its result's shape, its attributes."""
+        """An operation: operands by role (lists become members), its result's shape, its
+        attributes."""
         roles: list[str] = []
         inputs: list[Value | None] = []
         for role, value in operands.items():

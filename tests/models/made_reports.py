@@ -76,9 +76,11 @@ def side(framework: str, blocks: int, width: int, linear: str, relu: str, stem: 
                 edges = (
                     ()
                     if op == "Parameter"
-                    else (Edge(last), Edge(len(normal) - 1))
-                    if op == "Linear"
-                    else (Edge(len(normal) - 1),)
+                    else (
+                        (Edge(last), Edge(len(normal) - 1))
+                        if op == "Linear"
+                        else (Edge(len(normal) - 1),)
+                    )
                 )
                 normal.append(
                     NormalNode(
@@ -140,13 +142,39 @@ def report(
     """A failed report with two findings, or what is asked for."""
     found = matching(blocks, width)
     if findings is None:
-        findings = () if passed else (
-            Finding(
-                "forward", "different", "Linear.bias False against </script><b>True</b>", "layers.1.0", "body.1.0", "pd_op.matmul", "aten.linear.default",
-                f"{HERE}:{LINE}", f"{HERE}:{LINE}", 0.25, 0.5, (("layers.1.0", "body.1.0"), ("layers.2.0", "body.2.0")), order=8,
-            ),
-            Finding("structure", "missing", "Relu is missing behind layers.2.1", "layers.2", "body.2", "", "aten.relu.default", "", f"{HERE}:{LINE + 1}", order=18),
-        )  # fmt: skip
+        findings = (
+            ()
+            if passed
+            else (
+                Finding(
+                    "forward",
+                    "different",
+                    "Linear.bias False against </script><b>True</b>",
+                    "layers.1.0",
+                    "body.1.0",
+                    "pd_op.matmul",
+                    "aten.linear.default",
+                    f"{HERE}:{LINE}",
+                    f"{HERE}:{LINE}",
+                    0.25,
+                    0.5,
+                    (("layers.1.0", "body.1.0"), ("layers.2.0", "body.2.0")),
+                    order=8,
+                ),
+                Finding(
+                    "structure",
+                    "missing",
+                    "Relu is missing behind layers.2.1",
+                    "layers.2",
+                    "body.2",
+                    "",
+                    "aten.relu.default",
+                    "",
+                    f"{HERE}:{LINE + 1}",
+                    order=18,
+                ),
+            )
+        )
     depth = tuple(
         (
             node.id,

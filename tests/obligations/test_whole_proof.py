@@ -1,4 +1,7 @@
-"""What float64 leaves of two whole models: nothing of rounding, all of a difference, dropout included."""
+"""What float64 leaves of two whole models.
+
+Nothing of rounding, all of a difference, dropout included.
+"""
 
 import numpy as np
 import paddle

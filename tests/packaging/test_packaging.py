@@ -67,7 +67,8 @@ def built(tmp_path_factory):
             and "license" in done.stderr.splitlines()[-1]
         ):
             pytest.skip(
-                f"NO BUILD: this environment's setuptools is too old for the project's settings: {done.stderr.splitlines()[-1]}"
+                "NO BUILD: this environment's setuptools is too old for the project's settings:"
+                f" {done.stderr.splitlines()[-1]}"
             )
         assert done.returncode == 0, done.stderr
         found.append(target / done.stdout.split()[-1])
@@ -83,9 +84,10 @@ def test_wheel_holds_everything(built):
     assert {f"padiff_graph/report/templates/page.{kind}" for kind in ("html", "css", "js")} <= names
     assert {"padiff_graph/py.typed", "padiff_graph/report/schema.json"} <= names
     tops = {name.split("/")[0] for name in names}
-    assert tops == {"padiff_graph", next(top for top in tops if top.endswith(".dist-info"))}, (
-        "nothing named capture or matching lands beside it"
-    )
+    assert tops == {
+        "padiff_graph",
+        next(top for top in tops if top.endswith(".dist-info")),
+    }, "nothing named capture or matching lands beside it"
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
 
@@ -99,11 +101,18 @@ def test_sdist_holds_everything(built):
     assert {"README.md", "LICENSE", "pyproject.toml", "tests/packaging/test_packaging.py"} <= names
 
 
-CODE = "import padiff_graph, padiff_graph.capture.graph, padiff_graph.matching.result, padiff_graph.report.html_page as h, sys; print(padiff_graph.capture.graph.__file__, 'torch' in sys.modules, 'paddle' in sys.modules); h.render_page(h.Page('passed', 'a', 'b'))"
+CODE = (
+    "import padiff_graph, padiff_graph.capture.graph, padiff_graph.matching.result,"
+    " padiff_graph.report.html_page as h, sys; print(padiff_graph.capture.graph.__file__, 'torch'"
+    " in sys.modules, 'paddle' in sys.modules); h.render_page(h.Page('passed', 'a', 'b'))"
+)
 
 
 def test_wheel_imports_from_anywhere_and_from_the_checkout(built, tmp_path):
-    """Python started in the checkout's root finds `padiff_graph/` there first; the rest must be found all the same."""
+    """Python started in the checkout's root finds `padiff_graph/` there first.
+
+    The rest must be found all the same.
+    """
     zipfile.ZipFile(built[1]).extractall(tmp_path / "site")
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
     for where in (tmp_path, ROOT):
@@ -111,9 +120,10 @@ def test_wheel_imports_from_anywhere_and_from_the_checkout(built, tmp_path):
             [sys.executable, "-c", CODE], cwd=where, env=environment, capture_output=True, text=True
         )
         assert done.returncode == 0, done.stderr
-        assert done.stdout.split()[1:] == ["False", "False"], (
-            "neither framework is imported before it is needed"
-        )
+        assert done.stdout.split()[1:] == [
+            "False",
+            "False",
+        ], "neither framework is imported before it is needed"
 
 
 def test_started_in_the_checkout():

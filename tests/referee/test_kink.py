@@ -1,4 +1,7 @@
-"""Where a model's own constants put a function at a kink, the frameworks choose another slope: that is no rounding."""
+"""Where a model's own constants put a function at a kink, the frameworks choose another slope.
+
+That is no rounding.
+"""
 
 from __future__ import annotations
 

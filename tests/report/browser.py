@@ -20,7 +20,10 @@ CHROMIUM = next(
 
 needs_chromium = pytest.mark.skipif(
     CHROMIUM is None,
-    reason="NO BROWSER: the HTML report was not tested; install chromium (Debian: apt-get install chromium)",
+    reason=(
+        "NO BROWSER: the HTML report was not tested; install chromium (Debian: apt-get install"
+        " chromium)"
+    ),
 )
 
 PROBE = """
@@ -33,7 +36,8 @@ PROBE = """
   try { await (async () => { %s })(); } catch (error) { errors.push(String(error.stack || error)); }
   const holder = document.createElement("pre");
   holder.id = "found";
-  holder.textContent = JSON.stringify({ found, errors, requests: performance.getEntriesByType("resource").map((entry) => entry.name) });
+  const requests = performance.getEntriesByType("resource").map((entry) => entry.name);
+  holder.textContent = JSON.stringify({ found, errors, requests });
   document.body.append(holder);
 })();
 </script>
@@ -41,7 +45,10 @@ PROBE = """
 
 
 def probe(page: Path, script: str, seconds: int = 60) -> dict:
-    """Runs `script` (which fills `found`) in the page and returns it; fails on any script error or network request."""
+    """Runs `script` (which fills `found`) in the page and returns it.
+
+    Fails on any script error or network request.
+    """
     inside = page.with_name(f"{page.stem}.probe.html")
     inside.write_text(
         page.read_text(encoding="utf-8").replace("</body>", PROBE % script + "</body>"),

@@ -81,7 +81,8 @@ def test_click_shows_the_partner(page):
         const rows = () => [...document.querySelectorAll("#tree-0 .row")];
         rows().find((row) => row.textContent.includes("pd_op.relu")).click();
         await pause();
-        found.operation = [...document.querySelectorAll("#tree-1 .row.picked")].map((row) => row.textContent);
+        const picked = [...document.querySelectorAll("#tree-1 .row.picked")];
+        found.operation = picked.map((row) => row.textContent);
         found.reason = document.querySelector("#panel .also").textContent;
         rows().find((row) => row.textContent.includes("2 Block")).click();
         await pause();
@@ -110,7 +111,11 @@ def test_keys_move_through_the_tree(page):
         page,
         """
         const tree = document.getElementById("tree-0");
-        const press = async (key) => { tree.dispatchEvent(new KeyboardEvent("keydown", { key })); await pause(); return document.querySelector("#tree-0 .row.picked").textContent; };
+        const press = async (key) => {
+            tree.dispatchEvent(new KeyboardEvent("keydown", { key }));
+            await pause();
+            return document.querySelector("#tree-0 .row.picked").textContent;
+        };
         found.home = await press("Home");
         found.down = await press("ArrowDown");
         found.end = await press("End");
@@ -157,7 +162,8 @@ def test_plot_is_drawn_and_leads_to_the_place(page):
         const canvas = document.getElementById("plot");
         const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
         const colours = new Set();
-        for (let at = 0; at < pixels.length; at += 4) if (pixels[at + 3]) colours.add([pixels[at], pixels[at + 1], pixels[at + 2]].join());
+        for (let at = 0; at < pixels.length; at += 4)
+            if (pixels[at + 3]) colours.add(pixels.slice(at, at + 3).join());
         found.colours = colours.size;
         found.points = drawn.length;
         const box = canvas.getBoundingClientRect(), point = drawn[0];
@@ -176,7 +182,8 @@ def test_plot_is_drawn_and_leads_to_the_place(page):
 
 @needs_chromium
 def test_twenty_thousand_operations(tmp_path):
-    """A page of 20,000 operations a side stays a few megabytes, opens whole, and draws only what is in view."""
+    """A page of 20,000 operations a side stays a few megabytes, opens whole, and draws only what is
+    in view."""
     target = tmp_path / "large.html"
     started = time.perf_counter()
     write_html(report(blocks=100, width=100), target)
@@ -221,7 +228,8 @@ def test_page_without_graphs(tmp_path):
     )
     found = probe(
         target,
-        'document.querySelector("#finding-list > li").click(); found.said = document.getElementById("panel").textContent; found.ready = document.body.dataset.ready;',
+        'document.querySelector("#finding-list > li").click(); found.said ='
+        ' document.getElementById("panel").textContent; found.ready = document.body.dataset.ready;',
     )
     assert "it cannot be captured" in found["said"] and found["ready"] == "yes"
 

@@ -14,7 +14,10 @@ def heads(
     one_bias: bool = True,
     marks: tuple[str, ...] = (),
 ) -> NormalGraph:
-    """Two Linears of 3 and 5 features of one operand, concatenated; the first is read by a tanh too."""
+    """Two Linears of 3 and 5 features of one operand, concatenated.
+
+    The first is read by a tanh too.
+    """
     make = Maker(framework)
     x, y = make.input("x", (2, 4)), make.input("y", (2, 4))
     results = []

@@ -32,7 +32,7 @@ def factors(size: int) -> st.SearchStrategy[tuple[int, ...]]:
 
 
 @st.composite
-def moved(draw: Any, steps: int = 5, padding: bool = True) -> tuple[Array, View]:
+def moved(draw: Any, steps: int = 5, padding: bool = True) -> tuple[Array, View]:  # noqa: C901
     """A tensor after some movements, as numpy has it (positions, -1 for padding) and as a view."""
     shape = tuple(draw(st.lists(st.integers(1, 4), min_size=1, max_size=4)))
     array = np.arange(math.prod(shape)).reshape(shape)

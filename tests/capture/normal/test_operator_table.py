@@ -1,4 +1,4 @@
-"""The table of operators is consistent with itself, with what backends make, and with what asks it."""
+"""The table of operators agrees with itself, with what backends make, and with what asks it."""
 
 from __future__ import annotations
 

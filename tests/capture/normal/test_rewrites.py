@@ -18,7 +18,8 @@ BOTH = pytest.mark.parametrize("framework", ["torch", "paddle"])
 
 
 def same(first: NormalGraph, second: NormalGraph) -> None:
-    """Both forms have the same operators with equal attributes, operand views and scalings, in order."""
+    """Both forms have the same operators with equal attributes, operand views and scalings, in
+    order."""
     assert names(first) == names(second)
     for a, b in zip(operations(first), operations(second), strict=True):
         assert differing_attributes(a.op, a.attrs, b.attrs) == (), (a, b)
@@ -1084,7 +1085,10 @@ def test_a_fused_linear_is_taken_apart(framework: str) -> None:
 
 @BOTH
 def test_query_key_value_by_head_are_taken_apart(framework: str) -> None:
-    """[batch, length, heads, 3, width], as GPT-NeoX and ViT-like ports have it; halves of a head stay together."""
+    """[batch, length, heads, 3, width], as GPT-NeoX and ViT-like ports have it.
+
+    Halves of a head stay together.
+    """
     make = Maker(framework)
     torch = framework == "torch"
     role = "self" if torch else "x"
@@ -1548,7 +1552,12 @@ def test_weight_norm_is_spelled_out() -> None:
     assert (
         Counter(names(first))
         == Counter(names(second))
-        == {"Pow": 2, "ReduceSum": 1, "Mul": 1, "Linear": 1}
+        == {
+            "Pow": 2,
+            "ReduceSum": 1,
+            "Mul": 1,
+            "Linear": 1,
+        }
     )
 
 

@@ -28,7 +28,10 @@ OPAQUE = {
     },
     "paddle": {"pd_op.if", "pd_op.while", "pd_op.pylayer"},
 }
-"""Operators that stay themselves: counted by value, distances, and what holds a program of its own."""
+"""Operators that stay themselves.
+
+Counted by value, distances, and what holds a program of its own.
+"""
 INSIDE_CAPTURE = {
     "_operator.getitem",
     "wrap_with_set_grad_enabled",

@@ -66,8 +66,7 @@ def test_replay_equals_the_whole_run() -> None:
 
 
 def test_subgraph_names_what_it_reads_from_outside() -> None:
-    proto = model(
-        """
+    proto = model("""
         <ir_version: 9, opset_import: ["" : 18]>
         branch (bool flag, float[2] x) => (float[2] y)
         {
@@ -76,8 +75,7 @@ def test_subgraph_names_what_it_reads_from_outside() -> None:
                 else_branch = same () => (float[2] b) { b = Identity(x) }
             >
         }
-        """
-    )
+        """)
     graph = trace(proto, {"flag": np.array(True), "x": np.array([1, 2], np.float32)})
     branch = next(node for node in graph.records() if node.op == "onnx.If")
     assert branch.roles == ("cond", "captured:x")
@@ -155,7 +153,8 @@ def test_missing_external_data(tmp_path: Path) -> None:
 
 def test_unknown_operator_and_domain() -> None:
     proto = model(
-        '<ir_version: 9, opset_import: ["" : 18, "mine" : 1]> g (float[2] x) => (float[2] y) { y = mine.Magic(x) }'
+        '<ir_version: 9, opset_import: ["" : 18, "mine" : 1]> g (float[2] x) => (float[2] y) { y ='
+        " mine.Magic(x) }"
     )
     with pytest.raises(CaptureError, match=r"mine\.Magic"):
         trace(proto, {"x": np.ones(2, np.float32)})
@@ -167,14 +166,12 @@ def test_wrong_names() -> None:
 
 
 def test_functions_are_inlined() -> None:
-    proto = model(
-        """
+    proto = model("""
         <ir_version: 9, opset_import: ["" : 18, "local" : 1]>
         g (float[2] x) => (float[2] y) { y = local.Twice(x) }
         <domain: "local", opset_import: ["" : 18]>
         Twice (a) => (b) { b = Add(a, a) }
-        """
-    )
+        """)
     assert [
         node.op for node in trace(proto, {"x": np.ones(2, np.float32)}).of_kind("operation")
     ] == ["onnx.Add"]

@@ -17,7 +17,8 @@ class Talking(paddle.nn.Layer):
         print("the model's own words", file=sys.stderr)
         return paddle.add(x.mean(axis=[1], keepdim=True), x)
 
-level = ctypes.c_int.in_dll(ctypes.CDLL(paddle.base.libpaddle.__file__), "_ZN3fLI17FLAGS_minloglevelE")
+library = ctypes.CDLL(paddle.base.libpaddle.__file__)
+level = ctypes.c_int.in_dll(library, "_ZN3fLI17FLAGS_minloglevelE")
 before = level.value
 graph = capture_graph(Talking(), {"x": paddle.ones([2, 4])})
 assert graph.certificate.valid

@@ -1,4 +1,7 @@
-"""Programs that a plain capture gets wrong, forward or backward: the certificate must hold for each."""
+"""Programs that a plain capture gets wrong, forward or backward.
+
+The certificate must hold for each.
+"""
 
 from dataclasses import replace
 

@@ -29,7 +29,8 @@ def test_two_in_one_place_are_left_open():
 
 @pytest.mark.parametrize("mark", ["Identity", "Detach", "hook"])
 def test_what_a_hook_or_a_detach_stands_behind_is_matched(mark):
-    """A hook on a result that a matched operation reads must not leave the weight behind it without a counterpart."""
+    """A hook on a result that a matched operation reads must not leave the weight behind it without
+    a counterpart."""
     made, reads = [], []
     for side in ("paddle", "torch"):
         graph = Graph(side)
