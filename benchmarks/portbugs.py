@@ -3,7 +3,7 @@
     python benchmarks/portbugs.py                       the whole table (long)
     python benchmarks/portbugs.py --pairs tv_resnet18 --bugs batchnorm_epsilon,residual_missing
     PORTBUGS_PEER=1 python benchmarks/portbugs.py       the same cases through PaDiff 0.2
-    python benchmarks/portbugs.py --healthy         false alarms alone (--pairs equal: every equal pair)
+    python benchmarks/portbugs.py --healthy         false alarms alone (--pairs equal: all equal)
 
 For each bug and pair: the port is aligned, its healthy run noted, the bug planted into the Paddle
 side, and the run taken again. Only a bug that changes the eager run (outputs, gradients or buffers,
