@@ -1,0 +1,143 @@
+"""One model run as its user would run it, eagerly, as arrays: what it returns, its buffers, its gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from padiff_graph.capture.eager_run import Eager, lively, standing
+from padiff_graph.capture.engine import Array, Engine, NotRunnable, Run
+from padiff_graph.capture.graph import ComputationGraph
+
+__all__ = ["EagerModel", "ModelRequest", "run_eagerly"]
+
+Loss = Callable[[Any], Any]
+
+
+@dataclass(frozen=True)
+class ModelRequest:
+    """One eager run of one model.
+
+    Attributes:
+        example: the model's keyword arguments.
+        loss: of the model's output; None for the mean of each floating output, averaged.
+        backward: whether gradients are wanted.
+        graph: the model's capture, None where there is none.
+        shared: the outputs that the other model has too, to which the mean is taken; all where there are none.
+    """
+
+    example: Mapping[str, Any]
+    loss: Loss | None
+    backward: bool
+    graph: ComputationGraph | None
+    shared: Collection[str] = ()
+
+
+@dataclass(frozen=True)
+class EagerModel:
+    """What one model's run yielded.
+
+    Attributes:
+        outputs, buffers, gradients: as of `Run`, as arrays.
+        loss: where the user gave one.
+        ungraded: why there are no gradients where the framework has none, "" elsewhere.
+    """
+
+    outputs: Mapping[str, Array]
+    buffers: Mapping[str, Array]
+    gradients: Mapping[str, Array]
+    loss: Array | None = None
+    ungraded: str = ""
+
+
+def run_eagerly(
+    engine: Engine, request: ModelRequest, *, witnessed: bool
+) -> tuple[EagerModel, Eager | None]:
+    """Runs a model; where it is to witness for its capture, also what a replay is held against, None where the
+    run could not be differentiated as often as that takes.
+
+    An exception of the model's forward or of the loss passes through as it is.
+    """
+    if witnessed:
+        try:
+            return _run(engine, request, witnessed=True)
+        except Exception:  # a custom backward may work only once: then each has a run of its own
+            return _run(engine, request, witnessed=False)
+    return _run(engine, request, witnessed=False)
+
+
+def _run(
+    engine: Engine, request: ModelRequest, *, witnessed: bool
+) -> tuple[EagerModel, Eager | None]:
+    with engine.quiet():
+        before = _before(engine, request, witnessed)
+        recorded = request.backward or (witnessed and engine.framework != "onnx")
+        run = engine.forward(request.example, grad=recorded)
+        outputs = {name: engine.array(tensor) for name, tensor in run.outputs.items()}
+        value = request.loss(run.structure) if request.loss is not None else None
+        loss = engine.array(value) if value is not None else None
+        seeds = None
+        if request.backward and value is None:
+            seeds = _mean_cotangents(outputs, request.shared)
+        shared = witnessed and seeds is not None and _may_serve_both(request, outputs, seeds)
+        eager = None
+        if witnessed and not shared:
+            eager = Eager.of(engine, run, outputs, before, again=request.backward)
+        run.gradients = {}
+        ungraded = _differentiate(engine, request, run, seeds, value, eager)
+        if shared and seeds is not None and not ungraded:
+            eager = Eager.of_loss(run, outputs, before, seeds)
+        return EagerModel(outputs, dict(run.buffers), dict(run.gradients), loss, ungraded), eager
+
+
+def _before(engine: Engine, request: ModelRequest, witnessed: bool) -> dict[str, Array]:
+    """The buffers before the run, for the witness."""
+    if request.graph is None or not witnessed:
+        return {}
+    return dict(standing(request.graph, engine))
+
+
+def _may_serve_both(
+    request: ModelRequest, outputs: Mapping[str, Array], seeds: Mapping[str, Array]
+) -> bool:
+    """Whether one backward may serve the run and the witness."""
+    # what is called back in a backward need not be linear: random cotangents tell more there
+    graph = request.graph
+    return graph is not None and not graph.calls_back and lively(outputs, seeds)
+
+
+def _differentiate(
+    engine: Engine,
+    request: ModelRequest,
+    run: Run,
+    seeds: Mapping[str, Array] | None,
+    loss: Any,
+    eager: Eager | None,
+) -> str:
+    """Fills the run's gradients where they are wanted; returns why there are none."""
+    if not request.backward:
+        return ""
+    try:
+        engine.backward(run, seeds, loss=loss)
+    except NotRunnable as error:  # Paddle's recurrent layers outside training mode
+        if eager is not None and not eager.ungraded:
+            raise
+        return str(error)
+    return ""
+
+
+def _mean_cotangents(outputs: Mapping[str, Array], shared: Collection[str]) -> dict[str, Array]:
+    """Cotangents of the mean of each floating output, averaged over the outputs that both models have."""
+    wanted = set(shared) or set(outputs)
+    floating = {
+        name: array
+        for name, array in outputs.items()
+        if array.dtype.kind in "fc" and array.size and name in wanted
+    }
+    return {
+        name: np.full(array.shape, 1.0 / (len(floating) * array.size), array.dtype)
+        for name, array in floating.items()
+    }
