@@ -13,12 +13,11 @@ from padiff_graph.capture import leaf_names as leaves
 from padiff_graph.capture.engine import Array, NotRunnable, Run, Tensor
 from padiff_graph.capture.graph import ComputationGraph, Node
 from padiff_graph.capture.paddle import internals, values
+from padiff_graph.capture.paddle.backward_code import Custom, Hook, run_custom, run_hook
 from padiff_graph.capture.paddle.given_draws import drawn
 from padiff_graph.capture.paddle.layer_tensors import named_tensors
 from padiff_graph.capture.paddle.pir_call import Operation
-from padiff_graph.capture.paddle.pir_graph import Hook, grouped
 from padiff_graph.capture.paddle.quiet import quiet
-from padiff_graph.capture.paddle.recording import Custom
 
 __all__ = ["PaddleEngine"]
 
@@ -54,40 +53,29 @@ class PaddleEngine:
         """The layer's parameters and buffers by first dotted name: detached, sharing memory.
 
         A buffer that waits for its first run (a recurrent layer's dropout state) is given as zeros."""
-        return {
-            name: tensor.detach()
-            if tensor._is_initialized() or not tensor.stop_gradient
-            else paddle.zeros(tensor.shape, tensor.dtype)
-            for name, tensor in named_tensors(self.model).items()
-        }
+        tensors = {}
+        for name, tensor in named_tensors(self.model).items():
+            if tensor._is_initialized() or not tensor.stop_gradient:
+                tensors[name] = tensor.detach()
+            else:
+                tensors[name] = paddle.zeros(tensor.shape, tensor.dtype)
+        return tensors
 
     def assign(self, values: Mapping[str, Array]) -> None:
-        """Writes parameters and buffers in place; what a layer fills at its first run (the dropout state of a
-        recurrent one) goes on waiting for it.
+        """Writes parameters and buffers in place; what a layer fills at its first run (the dropout
+        state of a recurrent one) goes on waiting for it.
 
         Raises:
             KeyError: an unknown name.
             ValueError: a shape that does not fit. Nothing is written then.
         """
         own = named_tensors(self.model)
-        waiting = {
-            name
-            for name, tensor in own.items()
-            if not tensor._is_initialized()
-            and not isinstance(tensor, paddle.base.framework.EagerParamBase)
-        }
+        waiting = {name for name, tensor in own.items() if _waits(tensor)}
         values = {name: array for name, array in values.items() if name not in waiting}
         for name, array in values.items():
             if name not in own:
                 raise KeyError(f"the layer has no parameter or buffer {name}")
-            if tuple(own[name].shape) != tuple(np.shape(array)):
-                raise ValueError(
-                    f"{name} has shape {tuple(own[name].shape)}, the values given {tuple(np.shape(array))}"
-                )
-            if not own[name]._is_initialized():
-                raise ValueError(
-                    f"{name} was made under LazyGuard and can hold no values yet; call its initialize() first"
-                )
+            _check_assignable(name, own[name], array)
         with paddle.no_grad():
             for name, array in values.items():
                 own[name].set_value(self.tensor(array, internals.spelled(own[name].dtype)))
@@ -139,28 +127,32 @@ class PaddleEngine:
         *,
         again: bool = False,
     ) -> None:
-        """Fills `run.gradients` from cotangents by output name, or from a loss; `.grad` stays untouched."""
-        if loss is not None:
-            outputs, seeds = [loss], [paddle.ones_like(loss)]
-        else:
-            names = [name for name in cotangents or {} if not run.outputs[name].stop_gradient]
-            outputs = [run.outputs[name] for name in names]
-            seeds = [
-                self.tensor(cotangents[name], internals.spelled(run.outputs[name].dtype))
-                for name in names
-            ]  # type: ignore[index]
+        """Fills `run.gradients` from cotangents by output name, or from a loss; `.grad` stays
+        untouched."""
+        outputs, seeds = self._seeded(run, cotangents or {}, loss)
         wanted = {f"input:{name}": leaf for name, leaf in run.leaves.items()}
-        wanted |= {
-            f"parameter:{name}": tensor
-            for name, tensor in self._own.items()
-            if not tensor.stop_gradient
-        }
-        found = self._grad(outputs, list(wanted.values()), seeds, again)
+        for name, tensor in self._own.items():
+            if not tensor.stop_gradient:
+                wanted[f"parameter:{name}"] = tensor
+        gradients = self._grad(outputs, list(wanted.values()), seeds, again)
         run.gradients = {}
         for place, name in enumerate(wanted):
-            gradient, found[place] = found[place], None  # let go once its numbers are taken
+            gradient, gradients[place] = gradients[place], None  # let go once its numbers are taken
             if gradient is not None:
                 run.gradients[name] = self.array(gradient)
+
+    def _seeded(
+        self, run: Run, cotangents: Mapping[str, Array], loss: Tensor | None
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Outputs that are differentiated, and the cotangent of each."""
+        if loss is not None:
+            return [loss], [paddle.ones_like(loss)]
+        names = [name for name in cotangents if not run.outputs[name].stop_gradient]
+        outputs = [run.outputs[name] for name in names]
+        seeds = []
+        for name, output in zip(names, outputs, strict=True):
+            seeds.append(self.tensor(cotangents[name], internals.spelled(output.dtype)))
+        return outputs, seeds
 
     def run(
         self,
@@ -177,22 +169,16 @@ class PaddleEngine:
             )
         with paddle.no_grad() if "no_grad" in node.marks else nullcontext():
             if isinstance(node.native, Hook):
-                return (_hooked(operands[0], node.native),)
+                return (run_hook(node.native, operands[0]),)
             if isinstance(node.native, Custom):
-                return _customised(node.native, operands)
+                return run_custom(node.native, operands)
             operation: Operation = node.native
-            given = grouped(operation, operands)
+            given = operation.grouped(operands)
             if draw is not None and "random" in node.marks:
                 results = drawn(operation, given, self.tensor(draw), double)
             else:
                 results = operation(given, double)
-        flat: list[Tensor | None] = []
-        for result, width in zip(results, operation.widths, strict=True):
-            if width is None:
-                flat.append(result)
-            else:
-                flat += [None] * width if result is None else list(result)
-        return tuple(flat)
+        return tuple(operation.flattened(results))
 
     def grad(
         self, outputs: Sequence[Tensor], inputs: Sequence[Tensor], cotangents: Sequence[Tensor]
@@ -208,30 +194,31 @@ class PaddleEngine:
         again: bool,
     ) -> list[Tensor | None]:
         pairs = _once(
-            (output, seed if seed.dtype == output.dtype else seed.astype(output.dtype))
+            (output, _as(output, seed))
             for output, seed in zip(outputs, cotangents, strict=True)
             if not output.stop_gradient
         )
         places = [place for place, tensor in enumerate(inputs) if not tensor.stop_gradient]
-        found: list[Tensor | None] = [None] * len(inputs)
-        if pairs and places:
-            try:
-                gradients = paddle.grad(
-                    [output for output, _ in pairs],
-                    [inputs[place] for place in places],
-                    [seed for _, seed in pairs],
-                    retain_graph=again,
-                    allow_unused=True,
-                )
-            except (RuntimeError, NotImplementedError, ValueError, OSError) as error:
-                # Paddle's own refusals (a recurrent layer outside training mode, an operation without a backward,
-                # a custom function whose backward returns too much)
-                raise NotRunnable(
-                    f"Paddle cannot differentiate this: {str(error).strip().splitlines()[0]}"
-                ) from error
-            for place, gradient in zip(places, gradients, strict=True):
-                found[place] = gradient
-        return found
+        gradients: list[Tensor | None] = [None] * len(inputs)
+        if not pairs or not places:
+            return gradients
+        try:
+            answered = paddle.grad(
+                [output for output, _ in pairs],
+                [inputs[place] for place in places],
+                [seed for _, seed in pairs],
+                retain_graph=again,
+                allow_unused=True,
+            )
+        except (RuntimeError, NotImplementedError, ValueError, OSError) as error:
+            # Paddle's own refusals (a recurrent layer outside training mode, an operation without
+            # a backward, a custom function whose backward returns too much)
+            raise NotRunnable(
+                f"Paddle cannot differentiate this: {str(error).strip().splitlines()[0]}"
+            ) from error
+        for place, gradient in zip(places, answered, strict=True):
+            gradients[place] = gradient
+        return gradients
 
     @contextmanager
     def recording(self, on: bool) -> Iterator[None]:
@@ -240,27 +227,33 @@ class PaddleEngine:
             yield
 
 
+def _as(output: Tensor, seed: Tensor) -> Tensor:
+    return seed if seed.dtype == output.dtype else seed.astype(output.dtype)
+
+
+def _waits(tensor: Tensor) -> bool:
+    """Whether a tensor is filled by the layer's first run."""
+    parameter = isinstance(tensor, paddle.base.framework.EagerParamBase)
+    return not tensor._is_initialized() and not parameter
+
+
+def _check_assignable(name: str, tensor: Tensor, array: Array) -> None:
+    if tuple(tensor.shape) != tuple(np.shape(array)):
+        raise ValueError(
+            f"{name} has shape {tuple(tensor.shape)}, the values given {tuple(np.shape(array))}"
+        )
+    if not tensor._is_initialized():
+        raise ValueError(
+            f"{name} was made under LazyGuard and can hold no values yet;"
+            " call its initialize() first"
+        )
+
+
 def _once(pairs: Iterable[tuple[Tensor, Tensor]]) -> list[tuple[Tensor, Tensor]]:
     """Each output once, with the sum of its cotangents: a model may return one tensor under two names."""
-    found: dict[int, tuple[Tensor, Tensor]] = {}
+    sums: dict[int, tuple[Tensor, Tensor]] = {}
     for output, seed in pairs:
-        found[id(output)] = (output, found[id(output)][1] + seed if id(output) in found else seed)
-    return list(found.values())
-
-
-def _hooked(tensor: Tensor, hook: Hook) -> Tensor:
-    passed = paddle.assign(tensor)
-    if not passed.stop_gradient:
-        passed.register_hook(hook.function)
-    return passed
-
-
-def _customised(custom: Custom, operands: Sequence[Tensor | None]) -> tuple[Tensor | None, ...]:
-    rest = list(operands)
-    given = [
-        rest.pop(0) if hasattr(argument, "get_defining_op") else argument
-        for argument in custom.arguments
-    ]
-    found = custom.function.apply(*given, **custom.keywords)
-    members = found if isinstance(found, (tuple, list)) else (found,)
-    return tuple(member for member in members if isinstance(member, internals.TENSOR))
+        if id(output) in sums:
+            seed = sums[id(output)][1] + seed
+        sums[id(output)] = output, seed
+    return list(sums.values())

@@ -5,12 +5,11 @@ Written against paddlepaddle 3.x with PIR. Where a version moves, it is this mod
 
 from __future__ import annotations
 
-import os
-import re
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from ctypes import CDLL, c_int
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import FrameType
@@ -26,7 +25,7 @@ __all__ = [
     "SHAPE",
     "TENSOR",
     "VIEWS",
-    "arguments",
+    "Patch",
     "attributes",
     "building",
     "callstack",
@@ -34,7 +33,7 @@ __all__ = [
     "declared",
     "dynamic",
     "dynamic_tracer",
-    "eager_operation",
+    "expected_device",
     "expected_place",
     "inplace_results",
     "intermediate",
@@ -42,13 +41,13 @@ __all__ = [
     "patched",
     "place",
     "result_types",
-    "scalar_arguments",
+    "shape_of",
     "spelled",
     "static_op_arg_cast_guard",
-    "tensor_arguments",
     "threaded",
     "threads",
     "typed",
+    "vector_width",
 ]
 
 TENSOR = paddle.Tensor
@@ -94,22 +93,39 @@ INPLACE = "_"
 """How the name of an operation that writes its operand ends."""
 
 
+@dataclass(frozen=True)
+class Patch:
+    """An attribute of Paddle that is replaced for a while.
+
+    Attributes:
+        owner: the module, class or object.
+        name: the attribute.
+        replacement: what stands there meanwhile.
+        why: what the original does that a recording cannot have.
+    """
+
+    owner: Any
+    name: str
+    replacement: Any
+    why: str
+
+
 @contextmanager
-def patched(*changes: tuple[Any, str, Any]) -> Iterator[None]:
-    """Sets attributes (owner, name, value) and puts the former ones back, however it ends."""
-    done: list[tuple[Any, str, bool, Any]] = []
+def patched(patches: Iterable[Patch]) -> Iterator[None]:
+    """Replaces attributes and puts the former ones back, however it ends."""
+    former: list[tuple[Patch, bool, Any]] = []
     try:
-        for owner, name, value in changes:
-            own = name in vars(owner)
-            done.append((owner, name, own, vars(owner).get(name)))
-            setattr(owner, name, value)
+        for patch in patches:
+            own = vars(patch.owner)
+            former.append((patch, patch.name in own, own.get(patch.name)))
+            setattr(patch.owner, patch.name, patch.replacement)
         yield
     finally:
-        for owner, name, own, former in reversed(done):
-            if own:
-                setattr(owner, name, former)
+        for patch, had, value in reversed(former):
+            if had:
+                setattr(patch.owner, patch.name, value)
             else:
-                delattr(owner, name)
+                delattr(patch.owner, patch.name)
 
 
 def dynamic_tracer() -> Any:
@@ -192,6 +208,11 @@ def building(program: Any, startup: Any, cast: Callable[[Any], Any]) -> Iterator
 def expected_place() -> Any:
     """Where new tensors go."""
     return framework._current_expected_place()
+
+
+def expected_device() -> Any:
+    """The same as `Tensor.device` says it."""
+    return paddle.device.Device(str(expected_place()).removeprefix("Place(").removesuffix(")"))
 
 
 def spelled(dtype: Any) -> str:
@@ -279,7 +300,13 @@ def result_types(
         return [(tuple(member.shape), spelled(member.dtype)) for member in members]
     if not value.is_dense_tensor_type():
         return None
-    return tuple(SHAPE.__get__(value)), spelled(value.dtype)
+    return tuple(shape_of(value)), spelled(value.dtype)
+
+
+def shape_of(value: Any) -> list[int]:
+    """The shape of a value as the program knows it, -1 where it does not."""
+    shape: list[int] = SHAPE.__get__(value)
+    return shape
 
 
 SHAPE: Any = paddle.pir.Value.__dict__["shape"]
@@ -305,119 +332,8 @@ def typed(value: Any, shape: tuple[int, ...]) -> None:
     value.set_type(paddle.base.libpaddle.pir.create_shaped_type(value.type(), list(shape)))
 
 
-def eager_operation(name: str) -> Any:
-    """The eager function of an operation without its dialect, None where there is none."""
-    return getattr(core.eager.ops, name, None)
-
-
-@cache
-def _runtime_arguments() -> tuple[Mapping[str, list[str]], Mapping[str, list[str]]]:
-    operations: Any = core.eager.ops
-    return operations.get_core_ops_args_info(), operations.get_core_ops_args_type_info()
-
-
-@cache
-def _declarations() -> dict[str, str]:
-    """Parameter lists of the C++ functions that eager mode binds, as the wheel's own headers declare them."""
-    found: dict[str, str] = {}
-    for header in ("api.h", "fused_api.h"):
-        path = os.path.join(
-            paddle.sysconfig.get_include(), "paddle", "phi", "api", "include", header
-        )
-        if not os.path.exists(path):
-            continue
-        with open(path, encoding="utf-8") as lines:
-            for line in lines:
-                declaration = re.match(r"PADDLE_API\s.*?\s(\w+)\((.*)\);", line)
-                if declaration:
-                    found[declaration[1]] = re.sub(
-                        r",?\s*paddle::optional<(?:(?!paddle::optional).)*> predefined_out = paddle::none",
-                        "",
-                        declaration[2],
-                    )
-    return found
-
-
-@cache
-def _declared_arguments() -> dict[str, list[str]]:
-    """Argument names in order as the headers declare them."""
-    found = {}
-    for name, declaration in _declarations().items():
-        flat = re.sub(r"<[^<>]*>", "", re.sub(r"<[^<>]*>", "", declaration))
-        found[name] = re.findall(r"(\w+)(?:\s*=\s*(?:[^,{(]|\{[^}]*\}|\([^)]*\))*)?(?=,|$)", flat)
-    return found
-
-
-ARGUMENTS: Mapping[str, tuple[str, ...]] = {
-    "conv2d": (
-        "input",
-        "filter",
-        "strides",
-        "paddings",
-        "padding_algorithm",
-        "dilations",
-        "groups",
-        "data_format",
-    ),
-    "slice": ("input", "axes", "starts", "ends", "infer_flags", "decrease_axis"),
-    "multiply": ("x", "y"),
-    "add_n": ("inputs",),
-}
-"""Argument orders of hand-written bindings, of which the runtime tells nothing or the wrong thing."""
-
-
-def arguments(name: str, known: frozenset[str]) -> tuple[str, ...] | None:
-    """Argument names of an eager function in call order, None where they cannot be told.
-
-    Args:
-        name: the operation without its dialect.
-        known: operand and attribute names of the PIR operation; an order is only trusted where it
-            names these and no others (sparse namesakes overwrite some rows of the runtime's table).
-    """
-    for source in (ARGUMENTS, _declared_arguments(), _runtime_arguments()[0]):
-        order = source.get(name)
-        if order is not None and set(order) == known:
-            return tuple(order)
-    return None
-
-
-DENSE: Mapping[str, frozenset[str]] = {
-    "conv2d": frozenset({"input", "filter"}),
-    "slice": frozenset({"input"}),
-    "multiply": frozenset({"x", "y"}),
-    "add_n": frozenset({"inputs"}),
-    "linear": frozenset({"input", "weight", "bias"}),
-}
-"""Tensor arguments of the same hand-written bindings."""
-
-
-@cache
-def tensor_arguments(name: str) -> frozenset[str]:
-    """Arguments of an eager function that are tensors or lists of tensors; the others are numbers."""
-    if name in DENSE:
-        return DENSE[name]
-    declared = _declared_tensors().get(name)
-    if declared is not None:
-        return declared
-    names, kinds = _runtime_arguments()
-    return frozenset(
-        argument
-        for argument, kind in zip(names.get(name, ()), kinds.get(name, ()), strict=True)
-        if kind
-    )
-
-
-@cache
-def _declared_tensors() -> dict[str, frozenset[str]]:
-    found = {}
-    for name, declaration in _declarations().items():
-        found[name] = frozenset(
-            re.findall(r"Tensor[>\s&]*\s*&?\s*(\w+)(?=\s*[,=]|\s*$)", declaration)
-        )
-    return found
-
-
-@cache
-def scalar_arguments(name: str) -> frozenset[str]:
-    """Arguments of an eager function that are one number which may come as a tensor."""
-    return frozenset(re.findall(r"\bScalar& (\w+)", _declarations().get(name, "")))
+def vector_width(value: Any) -> int | None:
+    """How many members a vector of tensors has; None for a value that is no vector, or absent."""
+    if not value.initialized() or not value.is_combine():
+        return None
+    return len(value.type().as_vec_type().as_list())

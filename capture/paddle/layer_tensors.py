@@ -16,12 +16,13 @@ __all__ = [
     "layer_classes",
     "layer_paths",
     "named_tensors",
+    "nesting",
     "parameter_table",
     "tensor_type",
 ]
 
 RUNNING = frozenset({"_mean", "_variance", "weight_u", "weight_v"})
-"""Attributes that Paddle lists among the parameters and that are running statistics (batch norm, spectral norm)."""
+"""Attributes listed among the parameters that are running statistics (batch, spectral norm)."""
 
 
 def tensor_type(tensor: Any) -> TensorType:
@@ -29,58 +30,72 @@ def tensor_type(tensor: Any) -> TensorType:
     return TensorType(tuple(int(extent) for extent in tensor.shape), spelled(tensor.dtype))
 
 
-def _everywhere(layer: Any, path: str, above: tuple[int, ...]) -> Iterator[tuple[str, Any]]:
-    """Every sublayer under every path, itself first."""
-    if id(layer) in above:
-        return
-    yield path, layer
-    for name, member in layer._sub_layers.items():
-        if member is not None:
-            yield from _everywhere(member, f"{path}.{name}" if path else name, (*above, id(layer)))
+def _everywhere(model: Any) -> Iterator[tuple[str, Any, int]]:
+    """Every sublayer under every path, itself first: (path, layer, how many layers are around it)."""
+    todo: list[tuple[str, Any, frozenset[int]]] = [("", model, frozenset())]
+    while todo:
+        path, layer, around = todo.pop()
+        if id(layer) in around:
+            continue
+        yield path, layer, len(around)
+        members = [
+            (_joined(path, name), member, around | {id(layer)})
+            for name, member in layer._sub_layers.items()
+            if member is not None
+        ]
+        todo += reversed(members)
+
+
+def _joined(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+def nesting(model: paddle.nn.Layer) -> int:
+    """How many levels deep the sublayers stand."""
+    return max(around for _, _, around in _everywhere(model))
 
 
 def layer_paths(model: paddle.nn.Layer) -> dict[int, str]:
     """First dotted path of each sublayer by id; "" is the model."""
-    found: dict[int, str] = {}
-    for path, layer in _everywhere(model, "", ()):
-        found.setdefault(id(layer), path)
-    return found
+    paths: dict[int, str] = {}
+    for path, layer, _ in _everywhere(model):
+        paths.setdefault(id(layer), path)
+    return paths
 
 
 def layer_classes(model: paddle.nn.Layer) -> dict[str, str]:
     """Class name of each sublayer by its first path, in definition order."""
     seen: set[int] = set()
-    found = {}
-    for path, layer in _everywhere(model, "", ()):
+    classes = {}
+    for path, layer, _ in _everywhere(model):
         if id(layer) not in seen:
             seen.add(id(layer))
-            found[path] = type(layer).__name__
-    return found
+            classes[path] = type(layer).__name__
+    return classes
 
 
 def _occurrences(model: paddle.nn.Layer) -> Iterator[tuple[str, Any, bool]]:
     """(dotted name, tensor, whether a buffer by meaning) of every place that lists a tensor."""
-    for path, layer in _everywhere(model, "", ()):
-        for listed, buffers in ((layer._parameters, False), (layer._buffers, True)):
-            for name, tensor in listed.items():
-                if isinstance(tensor, internals.TENSOR):
-                    yield (
-                        f"{path}.{name}" if path else name,
-                        tensor,
-                        buffers or (name in RUNNING and bool(tensor.stop_gradient)),
-                    )
+    for path, layer, _ in _everywhere(model):
+        for name, tensor in layer._parameters.items():
+            if isinstance(tensor, internals.TENSOR):
+                running = name in RUNNING and bool(tensor.stop_gradient)
+                yield _joined(path, name), tensor, running
+        for name, tensor in layer._buffers.items():
+            if isinstance(tensor, internals.TENSOR):
+                yield _joined(path, name), tensor, True
 
 
 def named_tensors(model: paddle.nn.Layer, *, buffers_only: bool = False) -> dict[str, Any]:
     """Parameters and buffers by first dotted name, each tensor once."""
     seen: set[int] = set()
-    found = {}
+    tensors = {}
     for name, tensor, buffer in _occurrences(model):
         if id(tensor) not in seen:
             seen.add(id(tensor))
             if buffer or not buffers_only:
-                found[name] = tensor
-    return found
+                tensors[name] = tensor
+    return tensors
 
 
 def parameter_table(model: paddle.nn.Layer) -> dict[str, ParameterInfo]:

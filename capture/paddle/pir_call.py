@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import paddle
 
 from padiff_graph.capture.engine import NotRunnable
-from padiff_graph.capture.paddle import internals
+from padiff_graph.capture.paddle import eager_calls, internals
 from padiff_graph.capture.paddle.static_call import StaticCall
 
-__all__ = ["RANDOM", "Operation", "is_random", "unshareable"]
+__all__ = ["SPECIAL", "Argument", "Operation", "is_random", "unshareable"]
 
 Tensor = Any
 
@@ -62,6 +62,19 @@ def unshareable(name: str) -> bool:
     return name not in OWN_DRAW
 
 
+class Argument(NamedTuple):
+    """Where an argument of an eager function comes from.
+
+    Attributes:
+        kind: "operand", a tensor; "number" or "numbers", an operand read as Python numbers;
+            "dtype", a dtype by name; "attribute", anything else.
+        payload: the operand's position, the dtype's name, or the attribute.
+    """
+
+    kind: Literal["operand", "number", "numbers", "dtype", "attribute"]
+    payload: Any
+
+
 @dataclass
 class Operation:
     """A PIR operation with its call worked out.
@@ -73,6 +86,8 @@ class Operation:
         operand_widths: for each PIR operand None for one tensor, else the number of its members.
         widths: for each PIR result None for one tensor, else the number of its members.
         hidden: for each PIR result whether eager mode keeps it to itself.
+        attrs: the attributes of the call, as plain Python.
+        overwritten: positions of results that overwrite an operand, with that operand's position.
     """
 
     native: Any
@@ -83,32 +98,23 @@ class Operation:
     hidden: tuple[bool, ...]
     attrs: dict[str, Any]
     overwritten: dict[int, int]
-    _plan: tuple[Any, list[tuple[str, Any]]] | None = field(default=None, repr=False)
+    _plan: tuple[Any, list[Argument]] | None = field(default=None, repr=False)
     _static: StaticCall | None = field(default=None, repr=False)
 
     @classmethod
     def of(cls, native: Any) -> Operation:
         """Reads an operation of a program."""
-        sources = native.operands_source()
-        roles = internals.operand_names(native)
         results = native.results()
-        widths = tuple(
-            len(types) if isinstance(types := internals.result_types(result), list) else None
-            for result in results
-        )
-        hidden = internals.intermediate(native)
+        hidden = tuple(internals.intermediate(native))
+        if len(hidden) != len(results):
+            hidden = (False,) * len(results)
         return cls(
             native,
             native.name().partition(".")[2],
-            tuple(roles),
-            tuple(
-                len(source.type().as_vec_type().as_list())
-                if source.initialized() and source.is_combine()
-                else None
-                for source in sources
-            ),
-            widths,
-            tuple(hidden) if len(hidden) == len(results) else (False,) * len(results),
+            tuple(internals.operand_names(native)),
+            tuple(internals.vector_width(source) for source in native.operands_source()),
+            tuple(internals.vector_width(result) for result in results),
+            hidden,
             internals.attributes(native),
             internals.inplace_results(native),
         )
@@ -128,76 +134,79 @@ class Operation:
         """
         special = SPECIAL.get(self.name)
         if special is not None:
-            answered: list[Any] = special(self, operands, double)
-            return answered
+            return special(self, operands, double)
         function, plan = self.prepared()
         if function is None:
             return self._by_program(operands, double)
-        given = []
-        for kind, payload in plan:
-            if kind == "operand":
-                given.append(operands[payload])
-            elif kind == "number":
-                given.append(None if operands[payload] is None else operands[payload].item())
-            elif kind == "numbers":
-                given.append(_numbers(operands[payload]))
-            elif kind == "dtype":
-                given.append(internals.data_type(_widened(payload) if double else payload))
-            else:
-                given.append(payload)
+        given = [_given(argument, operands, double) for argument in plan]
         return self._results(function(*given))
 
-    def prepared(self) -> tuple[Any, list[tuple[str, Any]]]:
-        """The eager function and where each of its arguments comes from."""
+    def grouped(self, operands: Sequence[Any]) -> list[Any]:
+        """Operands of a graph's node as the operation takes them: members of a vector in a list."""
+        remaining = iter(operands)
+        groups: list[Any] = []
+        for width in self.operand_widths:
+            if width is None:
+                groups.append(next(remaining))
+            else:
+                groups.append([next(remaining) for _ in range(width)])
+        return groups
+
+    def flattened(self, results: Sequence[Any]) -> list[Any]:
+        """Results as outputs of a graph's node: members of a vector one by one."""
+        flat: list[Any] = []
+        for result, width in zip(results, self.widths, strict=True):
+            if width is None:
+                flat.append(result)
+            elif result is None:
+                flat += [None] * width
+            else:
+                flat += list(result)
+        return flat
+
+    def prepared(self) -> tuple[Any, list[Argument]]:
+        """The eager function and where each of its arguments comes from; (None, []) without one."""
         if self._plan is None:
             self._plan = self._planned(self.name.removesuffix(internals.INPLACE)) or (None, [])
         return self._plan
 
-    def _planned(self, name: str) -> tuple[Any, list[tuple[str, Any]]] | None:
-        function = internals.eager_operation(name)
-        order = internals.arguments(name, frozenset(self.roles) | frozenset(self.attrs))
+    def _planned(self, name: str) -> tuple[Any, list[Argument]] | None:
+        function = eager_calls.eager_operation(name)
+        order = eager_calls.arguments(name, frozenset(self.roles) | frozenset(self.attrs))
         if function is None or order is None:
             return None
-        tensors, scalars = internals.tensor_arguments(name), internals.scalar_arguments(name)
-        plan: list[tuple[str, Any]] = []
-        for argument in order:
-            if argument in self.roles:
-                kind = (
-                    "operand"
-                    if argument in tensors
-                    else "number"
-                    if argument in scalars
-                    else "numbers"
-                )
-                plan.append((kind, self.roles.index(argument)))
-                continue
-            value = self.attrs[argument]
-            if argument == "place":
-                plan.append(
-                    (
-                        "attribute",
-                        paddle.CPUPlace() if value == "cpu" else internals.expected_place(),
-                    )
-                )
-            elif argument in DTYPES and isinstance(value, str):
-                plan.append(("dtype", value))
-            else:
-                plan.append(("attribute", list(value) if isinstance(value, tuple) else value))
-        return function, plan
+        return function, [self._argument(name, argument) for argument in order]
 
-    def _results(self, found: Any) -> list[Any]:
+    def _argument(self, name: str, argument: str) -> Argument:
+        if argument in self.roles:
+            position = self.roles.index(argument)
+            if argument in eager_calls.tensor_arguments(name):
+                return Argument("operand", position)
+            if argument in eager_calls.scalar_arguments(name):
+                return Argument("number", position)
+            return Argument("numbers", position)
+        value = self.attrs[argument]
+        if argument == "place":
+            host = paddle.CPUPlace()
+            return Argument("attribute", host if value == "cpu" else internals.expected_place())
+        if argument in DTYPES and isinstance(value, str):
+            return Argument("dtype", value)
+        return Argument("attribute", list(value) if isinstance(value, tuple) else value)
+
+    def _results(self, returned: Any) -> list[Any]:
         """Lays eager results out as PIR's."""
         shown = [position for position, hidden in enumerate(self.hidden) if not hidden]
         if len(shown) == 1:
-            found = (found,)
-        elif len(found) == len(self.hidden):
-            shown = list(range(len(found)))
-        results: list[Any] = [None] * len(self.hidden)
-        if len(found) != len(shown):
+            returned = (returned,)
+        elif len(returned) == len(self.hidden):
+            shown = list(range(len(returned)))
+        if len(returned) != len(shown):
             raise NotRunnable(
-                f"{self.name}: eager mode returns {len(found)} results, the program has {len(shown)}"
+                f"{self.name}: eager mode returns {len(returned)} results,"
+                f" the program has {len(shown)}"
             )
-        for position, result in zip(shown, found, strict=True):
+        results: list[Any] = [None] * len(self.hidden)
+        for position, result in zip(shown, returned, strict=True):
             results[position] = result
         return results
 
@@ -211,53 +220,72 @@ DTYPES = frozenset({"dtype", "out_dtype", "index_dtype", "value_dtype"})
 """Attributes that are dtypes."""
 
 
-def _widened(dtype: str) -> str:
-    return "float64" if dtype in ("float32", "float16", "bfloat16") else dtype
+def _given(argument: Argument, operands: Sequence[Any], double: bool) -> Any:
+    """What an eager function is called with."""
+    kind, payload = argument
+    if kind == "operand":
+        return operands[payload]
+    if kind == "number":
+        return None if operands[payload] is None else operands[payload].item()
+    if kind == "numbers":
+        return _numbers(operands[payload])
+    if kind == "dtype":
+        return internals.data_type(_widened(payload, double))
+    return payload
 
 
-def _numbers(operand: Any) -> Any:
+def _widened(dtype: str, double: bool) -> str:
+    """A dtype as it is answered; with `double` floating ones in float64."""
+    return "float64" if double and dtype in ("float32", "float16", "bfloat16") else dtype
+
+
+def _numbers(operand: Any) -> list[Any]:
     """A list of numbers that the program holds as a tensor or as a vector of tensors."""
     if isinstance(operand, list):
         return [member.item() for member in operand]
     if operand is None:
         return []
-    return operand.numpy().reshape(-1).tolist()
+    numbers: list[Any] = operand.numpy().reshape(-1).tolist()
+    return numbers
+
+
+# operations whose eager call is not the generated function on the same arguments
 
 
 def _batch_norm(operation: Operation, operands: Sequence[Any], double: bool) -> list[Any]:
     """Statistics are written in place by eager mode: it gets copies, which come back as results."""
     by_role = dict(zip(operation.roles, operands, strict=True))
-    a = operation.attrs
-    mean, variance = by_role["mean"].clone(), by_role["variance"].clone()
-    found = internals.eager_operation("batch_norm")(
-        by_role["x"], mean.detach(), variance.detach(), by_role["scale"], by_role["bias"],
-        a["is_test"], a["momentum"], a["epsilon"], a["data_format"], a["use_global_stats"], a["trainable_statistics"],
-    )  # fmt: skip
-    return list(found)
+    statistics = [by_role[name].clone().detach() for name in ("mean", "variance")]
+    attributes = [operation.attrs[name] for name in BATCH_NORM]
+    function = eager_calls.eager_operation("batch_norm")
+    return list(function(by_role["x"], *statistics, by_role["scale"], by_role["bias"], *attributes))
 
 
 def _rnn(operation: Operation, operands: Sequence[Any], double: bool) -> list[Any]:
-    """Outside training eager mode keeps nothing for a backward pass; without dropout, training computes the same."""
-    a = operation.attrs
+    """Outside training eager mode keeps nothing for a backward pass; without dropout, training
+    computes the same."""
+    attrs = operation.attrs
     by_role = dict(zip(operation.roles, operands, strict=True))
-    silent = bool(a["is_test"])
+    silent = bool(attrs["is_test"])
     state = by_role["dropout_state_in"]
     if state is None or not state._is_initialized():
         state = paddle.zeros([0], "uint8")
-    out, state, states = internals.eager_operation("rnn")(
-        by_role["x"], by_role["pre_state"], by_role["weight_list"], by_role["sequence_length"], state, 0.0 if silent else a["dropout_prob"],
-        a["is_bidirec"], a["input_size"], a["hidden_size"], a["num_layers"], a["mode"], a["seed"], silent and not paddle.is_grad_enabled(),
-    )  # fmt: skip
+    out, state, states = eager_calls.eager_operation("rnn")(
+        *(by_role[name] for name in ("x", "pre_state", "weight_list", "sequence_length")),
+        state,
+        0.0 if silent else attrs["dropout_prob"],
+        *(attrs[name] for name in RNN),
+        silent and not paddle.is_grad_enabled(),
+    )
     return [out, state, states, None]
 
 
 def _assign_value(operation: Operation, operands: Sequence[Any], double: bool) -> list[Any]:
     """A constant spelled out in the program."""
-    a = operation.attrs
-    dtype = _widened(a["dtype"]) if double else a["dtype"]
-    values = np.array(
-        a["values"], np.float64 if dtype.startswith(("float", "bfloat")) else None
-    ).reshape(a["shape"])
+    attrs = operation.attrs
+    dtype = _widened(attrs["dtype"], double)
+    exact = np.float64 if dtype.startswith(("float", "bfloat")) else None
+    values = np.array(attrs["values"], exact).reshape(attrs["shape"])
     return [paddle.to_tensor(values, dtype=dtype)]
 
 
@@ -272,20 +300,18 @@ def _assigned(operation: Operation, operands: Sequence[Any], double: bool) -> li
 
 
 def _arg_extreme(operation: Operation, operands: Sequence[Any], double: bool) -> list[Any]:
-    a = operation.attrs
-    axis = (
-        None if a["flatten"] else dict(zip(operation.roles, operands, strict=True))["axis"].item()
-    )
-    return [
-        getattr(paddle, operation.name)(operands[0], axis, keepdim=a["keepdims"], dtype=a["dtype"])
-    ]
+    attrs = operation.attrs
+    axis = None
+    if not attrs["flatten"]:
+        axis = dict(zip(operation.roles, operands, strict=True))["axis"].item()
+    function = getattr(paddle, operation.name)
+    return [function(operands[0], axis, keepdim=attrs["keepdims"], dtype=attrs["dtype"])]
 
 
 def _logsumexp(operation: Operation, operands: Sequence[Any], double: bool) -> list[Any]:
-    a = operation.attrs
-    return [
-        paddle.logsumexp(operands[0], None if a["reduce_all"] else list(a["axis"]), a["keepdim"])
-    ]
+    attrs = operation.attrs
+    axes = None if attrs["reduce_all"] else list(attrs["axis"])
+    return [paddle.logsumexp(operands[0], axes, attrs["keepdim"])]
 
 
 def _expand_as(operation: Operation, operands: Sequence[Any], double: bool) -> list[Any]:
@@ -294,18 +320,29 @@ def _expand_as(operation: Operation, operands: Sequence[Any], double: bool) -> l
 
 def _full(operation: Operation, operands: Sequence[Any], double: bool) -> list[Any]:
     """A constant; the value keeps its double precision in float64."""
-    a = operation.attrs
-    return [
-        paddle.full(list(a["shape"]), a["value"], _widened(a["dtype"]) if double else a["dtype"])
-    ]
+    attrs = operation.attrs
+    return [paddle.full(list(attrs["shape"]), attrs["value"], _widened(attrs["dtype"], double))]
 
 
 def _full_int_array(operation: Operation, operands: Sequence[Any], double: bool) -> list[Any]:
-    a = operation.attrs
-    return [paddle.to_tensor(np.array(a["value"], np.int64), dtype=a["dtype"])]
+    attrs = operation.attrs
+    return [paddle.to_tensor(np.array(attrs["value"], np.int64), dtype=attrs["dtype"])]
 
 
-SPECIAL: Mapping[str, Any] = {
+BATCH_NORM = (
+    "is_test",
+    "momentum",
+    "epsilon",
+    "data_format",
+    "use_global_stats",
+    "trainable_statistics",
+)
+"""Attributes of batch norm in the order of its eager function's arguments."""
+
+RNN = ("is_bidirec", "input_size", "hidden_size", "num_layers", "mode", "seed")
+"""Likewise of recurrent layers, between the rate of dropout and whether it is a test."""
+
+SPECIAL: Mapping[str, Callable[[Operation, Sequence[Any], bool], list[Any]]] = {
     "batch_norm": _batch_norm,
     "batch_norm_": _batch_norm,
     "rnn": _rnn,

@@ -3,33 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
-
-from padiff_graph.capture.engine import Array, NotRunnable
+from padiff_graph.capture.engine import NotRunnable
 from padiff_graph.capture.graph import Node, TensorType, Value
 from padiff_graph.capture.paddle import internals, values
-from padiff_graph.capture.paddle.pir_call import is_random, unshareable
-from padiff_graph.capture.paddle.recording import Custom, Leaf, Recording
+from padiff_graph.capture.paddle.backward_code import (
+    CUSTOM_FUNCTION,
+    GRADIENT_HOOK,
+    Custom,
+    Hook,
+    HookEntry,
+)
+from padiff_graph.capture.paddle.example_numbers import FLOATING, Leaf
+from padiff_graph.capture.paddle.layer_tensors import tensor_type
+from padiff_graph.capture.paddle.pir_call import Operation, is_random, unshareable
+from padiff_graph.capture.paddle.program_pieces import DATA, program_pieces
+from padiff_graph.capture.paddle.recording import Recording
 from padiff_graph.capture.paddle.user_lines import line_of
 
-__all__ = ["CUSTOM_FUNCTION", "GRADIENT_HOOK", "Conversion", "Hook"]
+__all__ = ["Conversion"]
 
-GRADIENT_HOOK = "padiff_graph.gradient_hook"
-CUSTOM_FUNCTION = "padiff_graph.custom_function"
 LARGEST = 1_000_000
-"""Elements of the largest constant that is kept in the graph."""
-FLOATING = ("float", "bfloat", "complex")
-DOMAIN = "pd_op."
+"""Elements of the largest constant that is kept in the graph; chosen so that masks and position
+tables of long sequences are, and that a graph stays small beside its model."""
 
+LARGEST_BUFFER = 100_000
+"""The same for a floating buffer, which a port may rightly hold in another layout; chosen so that
+rotary and relative position tables are kept."""
 
-@dataclass(frozen=True)
-class Hook:
-    """A gradient hook registered in a forward."""
+RATES = ("p", "dropout", "dropout_p")
+"""Operands that hold the rate of a dropout."""
 
-    function: Any
+PLAIN = (bool, int, float, str)
+"""Arguments of a custom function that are told as attributes."""
 
 
 @dataclass
@@ -46,9 +54,9 @@ class Conversion:
     nodes: list[Node] = field(default_factory=list)
     tensors: dict[int, Any] = field(default_factory=dict)
     _at: dict[int, Value] = field(default_factory=dict)
-    _members: dict[int, list[Any]] = field(default_factory=dict)
+    _vectors: dict[int, list[Value]] = field(default_factory=dict)
     _constants: dict[Value, Any] = field(default_factory=dict)
-    _spans: dict[int, tuple[str, int]] = field(default_factory=dict)
+    _places: dict[int, tuple[str, int]] = field(default_factory=dict)
 
     def run(
         self, inputs: Mapping[str, Any], outputs: Mapping[str, Any], updates: Mapping[str, Any]
@@ -64,349 +72,185 @@ class Conversion:
             The nodes, and the updates as graph values.
         """
         operations = list(self.recording.program.global_block().ops)
-        self._places(operations)
-        bodies, whole = self._bodies(operations)
-        needed = self._needed(operations, [*outputs.values(), *updates.values()], whole)
+        self._places = self.recording.calls.places(operation.id() for operation in operations)
+        roots = [*outputs.values(), *updates.values()]
+        pieces = program_pieces(operations, self.recording.customs, roots)
         for value in inputs.values():
-            self._leaf(self.recording.by_value[value.id])
+            self._value(value)
         for operation in operations:
             number = operation.id()
-            custom = whole.get(number)
-            if number in needed and number not in bodies:
-                self._operation(operation)
-            if custom is not None and number in needed:
-                self._custom(custom)
+            if number not in pieces.needed:
+                continue
+            if number not in pieces.bodies:
+                self._add(operation)
+            if number in pieces.customs:
+                self._add_custom(pieces.customs[number])
         for name, value in outputs.items():
-            found = self._value(value)
-            self._append(
-                Node(
-                    0,
-                    "output",
-                    name=name,
-                    inputs=(found,),
-                    roles=("value",),
-                    outputs=(self._type(found),),
-                )
-            )
+            self._add_output(name, self._value(value))
         return self.nodes, {name: self._value(value) for name, value in updates.items()}
 
-    # where operations belong --------------------------------------------------------------------
-
-    def _places(self, operations: Sequence[Any]) -> None:
-        """Innermost span of each operation: spans open and close like brackets."""
-        position = {operation.id(): number for number, operation in enumerate(operations)}
-        begins: dict[int, list[Any]] = {}
-        ends: dict[int, int] = {}
-        for span in self.recording.spans:
-            first = position[span.first] + 1 if span.first is not None else 0
-            last = position[span.last] if span.last is not None else -1
-            if last >= first:
-                begins.setdefault(first, []).append(span)
-                ends[id(span)] = last
-        stack: list[Any] = []
-        for number, operation in enumerate(operations):
-            while stack and ends[id(stack[-1])] < number:
-                stack.pop()
-            stack += begins.get(number, ())
-            if stack:
-                self._spans[operation.id()] = stack[-1].path, stack[-1].call
-
-    def _bodies(self, operations: Sequence[Any]) -> tuple[set[int], dict[int, Custom]]:
-        """Operations inside custom functions, and the outermost functions by their last operation."""
-        position = {operation.id(): number for number, operation in enumerate(operations)}
-        bodies: set[int] = set()
-        whole: dict[int, Custom] = {}
-        for custom in self.recording.customs:
-            first = position[custom.first] + 1 if custom.first is not None else 0
-            last = position[custom.last] if custom.last is not None else -1
-            inside = {
-                operations[number].id()
-                for number in range(first, last + 1)
-                if operations[number].name() != "pd_op.data"
-            }
-            # an outer function closes later and swallows the inner ones
-            for number in [key for key in whole if key in inside and key != custom.last]:
-                del whole[number]
-            if custom.last is not None and last >= first:
-                whole[custom.last] = custom
-                bodies |= inside
-        return bodies, whole
-
-    def _needed(
-        self, operations: Sequence[Any], roots: Sequence[Any], whole: Mapping[int, Custom]
-    ) -> set[int]:
-        """Operations that outputs and updates depend on, and those that draw."""
-        needed: set[int] = set()
-        todo = [value.get_defining_op() for value in roots]
-        todo += [
-            operation
-            for operation in operations
-            if is_random(operation.name().partition(".")[2], internals.attributes(operation), {})
-        ]
-        makers = {}
-        for custom in whole.values():
-            for result in custom.results:
-                if hasattr(result, "get_defining_op"):
-                    makers[result.get_defining_op().id()] = custom
-        while todo:
-            operation = todo.pop()
-            if operation is None or operation.id() in needed:
-                continue
-            needed.add(operation.id())
-            made = makers.get(operation.id())
-            if made is not None:
-                needed.add(int(made.last or 0))
-                todo += [
-                    argument.get_defining_op()
-                    for argument in made.arguments
-                    if hasattr(argument, "get_defining_op")
-                ]
-            todo += [
-                source.get_defining_op()
-                for source in operation.operands_source()
-                if source.initialized()
-            ]
-        return needed
-
-    # nodes --------------------------------------------------------------------------------------
+    # values
 
     def _append(self, node: Node) -> int:
         number = len(self.nodes)
-        self.nodes.append(
-            Node(
-                number,
-                node.kind,
-                node.op,
-                node.name,
-                node.inputs,
-                node.roles,
-                node.attrs,
-                node.outputs,
-                node.path,
-                node.call,
-                node.source,
-                node.marks,
-                node.constant,
-                node.native,
-            )
-        )
+        self.nodes.append(replace(node, id=number))
         return number
 
     def _type(self, value: Value) -> TensorType | None:
         return self.nodes[value.node].outputs[value.output]
 
-    def _leaf(self, leaf: Leaf) -> Value:
-        found = self._at.get(leaf.value.id)
-        if found is not None:
-            return found
-        shape, dtype = tuple(leaf.tensor.shape), internals.spelled(leaf.tensor.dtype)
-        constant = None
-        size = int(np.prod(shape, dtype=np.int64))
-        limit = 100_000 if dtype.startswith(FLOATING) else LARGEST
-        if (
-            leaf.kind in ("constant", "buffer")
-            and self.recording.concrete
-            and size <= (LARGEST if leaf.kind == "constant" else limit)
-        ):
-            constant = values.array(leaf.tensor)
-        found = Value(
-            self._append(
-                Node(
-                    0,
-                    leaf.kind,
-                    name=leaf.name,
-                    outputs=(TensorType(shape, dtype),),
-                    constant=constant,
-                )
-            )
-        )  # type: ignore[arg-type]
-        if leaf.kind in ("input", "constant"):
-            self.tensors[found.node] = (
-                leaf.tensor.detach() if leaf.tensor._is_initialized() else leaf.tensor
-            )
-        if leaf.kind == "constant" and constant is not None:
-            self._constants[found] = leaf.tensor.detach()
-        self._at[leaf.value.id] = self._hooked(leaf.value, found, "", 0)
-        return self._at[leaf.value.id]
-
     def _value(self, value: Any) -> Value:
         """The graph's value for a program value that is one tensor."""
-        leaf = self.recording.by_value.get(value.id)
-        return self._leaf(leaf) if leaf is not None else self._at[value.id]
+        if value.id not in self._at:
+            self._at[value.id] = self._add_leaf(self.recording.inputs.by_value[value.id])
+        return self._at[value.id]
 
-    def _operation(self, native: Any) -> None:
+    def _add_leaf(self, leaf: Leaf) -> Value:
+        kind = tensor_type(leaf.tensor)
+        constant = values.array(leaf.tensor) if self._is_kept(leaf, kind) else None
+        node = Node(0, leaf.kind, name=leaf.name, outputs=(kind,), constant=constant)
+        value = Value(self._append(node))
+        if leaf.kind in ("input", "constant"):
+            held = leaf.tensor._is_initialized()
+            self.tensors[value.node] = leaf.tensor.detach() if held else leaf.tensor
+        if leaf.kind == "constant" and constant is not None:
+            self._constants[value] = leaf.tensor.detach()
+        return self._with_hooks(leaf.value, value, ("", 0))
+
+    def _is_kept(self, leaf: Leaf, kind: TensorType) -> bool:
+        """Whether the graph holds a leaf's numbers."""
+        if not self.recording.concrete:
+            return False
+        if leaf.kind == "buffer":
+            floating = kind.dtype.startswith(FLOATING)
+            return kind.size <= (LARGEST_BUFFER if floating else LARGEST)
+        return leaf.kind == "constant" and kind.size <= LARGEST
+
+    def _add_output(self, name: str, value: Value) -> None:
+        kind = self._type(value)
+        self._append(
+            Node(0, "output", name=name, inputs=(value,), roles=("value",), outputs=(kind,))
+        )
+
+    # operations
+
+    def _add(self, native: Any) -> None:
         name = native.name()
-        if name == "pd_op.data":
+        if name == DATA:
             return
         if name == "builtin.combine":
-            self._members[native.result(0).id] = list(native.operands_source())
-            return
-        if name == "builtin.split":
-            source = native.operand_source(0)
-            for result, member in zip(native.results(), self._members[source.id], strict=True):
-                self._at[result.id] = member if isinstance(member, Value) else self._value(member)
-            return
-        operation = self.recording.operation(native)
+            members = [self._value(source) for source in native.operands_source()]
+            self._vectors[native.result(0).id] = members
+        elif name == "builtin.split":
+            members = self._vectors[native.operand_source(0).id]
+            for result, member in zip(native.results(), members, strict=True):
+                self._at[result.id] = member
+        else:
+            self._add_operation(native)
+
+    def _add_operation(self, native: Any) -> None:
+        operation = self.recording.numbers.operation(native)
+        inputs, roles = self._operands(native, operation)
+        known = [None if operand is None else self._constants.get(operand) for operand in inputs]
+        place = self._places.get(native.id(), ("", 0))
+        node = Node(
+            0,
+            "operation",
+            native.name(),
+            inputs=tuple(inputs),
+            roles=tuple(roles),
+            attrs=operation.attrs,
+            outputs=_result_types(native.results()),
+            path=place[0],
+            call=place[1],
+            source=line_of(internals.callstack(native)),
+            marks=self._marks(native, operation, dict(zip(roles, known, strict=True))),
+            native=operation,
+        )
+        tensor = self._folded(node, operation, known)
+        if tensor is not None:
+            with internals.dynamic(self.recording.tracer):
+                node = replace(node, constant=values.array(tensor))
+        number = self._append(node)
+        self._note_results(native, operation, number, place)
+        if tensor is not None:
+            self._constants.setdefault(Value(number), tensor)
+
+    def _operands(self, native: Any, operation: Operation) -> tuple[list[Value | None], list[str]]:
+        """Operands with their roles, vectors member by member."""
         inputs: list[Value | None] = []
         roles: list[str] = []
         for role, width, source in zip(
             operation.roles, operation.operand_widths, native.operands_source(), strict=True
         ):
             if width is not None:
-                members = self._members[source.id]
-                inputs += [
-                    member if isinstance(member, Value) else self._value(member)
-                    for member in members
-                ]
+                members = self._vectors[source.id]
+                inputs += members
                 roles += [f"{role}[{number}]" for number in range(len(members))]
-            else:
-                inputs.append(self._value(source) if source.initialized() else None)
-                roles.append(role)
-        outputs: list[TensorType | None] = []
-        for result in native.results():
-            types = internals.result_types(result)
-            for found in types if isinstance(types, list) else [types]:
-                outputs.append(None if found is None else TensorType(*found))
-        path, call = self._spans.get(native.id(), ("", 0))
-        known = [None if operand is None else self._constants.get(operand) for operand in inputs]
-        node = Node(
-            0,
-            "operation",
-            name,
-            inputs=tuple(inputs),
-            roles=tuple(roles),
-            attrs=operation.attrs,
-            outputs=tuple(outputs),
-            path=path,
-            call=call,
-            source=line_of(internals.callstack(native)),
-            marks=self._marks(native, operation, dict(zip(roles, known, strict=True))),
-            native=operation,
-        )
-        node = self._folded(node, operation, inputs, known)
-        number = self._append(node)
-        place = 0
+                continue
+            inputs.append(self._value(source) if source.initialized() else None)
+            roles.append(role)
+        return inputs, roles
+
+    def _note_results(
+        self, native: Any, operation: Operation, node: int, place: tuple[str, int]
+    ) -> None:
+        """Notes which outputs of a node stand for an operation's results."""
+        output = 0
         for result, width in zip(native.results(), operation.widths, strict=True):
             if width is None:
-                self._at[result.id] = self._hooked(result, Value(number, place), path, call)
-                place += 1
+                self._at[result.id] = self._with_hooks(result, Value(node, output), place)
+                output += 1
             else:
-                self._members[result.id] = [
-                    Value(number, place + member) for member in range(width)
-                ]
-                place += width
-        if node.constant is not None and (number, 0) not in self._constants:
-            self._constants[Value(number)] = self._folded_tensor
+                members = range(output, output + width)
+                self._vectors[result.id] = [Value(node, member) for member in members]
+                output += width
 
-    _folded_tensor: Any = None
-
-    def _folded(
-        self, node: Node, operation: Any, inputs: Sequence[Value | None], known: Sequence[Any]
-    ) -> Node:
-        """Evaluates an operation over constants."""
-        self._folded_tensor = None
+    def _folded(self, node: Node, operation: Operation, known: Sequence[Any]) -> Any:
+        """The result of an operation over constants; None where it is none, or too large."""
         size = max((kind.size for kind in node.outputs if kind is not None), default=0)
         if len(node.outputs) != 1 or "random" in node.marks or "empty" in node.op or size > LARGEST:
-            return node
-        if any(
-            operand is not None and constant is None
-            for operand, constant in zip(inputs, known, strict=True)
-        ):
-            return node
+            return None
+        for operand, tensor in zip(node.inputs, known, strict=True):
+            if operand is not None and tensor is None:
+                return None
         with internals.dynamic(self.recording.tracer):
             try:
-                (tensor,) = operation(grouped(operation, known))
+                (tensor,) = operation(operation.grouped(known))
             except (NotRunnable, RuntimeError, ValueError, TypeError):
-                return node  # a constant is a convenience: the node itself stays
-            array: Array = values.array(tensor)
-        self._folded_tensor = tensor
-        return Node(
-            node.id,
-            node.kind,
-            node.op,
-            node.name,
-            node.inputs,
-            node.roles,
-            node.attrs,
-            node.outputs,
-            node.path,
-            node.call,
-            node.source,
-            node.marks,
-            array,
-            node.native,
-        )
+                return None  # a constant is a convenience: the node itself stays
+        return tensor
 
-    def _marks(self, native: Any, operation: Any, constants: Mapping[str, Any]) -> frozenset[str]:
+    def _marks(
+        self, native: Any, operation: Operation, constants: Mapping[str, Any]
+    ) -> frozenset[str]:
         marks = set()
-        sources = [source for source in native.operands_source() if source.initialized()]
-        learning = any(
-            not member.stop_gradient for source in sources for member in self._flat(source)
-        )
-        results = [
-            result
-            for result in native.results()
-            if not (
-                result.is_dense_tensor_type()
-                and not internals.spelled(result.dtype).startswith(FLOATING)
-            )
-        ]
-        if learning and results and all(result.stop_gradient for result in results):
+        if _loses_gradient(native):
             marks.add("no_grad")
-        numbers = {
-            role: tensor.item()
-            for role, tensor in constants.items()
-            if tensor is not None and tensor.size == 1 and role in ("p", "dropout", "dropout_p")
-        }
-        if is_random(operation.name, operation.attrs, numbers):
+        rates = {}
+        for role, tensor in constants.items():
+            if role in RATES and tensor is not None and tensor.size == 1:
+                rates[role] = tensor.item()
+        if is_random(operation.name, operation.attrs, rates):
             marks.add("random")
             if unshareable(operation.name):
                 marks.add("unshareable_random")
-        if native.id() in self.recording.written or operation.overwritten:
+        if native.id() in self.recording.overwrites.written or operation.overwritten:
             marks.add("inplace")
         return frozenset(marks)
 
-    def _flat(self, source: Any) -> list[Any]:
-        if not source.is_combine():
-            return [source] if internals.spelled(source.dtype).startswith(FLOATING) else []
-        maker = source.get_defining_op()
-        members = maker.operands_source() if maker.name() == "builtin.combine" else [source]
-        return [
-            member
-            for member in members
-            if member.is_dense_tensor_type()
-            and internals.spelled(member.dtype).startswith(FLOATING)
-        ]
+    # what only the backward sees
 
-    def _hooked(self, value: Any, found: Value, path: str, call: int) -> Value:
+    def _with_hooks(self, program_value: Any, value: Value, place: tuple[str, int]) -> Value:
         """Puts gradient hooks between a value and all its readers."""
-        for function, source, (place, number) in self.recording.hooks.get(value.id, ()):
-            kind = self._type(found)
-            found = Value(
-                self._append(
-                    Node(
-                        0,
-                        "operation",
-                        GRADIENT_HOOK,
-                        inputs=(found,),
-                        roles=("x",),
-                        attrs={"hook": getattr(function, "__qualname__", type(function).__name__)},
-                        outputs=(kind,),
-                        path=place or path,
-                        call=number or call,
-                        source=source,
-                        marks=frozenset({"gradient_hook"}),
-                        native=Hook(function),
-                    )
-                )
-            )
-        return found
+        for entry in self.recording.hooks.get(program_value.id, ()):
+            node = _hook_node(entry, value, self._type(value), place)
+            value = Value(self._append(node))
+        return value
 
-    def _custom(self, custom: Custom) -> None:
-        given = [argument for argument in custom.arguments if hasattr(argument, "get_defining_op")]
-        inputs = tuple(self._value(value) for value in given)
-        results = [result for result in custom.results if hasattr(result, "get_defining_op")]
-        kinds = [internals.result_types(result) for result in results]
+    def _add_custom(self, custom: Custom) -> None:
+        inputs = tuple(self._value(operand) for operand in custom.operands())
+        results = custom.outputs()
         number = self._append(
             Node(
                 0,
@@ -414,23 +258,8 @@ class Conversion:
                 CUSTOM_FUNCTION,
                 inputs=inputs,
                 roles=tuple(f"tensors[{position}]" for position in range(len(inputs))),
-                attrs={
-                    "function": f"{custom.function.__module__}.{custom.function.__qualname__}",
-                    **{
-                        f"argument{position}": argument
-                        for position, argument in enumerate(custom.arguments)
-                        if isinstance(argument, (bool, int, float, str))
-                    },
-                    **{
-                        name: value
-                        for name, value in custom.keywords.items()
-                        if isinstance(value, (bool, int, float, str))
-                    },
-                },
-                outputs=tuple(
-                    None if kind is None or isinstance(kind, list) else TensorType(*kind)
-                    for kind in kinds
-                ),
+                attrs=_custom_attributes(custom),
+                outputs=_result_types(results),
                 path=custom.path,
                 call=custom.call,
                 source=custom.source,
@@ -439,20 +268,75 @@ class Conversion:
             )
         )
         for position, result in enumerate(results):
-            self._at[result.id] = self._hooked(
-                result, Value(number, position), custom.path, custom.call
-            )
+            value = Value(number, position)
+            self._at[result.id] = self._with_hooks(result, value, (custom.path, custom.call))
 
 
-def grouped(operation: Any, operands: Sequence[Any]) -> list[Any]:
-    """Node operands as the operation takes them: members of a vector in a list."""
-    rest = list(operands)
-    found: list[Any] = []
-    widths = operation.operand_widths
-    for width in widths:
-        if width is None:
-            found.append(rest.pop(0))
-        else:
-            found.append(rest[:width])
-            del rest[:width]
-    return found
+def _result_types(results: Sequence[Any]) -> tuple[TensorType | None, ...]:
+    """Types of program values, vectors member by member."""
+    kinds: list[TensorType | None] = []
+    for result in results:
+        types = internals.result_types(result)
+        for kind in types if isinstance(types, list) else [types]:
+            kinds.append(None if kind is None else TensorType(*kind))
+    return tuple(kinds)
+
+
+def _hook_node(
+    entry: HookEntry, value: Value, kind: TensorType | None, place: tuple[str, int]
+) -> Node:
+    path, call = entry.place
+    return Node(
+        0,
+        "operation",
+        GRADIENT_HOOK,
+        inputs=(value,),
+        roles=("x",),
+        attrs={"hook": getattr(entry.function, "__qualname__", type(entry.function).__name__)},
+        outputs=(kind,),
+        path=path or place[0],
+        call=call or place[1],
+        source=entry.source,
+        marks=frozenset({"gradient_hook"}),
+        native=Hook(entry.function),
+    )
+
+
+def _custom_attributes(custom: Custom) -> dict[str, Any]:
+    attributes: dict[str, Any] = {
+        "function": f"{custom.function.__module__}.{custom.function.__qualname__}"
+    }
+    for position, argument in enumerate(custom.arguments):
+        if isinstance(argument, PLAIN):
+            attributes[f"argument{position}"] = argument
+    for name, argument in custom.keywords.items():
+        if isinstance(argument, PLAIN):
+            attributes[name] = argument
+    return attributes
+
+
+def _loses_gradient(native: Any) -> bool:
+    """Whether an operation with an operand that learns has results that do not."""
+    sources = [source for source in native.operands_source() if source.initialized()]
+    members = [member for source in sources for member in _floating_members(source)]
+    if all(member.stop_gradient for member in members):
+        return False
+    results = [result for result in native.results() if not _is_integer(result)]
+    return bool(results) and all(result.stop_gradient for result in results)
+
+
+def _floating_members(source: Any) -> list[Any]:
+    """The floating tensors that a program value is, or is a vector of."""
+    if not source.is_combine():
+        return [source] if _is_floating(source) else []
+    maker = source.get_defining_op()
+    members = maker.operands_source() if maker.name() == "builtin.combine" else [source]
+    return [member for member in members if member.is_dense_tensor_type() and _is_floating(member)]
+
+
+def _is_floating(value: Any) -> bool:
+    return internals.spelled(value.dtype).startswith(FLOATING)
+
+
+def _is_integer(value: Any) -> bool:
+    return value.is_dense_tensor_type() and not _is_floating(value)

@@ -11,7 +11,6 @@ from padiff_graph.capture.engine import NotRunnable
 from padiff_graph.capture.graph import Node
 from padiff_graph.capture.paddle import internals
 from padiff_graph.capture.paddle.pir_call import SPECIAL, Operation
-from padiff_graph.capture.paddle.pir_graph import grouped
 
 __all__ = ["PRELUDE", "expression"]
 
@@ -90,7 +89,7 @@ def expression(node: Node, operands: Sequence[str]) -> str:
     operation = node.native
     given = [
         f"[{', '.join(member)}]" if isinstance(member, list) else member
-        for member in grouped(operation, operands)
+        for member in operation.grouped(operands)
     ]
     if operation.name in WRITTEN:
         call = WRITTEN[operation.name](

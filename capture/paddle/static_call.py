@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import paddle
 from paddle.base import framework
 
-from padiff_graph.capture.engine import NotRunnable
+from padiff_graph.capture.engine import Array, NotRunnable
+from padiff_graph.capture.paddle import internals
 
 __all__ = ["INPLACE_PASS", "StaticCall"]
 
 INPLACE_PASS = "FLAGS_pir_apply_inplace_pass"
-"""Paddle's in-place pass lets `share_data_` overwrite what others still read: off in every static run."""
+"""Paddle's in-place pass lets `share_data_` overwrite what others still read: off in static runs."""
+
+TOLD = 300
+"""Characters of Paddle's own words in a refusal; chosen so that it fits a report's line or two."""
 
 
 class StaticCall:
-    """One operation, cloned into a program for each signature of operand types; differentiable in eager mode.
+    """One operation, cloned into a program for each signature of operand types; differentiable in
+    eager mode.
 
     Raises (when called):
         NotRunnable: where Paddle cannot build or run the program; names the operation.
@@ -30,97 +36,115 @@ class StaticCall:
 
     def __call__(self, operands: Sequence[Any], double: bool) -> list[Any]:
         """Runs it on eager tensors (lists for vectors, None where absent)."""
-        flat = [
-            tensor
-            for operand in operands
-            for tensor in (operand if isinstance(operand, list) else [operand])
-            if tensor is not None
-        ]
         try:
-            results = _Eager.apply(_Given(self, tuple(operands)), *flat)
+            returned = _Eager.apply(_Given(self, tuple(operands)), *_flat(operands))
         except (ValueError, RuntimeError, TypeError, NotImplementedError) as error:
             raise NotRunnable(
-                f"{self.name} has no eager call that is known, and as a static program it fails: {type(error).__name__}: {str(error)[:300]}"
+                f"{self.name} has no eager call that is known, and as a static program it fails:"
+                f" {type(error).__name__}: {str(error)[:TOLD]}"
             ) from error
-        flat_results = list(results) if isinstance(results, (tuple, list)) else [results]
-        found: list[Any] = []
+        results = iter(returned if isinstance(returned, (tuple, list)) else [returned])
+        grouped: list[Any] = []
         for value in self.native.results():
-            if value.is_combine():
-                width = len(value.type().as_vec_type().as_list())
-                found.append([flat_results.pop(0) for _ in range(width)])
+            width = internals.vector_width(value)
+            if width is None:
+                grouped.append(next(results))
             else:
-                found.append(flat_results.pop(0))
-        return found
+                grouped.append([next(results) for _ in range(width)])
+        return grouped
 
-    def run(self, operands: Sequence[Any], cotangents: Sequence[Any] | None) -> list[Any]:
-        """Results as arrays, or the gradients of the operands where cotangents are given."""
-        program = paddle.static.Program()
-        feed: dict[str, Any] = {}
-        former = paddle.get_flags([INPLACE_PASS])
-        paddle.set_flags({INPLACE_PASS: 0})
-        arrays = [
-            [tensor.numpy() for tensor in operand]
-            if isinstance(operand, list)
-            else None
-            if operand is None
-            else operand.numpy()
-            for operand in operands
-        ]
-        seeds = (
-            None
-            if cotangents is None
-            else [None if cotangent is None else cotangent.numpy() for cotangent in cotangents]
-        )
-        try:
-            with framework._dygraph_guard(None), paddle.static.program_guard(program):
-                mapping = paddle.pir.IrMapping()
-                inputs = []
+    def results(self, operands: Sequence[Any]) -> list[Array | None]:
+        """The operation's results, members of vectors one by one."""
+        with _static(paddle.static.Program()) as program:
+            inputs = _Inputs(program)
+            return inputs.run(self._cloned(inputs, operands))
 
-                def declare(array: Any, value: Any) -> Any:
-                    name = f"operand{len(feed)}"
-                    feed[name] = array
-                    made = paddle.static.data(name, list(array.shape), str(array.dtype))
-                    made.stop_gradient = False
-                    inputs.append(made)
-                    return made
+    def gradients(self, operands: Sequence[Any], cotangents: Sequence[Any]) -> list[Array | None]:
+        """Gradients of the operands, members of vectors one by one; cotangents likewise."""
+        with _static(paddle.static.Program()) as program:
+            inputs = _Inputs(program)
+            outputs = self._cloned(inputs, operands)
+            leaves = list(inputs.values)
+            learning = []
+            seeds = []
+            for output, cotangent in zip(outputs, cotangents, strict=True):
+                if cotangent is not None and output.is_dense_tensor_type():
+                    learning.append(output)
+                    seeds.append(inputs.declare(cotangent.numpy()))
+            return inputs.run(
+                paddle.autograd.ir_backward.grad(learning, leaves, seeds, allow_unused=True)
+            )
 
-                for source, array in zip(self.native.operands_source(), arrays, strict=True):
-                    if array is None:
-                        continue
-                    if isinstance(array, list):
-                        made = paddle._C_ops.builtin_combine(
-                            [declare(member, source) for member in array]
-                        )
-                    else:
-                        made = declare(array, source)
-                    mapping.add(source, made)
-                clone = self.native.clone(mapping, paddle.pir.CloneOptions(False, True, True))
-                outputs: list[Any] = []
-                for value in clone.results():
-                    outputs += value.get_defining_op() and (
-                        paddle._C_ops.builtin_split(value) if value.is_combine() else [value]
-                    )
-                fetch = outputs
-                if seeds is not None:
-                    chosen = [
-                        (value, seed)
-                        for value, seed in zip(outputs, seeds, strict=True)
-                        if seed is not None and value.is_dense_tensor_type()
-                    ]
-                    weights = [declare(seed, None) for _, seed in chosen]
-                    fetch = paddle.autograd.ir_backward.grad(
-                        [value for value, _ in chosen],
-                        inputs[: len(inputs) - len(weights)],
-                        weights,
-                        allow_unused=True,
-                    )
-                found = paddle.static.Executor(paddle.CPUPlace()).run(
-                    program, feed=feed, fetch_list=[value for value in fetch if value is not None]
-                )
-        finally:
-            paddle.set_flags(former)
-        values = iter(found)
-        return [None if value is None else next(values) for value in fetch]
+    def _cloned(self, inputs: _Inputs, operands: Sequence[Any]) -> list[Any]:
+        """The operation in the program at hand; its results, members of vectors one by one."""
+        mapping = paddle.pir.IrMapping()
+        for source, operand in zip(self.native.operands_source(), operands, strict=True):
+            if operand is None:
+                continue
+            if isinstance(operand, list):
+                members = [inputs.declare(member.numpy()) for member in operand]
+                mapping.add(source, paddle._C_ops.builtin_combine(members))
+            else:
+                mapping.add(source, inputs.declare(operand.numpy()))
+        clone = self.native.clone(mapping, paddle.pir.CloneOptions(False, True, True))
+        outputs: list[Any] = []
+        for value in clone.results():
+            outputs += paddle._C_ops.builtin_split(value) if value.is_combine() else [value]
+        return outputs
+
+
+@dataclass
+class _Inputs:
+    """What a program under construction is fed with.
+
+    Attributes:
+        program: the program.
+        values: its inputs so far.
+        feed: their numbers by name.
+    """
+
+    program: Any
+    values: list[Any] = field(default_factory=list)
+    feed: dict[str, Array] = field(default_factory=dict)
+
+    def declare(self, array: Array) -> Any:
+        """A new input with its numbers."""
+        name = f"operand{len(self.feed)}"
+        self.feed[name] = array
+        value = paddle.static.data(name, list(array.shape), str(array.dtype))
+        value.stop_gradient = False
+        self.values.append(value)
+        return value
+
+    def run(self, wanted: Sequence[Any]) -> list[Array | None]:
+        """Runs the program; None where nothing is wanted."""
+        present = [value for value in wanted if value is not None]
+        executor = paddle.static.Executor(paddle.CPUPlace())
+        arrays = iter(executor.run(self.program, feed=self.feed, fetch_list=present))
+        return [None if value is None else next(arrays) for value in wanted]
+
+
+@contextmanager
+def _static(program: Any) -> Iterator[Any]:
+    """Static mode with a program under construction."""
+    former = paddle.get_flags([INPLACE_PASS])
+    paddle.set_flags({INPLACE_PASS: 0})
+    try:
+        with framework._dygraph_guard(None), paddle.static.program_guard(program):
+            yield program
+    finally:
+        paddle.set_flags(former)
+
+
+def _flat(operands: Sequence[Any]) -> list[Any]:
+    """The tensors among operands, members of vectors one by one."""
+    tensors: list[Any] = []
+    for operand in operands:
+        if isinstance(operand, list):
+            tensors += operand
+        elif operand is not None:
+            tensors.append(operand)
+    return tensors
 
 
 @dataclass(frozen=True)
@@ -137,9 +161,15 @@ class _Eager(paddle.autograd.PyLayer):  # type: ignore[misc]
     @staticmethod
     def forward(ctx: Any, given: _Given, *flat: Any) -> Any:
         ctx.given = given
-        return tuple(paddle.to_tensor(array) for array in given.call.run(given.operands, None))
+        return tuple(paddle.to_tensor(array) for array in given.call.results(given.operands))
 
     @staticmethod
     def backward(ctx: Any, *cotangents: Any) -> Any:
-        gradients = ctx.given.call.run(ctx.given.operands, cotangents)
-        return tuple(None if array is None else paddle.to_tensor(array) for array in gradients)
+        operands = ctx.given.operands
+        arrays = ctx.given.call.gradients(operands, cotangents)
+        gradients = []
+        for tensor, array in zip(_flat(operands), arrays, strict=True):
+            # autograd refuses a gradient for what asks for none
+            absent = array is None or tensor.stop_gradient
+            gradients.append(None if absent else paddle.to_tensor(array))
+        return tuple(gradients)

@@ -1,8 +1,6 @@
-"""The ladder of ways to capture a Paddle layer.
+"""The ladder of ways to capture a Paddle layer: `RUNGS`, best first.
 
-First Paddle's full-graph dygraph-to-static transform; then the same with the transform kept out of
-library code; then the undecorated forward, run under a static program with questions about numbers
-answered by the example. Each step down is noted with its reason.
+Each step down that loses something is noted with its reason.
 """
 
 from __future__ import annotations
@@ -10,27 +8,30 @@ from __future__ import annotations
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import paddle
-from paddle.jit.dy2static import convert_call_func
 
 from padiff_graph.capture import leaf_names as leaves
 from padiff_graph.capture.capture_errors import CaptureError
-from padiff_graph.capture.graph import ComputationGraph
+from padiff_graph.capture.graph import ComputationGraph, ParameterInfo
 from padiff_graph.capture.paddle import internals, values
+from padiff_graph.capture.paddle.backward_code import is_value
 from padiff_graph.capture.paddle.layer_tensors import (
     layer_classes,
     layer_paths,
     named_tensors,
+    nesting,
     parameter_table,
 )
+from padiff_graph.capture.paddle.patches import recorded
 from padiff_graph.capture.paddle.pir_graph import Conversion
 from padiff_graph.capture.paddle.quiet import quiet
-from padiff_graph.capture.paddle.recording import Recording
-from padiff_graph.capture.paddle.user_lines import OURS, in_user_code, line_of, written
+from padiff_graph.capture.paddle.recording import Questions, Recording
+from padiff_graph.capture.paddle.transform import deep_enough, transformed, transforming
+from padiff_graph.capture.paddle.user_lines import in_user_code, line_of, written
 
 __all__ = ["RUNGS", "Session", "trace"]
 
@@ -40,6 +41,9 @@ CONTROL_FLOW = {
     "pd_op.pylayer": "a custom function",
 }
 """Operations with programs inside, which a flat graph cannot hold."""
+
+REASON_LENGTH = 300
+"""Characters of an exception that are told; chosen so that a ladder of reasons fits a screen."""
 
 
 @dataclass
@@ -61,12 +65,84 @@ class Session:
 
 @dataclass(frozen=True)
 class Rung:
-    """One way to run a forward symbolically."""
+    """One way to run a forward symbolically.
+
+    Attributes:
+        name: as reports name it.
+        forward: what is called in place of the layer.
+        questions: what becomes of questions about numbers.
+        limits: what holds while the forward runs.
+        told: whether a step down from here loses something, so that its reason is noted.
+        when: when it is tried.
+        why: what it can do that the one before cannot.
+    """
 
     name: str
-    called: Callable[[paddle.nn.Layer], Callable[..., Any]]
-    answers: bool
-    own_code_only: bool = False
+    forward: Callable[[paddle.nn.Layer], Callable[..., Any]]
+    questions: Questions
+    limits: Callable[[paddle.nn.Layer], AbstractContextManager[None]]
+    told: bool
+    when: str
+    why: str
+
+
+def _plainly(model: paddle.nn.Layer) -> Callable[..., Any]:
+    called: Callable[..., Any] = model
+    return called
+
+
+def _no_limits(model: paddle.nn.Layer) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
+def _everywhere(model: paddle.nn.Layer) -> AbstractContextManager[None]:
+    return transforming(model, own_code_only=False)
+
+
+def _own_code(model: paddle.nn.Layer) -> AbstractContextManager[None]:
+    return transforming(model, own_code_only=True)
+
+
+RUNGS = (
+    Rung(
+        name="forward as written",
+        forward=_plainly,
+        questions=Questions.REFUSED,
+        limits=_no_limits,
+        told=False,
+        when="first",
+        why="no source is rewritten, which takes seconds and cannot express all of Python;"
+        " whatever depends on a tensor's numbers is refused, so nothing is lost",
+    ),
+    Rung(
+        name="full-graph to_static",
+        forward=transformed,
+        questions=Questions.TRANSFORMED,
+        limits=_everywhere,
+        told=True,
+        when="where the forward asks for numbers",
+        why="Paddle makes operations of control flow and of conversions such as int(x)",
+    ),
+    Rung(
+        name="to_static outside library code",
+        forward=transformed,
+        questions=Questions.TRANSFORMED,
+        limits=_own_code,
+        told=True,
+        when="where the transform fails",
+        why="library code often uses what the transform cannot rewrite, and seldom needs it",
+    ),
+    Rung(
+        name="forward run on the example",
+        forward=_plainly,
+        questions=Questions.ANSWERED,
+        limits=_no_limits,
+        told=True,
+        when="last",
+        why="the example answers whatever is asked; noted, for another input may go another way",
+    ),
+)
+"""Ways to capture, best first."""
 
 
 def trace(
@@ -82,72 +158,65 @@ def trace(
     Raises:
         CaptureError: where no rung succeeds; names the user's line.
     """
-    given = {name: leaf for name, leaf in leaves.leaves(example, _is_leaf).items()}
-    if not given:
+    if not leaves.leaves(example, _is_leaf):
+        given = ", ".join(f"{name}: {type(value).__name__}" for name, value in example.items())
         raise CaptureError(
-            f"the example holds no Paddle tensor (found {', '.join(f'{k}: {type(v).__name__}' for k, v in example.items()) or 'nothing'}); give the inputs of forward by name"
+            f"the example holds no Paddle tensor (found {given or 'nothing'});"
+            " give the inputs of forward by name"
         )
     attempts: list[tuple[str, str]] = []
     source = ""
-    names = [rung.name for rung in RUNGS]
-    for rung in RUNGS[names.index(below) + 1 if below else 0 :]:
+    for rung in _rungs(below):
         try:
-            graph = _by(rung, model, example, given)
-        except (
-            Exception
-        ) as error:  # whatever Paddle or a user's forward raises: the next rung may do
+            graph = _captured(rung, model, example)
+        except Exception as error:  # whatever a user's forward raises: the next rung may do
             where = getattr(error, "source", "") or _source_of(error)
-            attempts.append((rung.name, f"{_first_line(error)}{f' ({where})' if where else ''}"))
             source = where or source
+            if rung.told:
+                attempts.append((rung.name, _reason(error, where)))
         else:
             graph.notes[:0] = [f"not captured by {tried}: {reason}" for tried, reason in attempts]
             return graph
     raise CaptureError(_failure(model, attempts, source), source, tuple(attempts))
 
 
+def _rungs(below: str) -> tuple[Rung, ...]:
+    names = [rung.name for rung in RUNGS]
+    return RUNGS[names.index(below) + 1 :] if below else RUNGS
+
+
 def _is_leaf(value: Any) -> bool:
-    return type(value) is not paddle.pir.Value and isinstance(
-        value, (internals.TENSOR, paddle.static.InputSpec)
-    )
+    return not is_value(value) and isinstance(value, (internals.TENSOR, paddle.static.InputSpec))
 
 
-def _by(
-    rung: Rung, model: paddle.nn.Layer, example: Mapping[str, Any], given: Mapping[str, Any]
-) -> ComputationGraph:
+def _captured(rung: Rung, model: paddle.nn.Layer, example: Mapping[str, Any]) -> ComputationGraph:
+    given = leaves.leaves(example, _is_leaf)
     tensors = {name: _tensor(leaf, name) for name, leaf in given.items()}
+    abstract = any(isinstance(leaf, paddle.static.InputSpec) for leaf in given.values())
     own = named_tensors(model)
     table = parameter_table(model)
-    held = [
-        tensor for name, tensor in own.items() if not table[name].buffer
-    ]  # a buffer may wait for its first run
-    concrete = all(
-        values.materialised(tensor) for tensor in (*tensors.values(), *held)
-    ) and not any(isinstance(leaf, paddle.static.InputSpec) for leaf in given.values())
-    names = {
-        id(tensor): ("buffer" if table[name].buffer else "parameter", name)
-        for name, tensor in own.items()
-    }
-    recording = Recording(names, layer_paths(model), concrete, rung.answers)
-    with quiet(model, values=False), _silence(), recording.running():
-        inputs = {name: recording.leaf(tensor, "input", name) for name, tensor in tensors.items()}
-        with _transform_limits(model, rung):
-            answer = rung.called(model)(**leaves.replace(dict(example), _is_leaf, inputs))
+    concrete = not abstract and _materialised(tensors, own, table)
+    recording = Recording(_names(own, table), layer_paths(model), concrete, rung.questions)
+    with (
+        quiet(model, values=False),
+        _silence(),
+        deep_enough(nesting(model)),
+        recorded(recording),
+    ):
+        inputs = {
+            name: recording.inputs.declare(tensor, "input", name)
+            for name, tensor in tensors.items()
+        }
+        with rung.limits(model):
+            returned = rung.forward(model)(**leaves.replace(dict(example), _is_leaf, inputs))
         outputs = {
             name: recording.resolved(leaf)
-            for name, leaf in leaves.output_leaves(answer, _is_tensor).items()
+            for name, leaf in leaves.output_leaves(returned, _is_tensor).items()
         }
         updates = _updates(recording, model, own)
-    if not outputs:
-        raise CaptureError("the model returns no tensor, so there is nothing to capture")
-    for operation in recording.program.global_block().ops:
-        if operation.name() in CONTROL_FLOW:
-            where = line_of(internals.callstack(operation))
-            raise CaptureError(
-                f"{CONTROL_FLOW[operation.name()]} stays open in the program; the example has to decide it",
-                where,
-            )
+    _check(recording, outputs)
     for value in outputs.values():
-        recording.settle(value)
+        recording.numbers.settle(value)
     conversion = Conversion(recording)
     nodes, updated = conversion.run(inputs, outputs, updates)
     graph = ComputationGraph.build(
@@ -158,26 +227,62 @@ def _by(
         parameters=table,
     )
     graph.updates = updated
-    graph.notes = [
-        f"shapes are those of the example: {', '.join(f'{name} {list(tensor.shape)}' for name, tensor in tensors.items())}",
-        *recording.notes,
-    ]
-    plain = {
-        name: value
-        for name, value in leaves.values(example, _is_leaf).items()
-        if isinstance(value, (bool, int, float, str))
-    }
-    if plain:
-        graph.notes.append(
-            "Python values of the example are fixed in the graph: "
-            + ", ".join(f"{name}={value!r}" for name, value in plain.items())
-        )
+    graph.notes = _notes(recording, example, tensors)
     graph.session = Session(conversion.tensors, recording.program, rung.name, not concrete)
     return graph
 
 
+def _materialised(
+    tensors: Mapping[str, Any], own: Mapping[str, Any], table: Mapping[str, ParameterInfo]
+) -> bool:
+    """Whether inputs and parameters hold numbers; a buffer may wait for its first run."""
+    held = [tensor for name, tensor in own.items() if not table[name].buffer]
+    return all(values.materialised(tensor) for tensor in (*tensors.values(), *held))
+
+
+def _names(
+    own: Mapping[str, Any], table: Mapping[str, ParameterInfo]
+) -> dict[int, tuple[str, str]]:
+    names = {}
+    for name, tensor in own.items():
+        names[id(tensor)] = ("buffer" if table[name].buffer else "parameter", name)
+    return names
+
+
+def _check(recording: Recording, outputs: Mapping[str, Any]) -> None:
+    """Refuses programs that a flat graph cannot hold.
+
+    Raises:
+        CaptureError: naming the line.
+    """
+    if not outputs:
+        raise CaptureError("the model returns no tensor, so there is nothing to capture")
+    for operation in recording.program.global_block().ops:
+        what = CONTROL_FLOW.get(operation.name())
+        if what is not None:
+            raise CaptureError(
+                f"{what} stays open in the program; the example has to decide it",
+                line_of(internals.callstack(operation)),
+            )
+
+
+def _notes(
+    recording: Recording, example: Mapping[str, Any], tensors: Mapping[str, Any]
+) -> list[str]:
+    shapes = ", ".join(f"{name} {list(tensor.shape)}" for name, tensor in tensors.items())
+    notes = [f"shapes are those of the example: {shapes}", *recording.notes]
+    plain = ", ".join(
+        f"{name}={value!r}"
+        for name, value in leaves.values(example, _is_leaf).items()
+        if isinstance(value, (bool, int, float, str))
+    )
+    if plain:
+        notes.append(f"Python values of the example are fixed in the graph: {plain}")
+    return notes
+
+
 def _is_tensor(value: Any) -> bool:
-    return type(value) is paddle.pir.Value or isinstance(value, internals.TENSOR)
+    return is_value(value) or isinstance(value, internals.TENSOR)
 
 
 def _tensor(leaf: Any, name: str) -> Any:
@@ -193,65 +298,18 @@ def _updates(
     recording: Recording, model: paddle.nn.Layer, own: Mapping[str, Any]
 ) -> dict[str, Any]:
     """What buffers and parameters hold at the end, where the forward wrote them."""
-    found = {}
+    updates = {}
     for name, tensor in own.items():
-        leaf = recording.leaves.get(id(tensor))
+        leaf = recording.inputs.by_tensor.get(id(tensor))
         if leaf is not None:
             now = recording.current(leaf.value)
             if now.id != leaf.value.id:
-                found[name] = now
+                updates[name] = now
     for path, layer in model.named_sublayers(include_self=True):
         for name, held in layer._buffers.items():
-            if type(held) is paddle.pir.Value:
-                found[f"{path}.{name}" if path else name] = recording.resolved(held)
-    return found
-
-
-# -- rungs
-
-
-def _transformed(model: paddle.nn.Layer) -> Callable[..., Any]:
-    called: Callable[..., Any] = convert_call_func.convert_call(model)
-    return called
-
-
-def _plainly(model: paddle.nn.Layer) -> Callable[..., Any]:
-    called: Callable[..., Any] = model
-    return called
-
-
-RUNGS = (
-    Rung("full-graph to_static", _transformed, answers=False),
-    Rung("to_static outside library code", _transformed, answers=False, own_code_only=True),
-    Rung("forward run on the example", _plainly, answers=True),
-)
-"""Ways to capture, best first."""
-
-
-@contextmanager
-def _transform_limits(model: paddle.nn.Layer, rung: Rung) -> Iterator[None]:
-    """Keeps the transform out of the recording's own functions, and where the rung says so inside the
-    files that define the model's layers."""
-    files = {
-        type(layer).forward.__code__.co_filename
-        for layer in model.sublayers(include_self=True)
-        if hasattr(type(layer).forward, "__code__")
-    }
-    plain = convert_call_func.is_unsupported
-
-    def unsupported(function: Any) -> bool:
-        code = getattr(getattr(function, "__func__", function), "__code__", None)
-        if code is not None and code.co_filename.startswith(OURS):
-            return True
-        if rung.own_code_only:
-            if code is not None and code.co_filename not in files:
-                return True
-            if code is None and not isinstance(function, paddle.nn.Layer):
-                return True
-        return bool(plain(function))
-
-    with internals.patched((convert_call_func, "is_unsupported", unsupported)):
-        yield
+            if is_value(held):
+                updates[f"{path}.{name}" if path else name] = recording.resolved(held)
+    return updates
 
 
 # -- errors
@@ -264,19 +322,21 @@ def _silence() -> Iterator[None]:
         yield
 
 
+def _reason(error: BaseException, where: str) -> str:
+    reason = _first_line(error)
+    return f"{reason} ({where})" if where else reason
+
+
 def _first_line(error: BaseException) -> str:
-    text = str(error).strip()
-    lines = [line for line in text.splitlines() if line.strip()]
-    telling = next(
-        (
-            line.strip()
-            for line in lines
-            if not line.lstrip().startswith(("File ", "In transformed", "-", "C++", "("))
-            and ":" in line
-        ),
-        lines[0] if lines else "",
-    )
-    return f"{type(error).__name__}: {telling[:300]}"
+    """An exception's class and the first line of its text that tells something."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    telling = [line for line in lines if ":" in line and not line.startswith(NOISE)]
+    first = (telling or lines or [""])[0]
+    return f"{type(error).__name__}: {first[:REASON_LENGTH]}"
+
+
+NOISE = ("File ", "In transformed", "-", "C++", "(")
+"""How lines begin that Paddle puts around the words of an exception."""
 
 
 def _source_of(error: BaseException) -> str:
@@ -292,6 +352,7 @@ def _failure(model: paddle.nn.Layer, attempts: list[tuple[str, str]], source: st
     tried = "; ".join(f"{name}: {reason}" for name, reason in attempts)
     at = f" at {source}" if source else ""
     return (
-        f"{type(model).__name__} could not be captured{at}. Tried: {tried}. Check that the model runs on this example in eager mode; "
-        "keep numpy and Python numbers computed from tensors out of the line named, or capture the part of the model around it"
+        f"{type(model).__name__} could not be captured{at}. Tried: {tried}. Check that the model"
+        " runs on this example in eager mode; keep numpy and Python numbers computed from tensors"
+        " out of the line named, or capture the part of the model around it"
     )

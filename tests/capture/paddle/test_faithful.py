@@ -256,7 +256,7 @@ def test_hooks_and_custom_functions_stand_in_the_graph():
     graph = captured(CustomByAlias(), x=values(3, 4))
     assert operations(graph).count("padiff_graph.custom_function") == 4
     assert all(
-        "test_paddle_faithful.py" in node.source
+        "test_faithful.py" in node.source
         for node in graph.of_kind("operation")
         if node.op.endswith("custom_function")
     )
@@ -277,7 +277,7 @@ def test_what_runs_without_gradient_is_marked():
 def test_a_branch_that_the_example_decided_is_noted_with_its_line():
     graph = captured(Branching(), x=values(3, 4))
     assert any(
-        "test_paddle_faithful.py:" in note and "answered by the example" in note
+        "test_faithful.py:" in note and "answered by the example" in note
         for note in graph.notes
     )
     assert any("not captured by full-graph to_static" in note for note in graph.notes)
@@ -337,7 +337,7 @@ def test_places_sources_and_parameters():
     ]
     assert places == [("block.fc", 0), ("blocks.1.fc", 0), ("block.fc", 1)]
     tanh = next(node for node in graph.of_kind("operation") if node.op == "pd_op.tanh")
-    assert tanh.path == "block" and "test_paddle_faithful.py:" in tanh.source
+    assert tanh.path == "block" and "test_faithful.py:" in tanh.source
     assert graph.parameters["block.fc.weight"].aliases == ("blocks.0.fc.weight",)
     assert "unused.weight" in graph.parameters
     assert [node.name for node in graph.of_kind("output")] == ["last", "pair.0"]
@@ -360,7 +360,7 @@ def test_failures_restore_everything_and_name_the_line():
 
     model, example = Broken(), {"x": values(3, 4)}
     before = snapshot(model, example)
-    with pytest.raises(RuntimeError, match=r"test_paddle_faithful\.py:\d+"):
+    with pytest.raises(RuntimeError, match=r"test_faithful\.py:\d+"):
         capture_graph(model, example)
     assert before == snapshot(model, example)
     assert "cache" not in vars(model)

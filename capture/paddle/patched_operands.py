@@ -1,0 +1,178 @@
+"""Replacements for what a forward computes with: eager tensors in static mode, and values that lack
+what eager tensors have."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import paddle
+import paddle.pir.core
+
+from padiff_graph.capture.paddle import internals
+from padiff_graph.capture.paddle.internals import Patch
+from padiff_graph.capture.paddle.recording import Recording
+
+__all__ = ["by_mode", "operand_patches"]
+
+Value = paddle.pir.Value
+
+OPERATORS = (
+    "__add__", "__radd__", "__sub__", "__rsub__", "__mul__", "__rmul__",
+    "__truediv__", "__rtruediv__", "__floordiv__", "__rfloordiv__", "__mod__", "__rmod__",
+    "__pow__", "__rpow__", "__matmul__", "__rmatmul__", "__neg__", "__abs__",
+    "__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__",
+    "__and__", "__or__", "__xor__", "__invert__", "__getitem__",
+)  # fmt: skip
+"""Operators of eager tensors; called in static mode they would abort the process."""
+
+METHODS = ("clone", "detach", "astype", "cast", "cpu", "cuda", "to", "contiguous")
+"""Methods of eager tensors written in C++, likewise."""
+
+NUMBERS = ("numpy", "item", "tolist", "__bool__", "__int__", "__float__", "__index__")
+"""Methods of eager tensors that hand their numbers to Python."""
+
+BOUND = ("detach",)
+"""Methods of values written in C++: they ask nobody about their operand and note no line."""
+
+HOST = 0
+"""`_C_ops.memcpy`'s number of the CPU (phi/kernels/memcpy_kernel.cc)."""
+
+
+def operand_patches(recording: Recording) -> list[Patch]:
+    """The rows of this theme."""
+    return [
+        *_tensor_patches(recording),
+        *_value_patches(recording),
+        *_place_patches(),
+    ]
+
+
+def by_mode(eager: Callable[..., Any], symbolic: Callable[..., Any]) -> Callable[..., Any]:
+    """Calls the one in dynamic mode, the other in static mode."""
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if internals.dynamic_tracer() is not None:
+            return eager(*args, **kwargs)
+        return symbolic(*args, **kwargs)
+
+    return call
+
+
+def _tensor_patches(recording: Recording) -> list[Patch]:
+    tensor = internals.TENSOR
+    used = "an eager tensor that the code holds becomes a value of the program where it is used"
+    read = "numbers of an eager tensor can be read in static mode too"
+    names = [name for name in (*OPERATORS, *METHODS) if hasattr(tensor, name)]
+    return [
+        *(
+            Patch(tensor, name, _lifted(name, recording), used)
+            for name in names
+            if hasattr(Value, name)
+        ),
+        *(Patch(tensor, name, _read(name, recording), read) for name in NUMBERS),
+    ]
+
+
+def _lifted(name: str, recording: Recording) -> Callable[..., Any]:
+    symbolic = getattr(Value, name)
+
+    def as_value(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return symbolic(recording.resolved(self), *args, **kwargs)
+
+    lifted = by_mode(getattr(internals.TENSOR, name), as_value)
+    lifted.__name__ = name
+    return lifted
+
+
+def _read(name: str, recording: Recording) -> Callable[..., Any]:
+    eager = getattr(internals.TENSOR, name)
+
+    def read(self: Any, *args: Any, **kwargs: Any) -> Any:
+        with internals.dynamic(recording.tracer):
+            return eager(self, *args, **kwargs)
+
+    return by_mode(eager, read)
+
+
+def _value_patches(recording: Recording) -> list[Patch]:
+    def converted(tensor: Any) -> Any:
+        return recording.resolved(tensor)
+
+    why = "Paddle has it in dynamic mode only"
+    return [
+        *(
+            Patch(Value, name, _bound(name, recording), "reads past in-place calls, notes no line")
+            for name in BOUND
+        ),
+        *(
+            Patch(owner, name, by_mode(getattr(internals.TENSOR, name), view), why)
+            for owner in (Value, internals.TENSOR)
+            for name, view in (("view", _viewed), ("view_as", _viewed_as))
+        ),
+        Patch(
+            paddle.pir.core,
+            "_convert_into_value",
+            converted,
+            "makes a parameter of the program of every eager tensor",
+        ),
+    ]
+
+
+def _bound(name: str, recording: Recording) -> Callable[..., Any]:
+    plain = getattr(Value, name)
+
+    def call(self: Any) -> Any:
+        result = plain(recording.resolved(self))
+        internals.place(result.get_defining_op(), sys._getframe(1))
+        return result
+
+    return call
+
+
+def _viewed(self: Any, *shape_or_dtype: Any, **keywords: Any) -> Any:
+    """`view([2, 3])`, `view(2, 3)`, `view("int32")`, and the same by keyword."""
+    given = shape_or_dtype
+    if not given:
+        given = tuple(value for name, value in keywords.items() if name != "name")
+    if len(given) > 1 or isinstance(given[0], int):
+        return paddle.reshape(self, list(given))
+    if isinstance(given[0], (list, tuple)):
+        return paddle.reshape(self, given[0])
+    return paddle._C_ops.view_dtype(self, given[0])
+
+
+def _viewed_as(self: Any, other: Any, name: str | None = None) -> Any:
+    return paddle.reshape(self, list(other.shape))
+
+
+def _place_patches() -> list[Patch]:
+    """Where values are. A program does not say; all are where Paddle puts new tensors."""
+    copy = paddle._C_ops.memcpy
+
+    def moved(value: Any, destination: int) -> Any:
+        if internals.expected_place().is_cpu_place() == (destination == HOST):
+            return value  # eager mode hands back the tensor itself
+        return paddle.assign(value)
+
+    def place(self: Any) -> Any:
+        return internals.expected_place()
+
+    def device(self: Any) -> Any:
+        return internals.expected_device()
+
+    unknown = "a program answers None, which `to` takes for no wish"
+    devices = (
+        [Patch(Value, "device", property(device), unknown)] if hasattr(Value, "device") else []
+    )
+    return [
+        Patch(
+            paddle._C_ops,
+            "memcpy",
+            by_mode(copy, moved),
+            "`cpu`, `cuda` and `to` have no gradient in a program, which eager mode has",
+        ),
+        Patch(Value, "place", property(place), unknown),
+        *devices,
+    ]
