@@ -11,11 +11,28 @@ import paddle
 from padiff_graph.capture.capture_errors import CaptureError
 from padiff_graph.capture.paddle import internals
 from padiff_graph.capture.paddle.pir_call import Operation
+from padiff_graph.capture.paddle.user_lines import line_of
 
-__all__ = ["FLOATING", "ExampleNumbers", "Leaf", "ProgramInputs", "Unanswerable"]
+__all__ = [
+    "CONTROL_FLOW",
+    "FLOATING",
+    "ExampleNumbers",
+    "Leaf",
+    "ProgramInputs",
+    "Unanswerable",
+    "refuse_control_flow",
+]
 
 FLOATING = ("float", "bfloat", "complex")
 """How the names of dtypes begin that gradients flow through."""
+
+
+CONTROL_FLOW = {
+    "pd_op.if": "an `if` on a tensor",
+    "pd_op.while": "a loop that a tensor ends",
+    "pd_op.pylayer": "a custom function",
+}
+"""Operations with programs inside, which a flat graph cannot hold."""
 
 
 class Unanswerable(CaptureError):
@@ -148,6 +165,7 @@ class ExampleNumbers:
             )
 
     def _compute(self, maker: Any) -> None:
+        refuse_control_flow(maker)  # run by itself it would end the process
         operands: list[Any] = []
         for source in maker.operands_source():
             operands.append(self._tensors[source.id] if source.initialized() else None)
@@ -159,3 +177,17 @@ class ExampleNumbers:
             results = self.operation(maker)(operands)
         for result, tensor in zip(maker.results(), results, strict=True):
             self._tensors[result.id] = tensor
+
+
+def refuse_control_flow(operation: Any) -> None:
+    """Lets every operation pass that has no program inside.
+
+    Raises:
+        CaptureError: naming the line.
+    """
+    what = CONTROL_FLOW.get(operation.name())
+    if what is not None:
+        raise Unanswerable(
+            f"{what} stays open in the program; the example has to decide it",
+            line_of(internals.callstack(operation)),
+        )

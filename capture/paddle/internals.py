@@ -31,9 +31,9 @@ __all__ = [
     "callstack",
     "data_type",
     "declared",
+    "device_of",
     "dynamic",
     "dynamic_tracer",
-    "expected_device",
     "expected_place",
     "inplace_results",
     "intermediate",
@@ -210,9 +210,9 @@ def expected_place() -> Any:
     return framework._current_expected_place()
 
 
-def expected_device() -> Any:
-    """The same as `Tensor.device` says it."""
-    return paddle.device.Device(str(expected_place()).removeprefix("Place(").removesuffix(")"))
+def device_of(place: Any) -> Any:
+    """A place as `Tensor.device` says it."""
+    return paddle.device.Device(str(place).removeprefix("Place(").removesuffix(")"))
 
 
 def spelled(dtype: Any) -> str:

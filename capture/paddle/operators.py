@@ -76,6 +76,7 @@ from padiff_graph.capture.paddle.pir_movement import (
     one_hot,
     pad,
     pad3d,
+    permuted,
     put_along_axis,
     repeat_interleave,
     roll,
@@ -136,7 +137,7 @@ ROWS: Mapping[str, Row] = {
     # movement
     **dict.fromkeys(("reshape", "flatten", "squeeze", "unsqueeze", "squeeze2", "unsqueeze2"), FLAT),
     "view_shape": rows.reshaped("input"),
-    "transpose": lambda call: call.transpose(call["x"], call.numbers("perm")),
+    "transpose": permuted,
     "expand": expand_to("x"),
     "expand_as": expand_to("x"),
     "broadcast_tensors": broadcast_tensors,

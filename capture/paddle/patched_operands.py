@@ -150,17 +150,18 @@ def _viewed_as(self: Any, other: Any, name: str | None = None) -> Any:
 def _place_patches() -> list[Patch]:
     """Where values are. A program does not say; all are where Paddle puts new tensors."""
     copy = paddle._C_ops.memcpy
+    here = internals.expected_place()  # in static mode Paddle answers an undefined one
 
     def moved(value: Any, destination: int) -> Any:
-        if internals.expected_place().is_cpu_place() == (destination == HOST):
+        if here.is_cpu_place() == (destination == HOST):
             return value  # eager mode hands back the tensor itself
         return paddle.assign(value)
 
     def place(self: Any) -> Any:
-        return internals.expected_place()
+        return here
 
     def device(self: Any) -> Any:
-        return internals.expected_device()
+        return internals.device_of(here)
 
     unknown = "a program answers None, which `to` takes for no wish"
     devices = (

@@ -86,7 +86,7 @@ def _shape_patches(recording: Recording) -> list[Patch]:
         return int(shape(self)[0])
 
     def iterate(self: Any) -> Iterator[Any]:
-        return iter([self[position] for position in range(length(self))])
+        return (self[position] for position in range(length(self)))
 
     why = "static mode has -1 where a shape depends on numbers"
     return [

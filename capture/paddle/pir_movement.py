@@ -42,6 +42,7 @@ __all__ = [
     "one_hot",
     "pad",
     "pad3d",
+    "permuted",
     "put_along_axis",
     "repeat_interleave",
     "roll",
@@ -60,6 +61,12 @@ __all__ = [
 
 
 # -- movement
+
+
+def permuted(call: Call) -> Result:
+    """transpose: `perm` may name fewer axes than there are; the trailing ones stay where they are."""
+    order = [int(axis) for axis in call.numbers("perm")]
+    return call.transpose(call["x"], [*order, *range(len(order), call.rank(call["x"]))])
 
 
 def slice_(call: Call) -> Result:

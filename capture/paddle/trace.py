@@ -19,6 +19,7 @@ from padiff_graph.capture.capture_errors import CaptureError
 from padiff_graph.capture.graph import ComputationGraph, ParameterInfo
 from padiff_graph.capture.paddle import internals, values
 from padiff_graph.capture.paddle.backward_code import is_value
+from padiff_graph.capture.paddle.example_numbers import refuse_control_flow
 from padiff_graph.capture.paddle.layer_tensors import (
     layer_classes,
     layer_paths,
@@ -31,16 +32,9 @@ from padiff_graph.capture.paddle.pir_graph import Conversion
 from padiff_graph.capture.paddle.quiet import quiet
 from padiff_graph.capture.paddle.recording import Questions, Recording
 from padiff_graph.capture.paddle.transform import deep_enough, transformed, transforming
-from padiff_graph.capture.paddle.user_lines import in_user_code, line_of, written
+from padiff_graph.capture.paddle.user_lines import in_user_code, written
 
 __all__ = ["RUNGS", "Session", "trace"]
-
-CONTROL_FLOW = {
-    "pd_op.if": "an `if` on a tensor",
-    "pd_op.while": "a loop that a tensor ends",
-    "pd_op.pylayer": "a custom function",
-}
-"""Operations with programs inside, which a flat graph cannot hold."""
 
 REASON_LENGTH = 300
 """Characters of an exception that are told; chosen so that a ladder of reasons fits a screen."""
@@ -258,12 +252,7 @@ def _check(recording: Recording, outputs: Mapping[str, Any]) -> None:
     if not outputs:
         raise CaptureError("the model returns no tensor, so there is nothing to capture")
     for operation in recording.program.global_block().ops:
-        what = CONTROL_FLOW.get(operation.name())
-        if what is not None:
-            raise CaptureError(
-                f"{what} stays open in the program; the example has to decide it",
-                line_of(internals.callstack(operation)),
-            )
+        refuse_control_flow(operation)
 
 
 def _notes(

@@ -277,8 +277,7 @@ def test_what_runs_without_gradient_is_marked():
 def test_a_branch_that_the_example_decided_is_noted_with_its_line():
     graph = captured(Branching(), x=values(3, 4))
     assert any(
-        "test_faithful.py:" in note and "answered by the example" in note
-        for note in graph.notes
+        "test_faithful.py:" in note and "answered by the example" in note for note in graph.notes
     )
     assert any("not captured by full-graph to_static" in note for note in graph.notes)
 
