@@ -9,6 +9,7 @@ from typing import Any
 import paddle
 
 from padiff_graph.capture.capture_errors import CaptureError
+from padiff_graph.capture.graph import Kind
 from padiff_graph.capture.paddle import internals
 from padiff_graph.capture.paddle.pir_call import Operation
 from padiff_graph.capture.paddle.user_lines import line_of
@@ -45,7 +46,7 @@ class Leaf:
 
     value: Any
     tensor: Any
-    kind: str
+    kind: Kind
     name: str
 
 
@@ -61,7 +62,7 @@ class ProgramInputs:
         standing: eager tensors that stand for a value of the program, with it, by the tensor's id.
     """
 
-    names: Mapping[int, tuple[str, str]]
+    names: Mapping[int, tuple[Kind, str]]
     tracer: Any
     by_tensor: dict[int, Leaf] = field(default_factory=dict)
     by_value: dict[int, Leaf] = field(default_factory=dict)
@@ -73,10 +74,10 @@ class ProgramInputs:
             return self.standing[id(tensor)][1]
         if id(tensor) in self.by_tensor:
             return self.by_tensor[id(tensor)].value
-        constant = "constant", f"constant_{len(self.by_tensor)}"
-        return self.declare(tensor, *self.names.get(id(tensor), constant))
+        kind, name = self.names.get(id(tensor), ("constant", f"constant_{len(self.by_tensor)}"))
+        return self.declare(tensor, kind, name)
 
-    def declare(self, tensor: Any, kind: str, name: str) -> Any:
+    def declare(self, tensor: Any, kind: Kind, name: str) -> Any:
         """A new leaf of the program for an eager tensor."""
         dtype = internals.spelled(tensor.dtype)
         label = f"{kind}:{name}:{len(self.by_tensor)}"

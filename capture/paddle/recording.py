@@ -15,6 +15,7 @@ from typing import Any
 
 import paddle
 
+from padiff_graph.capture.graph import Kind
 from padiff_graph.capture.paddle import internals
 from padiff_graph.capture.paddle.backward_code import (
     Custom,
@@ -61,7 +62,7 @@ class Recording:
         failure: the first exception out of `cast`.
     """
 
-    names: Mapping[int, tuple[str, str]]
+    names: Mapping[int, tuple[Kind, str]]
     paths: Mapping[int, str]
     concrete: bool
     questions: Questions

@@ -16,7 +16,7 @@ import paddle
 
 from padiff_graph.capture import leaf_names as leaves
 from padiff_graph.capture.capture_errors import CaptureError
-from padiff_graph.capture.graph import ComputationGraph, ParameterInfo
+from padiff_graph.capture.graph import ComputationGraph, Kind, ParameterInfo
 from padiff_graph.capture.paddle import internals, values
 from padiff_graph.capture.paddle.backward_code import is_value
 from padiff_graph.capture.paddle.example_numbers import refuse_control_flow
@@ -236,8 +236,8 @@ def _materialised(
 
 def _names(
     own: Mapping[str, Any], table: Mapping[str, ParameterInfo]
-) -> dict[int, tuple[str, str]]:
-    names = {}
+) -> dict[int, tuple[Kind, str]]:
+    names: dict[int, tuple[Kind, str]] = {}
     for name, tensor in own.items():
         names[id(tensor)] = ("buffer" if table[name].buffer else "parameter", name)
     return names
