@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from padiff_graph.capture.normal.form import NormalNode
@@ -32,10 +32,10 @@ class Call:
 
     first: NormalNode
     second: NormalNode
-    first_shapes: Sequence[Shape]
-    second_shapes: Sequence[Shape]
-    relations: Sequence[View | None]
-    roles: Sequence[int]
+    first_shapes: list[Shape]
+    second_shapes: list[Shape]
+    relations: list[View | None]
+    roles: list[int]
     features: View | None = None
     parameters: dict[int, View] = field(default_factory=dict)
 

@@ -21,7 +21,7 @@ from padiff_graph.capture.normal.form import Edge, NormalGraph, NormalNode
 from padiff_graph.capture.normal.index_map import View
 from padiff_graph.capture.normal.traits import traits
 from padiff_graph.matching.parameters.cover import box, disjoint, uncovered
-from padiff_graph.matching.parameters.points import Reading
+from padiff_graph.matching.parameters.readings import Reading
 from padiff_graph.matching.parameters.relations import axis_orders
 from padiff_graph.matching.parameters.transform_words import describe
 from padiff_graph.matching.result import Matching, ParameterRow, Piece

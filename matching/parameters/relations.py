@@ -21,7 +21,6 @@ from padiff_graph.capture.normal.index_map import Stage, View, contiguous
 __all__ = [
     "axis_orders",
     "identity",
-    "inverted",
     "operand_relation",
     "parts",
     "product",
@@ -90,11 +89,6 @@ def operand_relation(first: View, second: View, source: View) -> View | None:
             table = Stage((second.size,), (tuple(found_at.tolist()),)).merged()
             return View(first.size, second.shape, (table,))
     return None
-
-
-def inverted(relation: View, first: Sequence[int]) -> View | None:
-    """The relation seen from the other side."""
-    return relation.inverse(first)
 
 
 def same_relation(one: View, other: View) -> bool:
