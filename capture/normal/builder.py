@@ -14,82 +14,24 @@ from typing import Any
 import numpy as np
 
 from padiff_graph.capture.graph import ComputationGraph, Node, TensorType, Value
-from padiff_graph.capture.normal.edges import read_through, shape_of, view_of
-from padiff_graph.capture.normal.form import Edge, Location
+from padiff_graph.capture.normal.draft import Draft
+from padiff_graph.capture.normal.edges import read_through, shape_of, unscaled, view_of
+from padiff_graph.capture.normal.form import HELD, Edge, Location
 from padiff_graph.capture.normal.index_map import View
-from padiff_graph.capture.normal.traits import LEAVES
+from padiff_graph.capture.normal.operator_traits import Array
 
-__all__ = ["FLOATS", "KNOWN", "Builder", "Draft", "reduced"]
+__all__ = ["KNOWN", "Builder", "reduced"]
 
 KNOWN = 1 << 20
-"""Constants of at most this many elements are computed."""
-FLOATS = frozenset({"float16", "bfloat16", "float32", "float64", "complex64", "complex128"})
-CARRIED = frozenset({"no_grad", "gradient_hook", "custom_function"})
+"""Constants of at most this many elements are computed: chosen so that masks and position tables of long
+sequences are (1024 x 1024), and weights are not."""
+CARRIED = HELD | {"no_grad"}
 """Marks that a movement or a scaling cannot carry: such an operation stays a node."""
-
-
-class Draft:
-    """A normal-form node that may still change; fields as of `NormalNode`."""
-
-    __slots__ = (
-        "aliases",
-        "attrs",
-        "constant",
-        "gradient",
-        "id",
-        "inputs",
-        "locations",
-        "marks",
-        "name",
-        "native",
-        "op",
-        "opaque",
-        "outputs",
-        "path",
-        "replaced",
-        "source",
-        "varies",
-    )
-
-    def __init__(
-        self,
-        id: int,
-        op: str,
-        inputs: list[Edge | None],
-        attrs: dict[str, Any],
-        outputs: tuple[TensorType, ...],
-        native: tuple[int, ...],
-    ) -> None:
-        self.id = id
-        self.op = op
-        self.inputs = inputs
-        self.attrs = attrs
-        self.outputs = outputs
-        self.native = native
-        self.locations: list[Location | None] = [None] * len(outputs)
-        self.aliases: list[Location] = []
-        """Further native tensors that hold the first result, scaled or shifted."""
-        self.name = ""
-        self.path = ""
-        self.source = ""
-        self.marks: frozenset[str] = frozenset()
-        self.constant: np.ndarray[Any, Any] | None = None
-        self.opaque = False
-        self.gradient = False
-        """Whether a gradient passes from its result to an input or a trainable parameter."""
-        self.varies = False
-        """Whether it depends on an input or a random draw, not on parameters and constants only."""
-        self.replaced: dict[int, Edge] = {}
-
-    @property
-    def leaf(self) -> bool:
-        """Whether it computes nothing."""
-        return self.op in LEAVES
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of the first result."""
-        return self.outputs[0].shape
+ALIASES = 4
+"""Most further tensors noted that hold a multiple of one result: chosen so that scalings chained by many
+operations cost no time."""
+INTEGERS = 1 << 31
+"""Below this a scale and a shift of integers keep them integers: int32's range."""
 
 
 class Builder:
@@ -100,6 +42,7 @@ class Builder:
         values: the edge that reads each native tensor.
         lists: the edges of native tensor lists.
         outputs: edges of the model's outputs by leaf name.
+        updates: edges of the new values of buffers by name.
         rewrites: how often each rewrite was used.
         constants: native operations and leaves that constants alone decide.
         factors: native operations that multiply their operand by a constant, and by what.
@@ -138,27 +81,20 @@ class Builder:
 
     def derive(self, draft: Draft) -> None:
         """Works out from the operands whether the draft varies and passes gradients."""
-        gradient = False
-        for edge in draft.inputs:
-            if edge is not None:
-                source = self.drafts[edge.source]
-                draft.varies = draft.varies or source.varies
-                gradient = gradient or source.gradient
+        sources = [self.drafts[edge.source] for edge in draft.inputs if edge is not None]
+        varies = any([source.varies for source in sources])
+        draft.varies = draft.varies or varies
         if draft.leaf:
             return
         draft.varies = draft.varies or "random" in draft.marks
-        draft.gradient = (
-            gradient
-            and draft.op != "Detach"
-            and "no_grad" not in draft.marks
-            and any(kind.dtype in FLOATS for kind in draft.outputs)
-        )
-        if not gradient and "no_grad" in draft.marks:
-            draft.marks -= {"no_grad"}
+        gradient = any([source.gradient for source in sources])
+        draft.gradient = gradient and draft.differentiable
+        if not gradient:
+            draft.marks -= {"no_grad"}  # says nothing where no gradient would pass
 
     def read(self, draft: Draft, output: int = 0) -> Edge:
         """The edge that reads a whole result of a draft."""
-        return Edge(draft.id, output, View.of(draft.outputs[output].shape), 1.0, 0.0, ())
+        return Edge(draft.id, output, View.of(draft.outputs[output].shape))
 
     def constant(
         self, value: Any, dtype: str, native: tuple[int, ...], like: Node | None = None
@@ -166,17 +102,11 @@ class Builder:
         """A constant of known value, held without the axes along which it does not change."""
         array = np.asarray(value)
         least = reduced(array)
-        draft = self.add(
-            "Constant", (), None, (TensorType(least.shape, dtype),), native=native, like=like
-        )
+        kind = TensorType(least.shape, dtype)
+        draft = self.add("Constant", (), None, (kind,), native=native, like=like)
         draft.constant = least
         draft.marks = frozenset()
-        edge = self.read(draft)
-        return (
-            edge
-            if least.shape == array.shape
-            else Edge(draft.id, 0, view_of(edge).expand(array.shape))
-        )
+        return self._expanded(draft, array.shape)
 
     def reduce(self, draft: Draft) -> None:
         """Drops the axes along which a known Constant does not change; its readers expand it again."""
@@ -186,41 +116,35 @@ class Builder:
         least = reduced(array)
         if least.shape == array.shape:
             return
-        held = self.add(
-            "Constant",
-            (),
-            None,
-            (TensorType(least.shape, draft.outputs[0].dtype),),
-            native=draft.native,
-            like=draft,
-        )
+        kind = TensorType(least.shape, draft.outputs[0].dtype)
+        held = self.add("Constant", (), None, (kind,), native=draft.native, like=draft)
         held.constant, held.name = least, draft.name
-        self.replace(draft, Edge(held.id, 0, View.of(least.shape).expand(array.shape)))
+        self.replace(draft, self._expanded(held, array.shape))
+
+    def _expanded(self, draft: Draft, shape: tuple[int, ...]) -> Edge:
+        whole = self.read(draft)
+        return whole if draft.shape == shape else Edge(draft.id, 0, view_of(whole).expand(shape))
 
     def lookup(self, value: Value | None) -> Edge | None:
-        """The edge of a native tensor. A result that its operator's row does not speak of is a node of
-        its own, so that nothing that is read can get lost."""
+        """The edge of a native tensor; None for none, for a list, and for what has no type.
+
+        A result that its operator's row does not speak of becomes a node of its own, so that nothing
+        that is read can get lost.
+        """
         if value is None or value in self.lists:
             return None
-        found = self.values.get(value)
-        if found is None:
-            record = self.graph.record(value.node)
-            kind = self.graph.type_of(value)
-            if kind is None:
-                return None
-            operands = [edge for edge in map(self.lookup, record.inputs) if edge is not None]
-            draft = self.add(
-                f"{record.op}:{value.output}",
-                operands,
-                None,
-                (kind,),
-                native=(record.id,),
-                like=record,
-            )
-            draft.opaque = True
-            draft.locations[0] = Location(value, View.of(kind.shape))
-            found = self.values[value] = self.read(draft)
-        return found
+        edge = self.values.get(value)
+        kind = self.graph.type_of(value) if edge is None else None
+        if edge is not None or kind is None:
+            return edge
+        record = self.graph.record(value.node)
+        operands = [operand for operand in map(self.lookup, record.inputs) if operand is not None]
+        op = f"{record.op}:{value.output}"
+        draft = self.add(op, operands, None, (kind,), native=(record.id,), like=record)
+        draft.opaque = True
+        draft.locations[0] = Location(value, View.of(kind.shape))
+        edge = self.values[value] = self.read(draft)
+        return edge
 
     # -- asking
 
@@ -232,80 +156,44 @@ class Builder:
         """Element type of the tensor that the edge reads (casts that change no value are left out)."""
         return self.drafts[edge.source].outputs[edge.output].dtype
 
-    def known(self, edge: Edge | None) -> np.ndarray[Any, Any] | None:
-        """The operand's value where it is a known constant of moderate size."""
-        if edge is None:
+    def held(self, edge: Edge | None) -> Array | None:
+        """The value of the Constant behind an operand, as that holds it."""
+        if edge is None or edge.output != 0:
             return None
         draft = self.drafts[edge.source]
-        if draft.constant is None or draft.op != "Constant" or edge.output != 0:
+        return draft.constant if draft.op == "Constant" else None
+
+    def known(self, edge: Edge | None) -> Array | None:
+        """The operand's value where it is a known constant of moderate size."""
+        constant = self.held(edge)
+        if edge is None or constant is None or view_of(edge).size > KNOWN:
             return None
-        view = view_of(edge)
-        if view.size > KNOWN:
-            return None
-        if not view.stages:
-            value = np.asarray(draft.constant).reshape(view.shape)
-        elif draft.constant.size == 1 and not view.padded:
-            value = np.broadcast_to(draft.constant.reshape(()), view.shape)
-        else:
-            value = view.apply(np.asarray(draft.constant))
-        if edge.scale != 1.0 or edge.shift != 0.0:
-            whole = value.dtype.kind in "iub" and all(
-                float(number).is_integer() and abs(number) < 1 << 31
-                for number in (edge.scale, edge.shift)
-            )
-            scaled = value * (int(edge.scale) if whole else edge.scale) + (
-                int(edge.shift) if whole else edge.shift
-            )
-            value = np.asarray(scaled)
-        return value
+        value = _read(constant, view_of(edge))
+        return value if unscaled(edge) else _scaled(value, edge.scale, edge.shift)
 
     def scalar(self, edge: Edge | None) -> float | int | bool | None:
         """The operand's value where it is a constant that holds one number only, everywhere."""
-        if edge is None:
+        constant = self.held(edge)
+        if edge is None or constant is None:
             return None
-        draft = self.drafts[edge.source]
-        if draft.constant is None or draft.op != "Constant":
-            return None
-        if draft.constant.size == 1 and not view_of(edge).padded:
-            number: float | int | bool = draft.constant.reshape(-1)[0].item()
-            return (
-                number
-                if edge.scale == 1.0 and edge.shift == 0.0
-                else number * edge.scale + edge.shift
-            )
+        number: float | int | bool
+        if constant.size == 1 and not view_of(edge).padded:
+            number = constant.reshape(-1)[0].item()
+            return number if unscaled(edge) else number * edge.scale + edge.shift
         value = self.known(edge)
         if value is None or value.size == 0 or value.dtype.kind not in "iufb":
             return None
         first: Any = value.reshape(-1)[0]
-        held: float | int | bool | None = first.item() if bool(np.all(value == first)) else None
-        return held
-
-    def users(self) -> list[list[tuple[int, int]]]:
-        """For every draft that is alive its readers as (draft, operand position); outputs as (-1, 0)."""
-        users: list[list[tuple[int, int]]] = [[] for _ in self.drafts]
-        for draft in self.order():
-            for position, edge in enumerate(draft.inputs):
-                if edge is not None:
-                    users[edge.source].append((draft.id, position))
-        for edge in (*self.outputs.values(), *self.updates.values()):
-            users[edge.source].append((-1, 0))
-        return users
+        if not bool(np.all(value == first)):
+            return None
+        number = first.item()
+        return number
 
     # -- changing
 
     def replace(self, draft: Draft, edge: Edge, output: int = 0) -> None:
         """From now on readers of the draft's result read `edge`, which must yield the same elements."""
         draft.replaced[output] = edge
-
-    def follow(self, edge: Edge) -> Edge | None:
-        """The edge behind all replacements; None where padding forbids to say it in one edge."""
-        found: Edge | None = edge
-        while found is not None:
-            further = self.drafts[found.source].replaced.get(found.output)
-            if further is None:
-                return found
-            found = read_through(further, found)
-        return None
 
     def refresh(self, draft: Draft) -> None:
         """Lets the draft's operands follow the replacements of their sources."""
@@ -323,16 +211,12 @@ class Builder:
                 return edge
             through = read_through(further, edge)
             if through is None:
-                kept = self.add(
-                    "Identity",
-                    [self.resolve(further)],
-                    None,
-                    (draft.outputs[edge.output],),
-                    native=(),
-                    like=draft,
-                )
-                return Edge(kept.id, 0, edge.view, edge.scale, edge.shift, edge.through)
+                kind = draft.outputs[edge.output]
+                kept = self.add("Identity", [self.resolve(further)], None, (kind,), like=draft)
+                return edge._replace(source=kept.id, output=0)
             edge = through
+
+    # -- order
 
     def order(self) -> list[Draft]:
         """All drafts that outputs and updates need, operands first; their operands refreshed."""
@@ -340,159 +224,139 @@ class Builder:
             for name, end in names.items():
                 names[name] = self.resolve(end)
         drafts = self.drafts
-        # 0: not seen, 1: operands on the way, 2: placed.
-        state = bytearray(len(drafts))
-        found: list[Draft] = []
+        placed: list[Draft] = []
+        seen: set[int] = set()
+        # ~at: the operands of draft `at` are placed
         stack = [edge.source for edge in (*self.updates.values(), *self.outputs.values())]
         while stack:
-            at = stack[-1]
-            if state[at]:
-                stack.pop()
-                if state[at] == 1:
-                    state[at] = 2
-                    found.append(drafts[at])
+            at = stack.pop()
+            if at < 0:
+                placed.append(drafts[~at])
+            elif at not in seen:
+                seen.add(at)
+                stack.append(~at)
+                self.refresh(drafts[at])
+                sources = [edge.source for edge in drafts[at].inputs if edge is not None]
+                stack.extend(self._waiting(sources, seen, placed))
+        return placed
+
+    def _waiting(self, sources: Sequence[int], seen: set[int], placed: list[Draft]) -> list[int]:
+        """Those of some drafts that wait for operands; the others are placed."""
+        waiting = []
+        for source in sources:
+            if source in seen:
                 continue
-            draft = drafts[at]
-            if not draft.inputs:
-                state[at] = 2
-                found.append(draft)
-                stack.pop()
-                continue
-            state[at] = 1
-            for position, edge in enumerate(draft.inputs):
-                if edge is None:
-                    continue
-                source = edge.source
-                if drafts[source].replaced:
-                    edge = draft.inputs[position] = self.resolve(edge)
-                    source = edge.source
-                    state.extend(bytes(len(drafts) - len(state)))
-                if state[source]:
-                    continue
-                if drafts[source].inputs:
-                    stack.append(source)
-                else:
-                    state[source] = 2
-                    found.append(drafts[source])
-        return found
+            if self.drafts[source].inputs:
+                waiting.append(source)
+            else:
+                seen.add(source)
+                placed.append(self.drafts[source])
+        return waiting
 
     def program_order(self) -> list[Draft]:
         """The same in the order of the program, a leaf before its first reader."""
-        found = self.order()
-        rank = {draft.id: draft.native[-1] if draft.native else -1 for draft in found}
-        placed: list[Draft] = []
-        done: set[int] = set()
-        for root in sorted(
-            (draft for draft in found if not draft.leaf),
-            key=lambda draft: (rank[draft.id], draft.id),
-        ):
-            if root.id in done:
-                continue
-            stack = [root]
-            while stack:
-                draft = stack[-1]
-                if draft.id in done:
-                    stack.pop()
-                    continue
-                waiting = [
-                    self.drafts[edge.source]
-                    for edge in draft.inputs
-                    if edge is not None and edge.source not in done
-                ]
-                if waiting:
-                    stack.extend(reversed(waiting))
-                    continue
-                done.add(draft.id)
+        needed = self.order()
+        computing = [draft for draft in needed if not draft.leaf]
+        computing.sort(key=lambda draft: (draft.native[-1] if draft.native else -1, draft.id))
+        placed: dict[int, Draft] = {}
+        for draft in computing:
+            self._place(draft, placed)
+        for draft in needed:
+            placed.setdefault(draft.id, draft)  # leaves that are outputs themselves
+        return list(placed.values())
+
+    def _place(self, root: Draft, placed: dict[int, Draft]) -> None:
+        """Places a draft behind its operands, these in order."""
+        stack = [root]
+        while stack:
+            draft = stack[-1]
+            edges = () if draft.id in placed else draft.inputs
+            waiting = [
+                self.drafts[edge.source]
+                for edge in reversed(edges)
+                if edge is not None and edge.source not in placed
+            ]
+            stack.extend(waiting)
+            if not waiting:
+                placed.setdefault(draft.id, draft)
                 stack.pop()
-                placed.append(draft)
-        # Leaves that are outputs themselves.
-        return placed + [draft for draft in found if draft.id not in done]
 
     # -- finishing a native operation
 
     def settle(self, record: Node, edges: Sequence[Edge | None], first: int) -> None:
         """Notes the edges of a native operation's results. `first`: number of drafts before it.
 
-        Results that are whole, unscaled drafts of this operation get their location. A movement that
-        cuts or hooks the gradient becomes a node.
+        Results that are whole drafts of this operation get their location. A movement that cuts or
+        hooks the gradient becomes a node.
         """
         for output, edge in enumerate(edges):
             if edge is None:
                 continue
+            value = Value(record.id, output)
             if record.marks & CARRIED and edge.source < first:
                 edge = self._carried(record, edge)
-            elif edge.source >= first:
-                draft = self.drafts[edge.source]
-                if (
-                    draft.op != "Constant"
-                    and edge.scale == 1.0
-                    and edge.shift == 0.0
-                    and draft.locations[edge.output] is None
-                ):
-                    back = view_of(edge).inverse(draft.outputs[edge.output].shape)
-                    if back is not None:
-                        draft.locations[edge.output] = Location(Value(record.id, output), back)
-            if (edge.scale != 1.0 or edge.shift != 0.0) and edge.scale != 0.0 and edge.output == 0:
-                draft = self.drafts[edge.source]
-                if not draft.leaf and len(draft.aliases) < 4:
-                    back = view_of(edge).inverse(draft.shape)
-                    if back is not None:
-                        draft.aliases.append(
-                            Location(Value(record.id, output), back, edge.scale, edge.shift)
-                        )
+            elif edge.source >= first and unscaled(edge):
+                self._locate(value, edge)
+            if not unscaled(edge) and edge.scale != 0.0:
+                self._alias(value, edge)
             if edge.scale != 0.0 and edge.source < first:
                 self._scaling(record, edge)
-            self.values[Value(record.id, output)] = edge
+            self.values[value] = edge
+
+    def _locate(self, value: Value, edge: Edge) -> None:
+        """Notes that a draft's result lives on a native tensor."""
+        draft = self.drafts[edge.source]
+        if draft.op == "Constant" or draft.locations[edge.output] is not None:
+            return
+        back = view_of(edge).inverse(draft.outputs[edge.output].shape)
+        if back is not None:
+            draft.locations[edge.output] = Location(value, back)
+
+    def _alias(self, value: Value, edge: Edge) -> None:
+        """Notes that a native tensor holds a multiple of a draft's first result."""
+        draft = self.drafts[edge.source]
+        if edge.output != 0 or draft.leaf or len(draft.aliases) >= ALIASES:
+            return
+        back = view_of(edge).inverse(draft.shape)
+        if back is not None:
+            draft.aliases.append(Location(value, back, edge.scale, edge.shift))
 
     def _scaling(self, record: Node, edge: Edge) -> None:
         """Notes by what an operation multiplies the operand that its result is."""
         for value in record.inputs:
             operand = None if value is None else self.values.get(value)
-            if (
-                operand is not None
-                and (operand.source, operand.output) == (edge.source, edge.output)
-                and operand.scale not in (0.0, edge.scale)
-            ):
+            if operand is None or operand.scale in (0.0, edge.scale):
+                continue
+            if (operand.source, operand.output) == (edge.source, edge.output):
                 self.factors[record.id] = edge.scale / operand.scale
 
     def _carried(self, record: Node, edge: Edge) -> Edge:
-        hooks = record.marks & {"gradient_hook", "custom_function"}
+        """A movement with marks, as a node; as it is where no gradient would pass anyway."""
         if not self.drafts[edge.source].gradient:
             return edge
         if "no_grad" in record.marks:
             return self.detach(edge, record)
-        shape = shape_of(edge)
-        kept = self.add(
-            "Identity",
-            [edge],
-            None,
-            (TensorType(shape, self.dtype(edge)),),
-            native=(record.id,),
-            like=record,
-        )
-        kept.marks = hooks
-        kept.locations[0] = Location(Value(record.id, 0), View.of(shape))
+        kept = self._copy("Identity", edge, record)
+        kept.marks = record.marks & HELD
         return self.read(kept)
 
     def detach(self, edge: Edge, record: Node) -> Edge:
         """The operand without its gradient; itself where no gradient would pass anyway."""
         if not self.drafts[edge.source].gradient:
             return edge
-        shape = shape_of(edge)
-        cut = self.add(
-            "Detach",
-            [edge],
-            None,
-            (TensorType(shape, self.dtype(edge)),),
-            native=(record.id,),
-            like=record,
-        )
+        cut = self._copy("Detach", edge, record)
         cut.marks -= {"no_grad"}
-        cut.locations[0] = Location(Value(record.id, 0), View.of(shape))
         return self.read(cut)
 
+    def _copy(self, op: str, edge: Edge, record: Node) -> Draft:
+        """A node that hands on an operand, which lives on the operation's result."""
+        kind = TensorType(shape_of(edge), self.dtype(edge))
+        copy = self.add(op, [edge], None, (kind,), native=(record.id,), like=record)
+        copy.locations[0] = Location(Value(record.id, 0), View.of(kind.shape))
+        return copy
 
-def reduced(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+
+def reduced(array: Array) -> Array:
     """One element along every axis over which an array does not change."""
     if array.size > KNOWN or array.size == 0:
         return array
@@ -502,3 +366,23 @@ def reduced(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
             if bool(np.all(array == first)):
                 array = first
     return array
+
+
+def _read(constant: Array, view: View) -> Array:
+    """What a view reads of a constant."""
+    if not view.stages:
+        return np.asarray(constant).reshape(view.shape)
+    if constant.size == 1 and not view.padded:
+        return np.broadcast_to(constant.reshape(()), view.shape)
+    return view.apply(np.asarray(constant))
+
+
+def _scaled(value: Array, scale: float, shift: float) -> Array:
+    """scale * value + shift; integers stay integers where both are whole."""
+    if value.dtype.kind in "iub" and _whole(scale) and _whole(shift):
+        return np.asarray(value * int(scale) + int(shift))
+    return np.asarray(value * scale + shift)
+
+
+def _whole(number: float) -> bool:
+    return float(number).is_integer() and abs(number) < INTEGERS

@@ -6,7 +6,6 @@ returns the edge of that tensor moved or scaled; `by` is the native operation th
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from padiff_graph.capture.normal.form import Edge
@@ -26,6 +25,7 @@ __all__ = [
     "slice_axis",
     "take",
     "transpose",
+    "unscaled",
     "view_of",
 ]
 
@@ -44,9 +44,14 @@ def shape_of(edge: Edge) -> tuple[int, ...]:
     return view_of(edge).shape
 
 
+def unscaled(edge: Edge) -> bool:
+    """Whether nothing is multiplied or added on the edge."""
+    return edge.scale == 1.0 and edge.shift == 0.0
+
+
 def plain(edge: Edge) -> bool:
     """Whether the operand is its source, element for element (the shape may differ)."""
-    return edge.scale == 1.0 and edge.shift == 0.0 and view_of(edge).identity
+    return unscaled(edge) and view_of(edge).identity
 
 
 def moved(edge: Edge, view: View, *by: int) -> Edge:
@@ -155,8 +160,3 @@ def read_through(inner: Edge, outer: Edge) -> Edge | None:
         inner.shift * outer.scale + outer.shift,
         inner.through + outer.through,
     )
-
-
-def size_of(edge: Edge) -> int:
-    """Number of elements of the operand."""
-    return math.prod(shape_of(edge))

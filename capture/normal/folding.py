@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from padiff_graph.capture.normal.builder import Builder, Draft
+from padiff_graph.capture.normal.builder import Builder
+from padiff_graph.capture.normal.draft import Draft
 from padiff_graph.capture.normal.operator_traits import Array
 from padiff_graph.capture.normal.traits import traits
 

@@ -8,8 +8,9 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from padiff_graph.capture.graph import ComputationGraph, Node, TensorType, Value
-from padiff_graph.capture.normal.builder import FLOATS, KNOWN, Builder
+from padiff_graph.capture.normal.builder import KNOWN, Builder
 from padiff_graph.capture.normal.call import Call, Result, Row, Unsupported
+from padiff_graph.capture.normal.draft import FLOATS
 from padiff_graph.capture.normal.form import Edge, Location
 from padiff_graph.capture.normal.index_map import View
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from padiff_graph.capture.graph import TensorType
-from padiff_graph.capture.normal.builder import FLOATS
 from padiff_graph.capture.normal.call import Call, Result, Row, Unsupported
+from padiff_graph.capture.normal.draft import FLOATS
 from padiff_graph.capture.normal.edges import broadcast, expand, reshape, shape_of
 from padiff_graph.capture.normal.form import Edge
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from padiff_graph.capture.normal.builder import Draft
+from padiff_graph.capture.normal.draft import Draft
 from padiff_graph.capture.normal.edges import view_of
 from padiff_graph.capture.normal.form import Edge
 from padiff_graph.capture.normal.rewrites.operands import both_orders, power_below, same_reading

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from padiff_graph.capture.graph import TensorType
-from padiff_graph.capture.normal.builder import Draft
-from padiff_graph.capture.normal.edges import expand, moved, plain, shape_of, view_of
+from padiff_graph.capture.normal.draft import Draft
+from padiff_graph.capture.normal.edges import expand, moved, plain, shape_of, unscaled, view_of
 from padiff_graph.capture.normal.form import Edge
 from padiff_graph.capture.normal.index_map import View
 from padiff_graph.capture.normal.rewrites.operands import (
@@ -21,7 +21,6 @@ from padiff_graph.capture.normal.rewrites.operands import (
     present,
     same_reading,
     same_value,
-    unscaled,
 )
 from padiff_graph.capture.normal.rewrites.rule import Sweep, applies_to
 from padiff_graph.capture.normal.traits import traits

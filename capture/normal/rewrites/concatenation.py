@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from padiff_graph.capture.normal.builder import KNOWN, Draft
+from padiff_graph.capture.normal.builder import KNOWN
+from padiff_graph.capture.normal.draft import Draft
 from padiff_graph.capture.normal.edges import read_through, shape_of, view_of
 from padiff_graph.capture.normal.form import Edge
 from padiff_graph.capture.normal.index_map import Stage, View

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from padiff_graph.capture.graph import TensorType
-from padiff_graph.capture.normal.builder import Draft
+from padiff_graph.capture.normal.draft import Draft
 from padiff_graph.capture.normal.edges import reshape, shape_of
 from padiff_graph.capture.normal.form import Edge
 from padiff_graph.capture.normal.rewrites.rule import Sweep, applies_to

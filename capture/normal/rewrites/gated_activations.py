@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import math
 
-from padiff_graph.capture.normal.builder import Draft
-from padiff_graph.capture.normal.edges import view_of
+from padiff_graph.capture.normal.draft import Draft
+from padiff_graph.capture.normal.edges import unscaled, view_of
 from padiff_graph.capture.normal.form import Edge
-from padiff_graph.capture.normal.rewrites.operands import (
-    both_orders,
-    same_operand,
-    same_reading,
-    unscaled,
-)
+from padiff_graph.capture.normal.rewrites.operands import both_orders, same_operand, same_reading
 from padiff_graph.capture.normal.rewrites.rule import Sweep, applies_to
 
 __all__ = ["clip_unscaled", "composed_hard_sigmoid", "x_times_hard_sigmoid", "x_times_sigmoid"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from padiff_graph.capture.graph import TensorType
-from padiff_graph.capture.normal.builder import Draft
+from padiff_graph.capture.normal.draft import Draft
 from padiff_graph.capture.normal.edges import reshape, shape_of, transpose
 from padiff_graph.capture.normal.rewrites.rule import Sweep, applies_to
 

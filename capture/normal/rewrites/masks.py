@@ -8,10 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from padiff_graph.capture.normal.builder import Draft
-from padiff_graph.capture.normal.edges import broadcast, expand, read_through, shape_of, view_of
+from padiff_graph.capture.normal.draft import Draft
+from padiff_graph.capture.normal.edges import (
+    broadcast,
+    expand,
+    read_through,
+    shape_of,
+    unscaled,
+    view_of,
+)
 from padiff_graph.capture.normal.form import Edge
-from padiff_graph.capture.normal.rewrites.operands import present, unscaled, whole
+from padiff_graph.capture.normal.rewrites.operands import present, whole
 from padiff_graph.capture.normal.rewrites.rule import Sweep, applies_to
 from padiff_graph.capture.normal.traits import with_trait
 

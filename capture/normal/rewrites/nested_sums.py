@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from padiff_graph.capture.normal.builder import Draft
+from padiff_graph.capture.normal.draft import Draft
 from padiff_graph.capture.normal.edges import affine, broadcast, shape_of, view_of
 from padiff_graph.capture.normal.form import Edge
 from padiff_graph.capture.normal.rewrites.operands import present

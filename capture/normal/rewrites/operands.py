@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import permutations
 
-from padiff_graph.capture.normal.builder import Builder, Draft
-from padiff_graph.capture.normal.edges import shape_of, view_of
+from padiff_graph.capture.normal.builder import Builder
+from padiff_graph.capture.normal.draft import Draft
+from padiff_graph.capture.normal.edges import shape_of, unscaled, view_of
 from padiff_graph.capture.normal.form import Edge
 
 __all__ = [
@@ -16,7 +17,6 @@ __all__ = [
     "same_operand",
     "same_reading",
     "same_value",
-    "unscaled",
     "whole",
 ]
 
@@ -31,11 +31,6 @@ def both_orders(draft: Draft) -> Iterator[tuple[Edge, Edge]]:
     edges = present(draft)
     if len(edges) == len(draft.inputs) == 2:
         yield from ((first, second) for first, second in permutations(edges))
-
-
-def unscaled(edge: Edge) -> bool:
-    """Whether nothing is multiplied or added on the edge."""
-    return edge.scale == 1.0 and edge.shift == 0.0
 
 
 def whole(edge: Edge, draft: Draft) -> bool:

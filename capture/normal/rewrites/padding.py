@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from padiff_graph.capture.normal.builder import Draft
-from padiff_graph.capture.normal.edges import moved, reshape, shape_of, view_of
+from padiff_graph.capture.normal.draft import Draft
+from padiff_graph.capture.normal.edges import moved, reshape, shape_of, unscaled, view_of
 from padiff_graph.capture.normal.form import HELD
-from padiff_graph.capture.normal.rewrites.operands import unscaled
 from padiff_graph.capture.normal.rewrites.rule import Sweep, applies_to
 
 __all__ = ["zero_padding_into_view", "zero_padding_into_window"]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from padiff_graph.capture.normal.builder import Draft
-from padiff_graph.capture.normal.edges import read_through, shape_of
-from padiff_graph.capture.normal.rewrites.operands import present, same_operand, unscaled
+from padiff_graph.capture.normal.draft import Draft
+from padiff_graph.capture.normal.edges import read_through, shape_of, unscaled
+from padiff_graph.capture.normal.rewrites.operands import present, same_operand
 from padiff_graph.capture.normal.rewrites.rule import Sweep, applies_to
 
 __all__ = ["power_of_power", "product_of_equals"]

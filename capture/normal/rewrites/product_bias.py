@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 
-from padiff_graph.capture.normal.builder import Draft
-from padiff_graph.capture.normal.edges import moved, plain, reshape, shape_of, view_of
+from padiff_graph.capture.normal.draft import Draft
+from padiff_graph.capture.normal.edges import moved, plain, reshape, shape_of, unscaled, view_of
 from padiff_graph.capture.normal.form import Edge
 from padiff_graph.capture.normal.index_map import View
-from padiff_graph.capture.normal.rewrites.operands import both_orders, unscaled
+from padiff_graph.capture.normal.rewrites.operands import both_orders
 from padiff_graph.capture.normal.rewrites.rule import Sweep, applies_to
 from padiff_graph.capture.normal.traits import Scale, traits, with_trait
 

@@ -10,7 +10,8 @@ import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from padiff_graph.capture.graph import TensorType
-from padiff_graph.capture.normal.builder import Builder, Draft
+from padiff_graph.capture.normal.builder import Builder
+from padiff_graph.capture.normal.draft import Draft
 from padiff_graph.capture.normal.edges import affine, moved, reshape
 from padiff_graph.capture.normal.form import HELD, Edge, Location
 from padiff_graph.capture.normal.index_map import View

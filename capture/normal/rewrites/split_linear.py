@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from padiff_graph.capture.graph import TensorType
-from padiff_graph.capture.normal.builder import Builder, Draft
+from padiff_graph.capture.normal.builder import Builder
+from padiff_graph.capture.normal.draft import Draft
 from padiff_graph.capture.normal.edges import shape_of, take, view_of
 from padiff_graph.capture.normal.form import Edge, Location
 from padiff_graph.capture.normal.index_map import Indices, Stage, View

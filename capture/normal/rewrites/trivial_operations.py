@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from padiff_graph.capture.normal.builder import Draft
+from padiff_graph.capture.normal.draft import Draft
 from padiff_graph.capture.normal.edges import expand, reshape, shape_of
 from padiff_graph.capture.normal.form import HELD
 from padiff_graph.capture.normal.rewrites.rule import Sweep, applies_to
