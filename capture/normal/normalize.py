@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from padiff_graph.capture.graph import ComputationGraph
 from padiff_graph.capture.normal.builder import Builder
 from padiff_graph.capture.normal.collection import without_collection
+from padiff_graph.capture.normal.draft import Draft
 from padiff_graph.capture.normal.form import Edge, NormalGraph, NormalNode
 from padiff_graph.capture.normal.rewrites import REWRITES
 from padiff_graph.capture.normal.traits import traits
 from padiff_graph.capture.normal.translate import translate
 
 __all__ = ["normalize"]
+
+STATE = ("buffer", "parameter")
+"""Kinds of captured leaves that belong to the model."""
 
 
 @without_collection()
@@ -29,9 +33,8 @@ def normalize(graph: ComputationGraph) -> NormalGraph:
 
 
 def freeze(builder: Builder) -> NormalGraph:
-    """The finished graph: live drafts only, numbered in topological order."""
+    """The finished graph: live drafts only, numbered in the order of the program."""
     order = builder.program_order()
-    place = {draft.id: at for at, draft in enumerate(order)}
     origins = _Origins(builder)
     for draft in order:
         if draft.op == "Constant":
@@ -39,54 +42,38 @@ def freeze(builder: Builder) -> NormalGraph:
     for draft in order:
         if not draft.leaf:
             draft.native = origins.with_constants(draft.native)
+    place = {draft.id: at for at, draft in enumerate(order)}
 
-    def placed(edge: Edge | None) -> Edge | None:
-        return (
-            None
-            if edge is None
-            else Edge(
-                place[edge.source],
-                edge.output,
-                edge.view,
-                edge.scale,
-                edge.shift,
-                origins.with_constants(edge.through),
-            )
-        )
+    def placed(edge: Edge) -> Edge:
+        through = origins.with_constants(edge.through)
+        return edge._replace(source=place[edge.source], through=through)
 
-    nodes = tuple(
-        NormalNode(
-            id=at,
-            op=draft.op,
-            inputs=tuple(placed(edge) for edge in draft.inputs),
-            attrs=draft.attrs,
-            outputs=draft.outputs,
-            locations=tuple(draft.locations),
-            native=draft.native,
-            name=draft.name,
-            path=draft.path,
-            source=draft.source,
-            commutative=traits(draft.op).commutative,
-            opaque=draft.opaque,
-            marks=draft.marks,
-            constant=draft.constant,
-        )
-        for at, draft in enumerate(order)
-    )
-    outputs = {
-        name: edge for name, found in builder.outputs.items() if (edge := placed(found)) is not None
-    }
-    updates = {
-        name: edge for name, found in builder.updates.items() if (edge := placed(found)) is not None
-    }
+    nodes = tuple(_node(at, draft, placed) for at, draft in enumerate(order))
+    outputs = {name: placed(edge) for name, edge in builder.outputs.items()}
+    updates = {name: placed(edge) for name, edge in builder.updates.items()}
+    unread = _unread(builder.graph, nodes, (*outputs.values(), *updates.values()))
     return NormalGraph(
-        builder.graph,
-        nodes,
-        outputs,
-        updates,
-        builder.rewrites,
-        _unread(builder.graph, nodes, (*outputs.values(), *updates.values())),
-        builder.factors,
+        builder.graph, nodes, outputs, updates, builder.rewrites, unread, builder.factors
+    )
+
+
+def _node(at: int, draft: Draft, placed: Callable[[Edge], Edge]) -> NormalNode:
+    """A draft as a node of the finished graph; `placed` numbers its operands anew."""
+    return NormalNode(
+        id=at,
+        op=draft.op,
+        inputs=tuple([None if edge is None else placed(edge) for edge in draft.inputs]),
+        attrs=draft.attrs,
+        outputs=draft.outputs,
+        locations=tuple(draft.locations),
+        native=draft.native,
+        name=draft.name,
+        path=draft.path,
+        source=draft.source,
+        commutative=traits(draft.op).commutative,
+        opaque=draft.opaque,
+        marks=draft.marks,
+        constant=draft.constant,
     )
 
 
@@ -105,21 +92,19 @@ class _Origins:
         }
 
     def _behind(self, native: tuple[int, ...], apart: Collection[int] = ()) -> list[int]:
-        known = set(native)
-        found: list[int] = []
+        """The constants that operations were computed from, those set apart left out."""
+        reached = set(native)
+        behind: list[int] = []
         stack = list(native)
         while stack:
             for value in self.graph.record(stack.pop()).inputs:
-                if (
-                    value is not None
-                    and value.node in self.constants
-                    and value.node not in known
-                    and value.node not in apart
-                ):
-                    known.add(value.node)
-                    found.append(value.node)
+                if value is None or value.node in reached or value.node in apart:
+                    continue
+                if value.node in self.constants:
+                    reached.add(value.node)
+                    behind.append(value.node)
                     stack.append(value.node)
-        return sorted(found)
+        return sorted(behind)
 
     def own(self, native: tuple[int, ...]) -> tuple[int, ...]:
         """A Constant stands for everything it was computed from."""
@@ -139,18 +124,9 @@ def _unread(
 ) -> tuple[str, ...]:
     """Names of parameters and buffers that nothing live stands for."""
     alias = {other: info.name for info in graph.parameters.values() for other in info.aliases}
-    read: set[str] = set()
-    seen: set[int] = set()
-    for node in nodes:
-        read.add(node.name)
-        seen.update(node.native)
-        for edge in node.inputs:
-            if edge is not None:
-                seen.update(edge.through)
-    for edge in ends:
-        seen.update(edge.through)
-    for native in seen:
-        record = graph.record(native)
-        if record.kind in ("buffer", "parameter"):
-            read.add(alias.get(record.name, record.name))
+    edges = [edge for node in nodes for edge in node.inputs if edge is not None]
+    live = {native for node in nodes for native in node.native}
+    live.update(native for edge in (*edges, *ends) for native in edge.through)
+    leaves = [record for record in map(graph.record, live) if record.kind in STATE]
+    read = {node.name for node in nodes} | {alias.get(leaf.name, leaf.name) for leaf in leaves}
     return tuple(name for name in graph.parameters if name not in read)

@@ -13,20 +13,10 @@ from padiff_graph.capture.normal.call import Call, Result, Row, Unsupported
 from padiff_graph.capture.normal.draft import FLOATS
 from padiff_graph.capture.normal.form import Edge, Location
 from padiff_graph.capture.normal.index_map import View
+from padiff_graph.capture.normal.leaf_drafts import Leaves
+from padiff_graph.capture.normal.operator_traits import Array
 
 __all__ = ["Table", "table_of", "translate"]
-
-STATISTICS = (
-    "running_mean",
-    "running_var",
-    "mean",
-    "variance",
-    "scale",
-    "bias",
-    "weight",
-    "input_mean",
-    "input_var",
-)
 
 
 class Table(Protocol):
@@ -68,19 +58,19 @@ class _Operator(NamedTuple):
 
     @classmethod
     def of(cls, op: str, table: Table) -> _Operator:
+        """What the table says of a native operator; a trailing "_" marks one that works in place."""
         name = op.partition(".")[2].partition(".")[0] or op
         plain = name[:-1] if name.endswith("_") and not name.endswith("__") else name
         fill = table.CONSTANTS.get(plain)
         shapes = plain if plain in getattr(table, "SHAPES", ()) else ""
-        builtin = op.startswith("builtin.")
         return cls(
-            table.row_of(op),
-            plain in table.RANDOM or name in table.RANDOM,
-            fill,
-            shapes,
-            bool(shapes) or fill is not None or plain.endswith("_like"),
-            builtin and name == "combine",
-            builtin and name == "split",
+            row=table.row_of(op),
+            random=not table.RANDOM.isdisjoint((plain, name)),
+            fill=fill,
+            shapes=shapes,
+            decided=bool(shapes) or fill is not None or plain.endswith("_like"),
+            list_of=op == "builtin.combine",
+            member_of=op == "builtin.split",
         )
 
 
@@ -89,23 +79,18 @@ def translate(graph: ComputationGraph) -> Builder:
     table = table_of(graph.framework)
     operators: dict[str, _Operator] = {}
     builder = Builder(graph)
-    leaves = _Leaves(builder)
-    constants = builder.constants
+    leaves = Leaves(builder)
     for record in graph.records():
-        if record.kind == "output":
-            value = record.inputs[0] if record.inputs else None
-            edge = builder.lookup(value)
+        if record.kind == "operation":
+            if record.op not in operators:
+                operators[record.op] = _Operator.of(record.op, table)
+            _operation(builder, operators[record.op], record)
+        elif record.kind == "output":
+            edge = builder.lookup(record.inputs[0]) if record.inputs else None
             if edge is not None:
                 builder.outputs[record.name] = edge
-        elif record.kind != "operation":
-            leaves.add(record)
-            if record.kind == "constant" or leaves.constant_buffer(record):
-                constants.add(record.id)
         else:
-            operator = operators.get(record.op)
-            if operator is None:
-                operator = operators[record.op] = _Operator.of(record.op, table)
-            _operation(builder, operator, record, constants)
+            leaves.add(record)
     for name, value in graph.updates.items():
         edge = builder.lookup(value)
         # Counters are bookkeeping; a buffer that only parameters decide is a function, not a state.
@@ -114,94 +99,24 @@ def translate(graph: ComputationGraph) -> Builder:
     return builder
 
 
-class _Leaves:
-    """Inputs, parameters, buffers and constants as drafts."""
-
-    def __init__(self, builder: Builder) -> None:
-        self.builder = builder
-        graph = builder.graph
-        self.first_name = {
-            alias: info.name for info in graph.parameters.values() for alias in info.aliases
-        }
-        self.parameters: dict[str, Edge] = {}
-        self.statistics = {
-            value.node
-            for record in graph.of_kind("operation")
-            if "norm" in record.op
-            for role, value in zip(record.roles, record.inputs, strict=False)
-            if value is not None and role in STATISTICS
-        }
-        self.written = {
-            name
-            for name, value in graph.updates.items()
-            if graph.record(value.node).kind == "operation"
-        }
-
-    def constant_buffer(self, record: Node) -> bool:
-        """Whether a buffer is a known constant: neither a statistic nor written by the run."""
-        return (
-            record.kind == "buffer"
-            and record.constant is not None
-            and record.id not in self.statistics
-            and record.name not in self.written
-        )
-
-    def add(self, record: Node) -> None:
-        """One leaf."""
-        builder = self.builder
-        kind = record.outputs[0] if record.outputs else None
-        if kind is None:
-            return
-        if record.kind == "input":
-            draft = builder.add("Input", (), None, (kind,), native=(record.id,))
-            draft.name, draft.varies, draft.gradient = record.name, True, kind.dtype in FLOATS
-        elif record.kind == "constant" or self.constant_buffer(record):
-            draft = builder.add("Constant", (), None, (kind,), native=(record.id,))
-            draft.name, draft.constant = (
-                record.name if record.kind == "buffer" else "",
-                record.constant,
-            )
-        else:
-            name = self.first_name.get(record.name, record.name)
-            if name in self.parameters:
-                shared = self.parameters[name]
-                builder.values[Value(record.id)] = shared
-                builder.drafts[shared.source].native += (record.id,)
-                return
-            draft = builder.add("Parameter", (), None, (kind,), native=(record.id,))
-            info = builder.graph.parameters.get(name)
-            draft.name = name
-            draft.gradient = kind.dtype in FLOATS and (
-                record.kind == "parameter" if info is None else info.trainable and not info.buffer
-            )
-            self.parameters[name] = builder.read(draft)
-        draft.locations[0] = Location(Value(record.id), View.of(kind.shape))
-        builder.values[Value(record.id)] = builder.read(draft)
-
-
-def _operation(builder: Builder, operator: _Operator, record: Node, constants: set[int]) -> None:
+def _operation(builder: Builder, operator: _Operator, record: Node) -> None:
+    """Notes what the results of a native operation are."""
     operands = [value for value in record.inputs if value is not None]
     random = operator.random or "random" in record.marks
     if operator.list_of:
-        members = [builder.lookup(value) for value in record.inputs]
-        builder.lists[Value(record.id)] = members
-        if all(value.node in constants for value in operands):
-            constants.add(record.id)
+        builder.lists[Value(record.id)] = [builder.lookup(value) for value in record.inputs]
+        if all(value.node in builder.constants for value in operands):
+            builder.constants.add(record.id)
         return
     if operator.member_of and operands and operands[0] in builder.lists:
         for output, edge in enumerate(builder.lists[operands[0]]):
             if edge is not None:
                 builder.values[Value(record.id, output)] = edge
         return
-    if not random and _folded(builder, operator, record, operands, constants):
+    if not random and _folded(builder, operator, record, operands):
         return
     first = len(builder.drafts)
-    call = Call(builder, record)
-    try:
-        result = operator.row(call) if operator.row is not None else opaque(call)
-    except Unsupported:
-        del builder.drafts[first:]
-        result = opaque(call)
+    result = _lowered(builder, operator, record)
     if random:
         for draft in builder.drafts[first:]:
             draft.varies = True
@@ -209,33 +124,26 @@ def _operation(builder: Builder, operator: _Operator, record: Node, constants: s
     _note(builder, record, result, first)
 
 
-def _folded(
-    builder: Builder, operator: _Operator, record: Node, operands: list[Value], constants: set[int]
-) -> bool:
+def _lowered(builder: Builder, operator: _Operator, record: Node) -> Result:
+    """What its row makes of an operation; itself where it has none or the row does not cover this use."""
+    call, first = Call(builder, record), len(builder.drafts)
+    try:
+        return opaque(call) if operator.row is None else operator.row(call)
+    except Unsupported:
+        del builder.drafts[first:]
+        return opaque(call)
+
+
+def _folded(builder: Builder, operator: _Operator, record: Node, operands: list[Value]) -> bool:
     """Notes a result that shapes and constants decide; whether it was one."""
-    if not operator.decided and not (
-        all(value.node in constants for value in operands)
-        if operands
-        else record.constant is not None
-    ):
+    fixed = all(value.node in builder.constants for value in operands)
+    if not operator.decided and not (fixed if operands else record.constant is not None):
         return False
-    constants.add(record.id)
-    value = record.constant
+    builder.constants.add(record.id)
     kinds = [kind for kind in record.outputs if kind is not None]
-    if value is None and len(kinds) == 1 and kinds[0].size <= KNOWN:
-        if operator.shapes:
-            kind = builder.graph.type_of(operands[0])
-            value = (
-                None
-                if kind is None
-                else np.asarray(
-                    kind.size if operator.shapes == "numel" else kind.shape, np.int64
-                ).reshape(kinds[0].shape)
-            )
-        elif operator.fill is not None:
-            value = _filled(builder, operator.fill, record, kinds[0])
-    if value is None or len(kinds) != 1:
-        # Its row makes movement over constants, or a node that `fold_constants` turns into one.
+    value = _value(builder, operator, record, kinds[0]) if len(kinds) == 1 else None
+    if value is None:
+        # Its row makes movement over constants, or a node that `fold` turns into one.
         return operator.fill is not None and bool(kinds) and _unknown(builder, record, kinds)
     edge = builder.constant(value, kinds[0].dtype, (record.id,), record)
     draft = builder.drafts[edge.source]
@@ -248,23 +156,35 @@ def _folded(
     return True
 
 
-def _filled(
-    builder: Builder, fill: Any, record: Node, kind: TensorType
-) -> np.ndarray[Any, Any] | None:
+def _value(builder: Builder, operator: _Operator, record: Node, kind: TensorType) -> Array | None:
+    """The value of a result that is decided, None where it is not known."""
+    if record.constant is not None or kind.size > KNOWN:
+        return record.constant
+    if operator.shapes:
+        operand = record.inputs[0]
+        told = None if operand is None else builder.graph.type_of(operand)
+        if told is None:
+            return None
+        numbers = told.size if operator.shapes == "numel" else told.shape
+        return np.asarray(numbers, np.int64).reshape(kind.shape)
+    if operator.fill is None:
+        return None
     try:
-        value: np.ndarray[Any, Any] = fill(Call(builder, record), kind)
+        filled: Array = operator.fill(Call(builder, record), kind)
     except Unsupported:
         return None
-    return value
+    return filled
 
 
 def _unknown(builder: Builder, record: Node, kinds: list[TensorType]) -> bool:
+    """Notes a Constant whose value is not known."""
     draft = builder.add("Constant", (), None, tuple(kinds), native=(record.id,), like=record)
     builder.settle(record, [builder.read(draft, output) for output in range(len(kinds))], draft.id)
     return True
 
 
 def _note(builder: Builder, record: Node, result: Result, first: int) -> None:
+    """Notes the edges that a row made as the operation's results, or as the members of its list."""
     if result is None:
         return
     edges: list[Edge | None] = [result] if isinstance(result, Edge) else list(result)
@@ -280,21 +200,23 @@ def _note(builder: Builder, record: Node, result: Result, first: int) -> None:
 def opaque(call: Call) -> Result:
     """The native operation as it is: all tensor operands in order, attributes that are plain data."""
     record, builder = call.record, call.builder
+    if not record.outputs:
+        return None
     inputs: list[Edge | None] = []
     for value in record.inputs:
-        if value is None:
-            continue
-        inputs.extend(builder.lists[value] if value in builder.lists else [builder.lookup(value)])
+        if value in builder.lists:
+            inputs.extend(builder.lists[value])
+        else:
+            inputs.append(builder.lookup(value))
     attrs = {name: value for name, value in record.attrs.items() if _plain(value)}
-    kinds = [TensorType((), "unknown") if kind is None else kind for kind in record.outputs]
-    if not kinds:
-        return None
-    found = call.results(record.op, [edge for edge in inputs if edge is not None], attrs, *kinds)
-    builder.drafts[found[0].source].opaque = True
-    return found if len(found) > 1 or len(record.outputs) > 1 else found[0]
+    kinds = [kind or TensorType((), "unknown") for kind in record.outputs]
+    results = call.results(record.op, [edge for edge in inputs if edge is not None], attrs, *kinds)
+    builder.drafts[results[0].source].opaque = True
+    return results if len(results) > 1 else results[0]
 
 
 def _plain(value: Any) -> bool:
+    """Whether an attribute is a number, a string, or a list of such."""
     if isinstance(value, (tuple, list)):
         return all(_plain(member) for member in value)
     return isinstance(value, (bool, int, float, str))

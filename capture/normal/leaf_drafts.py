@@ -1,0 +1,99 @@
+"""Inputs, parameters, buffers and constants as drafts."""
+
+from __future__ import annotations
+
+from padiff_graph.capture.graph import Node, TensorType, Value
+from padiff_graph.capture.normal.builder import Builder
+from padiff_graph.capture.normal.draft import FLOATS, Draft
+from padiff_graph.capture.normal.form import Edge, Location
+from padiff_graph.capture.normal.index_map import View
+
+__all__ = ["Leaves"]
+
+STATISTICS = frozenset(
+    {
+        "running_mean",
+        "running_var",
+        "mean",
+        "variance",
+        "scale",
+        "bias",
+        "weight",
+        "input_mean",
+        "input_var",
+    }
+)
+"""Roles in which native normalisations read their state: a buffer there is a Parameter, known or not."""
+
+
+class Leaves:
+    """Makes the drafts of leaves; parameters of several names become one."""
+
+    def __init__(self, builder: Builder) -> None:
+        self.builder = builder
+        graph = builder.graph
+        self.first_name = {
+            alias: info.name for info in graph.parameters.values() for alias in info.aliases
+        }
+        self.parameters: dict[str, Edge] = {}
+        self.statistics = {
+            value.node
+            for record in graph.of_kind("operation")
+            if "norm" in record.op
+            for role, value in zip(record.roles, record.inputs, strict=False)
+            if value is not None and role in STATISTICS
+        }
+        self.written = {
+            name
+            for name, value in graph.updates.items()
+            if graph.record(value.node).kind == "operation"
+        }
+
+    def add(self, record: Node) -> None:
+        """One leaf; nothing where its type is not known."""
+        constant = record.kind == "constant" or self._constant_buffer(record)
+        if constant:
+            self.builder.constants.add(record.id)
+        kind = record.outputs[0] if record.outputs else None
+        if kind is None:
+            return
+        if record.kind == "input":
+            draft = self._leaf("Input", record, kind)
+            draft.name, draft.varies, draft.gradient = record.name, True, kind.dtype in FLOATS
+        elif constant:
+            draft = self._leaf("Constant", record, kind)
+            draft.name = record.name if record.kind == "buffer" else ""
+            draft.constant = record.constant
+        else:
+            self._parameter(record, kind)
+
+    def _constant_buffer(self, record: Node) -> bool:
+        """Whether a buffer is a known constant: neither a statistic nor written by the run."""
+        if record.kind != "buffer" or record.constant is None:
+            return False
+        return record.id not in self.statistics and record.name not in self.written
+
+    def _parameter(self, record: Node, kind: TensorType) -> None:
+        builder = self.builder
+        name = self.first_name.get(record.name, record.name)
+        shared = self.parameters.get(name)
+        if shared is not None:
+            builder.values[Value(record.id)] = shared
+            builder.source(shared).native += (record.id,)
+            return
+        draft = self._leaf("Parameter", record, kind)
+        draft.name = name
+        draft.gradient = kind.dtype in FLOATS and self._trainable(record, name)
+        self.parameters[name] = builder.read(draft)
+
+    def _trainable(self, record: Node, name: str) -> bool:
+        info = self.builder.graph.parameters.get(name)
+        if info is None:
+            return record.kind == "parameter"
+        return info.trainable and not info.buffer
+
+    def _leaf(self, op: str, record: Node, kind: TensorType) -> Draft:
+        draft = self.builder.add(op, (), None, (kind,), native=(record.id,))
+        draft.locations[0] = Location(Value(record.id), View.of(kind.shape))
+        self.builder.values[Value(record.id)] = self.builder.read(draft)
+        return draft
