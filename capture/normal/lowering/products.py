@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -61,98 +62,124 @@ def attention(
     A boolean mask keeps what is true. Fewer heads of key and value are repeated (grouped queries).
     """
     dtype = call.type().dtype
-    heads = shape_of(query)[-3] if call.rank(query) > 2 else 1
-    if call.rank(key) > 2 and shape_of(key)[-3] not in (1, heads):
-        rows = [row for row in range(shape_of(key)[-3]) for _ in range(heads // shape_of(key)[-3])]
-        key, value = take(key, -3, rows), take(value, -3, rows)
+    key, value = _repeated(call, query, key), _repeated(call, query, value)
     width, length, keys = shape_of(query)[-1], shape_of(query)[-2], shape_of(key)[-2]
     lead = np.broadcast_shapes(shape_of(query)[:-2], shape_of(key)[:-2])
     scores = TensorType((*lead, length, keys), dtype)
-    factor = 1.0 / math.sqrt(width) if scale is None else scale
     order = [*range(call.rank(key) - 2), call.rank(key) - 1, call.rank(key) - 2]
-    weights = call.affine(
-        call.draft("MatMul", [query, transpose(key, order)], None, scores), factor
-    )
+    weights = call.draft("MatMul", [query, transpose(key, order)], None, scores)
+    weights = call.affine(weights, 1.0 / math.sqrt(width) if scale is None else scale)
     if causal:
-        visible = np.tril(np.ones((length, keys), bool))
-        weights = call.draft(
-            "Where",
-            [broadcast(call.constant(visible), scores.shape), weights, call.constant(-np.inf)],
-            None,
-            scores,
-        )
+        visible = call.constant(np.tril(np.ones((length, keys), bool)))
+        weights = _masked(call, weights, visible, scores)
     if mask is not None:
-        if call.builder.dtype(mask) == "bool":
-            weights = call.draft(
-                "Where",
-                [broadcast(mask, scores.shape), weights, call.constant(-np.inf)],
-                None,
-                scores,
-            )
-        else:
-            weights = call.draft("Add", [weights, broadcast(mask, scores.shape)], None, scores)
+        weights = _masked(call, weights, mask, scores)
     weights = call.draft("Softmax", [weights], {"axis": -1}, scores)
     if dropout:
-        weights = call.draft(
-            "Dropout", [weights], {"ratio": float(dropout), "channelwise": False}, scores
-        )
-    return call.draft(
-        "MatMul", [weights, value], None, TensorType((*lead, length, shape_of(value)[-1]), dtype)
-    )
+        attrs = {"ratio": float(dropout), "channelwise": False}
+        weights = call.draft("Dropout", [weights], attrs, scores)
+    kind = TensorType((*lead, length, shape_of(value)[-1]), dtype)
+    return call.draft("MatMul", [weights, value], None, kind)
+
+
+def _repeated(call: Call, query: Edge, edge: Edge) -> Edge:
+    """Key or value with as many heads as the query, each repeated."""
+    heads = shape_of(query)[-3] if call.rank(query) > 2 else 1
+    own = shape_of(edge)[-3] if call.rank(edge) > 2 else 1
+    if own in (1, heads):
+        return edge
+    return take(edge, -3, [head for head in range(own) for _ in range(heads // own)])
+
+
+def _masked(call: Call, weights: Edge, mask: Edge, kind: TensorType) -> Edge:
+    """Scores with a mask: added, or minus infinity where a boolean one is false."""
+    mask_there = broadcast(mask, kind.shape)
+    if call.builder.dtype(mask) != "bool":
+        return call.draft("Add", [weights, mask_there], None, kind)
+    return call.draft("Where", [mask_there, weights, call.constant(-np.inf)], None, kind)
 
 
 def einsum(call: Call, equation: str, operands: Sequence[Edge]) -> Edge:
     """A product of two operands as MatMul: letters of both and of the result are its batch, letters of
     both only are summed. Anything else stays Einsum."""
     equation = equation.replace(" ", "")
-    left, _, right = equation.partition("->")
-    terms = left.split(",")
-    simple = len(operands) == 2 == len(terms) and "->" in equation and "." not in equation
-    if not simple or any(len(set(term)) != len(term) for term in (*terms, right)):
+    product = _Product.of(equation, [shape_of(edge) for edge in operands])
+    if product is None:
         return call.draft("Einsum", list(operands), {"equation": equation})
-    first, second = terms
-    extent = {
-        letter: size
-        for term, edge in zip(terms, operands, strict=True)
-        for letter, size in zip(term, shape_of(edge), strict=True)
-    }
-    batch = [letter for letter in right if letter in first and letter in second]
-    summed = [letter for letter in first if letter in second and letter not in right]
-    rows_, columns = (
-        [letter for letter in right if letter not in second],
-        [letter for letter in right if letter not in first],
-    )
-    if len(batch) + len(summed) + len(rows_) != len(first) or len(batch) + len(summed) + len(
-        columns
-    ) != len(second):
-        return call.draft("Einsum", list(operands), {"equation": equation})
+    batch, rows, summed, columns = product.batch, product.rows, product.summed, product.columns
+    first, second = product.terms
+    left = product.arranged(operands[0], first, batch, rows, summed)
+    right = product.arranged(operands[1], second, batch, summed, columns)
+    shape = (*product.extents(batch), product.size(rows), product.size(columns))
+    result = call.draft("MatMul", [left, right], None, TensorType(shape, call.type().dtype))
+    letters = [*batch, *rows, *columns]
+    order = [letters.index(letter) for letter in product.result]
+    return call.transpose(reshape(result, product.extents(letters)), order)
 
-    def arranged(edge: Edge, term: str, *groups: list[str]) -> Edge:
-        order = [term.index(letter) for group in groups for letter in group]
-        sizes = [extent[letter] for letter in groups[0]] + [
-            math.prod(extent[letter] for letter in group) for group in groups[1:]
-        ]
+
+@dataclass(frozen=True)
+class _Product:
+    """An equation of two terms as a batched product of matrices.
+
+    Attributes:
+        terms, result: the letters of both operands and of the result.
+        extent: of each letter.
+    """
+
+    terms: tuple[str, str]
+    result: str
+    extent: Mapping[str, int]
+
+    @classmethod
+    def of(cls, equation: str, shapes: Sequence[tuple[int, ...]]) -> _Product | None:
+        """None where the equation is no product: other than two terms, diagonals, letters of one term
+        alone that are summed, an ellipsis, no result told."""
+        left, arrow, right = equation.partition("->")
+        terms = left.split(",")
+        if not arrow or "." in equation or len(terms) != 2 or len(shapes) != 2:
+            return None
+        if any(len(set(term)) != len(term) for term in (*terms, right)):
+            return None
+        extent = {
+            letter: size
+            for term, shape in zip(terms, shapes, strict=True)
+            for letter, size in zip(term, shape, strict=True)
+        }
+        if not all(set(term) <= set(right) | (set(terms[0]) & set(terms[1])) for term in terms):
+            return None
+        return cls((terms[0], terms[1]), right, extent)
+
+    @property
+    def batch(self) -> list[str]:
+        """Letters of both terms and of the result."""
+        return [letter for letter in self.result if all(letter in term for term in self.terms)]
+
+    @property
+    def summed(self) -> list[str]:
+        """Letters of both terms only."""
+        first, second = self.terms
+        return [letter for letter in first if letter in second and letter not in self.result]
+
+    @property
+    def rows(self) -> list[str]:
+        """Letters of the first term and of the result."""
+        return [letter for letter in self.result if letter not in self.terms[1]]
+
+    @property
+    def columns(self) -> list[str]:
+        """Letters of the second term and of the result."""
+        return [letter for letter in self.result if letter not in self.terms[0]]
+
+    def extents(self, letters: Sequence[str]) -> list[int]:
+        """The extents of letters."""
+        return [self.extent[letter] for letter in letters]
+
+    def size(self, letters: Sequence[str]) -> int:
+        """The elements over letters."""
+        return math.prod(self.extents(letters))
+
+    def arranged(self, edge: Edge, term: str, batch: list[str], *groups: list[str]) -> Edge:
+        """An operand as [*batch, group, group]."""
+        order = [term.index(letter) for group in (batch, *groups) for letter in group]
+        sizes = [*self.extents(batch), *(self.size(group) for group in groups)]
         return reshape(transpose(edge, order), sizes)
-
-    kind = TensorType(
-        (
-            *(extent[letter] for letter in batch),
-            math.prod(extent[letter] for letter in rows_),
-            math.prod(extent[letter] for letter in columns),
-        ),
-        call.type().dtype,
-    )
-    result = call.draft(
-        "MatMul",
-        [
-            arranged(operands[0], first, batch, rows_, summed),
-            arranged(operands[1], second, batch, summed, columns),
-        ],
-        None,
-        kind,
-    )
-    letters = [*batch, *rows_, *columns]
-    return call.transpose(
-        reshape(result, [extent[letter] for letter in letters]),
-        [letters.index(letter) for letter in right],
-    )

@@ -26,6 +26,12 @@ __all__ = [
     "spatial",
 ]
 
+UNSCALED = 1e-6
+"""Distance from one within which a factor is one: chosen above float32's rounding of a ratio of sizes."""
+RATIO = 1e-4
+"""Relative distance within which a factor is the ratio of the sizes: chosen so that one rounded in a
+model's code is, and one that another size was rounded from is not."""
+
 
 def per_axis(value: Any, count: int) -> tuple[int, ...]:
     """One number for each spatial axis."""
@@ -86,51 +92,54 @@ def convolution(
     """Conv or ConvTranspose. `pads`: numbers, "SAME" or "VALID"."""
     count = call.rank(weight) - 2
     x = channels_first(call, x, channels_last)
+    shape = _first(call.shape, channels_last)
     unbatched = call.rank(x) == count + 1
     if unbatched:
-        x = reshape(x, (1, *shape_of(x)))
-    strides, dilations = per_axis(strides, count), per_axis(dilations, count)
+        x, shape = reshape(x, (1, *shape_of(x))), (1, *shape)
     kernel, extents = shape_of(weight)[2:], shape_of(x)[2:]
-    if isinstance(pads, str):
-        pads = (
-            same_pads(extents, kernel, strides, dilations)
-            if pads.upper() == "SAME"
-            else (0,) * (2 * count)
-        )
-    else:
-        pads = both_sides(pads, count)
-    shape = call.shape
-    if channels_last:
-        shape = (shape[0], shape[-1], *shape[1:-1])
-    if unbatched:
-        shape = (1, *shape)
-    attrs: dict[str, Any] = {
-        "strides": strides,
-        "pads": pads,
-        "dilations": dilations,
-        "group": int(group),
-    }
+    strides, dilations = per_axis(strides, count), per_axis(dilations, count)
+    pads = _numbers(pads, extents, kernel, strides, dilations)
+    attrs = {"strides": strides, "pads": pads, "dilations": dilations, "group": int(group)}
     if transposed:
-        spread = zip(
-            extents, shape[2:], kernel, strides, dilations, pads[:count], pads[count:], strict=True
-        )
+        windows = zip(kernel, strides, dilations, pads[:count], pads[count:], strict=True)
         # What the result has beyond the formula, whether it was asked for as output padding or as output size.
         attrs["output_padding"] = tuple(
-            out - ((extent - 1) * stride - before - after + dilation * (size - 1) + 1)
-            for extent, out, size, stride, dilation, before, after in spread
+            out - _spread(extent, *window)
+            for extent, out, window in zip(extents, shape[2:], windows, strict=True)
         )
-    result = call.draft(
-        "ConvTranspose" if transposed else "Conv",
-        [x, weight],
-        attrs,
-        TensorType(shape, call.type().dtype),
-    )
+    kind = TensorType(shape, call.type().dtype)
+    result = call.draft("ConvTranspose" if transposed else "Conv", [x, weight], attrs, kind)
     if bias is not None:
         along = reshape(bias, (1, shape[1]) + (1,) * count)
-        result = call.draft("Add", [result, along], None, TensorType(shape, call.type().dtype))
+        result = call.draft("Add", [result, along], None, kind)
     if unbatched:
         result = reshape(result, shape[1:])
     return channels_back(call, result, channels_last)
+
+
+def _first(shape: tuple[int, ...], channels_last: bool) -> tuple[int, ...]:
+    """The extents of [N, ..., C] as [N, C, ...]."""
+    return (shape[0], shape[-1], *shape[1:-1]) if channels_last else shape
+
+
+def _numbers(
+    pads: Any,
+    extents: Sequence[int],
+    kernel: Sequence[int],
+    strides: Sequence[int],
+    dilations: Sequence[int],
+) -> tuple[int, ...]:
+    """ONNX's pads from numbers, "SAME" or "VALID"."""
+    if not isinstance(pads, str):
+        return both_sides(pads, len(kernel))
+    if pads.upper() == "SAME":
+        return same_pads(extents, kernel, strides, dilations)
+    return (0,) * (2 * len(kernel))
+
+
+def _spread(extent: int, size: int, stride: int, dilation: int, before: int, after: int) -> int:
+    """Extent of a transposed convolution's result by its formula."""
+    return (extent - 1) * stride - before - after + dilation * (size - 1) + 1
 
 
 def pool(
@@ -151,59 +160,62 @@ def pool(
     """MaxPool or AveragePool over the trailing axes; a window over everything is a reduction."""
     x = channels_first(call, x, channels_last)
     count = len(kernel)
-    lead = call.rank(x) - count
-    extents = shape_of(x)[lead:]
+    extents = shape_of(x)[call.rank(x) - count :]
     kernel, strides, dilations = tuple(kernel), per_axis(strides, count), per_axis(dilations, count)
-    if isinstance(pads, str):
-        pads = (
-            same_pads(extents, kernel, strides, dilations)
-            if pads.upper() == "SAME"
-            else (0,) * (2 * count)
-        )
+    pads = _numbers(pads, extents, kernel, strides, dilations)
+    attrs: dict[str, Any] = {"strides": strides, "pads": pads, "ceil_mode": bool(ceil_mode)}
+    if kind == "MaxPool":
+        attrs["dilations"] = dilations
     else:
-        pads = both_sides(pads, count)
-    if (
-        results == 1
-        and kernel == extents
-        and not any(pads)
-        and divisor is None
-        and dilations == (1,) * count
-    ):
-        return channels_back(
-            call,
-            spatial(call, x, "ReduceMean" if kind == "AveragePool" else "ReduceMax", count),
-            channels_last,
-        )
-    if kernel == (1,) * count and strides == (1,) * count and not any(pads) and results == 1:
+        attrs["count_include_pad"] = bool(count_include_pad) and any(pads)
+        attrs["divisor"] = divisor
+    simple = results == 1 and not any(pads)
+    if simple and kernel == extents and divisor is None and dilations == (1,) * count:
+        whole = spatial(call, x, WHOLE[kind], count)
+        return channels_back(call, whole, channels_last)
+    if simple and kernel == strides == (1,) * count:
         return channels_back(call, call.touch(x), channels_last)
-    shapes = [call.type(output).shape for output in range(results)]
-    shapes = [(shape[0], shape[-1], *shape[1:-1]) if channels_last else shape for shape in shapes]
-    # an axis of one element under a window of one is no axis: pooling of one axis said with two
+    attrs = {"kernel_shape": kernel, **attrs}
+    shapes = [_first(call.type(output).shape, channels_last) for output in range(results)]
+    return _pooled(call, kind, x, attrs, shapes, channels_last)
+
+
+WHOLE = {"AveragePool": "ReduceMean", "MaxPool": "ReduceMax"}
+"""The reduction that a pooling is whose window covers everything."""
+
+
+def _pooled(
+    call: Call,
+    kind: str,
+    x: Edge,
+    attrs: dict[str, Any],
+    shapes: Sequence[tuple[int, ...]],
+    channels_last: bool,
+) -> Result:
+    """The pooling without the axes that are none: of one element under a window of one."""
+    count = len(attrs["kernel_shape"])
+    lead = call.rank(x) - count
+    extents, pads = shape_of(x)[lead:], attrs["pads"]
     kept = [
         at
         for at in range(count)
-        if not (extents[at] == kernel[at] == 1 and pads[at] == pads[count + at] == 0)
+        if not extents[at] == attrs["kernel_shape"][at] == 1 or pads[at] or pads[count + at]
     ]
-    kept = kept if results == 1 and kept else list(range(count))
+    if len(shapes) > 1 or not kept:
+        kept = list(range(count))  # indices count all axes
 
     def fewer(shape: Sequence[int]) -> tuple[int, ...]:
         return (*shape[:lead], *(shape[lead + at] for at in kept))
 
-    attrs: dict[str, Any] = {
-        "kernel_shape": tuple(kernel[at] for at in kept),
-        "strides": tuple(strides[at] for at in kept),
-        "pads": (*(pads[at] for at in kept), *(pads[count + at] for at in kept)),
-        "ceil_mode": bool(ceil_mode),
-    }
-    if kind == "MaxPool":
-        attrs["dilations"] = tuple(dilations[at] for at in kept)
-    else:
-        attrs["count_include_pad"] = bool(count_include_pad) and any(pads)
-        attrs["divisor"] = divisor
+    told = dict(attrs)
+    for name in ("kernel_shape", "strides", "dilations"):
+        if name in attrs:
+            told[name] = tuple(attrs[name][at] for at in kept)
+    told["pads"] = tuple(pads[side + at] for side in (0, count) for at in kept)
     types = [
         TensorType(fewer(shape), call.type(output).dtype) for output, shape in enumerate(shapes)
     ]
-    pooled = call.results(kind, [reshape(x, fewer(shape_of(x)))], attrs, *types)
+    pooled = call.results(kind, [reshape(x, fewer(shape_of(x)))], told, *types)
     return [
         channels_back(call, reshape(edge, shape), channels_last)
         for edge, shape in zip(pooled, shapes, strict=True)
@@ -215,17 +227,12 @@ def patches(call: Call, x: Edge, attrs: dict[str, Any]) -> Result:
     count, kernel, extents = len(attrs["kernel_shape"]), attrs["kernel_shape"], shape_of(x)[2:]
     if call.rank(x) != 2 + count or not _tiles(attrs, extents):
         return call.draft("Im2Col", [x], attrs)
-    split = reshape(
-        x,
-        (
-            *shape_of(x)[:2],
-            *(
-                part
-                for extent, size in zip(extents, kernel, strict=True)
-                for part in (extent // size, size)
-            ),
-        ),
-    )
+    windows = [
+        part
+        for extent, size in zip(extents, kernel, strict=True)
+        for part in (extent // size, size)
+    ]
+    split = reshape(x, (*shape_of(x)[:2], *windows))
     order = (0, 1, *(3 + 2 * at for at in range(count)), *(2 + 2 * at for at in range(count)))
     return reshape(transpose(call.touch(split), order), call.shape)
 
@@ -236,15 +243,8 @@ def image(call: Call, x: Edge, attrs: dict[str, Any]) -> Result:
     if call.rank(x) != 3 or not _tiles(attrs, extents):
         return call.draft("Col2Im", [x], attrs)
     batch, features = shape_of(x)[0], shape_of(x)[1] // math.prod(kernel)
-    split = reshape(
-        x,
-        (
-            batch,
-            features,
-            *kernel,
-            *(extent // size for extent, size in zip(extents, kernel, strict=True)),
-        ),
-    )
+    counts = [extent // size for extent, size in zip(extents, kernel, strict=True)]
+    split = reshape(x, (batch, features, *kernel, *counts))
     order = (0, 1, *(axis for at in range(count) for axis in (2 + count + at, 2 + at)))
     return reshape(transpose(call.touch(split), order), call.shape)
 
@@ -252,14 +252,11 @@ def image(call: Call, x: Edge, attrs: dict[str, Any]) -> Result:
 def _tiles(attrs: dict[str, Any], extents: Sequence[int]) -> bool:
     """Whether windows cover an image edge to edge."""
     kernel = attrs["kernel_shape"]
-    plain = (
-        attrs["strides"] == kernel
-        and not any(attrs["pads"])
-        and all(
-            step == 1 or size == 1 for step, size in zip(attrs["dilations"], kernel, strict=True)
-        )
-    )
-    return plain and all(extent % size == 0 for extent, size in zip(extents, kernel, strict=True))
+    if attrs["strides"] != kernel or any(attrs["pads"]):
+        return False
+    if any(step != 1 != size for step, size in zip(attrs["dilations"], kernel, strict=True)):
+        return False
+    return all(extent % size == 0 for extent, size in zip(extents, kernel, strict=True))
 
 
 def adaptive_pool(
@@ -271,7 +268,8 @@ def adaptive_pool(
     channels_last: bool = False,
     results: int = 1,
 ) -> Result:
-    """Adaptive pooling: a reduction to one element, an ordinary pooling where sizes divide, else its own operator."""
+    """Adaptive pooling: a reduction to one element, an ordinary pooling where sizes divide, else its
+    own operator."""
     x = channels_first(call, x, channels_last)
     count = len(output_size)
     lead = call.rank(x) - count
@@ -280,14 +278,10 @@ def adaptive_pool(
         extent if size is None or size < 0 else int(size)
         for size, extent in zip(output_size, extents, strict=True)
     )
-    if sizes == extents and results == 1:
+    if results == 1 and sizes == extents:
         return channels_back(call, call.touch(x), channels_last)
-    if all(size == 1 for size in sizes) and results == 1:
-        return channels_back(
-            call,
-            spatial(call, x, "ReduceMean" if kind == "AveragePool" else "ReduceMax", count),
-            channels_last,
-        )
+    if results == 1 and sizes == (1,) * count:
+        return channels_back(call, spatial(call, x, WHOLE[kind], count), channels_last)
     if all(extent % size == 0 for extent, size in zip(extents, sizes, strict=True)):
         kernel = [extent // size for extent, size in zip(extents, sizes, strict=True)]
         return pool(
@@ -304,12 +298,9 @@ def adaptive_pool(
     if results > 1:
         raise Unsupported("adaptive pooling that returns indices")
     shape = (*shape_of(x)[:lead], *sizes)
-    op = "AdaptiveAveragePool" if kind == "AveragePool" else "AdaptiveMaxPool"
-    return channels_back(
-        call,
-        call.draft(op, [x], {"output_size": sizes}, TensorType(shape, call.type().dtype)),
-        channels_last,
-    )
+    op = "Adaptive" + kind
+    pooled = call.draft(op, [x], {"output_size": sizes}, TensorType(shape, call.type().dtype))
+    return channels_back(call, pooled, channels_last)
 
 
 def spatial(call: Call, x: Edge, op: str, count: int) -> Edge:
@@ -339,21 +330,25 @@ def resize(
     of the sizes.
     """
     x = channels_first(call, x, channels_last)
-    shape = call.shape
-    if channels_last:
-        shape = (shape[0], shape[-1], *shape[1:-1])
+    shape = _first(call.shape, channels_last)
     sizes, extents = shape[2:], shape_of(x)[2:]
-    if sizes == extents and (not scales or all(abs(scale - 1.0) < 1e-6 for scale in scales)):
+    if sizes == extents and all(abs(scale - 1.0) < UNSCALED for scale in scales or ()):
         return channels_back(call, call.touch(x), channels_last)
-    told = None
+    attrs = {"mode": mode, "coordinates": coordinates, "sizes": tuple(sizes), "scales": None}
     if scales and coordinates != "align_corners":
-        factors = tuple(float(scale) for scale in scales) * (len(sizes) if len(scales) == 1 else 1)
-        if any(
-            abs(factor * extent - size) > 1e-4 * size
-            for factor, extent, size in zip(factors, extents, sizes, strict=True)
-        ):
-            told = factors
-    attrs = {"mode": mode, "coordinates": coordinates, "sizes": tuple(sizes), "scales": told}
-    return channels_back(
-        call, call.draft("Resize", [x], attrs, TensorType(shape, call.type().dtype)), channels_last
-    )
+        attrs["scales"] = _told(scales, extents, sizes)
+    resized = call.draft("Resize", [x], attrs, TensorType(shape, call.type().dtype))
+    return channels_back(call, resized, channels_last)
+
+
+def _told(
+    scales: Sequence[float], extents: Sequence[int], sizes: Sequence[int]
+) -> tuple[float, ...] | None:
+    """The factors, one for each axis; None where they are the ratio of the sizes."""
+    factors = tuple(float(scale) for scale in scales)
+    if len(factors) == 1:
+        factors *= len(sizes)
+    for factor, extent, size in zip(factors, extents, sizes, strict=True):
+        if abs(factor * extent - size) > RATIO * size:
+            return factors
+    return None
