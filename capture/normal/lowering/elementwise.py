@@ -39,6 +39,15 @@ FLOAT_ORDER = {
     "complex128": 3,
 }
 
+"""Floats by width; what is wider holds every value of what is narrower."""
+COMPUTED = ("float32", "bool", "int64", "int32")
+"""Types that a known constant is cast to at once."""
+WIDEST = 3.0e38
+"""A bound beyond this is none: float32 ends at 3.4e38."""
+INVERTED = 4096
+"""Known denominators of at most this many elements are inverted: chosen so that tables of frequencies are,
+and nothing of a weight's size is held twice."""
+
 
 def sum_of(call: Call, terms: Sequence[tuple[Edge, float]], constant: float = 0.0) -> Edge:
     """sum of coefficient * operand + constant. Operands that hold one number join the constant."""
@@ -135,7 +144,7 @@ def divide(first: str = "self", second: str = "other") -> Row:
             return product(call, factors, constant / number)
         assert below is not None
         known = call.known(below)
-        if known is not None and known.size <= 4096:
+        if known is not None and known.size <= INVERTED:
             with np.errstate(divide="ignore"):
                 return product(
                     call, [*factors, call.constant(1.0 / known, call.type().dtype)], constant
@@ -196,8 +205,8 @@ def raised(exponent: float, operand: str = "self") -> Row:
 
 def clip(call: Call, edge: Edge, low: float | None, high: float | None) -> Edge:
     """The operand between bounds; None where there is none."""
-    low = None if low is None or low <= -3.0e38 else float(low)
-    high = None if high is None or high >= 3.0e38 else float(high)
+    low = None if low is None or low <= -WIDEST else float(low)
+    high = None if high is None or high >= WIDEST else float(high)
     if low == 0.0 and high is None:
         return call.draft("Relu", [edge])
     return call.draft("Clip", [edge], {"min": low, "max": high})
@@ -207,29 +216,31 @@ def paired(op: str, first: str = "self", second: str = "other") -> Row:
     """A row for an element-wise operator of two operands, the second of which may be a number."""
 
     def row(call: Call) -> Result:
-        shape = call.shape
         pair = []
         for role in (first, second):
             edge = call.operand(role)
-            pair.append(
-                call.constant(call.number(role)) if edge is None else broadcast(edge, shape)
-            )
-        if op in ("Min", "Max"):
-            for edge, bound in (pair, pair[::-1]):
-                number = call.scalar(bound)
-                if number is not None and call.scalar(edge) is None:
-                    return expand(
-                        clip(
-                            call,
-                            expand(edge, shape),
-                            number if op == "Max" else None,
-                            number if op == "Min" else None,
-                        ),
-                        shape,
-                    )
-        return call.draft(op, pair)
+            number = call.constant(call.number(role)) if edge is None else None
+            pair.append(number if edge is None else broadcast(edge, call.shape))
+        operands = [edge for edge in pair if edge is not None]
+        bounded = _bounded(call, op, operands) if op in BOUNDS else None
+        return call.draft(op, operands) if bounded is None else bounded
 
     return row
+
+
+BOUNDS = {"Min": "max", "Max": "min"}
+"""Which bound of a Clip the minimum or maximum with a number is."""
+
+
+def _bounded(call: Call, op: str, pair: Sequence[Edge]) -> Edge | None:
+    """Min or Max with a number as a Clip; None where there is no number, or two."""
+    numbers = [call.scalar(edge) for edge in pair]
+    for edge, own, number in zip(pair, numbers, reversed(numbers), strict=True):
+        if own is None and number is not None:
+            bounds = {"min": None, "max": None, BOUNDS[op]: number}
+            whole = expand(edge, call.shape)
+            return expand(clip(call, whole, bounds["min"], bounds["max"]), call.shape)
+    return None
 
 
 def boolean(op: str, number: str) -> Row:
@@ -262,32 +273,29 @@ def slope(call: Call, weight: Edge) -> Edge:
 
 
 def cast(call: Call, edge: Edge, to: str) -> Edge:
-    """Another element type: nothing where no value can change, a Cast where one can.
-
-    Integers and booleans as floats, wider floats and wider integers are the same numbers.
-    """
+    """Another element type: nothing where no value can change, a Cast where one can."""
     native = call.record.inputs[0]
     kind = call.builder.graph.type_of(native) if native is not None else None
-    own = kind.dtype if kind else call.builder.dtype(edge)
-    if own == to:
-        return call.touch(edge)
-    into_float, from_float = to in FLOAT_ORDER, own in FLOAT_ORDER
-    if into_float and not from_float:
-        harmless = FLOAT_ORDER[to] >= 2 or own == "bool"
-    elif into_float and from_float:
-        harmless = FLOAT_ORDER[to] > FLOAT_ORDER[own] and to.startswith(
-            "complex"
-        ) == own.startswith("complex")
-    elif from_float or to == "bool":
-        harmless = False
-    else:
-        harmless = own == "bool" or to in ("int64", "int32") or (own, to) == ("uint8", "int16")
-    if harmless:
+    if _harmless(kind.dtype if kind else call.builder.dtype(edge), to):
         return call.touch(edge)
     known = call.known(edge)
-    if known is not None and to in ("float32", "bool", "int64", "int32"):
-        with np.errstate(
-            invalid="ignore"
-        ):  # minus infinity as an integer, in a place that a mask leaves out
+    if known is not None and to in COMPUTED:
+        # minus infinity may become an integer, in a place that a mask leaves out
+        with np.errstate(invalid="ignore"):
             return call.constant(np.asarray(known).astype(to), to)
     return call.draft("Cast", [edge], {"to": to}, TensorType(shape_of(edge), to))
+
+
+def _harmless(own: str, to: str) -> bool:
+    """Whether a cast changes no value: integers and booleans as floats, wider floats and wider integers
+    are the same numbers."""
+    if own == to:
+        return True
+    if to in FLOAT_ORDER and own in FLOAT_ORDER:
+        alike = to.startswith("complex") == own.startswith("complex")
+        return alike and FLOAT_ORDER[to] > FLOAT_ORDER[own]
+    if to in FLOAT_ORDER:
+        return FLOAT_ORDER[to] >= FLOAT_ORDER["float32"] or own == "bool"
+    if own in FLOAT_ORDER or to == "bool":
+        return False
+    return own == "bool" or to in ("int64", "int32") or (own, to) == ("uint8", "int16")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from padiff_graph.capture.graph import TensorType
@@ -9,20 +10,25 @@ from padiff_graph.capture.normal.call import Call, Result, Row
 from padiff_graph.capture.normal.edges import reshape, transpose
 from padiff_graph.capture.normal.form import Edge
 
-__all__ = ["along_last", "identity", "on_axis", "reshaped", "unary"]
+__all__ = ["along_last", "identity", "named_attributes", "on_axis", "reshaped", "unary"]
 
 
 def unary(op: str, operand: str = "self", **attributes: Any) -> Row:
-    """A row for one operand and attributes: a string names the native attribute, anything else is the value."""
+    """A row for one operand and attributes, as of `named_attributes`."""
 
     def row(call: Call) -> Result:
-        attrs = {
-            name: call.number(native) if isinstance(native, str) else native
-            for name, native in attributes.items()
-        }
+        attrs = named_attributes(call, attributes)
         return call.draft(op, [call[operand]], attrs)
 
     return row
+
+
+def named_attributes(call: Call, attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Attributes of a row: a string names the native attribute, anything else is the value."""
+    return {
+        name: call.number(native) if isinstance(native, str) else native
+        for name, native in attributes.items()
+    }
 
 
 def identity(operand: str = "self") -> Row:
@@ -49,10 +55,7 @@ def along_last(
     """A row for what runs along one axis, which the view puts last."""
 
     def row(call: Call) -> Result:
-        attrs = {
-            name: call.number(native) if isinstance(native, str) else native
-            for name, native in attributes.items()
-        }
+        attrs = named_attributes(call, attributes)
         return on_axis(call, op, call[operand], call.number(axis, -1), attrs, results)
 
     return row
@@ -62,22 +65,21 @@ def on_axis(
     call: Call, op: str, edge: Edge, axis: int, attrs: dict[str, Any], results: int = 1
 ) -> Result:
     """A node along one axis: the operand with that axis last, the results with it put back."""
+    if call.rank(edge) == 0:
+        edge = reshape(edge, (1,))
     rank = call.rank(edge)
-    if rank == 0:
-        edge, rank = reshape(edge, (1,)), 1
     axis %= rank
     order = [*(at for at in range(rank) if at != axis), axis]
     back = sorted(range(rank), key=order.__getitem__)
-    operand = edge if axis == rank - 1 else transpose(edge, order)
+    kinds = [call.type(output) for output in range(results)]
     types = []
-    for output in range(results):
-        native = call.type(output)
-        shape = native.shape or (1,)
-        if len(shape) != rank:
+    for kind in kinds:
+        shape = kind.shape or (1,)
+        if len(shape) != rank:  # the axis is gone
             shape = (*shape[:axis], 1, *shape[axis:])
-        types.append(TensorType(tuple(shape[at] for at in order), native.dtype))
-    found = call.results(op, [operand], {"axis": axis - rank, **attrs}, *types)
+        types.append(TensorType(tuple(shape[at] for at in order), kind.dtype))
+    made = call.results(op, [transpose(edge, order)], {"axis": axis - rank, **attrs}, *types)
     return [
-        reshape(result if axis == rank - 1 else transpose(result, back), call.type(output).shape)
-        for output, result in enumerate(found)
+        reshape(transpose(result, back), kind.shape)
+        for result, kind in zip(made, kinds, strict=True)
     ]

@@ -32,16 +32,13 @@ def concat(call: Call, parts: Sequence[Edge], axis: int) -> Edge:
     """Concat; nothing for a single part, parts without elements left out."""
     rank = len(call.shape)
     axis %= rank
-    kept = [part for part in parts if call.rank(part) == rank and shape_of(part)[axis] > 0] or list(
-        parts[:1]
-    )
+    filled = [part for part in parts if call.rank(part) == rank and shape_of(part)[axis] > 0]
+    kept = filled or list(parts[:1])
     if len(kept) == 1:
         return call.touch(kept[0])
-    known = [call.known(part) for part in kept]
-    if all(value is not None for value in known):
-        return call.constant(
-            np.concatenate([value for value in known if value is not None], axis), call.type().dtype
-        )
+    values = [value for value in map(call.known, kept) if value is not None]
+    if len(values) == len(kept):
+        return call.constant(np.concatenate(values, axis), call.type().dtype)
     return call.draft("Concat", kept, {"axis": axis})
 
 
@@ -82,28 +79,27 @@ def gather(call: Call, edge: Edge, index: Edge, axis: int, padding_idx: int = -1
     shape = shape_of(edge)
     known = call.known(index)
     if known is not None and known.dtype.kind in "iu" and known.size:
-        whole = shape_of(index)
         known = reduced(known)
         rows = [int(row) + shape[axis] if row < 0 else int(row) for row in known.reshape(-1)]
-        if all(0 <= row < shape[axis] for row in rows):
-            steps = {after - before for before, after in pairwise(rows)} or {1}
-            even = len(steps) == 1 and 0 not in steps
-            chosen: Sequence[int] | range = (
-                range(rows[0], rows[-1] + (1 if (step := steps.pop()) > 0 else -1), step)
-                if even
-                else rows
-            )
-            found = reshape(
-                call.take(edge, axis, chosen), (*shape[:axis], *known.shape, *shape[axis + 1 :])
-            )
+        if min(rows) >= 0 and max(rows) < shape[axis]:
+            taken = call.take(edge, axis, _stepped(rows))
+            chosen = reshape(taken, (*shape[:axis], *known.shape, *shape[axis + 1 :]))
             # What the rows were computed from is part of the movement.
-            found = moved(found, view_of(found), *call.builder.source(index).native, *index.through)
-            return expand(found, (*shape[:axis], *whole, *shape[axis + 1 :]))
+            by = (*call.builder.source(index).native, *index.through)
+            chosen = moved(chosen, view_of(chosen), *by)
+            return expand(chosen, (*shape[:axis], *shape_of(index), *shape[axis + 1 :]))
     kind = call.typed(edge, (*shape[:axis], *shape_of(index), *shape[axis + 1 :]))
-    return reshape(
-        call.draft("Gather", [edge, index], {"axis": axis, "padding_idx": padding_idx}, kind),
-        call.shape,
-    )
+    attrs = {"axis": axis, "padding_idx": padding_idx}
+    return reshape(call.draft("Gather", [edge, index], attrs, kind), call.shape)
+
+
+def _stepped(rows: Sequence[int]) -> Sequence[int] | range:
+    """Rows as a range where they lie evenly."""
+    steps = {after - before for before, after in pairwise(rows)} or {1}
+    step = steps.pop()
+    if steps or step == 0:
+        return rows
+    return range(rows[0], rows[-1] + (1 if step > 0 else -1), step)
 
 
 def lookup(call: Call, table: Edge, index: Edge, padding_idx: int | None) -> Edge:
@@ -120,18 +116,13 @@ def pad(call: Call, edge: Edge, widths: Sequence[tuple[int, int]], mode: str, va
     """Padding; negative widths cut. `widths` for every axis."""
     for axis, (before, after) in enumerate(widths):
         if before < 0 or after < 0:
-            edge = call.take(
-                edge, axis, range(max(-before, 0), shape_of(edge)[axis] - max(-after, 0))
-            )
-    widths = [(max(before, 0), max(after, 0)) for before, after in widths]
-    if not any(before or after for before, after in widths):
+            kept = range(max(-before, 0), shape_of(edge)[axis] - max(-after, 0))
+            edge = call.take(edge, axis, kept)
+    pads = tuple(max(width[side], 0) for side in (0, 1) for width in widths)
+    if not any(pads):
         return call.touch(edge)
-    attrs = {
-        "mode": mode,
-        "pads": (*(before for before, _ in widths), *(after for _, after in widths)),
-        "value": float(value) if mode == "constant" else None,
-    }
-    return call.draft("Pad", [edge], attrs)
+    filling = float(value) if mode == "constant" else None
+    return call.draft("Pad", [edge], {"mode": mode, "pads": pads, "value": filling})
 
 
 def assign_box(call: Call, edge: Edge, box: Sequence[tuple[int, int, int]], values: Edge) -> Edge:
