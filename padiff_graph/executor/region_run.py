@@ -13,7 +13,7 @@ from typing import Any
 
 from padiff_graph.capture.engine import Array, Engine, NotRunnable
 from padiff_graph.capture.graph import ComputationGraph, Node, Value
-from padiff_graph.capture.interpreter import Interpreter, differentiable, leaf_tensor
+from padiff_graph.capture.interpreter import Interpreter, Known, differentiable, leaf_tensor
 from padiff_graph.executor.partition import Slice
 
 __all__ = [
@@ -168,8 +168,11 @@ def execute(
         value: leaf_tensor(side.engine, feed[value], side.dtype(value), grad, double)
         for value in part.values
     }
-    nodes = [graph.record(number) for number in (*part.leaves, *part.nodes)]
-    known = run.run(nodes, dict(boundary), keep=set(wanted))
+    known: Known = dict(boundary)
+    for number in part.leaves:  # an integer that is known beforehand is a leaf too: it is not run
+        known[Value(number)] = run.leaf(graph.record(number))
+    nodes = [graph.record(number) for number in part.nodes]
+    run.run(nodes, known, keep=set(wanted))
     for value in wanted:
         if known.get(value) is None:
             raise NotRunnable(

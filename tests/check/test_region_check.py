@@ -409,3 +409,18 @@ def test_what_cancels_on_one_side_is_not_imprecise_on_the_other() -> None:
     assert "second side loses precision" in imprecise(
         (0.0, 1.6e-3), Measured(1.6e-3, 1.0), Measured(0.0, 1.0), bound
     )
+
+
+def test_integers_that_are_known_beforehand_are_not_run_again() -> None:
+    """Positions made from shapes: their operands stand in no region."""
+    first, second = Toy(), Toy()
+    results = []
+    for model in (first, second):
+        x, count = model.input("x", X), model.input("n", np.arange(16))
+        places = model.op("add", count, count, path="places")
+        known = replace(model.nodes[places.node], constant=2 * np.arange(16))
+        model.nodes[places.node] = known
+        results.append(model.op("add", x, places, path="sum"))
+        model.output("output", results[-1])
+    check = run(first, second, match(first, second, [(results[0], results[1])]))
+    assert check.counts == {"equal": 1}
