@@ -298,7 +298,7 @@ def adaptive_pool(
     if results > 1:
         raise Unsupported("adaptive pooling that returns indices")
     shape = (*shape_of(x)[:lead], *sizes)
-    op = "Adaptive" + kind
+    op = "AdaptiveAveragePool" if kind == "AveragePool" else "AdaptiveMaxPool"
     pooled = call.draft(op, [x], {"output_size": sizes}, TensorType(shape, call.type().dtype))
     return channels_back(call, pooled, channels_last)
 
