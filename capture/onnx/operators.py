@@ -21,16 +21,6 @@ from padiff_graph.capture.normal.form import Edge
 __all__ = ["CONSTANTS", "RANDOM", "ROWS", "row_of"]
 
 NAMESPACE = "onnx."
-TYPES = {
-    1: "float32",
-    6: "int32",
-    7: "int64",
-    9: "bool",
-    10: "float16",
-    11: "float64",
-    16: "bfloat16",
-}
-"""TensorProto.DataType by number, as Cast's `to` has it."""
 
 
 def row_of(op: str) -> Row | None:
