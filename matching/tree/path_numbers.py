@@ -8,26 +8,19 @@ which of the other model and how far their numbers are apart, and which template
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from padiff_graph.matching.tree.module_paths import THROUGH, Paths, word_of
+from padiff_graph.matching.tree.number_relations import Relations, counterparts, relations, tally
 
 __all__ = ["Names"]
 
 _Key = tuple[str, tuple[tuple[int, int], ...]]
-_Votes = dict[tuple[str, str], Counter[tuple[int, int]]]
-"""(first container, second container) -> how often (first number, difference) was matched."""
-_RELATIONS = 12
-"""Most pairs of containers kept."""
-_SHARE = 0.4
-"""So much of what is matched in each of two containers must lie in the other, for them to go together: the
-number of a block has nothing to do with the number of a norm inside a block."""
-_ESTABLISHED = 3
-"""So many matches make one template the counterpart of another."""
+"""A path as both models may spell it: the second one's template, and the numbers by relation."""
 
 
 class Names:
@@ -48,7 +41,7 @@ class Names:
     ) -> None:
         """Takes every node's path on each side, and the paths of all modules, called or not."""
         self.paths = (Paths(first, modules[0]), Paths(second, modules[1]))
-        self.offsets: dict[tuple[str, str], int] = {}
+        self.offsets: Mapping[tuple[str, str], int] = {}
         self.counterpart: tuple[dict[str, str], dict[str, str]] = ({}, {})
         self.room: list[frozenset[int]] = []
         self._marks: tuple[list[dict[int, int]], list[dict[int, int]]] = tuple(
@@ -74,194 +67,51 @@ class Names:
         self, sure: Iterable[tuple[int, int]], likely: Iterable[tuple[int, int]] = ()
     ) -> None:
         """Learns from matches, and from pairs that may be wrong in part, such as runs shifted by a block."""
-        votes: tuple[_Votes, _Votes] = (defaultdict(Counter), defaultdict(Counter))
-        inside: tuple[Counter[str], Counter[str]] = (Counter(), Counter())
-        seen: tuple[dict[str, Counter[str]], dict[str, Counter[str]]] = (
-            defaultdict(Counter),
-            defaultdict(Counter),
-        )
-        for kind, pairs in enumerate((sure, likely)):
-            for (template, other), together in self._together(pairs).items():
-                times = sum(together.values())
-                names = (self.paths[0].templates[template], self.paths[1].templates[other])
-                seen[0][names[0]][names[1]] += times
-                seen[1][names[1]][names[0]] += times
-                containers = (self.paths[0].containers[template], self.paths[1].containers[other])
-                for which in (0, 1):
-                    for container in containers[which]:
-                        inside[which][container] += times
-                for at, container in enumerate(containers[0]):
-                    for place, its in enumerate(containers[1]):
-                        if not (container.endswith(THROUGH) and its.endswith(THROUGH)):
-                            counts = votes[kind][container, its]
-                            for (numbers, others), count in together.items():
-                                counts[numbers[at], others[place] - numbers[at]] += count
-        found: dict[tuple[str, str], tuple[int, int]] = {}
-        shifted: tuple[set[str], set[str]] = (set(), set())
-        for key in dict.fromkeys([*votes[0], *votes[1]]):
-            if sum(sum(kind[key].values()) for kind in votes if key in kind) < _SHARE * max(
-                inside[0][key[0]], inside[1][key[1]]
-            ):
-                continue
-            offset = _certain(votes[0][key]) or _natural(
-                votes[0][key], votes[1][key], self._likeness(*key)
-            )
-            if (
-                offset is not None
-                and offset[0]
-                and self._numbers(0, key[0]) == self._numbers(1, key[1])
-            ):
-                # Both models have all these blocks, so no number is another's: a run is shifted by a missing block.
-                shifted[0].add(key[0])
-                shifted[1].add(key[1])
-            elif offset is not None:
-                found[key] = offset
-        found = {
-            key: offset
-            for key, offset in found.items()
-            if not offset[0] or (key[0] not in shifted[0] and key[1] not in shifted[1])
-        }
-        best: list[tuple[str, str]] = []
-        for key in sorted(
-            found,
-            key=lambda key: (
-                -found[key][1],
-                -self._likeness(*key),
-                abs(key[0].count("#") - key[1].count("#")),
-            ),
-        ):
-            # One container goes with one: the number of a part in a block says nothing about the block.
-            # A container that is numbered through on one side may go with several of the other.
-            alone = all(key[0] != other[0] and key[1] != other[1] for other in best)
-            constant = (
-                len({offset for counts in (votes[0][key], votes[1][key]) for _, offset in counts})
-                == 1
-            )
-            if len(best) < _RELATIONS and (
-                alone
-                or (
-                    constant
-                    and all(key[0] != other[0] or key[1] != other[1] for other in best)
-                    and not any(self._diverging(key, other) for other in best)
-                )
-            ):
-                best.append(key)
-        established = tuple(
-            {
-                template: counts.most_common(1)[0][0]
-                for template, counts in side.items()
-                if counts.most_common(1)[0][1] >= max(_ESTABLISHED, 0.8 * sum(counts.values()))
-            }
-            for side in seen
-        )
-        self._settle(
-            {key: found[key][0] for key in best},
-            (established[0], established[1]),
-            frozenset(
-                number
-                for number, key in enumerate(best)
-                if self._throughout(key, found[key][0], votes[0][key] + votes[1][key])
-            ),
-        )
-
-    def _together(
-        self, pairs: Iterable[tuple[int, int]]
-    ) -> Mapping[tuple[int, int], Counter[tuple[tuple[int, ...], tuple[int, ...]]]]:
-        """How often the numbers in two templates come together, by the pair of templates."""
-        mine, theirs = self.paths
-        found: dict[tuple[int, int], Counter[tuple[tuple[int, ...], tuple[int, ...]]]] = (
-            defaultdict(Counter)
-        )
-        for (first, second), times in Counter(
-            (mine.of[first], theirs.of[second]) for first, second in pairs
-        ).items():
-            found[mine.template[first], theirs.template[second]][
-                mine.places[first], theirs.places[second]
-            ] += times
-        return found
-
-    def _numbers(self, which: int, container: str) -> frozenset[int]:
-        return self.paths[which].numbers_in(container)
-
-    def _likeness(self, container: str, its: str) -> int:
-        """How natural equal numbers are: 2 for one spelling or the same numbers, 1 where one side lacks some, else 0."""
-        mine, theirs = self._numbers(0, container), self._numbers(1, its)
-        if not mine & theirs:
-            return 0
-        if container == its or (mine == theirs and len(mine) > 1):
-            return 2
-        within = len(mine & theirs) >= 2 and (mine <= theirs or theirs <= mine)
-        return int(within and len(mine & theirs) * 10 >= len(mine | theirs) * 7)
-
-    def _throughout(
-        self, key: tuple[str, str], offset: int, counts: Counter[tuple[int, int]]
-    ) -> bool:
-        """Whether a relation surely holds for all numbers: equal ones in like containers, or what every vote says."""
-        if not offset and self._likeness(*key):
-            return True
-        numbers = {number for number, _ in counts}
-        fewer = min(len(self._numbers(0, key[0])), len(self._numbers(1, key[1])))
-        return (
-            len({offset for _, offset in counts}) == 1
-            and len(numbers) >= _ESTABLISHED
-            and 2 * len(numbers) >= fewer
-        )
-
-    def _diverging(self, key: tuple[str, str], other: tuple[str, str]) -> bool:
-        """Whether two relations of one container, to a container and to one within it, cannot both hold:
-        blocks counted through stages are as many as the stages only where each stage has one."""
-        for which in (0, 1):
-            inner, outer = sorted((key[which], other[which]), key=len, reverse=True)
-            if (
-                key[1 - which] == other[1 - which]
-                and inner.startswith(outer + ".")
-                and len(self._numbers(which, inner)) != len(self._numbers(which, outer))
-            ):
-                return True
-        return False
+        counted = tally(self.paths, sure, likely)
+        self._settle(relations(self.paths, counted), counterparts(counted))
 
     def _settle(
-        self,
-        offsets: dict[tuple[str, str], int],
-        counterpart: tuple[dict[str, str], dict[str, str]],
-        firm: frozenset[int],
+        self, learned: Relations, counterpart: tuple[dict[str, str], dict[str, str]]
     ) -> None:
         """Takes over what was learned; what was asked before is asked again where that is something new."""
-        renumbered = list(offsets.items()) != list(self.offsets.items())
-        if not renumbered and counterpart == self.counterpart and firm == self._firm:
+        renumbered = list(learned.offsets.items()) != list(self.offsets.items())
+        if not renumbered and counterpart == self.counterpart and learned.firm == self._firm:
             return
-        self.offsets, self.counterpart, self._firm = offsets, counterpart, firm
+        self.offsets, self._firm = learned.offsets, learned.firm
+        self.counterpart = counterpart
         for asked in (self._judged, self._agreeing, self._apart, self._sure, *self._keys):
             asked.clear()
         if renumbered:
-            self._mark()
+            self.room = [self._shared_numbers(*containers) for containers in self.offsets]
+            for which in (0, 1):
+                self._marks[which][:] = self._marked(which)
 
-    def _mark(self) -> None:
-        """Puts down for each path its numbers in the learned relations, in the second model's numbers."""
-        relations: tuple[dict[str, list[tuple[int, int]]], ...] = (
-            defaultdict(list),
-            defaultdict(list),
-        )
-        self.room = []
-        for number, ((container, its), offset) in enumerate(self.offsets.items()):
-            alone = sum(container == other[0] or its == other[1] for other in self.offsets) == 1
-            both = {n + offset for n in self._numbers(0, container)} & self._numbers(1, its)
-            self.room.append(frozenset(both) if alone else frozenset())
-            relations[0][container].append((number, offset))
-            relations[1][its].append((number, 0))
-        for side, marks, known in zip(self.paths, self._marks, relations, strict=True):
-            related = [
-                [
-                    (at, *found)
-                    for at, container in enumerate(containers)
-                    for found in known.get(container, ())
-                ]
-                for containers in side.containers
+    def _shared_numbers(self, container: str, other: str) -> frozenset[int]:
+        """The numbers that both models have in containers that go with each other alone."""
+        if sum(container == key[0] or other == key[1] for key in self.offsets) > 1:
+            return frozenset()
+        offset = self.offsets[container, other]
+        mine, theirs = self.paths[0].numbers_in(container), self.paths[1].numbers_in(other)
+        return frozenset(number + offset for number in mine) & theirs
+
+    def _marked(self, which: int) -> list[dict[int, int]]:
+        """For each path its numbers in the learned relations, in the second model's numbers."""
+        side = self.paths[which]
+        known: dict[str, list[tuple[int, int]]] = defaultdict(list)
+        for relation, (containers, offset) in enumerate(self.offsets.items()):
+            known[containers[which]].append((relation, 0 if which else offset))
+        speaking = [
+            [
+                (place, relation, offset)
+                for place, container in enumerate(containers)
+                for relation, offset in known.get(container, ())
             ]
-            marks[:] = [
-                {relation: numbers[at] + offset for at, relation, offset in related[template]}
-                for template, numbers in zip(side.template, side.places, strict=True)
-            ]
+            for containers in side.containers
+        ]
+        return [
+            {relation: numbers[place] + offset for place, relation, offset in speaking[template]}
+            for template, numbers in zip(side.template, side.places, strict=True)
+        ]
 
     def marks(self, which: int, node: int) -> Mapping[int, int]:
         """The numbers in a node's path, in the second model's numbers, by relation."""
@@ -275,32 +125,26 @@ class Names:
         as long as nothing is established, where both models use both words but not here.
         """
         key = (self.paths[0].of[first], self.paths[1].of[second])
-        try:
-            return self._agreeing[key]
-        except KeyError:
-            found = self._agreeing[key] = self._agree(*key)
-            return found
+        if key not in self._agreeing:
+            self._agreeing[key] = self._agree(*key)
+        return self._agreeing[key]
 
     def _agree(self, path: int, other: int) -> bool | None:
         mine, theirs = self._marks[0][path], self._marks[1][other]
-        found: bool | None = None
-        for relation, number in mine.items():
-            its = theirs.get(relation)
-            if its is not None:
-                if its != number:
-                    return False
-                found = True
-            elif number in self.room[relation]:
-                return False
-        for relation, number in theirs.items():
-            if relation not in mine and number in self.room[relation]:
+        shared = mine.keys() & theirs.keys()
+        if any(mine[relation] != theirs[relation] for relation in shared):
+            return False
+        for relation in mine.keys() ^ theirs.keys():
+            number = mine.get(relation, theirs.get(relation))
+            if number in self.room[relation]:
                 return False
         pair = (self.paths[0].template[path], self.paths[1].template[other])
         if pair not in self._apart:
-            self._apart[pair] = self.apart(
-                self.paths[0].templates[pair[0]], self.paths[1].templates[pair[1]]
-            )
-        return False if self._apart[pair] else found
+            names = self.paths[0].templates[pair[0]], self.paths[1].templates[pair[1]]
+            self._apart[pair] = self.apart(*names)
+        if self._apart[pair]:
+            return False
+        return True if shared else None
 
     def firm(self, first: int, second: int) -> bool:
         """Whether names leave no other place for two nodes that agree: relations that surely hold throughout
@@ -312,12 +156,10 @@ class Names:
             self.paths[0].template[self.paths[0].of[first]],
             self.paths[1].template[self.paths[1].of[second]],
         )
-        found = self._sure.get(pair)
-        if found is None:
-            found = self._sure[pair] = self._covered(pair) and not self._strange(
-                self.paths[0].templates[pair[0]], self.paths[1].templates[pair[1]]
-            )
-        return found
+        if pair not in self._sure:
+            names = self.paths[0].templates[pair[0]], self.paths[1].templates[pair[1]]
+            self._sure[pair] = self._covered(pair) and not self._strange(*names)
+        return self._sure[pair]
 
     def _covered(self, pair: tuple[int, int]) -> bool:
         """Whether relations that hold throughout speak of every number in two templates."""
@@ -375,25 +217,22 @@ class Names:
 
     def judge(self, template: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
         """For a first-side template, over all second-side templates: which is its counterpart, which are apart."""
-        found = self._judged.get(template)
-        if found is None:
+        if template not in self._judged:
             name = self.paths[0].templates[template]
             expected = self.counterpart[0].get(name)
-            found = (
+            self._judged[template] = (
                 np.array([other == expected for other in self._called[1]], bool),
                 np.array([self.apart(name, other) for other in self._called[1]], bool),
             )
-            self._judged[template] = found
-        return found
+        return self._judged[template]
 
     def key(self, which: int, node: int) -> _Key | None:
         """What names say of the node's place, equal for nodes whose paths go together; None for nothing."""
         path = self.paths[which].of[node]
-        try:
-            return self._keys[which][path]
-        except KeyError:
-            found = self._keys[which][path] = self._key(which, path)
-            return found
+        keys = self._keys[which]
+        if path not in keys:
+            keys[path] = self._key(which, path)
+        return keys[path]
 
     def _key(self, which: int, path: int) -> _Key | None:
         side = self.paths[which]
@@ -407,40 +246,3 @@ class Names:
         if side.numbers[path] and not marks:
             return None
         return place, tuple(sorted(marks.items()))
-
-
-def _certain(counts: Counter[tuple[int, int]]) -> tuple[int, int] | None:
-    """The one difference of numbers that all votes, of several numbers, agree on, and how many they are."""
-    if len({offset for _, offset in counts}) != 1 or len(counts) < 2:
-        return None
-    return next(iter(counts))[1], sum(counts.values())
-
-
-def _natural(
-    sure: Counter[tuple[int, int]], likely: Counter[tuple[int, int]], likeness: int
-) -> tuple[int, int] | None:
-    """The difference of numbers that divided votes settle on, and how many say so; None where they do not.
-
-    Equal numbers are the natural reading for containers that are alike: a run of blocks shifted by a missing
-    one can outvote them. Sure matches that speak against it as often as for it leave it open: the other model
-    may number its blocks the other way round.
-    """
-    totals: Counter[int] = Counter()
-    places: dict[int, set[int]] = defaultdict(set)
-    for (number, offset), count in (sure + likely).items():
-        totals[offset] += count
-        places[offset].add(number)
-    total = sum(totals.values())
-    best, count = totals.most_common(1)[0]
-    # Numbers of which every sure match says otherwise show that the difference is not the same throughout.
-    steady = {number for number, _ in sure} <= {number for number in places[best]}
-    settled = len(places[best]) >= 2 and count * 3 >= total * 2 and steady
-    equal = sum(count for (_, offset), count in sure.items() if not offset)
-    doubted = sum(sure.values()) - equal >= max(equal, 1)
-    shifted = len(places[best]) >= 2 or len({offset > 0 for offset in totals}) == 1
-    if not doubted and (
-        (likeness == 2 and (totals[0] or (shifted and not settled)))
-        or (likeness == 1 and not settled and totals[0] * 4 >= total)
-    ):
-        return 0, totals[0]
-    return (best, count) if settled else None
