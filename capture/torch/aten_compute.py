@@ -1,57 +1,58 @@
-"""Rows for ATen operators that compute."""
+"""Rows for ATen operators that compute: element by element, products, draws."""
 
 from __future__ import annotations
 
-import math
-from typing import Any
-
-from padiff_graph.capture.graph import TensorType
 from padiff_graph.capture.normal import lowering as rows
 from padiff_graph.capture.normal.call import Call, Result, Row, Unsupported
-from padiff_graph.capture.normal.edges import broadcast, reshape, shape_of, transpose
-from padiff_graph.capture.normal.form import Edge
+from padiff_graph.capture.normal.edges import broadcast, reshape, shape_of
 
 __all__ = [
-    "adaptive",
     "add_matmul",
     "add_products",
     "attention",
-    "batch_norm",
     "bernoulli",
     "cast",
     "clamp",
-    "col2im",
     "complex_part",
-    "convolution",
     "dropout",
+    "einsum",
     "fourier",
-    "gate_terms",
-    "gates",
+    "gelu",
     "glu",
-    "grid_sample",
-    "group_norm",
-    "gru_cell",
-    "im2col",
-    "instance_norm",
-    "layer_norm",
+    "gradient_hook",
     "lerp",
     "linear",
-    "lstm_cell",
     "masked_fill",
     "matmul",
+    "negative",
     "normal",
-    "one_hot",
+    "nothing",
     "outer",
-    "pooling",
-    "recurrent",
-    "rms_norm",
-    "rnn_cell",
+    "prelu",
+    "relu6",
+    "reversed_subtract",
     "threshold",
     "uniform",
-    "upsample",
-    "weight_norm",
     "where",
 ]
+
+
+# -- handed on
+
+
+def nothing(call: Call) -> Result:
+    """Checks of the tracer's: they compute no tensor."""
+    return None
+
+
+def gradient_hook(call: Call) -> Result:
+    """A hook of the user's, which only the backward sees."""
+    return call.draft("Identity", [call["x"]])
+
+
+def cast(call: Call) -> Result:
+    """to, _to_copy, type_as, float, half: the native result's type decides."""
+    return rows.cast(call, call["self"], call.type().dtype)
 
 
 # -- element-wise
@@ -74,6 +75,11 @@ def clamp(call: Call) -> Result:
     )
 
 
+def relu6(call: Call) -> Result:
+    """Between 0 and 6."""
+    return rows.clip(call, call["self"], 0.0, 6.0)
+
+
 def threshold(call: Call) -> Result:
     """threshold(x, 0, 0) is relu."""
     if call.number("threshold") == 0 and call.number("value") == 0:
@@ -81,9 +87,28 @@ def threshold(call: Call) -> Result:
     raise Unsupported("a threshold that is not relu")
 
 
-def cast(call: Call) -> Result:
-    """to, _to_copy, type_as, float, half: the native result's type decides."""
-    return rows.cast(call, call["self"], call.type().dtype)
+def gelu(call: Call) -> Result:
+    """By erf, or by its tanh approximation."""
+    return call.draft("Gelu", [call["self"]], {"approximate": call.get("approximate", "none")})
+
+
+def prelu(call: Call) -> Result:
+    """One slope, or one a channel."""
+    return call.draft("PRelu", [call["self"], rows.slope(call, call["weight"])])
+
+
+def negative(call: Call) -> Result:
+    """neg."""
+    return call.affine(call["self"], -1.0)
+
+
+def reversed_subtract(call: Call) -> Result:
+    """rsub(self, other) = other - alpha * self; `other` may be a number."""
+    taken = (call["self"], -float(call.number("alpha", 1)))
+    other = call.operand("other")
+    if other is None:
+        return rows.sum_of(call, [taken], call.number("other"))
+    return rows.sum_of(call, [taken, (other, 1.0)], 0.0)
 
 
 def where(call: Call) -> Result:
@@ -123,13 +148,12 @@ def add_products(sign: float, divided: bool) -> Row:
 
 def lerp(call: Call) -> Result:
     """start + weight * (end - start)."""
-    start, end = call["self"], call["end"]
-    weight = (
-        call.number("weight") if call.operand("weight") is None else call.scalar(call["weight"])
-    )
+    weight = call.number("weight")
+    if call.operand("weight") is not None:
+        weight = call.scalar(call["weight"])
     if weight is None:
         raise Unsupported("lerp by a tensor")
-    return rows.sum_of(call, [(start, 1.0 - weight), (end, weight)])
+    return rows.sum_of(call, [(call["self"], 1.0 - weight), (call["end"], weight)])
 
 
 # -- products
@@ -170,6 +194,11 @@ def outer(call: Call) -> Result:
     return rows.product(call, [reshape(call["self"], (n, 1)), reshape(call["vec2"], (1, m))])
 
 
+def einsum(call: Call) -> Result:
+    """Two operands without repeated letters are a product of matrices."""
+    return rows.einsum(call, call.get("equation"), call.tensors("tensors"))
+
+
 def attention(call: Call) -> Result:
     """scaled_dot_product_attention, spelled out."""
     return rows.attention(
@@ -184,288 +213,34 @@ def attention(call: Call) -> Result:
     )
 
 
-def convolution(transposed: bool = False) -> Row:
-    """conv1d to conv3d and their transposes."""
+# -- complex numbers
+
+
+def complex_part(op: str) -> Row:
+    """real, imag: nothing for a real tensor's real part."""
 
     def row(call: Call) -> Result:
-        pads = call.get("padding", 0)
-        return rows.convolution(
-            call,
-            call["input"],
-            call["weight"],
-            call.operand("bias"),
-            strides=call.get("stride", 1),
-            pads=pads if isinstance(pads, str) else call.numbers("padding", (0,)),
-            dilations=call.get("dilation", 1),
-            group=call.number("groups", 1),
-            transposed=transposed or bool(call.get("transposed", False)),
-        )
+        if call.builder.dtype(call["self"]).startswith("complex"):
+            return call.draft(op, [call["self"]])
+        return call.touch(call["self"])
 
     return row
 
 
-# -- normalisation
-
-
-def batch_norm(call: Call) -> Result:
-    """Operands as ONNX has them; in training mode the new statistics are further results."""
-    training = bool(call.number("training", False)) or call.operand("running_mean") is None
-    x = call["input"]
-    inputs = [
-        x,
-        call.operand("weight"),
-        call.operand("bias"),
-        call.operand("running_mean"),
-        call.operand("running_var"),
-    ]
-    attrs = {
-        "epsilon": call.number("eps"),
-        "momentum": round(call.number("momentum", 0.1), 7) if training else None,
-        "training": training,
-    }
-    types = [call.type()]
-    if training and inputs[3] is not None:
-        types += [TensorType(shape_of(inputs[3]), call.builder.dtype(inputs[3]))] * 2
-    return call.results("BatchNormalization", inputs, attrs, *types)
-
-
-def instance_norm(call: Call) -> Result:
-    """Statistics of each sample and channel; with running statistics in evaluation it is a BatchNormalization."""
-    x = call["input"]
-    if not call.number("use_input_stats", True):
-        inputs = [
-            x,
-            call.operand("weight"),
-            call.operand("bias"),
-            call.operand("running_mean"),
-            call.operand("running_var"),
-        ]
-        return call.draft(
-            "BatchNormalization",
-            inputs,
-            {"epsilon": call.number("eps"), "momentum": None, "training": False},
-        )
-    return call.draft(
-        "InstanceNormalization",
-        [x, call.operand("weight"), call.operand("bias")],
-        {"epsilon": call.number("eps")},
-    )
-
-
-def group_norm(call: Call) -> Result:
-    """Statistics over groups of channels."""
-    return call.draft(
-        "GroupNormalization",
-        [call["input"], call.operand("weight"), call.operand("bias")],
-        {"epsilon": call.number("eps"), "num_groups": call.number("num_groups")},
-    )
-
-
-def layer_norm(call: Call) -> Result:
-    """Statistics over the last axes."""
-    count = len(call.numbers("normalized_shape"))
-    return call.draft(
-        "LayerNormalization",
-        [call["input"], call.operand("weight"), call.operand("bias")],
-        {"epsilon": call.number("eps"), "axis": -count, "correction": 0.0},
-    )
-
-
-def rms_norm(call: Call) -> Result:
-    """Root mean square over the last axes; torch's epsilon of None is that of the type."""
-    epsilon = call.number("eps")
-    if epsilon is None:
-        epsilon = {"float16": 2.0**-10, "bfloat16": 2.0**-7, "float64": 2.0**-52}.get(
-            call.type().dtype, 2.0**-23
-        )
-    return call.draft(
-        "RMSNormalization",
-        [call["input"], call.operand("weight")],
-        {"epsilon": epsilon, "axis": -len(call.numbers("normalized_shape"))},
-    )
-
-
-def weight_norm(call: Call) -> Result:
-    """v * g / |v|, the norm over all axes but `dim` (over all of them for -1)."""
-    v, g, dim = call["v"], call["g"], call.number("dim", 0)
-    shape, dtype = shape_of(v), call.type().dtype
-    rank = len(shape)
-    rest = [] if math.prod(shape_of(g)) == 1 else [dim % rank]
-    over = [axis for axis in range(rank) if axis not in rest]
-    lead = tuple(shape[axis] for axis in rest)
-    square = transpose(rows.fixed_power(call, v, 2.0), [*rest, *over])
-    total = call.draft(
-        "ReduceSum",
-        [reshape(square, (*lead, math.prod(shape[axis] for axis in over)))],
-        {"axes": tuple(axis - rank for axis in over)},
-        TensorType(lead, dtype),
-    )
-    inverse = call.draft("Pow", [total], {"exponent": -0.5}, TensorType(lead, dtype))
-    aligned = reshape(inverse, [shape[axis] if axis in rest else 1 for axis in range(rank)])
-    return call.draft("Mul", [v, broadcast(g, shape), aligned])
-
-
-# -- pooling
-
-
-def pooling(kind: str, count: int, results: int = 1) -> Row:
-    """avg_pool, max_pool and max_pool_with_indices over `count` axes."""
+def fourier(inverse: bool) -> Row:
+    """fft_fftn, fft_ifftn over axes; over all of them where none is named."""
 
     def row(call: Call) -> Result:
-        edge = call["self"]
-        kernel = rows.per_axis(call.get("kernel_size"), count)
-        return rows.pool(
-            call,
-            edge,
-            kind,
-            kernel=kernel,
-            strides=rows.per_axis(call.get("stride") or kernel, count),
-            pads=call.numbers("padding", (0,)),
-            ceil_mode=bool(call.number("ceil_mode", False)),
-            count_include_pad=bool(call.number("count_include_pad", True)),
-            dilations=rows.per_axis(call.get("dilation", 1), count),
-            divisor=call.number("divisor_override"),
-            results=results,
-        )
-
-    return row
-
-
-def adaptive(kind: str, count: int, results: int = 1) -> Row:
-    """adaptive_avg_pool, adaptive_max_pool."""
-
-    def row(call: Call) -> Result:
-        return rows.adaptive_pool(
-            call,
-            call["self"],
-            kind,
-            rows.per_axis(call.get("output_size"), count),
-            results=min(results, len(call.record.outputs)),
-        )
-
-    return row
-
-
-def upsample(mode: str, exact: bool = False) -> Row:
-    """upsample_nearest, _linear, _bilinear, _bicubic; "vec" and plain overloads."""
-
-    def row(call: Call) -> Result:
-        edge = call.operand("input") or call["self"]
-        aligned = bool(call.number("align_corners", False))
-        coordinates = (
-            "align_corners"
-            if aligned
-            else "asymmetric"
-            if mode == "nearest" and not exact
-            else "half_pixel"
-        )
-        scales = call.numbers("scale_factors")
-        if not scales:
-            named = [call.number(name) for name in ("scales_d", "scales_h", "scales_w", "scales")]
-            scales = tuple(scale for scale in named if scale is not None)
-        return rows.resize(call, edge, mode, coordinates, scales)
-
-    return row
-
-
-# -- recurrent
-
-
-def recurrent(op: str, **attributes: Any) -> Row:
-    """lstm, gru, rnn_tanh, rnn_relu with weights in torch's order; time first."""
-
-    def row(call: Call) -> Result:
-        params = call.tensors("params")
-        if call.operand("input") is None or call.operand("data") is not None:
-            raise Unsupported("packed sequences")
-        states = call.tensors("hx")
-        x = call["input"]
-        batch_first = bool(call.number("batch_first", False))
-        if batch_first:
-            x = transpose(x, [1, 0, 2])
-        layers, both = call.number("num_layers"), bool(call.number("bidirectional", False))
+        if call.numbers("s"):
+            raise Unsupported("a transform that pads")
+        rank = call.rank(call["self"])
+        axes = sorted(int(axis) % rank for axis in call.numbers("dim")) or range(rank)
         attrs = {
-            "hidden_size": shape_of(params[1])[1],
-            "num_layers": layers,
-            "bidirectional": both,
-            "dropout": float(call.number("dropout", 0.0))
-            if call.number("train", False) and layers > 1
-            else 0.0,
-            **attributes,
+            "axes": tuple(axes),
+            "inverse": inverse,
+            "normalization": call.get("norm") or "backward",
         }
-        outputs = [kind for kind in call.record.outputs if kind is not None]
-        y = outputs[0]
-        types = [
-            TensorType((y.shape[1], y.shape[0], y.shape[2]), y.dtype) if batch_first else y,
-            *outputs[1:],
-        ]
-        found = call.results(op, [x, *states, *params], attrs, *types)
-        return [transpose(found[0], [1, 0, 2]) if batch_first else found[0], *found[1:]]
-
-    return row
-
-
-def lstm_cell(call: Call) -> Result:
-    """One step, spelled out: gates are input, forget, cell, output."""
-    h, c = call.tensors("hx")
-    kind = call.typed(h, shape_of(h))
-    total = gates(call, call["input"], h)
-    at = shape_of(h)[-1]
-    parts = [call.slice(total, -1, at * place, at * (place + 1)) for place in range(4)]
-    i, f, o = (call.draft("Sigmoid", [parts[place]], None, kind) for place in (0, 1, 3))
-    g = call.draft("Tanh", [parts[2]], None, kind)
-    cell = rows.sum_of(call, [(rows.product(call, [f, c]), 1.0), (rows.product(call, [i, g]), 1.0)])
-    return [rows.product(call, [o, call.draft("Tanh", [cell], None, kind)]), cell]
-
-
-def gru_cell(call: Call) -> Result:
-    """One step, spelled out: gates are reset, update, new; h' = (h - n) * z + n."""
-    h = call["hx"]
-    kind = call.typed(h, shape_of(h))
-    at = shape_of(h)[-1]
-    from_x, from_h = (
-        [call.slice(total, -1, at * place, at * (place + 1)) for place in range(3)]
-        for total in gate_terms(call, call["input"], h)
-    )
-    r, z = (
-        call.draft(
-            "Sigmoid", [rows.sum_of(call, [(from_x[place], 1.0), (from_h[place], 1.0)])], None, kind
-        )
-        for place in (0, 1)
-    )
-    new = call.draft(
-        "Tanh",
-        [rows.sum_of(call, [(from_x[2], 1.0), (rows.product(call, [r, from_h[2]]), 1.0)])],
-        None,
-        kind,
-    )
-    kept = rows.product(call, [rows.sum_of(call, [(h, 1.0), (new, -1.0)]), z])
-    return rows.sum_of(call, [(kept, 1.0), (new, 1.0)])
-
-
-def gates(call: Call, x: Edge, h: Edge) -> Edge:
-    """x @ w_ih^T + b_ih + h @ w_hh^T + b_hh."""
-    terms = gate_terms(call, x, h)
-    return call.draft("Add", terms, None, call.typed(terms[0], shape_of(terms[0])))
-
-
-def gate_terms(call: Call, x: Edge, h: Edge) -> list[Edge]:
-    """Both summands of the gates."""
-    terms = []
-    for edge, weight, bias in ((x, "w_ih", "b_ih"), (h, "w_hh", "b_hh")):
-        kind = call.typed(edge, (*shape_of(edge)[:-1], shape_of(call[weight])[0]))
-        term = call.draft("MatMul", [edge, call.swap(call[weight])], None, kind)
-        if call.operand(bias) is not None:
-            term = call.draft("Add", [term, broadcast(call[bias], kind.shape)], None, kind)
-        terms.append(term)
-    return terms
-
-
-def rnn_cell(op: str) -> Row:
-    """One step of a plain recurrent cell."""
-
-    def row(call: Call) -> Result:
-        return call.draft(op, [gates(call, call["input"], call["hx"])])
+        return call.draft("DFT", [call["self"]], attrs)
 
     return row
 
@@ -477,7 +252,7 @@ def dropout(channelwise: bool) -> Row:
     """Nothing in evaluation and for ratio 0."""
 
     def row(call: Call) -> Result:
-        edge = call["input"] if call.operand("input") is not None else call["self"]
+        edge = call.operand("input") or call["self"]
         ratio = call.number("p", 0.5)
         if not call.number("train", call.number("training", True)) or ratio == 0:
             return call.touch(edge)
@@ -515,83 +290,3 @@ def normal(call: Call) -> Result:
             "scale": float(call.number("std", 1.0) or 1.0),
         },
     )
-
-
-def im2col(call: Call) -> Result:
-    """unfold: patches as columns."""
-    return rows.patches(
-        call,
-        call["self"],
-        {
-            "kernel_shape": rows.per_axis(call.get("kernel_size"), 2),
-            "strides": rows.per_axis(call.get("stride", 1), 2),
-            "pads": rows.both_sides(call.numbers("padding", (0,)), 2),
-            "dilations": rows.per_axis(call.get("dilation", 1), 2),
-        },
-    )
-
-
-def col2im(call: Call) -> Result:
-    """fold: columns summed into an image."""
-    return rows.image(
-        call,
-        call["self"],
-        {
-            "output_size": rows.per_axis(call.get("output_size"), 2),
-            "kernel_shape": rows.per_axis(call.get("kernel_size"), 2),
-            "strides": rows.per_axis(call.get("stride", 1), 2),
-            "pads": rows.both_sides(call.numbers("padding", (0,)), 2),
-            "dilations": rows.per_axis(call.get("dilation", 1), 2),
-        },
-    )
-
-
-def grid_sample(call: Call) -> Result:
-    """grid_sampler."""
-    modes, paddings = ("bilinear", "nearest", "bicubic"), ("zeros", "border", "reflection")
-    return call.draft(
-        "GridSample",
-        [call["input"], call["grid"]],
-        {
-            "mode": modes[call.number("interpolation_mode")],
-            "padding_mode": paddings[call.number("padding_mode")],
-            "align_corners": bool(call.number("align_corners")),
-        },
-    )
-
-
-def one_hot(call: Call) -> Result:
-    """one_hot."""
-    return call.draft("OneHot", [call["self"]], {"depth": call.shape[-1]})
-
-
-def complex_part(op: str) -> Row:
-    """real, imag: nothing for a real tensor's real part."""
-
-    def row(call: Call) -> Result:
-        return (
-            call.draft(op, [call["self"]])
-            if call.builder.dtype(call["self"]).startswith("complex")
-            else call.touch(call["self"])
-        )
-
-    return row
-
-
-def fourier(inverse: bool) -> Row:
-    """fft_fftn, fft_ifftn over axes."""
-
-    def row(call: Call) -> Result:
-        edge = call["self"]
-        if call.numbers("s"):
-            raise Unsupported("a transform that pads")
-        axes = tuple(sorted(int(axis) % call.rank(edge) for axis in call.numbers("dim"))) or tuple(
-            range(call.rank(edge))
-        )
-        return call.draft(
-            "DFT",
-            [edge],
-            {"axes": axes, "inverse": inverse, "normalization": call.get("norm") or "backward"},
-        )
-
-    return row
