@@ -6,68 +6,29 @@ everything in float64, for which onnxruntime lacks kernels.
 
 from __future__ import annotations
 
-import importlib.util
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import onnx
 import onnx.numpy_helper
-from onnx.reference import ReferenceEvaluator
 
 from padiff_graph.capture.capture_errors import CaptureError
 from padiff_graph.capture.engine import Array, NotRunnable, Run, Tensor
 from padiff_graph.capture.graph import ComputationGraph, Node
 from padiff_graph.capture.onnx.load import load, opsets
+from padiff_graph.capture.onnx.node_runner import Runner, runner
 
-__all__ = ["OnnxEngine", "runner", "with_parameters"]
+__all__ = ["OnnxEngine", "with_parameters"]
 
-Runner = Callable[[dict[str, Array]], list[Any]]
 WIDE = {onnx.TensorProto.FLOAT: onnx.TensorProto.DOUBLE}
+"""What a dtype attribute is answered in where a node is run in float64."""
 
+LACKING = ("bfloat16", "float8_e4m3fn", "float8_e5m2")
+"""dtypes that numpy lacks; they are handed on as float32."""
 
-def runner(model: onnx.ModelProto, *, reference: bool = False) -> Runner:
-    """Makes a model callable: inputs by name in, outputs in order out."""
-    if not reference and importlib.util.find_spec("onnxruntime") is not None:
-        import onnxruntime  # heavy, and optional
-
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 4
-        options.add_session_config_entry(
-            "session.intra_op.allow_spinning", "0"
-        )  # idle threads sleep: many sessions live side by side
-        if len(model.graph.node) == 1:
-            options.intra_op_num_threads = 1
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-        try:
-            session = onnxruntime.InferenceSession(
-                model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:
-            # onnxruntime raises classes of its own for a kernel or opset that it lacks; the reference evaluator takes over
-            if not type(error).__module__.startswith("onnxruntime"):
-                raise
-        else:
-            names = {entry.name for entry in session.get_inputs()}
-
-            def run(feed: dict[str, Any]) -> list[Any]:
-                try:
-                    found: list[Any] = session.run(
-                        None, {name: value for name, value in feed.items() if name in names}
-                    )
-                except Exception as error:
-                    # a dtype (bfloat16, float8, int4) or a case that its kernel refuses
-                    if not type(error).__module__.startswith("onnxruntime") and not isinstance(
-                        error, RuntimeError
-                    ):
-                        raise
-                    found = list(ReferenceEvaluator(model).run(None, feed))
-                return found
-
-            return run
-    evaluator = ReferenceEvaluator(model)
-    return lambda feed: list(evaluator.run(None, feed))
+NO_GRADIENTS = "an ONNX model has no gradients; compare it forward only"
 
 
 def with_parameters(model: onnx.ModelProto, values: Mapping[str, Array]) -> onnx.ModelProto:
@@ -79,22 +40,28 @@ def with_parameters(model: onnx.ModelProto, values: Mapping[str, Array]) -> onnx
     """
     new = onnx.ModelProto()
     new.CopyFrom(model)
-    tensors = {tensor.name: tensor for tensor in new.graph.initializer}
-    for node in new.graph.node:
-        if node.op_type == "Constant":
-            for attribute in node.attribute:
-                if attribute.name == "value":
-                    tensors[node.output[0]] = attribute.t
+    tensors = _tensors(new)
     for name, value in values.items():
         tensor = tensors[name]
         if tuple(tensor.dims) != tuple(np.shape(value)):
             raise ValueError(
                 f"{name}: expected shape {tuple(tensor.dims)}, found {tuple(np.shape(value))}"
             )
-        own = onnx.numpy_helper.to_array(tensor).dtype
+        dtype = onnx.numpy_helper.to_array(tensor).dtype
         label = tensor.name
-        tensor.CopyFrom(onnx.numpy_helper.from_array(np.asarray(value).astype(own), label))
+        tensor.CopyFrom(onnx.numpy_helper.from_array(np.asarray(value).astype(dtype), label))
     return new
+
+
+def _tensors(model: onnx.ModelProto) -> dict[str, onnx.TensorProto]:
+    """Initializers and constants by name."""
+    tensors = {tensor.name: tensor for tensor in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type == "Constant":
+            for attribute in node.attribute:
+                if attribute.name == "value":
+                    tensors[node.output[0]] = attribute.t
+    return tensors
 
 
 class OnnxEngine:
@@ -123,25 +90,13 @@ class OnnxEngine:
 
     def array(self, tensor: Tensor) -> Array:
         """The tensor as a float numpy array where it is bfloat16, as it is otherwise."""
-        found = np.asarray(tensor)
-        return (
-            found.astype(np.float32)
-            if found.dtype.name in ("bfloat16", "float8_e4m3fn", "float8_e5m2")
-            else found
-        )
+        array = np.asarray(tensor)
+        return array.astype(np.float32) if array.dtype.name in LACKING else array
 
     def parameters(self) -> dict[str, Tensor]:
         """Initializers and constants by name."""
-        found = {
-            tensor.name: onnx.numpy_helper.to_array(tensor)
-            for tensor in self.model.graph.initializer
-        }
-        for node in self.model.graph.node:
-            if node.op_type == "Constant":
-                for attribute in node.attribute:
-                    if attribute.name == "value":
-                        found[node.output[0]] = onnx.numpy_helper.to_array(attribute.t)
-        return found
+        tensors = _tensors(self.model)
+        return {name: onnx.numpy_helper.to_array(tensor) for name, tensor in tensors.items()}
 
     def assign(self, values: Mapping[str, Array]) -> None:
         """Replaces this engine's model by a new one with these values; the user's model stays."""
@@ -160,17 +115,11 @@ class OnnxEngine:
         """Runs the whole model."""
         if self._whole is None:
             self._whole = runner(self.model)
-        feed: dict[str, Any] = {
-            name: value if isinstance(value, (list, type(None))) else np.asarray(value)
-            for name, value in example.items()
-        }
-        outputs = dict(
-            zip([entry.name for entry in self.model.graph.output], self._whole(feed), strict=True)
-        )
-        return Run(
-            {name: value for name, value in outputs.items() if isinstance(value, np.ndarray)},
-            outputs,
-        )
+        feed = {name: _fed(value) for name, value in example.items()}
+        names = [entry.name for entry in self.model.graph.output]
+        outputs = dict(zip(names, self._whole(feed), strict=True))
+        tensors = {n: value for n, value in outputs.items() if isinstance(value, np.ndarray)}
+        return Run(tensors, outputs)
 
     def observe(self, example: Mapping[str, Any]) -> dict[tuple[str, int], list[Array]]:
         """Nothing: calls of modules are not told apart."""
@@ -185,7 +134,7 @@ class OnnxEngine:
         again: bool = False,
     ) -> None:
         """Not possible: ONNX models are checked forward only."""
-        raise NotRunnable("an ONNX model has no gradients; compare it forward only")
+        raise NotRunnable(NO_GRADIENTS)
 
     def run(
         self,
@@ -199,38 +148,26 @@ class OnnxEngine:
         if node.kind != "operation":
             return (node.constant,)
         proto: onnx.NodeProto = node.native
-        feeds: dict[str, Any] = {}
-        names = [
-            *proto.input,
-            *(role.partition(":")[2] for role in node.roles if role.startswith("captured:")),
-        ]
-        for name, operand in zip(names, operands, strict=True):
-            if name:
-                feeds[name] = (
-                    operand if isinstance(operand, (list, type(None))) else np.asarray(operand)
-                )
-        key = (
-            node.id,
-            double,
-            tuple(
-                (name, value.dtype, value.ndim) if isinstance(value, np.ndarray) else name
-                for name, value in feeds.items()
-            ),
-        )
+        captured = [role.partition(":")[2] for role in node.roles if role.startswith("captured:")]
+        feeds = {
+            name: _fed(operand)
+            for name, operand in zip((*proto.input, *captured), operands, strict=True)
+            if name
+        }
+        key = (node.id, double, *(_kind(name, value) for name, value in feeds.items()))
         if key not in self._runners:
             self._runners[key] = runner(self._single(proto, feeds, double), reference=double)
         try:
             return tuple(self._runners[key](feeds))
         except Exception as error:
-            raise NotRunnable(
-                f"{proto.op_type} ({proto.name or proto.output[0]}): {type(error).__name__}: {error}"
-            ) from error
+            # kernels of two runtimes raise what they like; the node cannot be run by itself
+            raise NotRunnable(f"{_name(proto)}: {type(error).__name__}: {error}") from error
 
     def grad(
         self, outputs: Sequence[Tensor], inputs: Sequence[Tensor], cotangents: Sequence[Tensor]
     ) -> list[Tensor | None]:
         """Not possible."""
-        raise NotRunnable("an ONNX model has no gradients; compare it forward only")
+        raise NotRunnable(NO_GRADIENTS)
 
     @contextmanager
     def recording(self, on: bool) -> Iterator[None]:
@@ -249,24 +186,36 @@ class OnnxEngine:
                     attribute.i = WIDE[attribute.i]
         inputs = [_declared(self._types, name, value) for name, value in feeds.items()]
         outputs = [onnx.ValueInfoProto(name=name) for name in node.output if name]
-        graph = onnx.helper.make_graph([node], "node", inputs, outputs)
-        imports = [
-            onnx.helper.make_opsetid(domain, version)
-            for domain, version in opsets(self.model).items()
-        ]
         model = onnx.helper.make_model(
-            graph, opset_imports=imports, ir_version=self.model.ir_version
+            onnx.helper.make_graph([node], "node", inputs, outputs),
+            opset_imports=[
+                onnx.helper.make_opsetid(domain, version)
+                for domain, version in opsets(self.model).items()
+            ],
+            ir_version=self.model.ir_version,
         )
         try:
             return onnx.shape_inference.infer_shapes(model)
         except onnx.shape_inference.InferenceError as error:
-            raise CaptureError(
-                f"{proto.op_type} ({proto.name or proto.output[0]}): {error}"
-            ) from error
+            raise CaptureError(f"{_name(proto)}: {error}") from error
+
+
+def _name(proto: onnx.NodeProto) -> str:
+    return f"{proto.op_type} ({proto.name or proto.output[0]})"
+
+
+def _fed(value: Any) -> Any:
+    """A value as the runtimes take it: sequences and absent optionals as they are."""
+    return value if isinstance(value, (list, type(None))) else np.asarray(value)
+
+
+def _kind(name: str, value: Any) -> Any:
+    """What a runner depends on."""
+    return (name, value.dtype, value.ndim) if isinstance(value, np.ndarray) else name
 
 
 def _declared(types: Mapping[str, onnx.TypeProto], name: str, value: Any) -> onnx.ValueInfoProto:
-    """A graph input for a value: by its own dtype, or by the model's word where it is a sequence."""
+    """A graph input for a value: by its own dtype, by the model's word where it is a sequence."""
     if isinstance(value, np.ndarray):
         return onnx.helper.make_tensor_value_info(
             name, onnx.helper.np_dtype_to_tensor_dtype(value.dtype), [None] * value.ndim

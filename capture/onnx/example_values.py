@@ -13,7 +13,7 @@ __all__ = ["example_inputs"]
 
 
 def example_inputs(model: Any, seed: int = 0) -> dict[str, np.ndarray[Any, Any]]:
-    """Seeded random arrays of the declared shapes, open dimensions as 1; integers and booleans as zeros.
+    """Seeded random arrays of the declared shapes, open extents as 1; other than floats as zeros.
 
     Raises:
         CaptureError: a bad file.
@@ -23,14 +23,11 @@ def example_inputs(model: Any, seed: int = 0) -> dict[str, np.ndarray[Any, Any]]
     random = np.random.default_rng(seed)
     made = {}
     for entry in proto.graph.input:
-        if entry.name in held:
-            continue
-        kind = entry.type.tensor_type
-        shape = [extent.dim_value or 1 for extent in kind.shape.dim]
-        dtype = onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type)
-        made[entry.name] = (
-            random.standard_normal(shape).astype(dtype)
-            if dtype.kind == "f"
-            else np.zeros(shape, dtype)
-        )
+        if entry.name not in held:
+            kind = entry.type.tensor_type
+            shape = [extent.dim_value or 1 for extent in kind.shape.dim]
+            dtype = onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type)
+            made[entry.name] = np.zeros(shape, dtype)
+            if dtype.kind == "f":
+                made[entry.name] = random.standard_normal(shape).astype(dtype)
     return made

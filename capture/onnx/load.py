@@ -6,6 +6,7 @@ Every way in which a file can be bad ends in a `CaptureError` that says what to 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +32,14 @@ def load(model: Any) -> onnx.ModelProto:
     proto = _read(Path(model)) if isinstance(model, (str, os.PathLike)) else model
     if not proto.HasField("graph") or not proto.opset_import:
         raise CaptureError(
-            "expected an ONNX model with a graph and an opset; found none; was the file written completely?"
+            "expected an ONNX model with a graph and an opset; found none;"
+            " was the file written completely?"
         )
     version = opsets(proto).get("", OLDEST)
     if version < OLDEST:
         raise CaptureError(
-            f"expected opset {OLDEST} or newer; found {version}; convert the model with onnx.version_converter first"
+            f"expected opset {OLDEST} or newer; found {version};"
+            " convert the model with onnx.version_converter first"
         )
     if proto.functions:
         proto = onnx.inliner.inline_local_functions(proto)
@@ -46,15 +49,16 @@ def load(model: Any) -> onnx.ModelProto:
 
 def opsets(proto: onnx.ModelProto) -> dict[str, int]:
     """Opset version by domain; the default domain is ""."""
-    return {
-        ("" if entry.domain == "ai.onnx" else entry.domain): entry.version
-        for entry in proto.opset_import
-    }
+    return {_domain(entry.domain): entry.version for entry in proto.opset_import}
 
 
-def schema_of(node: onnx.NodeProto, versions: dict[str, int]) -> onnx.defs.OpSchema | None:
+def _domain(name: str) -> str:
+    return "" if name == "ai.onnx" else name
+
+
+def schema_of(node: onnx.NodeProto, versions: Mapping[str, int]) -> onnx.defs.OpSchema | None:
     """The schema that defines a node's operator, None where there is none."""
-    domain = "" if node.domain == "ai.onnx" else node.domain
+    domain = _domain(node.domain)
     try:
         return onnx.defs.get_schema(node.op_type, versions.get(domain, 1), domain)
     except onnx.defs.SchemaError:
@@ -68,13 +72,15 @@ def _read(path: Path) -> onnx.ModelProto:
         proto = onnx.load(str(path), load_external_data=False)
     except (DecodeError, ValueError, UnicodeDecodeError) as error:
         raise CaptureError(
-            f"expected an ONNX model in {path}; the file is truncated or of another type ({error}); export the model again"
+            f"expected an ONNX model in {path};"
+            f" the file is truncated or of another type ({error}); export the model again"
         ) from error
     try:
         onnx.load_external_data_for_model(proto, str(path.parent))
     except (OSError, ValueError, onnx.checker.ValidationError) as error:
         raise CaptureError(
-            f"expected the external data of {path} beside it; {error}; copy the data file next to the model"
+            f"expected the external data of {path} beside it; {error};"
+            " copy the data file next to the model"
         ) from error
     return proto
 
@@ -95,6 +101,7 @@ def _known(proto: onnx.ModelProto) -> None:
     visit(proto.graph)
     if unknown:
         raise CaptureError(
-            f"expected operators that the installed onnx package {onnx.__version__} defines; found {', '.join(sorted(unknown))}; "
-            "bring their definition as local functions in the model, or export without custom operators"
+            f"expected operators that the installed onnx package {onnx.__version__} defines;"
+            f" found {', '.join(sorted(unknown))}; bring their definition as local functions"
+            " in the model, or export without custom operators"
         )

@@ -1,7 +1,7 @@
 """A captured graph as an ONNX file, for viewers such as Netron.
 
-Native operators stand in a domain of their own ("aten", "pd_op"): the file shows a graph, it is not
-meant to be run. Weights are declared by name, type and shape, without their values; constants have theirs.
+Native operators stand in a domain of their own ("aten", "pd_op"): the file shows a graph, it is
+not meant to be run. Weights are declared by name, type and shape, without values; constants have theirs.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ from padiff_graph.capture.graph import ComputationGraph, Node, TensorType, Value
 
 __all__ = ["graph_model", "write"]
 
+OPSET = 18
+"""Of ONNX's own domain, of which Identity alone is used: chosen so that viewers of 2022 read it."""
+
 
 def write(graph: ComputationGraph, path: str | os.PathLike[str]) -> None:
     """Writes the graph as an ONNX file."""
@@ -25,81 +28,71 @@ def write(graph: ComputationGraph, path: str | os.PathLike[str]) -> None:
 
 def graph_model(graph: ComputationGraph) -> onnx.ModelProto:
     """The graph as an ONNX model: one node an operation, values named "node:output"."""
-    leaves: dict[int, str] = {}
-    taken: set[str] = set()
-    for record in graph.records():
-        if record.kind != "operation":
-            named = record.name or f"{record.kind}_{record.id}"
-            leaves[record.id] = f"{record.kind}:{named}" if named in taken else named
-            taken.add(named)
-
-    def name(value: Value) -> str:
-        return leaves.get(value.node) or f"{value.node}:{value.output}"
-
-    def info(value: Value) -> onnx.ValueInfoProto:
-        kind = graph.type_of(value)
-        if kind is None:
-            return onnx.ValueInfoProto(name=name(value))
-        return onnx.helper.make_tensor_value_info(
-            name(value), _element_type(kind), list(kind.shape)
-        )
-
-    nodes, domains, inputs, inner, known = [], {""}, [], [], []
+    names = _Names(graph)
+    nodes: list[onnx.NodeProto] = []
+    inputs, inner, known, outputs = [], [], [], []
     for record in graph.records():
         if record.kind == "operation":
-            domain, operator, overload = _operator(record.op)
-            domains.add(domain)
-            nodes.append(
-                _node(
-                    record,
-                    operator,
-                    domain,
-                    overload,
-                    [name(value) if value is not None else "" for value in record.inputs],
-                    [name(Value(record.id, k)) for k in range(max(1, len(record.outputs)))],
-                )
-            )
-            inner += [info(Value(record.id, k)) for k in range(len(record.outputs))]
+            nodes.append(_node(record, names))
+            inner += [names.info(Value(record.id, k)) for k in range(len(record.outputs))]
         elif record.kind == "output":
-            nodes.append(
-                onnx.helper.make_node(
-                    "Identity",
-                    [name(value) for value in record.inputs if value is not None],
-                    [f"output:{record.name}"],
-                )
-            )
+            read = [names.of(value) for value in record.inputs if value is not None]
+            nodes.append(onnx.helper.make_node("Identity", read, [f"output:{record.name}"]))
+            outputs.append(_output(record, names))
         elif record.constant is not None:
-            kind = graph.type_of(Value(record.id)) or TensorType(
-                record.constant.shape, str(record.constant.dtype)
-            )
-            known.append(
-                onnx.helper.make_tensor(
-                    name(Value(record.id)),
-                    _element_type(kind),
-                    kind.shape,
-                    record.constant.reshape(-1).tolist(),
-                )
-            )
+            known.append(_constant(record, record.constant, names))
         else:
-            inputs.append(info(Value(record.id)))
-    outputs = []
-    for record in graph.of_kind("output"):
-        shown = onnx.ValueInfoProto()
-        source = record.inputs[0]
-        if source is not None:
-            shown.CopyFrom(info(source))
-        shown.name = f"output:{record.name}"
-        outputs.append(shown)
-    body = onnx.helper.make_graph(
-        nodes, graph.modules.get("", "") or "model", inputs, outputs, known, value_info=inner
-    )
-    return onnx.helper.make_model(
-        body,
-        producer_name="padiff-graph",
-        opset_imports=[
-            onnx.helper.make_opsetid(domain, 18 if not domain else 1) for domain in sorted(domains)
-        ],
-    )
+            inputs.append(names.info(Value(record.id)))
+    title = graph.modules.get("", "") or "model"
+    body = onnx.helper.make_graph(nodes, title, inputs, outputs, known, value_info=inner)
+    opsets = [onnx.helper.make_opsetid("", OPSET)]
+    for domain in sorted({node.domain for node in nodes} - {""}):
+        opsets.append(onnx.helper.make_opsetid(domain, 1))
+    return onnx.helper.make_model(body, producer_name="padiff-graph", opset_imports=opsets)
+
+
+class _Names:
+    """What values are called in the file; leaves by their own names, as far as these are unique."""
+
+    def __init__(self, graph: ComputationGraph) -> None:
+        self.graph = graph
+        self.leaves: dict[int, str] = {}
+        taken: set[str] = set()
+        for record in graph.records():
+            if record.kind != "operation":
+                own = record.name or f"{record.kind}_{record.id}"
+                self.leaves[record.id] = f"{record.kind}:{own}" if own in taken else own
+                taken.add(own)
+
+    def of(self, value: Value | None) -> str:
+        """A value's name; "" for an absent one."""
+        if value is None:
+            return ""
+        return self.leaves.get(value.node) or f"{value.node}:{value.output}"
+
+    def info(self, value: Value) -> onnx.ValueInfoProto:
+        """A value's name and type."""
+        kind = self.graph.type_of(value)
+        if kind is None:
+            return onnx.ValueInfoProto(name=self.of(value))
+        shape = list(kind.shape)
+        return onnx.helper.make_tensor_value_info(self.of(value), _element_type(kind), shape)
+
+
+def _output(record: Node, names: _Names) -> onnx.ValueInfoProto:
+    shown = onnx.ValueInfoProto()
+    source = record.inputs[0]
+    if source is not None:
+        shown.CopyFrom(names.info(source))
+    shown.name = f"output:{record.name}"
+    return shown
+
+
+def _constant(record: Node, array: np.ndarray[Any, Any], names: _Names) -> onnx.TensorProto:
+    value = Value(record.id)
+    kind = names.graph.type_of(value) or TensorType(array.shape, str(array.dtype))
+    numbers = array.reshape(-1).tolist()
+    return onnx.helper.make_tensor(names.of(value), _element_type(kind), kind.shape, numbers)
 
 
 def _operator(native: str) -> tuple[str, str, str]:
@@ -112,13 +105,12 @@ def _operator(native: str) -> tuple[str, str, str]:
     return (domain, operator, overload) if operator else ("native", domain, "")
 
 
-def _node(
-    record: Node, operator: str, domain: str, overload: str, inputs: list[str], outputs: list[str]
-) -> onnx.NodeProto:
+def _node(record: Node, names: _Names) -> onnx.NodeProto:
+    domain, operator, overload = _operator(record.op)
     node = onnx.helper.make_node(
         operator,
-        inputs,
-        outputs,
+        [names.of(value) for value in record.inputs],
+        [names.of(Value(record.id, k)) for k in range(max(1, len(record.outputs)))],
         name=f"{record.path}/{record.id}" if record.path else str(record.id),
         domain=domain,
     )
@@ -132,19 +124,24 @@ def _node(
 
 def _attribute(key: str, value: Any) -> onnx.AttributeProto:
     """As ONNX's own kind of attribute where it has one, as text otherwise."""
-    if isinstance(value, bool):
-        return onnx.helper.make_attribute(key, int(value))
-    if isinstance(value, numbers.Integral) and abs(int(value)) < 1 << 63:
+    if _integer(value):
         return onnx.helper.make_attribute(key, int(value))
     if isinstance(value, numbers.Real) and not isinstance(value, numbers.Integral):
         return onnx.helper.make_attribute(key, float(value))
-    if (
-        isinstance(value, (list, tuple))
-        and value
-        and all(isinstance(entry, int) and abs(entry) < 1 << 63 for entry in value)
-    ):
+    if _integers(value):
         return onnx.helper.make_attribute(key, [int(entry) for entry in value])
     return onnx.helper.make_attribute(key, str(value))
+
+
+def _integers(value: Any) -> bool:
+    if not isinstance(value, (list, tuple)) or not value:
+        return False
+    return all(isinstance(entry, int) and _integer(entry) for entry in value)
+
+
+def _integer(value: Any) -> bool:
+    """Whether ONNX's 64 bits hold it."""
+    return isinstance(value, numbers.Integral) and abs(int(value)) < 1 << 63
 
 
 def _element_type(kind: TensorType) -> int:

@@ -1,4 +1,4 @@
-"""What a check must leave as it was: an ONNX model is data that nobody writes, so nothing but its bytes."""
+"""What a check must leave as it was: of an ONNX model, which nobody writes, its bytes."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ __all__ = ["kept", "snapshot"]
 
 def snapshot(model: Any, example: Any) -> dict[str, object]:
     """Checksums of the model and of the inputs, by a label that says what it is."""
-    found: dict[str, object] = {}
+    sums: dict[str, object] = {}
     if not isinstance(model, (str, os.PathLike)):
-        found["model"] = zlib.crc32(model.SerializeToString())
+        sums["model"] = zlib.crc32(model.SerializeToString())
     for name, value in dict(example).items():
-        found[f"input {name}"] = zlib.crc32(np.asarray(value).tobytes())
-    return found
+        sums[f"input {name}"] = zlib.crc32(np.asarray(value).tobytes())
+    return sums
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Views and in-place writes, made functional: which value a tensor holds at each point of the program.
+"""Views and in-place writes made functional: which value a tensor holds at each point.
 
 A traced program reads tensors that later operations overwrite, directly or through a view
 (`x[:, 0] = y`). Each tensor of the trace gets a `Slot`; slots over one storage share a version. A
@@ -8,16 +8,17 @@ is a view of; another view of that storage is made anew when it is next read.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from padiff_graph.capture.graph import Node, TensorType, Value
+from padiff_graph.capture.torch.view_writes import Step, written_through
 
-__all__ = ["WITH_VALUE", "Aliases", "Slot", "Untold"]
+__all__ = ["WITH_VALUE", "Aliases", "Slot", "Step", "Untold"]
 
 WITH_VALUE = "padiff_graph.with_value.default"
-"""The numbers of its second operand with the gradient of its first: a write that autograd does not see."""
+"""The numbers of its second operand, the gradient of its first: a write unseen by autograd."""
 
 Emit = Callable[..., Value]
 
@@ -37,15 +38,6 @@ class Storage:
     version: int = 0
 
 
-@dataclass(frozen=True)
-class Step:
-    """How a tensor views its parent: the recorded operation, the operand that is the parent, the output that is the view."""
-
-    record: Node
-    operand: int
-    output: int
-
-
 @dataclass(eq=False)
 class Slot:
     """One tensor of the trace and the value it held when last read."""
@@ -59,42 +51,6 @@ class Slot:
     def view(self, value: Value, step: Step) -> Slot:
         """A tensor that looks at this one."""
         return Slot(value, self.storage, self.storage.version, self, step)
-
-
-RESHAPES = {
-    "view",
-    "reshape",
-    "_unsafe_view",
-    "view_as",
-    "reshape_as",
-    "flatten",
-    "unflatten",
-    "squeeze",
-    "unsqueeze",
-    "contiguous",
-    "ravel",
-    "expand_as",
-}
-SAME = {
-    "alias",
-    "to",
-    "lift_fresh",
-    "lift",
-    "type_as",
-    "_to_copy",
-    "positive",
-    "dropout",
-    "feature_dropout",
-    "alpha_dropout",
-    "requires_grad_",
-    "real",
-    "resolve_conj",
-    "resolve_neg",
-    "expand",
-    "broadcast_to",
-}
-SYMMETRIC = {"transpose", "t", "swapaxes", "swapdims", "numpy_T", "mT"}
-PARTS = {"chunk", "split", "split_with_sizes", "tensor_split", "unsafe_chunk", "unsafe_split"}
 
 
 class Aliases:
@@ -126,7 +82,7 @@ class Aliases:
             source if place == slot.step.operand else operand
             for place, operand in enumerate(record.inputs)
         )
-        first = self.emit(
+        again = self.emit(
             record.op,
             inputs,
             record.roles,
@@ -135,7 +91,7 @@ class Aliases:
             like=record,
             marks=record.marks,
         )
-        slot.value = Value(first.node, slot.step.output)
+        slot.value = Value(again.node, slot.step.output)
         slot.version = slot.storage.version
         return slot.value
 
@@ -162,107 +118,45 @@ class Aliases:
         for link in chain:
             link.version = slot.storage.version
 
-    def _hidden(self, base: Value, value: Value, like: Node) -> Value:
-        return self.emit(
-            WITH_VALUE,
-            (base, value),
-            ("self", "value"),
-            {},
-            (self.type_of(base),),
-            like=like,
-            marks=frozenset({"inplace"}),
-        )
-
     def _scatter(self, step: Step, parent: Value, old: Value, value: Value, like: Node) -> Value:
         """The parent's new value, where one of its views holds `value` now."""
-        record = step.record
-        name = record.op.split(".")[1]
-        attrs = record.attrs
         kind = self.type_of(parent)
-
-        def add(
-            op: str,
-            attrs: Mapping[str, Any],
-            inputs: tuple[Value, ...] = (parent, value),
-            roles: tuple[str, ...] = ("self", "src"),
-        ) -> Value:
-            return self.emit(
-                f"aten.{op}",
-                inputs,
-                roles,
-                dict(attrs),
-                (kind,),
-                like=like,
-                marks=frozenset({"inplace"}),
+        if step.name == "detach":
+            return self._behind_detach(parent, value, like)
+        written = written_through(step, kind, self.type_of(old))
+        if written is None:
+            raise Untold(
+                f"a write through {step.record.op} cannot be said without memory;"
+                " write to the tensor itself, or build the result with torch.where or torch.cat",
+                like.source,
             )
-
-        alone, self_role = (value,), ("self",)
-        if name == "detach":
-            if self.differentiable(parent):
-                return self._hidden(parent, value, like)
-            return (
-                add("detach.default", {}, alone, self_role) if self.differentiable(value) else value
-            )
-        if name in SAME and self.type_of(old).shape == kind.shape:
+        if not written.op:
             return value
-        if name in RESHAPES and self.type_of(old).size == kind.size:
-            return add("reshape.default", {"shape": kind.shape}, alone, self_role)
-        if name in SYMMETRIC:
-            return add(record.op.removeprefix("aten."), attrs, alone, self_role)
-        if name == "permute":
-            dims = [d % len(kind.shape) for d in attrs["dims"]]
-            return add(
-                "permute.default",
-                {"dims": tuple(dims.index(axis) for axis in range(len(dims)))},
-                alone,
-                self_role,
-            )
-        if name == "movedim":
-            return add(
-                record.op.removeprefix("aten."),
-                {"source": attrs["destination"], "destination": attrs["source"]},
-                alone,
-                self_role,
-            )
-        if name == "select":
-            return add("select_scatter.default", {"dim": attrs["dim"], "index": attrs["index"]})
-        if name == "slice":
-            return add(
-                "slice_scatter.default",
-                {key: attrs[key] for key in ("dim", "start", "end", "step")},
-            )
-        if name == "narrow" and "start" in attrs:
-            return add(
-                "slice_scatter.default",
-                {
-                    "dim": attrs["dim"],
-                    "start": attrs["start"],
-                    "end": attrs["start"] + attrs["length"],
-                    "step": 1,
-                },
-            )
-        if name == "diagonal":
-            return add(
-                "diagonal_scatter.default", {key: attrs[key] for key in ("offset", "dim1", "dim2")}
-            )
-        if name == "unbind":
-            return add("select_scatter.default", {"dim": attrs["dim"], "index": step.output})
-        if name in PARTS:
-            dim = attrs["dim"] % len(kind.shape)
-            start = sum(
-                part.shape[dim] for part in record.outputs[: step.output] if part is not None
-            )
-            part = self.type_of(old)
-            return add(
-                "slice_scatter.default",
-                {"dim": dim, "start": start, "end": start + part.shape[dim], "step": 1},
-            )
-        if name == "as_strided":
-            return add(
-                "as_strided_scatter.default",
-                {key: attrs[key] for key in ("size", "stride", "storage_offset")},
-            )
-        raise Untold(
-            f"a write through {record.op} cannot be said without memory; write to the tensor itself, or build the result with torch.where or torch.cat",
-            like.source,
-        )
+        inputs, roles = [value], ["self"]
+        if not written.whole:
+            inputs, roles = [parent, value], ["self", "src"]
+        return self._add(written.op, inputs, roles, written.attrs, kind, like)
+
+    def _behind_detach(self, parent: Value, value: Value, like: Node) -> Value:
+        if self.differentiable(parent):
+            return self._hidden(parent, value, like)
+        if not self.differentiable(value):
+            return value
+        kind = self.type_of(parent)
+        return self._add("aten.detach.default", [value], ["self"], {}, kind, like)
+
+    def _hidden(self, base: Value, value: Value, like: Node) -> Value:
+        roles = ["self", "value"]
+        return self._add(WITH_VALUE, [base, value], roles, {}, self.type_of(base), like)
+
+    def _add(
+        self,
+        op: str,
+        inputs: Sequence[Value],
+        roles: Sequence[str],
+        attrs: Mapping[str, Any],
+        kind: TensorType,
+        like: Node,
+    ) -> Value:
+        marks = frozenset({"inplace"})
+        return self.emit(op, inputs, roles, dict(attrs), (kind,), like=like, marks=marks)

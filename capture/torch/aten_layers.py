@@ -1,4 +1,4 @@
-"""Rows for what layers are made of: convolution, normalisation, pooling, sampling, recurrent cells."""
+"""Rows for what layers are made of: convolutions, norms, pooling, sampling, recurrent cells."""
 
 from __future__ import annotations
 

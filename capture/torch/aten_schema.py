@@ -1,4 +1,4 @@
-"""Calls of ATen operators split by their schema: tensor operands with roles, everything else as attributes.
+"""Calls of ATen operators split by their schema: operands with roles, the rest as attributes.
 
 `bind` goes from a call to (operands, roles, attributes) and `call` back, so that a captured node
 can be rerun from what the graph holds alone, also after it was pickled.
@@ -13,13 +13,19 @@ from typing import Any
 
 import torch
 
+from padiff_graph.capture.torch.internals import arguments_of
+
 __all__ = [
+    "DTYPES",
+    "FORMATS",
     "Binding",
     "bind",
+    "by_argument",
     "call",
     "dtype_name",
     "find_overload",
     "functional_form",
+    "member_of",
     "mutated",
     "operator_name",
 ]
@@ -32,6 +38,8 @@ DTYPES = {
     for dtype in vars(torch).values()
     if isinstance(dtype, torch.dtype)
 }
+"""dtypes by the graph's spelling."""
+
 FORMATS = {
     str(fmt).removeprefix("torch."): fmt
     for fmt in (
@@ -41,7 +49,7 @@ FORMATS = {
         torch.preserve_format,
     )
 }
-
+"""Memory formats by name."""
 
 OUT_OF_PLACE = {
     "aten.pow_.Tensor": "aten.pow.Tensor_Tensor",
@@ -51,12 +59,18 @@ OUT_OF_PLACE = {
     "aten.ldexp_.default": "aten.ldexp.Tensor",
     "aten.bernoulli_.float": "aten.bernoulli.p",
 }
-"""In-place operators whose functional form has a name of its own; the others lose their underscore."""
+"""In-place operators whose functional form has a name of its own; others lose their underscore."""
 
 
 @dataclass
 class Binding:
-    """A call, split: `operands` (anything the caller uses for tensors) with their `roles`, and `attrs`."""
+    """A call, split.
+
+    Attributes:
+        operands: anything the caller uses for tensors; None where an optional one is absent.
+        roles: the argument of each; "tensors[0]" for a member of a list.
+        attrs: everything else by argument name, as plain Python.
+    """
 
     operands: list[Any] = field(default_factory=list)
     roles: list[str] = field(default_factory=list)
@@ -80,42 +94,58 @@ def find_overload(name: str) -> Any:
     Raises:
         KeyError: where torch has none of this name.
     """
-    found: Any = torch.ops
+    operator: Any = torch.ops
     for part in name.split("."):
         try:
-            found = getattr(found, part)
+            operator = getattr(operator, part)
         except AttributeError:
             raise KeyError(f"torch has no operator {name}") from None
-    return found
+    return operator
+
+
+def member_of(role: str) -> str:
+    """The argument that a role names: "tensors" for "tensors[0]"."""
+    return role.partition("[")[0]
+
+
+def by_argument(roles: Sequence[str], operands: Sequence[Any]) -> dict[str, Any]:
+    """Operands by argument, members of a list gathered."""
+    given: dict[str, Any] = {}
+    for role, operand in zip(roles, operands, strict=True):
+        name, bracket, _ = role.partition("[")
+        if bracket:
+            given.setdefault(name, []).append(operand)
+        else:
+            given[name] = operand
+    return given
 
 
 def mutated(overload: Any) -> tuple[str, ...]:
     """Names of the arguments that an operator writes to."""
     return tuple(
-        a.name
-        for a in overload._schema.arguments
-        if a.alias_info is not None and a.alias_info.is_write
+        argument.name
+        for argument in arguments_of(overload)
+        if argument.alias_info is not None and argument.alias_info.is_write
     )
 
 
 @functools.cache
 def functional_form(overload: Any) -> Any:
-    """The operator that computes an in-place one's result out of place; the operator itself where there is none."""
-    namespace, _, rest = operator_name(overload).partition(".")
+    """The operator that computes an in-place one's result out of place; itself where none does."""
+    spelled = operator_name(overload)
+    namespace, _, rest = spelled.partition(".")
     name, _, variant = rest.rpartition(".")
     if not name.endswith("_") or name.endswith("__"):
         return overload
     try:
-        found = find_overload(
-            OUT_OF_PLACE.get(operator_name(overload), f"{namespace}.{name[:-1]}.{variant}")
-        )
+        form = find_overload(OUT_OF_PLACE.get(spelled, f"{namespace}.{name[:-1]}.{variant}"))
     except KeyError:
         return overload
-    ours, theirs = overload._schema.arguments, found._schema.arguments
-    same = [str(a.type) for a in ours] == [str(a.type) for a in theirs][
-        : len(ours)
-    ] and not mutated(found)
-    return found if same else overload
+    ours = [str(argument.type) for argument in arguments_of(overload)]
+    theirs = [str(argument.type) for argument in arguments_of(form)]
+    if theirs[: len(ours)] != ours or mutated(form):
+        return overload
+    return form
 
 
 def bind(
@@ -129,33 +159,36 @@ def bind(
         is_tensor: tells the caller's stand-ins for tensors.
     """
     bound = Binding()
-    arguments = overload._schema.arguments
-    for position, argument in enumerate(arguments):
+    for position, argument in enumerate(arguments_of(overload)):
         if argument.name in LEFT_OUT:
             continue
         if position < len(args) and not argument.kwarg_only:
             value = args[position]
+        elif argument.name in kwargs:
+            value = kwargs[argument.name]
         else:
-            value = kwargs.get(
-                argument.name, argument.default_value if argument.has_default_value() else None
-            )
-        spelled = str(argument.type)
-        if is_tensor(value):
+            value = argument.default_value if argument.has_default_value() else None
+        if is_tensor(value) or (value is None and _takes_tensors(argument)):
             bound.operands.append(value)
             bound.roles.append(argument.name)
-        elif isinstance(value, (list, tuple)) and (
-            any(is_tensor(v) for v in value)
-            or ("Tensor" in spelled and all(v is None for v in value))
-        ):
-            for place, member in enumerate(value):
-                bound.operands.append(member)
-                bound.roles.append(f"{argument.name}[{place}]")
-        elif value is None and "Tensor" in spelled:
-            bound.operands.append(None)
-            bound.roles.append(argument.name)
+        elif _is_list_of_tensors(argument, value, is_tensor):
+            bound.operands += value
+            bound.roles += [f"{argument.name}[{place}]" for place in range(len(value))]
         else:
             bound.attrs[argument.name] = plain(value)
     return bound
+
+
+def _takes_tensors(argument: Any) -> bool:
+    return "Tensor" in str(argument.type)
+
+
+def _is_list_of_tensors(argument: Any, value: Any, is_tensor: Callable[[Any], bool]) -> bool:
+    if not isinstance(value, (list, tuple)):
+        return False
+    if any(is_tensor(member) for member in value):
+        return True
+    return _takes_tensors(argument) and all(member is None for member in value)
 
 
 def plain(value: Any) -> Any:
@@ -185,27 +218,21 @@ def call(
         device: where tensors made from nothing are put.
         double: answer float32 (and lower) dtype attributes in float64.
     """
-    given: dict[str, Any] = {}
-    for role, operand in zip(roles, operands, strict=True):
-        name, bracket, _ = role.partition("[")
-        if bracket:
-            given.setdefault(name, []).append(operand)
-        else:
-            given[name] = operand
+    given = by_argument(roles, operands)
     args: list[Any] = []
     kwargs: dict[str, Any] = {}
-    for argument in overload._schema.arguments:
-        if argument.name == "device" and argument.name not in given:
-            value: Any = device
-        elif argument.name in given:
-            value = given[argument.name]
+    for position, argument in enumerate(arguments_of(overload)):
+        if argument.name in given:
+            value: Any = given[argument.name]
+        elif argument.name == "device":
+            value = device
         elif argument.name in attrs:
             value = native(argument, attrs[argument.name], double)
         elif argument.has_default_value():
             continue
         else:
             value = None
-        if argument.kwarg_only or len(args) < overload._schema.arguments.index(argument):
+        if argument.kwarg_only or len(args) < position:
             kwargs[argument.name] = value
         else:
             args.append(value)

@@ -1,4 +1,4 @@
-"""Gradient effects that tracers lose: hooks set in forward, custom autograd functions, module backward hooks.
+"""Gradient effects that tracers lose: hooks set in forward, custom functions, module hooks.
 
 A tracer follows the forward and drops what only the backward sees. For the time of a capture the
 three doors through which such effects come (`Tensor.register_hook`, `autograd.Function.apply`,
@@ -16,13 +16,28 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch.utils import checkpoint
-from torch.utils._pytree import tree_flatten, tree_unflatten
-from torch.utils.hooks import BackwardHook
 
 from padiff_graph.capture.torch.fx_places import foreign
+from padiff_graph.capture.torch.internals import (
+    BACKWARD_HOOK_HOME,
+    DATA,
+    FUNCTION_APPLY,
+    FUNCTION_BASE,
+    REENTRANT_CHECKPOINT,
+    BackwardHook,
+    tree_flatten,
+    tree_unflatten,
+)
 
-__all__ = ["CUSTOM_FUNCTION", "EFFECTS", "GRADIENT_HOOK", "MODULE_BACKWARD", "Effects", "recorded"]
+__all__ = [
+    "CUSTOM_FUNCTION",
+    "EFFECTS",
+    "GRADIENT_HOOK",
+    "MODULE_BACKWARD",
+    "Effects",
+    "label_of",
+    "recorded",
+]
 
 NAMESPACE = "padiff_graph"
 GRADIENT_HOOK = f"{NAMESPACE}.gradient_hook.default"
@@ -36,34 +51,42 @@ EFFECTS = {GRADIENT_HOOK, CUSTOM_FUNCTION, *MODULE_BACKWARD}
 
 @dataclass
 class FunctionCall:
-    """One call of a custom function: its class and its arguments with the tensors taken out."""
+    """One call of a custom function: its class and its arguments with the tensors taken out.
+
+    Attributes:
+        function: the class.
+        leaves: its arguments in a row, None where a tensor stood.
+        places: where tensors stood.
+        structure: how the arguments are nested.
+        results: what the last call answered, in a row.
+        nesting: how that is nested.
+    """
 
     function: type
     leaves: list[Any]
     places: list[int]
     structure: Any
-    answer: Any = None
-    answered: list[int] = field(default_factory=list)
+    results: list[Any] = field(default_factory=list)
+    nesting: Any = None
 
     def apply(self, tensors: Sequence[Any]) -> list[torch.Tensor]:
         """Calls the function on tensors, and keeps how its answer is built."""
         leaves = list(self.leaves)
         for place, tensor in zip(self.places, tensors, strict=True):
             leaves[place] = tensor
-        result = _plainly(self.function, *tree_unflatten(leaves, self.structure))
-        found, self.answer = tree_flatten(result)
-        self.answered = [
-            position for position, leaf in enumerate(found) if isinstance(leaf, torch.Tensor)
-        ]
-        self.others = found
-        return [found[position] for position in self.answered]
+        answer = _plainly(self.function, *tree_unflatten(leaves, self.structure))
+        self.results, self.nesting = tree_flatten(answer)
+        return [self.results[position] for position in self._answered()]
 
     def rebuild(self, tensors: Sequence[torch.Tensor]) -> Any:
         """The function's answer with tensors put in."""
-        leaves = [None if isinstance(leaf, torch.Tensor) else leaf for leaf in self.others]
-        for position, tensor in zip(self.answered, tensors, strict=True):
+        leaves = list(self.results)
+        for position, tensor in zip(self._answered(), tensors, strict=True):
             leaves[position] = tensor
-        return tree_unflatten(leaves, self.answer)
+        return tree_unflatten(leaves, self.nesting)
+
+    def _answered(self) -> list[int]:
+        return [at for at, leaf in enumerate(self.results) if isinstance(leaf, torch.Tensor)]
 
 
 @dataclass
@@ -94,13 +117,9 @@ class Effects:
 
 
 ACTIVE: list[Effects] = []
-APPLY = torch.autograd.Function.__dict__["apply"].__func__
-BASE = torch.autograd.function._SingleLevelFunction
+"""What is being recorded to; the innermost last."""
 PLAIN: list[type] = []
 """Custom functions that torch itself runs at the moment."""
-
-
-DATA = torch._C.TensorBase.data
 
 
 def _library() -> torch.library.Library:
@@ -145,9 +164,14 @@ class _Handle:
         self.remove()
 
 
+def label_of(hook: Any) -> str:
+    """A hook as messages and scripts name it."""
+    return str(getattr(hook, "__qualname__", type(hook).__name__))
+
+
 def _register_hook(tensor: torch.Tensor, hook: Any) -> _Handle:
     effects = ACTIVE[-1]
-    token = effects.add(hook, getattr(hook, "__qualname__", type(hook).__name__))
+    token = effects.add(hook, label_of(hook))
     torch.ops.padiff_graph.gradient_hook(tensor, token)
     return _Handle(effects, token)
 
@@ -156,35 +180,35 @@ def _plainly(cls: Any, *args: Any, **kwargs: Any) -> Any:
     """torch's own `Function.apply`."""
     PLAIN.append(cls)
     try:
-        return APPLY(cls, *args, **kwargs)
+        return FUNCTION_APPLY(cls, *args, **kwargs)
     finally:
         PLAIN.pop()
 
 
 def _apply_by_alias(cls: Any, *args: Any, **kwargs: Any) -> Any:
-    """What torch's own `apply` ends in: a name such as `swish = SwishFunction.apply`, bound before the
-    capture, comes through no other door."""
+    """What torch's own `apply` ends in: a name such as `swish = SwishFunction.apply`, bound before
+    the capture, comes through no other door."""
     if PLAIN:
-        return super(BASE, cls).apply(*args, **kwargs)
+        return super(FUNCTION_BASE, cls).apply(*args, **kwargs)
     return _apply(cls, *args, **kwargs)
 
 
 def _apply(cls: Any, *args: Any, **kwargs: Any) -> Any:
     effects = ACTIVE[-1]
-    if cls is checkpoint.CheckpointFunction:
-        # checkpointing changes memory, not numbers: its first argument is the function, its second a setting
+    if cls is REENTRANT_CHECKPOINT:
+        # checkpointing changes memory, not numbers
         return args[0](*args[2:])
-    own = cls.__module__.partition(".")[0] == "torch"
+    of_torch = cls.__module__.partition(".")[0] == "torch"
     leaves, structure = tree_flatten(args)
     places = [place for place, leaf in enumerate(leaves) if isinstance(leaf, torch.Tensor)]
-    if own or kwargs or not places:
+    if of_torch or kwargs or not places:
         return _plainly(cls, *args, **kwargs)
-    blank = [None if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves]
-    call = FunctionCall(cls, blank, places, structure)
+    tensors = [leaves[place] for place in places]
+    for place in places:
+        leaves[place] = None
+    call = FunctionCall(cls, leaves, places, structure)
     token = effects.add(call, f"{cls.__module__}.{cls.__qualname__}")
-    return call.rebuild(
-        torch.ops.padiff_graph.custom_function([leaves[place] for place in places], token)
-    )
+    return call.rebuild(torch.ops.padiff_graph.custom_function(tensors, token))
 
 
 def _data(tensor: torch.Tensor) -> torch.Tensor:
@@ -215,20 +239,21 @@ class _RecordedBackwardHook:
         )
 
     def _through(self, operator: Any, args: Any) -> Any:
-        single = isinstance(args, torch.Tensor)
-        members = [args] if single else list(args) if isinstance(args, (tuple, list)) else None
-        if members is None:
+        """The tensors of a module's arguments or result, handed on by an operator of ours."""
+        if isinstance(args, torch.Tensor):
+            return operator([args], self.token)[0]
+        if not isinstance(args, (tuple, list)):
             return args
+        members = list(args)
         places = [place for place, member in enumerate(members) if isinstance(member, torch.Tensor)]
         if not places:
             return args
-        for place, tensor in zip(
-            places, operator([members[place] for place in places], self.token), strict=True
-        ):
+        handed_on = operator([members[place] for place in places], self.token)
+        for place, tensor in zip(places, handed_on, strict=True):
             members[place] = tensor
-        if single:
-            return members[0]
-        return type(args)(*members) if hasattr(args, "_fields") else type(args)(members)
+        if hasattr(args, "_fields"):
+            return type(args)(*members)
+        return type(args)(members)
 
     def setup_input_hook(self, args: Any) -> Any:
         return self._through(torch.ops.padiff_graph.module_backward_inputs, args)
@@ -244,9 +269,9 @@ def recorded() -> Iterator[Effects]:
     doors: list[tuple[Any, str, Any]] = [
         (torch.Tensor, "register_hook", _register_hook),
         (torch.autograd.Function, "apply", classmethod(_apply)),
-        (BASE, "apply", classmethod(_apply_by_alias)),
+        (FUNCTION_BASE, "apply", classmethod(_apply_by_alias)),
         (torch.Tensor, "data", property(_data, _set_data)),
-        (torch.nn.modules.module, "BackwardHook", _RecordedBackwardHook),
+        (BACKWARD_HOOK_HOME, "BackwardHook", _RecordedBackwardHook),
     ]
     before = [(owner, name, vars(owner).get(name)) for owner, name, _ in doors]
     ACTIVE.append(effects)
@@ -261,13 +286,3 @@ def recorded() -> Iterator[Effects]:
             else:
                 setattr(owner, name, original)
         ACTIVE.remove(effects)
-
-
-@contextmanager
-def replayed(effects: Effects) -> Iterator[None]:
-    """Lets the operators above find what a capture registered."""
-    ACTIVE.append(effects)
-    try:
-        yield
-    finally:
-        ACTIVE.pop()

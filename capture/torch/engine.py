@@ -1,7 +1,8 @@
 """Running PyTorch: the user's model, and captured operations one by one.
 
 A draw (`run(draw=...)`) has the shape of the node's first result. For dropout it is the keep mask
-(1 keep, 0 drop; the node's own p scales; over the weights for a fused attention), for every other random operation the drawn values.
+(1 keep, 0 drop; the node's own p scales; over the weights for a fused attention), for every other
+random operation the drawn values.
 """
 
 from __future__ import annotations
@@ -14,19 +15,18 @@ from typing import Any, TypeAlias
 import numpy as np
 import torch
 
-from padiff_graph.capture import leaf_names as leaves
+from padiff_graph.capture import leaf_names
 from padiff_graph.capture.engine import Array, NotRunnable, Run
 from padiff_graph.capture.graph import ComputationGraph, Node
 from padiff_graph.capture.torch import effects, values
 from padiff_graph.capture.torch.aten_call import run_node
 from padiff_graph.capture.torch.aten_schema import DTYPES
+from padiff_graph.capture.torch.internals import SWITCHES_ITSELF, reenters, version_of
 from padiff_graph.capture.torch.quiet import quiet
 
-__all__ = ["SWITCHES_ITSELF", "TorchEngine", "named_tensors"]
+__all__ = ["TorchEngine", "named_tensors"]
 
 Tensor: TypeAlias = torch.Tensor
-SWITCHES_ITSELF = "you can only change requires_grad flags of leaf variables"
-"""torch's complaint where a model switches its input's gradient on and the input has one already."""
 
 
 class TorchEngine:
@@ -56,12 +56,8 @@ class TorchEngine:
 
     def array(self, tensor: Tensor) -> Array:
         """The tensor's numbers on the host, a copy where somebody might write to it later."""
-        found = values.array(tensor)
-        return (
-            found.copy()
-            if np.may_share_memory(found, found) and tensor.device.type == "cpu"
-            else found
-        )
+        numbers = values.array(tensor)
+        return numbers.copy() if tensor.device.type == "cpu" else numbers
 
     def parameters(self) -> dict[str, Tensor]:
         """The model's parameters and buffers by first dotted name: detached, sharing memory."""
@@ -80,13 +76,14 @@ class TorchEngine:
                 raise KeyError(f"the model has no parameter or buffer {name}")
             if tuple(own[name].shape) != tuple(np.shape(array)):
                 raise ValueError(
-                    f"{name} has shape {tuple(own[name].shape)}, the values given {tuple(np.shape(array))}"
+                    f"{name} has shape {tuple(own[name].shape)},"
+                    f" the values given {tuple(np.shape(array))}"
                 )
             if own[name].is_meta:
                 raise ValueError(f"{name} is on the meta device and can hold no values")
         with torch.no_grad():
             for name, array in values.items():
-                own[name].copy_(torch.from_numpy(np.array(array, copy=True)))
+                _put(own[name], torch.from_numpy(np.array(array, copy=True)))
 
     def inputs(self, graph: ComputationGraph) -> dict[int, Tensor]:
         """The example's leaves, and constants, by the id of their node."""
@@ -106,57 +103,54 @@ class TorchEngine:
         """Runs the user's own model eagerly, in the mode that it is in."""
         fresh: dict[str, Tensor] = {}
         given: dict[str, Tensor] = {}
-        for name, leaf in leaves.leaves(example, values.is_tensor).items():
-            own = leaf.detach().clone()
-            if grad and own.is_floating_point():
-                fresh[name] = own.requires_grad_()
-                own = own.clone()  # a model may write to its input, which a leaf forbids
-            given[name] = own
-        versions = {name: tensor._version for name, tensor in self.model.named_parameters()}
+        for name, leaf in leaf_names.leaves(example, values.is_tensor).items():
+            given[name] = leaf.detach().clone()
+            if grad and leaf.is_floating_point():
+                fresh[name] = given[name].requires_grad_()
+                given[name] = fresh[name].clone()  # a model may write to it, a leaf forbids that
+        versions = {name: version_of(p) for name, p in self.model.named_parameters()}
         with torch.set_grad_enabled(grad):
             try:
-                structure = self.model(**leaves.replace(dict(example), values.is_tensor, given))
+                structure = self._called(example, given)
             except RuntimeError as error:
                 if not grad or SWITCHES_ITSELF not in str(error):
                     raise
                 fresh = {}
-                structure = self.model(
-                    **leaves.replace(
-                        dict(example),
-                        values.is_tensor,
-                        {name: own.detach() for name, own in given.items()},
-                    )
-                )
-        outputs = leaves.output_leaves(structure, values.is_tensor)
-        moving = named_tensors(self.model, only_buffers=True) | {
-            name: p for name, p in self.model.named_parameters() if versions.get(name) != p._version
-        }
-        buffers = {
-            name: self.array(tensor) for name, tensor in moving.items() if not tensor.is_meta
-        }
-        return Run(outputs, structure, buffers, leaves=fresh)
+                plain = {name: tensor.detach() for name, tensor in given.items()}
+                structure = self._called(example, plain)
+        outputs = leaf_names.output_leaves(structure, values.is_tensor)
+        return Run(outputs, structure, self._moving(versions), leaves=fresh)
+
+    def _called(self, example: Mapping[str, Any], given: Mapping[str, Tensor]) -> Any:
+        return self.model(**leaf_names.replace(dict(example), values.is_tensor, dict(given)))
+
+    def _moving(self, versions: Mapping[str, int]) -> dict[str, Array]:
+        """The buffers, and the parameters written since they had these versions."""
+        moving = named_tensors(self.model, only_buffers=True)
+        for name, parameter in self.model.named_parameters():
+            if version_of(parameter) != versions.get(name):
+                moving[name] = parameter
+        return {name: self.array(tensor) for name, tensor in moving.items() if not tensor.is_meta}
 
     def observe(self, example: Mapping[str, Any]) -> dict[tuple[str, int], list[Array]]:
         """What each call of each module returns in an eager forward, by (path, call)."""
         names = {id(module): name for name, module in self.model.named_modules()}
-        found: dict[tuple[str, int], list[Array]] = {}
+        returned: dict[tuple[str, int], list[Array]] = {}
         counts: dict[str, int] = {}
 
         def note(module: torch.nn.Module, args: Any, result: Any) -> None:
             name = names.get(id(module))
             if name is not None:
                 counts[name] = counts.get(name, -1) + 1
-                found[name, counts[name]] = [
-                    self.array(leaf)
-                    for leaf in leaves.output_leaves(result, values.is_tensor).values()
-                ]
+                tensors = leaf_names.output_leaves(result, values.is_tensor).values()
+                returned[name, counts[name]] = [self.array(tensor) for tensor in tensors]
 
         handle = torch.nn.modules.module.register_module_forward_hook(note)
         try:
             self.forward(example, grad=False)
         finally:
             handle.remove()
-        return found
+        return returned
 
     def backward(
         self,
@@ -170,24 +164,20 @@ class TorchEngine:
         if loss is not None:
             outputs, seeds = [loss], [torch.ones_like(loss)]
         else:
-            names = [name for name in cotangents or {} if run.outputs[name].requires_grad]
-            outputs = [run.outputs[name] for name in names]
-            seeds = [self._like(cotangents[name], run.outputs[name]) for name in names]  # type: ignore[index]
+            given = {n: c for n, c in (cotangents or {}).items() if run.outputs[n].requires_grad}
+            outputs = [run.outputs[name] for name in given]
+            seeds = [_like(array, run.outputs[name]) for name, array in given.items()]
         wanted = {f"input:{name}": leaf for name, leaf in run.leaves.items()}
-        wanted |= {
-            f"parameter:{name}": p
-            for name, p in named_tensors(self.model).items()
-            if p.requires_grad
-        }
-        found = self._grad(outputs, list(wanted.values()), seeds, again)
+        for name, tensor in named_tensors(self.model).items():
+            if tensor.requires_grad:
+                wanted[f"parameter:{name}"] = tensor
+        gradients = self._grad(outputs, list(wanted.values()), seeds, again)
+        # nobody else has them, so that no copy is needed
         run.gradients = {
-            name: values.array(g) for name, g in zip(wanted, found, strict=True) if g is not None
-        }  # nobody else has them
-
-    def _like(self, array: Array, tensor: Tensor) -> Tensor:
-        return torch.from_numpy(np.array(array, copy=True)).to(
-            device=tensor.device, dtype=tensor.dtype
-        )
+            name: values.array(gradient)
+            for name, gradient in zip(wanted, gradients, strict=True)
+            if gradient is not None
+        }
 
     def run(
         self,
@@ -223,43 +213,42 @@ class TorchEngine:
         again: bool,
     ) -> list[Tensor | None]:
         pairs = [
-            (output, seed)
+            (output, seed.to(output.dtype))
             for output, seed in zip(outputs, cotangents, strict=True)
             if output.requires_grad
         ]
         asked = [place for place, tensor in enumerate(inputs) if tensor.requires_grad]
-        found: list[Tensor | None] = [None] * len(inputs)
-        if pairs and asked and _reenters([output for output, _ in pairs]):
+        answer: list[Tensor | None] = [None] * len(inputs)
+        if not pairs or not asked:
+            return answer
+        if reenters([output for output, _ in pairs]):
             return self._accumulated(pairs, inputs, again)
-        if pairs and asked:
-            seeds = [seed.to(output.dtype) for output, seed in pairs]
-            gradients = torch.autograd.grad(
-                [output for output, _ in pairs],
-                [inputs[place] for place in asked],
-                seeds,
-                retain_graph=again,
-                allow_unused=True,
-            )
-            for place, gradient in zip(asked, gradients, strict=True):
-                found[place] = gradient
-        return found
+        gradients = torch.autograd.grad(
+            [output for output, _ in pairs],
+            [inputs[place] for place in asked],
+            [seed for _, seed in pairs],
+            retain_graph=again,
+            allow_unused=True,
+        )
+        for place, gradient in zip(asked, gradients, strict=True):
+            answer[place] = gradient
+        return answer
 
     def _accumulated(
         self, pairs: Sequence[tuple[Tensor, Tensor]], inputs: Sequence[Tensor], again: bool
     ) -> list[Tensor | None]:
-        """Gradients through `.grad`, which reentrant checkpointing insists on; `.grad` is put back."""
-        kept = [tensor.grad for tensor in (*self.model.parameters(), *inputs)]
+        """Gradients through `.grad`, which reentrant checkpointing insists on; it is put back."""
+        touched = (*self.model.parameters(), *inputs)
+        kept = [tensor.grad for tensor in touched]
         try:
-            for tensor in (*self.model.parameters(), *inputs):
+            for tensor in touched:
                 tensor.grad = None
             torch.autograd.backward(
-                [output for output, _ in pairs],
-                [seed.to(output.dtype) for output, seed in pairs],
-                retain_graph=again,
+                [output for output, _ in pairs], [seed for _, seed in pairs], retain_graph=again
             )
             return [tensor.grad for tensor in inputs]
         finally:
-            for tensor, gradient in zip((*self.model.parameters(), *inputs), kept, strict=True):
+            for tensor, gradient in zip(touched, kept, strict=True):
                 tensor.grad = gradient
 
     @contextmanager
@@ -269,32 +258,27 @@ class TorchEngine:
             yield
 
 
-def _reenters(outputs: Sequence[Tensor]) -> bool:
-    """Whether reentrant checkpointing stands in the gradient graph."""
-    seen: set[Any] = set()
-    todo: list[Any] = [output.grad_fn for output in outputs if output.grad_fn is not None]
-    while todo:
-        node = todo.pop()
-        if node in seen:
-            continue
-        if type(node).__name__ == "CheckpointFunctionBackward":
-            return True
-        seen.add(node)
-        todo.extend(following for following, _ in node.next_functions if following is not None)
-    return False
-
-
 def named_tensors(model: torch.nn.Module, only_buffers: bool = False) -> dict[str, Tensor]:
     """Parameters and buffers by first dotted name, each tensor once."""
-    pairs = (
-        model.named_buffers()
-        if only_buffers
-        else itertools.chain(model.named_parameters(), model.named_buffers())
-    )
+    pairs = model.named_buffers()
+    if not only_buffers:
+        pairs = itertools.chain(model.named_parameters(), pairs)
     seen: set[int] = set()
-    found: dict[str, Tensor] = {}
+    named: dict[str, Tensor] = {}
     for name, tensor in pairs:
         if id(tensor) not in seen:
             seen.add(id(tensor))
-            found[name] = tensor
-    return found
+            named[name] = tensor
+    return named
+
+
+def _like(array: Array, tensor: Tensor) -> Tensor:
+    made = torch.from_numpy(np.array(array, copy=True))
+    return made.to(device=tensor.device, dtype=tensor.dtype)
+
+
+def _put(tensor: Tensor, numbers: Tensor) -> None:
+    """Writes numbers into a tensor, which may be sparse."""
+    if tensor.layout != torch.strided:
+        numbers = numbers.to(tensor.dtype).to_sparse(layout=tensor.layout)
+    tensor.copy_(numbers)

@@ -1,4 +1,4 @@
-"""Where an operation of an fx graph stands: module path, which call of the module, line in the user's code."""
+"""Where an operation of an fx graph stands: module path, call of the module, the user's line."""
 
 from __future__ import annotations
 
@@ -11,16 +11,30 @@ from typing import Any, NamedTuple
 
 import torch
 
-__all__ = ["OWN", "Place", "Places", "foreign", "innermost", "innermost_frame"]
+__all__ = [
+    "MODULES",
+    "ROOT",
+    "SOURCE",
+    "Place",
+    "Places",
+    "foreign",
+    "innermost",
+    "innermost_frame",
+]
 
 OWN = os.path.dirname(os.path.abspath(__file__)) + os.sep
 """Files of the capture itself."""
-WALL = OWN + "trace.py"
-"""Where the user's model is called: the user's frames are inside of this one."""
+WALL = OWN + "flat_model.py"
+"""Where the user's model is called: the user's frames are inside of its `forward`."""
 FRAMEWORK = os.path.dirname(os.path.abspath(torch.__file__)) + os.sep
 FRAME = re.compile(r'File "([^"]+)", line (\d+)')
 ROOT = "model"
 """Attribute under which the traced wrapper holds the user's model."""
+MODULES = "nn_module_stack"
+"""fx metadata, torch.export's own: (path, class) of the modules around a node, outermost first, by
+a key for the call."""
+SOURCE = "padiff_source"
+"""fx metadata, noted by `fx_notes`: the user's line."""
 
 
 class Place(NamedTuple):
@@ -38,7 +52,7 @@ def foreign(file: str) -> bool:
 
 @functools.lru_cache(maxsize=1 << 16)
 def innermost(trace: str) -> str:
-    """The innermost frame of a stack trace that is in the user's code, "" where there is none."""
+    """The innermost frame of a stack trace in the user's code, "" where there is none."""
     for file, line in reversed(FRAME.findall(trace)):
         if file == WALL:
             return ""
@@ -48,20 +62,20 @@ def innermost(trace: str) -> str:
 
 
 def innermost_frame(frame: FrameType | None) -> str:
-    """The same for a running frame and those outside of it; "" where the user's model is not running."""
-    found = ""
+    """The same for a running frame and those around it; "" where the model is not running."""
+    line = ""
     while frame is not None:
         file = frame.f_code.co_filename
         if file == WALL and frame.f_code.co_name == "forward":
-            return found
-        if not found and not foreign(file):
-            found = f"{file}:{frame.f_lineno}"
+            return line
+        if not line and not foreign(file):
+            line = f"{file}:{frame.f_lineno}"
         frame = frame.f_back
     return ""
 
 
 class Places:
-    """Reads places from fx metadata, with paths as `named_modules()` of the user's model spells them."""
+    """Reads places from fx metadata, paths spelled as `named_modules()` of the user's model does."""
 
     def __init__(self, model: torch.nn.Module) -> None:
         first: dict[int, str] = {}
@@ -72,22 +86,17 @@ class Places:
 
     def place(self, meta: Mapping[str, Any]) -> Place:
         """The place of one fx node by its metadata."""
-        stack = meta.get("nn_module_stack") or {}
-        entries = [(key, entry[0]) for key, entry in stack.items()]
-        trace = meta.get("stack_trace") or ""
-        source = meta.get("padiff_source") or (innermost(trace) if trace else "")
-        if not entries:
+        source = meta.get(SOURCE) or innermost(meta.get("stack_trace") or "")
+        around = meta.get(MODULES) or {}
+        if not around:
             return Place("", 0, source)
-        path = entries[-1][1]
-        name = (
-            path.removeprefix(ROOT).removeprefix(".")
-            if path == ROOT or path.startswith(ROOT + ".")
-            else path
-        )
-        name = self.first_names.get(name, name)
-        calls = self.calls.setdefault(name, {})
-        return Place(name, calls.setdefault(tuple(key for key, _ in entries), len(calls)), source)
+        *_, (path, _class) = around.values()
+        if path == ROOT or path.startswith(ROOT + "."):
+            path = path[len(ROOT) + 1 :]
+        path = self.first_names.get(path, path)
+        calls = self.calls.setdefault(path, {})
+        return Place(path, calls.setdefault(tuple(around), len(calls)), source)
 
     def inside(self, meta: Mapping[str, Any]) -> bool:
         """Whether a node was recorded inside the user's model and not in the wrapper around it."""
-        return len(meta.get("nn_module_stack") or {}) > 1
+        return len(meta.get(MODULES) or {}) > 1

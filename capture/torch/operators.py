@@ -315,8 +315,19 @@ ROWS: Mapping[str, Row] = _by_name(
 )
 
 RANDOM = frozenset(
-    "bernoulli bernoulli_ rand rand_like uniform_ randn randn_like normal_ randint randperm"
-    " multinomial".split()
+    {
+        "bernoulli",
+        "bernoulli_",
+        "rand",
+        "rand_like",
+        "uniform_",
+        "randn",
+        "randn_like",
+        "normal_",
+        "randint",
+        "randperm",
+        "multinomial",
+    }
 )
 """Operators that draw: never constants, whatever they read."""
 

@@ -1,4 +1,4 @@
-"""torch's optimizers, in words both frameworks share: settings, state, one step, and trying without a trace."""
+"""torch's optimizers in words that frameworks share: settings, state, a step, a try undone."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ ALGORITHMS = {
     "ASGD": "ASGD",
     "LBFGS": "LBFGS",
 }
-"""Class name -> the update rule, by one name for both frameworks. Decay is a setting, not a rule."""
+"""Class name -> the update rule, by one name for both frameworks. Decay is no rule."""
 
 SETTINGS = {
     "lr": "learning rate",
@@ -95,54 +95,51 @@ def trainable(model: torch.nn.Module) -> set[str]:
 def settings(
     optimizer: torch.optim.Optimizer, model: torch.nn.Module
 ) -> dict[str, dict[str, object]]:
-    """What the optimizer does to each of the model's parameters that it owns, by parameter name."""
+    """What the optimizer does to each parameter that it owns, by parameter name."""
     names = {id(parameter): name for name, parameter in model.named_parameters()}
-    found = {}
+    by_name = {}
     for group in optimizer.param_groups:
         common = _group_settings(optimizer, group)
         for parameter in group["params"]:
             if id(parameter) in names:
-                found[names[id(parameter)]] = dict(common)
-    return found
+                by_name[names[id(parameter)]] = dict(common)
+    return by_name
 
 
 def _group_settings(
     optimizer: torch.optim.Optimizer, group: Mapping[str, Any]
 ) -> dict[str, object]:
     kind = type(optimizer).__name__
-    found: dict[str, object] = {"algorithm": ALGORITHMS.get(kind, kind)}
+    own: dict[str, object] = {"algorithm": ALGORITHMS.get(kind, kind)}
     for key, name in SETTINGS.items():
         if key in group and not (key == "alpha" and kind == "ASGD"):
-            found[name] = _plain(group[key])
+            own[name] = _plain(group[key])
     if "betas" in group:
-        found["beta1"], found["beta2"] = (float(beta) for beta in group["betas"])
+        own["beta1"], own["beta2"] = (float(beta) for beta in group["betas"])
     decay = float(group.get("weight_decay", 0.0))
-    found["weight decay"] = decay
-    if decay:
-        decoupled = kind == "AdamW" or bool(group.get("decoupled_weight_decay"))
-        found["kind of weight decay"] = "decoupled" if decoupled else "added to the gradient (L2)"
-    return found
+    own["weight decay"] = decay
+    if decay and (kind == "AdamW" or group.get("decoupled_weight_decay")):
+        own["kind of weight decay"] = "decoupled"
+    elif decay:
+        own["kind of weight decay"] = "added to the gradient (L2)"
+    return own
 
 
 def state(optimizer: torch.optim.Optimizer, model: torch.nn.Module) -> dict[str, dict[str, Array]]:
-    """What the optimizer remembers of each parameter: parameter name -> name of the state -> numbers."""
-    found: dict[str, dict[str, Array]] = {}
-    skip = (
-        {"momentum_buffer"} if isinstance(optimizer, torch.optim.RMSprop) else set()
-    )  # holds no learning rate there, Paddle's does
+    """What the optimizer remembers: parameter name -> name of the state -> numbers."""
+    names = dict(STATE)
+    if isinstance(optimizer, torch.optim.RMSprop):
+        del names["momentum_buffer"]  # holds no learning rate here, Paddle's does
+    remembered: dict[str, dict[str, Array]] = {}
     for name, parameter in model.named_parameters():
-        kept_state = optimizer.state.get(parameter, {})
         numbers = {
-            STATE[key]: np.array(array(value))
-            for key, value in kept_state.items()
-            if key in STATE
-            and key not in skip
-            and isinstance(value, torch.Tensor)
-            and value.shape == parameter.shape
+            names[key]: np.array(array(value))
+            for key, value in optimizer.state.get(parameter, {}).items()
+            if key in names and isinstance(value, torch.Tensor) and value.shape == parameter.shape
         }
         if numbers:
-            found[name] = numbers
-    return found
+            remembered[name] = numbers
+    return remembered
 
 
 def advance(optimizer: torch.optim.Optimizer) -> None:
@@ -174,12 +171,13 @@ def gradients(model: torch.nn.Module) -> dict[str, Array]:
 def put_gradients(model: torch.nn.Module, numbers: Mapping[str, Array]) -> None:
     """Sets gradients by parameter name; parameters that are not named get none."""
     for name, parameter in model.named_parameters():
-        given = numbers.get(name)
-        parameter.grad = None if given is None else torch.from_numpy(np.array(given)).to(parameter)
+        parameter.grad = None
+        if name in numbers:
+            parameter.grad = torch.from_numpy(np.array(numbers[name])).to(parameter)
 
 
 def saved(optimizer: torch.optim.Optimizer, model: torch.nn.Module) -> Callable[[], None]:
-    """Remembers the optimizer's state and settings and the parameters' values; called, the answer puts them back."""
+    """Remembers state, settings and the parameters' values; the answer, called, puts them back."""
     weights = [(parameter, parameter.detach().clone()) for parameter in model.parameters()]
     groups = [
         {key: copy.copy(value) for key, value in group.items() if key != "params"}

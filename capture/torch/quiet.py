@@ -4,129 +4,182 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Iterator
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
 
-__all__ = ["quiet"]
+from padiff_graph.capture.torch.internals import hooks_of
 
-HOLDERS = (dict, list, set)
+__all__ = ["quiet", "without_warnings"]
+
+CONTAINERS = (dict, list, set)
+"""Attributes of modules that are looked into, one level deep."""
+
+FRAMES_A_LEVEL = 30
+"""Python frames for one module inside another: chosen so that 200 nested modules, 23 frames each
+when `torch.export` copies them, are captured."""
+
+PutBack = Callable[[], None]
 
 
 @contextmanager
 def quiet(model: torch.nn.Module, *, values: bool = True) -> Iterator[None]:
     """Puts back parameters, buffers, gradients, hooks, every attribute of every module, modes, RNG,
-    default dtype and gradient recording; without `values` not the numbers of parameters and buffers.
+    default dtype and gradient recording; without `values` no numbers of parameters and buffers.
 
     Values are copied beforehand and written back only where they differ, so that a model that was
-    not changed is not touched (its tensors' versions stay).
+    not changed is not touched (its tensors' versions stay). Inside, Python may recurse as deep as
+    the model is nested.
     """
     modules = list(model.modules())
-    attributes = [(module, dict(vars(module))) for module in modules]
-    holders = [
-        (holder, _copied(holder))
-        for _, own in attributes
-        for holder in own.values()
-        if isinstance(holder, HOLDERS)
+    tensors = _tensors(model, modules)
+    put_back: list[PutBack] = [
+        _global_state(),
+        _attributes(modules),
+        _containers(modules),
+        _numbers([tensor for tensor in tensors if values and not tensor.is_meta]),
+        _flags_and_gradients(tensors),
+        _hooks(tensors),
     ]
-    tensors = _tensors(model, attributes)
-    saved = [
-        (
-            tensor,
-            tensor.grad,
-            tensor.requires_grad,
-            tensor.detach().clone() if values and not tensor.is_meta else None,
-        )
-        for tensor in tensors
-    ]
-    gradients = [
-        (tensor.grad, tensor.grad.detach().clone())
-        for tensor in tensors
-        if tensor.grad is not None and not tensor.grad.is_meta
-    ]
-    hooks = [
-        (tensor, _copied(tensor._backward_hooks)) for tensor in tensors if tensor._backward_hooks
-    ]
-    generators = torch.get_rng_state(), random.getstate(), np.random.get_state()
-    devices = (
-        torch.cuda.get_rng_state_all()
-        if torch.cuda.is_available() and torch.cuda.is_initialized()
-        else None
-    )
-    dtype, grad = torch.get_default_dtype(), torch.is_grad_enabled()
     try:
-        with torch.inference_mode(False):
+        with torch.inference_mode(False), _deep_enough(model):
             yield
     finally:
+        for put in put_back:
+            put()
+
+
+@contextmanager
+def without_warnings() -> Iterator[None]:
+    """Nothing is warned of inside."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+@contextmanager
+def _deep_enough(model: torch.nn.Module) -> Iterator[None]:
+    before = sys.getrecursionlimit()
+    levels = max(name.count(".") for name, _ in model.named_modules())
+    sys.setrecursionlimit(before + FRAMES_A_LEVEL * levels)
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(before)
+
+
+def _global_state() -> PutBack:
+    of_torch, of_python, of_numpy = torch.get_rng_state(), random.getstate(), np.random.get_state()
+    of_devices = None
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        of_devices = torch.cuda.get_rng_state_all()
+    dtype, recording = torch.get_default_dtype(), torch.is_grad_enabled()
+
+    def put_back() -> None:
         torch.set_default_dtype(dtype)
-        torch.set_grad_enabled(grad)
-        torch.set_rng_state(generators[0])
-        random.setstate(generators[1])
-        np.random.set_state(generators[2])
-        if devices is not None:
-            torch.cuda.set_rng_state_all(devices)
-        for module, own in attributes:
+        torch.set_grad_enabled(recording)
+        torch.set_rng_state(of_torch)
+        random.setstate(of_python)
+        np.random.set_state(of_numpy)
+        if of_devices is not None:
+            torch.cuda.set_rng_state_all(of_devices)
+
+    return put_back
+
+
+def _attributes(modules: Sequence[torch.nn.Module]) -> PutBack:
+    before = [(module, dict(vars(module))) for module in modules]
+
+    def put_back() -> None:
+        for module, own in before:
             now = vars(module)
             if list(now) != list(own) or any(now[name] is not own[name] for name in own):
                 now.clear()
                 now.update(own)
-        for holder, before in holders:
-            _restore(holder, before)
-        for tensor, gradient, requires_grad, numbers in saved:
-            if numbers is not None:
-                _write_back(tensor, numbers)
-            if tensor.requires_grad is not requires_grad and tensor.is_leaf:
-                tensor.requires_grad_(requires_grad)
-            if tensor.grad is not gradient:
-                tensor.grad = gradient
-        for gradient, numbers in gradients:
-            _write_back(gradient, numbers)
-        for tensor in tensors:
-            known = next((before for owner, before in hooks if owner is tensor), None)
-            if known is not None:
-                _restore(tensor._backward_hooks, known)
-            elif tensor._backward_hooks:
-                tensor._backward_hooks.clear()
+
+    return put_back
 
 
-def _tensors(
-    model: torch.nn.Module, attributes: list[tuple[torch.nn.Module, dict[str, Any]]]
-) -> list[torch.Tensor]:
-    """Parameters, buffers, and leaf tensors held as plain attributes."""
-    held = (
-        value
-        for _, own in attributes
-        for value in own.values()
-        if isinstance(value, torch.Tensor) and value.is_leaf
-    )
-    unique = {
-        id(tensor): tensor for tensor in itertools.chain(model.parameters(), model.buffers(), held)
-    }
+def _containers(modules: Sequence[torch.nn.Module]) -> PutBack:
+    """Members of lists, dicts and sets that modules hold: among them their tables of hooks."""
+    held = [value for module in modules for value in vars(module).values()]
+    before = [(value, _members(value)) for value in held if isinstance(value, CONTAINERS)]
+
+    def put_back() -> None:
+        for container, members in before:
+            _refill(container, members)
+
+    return put_back
+
+
+def _tensors(model: torch.nn.Module, modules: Sequence[torch.nn.Module]) -> list[torch.Tensor]:
+    """Parameters, buffers, and leaf tensors held as plain attributes; each once."""
+    attributes = (value for module in modules for value in vars(module).values())
+    held = (value for value in attributes if isinstance(value, torch.Tensor) and value.is_leaf)
+    every = itertools.chain(model.parameters(), model.buffers(), held)
     return [
         tensor
-        for tensor in unique.values()
+        for tensor in {id(tensor): tensor for tensor in every}.values()
         if not isinstance(tensor, torch.nn.parameter.UninitializedTensorMixin)
     ]
 
 
-def _copied(holder: Any) -> Any:
-    return list(holder.items()) if isinstance(holder, dict) else list(holder)
+def _numbers(tensors: Sequence[torch.Tensor]) -> PutBack:
+    before = [(tensor, tensor.detach().clone()) for tensor in tensors]
+
+    def put_back() -> None:
+        for tensor, numbers in before:
+            _write_back(tensor, numbers)
+
+    return put_back
 
 
-def _restore(holder: Any, before: list[Any]) -> None:
-    now = _copied(holder)
-    if len(now) == len(before) and all(
-        _same(new, old) for new, old in zip(now, before, strict=True)
-    ):
+def _flags_and_gradients(tensors: Sequence[torch.Tensor]) -> PutBack:
+    before = [(tensor, tensor.requires_grad, tensor.grad) for tensor in tensors]
+    gradients = [tensor.grad for tensor in tensors if tensor.grad is not None]
+    put_numbers_back = _numbers([gradient for gradient in gradients if not gradient.is_meta])
+
+    def put_back() -> None:
+        for tensor, requires_grad, gradient in before:
+            if tensor.requires_grad is not requires_grad and tensor.is_leaf:
+                tensor.requires_grad_(requires_grad)
+            if tensor.grad is not gradient:
+                tensor.grad = gradient
+        put_numbers_back()
+
+    return put_back
+
+
+def _hooks(tensors: Sequence[torch.Tensor]) -> PutBack:
+    before = [(tensor, _members(hooks_of(tensor))) for tensor in tensors]
+
+    def put_back() -> None:
+        for tensor, members in before:
+            if members or hooks_of(tensor):
+                _refill(hooks_of(tensor), members)
+
+    return put_back
+
+
+def _members(container: Any) -> list[Any]:
+    return list(container.items()) if isinstance(container, dict) else list(container)
+
+
+def _refill(container: Any, members: list[Any]) -> None:
+    now = _members(container)
+    unchanged = len(now) == len(members)
+    if unchanged and all(_same(new, old) for new, old in zip(now, members, strict=True)):
         return
-    holder.clear()
-    if isinstance(holder, list):
-        holder.extend(before)
+    container.clear()
+    if isinstance(container, list):
+        container.extend(members)
     else:
-        holder.update(before)
+        container.update(members)
 
 
 def _same(new: Any, old: Any) -> bool:
@@ -135,14 +188,24 @@ def _same(new: Any, old: Any) -> bool:
     return new is old
 
 
-def _write_back(tensor: torch.Tensor, values: torch.Tensor) -> None:
-    if tensor.shape != values.shape or not torch.equal(tensor, values):
-        with torch.no_grad():
-            if (
-                tensor.shape == values.shape
-                and torch.equal(tensor.isnan(), values.isnan())
-                and torch.equal(tensor.nan_to_num(), values.nan_to_num())
-            ):
-                return
-            tensor.data = values if tensor.shape != values.shape else tensor.data
-            tensor.copy_(values)
+def _write_back(tensor: torch.Tensor, numbers: torch.Tensor) -> None:
+    if tensor.shape == numbers.shape and _equal(_dense(tensor), _dense(numbers)):
+        return
+    with torch.no_grad():
+        if tensor.shape != numbers.shape:
+            tensor.data = numbers
+        tensor.copy_(numbers)
+
+
+def _dense(tensor: torch.Tensor) -> torch.Tensor:
+    """A tensor to compare by: sparse ones cannot be."""
+    return tensor if tensor.layout == torch.strided else tensor.detach().to_dense()
+
+
+def _equal(tensor: torch.Tensor, numbers: torch.Tensor) -> bool:
+    """Whether two tensors hold the same numbers, NaN being equal to NaN."""
+    if torch.equal(tensor, numbers):
+        return True
+    with torch.no_grad():
+        same_places = torch.equal(tensor.isnan(), numbers.isnan())
+        return same_places and torch.equal(tensor.nan_to_num(), numbers.nan_to_num())

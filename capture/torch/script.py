@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from padiff_graph.capture.engine import NotRunnable
 from padiff_graph.capture.graph import Node
 from padiff_graph.capture.torch import effects
 from padiff_graph.capture.torch.aliases import WITH_VALUE
-from padiff_graph.capture.torch.aten_call import SPECIAL
-from padiff_graph.capture.torch.aten_schema import DTYPES, FORMATS, find_overload, mutated
+from padiff_graph.capture.torch.aten_call import writes_complex
+from padiff_graph.capture.torch.aten_facts import MOVING, STATISTICS
+from padiff_graph.capture.torch.aten_schema import (
+    DTYPES,
+    FORMATS,
+    by_argument,
+    find_overload,
+    mutated,
+)
+from padiff_graph.capture.torch.internals import arguments_of, returns_of
 
 __all__ = ["PRELUDE", "expression"]
 
@@ -66,55 +74,68 @@ def expression(node: Node, operands: Sequence[str]) -> str:
         operands: what stands for each operand; "None" for an absent one.
 
     Raises:
-        NotRunnable: where the operation is more than a call (a hook, a custom backward function, a random draw).
+        NotRunnable: where the operation is more than a call: a hook, a custom backward function, a
+            random draw.
     """
+    _refuse(node)
+    try:
+        overload = find_overload(node.op)
+    except KeyError as error:
+        raise NotRunnable(str(error)) from None
+    call = f"torch.ops.{node.op}({_arguments(node, overload, _given(node, overload, operands))})"
+    returns = returns_of(overload)
+    listed = f"torch_list({call})"
+    if len(returns) == 1 and str(returns[0].type) == "Tensor":
+        listed = f"[{call}]"
+    if "no_grad" in node.marks:
+        return f"[one.detach() for one in {listed}]"
+    return listed
+
+
+def _refuse(node: Node) -> None:
     if node.op in effects.EFFECTS or node.op == WITH_VALUE or "autocast" in node.attrs:
         raise NotRunnable(
             f"{node.op} stands for the model's own Python code and cannot be written as a call"
         )
     if "random" in node.marks:
         raise NotRunnable(f"{node.op} draws random numbers")
-    try:
-        overload = find_overload(node.op)
-    except KeyError as error:
-        raise NotRunnable(str(error)) from None
-    written = set(mutated(overload)) | (
-        {"running_mean", "running_var"} if node.op in SPECIAL else set()
-    )
-    given: dict[str, Any] = {}
+    if writes_complex(node):
+        raise NotRunnable(f"{node.op} of complex numbers is not differentiated by torch")
+
+
+def _given(node: Node, overload: Any, operands: Sequence[str]) -> dict[str, Any]:
+    """The operands by argument; what the operator writes to as a copy."""
+    written = set(mutated(overload))
+    if node.op in STATISTICS:
+        written.update(MOVING)
+    spelled = []
     for role, operand in zip(node.roles, operands, strict=True):
-        name, bracket, _ = role.partition("[")
-        if bracket:
-            given.setdefault(name, []).append(operand)
-        else:
-            given[name] = (
-                f"{operand}.detach().clone()" if name in written and operand != "None" else operand
-            )
+        if role in written and operand != "None":
+            operand = f"{operand}.detach().clone()"
+        spelled.append(operand)
+    return by_argument(node.roles, spelled)
+
+
+def _arguments(node: Node, overload: Any, given: Mapping[str, Any]) -> str:
     arguments: list[str] = []
     keywords: list[str] = []
-    for argument in overload._schema.arguments:
+    for position, argument in enumerate(arguments_of(overload)):
+        text = "None"
         if argument.name in given:
-            value = given[argument.name]
-            text = f"[{', '.join(value)}]" if isinstance(value, list) else value
+            text = _joined(given[argument.name])
         elif argument.name in node.attrs:
             text = _literal(argument, node.attrs[argument.name])
         elif argument.has_default_value() or argument.name == "device":
             continue
-        else:
-            text = "None"
-        if argument.kwarg_only or len(arguments) < overload._schema.arguments.index(argument):
+        if argument.kwarg_only or len(arguments) < position:
             keywords.append(f"{argument.name}={text}")
         else:
             arguments.append(text)
-    call = f"torch.ops.{node.op}({', '.join(arguments + keywords)})"
-    quiet = "no_grad" in node.marks
-    returns = overload._schema.returns
-    laid = (
-        f"[{call}]"
-        if len(returns) == 1 and str(returns[0].type) == "Tensor"
-        else f"torch_list({call})"
-    )
-    return f"[one.detach() for one in {laid}]" if quiet else laid
+    return ", ".join(arguments + keywords)
+
+
+def _joined(operand: Any) -> str:
+    return f"[{', '.join(operand)}]" if isinstance(operand, list) else str(operand)
 
 
 def _literal(argument: Any, value: Any) -> str:

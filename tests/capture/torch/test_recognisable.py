@@ -189,7 +189,7 @@ def test_the_branch_of_the_example_is_noted():
     graph = capture_graph(Net(), {"x": X})
     assert graph.certificate.valid
     assert any(
-        "test_torch_recognisable.py" in note and "True" in note and "example" in note
+        "test_recognisable.py" in note and "True" in note and "example" in note
         for note in graph.notes
     )
     assert any(note.startswith("not captured by torch.export") for note in graph.notes)
@@ -231,7 +231,7 @@ def test_what_cannot_be_captured_names_the_line():
         capture_graph(Choosy(), {"x": torch.empty(2, device="meta")})
     line = inspect.getsourcelines(Choosy)[1] + 2
     assert caught.value.source == f"{__file__}:{line}"
-    assert f"test_torch_recognisable.py:{line}" in str(caught.value)
+    assert f"test_recognisable.py:{line}" in str(caught.value)
     assert [name for name, _ in caught.value.attempts][:2] == [
         "torch.export",
         "make_fx along the example",
@@ -256,7 +256,7 @@ def test_numbers_that_went_through_numpy_are_noted():
     assert graph.certificate.valid
     assert (
         sum(
-            "went through Python or numpy" in note and "test_torch_recognisable.py" in note
+            "went through Python or numpy" in note and "test_recognisable.py" in note
             for note in graph.notes
         )
         == 1

@@ -458,7 +458,7 @@ def test_a_lower_rung_takes_over(body):
 
 def losing_hooks(flat, tensors):
     """A way of capturing that drops gradient hooks, as plain tracers do."""
-    traced = EXAMPLE_RUNG[1](flat, tensors)
+    traced = EXAMPLE_RUNG.capture(flat, tensors)
     for node in traced.module.graph.find_nodes(
         op="call_function", target=torch.ops.padiff_graph.gradient_hook.default
     ):
@@ -466,14 +466,17 @@ def losing_hooks(flat, tensors):
     return traced
 
 
+LOSING = tracing.Rung("losing", losing_hooks, tried="first", why="in no way")
+
+
 def test_a_lower_rung_repairs(monkeypatch):
-    monkeypatch.setattr(tracing, "RUNGS", [("losing", losing_hooks), EXAMPLE_RUNG])
+    monkeypatch.setattr(tracing, "RUNGS", [LOSING, EXAMPLE_RUNG])
     graph = capture_graph(Net(hook), {"x": X})
-    assert graph.certificate.valid and graph.session.rung == EXAMPLE_RUNG[0]
+    assert graph.certificate.valid and graph.session.rung == EXAMPLE_RUNG.name
     assert any("losing was refused" in note and "gradients differ" in note for note in graph.notes)
 
 
 def test_no_faithful_capture_left_is_an_error(monkeypatch):
-    monkeypatch.setattr(tracing, "RUNGS", [("losing", losing_hooks)])
+    monkeypatch.setattr(tracing, "RUNGS", [LOSING])
     with pytest.raises(UnfaithfulCaptureError, match="gradients differ up to"):
         capture_graph(Net(hook), {"x": X})
