@@ -1,7 +1,8 @@
 """A captured graph as an ONNX file, for viewers such as Netron.
 
 Native operators stand in a domain of their own ("aten", "pd_op"): the file shows a graph, it is
-not meant to be run. Weights are declared by name, type and shape, without values; constants have theirs.
+not meant to be run. Weights are declared by name, type and shape, without values; constants have
+theirs.
 """
 
 from __future__ import annotations

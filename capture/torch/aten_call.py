@@ -43,7 +43,7 @@ class _Rerun:
     double: bool
 
     def call(self, operands: Sequence[Tensor | None]) -> list[Tensor | None]:
-        """The operator's results on operands, in a row, under the autocast that it was called under."""
+        """The operator's results on operands, in a row, under the autocast of its call."""
         attrs = dict(self.node.attrs)
         autocast = attrs.pop("autocast", None)
         mode = nullcontext()

@@ -212,7 +212,7 @@ def _apply(cls: Any, *args: Any, **kwargs: Any) -> Any:
 
 
 def _data(tensor: torch.Tensor) -> torch.Tensor:
-    """`tensor.data` of the user's code, which tracers do not see: the same memory without gradient."""
+    """`tensor.data` of the user's code, unseen by tracers: the same memory without gradient."""
     if foreign(sys._getframe(1).f_code.co_filename):
         return DATA.__get__(tensor)
     return tensor.detach()
@@ -264,7 +264,7 @@ class _RecordedBackwardHook:
 
 @contextmanager
 def recorded() -> Iterator[Effects]:
-    """Records gradient effects of what is run inside as nodes; everything is put back at the end."""
+    """Records gradient effects of what is run inside as nodes; all is put back at the end."""
     effects = Effects()
     doors: list[tuple[Any, str, Any]] = [
         (torch.Tensor, "register_hook", _register_hook),

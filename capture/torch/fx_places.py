@@ -75,7 +75,7 @@ def innermost_frame(frame: FrameType | None) -> str:
 
 
 class Places:
-    """Reads places from fx metadata, paths spelled as `named_modules()` of the user's model does."""
+    """Reads places from fx metadata, with paths as the user's `named_modules()` spells them."""
 
     def __init__(self, model: torch.nn.Module) -> None:
         first: dict[int, str] = {}

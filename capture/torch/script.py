@@ -37,14 +37,20 @@ def torch_array(tensor):
 def torch_saved(results, gradients, operands):
     """What the model's own code did here: its results and gradients as they were."""
 
+    def number(array, dtype):
+        return torch_leaf(array).detach().to(dtype)
+
     class Saved(torch.autograd.Function):
         @staticmethod
         def forward(ctx, *_):
-            return tuple(torch_leaf(one).detach().to(torch_dtype(getattr(torch, dtype))) for one, dtype in results)
+            return tuple(
+                number(array, torch_dtype(getattr(torch, dtype))) for array, dtype in results
+            )
 
         @staticmethod
         def backward(ctx, *_):
-            return tuple(None if one is None else torch_leaf(one).detach().to(operand.dtype) for one, operand in zip(gradients, operands))
+            pairs = zip(gradients, operands)
+            return tuple(None if g is None else number(g, operand.dtype) for g, operand in pairs)
 
     return list(Saved.apply(*operands))
 
@@ -54,15 +60,26 @@ def torch_dtype(dtype):
 
 
 def torch_list(result):
-    return [leaf for member in result for leaf in torch_list(member)] if isinstance(result, (list, tuple)) else [result]
+    if isinstance(result, (list, tuple)):
+        return [leaf for member in result for leaf in torch_list(member)]
+    return [result]
 
 
 def torch_gradients(outputs, cotangents, leaves):
-    pairs = [(o, torch.from_numpy(c.copy()).to(o.dtype)) for o, c in zip(outputs, cotangents) if o.requires_grad]
+    pairs = [
+        (output, torch.from_numpy(cotangent.copy()).to(output.dtype))
+        for output, cotangent in zip(outputs, cotangents)
+        if output.requires_grad
+    ]
     wanted = [leaf for leaf in leaves if leaf.requires_grad]
-    found = torch.autograd.grad([o for o, _ in pairs], wanted, [c for _, c in pairs], allow_unused=True) if pairs and wanted else []
-    found = dict(zip(map(id, wanted), found))
-    return [None if found.get(id(leaf)) is None else torch_array(found[id(leaf)]) for leaf in leaves]
+    arrived = {}
+    if pairs and wanted:
+        gradients = torch.autograd.grad(
+            [output for output, _ in pairs], wanted, [seed for _, seed in pairs], allow_unused=True
+        )
+        arrived = {id(leaf): gradient for leaf, gradient in zip(wanted, gradients)}
+    gradients = [arrived.get(id(leaf)) for leaf in leaves]
+    return [None if gradient is None else torch_array(gradient) for gradient in gradients]
 '''
 
 

@@ -66,7 +66,10 @@ def _of_module(at: str, module: torch.nn.Module) -> Iterator[tuple[str, object]]
         f"{at}: hooks",
         {name: list(value) for name, value in hooks.items() if isinstance(value, dict)},
     )
-    yield f"{at}: members", [list(getattr(module, name)) for name in ("_parameters", "_buffers", "_modules")]
+    yield (
+        f"{at}: members",
+        [list(getattr(module, name)) for name in ("_parameters", "_buffers", "_modules")],
+    )
 
 
 def _of_tensor(name: str, tensor: torch.Tensor) -> Iterator[tuple[str, object]]:
