@@ -45,8 +45,14 @@ EXTENTS = {
 Example = dict[str, Any]
 
 
-def infer_inputs(layer: Any, module: Any, first: Engine, second: Engine) -> tuple[Example, Example]:
+def infer_inputs(
+    first: Any, second: Any, first_engine: Engine, second_engine: Engine
+) -> tuple[Example, Example]:
     """Finds inputs that both models run on.
+
+    Args:
+        first, second: the models.
+        first_engine, second_engine: their engines.
 
     Returns:
         (first example, second example), as `example_inp`.
@@ -54,23 +60,22 @@ def infer_inputs(layer: Any, module: Any, first: Engine, second: Engine) -> tupl
     Raises:
         UsageError: where none of the guesses fits; says to pass example_inp.
     """
-    ours, theirs = _arguments(layer), _arguments(module)
+    ours, theirs = _arguments(first), _arguments(second)
     if not ours or not theirs or len(ours) != len(theirs):
         told = f"forward of the two takes {_told(ours)} and {_told(theirs)}"
-        raise UsageError(_missing(layer, module, told))
-    telling = module if has_modules(module) else layer
+        raise UsageError(_missing(first, second, told))
     tried = 0
     refusal = ""
-    for array in _guesses(telling):
+    for array in _guesses(second):
         tried += 1
-        examples = _example(first, ours, array), _example(second, theirs, array)
-        refusal = _refusal(first, examples[0]) or _refusal(second, examples[1])
+        examples = _example(first_engine, ours, array), _example(second_engine, theirs, array)
+        refusal = _refusal(first_engine, examples[0]) or _refusal(second_engine, examples[1])
         if not refusal:
             return examples
     told = f"{tried} guesses did not fit"
     if refusal:
         told += f" (the last: {refusal})"
-    raise UsageError(_missing(layer, module, told))
+    raise UsageError(_missing(first, second, told))
 
 
 def _example(engine: Engine, names: tuple[str, ...], array: Array) -> Example:
@@ -182,9 +187,9 @@ def _told(names: tuple[str, ...] | None) -> str:
     return ", ".join(names) or "no argument"
 
 
-def _missing(layer: Any, module: Any, why: str) -> str:
+def _missing(first: Any, second: Any, why: str) -> str:
     return (
-        f"no example input was given and none could be inferred for {class_of(layer)} and "
-        f"{class_of(module)}: {why}; "
+        f"no example input was given and none could be inferred for {class_of(first)} and "
+        f"{class_of(second)}: {why}; "
         "pass example_inp=({'x': paddle_tensor}, {'x': torch_tensor})"
     )

@@ -13,10 +13,10 @@ from padiff_graph.capture.engine import Array, Engine
 from padiff_graph.capture.leaf_names import leaves, output_leaves, replace
 from padiff_graph.errors import UsageTypeError
 from padiff_graph.findings.finding import Finding
+from padiff_graph.request.inputs import SIDES
 
 __all__ = ["Losses", "mean_loss"]
 
-SIDES = ("paddle", "torch")
 BOUNDS = {np.dtype(np.float64): 1e-6, np.dtype(np.float32): 1e-4}
 """Relative difference of two losses on one output that rounding and float32 constants may explain."""
 

@@ -17,6 +17,7 @@ from padiff_graph.capture.engine import Array
 from padiff_graph.errors import UsageError, UsageTypeError
 from padiff_graph.executor.transfer import mapped
 from padiff_graph.matching.result import ParameterRow
+from padiff_graph.request.inputs import SIDES
 
 __all__ = [
     "Departure",
@@ -27,7 +28,6 @@ __all__ = [
     "try_steps",
 ]
 
-SIDES = ("paddle", "torch")
 NEUTRAL: Mapping[str, object] = {
     "momentum": 0.0,
     "dampening": 0.0,

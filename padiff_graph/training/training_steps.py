@@ -24,9 +24,9 @@ from padiff_graph.findings.finding import Finding
 from padiff_graph.matching.result import Matching, ParameterRow
 from padiff_graph.referee.known_divergence import biased_variance
 from padiff_graph.referee.tolerance import Quantity, Tolerance, quantity
+from padiff_graph.request.inputs import SIDES
 from padiff_graph.training.optimizer_settings import (
     DIVERGENT,
-    SIDES,
     Departure,
     SettingDifference,
     Stepper,
