@@ -1,9 +1,9 @@
 """Names of the leaves of nested inputs and outputs, the same for every framework.
 
 A structure is any nesting of mappings (dicts, ModelOutput), sequences (lists, tuples, deques, named
-tuples), dataclasses and plain objects that hold tensors as attributes, private ones and slots included
-where there are no public ones. A leaf is named by the way to it,
-joined with dots: "batch.mask", "hidden_states.0", "latent_dist.mean".
+tuples), dataclasses and plain objects that hold tensors as attributes, private ones and slots
+included where there are no public ones. A leaf is named by the way to it, joined with dots:
+"batch.mask", "hidden_states.0", "latent_dist.mean".
 """
 
 from __future__ import annotations
@@ -101,18 +101,19 @@ def replace(structure: Any, is_tensor: IsTensor, tensors: Mapping[str, Any]) -> 
     Raises:
         KeyError: for a name that no tensor of the structure has.
     """
-    unknown = set(tensors) - set(leaves(structure, is_tensor))
+    known = leaves(structure, is_tensor)
+    unknown = set(tensors) - set(known)
     if unknown:
-        raise KeyError(
-            f"no leaves named {sorted(unknown)}; the structure has {sorted(leaves(structure, is_tensor))}"
-        )
+        raise KeyError(f"no leaves named {sorted(unknown)}; the structure has {sorted(known)}")
     names = iter(_named(structure, is_tensor))
     return _rebuilt(structure, is_tensor, names, tensors, ())
 
 
 def settled(structure: Any) -> Any:
     """A structure that can be read more than once: a generator as the list of what it yields."""
-    return list(structure) if isinstance(structure, types.GeneratorType) else structure
+    if isinstance(structure, types.GeneratorType):
+        return list(structure)
+    return structure
 
 
 def tree(structure: Any, is_tensor: IsTensor) -> Tree:
@@ -145,7 +146,7 @@ def _positional(structure: Any) -> bool:
 
 def _named(structure: Any, is_tensor: IsTensor) -> list[tuple[str, Any]]:
     """All leaves with unique names."""
-    found: list[tuple[str, Any]] = []
+    named: list[tuple[str, Any]] = []
     taken: set[str] = set()
     for way, leaf in _walk(structure, is_tensor, (), ()):
         name = unique = ".".join(way)
@@ -154,8 +155,8 @@ def _named(structure: Any, is_tensor: IsTensor) -> list[tuple[str, Any]]:
             count += 1
             unique = f"{name}~{count}"
         taken.add(unique)
-        found.append((unique, leaf))
-    return found
+        named.append((unique, leaf))
+    return named
 
 
 def _walk(
@@ -172,7 +173,10 @@ def _walk(
 def _members(
     structure: Any, is_tensor: IsTensor, above: tuple[int, ...]
 ) -> list[tuple[str, Any]] | None:
-    """Named members of a container, None for a leaf. `above` holds what contains it, against cycles."""
+    """Named members of a container, None for a leaf.
+
+    `above` holds what contains it, against cycles.
+    """
     if is_tensor(structure) or isinstance(structure, PLAIN) or id(structure) in above:
         return None
     if isinstance(structure, Mapping):
@@ -192,7 +196,7 @@ def _members(
 def _attributes(
     thing: Any, is_tensor: IsTensor, above: tuple[int, ...]
 ) -> list[tuple[str, Any]] | None:
-    """Attributes of an object that holds tensors (a cache, a distribution); None where it holds none."""
+    """Attributes of an object that holds tensors (a cache), None where it holds none."""
     if callable(thing) or type(thing).__module__ == "builtins" or isinstance(thing, OPAQUE):
         return None
     own = _own_attributes(thing)
@@ -210,7 +214,9 @@ def _own_attributes(thing: Any) -> list[tuple[str, Any]]:
     attributes = list(getattr(thing, "__dict__", {}).items())
     for cls in type(thing).__mro__:
         slots = cls.__dict__.get("__slots__", ())
-        for slot in (slots,) if isinstance(slots, str) else slots:
+        if isinstance(slots, str):
+            slots = (slots,)
+        for slot in slots:
             if slot not in ("__dict__", "__weakref__") and hasattr(thing, slot):
                 attributes.append((slot, getattr(thing, slot)))
     return attributes
@@ -230,30 +236,35 @@ def _rebuilt(
     members = _members(structure, is_tensor, above)
     if members is None:
         name, _ = next(names)
-        return tensors.get(name, structure) if is_tensor(structure) else _own(structure)
-    fresh = [
-        _rebuilt(member, is_tensor, names, tensors, (*above, id(structure)))
-        for _, member in members
-    ]
+        if is_tensor(structure):
+            return tensors.get(name, structure)
+        return _own(structure)
+    inside = (*above, id(structure))
+    fresh = [_rebuilt(member, is_tensor, names, tensors, inside) for _, member in members]
+    return _refilled(structure, [name for name, _ in members], fresh)
+
+
+def _refilled(structure: Any, attributes: list[str], fresh: list[Any]) -> Any:
+    """A copy of a container with other members, in their order."""
+    if isinstance(structure, tuple):
+        if hasattr(structure, "_fields"):
+            return type(structure)(*fresh)
+        return type(structure)(fresh)
+    copied: Any = copy.copy(structure)
     if isinstance(structure, Mapping):
-        copied: Any = copy.copy(structure)
         for key, member in zip(structure, fresh, strict=True):
             copied[key] = member
-        return copied
-    if isinstance(structure, tuple):
-        return type(structure)(*fresh) if hasattr(structure, "_fields") else type(structure)(fresh)
-    copied = copy.copy(structure)
-    if isinstance(structure, (list, deque)):
+    elif isinstance(structure, (list, deque)):
         copied.clear()
         copied.extend(fresh)
     else:
-        for (name, _), member in zip(members, fresh, strict=True):
+        for name, member in zip(attributes, fresh, strict=True):
             object.__setattr__(copied, name, member)
     return copied
 
 
 def _own(thing: Any) -> Any:
-    """A copy of an object that a forward could change; the object itself where there is no need or no way."""
+    """A copy of an object that a forward could change; itself where there is no need or no way."""
     if isinstance(thing, PLAIN) or callable(thing) or not hasattr(thing, "__dict__"):
         return thing
     try:

@@ -230,7 +230,7 @@ def _shown(member: Any) -> Any:
 
 def _equal_arrays(array: Any, before: Any) -> bool:
     if isinstance(array, bytearray):
-        return array == before
+        return bool(array == before)
     return array.shape == before.shape and bool(
         np.array_equal(array, before, equal_nan=array.dtype.kind in "fc")
     )
