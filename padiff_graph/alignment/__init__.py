@@ -1,1 +1,2 @@
-"""Both models captured, brought to normal form and matched; what running the captures proves of it."""
+"""Both models captured, brought to normal form and matched; what running the captures proves of
+it."""

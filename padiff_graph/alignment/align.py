@@ -35,7 +35,8 @@ from padiff_graph.request.example_inputs import infer_inputs
 __all__ = ["align"]
 
 JOINS = 8
-"""How often Linears are joined; more than once only where one concatenation stands behind another."""
+"""How often Linears are joined; more than once only where one concatenation stands behind
+another."""
 
 Example = Mapping[str, Any]
 
@@ -54,8 +55,8 @@ def align(
 
     Args:
         layer, module: the first and the second model, of any framework. Neither is changed.
-        example_inp: (first example, second example), each a dict from argument name to value; without
-            it inputs are inferred where they can be.
+        example_inp: (first example, second example), each a dict from argument name to value;
+            without it inputs are inferred where they can be.
         resolved: what the user knows, by dotted path.
         certify: hold the captures against eager.
         evidence: use values where both models have numbers.

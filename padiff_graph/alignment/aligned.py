@@ -25,7 +25,8 @@ class Known:
 
     Attributes:
         hints: what the user and the inputs say.
-        orders: how inputs whose axes stand in another order are laid out, by name in the first model.
+        orders: how inputs whose axes stand in another order are laid out, by name in the first
+            model.
         values: a parameter's value by name in the first model; None where there are no numbers.
         fixed: parameter rows of the user's map that fit.
     """
@@ -77,8 +78,8 @@ class Alignment:
         return module_rows(self.matching)
 
     def unneeded_second(self) -> tuple[str, ...]:
-        """Parameters and buffers of the second model that no row uses, those that its computation does not
-        read included (a BatchNorm's step counter): a checkpoint holds them all."""
+        """Parameters and buffers of the second model that no row uses, those that its computation
+        does not read included (a BatchNorm's step counter): a checkpoint holds them all."""
         held = {piece.second for row in self.matching.parameters for piece in row.pieces}
         names = (*self.matching.unused_second, *self.matching.second.unread)
         return tuple(dict.fromkeys(name for name in names if name not in held))

@@ -1,4 +1,5 @@
-"""What corresponds, as plain rows by dotted path: modules, parameters, and what a user's map comes to."""
+"""What corresponds, as plain rows by dotted path: modules, parameters, and what a user's map comes
+to."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Values as evidence: both sides run under the map so far, matched again with what they showed, rows proved."""
+"""Values as evidence: both sides run under the map so far, matched again with what they showed,
+rows proved."""
 
 from __future__ import annotations
 
@@ -20,8 +21,8 @@ __all__ = ["confirm", "derive", "gather"]
 ROUNDS = 2
 """How often values are collected and matched again; the second time only confirms as a rule."""
 SURE = 0.95
-"""Confidence in a stacking under which more values agree than under any other; chosen as for a match that
-values confirm."""
+"""Confidence in a stacking under which more values agree than under any other; chosen as for a
+match that values confirm."""
 
 
 def derive(matching: Matching, known: Known) -> tuple[Matching, Layout]:
@@ -32,7 +33,8 @@ def derive(matching: Matching, known: Known) -> tuple[Matching, Layout]:
 
 
 def gather(alignment: Alignment) -> Alignment:
-    """Runs both sides under the map so far, matches again with what they showed, and marks what is proved.
+    """Runs both sides under the map so far, matches again with what they showed, and marks what is
+    proved.
 
     Without numbers to run on nothing but the structural differences is told.
     """
@@ -49,7 +51,8 @@ def gather(alignment: Alignment) -> Alignment:
 
 
 def confirm(alignment: Alignment) -> Alignment:
-    """Marks what is proved where every region agreed, fed with the same values: then all values agree."""
+    """Marks what is proved where every region agreed, fed with the same values: then all values
+    agree."""
     proof = Proof(agreeing=set(range(len(alignment.matching.points))))
     return _confirmed(alignment, proof)
 
@@ -101,7 +104,8 @@ def _pairs(matching: Matching) -> set[tuple[int, int]]:
 
 
 def _try_stackings(alignment: Alignment) -> Alignment:
-    """Takes the one possibility for stacked parameters under which more values agree than under any other."""
+    """Takes the one possibility for stacked parameters under which more values agree than under any
+    other."""
     before = len(alignment.proof.agreeing) if alignment.proof is not None else 0
     tried: list[tuple[int, Matching, Proof]] = []
     for possible in stackings(alignment.matching):

@@ -1,4 +1,5 @@
-"""Which input leaf of one model is which of the other: by values, or by name and shape where there are none."""
+"""Which input leaf of one model is which of the other: by values, or by name and shape where there
+are none."""
 
 from __future__ import annotations
 
@@ -69,7 +70,8 @@ def _relation(first: Array, second: Array) -> View | None:
 
 
 def pair_input_types(first: ComputationGraph, second: ComputationGraph) -> InputPairs:
-    """Leaves by name, then by the same shape and dtype in order, then by the same axes; no numbers."""
+    """Leaves by name, then by the same shape and dtype in order, then by the same axes; no
+    numbers."""
     ours = {node.name: node.outputs[0] for node in first.of_kind("input")}
     theirs = {node.name: node.outputs[0] for node in second.of_kind("input")}
     pairs = {name: name for name in ours if name in theirs}

@@ -71,8 +71,8 @@ def unmatched_modules(
 def _ranked(
     path: str, counts: Counter[str], total: int, first: Counter[str], second: Counter[str]
 ) -> list[str]:
-    """Counterparts, best first: those that hold nearly all of it, the tightest first; a module of the
-    same depth or name among equals."""
+    """Counterparts, best first: those that hold nearly all of it, the tightest first; a module of
+    the same depth or name among equals."""
     good = [other for other, count in counts.items() if count >= SHARE * total]
     if not good:
         return []

@@ -71,7 +71,8 @@ def _operator(normal: NormalGraph, node: NormalNode | None) -> str:
 
 
 def _order(matching: Matching, one: NormalNode | None, other: NormalNode | None) -> int:
-    """Position in the second model's program order; of the nearest matched operation above where that side has none."""
+    """Position in the second model's program order; of the nearest matched operation above where
+    that side has none."""
     if other is not None:
         return other.id
     if one is None:

@@ -1,4 +1,5 @@
-"""What running both captures under the parameter map shows: fingerprints for matching, proofs for rows.
+"""What running both captures under the parameter map shows: fingerprints for matching, proofs for
+rows.
 
 Each side is replayed once on its own example with weights that are equal through the map, constants
 randomised. Equal values at a matched pair say that everything above it is right. Nothing is written
@@ -27,7 +28,11 @@ __all__ = ["Proof", "matched_whole", "prove"]
 SAMPLES = 64
 """Elements of each point that are laid side by side."""
 CLOSE = 1e-3
-"""Largest difference of two samples, against the tensor's root mean square, that float32 noise explains."""
+"""Largest difference of two samples, against the tensor's root mean square, that float32 noise
+explains."""
+
+LEAST = 1e-12
+"""The least that a tensor's size is taken for, so that zeros may be told from next to nothing."""
 
 
 @dataclass
@@ -75,8 +80,10 @@ class Proof:
         return replace(matching, parameters=rows, points=points)
 
     def whole(self, matching: Matching) -> bool:
-        """Whether every point agrees and both sides are matched whole, so that there is nothing left to find."""
-        # a further result beside one that agrees (statistics, which the frameworks update unlike) tells nothing of the match
+        """Whether every point agrees and both sides are matched whole, so that there is nothing
+        left to find."""
+        # a further result beside one that agrees (statistics, which the frameworks update unlike)
+        # tells nothing of the match
         return matched_whole(matching) and all(
             index in self.agreeing
             for index, point in enumerate(matching.points)
@@ -125,36 +132,41 @@ def prove(
 ) -> Proof:
     """Runs both sides and compares every point.
 
-    A deployed model is run with the weights that it carries: an exporter folds some into others. Without
-    `prints` only samples are compared, which costs a tenth; where they disagree nothing tells why.
+    A deployed model is run with the weights that it carries: an exporter folds some into others.
+    Without `prints` only samples are compared, which costs a tenth; where they disagree nothing
+    tells why.
     """
     deployed = "onnx" in (matching.first.graph.framework, matching.second.graph.framework)
     shared = share(matching, first_engine, second_engine, as_they_are=deployed)
     proof = Proof(deployed=deployed)
-    samples = [_samples(matching.points, side) for side in (0, 1)]
-    taken: list[dict[int, Array]] = [{}, {}]
+    taken: list[dict[int, Array]] = []
     for side, (normal, engine, values, taking) in enumerate(
         (
             (matching.first, first_engine, shared.first, proof.first),
             (matching.second, second_engine, shared.second, proof.second),
         )
     ):
-        lost = _run(normal, engine, values, taking if prints else None, samples[side], taken[side])
+        own: dict[int, Array] = {}
+        samples = _samples(matching.points, side)
+        lost = _run(normal, engine, values, taking if prints else None, samples, own)
         proof.notes.extend(f"not run: {reason}" for reason in lost[:1])
+        taken.append(own)
     for index, point in enumerate(matching.points):
         ours, theirs = taken[0].get(index), taken[1].get(index)
         if ours is None or theirs is None or ours.shape != theirs.shape:
             continue
-        scale = max(proof.second[point.second].square, 1e-12) if prints else _size(theirs)
+        scale = max(proof.second[point.second].square, LEAST) if prints else _size(theirs)
         if _close(ours, theirs, scale):
             proof.agreeing.add(index)
-        elif (
-            prints
-            and proof.first[point.first].agrees(proof.second[point.second])
-            and proof.first[point.first].telling
-        ):
+        elif prints and _moved(proof.first[point.first], proof.second[point.second]):
             proof.disagreeing.add(index)
     return proof
+
+
+def _moved(first: Fingerprint, second: Fingerprint) -> bool:
+    """Whether two tensors hold the same numbers: where their elements differ, the layout is
+    wrong."""
+    return first.agrees(second) and first.telling
 
 
 def _run(
@@ -210,15 +222,12 @@ def _samples(points: tuple[Point, ...], side: int) -> dict[Value, list[tuple[int
 def _size(sample: Array) -> float:
     """The root mean square of what is finite in a sample."""
     finite = np.abs(sample[np.isfinite(sample)])
-    return max(float(np.sqrt(np.mean(finite * finite))) if finite.size else 0.0, 1e-12)
+    return max(float(np.sqrt(np.mean(finite * finite))), LEAST) if finite.size else LEAST
 
 
 def _close(ours: Array, theirs: Array, scale: float) -> bool:
     finite = np.isfinite(theirs)
     if not np.array_equal(finite, np.isfinite(ours)):
         return False
-    return bool(
-        (
-            np.abs(ours[finite] - theirs[finite]) <= CLOSE * scale + CLOSE * np.abs(theirs[finite])
-        ).all()
-    )
+    gaps, sizes = np.abs(ours[finite] - theirs[finite]), np.abs(theirs[finite])
+    return bool((gaps <= CLOSE * (scale + sizes)).all())

@@ -27,11 +27,16 @@ from padiff_graph.training.training_steps import Training, train
 
 __all__ = ["report_on", "report_without_graphs"]
 
-OWN_DRAWS = "training draws other random numbers on each side (dropout), so the weights after a step were not held against each other; optimizer settings and the update rule were"
+OWN_DRAWS = (
+    "training draws other random numbers on each side (dropout), so the weights after a step were "
+    "not held against each other; optimizer settings and the update rule were"
+)
+"""What is said of training steps where a model draws random numbers."""
 
 
 def report_on(request: CheckRequest, regional: Regional, log: CheckLog) -> Report:
-    """The losses compared and training steps taken where they were asked for, the verdict, the report."""
+    """The losses compared and training steps taken where they were asked for, the verdict, the
+    report."""
     weighted, regions, whole = regional.weighted, regional.regions, regional.whole
     assert whole is not None
     alignment, matching = weighted.alignment, weighted.matching
@@ -74,7 +79,8 @@ def report_on(request: CheckRequest, regional: Regional, log: CheckLog) -> Repor
 
 
 def report_without_graphs(request: CheckRequest, error: CaptureError, log: CheckLog) -> Report:
-    """What can be said where a model cannot be captured: whether the models run at all, and what they return."""
+    """What can be said where a model cannot be captured: whether the models run at all, and what
+    they return."""
     engines = (
         backend(request.frameworks[0]).engine(request.layer),
         backend(request.frameworks[1]).engine(request.module),

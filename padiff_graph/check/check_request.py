@@ -18,7 +18,11 @@ from padiff_graph.training.optimizer_settings import Stepper, check_optimizers
 
 __all__ = ["CheckRequest", "read_request"]
 
-UNGRADED = "an ONNX model has no gradients: forward only was compared, with the weights as they are on both sides"
+UNGRADED = (
+    "an ONNX model has no gradients: forward only was compared, "
+    "with the weights as they are on both sides"
+)
+"""What is said of a check of an exported model."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,8 @@ class CheckRequest:
 
     @property
     def deployed(self) -> bool:
-        """Whether a model is as an exporter made it: it folds weights into others, so that numbers decide there."""
+        """Whether a model is as an exporter made it: it folds weights into others, so that numbers
+        decide there."""
         return "onnx" in self.frameworks
 
     @property
@@ -137,10 +142,12 @@ def read_request(
 def _forward_only(asked: Options, given: Mapping[str, Any] | None) -> Options:
     """The options where a model is ONNX: forward only, and with the weights that the file carries.
 
-    An exporter folds, transposes and merges weights; what it made of them is part of what is checked.
+    An exporter folds, transposes and merges weights; what it made of them is part of what is
+    checked.
     """
     if given and asked.backward and "diff_phase" in given:
         raise UsageError(
-            f"an ONNX model has no gradients: diff_phase is 'forward' here; found {asked.diff_phase!r}"
+            "an ONNX model has no gradients: diff_phase is 'forward' here; "
+            f"found {asked.diff_phase!r}"
         )
     return replace(asked, diff_phase="forward")

@@ -1,6 +1,8 @@
-"""The steps of a check, each from frozen records to a frozen record: aligned, weighted, run, compared by regions.
+"""The steps of a check, each from frozen records to a frozen record: aligned, weighted, run,
+compared by regions.
 
-A step that finds the ground gone that it stands on says so (`BeginAgain`), and the check begins anew.
+A step that finds the ground gone that it stands on says so (`BeginAgain`), and the check begins
+anew.
 """
 
 from __future__ import annotations
@@ -135,7 +137,8 @@ class Regional:
 
 
 def align_models(request: CheckRequest, attempt: Attempt) -> Alignment:
-    """Both models captured and matched; with values as evidence where structure leaves something open.
+    """Both models captured and matched; with values as evidence where structure leaves something
+    open.
 
     Raises:
         CaptureError: where a model cannot be captured.
@@ -154,7 +157,8 @@ def align_models(request: CheckRequest, attempt: Attempt) -> Alignment:
 
 
 def _values_can_wait(request: CheckRequest, matching: Matching) -> bool:
-    """Whether the regions may tell what a run for evidence would: structure left nothing open, and all of it is compared."""
+    """Whether the regions may tell what a run for evidence would: structure left nothing open, and
+    all of it is compared."""
     return (
         request.options.forward
         and not request.scope.pairs
@@ -167,7 +171,8 @@ def _values_can_wait(request: CheckRequest, matching: Matching) -> bool:
 def unify_weights(
     request: CheckRequest, alignment: Alignment, log: CheckLog, undo: ExitStack
 ) -> Weighted:
-    """The second model's weights in the first where that was asked for, else both held against each other.
+    """The second model's weights in the first where that was asked for, else both held against each
+    other.
 
     `undo` puts the first model's own weights back.
     """
@@ -193,7 +198,8 @@ def unify_weights(
 def run_end_to_end(
     request: CheckRequest, weighted: Weighted, attempt: Attempt, log: CheckLog
 ) -> EndToEnd | BeginAgain:
-    """Both models run eagerly; each run also witnesses for its capture, where that is not certified yet.
+    """Both models run eagerly; each run also witnesses for its capture, where that is not certified
+    yet.
 
     Raises:
         CaptureError: where a capture is unfaithful and no way of capturing is left.
@@ -225,7 +231,8 @@ def run_end_to_end(
 def compare_regions(
     request: CheckRequest, weighted: Weighted, end_to_end: EndToEnd, log: CheckLog
 ) -> Regional | BeginAgain:
-    """Every region compared; where values have not been asked yet, the matching is confirmed by them."""
+    """Every region compared; where values have not been asked yet, the matching is confirmed by
+    them."""
     with log.timed("regions"):
         regions = check_regions(
             weighted.matching,
@@ -254,7 +261,8 @@ def compare_regions(
 
 
 def _settled(alignment: Alignment, regions: RegionCheck) -> Alignment | None:
-    """The alignment confirmed by the regions or, where they differ, by values; None where values change it."""
+    """The alignment confirmed by the regions or, where they differ, by values; None where values
+    change it."""
     if regions.results and all(result.verdict in AGREE for result in regions.results):
         return confirm(alignment)
     gathered = gather(alignment)
@@ -275,7 +283,8 @@ def _essence(matching: Matching) -> tuple[object, ...]:
 def explain_regions(
     request: CheckRequest, regional: Regional, end_to_end: EndToEnd, log: CheckLog
 ) -> Regional:
-    """The regions with what is to be said of them, and the whole run with what they explain of it."""
+    """The regions with what is to be said of them, and the whole run with what they explain of
+    it."""
     weighted = regional.weighted
     findings = list(region_findings(regional.regions, weighted.matching, weighted.differences))
     if _may_stand_at_a_kink(request, regional, end_to_end.whole):
@@ -314,7 +323,8 @@ def _with_own_constants(
 
 
 def _reasons_in_weights(weighted: Weighted, findings: list[Finding]) -> list[Finding]:
-    """Weights that differ where the numbers differ are the reason; elsewhere an exporter folded them."""
+    """Weights that differ where the numbers differ are the reason; elsewhere an exporter folded
+    them."""
     failing = {finding.torch_path for finding in findings if finding.fails}
     return [
         finding

@@ -1,4 +1,5 @@
-"""The whole check of two models: captured, matched, weights unified, run as a whole and region by region."""
+"""The whole check of two models: captured, matched, weights unified, run as a whole and region by
+region."""
 
 from __future__ import annotations
 
@@ -40,7 +41,8 @@ def compare(
     loss_fn: Any = None,
     optimizer: Any = None,
 ) -> Report:
-    """Checks whether two models compute the same, forward and backward, and where and why they do not.
+    """Checks whether two models compute the same, forward and backward, and where and why they do
+    not.
 
     Args:
         layer: the Paddle model (or any model; "paddle" then stands for the first).
@@ -48,10 +50,12 @@ def compare(
         example_inp: (paddle_input, torch_input), each a dict from forward's argument name to value.
         auto_weights: whether the second model's weights are first copied into the first.
         steps: training steps to take with `optimizer`.
-        options: atol, rtol, diff_phase, compare_mode, single_step; see `padiff_graph.request.options.Options`.
+        options: atol, rtol, diff_phase, compare_mode, single_step; see
+            `padiff_graph.request.options.Options`.
         layer_map: which sub-models correspond or are left out: a LayerMap or a dict.
         loss_fn: [paddle_loss, torch_loss], each of one argument, the model's output.
-        optimizer: [paddle_optimizer, torch_optimizer], or callables that do both step and clear-grad.
+        optimizer: [paddle_optimizer, torch_optimizer], or callables that do both step and
+            clear-grad.
 
     Returns:
         The report; true where the models agree. Models that differ never raise.
@@ -59,9 +63,9 @@ def compare(
     Raises:
         UsageError: for a call that cannot mean anything, before anything is changed.
 
-    An exception of a model's forward or of a loss passes through with its own traceback. Afterwards,
-    also after an exception, models, inputs and global state are as before, apart from the weights
-    that `auto_weights` sets and the optimizer steps asked for.
+    An exception of a model's forward or of a loss passes through with its own traceback.
+    Afterwards, also after an exception, models, inputs and global state are as before, apart from
+    the weights that `auto_weights` sets and the optimizer steps asked for.
     """
     request = read_request(
         layer,

@@ -1,7 +1,7 @@
 """Cuts that may be wrong: two values that matching held for the same and that are not.
 
-Such a cut shows as a difference on both of its sides. Where it is taken away and the regions that it parted
-agree as one, there was no difference.
+Such a cut shows as a difference on both of its sides. Where it is taken away and the regions that
+it parted agree as one, there was no difference.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ Results = Mapping[tuple[object, ...], RegionResult]
 """What was found so far, by `Region.identity`."""
 
 WIDEST = 24
-"""At most this many neighbouring cuts are taken away together; chosen so that a region stays small enough to
-say something."""
+"""At most this many neighbouring cuts are taken away together; chosen so that a region stays small
+enough to say something."""
 VANISHED = 1e-3
-"""A difference was none where this share of it, at most, is left behind the values that read it; chosen far
-above what rounding leaves of one, far below what a bug does."""
+"""A difference was none where this share of it, at most, is left behind the values that read it;
+chosen far above what rounding leaves of one, far below what a bug does."""
 
 
 def doubtful_groups(plan: Plan, results: Results) -> list[frozenset[Key]]:
@@ -89,11 +89,7 @@ def _grouped(indices: Collection[int], plan: Plan) -> list[frozenset[Key]]:
 
 def vanished(old: Plan, trial: Plan, group: frozenset[Key], results: Results) -> bool:
     """Whether nothing differs any more where a group's cuts stood."""
-    before = [
-        region
-        for region in old.regions
-        if region.cut.key in group or {old.cuts[read].key for read in _reads(region)} & group
-    ]
+    before = [region for region in old.regions if _touches(region, old, group)]
     kept = {region.identity for region in old.regions}
     after = [
         region
@@ -104,14 +100,15 @@ def vanished(old: Plan, trial: Plan, group: frozenset[Key], results: Results) ->
     later = [results[region.identity] for region in after]
     if any(result.verdict == "not-comparable" for result in earlier):
         return all(result.verdict != "not-comparable" for result in later)
-    size = max(
-        (_size(part) for part in _parts(earlier) if part.verdict == "different"), default=0.0
-    )
-    return (
-        bool(later)
-        and all(result.verdict in AGREE for result in later)
-        and all(_size(part) <= VANISHED * size for part in _parts(later))
-    )
+    sizes = [_size(part) for part in _parts(earlier) if part.verdict == "different"]
+    allowed = VANISHED * max(sizes, default=0.0)
+    agree = bool(later) and all(result.verdict in AGREE for result in later)
+    return agree and all(_size(part) <= allowed for part in _parts(later))
+
+
+def _touches(region: Region, plan: Plan, group: Collection[Key]) -> bool:
+    """Whether a region yields or reads one of some cuts."""
+    return region.cut.key in group or any(plan.cuts[read].key in group for read in _reads(region))
 
 
 def _overlaps(region: Region, others: Iterable[Region]) -> bool:

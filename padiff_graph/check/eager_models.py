@@ -1,4 +1,5 @@
-"""One model run as its user would run it, eagerly, as arrays: what it returns, its buffers, its gradients."""
+"""One model run as its user would run it, eagerly, as arrays: what it returns, its buffers, its
+gradients."""
 
 from __future__ import annotations
 
@@ -26,7 +27,8 @@ class ModelRequest:
         loss: of the model's output; None for the mean of each floating output, averaged.
         backward: whether gradients are wanted.
         graph: the model's capture, None where there is none.
-        shared: the outputs that the other model has too, to which the mean is taken; all where there are none.
+        shared: the outputs that the other model has too, to which the mean is taken; all where
+            there are none.
     """
 
     example: Mapping[str, Any]
@@ -56,8 +58,8 @@ class EagerModel:
 def run_eagerly(
     engine: Engine, request: ModelRequest, *, witnessed: bool
 ) -> tuple[EagerModel, Eager | None]:
-    """Runs a model; where it is to witness for its capture, also what a replay is held against, None where the
-    run could not be differentiated as often as that takes.
+    """Runs a model; where it is to witness for its capture, also what a replay is held against,
+    None where the run could not be differentiated as often as that takes.
 
     An exception of the model's forward or of the loss passes through as it is.
     """
@@ -130,7 +132,8 @@ def _differentiate(
 
 
 def _mean_cotangents(outputs: Mapping[str, Array], shared: Collection[str]) -> dict[str, Array]:
-    """Cotangents of the mean of each floating output, averaged over the outputs that both models have."""
+    """Cotangents of the mean of each floating output, averaged over the outputs that both models
+    have."""
     wanted = set(shared) or set(outputs)
     floating = {
         name: array

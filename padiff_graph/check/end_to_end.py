@@ -26,12 +26,19 @@ from padiff_graph.referee.tolerance import Quantity, Tolerance, quantity
 __all__ = ["WholeCheck", "check_whole"]
 
 Witness = Callable[[int, Eager | None], None]
-"""Told of a model's eager run, 0 for the first, 1 for the second; of None where the run could not be differentiated twice."""
+"""Told of a model's eager run, 0 for the first, 1 for the second; of None where the run could not
+be differentiated twice."""
 
 
-APART = "no output of one model could be laid beside one of the other, so the two runs have no loss in common"
+APART = (
+    "no output of one model could be laid beside one of the other, "
+    "so the two runs have no loss in common"
+)
 """Why nothing of two whole runs is compared."""
-DRAWN = "both models draw random numbers of their own (dropout in training mode), so their whole runs cannot be held against each other; the regions share the draws"
+DRAWN = (
+    "both models draw random numbers of their own (dropout in training mode), so their whole runs "
+    "cannot be held against each other; the regions share the draws"
+)
 """Why two whole runs that draw random numbers are not compared."""
 SIDES = ("the first model", "the second model")
 SHOWN = 6
@@ -78,7 +85,8 @@ class WholeCheck:
         )
 
     def excusing(self, names: Collection[str], reason: str) -> WholeCheck:
-        """The same with some buffers not counted: a known divergence of the frameworks explains them."""
+        """The same with some buffers not counted: a known divergence of the frameworks explains
+        them."""
         held = list(self.quantities)
         for number, own in enumerate(held):
             if own.kind == "buffer" and own.first in names:

@@ -1,7 +1,7 @@
 """Running every region pair, and taking away cuts that turn out wrong.
 
-The second model's own values are the truth that both sides of every region are fed with, so an error
-stays in its region. Cuts that turn out wrong are taken away and the merged regions run again
+The second model's own values are the truth that both sides of every region are fed with, so an
+error stays in its region. Cuts that turn out wrong are taken away and the merged regions run again
 (`doubtful_cuts`): if they agree, there was no difference.
 """
 
@@ -36,8 +36,8 @@ __all__ = ["Progress", "check_regions"]
 Progress = Callable[[int, int, str], None]
 """Called with regions done, regions in all, and the module path at hand."""
 ROUNDS = 4
-"""How often doubtful cuts are taken away before what is left stands as it is; chosen so that a chain of wrong
-cuts is followed and a bug does not make a check many times longer."""
+"""How often doubtful cuts are taken away before what is left stands as it is; chosen so that a
+chain of wrong cuts is followed and a bug does not make a check many times longer."""
 
 
 def check_regions(
@@ -90,7 +90,8 @@ class _Rounds:
     """All regions, then again with doubtful cuts taken away.
 
     Attributes:
-        results: what was found so far, by `Region.identity`: a region that two plans share is run once.
+        results: what was found so far, by `Region.identity`: a region that two plans share is run
+            once.
     """
 
     matching: Matching
@@ -196,6 +197,7 @@ def _merged(matching: Matching, dropped: Iterable[Key]) -> list[str]:
     for _, second in sorted(dropped):
         record = matching.second.graph.record(second.node)
         notes.append(
-            f"what {record.op} yields in {record.path or 'the root'} has no exact counterpart on the other side; it was compared together with what reads it"
+            f"what {record.op} yields in {record.path or 'the root'} has no exact counterpart on "
+            "the other side; it was compared together with what reads it"
         )
     return notes

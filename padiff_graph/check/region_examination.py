@@ -80,7 +80,8 @@ class _SecondOpinion:
 def examine(
     examination: Examination, region: Region, plan: Plan, feed: Fed
 ) -> tuple[RegionResult, Mapping[Value, Array]]:
-    """Checks one region; also returns the second side's values of its cut, {} where it cannot run."""
+    """Checks one region; also returns the second side's values of its cut, {} where it cannot
+    run."""
     pair = examination.pair
     case = _Case(pair, region, plan, feed, _blank(pair, region, plan))
     run = run_pair(pair, region, plan, feed, examination.seconds)
@@ -161,7 +162,8 @@ def _compared(examination: Examination, case: _Case, run: PairRun) -> RegionResu
 def _second_opinion(
     examination: Examination, case: _Case, run: PairRun, doubtful: bool, beyond: Collection[str]
 ) -> _SecondOpinion:
-    """The region in float64, where structure doubts it or a tensor differs by more than rounding explains."""
+    """The region in float64, where structure doubts it or a tensor differs by more than rounding
+    explains."""
     nothing: tuple[TensorPair | None, ...] = (None,) * len(run.tensors)
     if not (doubtful or beyond):
         return _SecondOpinion(nothing)
@@ -231,8 +233,8 @@ def _seen(
 
 
 def _summed(case: _Case, buffer: str) -> float:
-    """The largest magnitude of what a buffer's update reads first: the mean of a normalised value is nothing but
-    the rounding of values that cancel."""
+    """The largest magnitude of what a buffer's update reads first: the mean of a normalised value
+    is nothing but the rounding of values that cancel."""
     side, part, feed = case.pair.second, case.region.second, case.feed.second
     update = next(update for update in case.region.updates if update.first == buffer)
     operand = side.graph.record(update.second_value.node).inputs[0]
@@ -296,7 +298,8 @@ def _held(
 
 
 def _settled(case: _Case, run: PairRun, result: RegionResult) -> RegionResult:
-    """The result, not comparable where a difference proves nothing or agreement is not all that was asked."""
+    """The result, not comparable where a difference proves nothing or agreement is not all that was
+    asked."""
     plain = replace(result, astray=False, surplus=None)
     if result.verdict == "different":
         region, feed = case.region, case.feed

@@ -63,8 +63,8 @@ def scoped_regions(regions: RegionCheck, matching: Matching, scope: ResolvedMap)
 
 
 def scoped_whole(whole: WholeCheck, scope: ResolvedMap) -> WholeCheck:
-    """The whole run without gradients and buffers of ignored layers, and without the outputs where the
-    root's own output is ignored."""
+    """The whole run without gradients and buffers of ignored layers, and without the outputs where
+    the root's own output is ignored."""
     if not left_out(scope):
         return whole
     reason = "left out by the layer map"
@@ -102,7 +102,8 @@ def _hidden(graph: ComputationGraph, value: Value, path: str) -> bool:
 
 
 def _ignored(result: RegionResult, matching: Matching, scope: ResolvedMap) -> bool:
-    """Whether a region lies in ignored layers, or yields the output of a layer whose own output is ignored."""
+    """Whether a region lies in ignored layers, or yields the output of a layer whose own output is
+    ignored."""
     for side, (graph, nodes) in enumerate(
         ((matching.first.graph, result.first_nodes), (matching.second.graph, result.second_nodes))
     ):

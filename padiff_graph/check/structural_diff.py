@@ -21,8 +21,8 @@ def structural_diff(
 ) -> StructuralDiff:
     """Compares how two models are built.
 
-    Weights are not needed: models on the meta device or under LazyGuard will do, and shapes in place
-    of values (torch meta tensors, paddle.static.InputSpec).
+    Weights are not needed: models on the meta device or under LazyGuard will do, and shapes in
+    place of values (torch meta tensors, paddle.static.InputSpec).
 
     Args:
         layer, module: the two models; neither is changed.

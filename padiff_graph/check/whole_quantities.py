@@ -1,4 +1,5 @@
-"""What two whole runs yielded, laid side by side and held against a tolerance: from arrays by name alone."""
+"""What two whole runs yielded, laid side by side and held against a tolerance: from arrays by name
+alone."""
 
 from __future__ import annotations
 
@@ -30,8 +31,8 @@ Models = tuple[EagerModel, EagerModel]
 def pair_outputs(
     matching: Matching | None, firsts: Sequence[str], seconds: Sequence[str]
 ) -> list[tuple[str, str]]:
-    """Which of some outputs correspond: by the matching; without one by name, then by position where as many
-    are left on both sides."""
+    """Which of some outputs correspond: by the matching; without one by name, then by position
+    where as many are left on both sides."""
     if matching is not None:
         return [
             (pair.first, pair.second)

@@ -67,8 +67,8 @@ def _joins_values(cut: Cut) -> bool:
 def _with_buffers(
     cuts: list[Cut], graphs: tuple[ComputationGraph, ComputationGraph], updates: Sequence[Update]
 ) -> tuple[tuple[Region, ...], list[Cut]]:
-    """Regions of the cuts and of buffers' new values that none of them computes by the way; the latter are
-    added to `cuts`. Else the cuts that make regions impossible."""
+    """Regions of the cuts and of buffers' new values that none of them computes by the way; the
+    latter are added to `cuts`. Else the cuts that make regions impossible."""
     regions, broken = slice_regions(cuts, *graphs, updates)
     if broken:
         return (), broken
@@ -81,7 +81,8 @@ def _with_buffers(
 
 
 def _sinks(matching: Matching, cuts: Sequence[Cut]) -> list[Cut]:
-    """The models' outputs in their final form, where no cut already compares them element by element."""
+    """The models' outputs in their final form, where no cut already compares them element by
+    element."""
     first, second = matching.first.graph, matching.second.graph
     plain = {
         (point.first, point.second)

@@ -1,7 +1,8 @@
-"""From points to cuts: which values are cut together, and whether their points say everything about them.
+"""From points to cuts: which values are cut together, and whether their points say everything about
+them.
 
-Each element of every value of a cut must be covered by a point, else the two sides could not be fed alike.
-Where points say less, there is no cut, and the region grows instead.
+Each element of every value of a cut must be covered by a point, else the two sides could not be fed
+alike. Where points say less, there is no cut, and the region grows instead.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from padiff_graph.matching.result import Point
 __all__ = ["covers", "make_cuts"]
 
 COUNTED = 1 << 20
-"""Values of at most this many elements have their coverage counted element by element; chosen so that
-counting takes milliseconds."""
+"""Values of at most this many elements have their coverage counted element by element; chosen so
+that counting takes milliseconds."""
 
 Group = list[Point]
 
@@ -123,7 +124,8 @@ def _runs_on(group: Group, first: ComputationGraph, second: ComputationGraph) ->
 
 
 def _covered(group: Group) -> bool:
-    """Whether the points say everything about their values, and each element of one is one of the other."""
+    """Whether the points say everything about their values, and each element of one is one of the
+    other."""
     views: dict[tuple[int, Value], list[View]] = defaultdict(list)
     for point in group:
         views[0, point.first].append(point.first_view)

@@ -1,4 +1,5 @@
-"""How a region's results change along one direction of what it reads, by its own forward in float64."""
+"""How a region's results change along one direction of what it reads, by its own forward in
+float64."""
 
 from __future__ import annotations
 
@@ -18,12 +19,14 @@ from padiff_graph.matching.result import ParameterRow
 __all__ = ["Change", "Ends", "along_cut", "along_parameter", "change"]
 
 STEP = 1e-6
-"""Length of the step: chosen so that in float64 what the step leaves out (its square) and what rounding
-leaves (1e-16 over the step) are both far below a slope's tolerance."""
+"""Length of the step: chosen so that in float64 what the step leaves out (its square) and what
+rounding leaves (1e-16 over the step) are both far below a slope's tolerance."""
 LOST = 1e-14
-"""What float64 loses of the sum of all results, relative to its terms: chosen a hundred units of rounding."""
+"""What float64 loses of the sum of all results, relative to its terms: chosen a hundred units of
+rounding."""
 LEAST = 1e-9
-"""The least that a slope is uncertain by; chosen for results whose cotangents are nearly nothing."""
+"""The least that a slope is uncertain by; chosen for results whose cotangents are nearly
+nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +73,8 @@ def _weighed(part: Slice, cotangents: Mapping[Value, Array], inputs: Moved) -> f
 def along_cut(
     side: Side, number: int, feed: Mapping[Value, Array], cut: Cut, direction: Array
 ) -> Ends:
-    """Both ends of a step of a boundary value that stands in one point; `direction` is laid out like the
-    first side's value, `number` is 0 for that side and 1 for the second."""
+    """Both ends of a step of a boundary value that stands in one point; `direction` is laid out
+    like the first side's value, `number` is 0 for that side and 1 for the second."""
     wide = {
         value: array.astype(np.float64) if array.dtype.kind == "f" else array
         for value, array in feed.items()

@@ -89,26 +89,17 @@ def parameter_gradients(
     sizes = [array.size for array in outputs]
     tensors: list[TensorPair] = []
     for name in _concerned(rows, first, second):
-        own = sides[0].parameters.get(name)
-        if own is None or own.dtype.kind not in "fc":
-            continue
-        row = rows[name]
+        row, own = rows[name], sides[0].parameters.get(name)
         arrived = any(piece.second in second for piece in row.pieces)
-        if name not in first and not arrived:
+        if own is None or own.dtype.kind not in "fc" or not (arrived or name in first):
             continue
         if not (name in first and arrived) and _frozen(sides, row):
             continue  # whether a path leads to what neither model trains is nobody's concern
+        names = name, " + ".join(piece.second for piece in row.pieces)
+        theirs = _mapped(sides[1], row, own.shape, first, second) if arrived else None
         largest = max(own.shape, default=1)
-        tensors.append(
-            TensorPair(
-                "parameter",
-                name,
-                " + ".join(piece.second for piece in row.pieces),
-                first.get(name),
-                _mapped(sides[1], row, own.shape, first, second) if arrived else None,
-                positions=max((size / largest for size in sizes), default=1.0),
-            )
-        )
+        positions = max((size / largest for size in sizes), default=1.0)
+        tensors.append(TensorPair("parameter", *names, first.get(name), theirs, positions))
     return tensors
 
 

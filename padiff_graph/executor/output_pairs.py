@@ -38,8 +38,9 @@ class _Pairing:
 def output_pairs(matching: Matching) -> list[OutputPair]:
     """Which output of the first is the counterpart of which output of the second.
 
-    By what the matching says of the values first, then by the operations that yield them, then by name,
-    then by position where as many are left on both sides. Outputs without a counterpart are left out.
+    By what the matching says of the values first, then by the operations that yield them, then by
+    name, then by position where as many are left on both sides. Outputs without a counterpart are
+    left out.
     """
     firsts, seconds = _outputs(matching.first), _outputs(matching.second)
     pairing = _Pairing(tuple(firsts), tuple(seconds))
@@ -86,7 +87,8 @@ def _by_point(
 def _by_operation(
     matching: Matching, firsts: Sequence[str], seconds: Sequence[str]
 ) -> list[tuple[str, str]]:
-    """Outputs that matched operations yield, moved in the same way on the way out; none that several could be."""
+    """Outputs that matched operations yield, moved in the same way on the way out; none that
+    several could be."""
     partner = matching.partner()
     ours = {name: edge for name, edge in matching.first.outputs.items() if name in firsts}
     theirs = {name: edge for name, edge in matching.second.outputs.items() if name in seconds}
@@ -98,13 +100,18 @@ def _by_operation(
     ]
     pairs: list[tuple[str, str]] = []
     for first, second in fits:
-        mine = {ours[name] for name, mate in fits if mate == second}
-        yours = {theirs[mate] for name, mate in fits if name == first}
+        alone = _one_value(fits, second, 1, ours) and _one_value(fits, first, 0, theirs)
         # a model may return one value under several names: then the first of them
-        taken = any(first == name or second == mate for name, mate in pairs)
-        if len(mine) == 1 and len(yours) == 1 and not taken:
+        if alone and not any(first == name or second == mate for name, mate in pairs):
             pairs.append((first, second))
     return pairs
+
+
+def _one_value(
+    fits: Sequence[tuple[str, str]], name: str, side: int, others: Mapping[str, Edge]
+) -> bool:
+    """Whether all that an output of one side fits is one value of the other side."""
+    return len({others[fit[1 - side]] for fit in fits if fit[side] == name}) == 1
 
 
 def _moved_alike(first: Edge, second: Edge) -> bool:

@@ -90,7 +90,8 @@ class PairRun:
 def run_pair(
     pair: Pair, region: Region, plan: Plan, feed: Fed, seconds: Seconds, *, double: bool = False
 ) -> PairRun:
-    """Runs the second side, then the first, each forward and backward, and lays them side by side."""
+    """Runs the second side, then the first, each forward and backward, and lays them side by
+    side."""
     values: dict[Value, Array] = {}
     try:
         second = _second(pair, region, feed, double)

@@ -1,4 +1,5 @@
-"""Both sides of two matched models made ready to run regions: weights, draws and examples shared."""
+"""Both sides of two matched models made ready to run regions: weights, draws and examples
+shared."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What cutting both graphs yields, as plain data: cuts, the regions between them, and a plan of all.
+"""What cutting both graphs yields, as plain data: cuts, the regions between them, and a plan of
+all.
 
 A *cut* is a set of native values of the first model and a set of native values of the second that
 hold the same elements, through the points of the matching: one to one mostly, one to three where a
@@ -29,7 +30,8 @@ class Cut:
         points: which elements equal which.
         first, second: the native values, in program order.
         source: whether these are inputs of the models, with nothing in front of them.
-        exact: False where the two sides differ in shape, so that the second's value is fed as it is.
+        exact: False where the two sides differ in shape, so that the second's value is fed as it
+            is.
         sink: whether the cut is only compared (an output in its final form), never read.
         label: in words.
     """

@@ -1,5 +1,5 @@
-"""The parameter values that both sides of every region use: equal through the parameter map, and random
-where a model's own values stand at a constant.
+"""The parameter values that both sides of every region use: equal through the parameter map, and
+random where a model's own values stand at a constant.
 
 A scale of ones, a shift of zeros or fresh running statistics hide bugs: a shift that is never added
 makes no difference while it is zero. So the tool's own copies of such parameters get seeded random
@@ -20,6 +20,10 @@ from padiff_graph.executor.transfer import mapped
 from padiff_graph.matching.result import Matching
 
 __all__ = ["Shared", "first_reads", "randomised", "share"]
+
+NOTHING = 1e-3
+"""A constant below it gets random values about zero, from -0.25 to 0.25; a larger one from half of
+it to half as much again. Chosen so that a shift shows in float32 and a variance stays one."""
 
 
 @dataclass(frozen=True)
@@ -55,20 +59,10 @@ def share(
     theirs = {name: second.array(tensor) for name, tensor in second.parameters().items()}
     if as_they_are:
         return Shared(ours, theirs, (), tuple(ours))
-    covered = _covered(matching, theirs)
-    # what no parameter of the first can stand for belongs to operations that the first lacks: a branch scaled by
-    # nearly nothing must show all the same
-    lacking = not any(
-        not row.pieces and row.status in ("open", "neutral") for row in matching.parameters
-    )
-    changed = []
-    for name, array in theirs.items():
-        if randomise and (covered.get(name, 0) >= array.size or (lacking and name not in covered)):
-            fresh = randomised(name, array)
-            if fresh is not None:
-                theirs[name] = fresh
-                changed.append(name)
-    own = []
+    changed: tuple[str, ...] = ()
+    if randomise:
+        changed = _randomise(matching, theirs)
+    own: list[str] = []
     for row in matching.parameters:
         if row.first not in ours:
             continue
@@ -76,7 +70,25 @@ def share(
             ours[row.first] = mapped(row, ours[row.first], theirs)
         else:
             own.append(row.first)
-    return Shared(ours, theirs, tuple(changed), tuple(own))
+    return Shared(ours, theirs, changed, tuple(own))
+
+
+def _randomise(matching: Matching, theirs: dict[str, Array]) -> tuple[str, ...]:
+    """Replaces constants of the second side in place; returns their names."""
+    covered = _covered(matching, theirs)
+    # what no parameter of the first can stand for belongs to operations that the first lacks:
+    # a branch scaled by nearly nothing must show all the same
+    lacking = all(
+        row.pieces or row.status not in ("open", "neutral") for row in matching.parameters
+    )
+    changed: list[str] = []
+    for name, array in theirs.items():
+        whole = covered.get(name, 0) >= array.size
+        fresh = randomised(name, array) if whole or (lacking and name not in covered) else None
+        if fresh is not None:
+            theirs[name] = fresh
+            changed.append(name)
+    return tuple(changed)
 
 
 def _covered(matching: Matching, theirs: Mapping[str, Array]) -> dict[str, int]:
@@ -102,13 +114,14 @@ def randomised(name: str, array: Array) -> Array | None:
         return None
     generator = np.random.default_rng(zlib.crc32(name.encode()))
     spread = generator.random(array.shape, np.float32)
-    fresh = (spread - 0.5) * 0.5 if abs(value) < 1e-3 else value * (0.5 + spread)
-    return np.asarray(fresh, array.dtype)
+    if abs(value) < NOTHING:
+        return np.asarray((spread - 0.5) * 0.5, array.dtype)
+    return np.asarray(value * (0.5 + spread), array.dtype)
 
 
 def first_reads(graph: ComputationGraph) -> dict[str, int]:
-    """The first operation that reads each parameter or buffer: where the program comes to it, whatever the order
-    in which a module defines its parameters."""
+    """The first operation that reads each parameter or buffer: where the program comes to it,
+    whatever the order in which a module defines its parameters."""
     names = {
         record.id: record.name
         for record in graph.records()

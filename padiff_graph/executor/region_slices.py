@@ -1,4 +1,5 @@
-"""The region of every cut: the operations from its values back to other cuts, in an order that can be run."""
+"""The region of every cut: the operations from its values back to other cuts, in an order that can
+be run."""
 
 from __future__ import annotations
 
@@ -13,8 +14,8 @@ from padiff_graph.executor.partition import Cut, Region, Slice, Update
 __all__ = ["slice_regions"]
 
 SMALL = 6
-"""A region of at most this many operations may be computed again by one that reads its result; chosen so
-that concatenations, masks and scalings are."""
+"""A region of at most this many operations may be computed again by one that reads its result;
+chosen so that concatenations, masks and scalings are."""
 DEEPEST = 100
 """How many cuts in a row are read through; chosen beyond any concatenation of concatenations."""
 
@@ -43,7 +44,8 @@ def slice_regions(
     second: ComputationGraph,
     updates: Sequence[Update],
 ) -> tuple[tuple[Region, ...], list[Cut]]:
-    """The region of every cut, in an order in which the second can compute them, or the cuts that make that impossible."""
+    """The region of every cut, in an order in which the second can compute them, or the cuts that
+    make that impossible."""
     sides = _Sides((first, second), _owners(cuts))
     plain: dict[int, Slices] = {}
     for cut in cuts:
@@ -59,9 +61,7 @@ def slice_regions(
     try:
         sorter.prepare()
     except CycleError as error:
-        cycle: list[int] = error.args[1]
-        wide = [cuts[index] for index in cycle if len(cuts[index].second) > 1]
-        return (), wide or [cuts[cycle[0]]]
+        return (), _widest([cuts[index] for index in error.args[1]])
     position = [max(value.node for value in cut.second) for cut in cuts]
     order = [index for index in _earliest_first(sorter, position) if index in slices]
     inside = _updates_inside(order, slices, updates)
@@ -69,6 +69,12 @@ def slice_regions(
         Region(cuts[index], *slices[index], position[index], inside[index]) for index in order
     ]
     return tuple(regions), []
+
+
+def _widest(cycle: list[Cut]) -> list[Cut]:
+    """The cuts of a cycle that hold several values of the second; the first of them where none
+    does."""
+    return [cut for cut in cycle if len(cut.second) > 1] or cycle[:1]
 
 
 def _owners(cuts: Sequence[Cut]) -> tuple[Owners, Owners]:
@@ -87,7 +93,8 @@ def _circular(cut: Cut, slices: Slices) -> bool:
 
 
 def _earliest_first(sorter: TopologicalSorter[int], position: Sequence[int]) -> Iterator[int]:
-    """Among what can be computed now, the earliest in program order: boundary values live shortly."""
+    """Among what can be computed now, the earliest in program order: boundary values live
+    shortly."""
     waiting: list[int] = []
     while sorter.is_active():
         waiting += sorter.get_ready()
@@ -100,7 +107,8 @@ def _earliest_first(sorter: TopologicalSorter[int], position: Sequence[int]) -> 
 def _updates_inside(
     order: Sequence[int], slices: Mapping[int, Slices], updates: Sequence[Update]
 ) -> dict[int, tuple[Update, ...]]:
-    """The buffers' new values that each region computes by the way; each in the first region that does."""
+    """The buffers' new values that each region computes by the way; each in the first region that
+    does."""
     by_node: dict[int, list[Update]] = defaultdict(list)
     for update in updates:
         by_node[update.second_value.node].append(update)
@@ -151,7 +159,8 @@ def _wider(side: int, alone: tuple[set[int], set[int]], plain: Mapping[int, Slic
 
 
 def _settled(record: Node) -> bool:
-    """Whether a node's value is known beforehand and exact: integers computed from shapes and constants."""
+    """Whether a node's value is known beforehand and exact: integers computed from shapes and
+    constants."""
     return record.constant is not None and record.constant.dtype.kind in "iub"
 
 

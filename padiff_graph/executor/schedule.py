@@ -1,4 +1,5 @@
-"""The order of work: the second model's program order, boundary values kept only while a region reads them."""
+"""The order of work: the second model's program order, boundary values kept only while a region
+reads them."""
 
 from __future__ import annotations
 
@@ -26,7 +27,8 @@ class Stream:
     Attributes:
         sides: the first and the second.
         todo: cuts whose regions shall be checked; what they need besides is only computed.
-        check: called with each region to do and what it reads; returns the second side's values of its cut.
+        check: called with each region to do and what it reads; returns the second side's values of
+            its cut.
         uncompared: called with each region that could not be checked, and why.
         store: the second side's values of cuts that a region still has to read.
         readers: how many regions still have to read a cut.

@@ -1,4 +1,5 @@
-"""The cotangents that regions are differentiated under: seeded normal numbers, the same whenever asked."""
+"""The cotangents that regions are differentiated under: seeded normal numbers, the same whenever
+asked."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ from padiff_graph.capture.graph import Value
 __all__ = ["seeded_cotangent"]
 
 POOL = 1_000_003
-"""Length of the pool that cotangents are taken from; a prime, so that no axis has it as a period."""
+"""Length of the pool that cotangents are taken from; a prime, so that no axis has it as a
+period."""
 SEED = 20
 """Of the pool; any number does."""
 

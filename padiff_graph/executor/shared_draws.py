@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,28 +22,35 @@ __all__ = ["Draws", "random_pairs", "unsteady"]
 
 RATES = ("p", "dropout_prob", "ratio", "prob", "dropout_p")
 """Attribute names under which operators hold the probability to drop."""
+USUAL_RATE = 0.5
+"""The same where none is given: the default of both frameworks' dropout layers."""
+NORMAL = ("randn", "normal", "gauss")
+"""Fragments of names of operators that draw from the normal distribution; others draw uniformly."""
 
 
 def random_pairs(matching: Matching) -> dict[int, tuple[int, Point | None]]:
     """For each random native node of the first side: its counterpart, and the point that lays one's
     elements out like the other's."""
-    pairs: dict[int, tuple[int, Point | None]] = {}
     points: dict[tuple[int, int], Point] = {}
     for point in matching.points:
         points.setdefault((point.first.node, point.second.node), point)
+    pairs: dict[int, tuple[int, Point | None]] = {}
     for match in matching.matches:
-        ones = list(_random(matching.first, match.first))
-        others = list(_random(matching.second, match.second))
-        if len(ones) == len(others):
-            for one, other in zip(ones, others, strict=True):
-                pairs[one] = (other, points.get((one, other)))
+        firsts = _random(matching.first, match.first)
+        seconds = _random(matching.second, match.second)
+        if len(firsts) == len(seconds):
+            for first, second in zip(firsts, seconds, strict=True):
+                pairs[first] = second, points.get((first, second))
     return pairs
 
 
-def _random(normal: NormalGraph, node: int) -> Iterator[int]:
-    for native in normal.nodes[node].native:
-        if "random" in normal.graph.record(native).marks:
-            yield native
+def _random(normal: NormalGraph, node: int) -> list[int]:
+    """The native operations of a node that draw random numbers."""
+    return [
+        native
+        for native in normal.nodes[node].native
+        if "random" in normal.graph.record(native).marks
+    ]
 
 
 @dataclass(frozen=True)
@@ -64,32 +71,38 @@ class Draws:
         return _draw(node, self.second)
 
     def of_first(self, node: Node) -> Array | None:
-        """The draw of the counterpart in the second, laid out for the first; a draw of its own without one."""
+        """The draw of the counterpart in the second, laid out for the first; a draw of its own
+        without one."""
         other = self.pairs.get(node.id)
         kind = node.outputs[0] if node.outputs else None
-        if other is None or kind is None:
-            return _draw(node, self.first)
-        drawn = _draw(self.second.record(other[0]), self.second)
-        if drawn is None:
+        drawn = None
+        if other is not None and kind is not None:
+            drawn = _draw(self.second.record(other[0]), self.second)
+        if drawn is None or other is None or kind is None:
             return _draw(node, self.first)
         point = other[1]
-        shape = _attention_weights(node, self.first) or kind.shape
-        if (
-            point is not None
-            and drawn.size == point.second_view.source
-            and point.first_view.size == point.second_view.size
-            and point.first_view.permutation
-        ):
+        if point is not None and _lays_out(point, drawn):
             target = np.zeros(kind.shape, drawn.dtype)
             point.first_view.scatter(target, read(point.second_view, drawn))
             return target
+        shape = _attention_weights(node, self.first) or kind.shape
         if drawn.size == math.prod(shape):
             return drawn.reshape(shape)
         return _draw(node, self.first)
 
 
+def _lays_out(point: Point, drawn: Array) -> bool:
+    """Whether a point says where each element of a draw stands on the first side."""
+    return (
+        drawn.size == point.second_view.source
+        and point.first_view.size == point.second_view.size
+        and point.first_view.permutation
+    )
+
+
 def _attention_weights(node: Node, graph: ComputationGraph) -> tuple[int, ...] | None:
-    """Shape of the weights inside a fused attention, which is what it drops; None for anything else."""
+    """Shape of the weights inside a fused attention, which is what it drops; None for anything
+    else."""
     if "attention" not in node.op:
         return None
     kinds = {
@@ -109,21 +122,28 @@ def _draw(node: Node, graph: ComputationGraph) -> Array | None:
     weights = _attention_weights(node, graph)
     generator = np.random.default_rng(zlib.crc32(f"{node.id}".encode()))
     if "dropout" in node.op or weights is not None:
-        rate = next(
-            (
-                float(node.attrs[name])
-                for name in RATES
-                if isinstance(node.attrs.get(name), (int, float))
-            ),
-            0.5,
-        )
-        if "feature" in node.op:
-            shape = (*kind.shape[:2], *(1 for _ in kind.shape[2:]))
-            return np.broadcast_to(generator.random(shape) >= rate, kind.shape).astype(np.float32)
-        return (generator.random(weights or kind.shape, np.float32) >= rate).astype(np.float32)
-    if "randn" in node.op or "normal" in node.op or "gauss" in node.op:
+        return _kept(node, weights or kind.shape, generator)
+    if any(fragment in node.op for fragment in NORMAL):
         return generator.standard_normal(kind.shape).astype(np.float32)
     return generator.random(kind.shape, np.float32)
+
+
+def _kept(node: Node, shape: tuple[int, ...], generator: np.random.Generator) -> Array:
+    """The keep mask of a dropout: of whole channels for one that drops features."""
+    rate = _rate(node)
+    if "feature" not in node.op:
+        return (generator.random(shape, np.float32) >= rate).astype(np.float32)
+    channels = (*shape[:2], *[1] * len(shape[2:]))
+    return np.broadcast_to(generator.random(channels) >= rate, shape).astype(np.float32)
+
+
+def _rate(node: Node) -> float:
+    """The probability to drop."""
+    for name in RATES:
+        value = node.attrs.get(name)
+        if isinstance(value, (int, float)):
+            return float(value)
+    return USUAL_RATE
 
 
 def unsteady(
@@ -132,25 +152,31 @@ def unsteady(
     feeds: Sequence[Mapping[Value, Array]],
     wanted: Sequence[Sequence[Value]],
 ) -> str:
-    """Why a region that differs proves nothing: a custom function of the model draws random numbers of
-    its own, which cannot be shared. "" where what it yields is the same every time.
+    """Why a region that differs proves nothing: a custom function of the model draws random numbers
+    of its own, which cannot be shared. "" where what it yields is the same every time.
     """
     for side, part, feed, values in zip(sides, parts, feeds, wanted, strict=True):
-        custom = next(
-            (
-                record
-                for number in part.nodes
-                if "custom_function" in (record := side.graph.record(number)).marks
-            ),
-            None,
-        )
-        if custom is None:
-            continue
-        once = side_values(side, part, feed, values)
-        again = side_values(side, part, feed, values)
-        if not all(
-            np.array_equal(once[value], again[value], equal_nan=once[value].dtype.kind == "f")
-            for value in values
-        ):
-            return f"a custom function of {custom.path or 'the root'} draws random numbers of its own, which the other side cannot share; compare in evaluation mode"
+        custom = _custom_function(side.graph, part)
+        if custom is not None and not _repeats(side, part, feed, values):
+            return (
+                f"a custom function of {custom.path or 'the root'} draws random numbers of its "
+                "own, which the other side cannot share; compare in evaluation mode"
+            )
     return ""
+
+
+def _custom_function(graph: ComputationGraph, part: Slice) -> Node | None:
+    for record in map(graph.record, part.nodes):
+        if "custom_function" in record.marks:
+            return record
+    return None
+
+
+def _repeats(side: Side, part: Slice, feed: Mapping[Value, Array], values: Sequence[Value]) -> bool:
+    """Whether two runs yield the same numbers."""
+    once = side_values(side, part, feed, values)
+    again = side_values(side, part, feed, values)
+    return all(
+        np.array_equal(once[value], again[value], equal_nan=once[value].dtype.kind == "f")
+        for value in values
+    )

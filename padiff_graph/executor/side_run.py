@@ -1,7 +1,8 @@
-"""What is asked of one side of a region and what it answers: node ids, values and arrays, no tensors.
+"""What is asked of one side of a region and what it answers: node ids, values and arrays, no
+tensors.
 
-One request is one call: forward, and backward where it is asked for. Nothing else passes, so that a side
-may be answered from anywhere that holds its graph.
+One request is one call: forward, and backward where it is asked for. Nothing else passes, so that a
+side may be answered from anywhere that holds its graph.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ class Request:
         wanted: the values to be handed out.
         recorded: whether gradients are recorded, as they are in a model that trains.
         cotangents: of the wanted values, to be pulled back; None where nothing is.
-        seeded: values whose cotangents the side makes by itself, since their shape shows only as it runs.
+        seeded: values whose cotangents the side makes by itself, since their shape shows only as it
+            runs.
         double: compute in float64.
     """
 

@@ -60,8 +60,8 @@ def paired(
 def pair_gradients(
     cut: Cut, first: Mapping[Value, Array], second: Mapping[Value, Array]
 ) -> list[tuple[Array, Array]]:
-    """Gradients side by side. Where a point reads an element of one side several times (a broadcast),
-    that element's gradient is the sum of its copies' gradients on the other side."""
+    """Gradients side by side. Where a point reads an element of one side several times (a
+    broadcast), that element's gradient is the sum of its copies' gradients on the other side."""
     if not cut.exact:
         return [
             (first[value], second[other])
@@ -100,7 +100,8 @@ def _gathered(view: View, values: Array) -> Array:
 def cotangents(
     cut: Cut, second: Mapping[Value, Array], shapes: Mapping[Value, tuple[int, ...]]
 ) -> dict[Value, Array]:
-    """The first side's cotangents for given ones of the second: the same weights on the same elements."""
+    """The first side's cotangents for given ones of the second: the same weights on the same
+    elements."""
     if not cut.exact:
         return {}
     made: dict[Value, Array] = {}

@@ -2,7 +2,8 @@
 
 | fact | where |
 | --- | --- |
-| the running variance is updated with the unbiased batch variance (torch) or the biased one (Paddle), a factor n / (n - 1) | batch normalisation in training mode |
+| the running variance is updated with the unbiased batch variance (torch) or the biased one
+(Paddle), a factor n / (n - 1) | batch normalisation in training mode |
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ def biased_variance(
 ) -> bool:
     """Whether two updated running variances differ by exactly the factor count / (count - 1).
 
-    With momentum m and batch variance v, the smaller update is s = (1-m) before + m v, the larger one
-    l = (1-m) before + m v count/(count-1); so s = l - (l - (1-m) before) / count. The share 1-m is the
-    same in every channel and between 0 and 1.
+    With momentum m and batch variance v, the smaller update is s = (1-m) before + m v, the larger
+    one l = (1-m) before + m v count/(count-1); so s = l - (l - (1-m) before) / count. The share 1-m
+    is the same in every channel and between 0 and 1.
 
     Args:
         before: the running variance before the step, the same on both sides.

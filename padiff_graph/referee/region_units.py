@@ -1,4 +1,5 @@
-"""How coarsely the two sides of a region compute: the unit roundoff they are judged by, and how it grows."""
+"""How coarsely the two sides of a region compute: the unit roundoff they are judged by, and how it
+grows."""
 
 from __future__ import annotations
 
@@ -25,8 +26,8 @@ class RegionUnits:
         unit: unit roundoff that the region is judged by.
         growth: units that its operations may leave.
         backward: further units that they may leave in the gradients of what they read.
-        dtypes: the coarsest floating dtype of either side, where one computes in a coarser one than the
-            other and coarser than float32; None otherwise.
+        dtypes: the coarsest floating dtype of either side, where one computes in a coarser one than
+            the other and coarser than float32; None otherwise.
     """
 
     unit: float
@@ -56,7 +57,8 @@ class RegionUnits:
         """The relative difference that rounding explains in a tensor.
 
         Args:
-            kind: "output", "buffer", "input" (the gradient of what is read) or "parameter" (a gradient).
+            kind: "output", "buffer", "input" (the gradient of what is read) or "parameter" (a
+                gradient).
             positions: over how many positions a parameter's gradient sums.
         """
         units = self.growth

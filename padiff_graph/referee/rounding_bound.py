@@ -2,8 +2,9 @@
 
 Rounding of a sum of K terms grows like sqrt(K) times the unit of the precision; each operation adds
 its own. The bound decides only who is sent to the float64 referee, so it is held tight: regions of
-correct ports seldom exceed it (measured worst cases, float32, largest difference over largest value:
-convolution 1.5e-6 forward and 3.6e-6 in the weight's gradient, batch norm 2.9e-7 and 7.5e-6, linear
+correct ports seldom exceed it (measured worst cases, float32, largest difference over largest
+value: convolution 1.5e-6 forward and 3.6e-6 in the weight's gradient, batch norm 2.9e-7 and 7.5e-6,
+    linear
 1.5e-6, attention 6e-6, layer norm 3.2e-7 and 7.3e-6, gelu 1.9e-7, relu, add and max pooling 0).
 """
 
@@ -49,7 +50,8 @@ def precision(graph: ComputationGraph, nodes: Iterable[int]) -> str:
 
 
 def _contraction(inputs: Sequence[TensorType], output: TensorType) -> float:
-    """Terms of a product: sqrt(|a| |b| / |out|) is K of [M, K] x [K, N], and more for a batched one."""
+    """Terms of a product: sqrt(|a| |b| / |out|) is K of [M, K] x [K, N], and more for a batched
+    one."""
     sizes = sorted((kind.size for kind in inputs), reverse=True)[:2]
     return math.sqrt(sizes[0] * sizes[1] / max(output.size, 1)) if len(sizes) == 2 else 1.0
 
@@ -96,7 +98,8 @@ TERMS: Mapping[str, Callable[[Sequence[TensorType], TensorType], float]] = {
     "gru": _whole,
     "rnn": _whole,
 }
-"""Number of summed terms by a fragment of the operator's native name; else elements read per element made."""
+"""Number of summed terms by a fragment of the operator's native name; else elements read per
+element made."""
 
 
 def _terms(record: Node, graph: ComputationGraph) -> float:
@@ -124,8 +127,9 @@ def growth(graph: ComputationGraph, nodes: Iterable[int]) -> float:
 
 
 def input_growth(graph: ComputationGraph, nodes: Iterable[int]) -> float:
-    """Further units for the gradients of what operations read: each element of the operand sums over all
-    elements of the result that it went into, of which there may be more than terms in one of them."""
+    """Further units for the gradients of what operations read: each element of the operand sums
+    over all elements of the result that it went into, of which there may be more than terms in one
+    of them."""
     total = 0.0
     for number in nodes:
         record = graph.record(number)
@@ -144,13 +148,14 @@ def _first_type(record: Node, graph: ComputationGraph) -> TensorType | None:
 
 
 def parameter_growth(positions: float) -> float:
-    """Further units for a parameter's gradient, which sums over positions of what a region yields."""
+    """Further units for a parameter's gradient, which sums over positions of what a region
+    yields."""
     return PER_PARAMETER + 2.0 * math.sqrt(positions)
 
 
 def difference(one: Array, other: Array) -> tuple[float, float]:
-    """(largest absolute difference, largest finite magnitude of `other`). Equal infinities and NaN at
-    the same place do not differ; a NaN on one side only is an infinite difference."""
+    """(largest absolute difference, largest finite magnitude of `other`). Equal infinities and NaN
+    at the same place do not differ; a NaN on one side only is an infinite difference."""
     if one.size == 0:
         return 0.0, 0.0
     if other.dtype.kind not in "fc" or one.dtype.kind not in "fc":

@@ -17,8 +17,9 @@ class Structure:
     """Native operations of both sides by what structure says of them.
 
     Attributes:
-        doubt: operations without a counterpart, opaque ones, and those of a difference in what is computed:
-            numbers read in a wrong order differ by far more than rounding, which float32 shows as well.
+        doubt: operations without a counterpart, opaque ones, and those of a difference in what is
+            computed: numbers read in a wrong order differ by far more than rounding, which float32
+                shows as well.
         named: operations whose epsilon differs: its effect may be as small as what float64 leaves
             elsewhere.
         differences: positions of differences by native operation of each side.
@@ -97,8 +98,8 @@ def claims(normal: NormalGraph) -> Counter[int]:
 def own_native_of(
     normal: NormalGraph, nodes: Iterable[int], claimed: Mapping[int, int]
 ) -> set[int]:
-    """The native operations that yield these nodes or stand in them alone: a mask made once for many readers is
-    no sign of where one of them is."""
+    """The native operations that yield these nodes or stand in them alone: a mask made once for
+    many readers is no sign of where one of them is."""
     own: set[int] = set()
     for node in nodes:
         native = normal.nodes[node].native

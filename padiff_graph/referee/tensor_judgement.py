@@ -21,7 +21,8 @@ class Rules:
         bound: relative difference that rounding explains.
         gradient: whether it is a gradient.
         attribute: whether structure names a differing epsilon here.
-        mixed: whether the sides compute in different floating dtypes here, which float64 would hide.
+        mixed: whether the sides compute in different floating dtypes here, which float64 would
+            hide.
         size: how large the terms are that it sums up, where they may be far larger than the sum.
     """
 
@@ -37,7 +38,8 @@ class Judgement:
     """The verdict on one tensor.
 
     Attributes:
-        single, double: differences in the models' precision and in float64, None where that was not asked.
+        single, double: differences in the models' precision and in float64, None where that was not
+            asked.
         coarse: which side alone loses precision, in words; "" where none does.
     """
 

@@ -71,7 +71,8 @@ def quantity(
     *,
     scale: float | None = None,
 ) -> Quantity:
-    """Holds one tensor against another. Equal infinities and NaNs agree; another shape is an infinite difference.
+    """Holds one tensor against another. Equal infinities and NaNs agree; another shape is an
+    infinite difference.
 
     Args:
         scale: the largest magnitude, where the two are known to be equal in every number.
@@ -109,8 +110,8 @@ def _whole(array: Array) -> bool:
 def _exactly(first: Array, second: Array) -> tuple[float, float, float, float, float, bool]:
     """(largest and mean difference, largest magnitude, rtol, atol, whether equal) of whole numbers.
 
-    Differences are formed as Python's own whole numbers where they are few: float64 holds none beyond
-    2^53 exactly.
+    Differences are formed as Python's own whole numbers where they are few: float64 holds none
+    beyond 2^53 exactly.
     """
     scale = float(np.abs(second.astype(np.float64)).max())
     differ = np.asarray(first != second)
@@ -142,8 +143,8 @@ def _mean(array: Array) -> Any:
 
 
 def _gap(first: Array, second: Array) -> tuple[Array, Array]:
-    """Absolute differences, and magnitudes of the second. Float32 stays float32: a difference of near
-    values is exact in it, and half the memory is read."""
+    """Absolute differences, and magnitudes of the second. Float32 stays float32: a difference of
+    near values is exact in it, and half the memory is read."""
     plain = first.dtype == second.dtype == np.float32
     a, b = (first, second) if plain else (_widened(first), _widened(second))
     with np.errstate(invalid="ignore", over="ignore"):
