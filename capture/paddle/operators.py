@@ -1,8 +1,19 @@
-"""The table of PIR operators: native operator -> normal form.
+"""The table of PIR operators: native operator -> normal form, one row an operator.
 
-Keys are operator names without "pd_op."; an in-place spelling ("relu_") uses the row of its plain one.
-Needs no Paddle: rows see names, roles, attributes. PIR holds many attributes as constant operands
-(axes, shapes, bounds); `Call.get` answers both.
+How a row is written: the key is the operator's name without "pd_op."; an in-place spelling
+("relu_") uses the row of its plain one. The value is a function of the `Call` (see
+`padiff_graph.capture.normal.call`) that answers the edge of its result, or a list of edges, None for
+a result that nobody has a use for:
+
+- most operators are one of the shared rows of `padiff_graph.capture.normal.lowering`, given the
+  names that PIR has for operands and attributes: `rows.unary("Relu", "x")`;
+- others have a function in `pir_compute`, `pir_movement` or `pir_sampling`, which drafts
+  operators of the vocabulary: `call.draft("Swish", [call["x"]], {"alpha": 1.0})`;
+- what cannot be said in the vocabulary raises `Unsupported` with the reason.
+
+`call["x"]` is an operand and `call.operand("x")` one that may be absent; `call.get`, `call.number`
+and `call.numbers` answer attributes and constant operands alike, for PIR holds many attributes (axes,
+shapes, bounds) as operands. Names are those of `paddle/phi/ops/yaml`, 3.0 to 3.3. Needs no Paddle.
 """
 
 from __future__ import annotations
@@ -20,38 +31,31 @@ from padiff_graph.capture.paddle.pir_compute import (
     add_all,
     add_matmul,
     batch_norm,
-    bernoulli,
     cast,
     clip,
-    complex_part,
     convolution,
-    dropout,
     efficient_attention,
     flash_attention,
-    fourier,
     frobenius_norm,
     fused_linear,
-    grid_sample,
+    gelu,
     group_norm,
+    hard_tanh,
     instance_norm,
-    interpolation,
     layer_norm,
     lerp,
     log_sum_exp,
     masked_fill,
     matmul,
-    normal,
     p_norm,
     pair_products,
-    pooling,
-    recurrent,
+    prelu,
+    relu6,
     rms_norm,
     scale,
     squared_norm,
     swiglu,
-    uniform,
     where,
-    windows,
 )
 from padiff_graph.capture.paddle.pir_movement import (
     along_axis,
@@ -91,6 +95,20 @@ from padiff_graph.capture.paddle.pir_movement import (
     trilu,
     unbind,
 )
+from padiff_graph.capture.paddle.pir_sampling import (
+    bernoulli,
+    complex_part,
+    dropout,
+    folded,
+    fourier,
+    grid_sample,
+    interpolation,
+    normal,
+    pooling,
+    recurrent,
+    unfolded,
+    uniform,
+)
 
 __all__ = ["CONSTANTS", "RANDOM", "ROWS", "SHAPES", "row_of"]
 
@@ -104,17 +122,60 @@ def row_of(op: str) -> Row | None:
 
 
 NOTHING = rows.identity("x")
+"""Rows of operators that hand on their operand."""
 FLAT = rows.reshaped("x")
+"""Rows of operators whose result has the same numbers in the same order."""
 AXIS = {"operand": "x", "axes": "axis"}
+"""What reductions call their operand and their axes."""
 UNARY = {
-    "relu": "Relu", "sigmoid": "Sigmoid", "tanh": "Tanh", "erf": "Erf", "exp": "Exp", "expm1": "Expm1", "log": "Log", "log1p": "Log1p", "abs": "Abs", "sign": "Sign",
-    "sin": "Sin", "cos": "Cos", "tan": "Tan", "asin": "Asin", "acos": "Acos", "atan": "Atan", "sinh": "Sinh", "cosh": "Cosh", "floor": "Floor", "ceil": "Ceil", "trunc": "Trunc",
-    "round": "Round", "isnan": "IsNaN", "isinf": "IsInf", "softsign": "Softsign", "logsigmoid": "LogSigmoid", "logical_not": "Not", "mish": "Mish",
-}  # fmt: skip
+    "relu": "Relu",
+    "sigmoid": "Sigmoid",
+    "tanh": "Tanh",
+    "erf": "Erf",
+    "exp": "Exp",
+    "expm1": "Expm1",
+    "log": "Log",
+    "log1p": "Log1p",
+    "abs": "Abs",
+    "sign": "Sign",
+    "sin": "Sin",
+    "cos": "Cos",
+    "tan": "Tan",
+    "asin": "Asin",
+    "acos": "Acos",
+    "atan": "Atan",
+    "sinh": "Sinh",
+    "cosh": "Cosh",
+    "floor": "Floor",
+    "ceil": "Ceil",
+    "trunc": "Trunc",
+    "round": "Round",
+    "isnan": "IsNaN",
+    "isinf": "IsInf",
+    "softsign": "Softsign",
+    "logsigmoid": "LogSigmoid",
+    "logical_not": "Not",
+    "mish": "Mish",
+}
+"""Element-wise operators of one operand, named x, without attributes."""
 COMPARISONS = {
-    "equal": "Equal", "not_equal": "NotEqual", "less_than": "Less", "less_equal": "LessOrEqual", "greater_than": "Greater", "greater_equal": "GreaterOrEqual",
-    "logical_and": "And", "logical_or": "Or", "logical_xor": "Xor", "minimum": "Min", "maximum": "Max", "fmin": "Min", "fmax": "Max", "floor_divide": "FloorDiv", "remainder": "Mod",
-}  # fmt: skip
+    "equal": "Equal",
+    "not_equal": "NotEqual",
+    "less_than": "Less",
+    "less_equal": "LessOrEqual",
+    "greater_than": "Greater",
+    "greater_equal": "GreaterOrEqual",
+    "logical_and": "And",
+    "logical_or": "Or",
+    "logical_xor": "Xor",
+    "minimum": "Min",
+    "maximum": "Max",
+    "fmin": "Min",
+    "fmax": "Max",
+    "floor_divide": "FloorDiv",
+    "remainder": "Mod",
+}
+"""Element-wise operators of two operands, named x and y, without attributes."""
 
 ROWS: Mapping[str, Row] = {
     # nothing happens
@@ -179,16 +240,14 @@ ROWS: Mapping[str, Row] = {
     "scale": scale,
     **{name: rows.unary(op, "x") for name, op in UNARY.items()},
     "clip": clip,
-    "relu6": lambda call: rows.clip(call, call["x"], 0.0, 6.0),
-    "hardtanh": lambda call: rows.clip(call, call["x"], call.number("t_min"), call.number("t_max")),
+    "relu6": relu6,
+    "hardtanh": hard_tanh,
     "leaky_relu": rows.unary("LeakyRelu", "x", alpha="negative_slope"),
-    "prelu": lambda call: call.draft("PRelu", [call["x"], rows.slope(call, call["alpha"])]),
+    "prelu": prelu,
     "elu": rows.unary("Elu", "x", alpha="alpha"),
     "selu": rows.unary("Selu", "x", alpha="alpha", gamma="scale"),
     "celu": rows.unary("Celu", "x", alpha="alpha"),
-    "gelu": lambda call: call.draft(
-        "Gelu", [call["x"]], {"approximate": "tanh" if call.get("approximate", False) else "none"}
-    ),
+    "gelu": gelu,
     "silu": rows.unary("Swish", "x", alpha=1.0),
     "swish": rows.unary("Swish", "x", alpha=1.0),
     "swiglu": swiglu,
@@ -253,8 +312,8 @@ ROWS: Mapping[str, Row] = {
     "trilinear_interp": interpolation("linear", 3),
     "bicubic_interp": interpolation("cubic", 2),
     "grid_sample": grid_sample,
-    "unfold": windows,
-    "fold": lambda call: windows(call, call.numbers("output_sizes")),
+    "unfold": unfolded,
+    "fold": folded,
     # selection
     "embedding": embedding,
     "gather": gather,
@@ -302,28 +361,21 @@ RANDOM = frozenset(
 
 def filled(call: Call, kind: TensorType) -> np.ndarray[Any, Any]:
     """full, full_like, full_with_tensor, empty: one number."""
-    return np.full(
-        kind.shape,
-        float(call.number("value", 0))
-        if kind.dtype not in ("int64", "int32", "bool")
-        else int(call.number("value", 0)),
-        dtype_of(kind),
-    )
+    value = call.number("value", 0)
+    exact = int(value) if kind.dtype in ("int64", "int32", "bool") else float(value)
+    return np.full(kind.shape, exact, dtype_of(kind))
 
 
 def listed(call: Call, kind: TensorType) -> np.ndarray[Any, Any]:
     """full_int_array."""
-    value = np.asarray(call.numbers("value"))
-    return value.astype(dtype_of(kind)).reshape(
-        kind.shape if math.prod(kind.shape) == value.size else value.shape
-    )
+    numbers = np.asarray(call.numbers("value")).astype(dtype_of(kind))
+    return numbers.reshape(kind.shape) if math.prod(kind.shape) == numbers.size else numbers
 
 
 def counted(call: Call, kind: TensorType) -> np.ndarray[Any, Any]:
     """arange: bounds are operands."""
-    return np.arange(call.number("start"), call.number("end"), call.number("step")).astype(
-        dtype_of(kind)
-    )
+    bounds = (call.number(name) for name in ("start", "end", "step"))
+    return np.arange(*bounds).astype(dtype_of(kind))
 
 
 def unit(call: Call, kind: TensorType) -> np.ndarray[Any, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from padiff_graph.capture.normal.edges import (
     transpose,
     view_of,
 )
+from padiff_graph.capture.normal.form import Edge
 from padiff_graph.capture.paddle.pir_compute import channels_last
 
 __all__ = [
@@ -111,10 +113,8 @@ def split(call: Call) -> Result:
         sizes = [extent // call.number("num")] * call.number("num")
     else:
         sizes = [int(size) for size in call.numbers("sections")]
-        sizes = [
-            extent - sum(size for size in sizes if size >= 0) if size < 0 else size
-            for size in sizes
-        ]
+        rest = extent - sum(size for size in sizes if size >= 0)
+        sizes = [rest if size < 0 else size for size in sizes]
     return rows.pieces(call, edge, axis, sizes)
 
 
@@ -212,10 +212,18 @@ def pad3d(call: Call) -> Result:
     inner = rank - 2 if channels_last(call) else rank - 1
     for place in range(len(flat) // 2):
         widths[inner - place] = (flat[2 * place], flat[2 * place + 1])
-    mode = {"replicate": "replicate", "reflect": "reflect", "circular": "circular"}.get(
-        str(call.get("mode", "constant")), "constant"
+    mode = str(call.get("mode", "constant"))
+    return rows.pad(
+        call,
+        edge,
+        widths,
+        mode if mode in PAD_MODES else "constant",
+        call.number("pad_value", 0.0),
     )
-    return rows.pad(call, edge, widths, mode, call.number("pad_value", 0.0))
+
+
+PAD_MODES = ("replicate", "reflect", "circular")
+"""Ways to pad that have the same name in the normal form; all else is padding by a number."""
 
 
 def expand_to(operand: str) -> Row:
@@ -242,13 +250,13 @@ def tile(call: Call) -> Result:
 def meshgrid(call: Call) -> Result:
     """Every tensor expanded along the axes of the others."""
     tensors = call.tensors("inputs")
-    shape = tuple(shape_of(edge)[0] if shape_of(edge) else 1 for edge in tensors)
-    return [
-        call.expand(
-            reshape(edge, [extent if at == axis else 1 for at, extent in enumerate(shape)]), shape
-        )
-        for axis, edge in enumerate(tensors)
-    ]
+    shape = tuple(math.prod(shape_of(edge)) for edge in tensors)
+    results: list[Edge | None] = []
+    for axis, edge in enumerate(tensors):
+        alone = [1] * len(shape)
+        alone[axis] = shape[axis]
+        results.append(call.expand(reshape(edge, alone), shape))
+    return results
 
 
 def detach(call: Call) -> Result:
@@ -282,26 +290,27 @@ def gather_nd(call: Call) -> Result:
     known = call.known(index)
     if known is not None:
         return rows.known_index(call, edge, 0, [known[..., at] for at in range(depth)])
-    joined = call.builder.source(index)
-    columns = [part for part in joined.inputs if part is not None]
-    if (
-        joined.op == "Concat"
-        and joined.attrs["axis"] == call.rank(index) - 1
-        and plain(index)
-        and all(shape_of(part)[-1] == 1 for part in columns)
-    ):
-        return call.draft(
-            "Index",
-            [
-                edge,
-                *(
-                    moved(part, view_of(part).reshape(shape_of(part)[:-1]), *joined.native)
-                    for part in columns
-                ),
-            ],
-            {"axes": tuple(range(depth))},
-        )
+    columns = _joined_columns(call, index)
+    if columns:
+        return call.draft("Index", [edge, *columns], {"axes": tuple(range(depth))})
     return call.draft("GatherND", [edge, index])
+
+
+def _joined_columns(call: Call, index: Edge) -> list[Edge]:
+    """The columns that an index was put together from, none where it was not."""
+    joined = call.builder.source(index)
+    last = call.rank(index) - 1
+    if joined.op != "Concat" or joined.attrs["axis"] != last or not plain(index):
+        return []
+    columns = []
+    for part in joined.inputs:
+        if part is None:
+            continue
+        if shape_of(part)[-1] != 1:
+            return []
+        column = view_of(part).reshape(shape_of(part)[:-1])
+        columns.append(moved(part, column, *joined.native))
+    return columns
 
 
 def along_axis(call: Call) -> Result:
@@ -315,9 +324,7 @@ def along_axis(call: Call) -> Result:
 
 def put_along_axis(call: Call) -> Result:
     """put_along_axis."""
-    reduction = {"assign": "none", "add": "add", "mul": "mul", "multiply": "mul"}.get(
-        str(call.get("reduce", "assign"))
-    )
+    reduction = REDUCTIONS.get(str(call.get("reduce", "assign")))
     if reduction is None:
         raise Unsupported("a reduction without a common name")
     return call.draft(
@@ -325,6 +332,10 @@ def put_along_axis(call: Call) -> Result:
         [call["arr"], call["indices"], call["values"]],
         {"axis": call.number("axis") % call.rank(call["arr"]), "reduction": reduction},
     )
+
+
+REDUCTIONS = {"assign": "none", "add": "add", "mul": "mul", "multiply": "mul"}
+"""How values are put -> the normal form's name for it."""
 
 
 def index_put(call: Call) -> Result:
@@ -352,27 +363,22 @@ def index_add(call: Call) -> Result:
 def set_value(call: Call) -> Result:
     """x[a:b:c] = values: nested Concat where steps are one."""
     edge = call["x"]
-    axes = [int(axis) % call.rank(edge) for axis in call.numbers("axes")]
-    steps = call.numbers("steps")
-    if any(int(step) != 1 for step in steps):
+    if any(int(step) != 1 for step in call.numbers("steps")):
         raise Unsupported("a slice with steps is written")
     box = []
-    for axis, start, stop in zip(axes, call.numbers("starts"), call.numbers("ends"), strict=True):
-        chosen = range(shape_of(edge)[axis])[int(start) : int(stop)]
-        box.append((axis, chosen.start, max(chosen.stop, chosen.start)))
     region = list(shape_of(edge))
-    for axis, start, stop in box:
-        region[axis] = stop - start
-    values = call.operand("values")
-    if values is None:
-        known = np.asarray([getattr(value, "value", value) for value in call.numbers("values")])
-        shape = call.numbers("shape") or known.shape
-        values = call.constant(
-            known.reshape(shape) if known.size == math.prod(shape) else known.reshape(-1)[:1],
-            call.type().dtype,
-        )
+    for axis, start, stop in zip(
+        call.numbers("axes"), call.numbers("starts"), call.numbers("ends"), strict=True
+    ):
+        place = int(axis) % call.rank(edge)
+        chosen = range(shape_of(edge)[place])[int(start) : int(stop)]
+        box.append((place, chosen.start, max(chosen.stop, chosen.start)))
+        region[place] = len(chosen)
     dropped = {int(axis) % call.rank(edge) for axis in call.numbers("decrease_axes")}
     kept = [extent for axis, extent in enumerate(region) if axis not in dropped]
+    values = call.operand("values")
+    if values is None:
+        values = _spelled_out(call)
     if call.rank(values) <= len(kept):
         values = expand(values, kept)
     elif math.prod(shape_of(values)) == math.prod(kept):
@@ -382,10 +388,24 @@ def set_value(call: Call) -> Result:
     return rows.assign_box(call, edge, box, reshape(values, region))
 
 
+def _spelled_out(call: Call) -> Edge:
+    """The numbers that a set_value holds as attributes."""
+    numbers = _numbers(call)
+    shape = call.numbers("shape") or numbers.shape
+    whole = numbers.size == math.prod(shape)
+    return call.constant(
+        numbers.reshape(shape) if whole else numbers.reshape(-1)[:1], call.type().dtype
+    )
+
+
+def _numbers(call: Call) -> np.ndarray[Any, Any]:
+    """The attribute `values`; members may be PIR's scalars."""
+    return np.asarray([getattr(number, "value", number) for number in call.numbers("values")])
+
+
 def assign_value(call: Call) -> Result:
     """Numbers written into a tensor that stands ready."""
-    values = [getattr(value, "value", value) for value in call.numbers("values")]
-    return call.constant(np.asarray(values).reshape(call.shape), call.type().dtype)
+    return call.constant(_numbers(call).reshape(call.shape), call.type().dtype)
 
 
 def assign_out(call: Call) -> Result:

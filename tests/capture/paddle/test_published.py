@@ -176,5 +176,6 @@ def test_a_transpose_that_names_fewer_axes_leaves_the_trailing_ones():
     numbers = values(2, 3, 6)
     example = ({"x": numbers}, {"x": torch.from_numpy(numbers.numpy())})
     layer, module = Attending(), TorchAttending()
-    report = pg.compare(layer, module, example, auto_weights=True)
+    options = {"rtol": 1e-4, "atol": 1e-6}
+    report = pg.compare(layer, module, example, auto_weights=True, options=options)
     assert report, str(report)
