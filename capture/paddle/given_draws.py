@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from padiff_graph.capture.engine import NotRunnable
+from padiff_graph.capture.paddle import internals
 from padiff_graph.capture.paddle.pir_call import Operation, is_random
 
 __all__ = ["drawn"]
@@ -21,26 +22,35 @@ def drawn(operation: Operation, operands: Sequence[Any], draw: Any, double: bool
     Raises:
         NotRunnable: for operations that draw inside and cannot be told.
     """
-    by_role = dict(zip(operation.roles, operands, strict=True))
     if operation.name == "dropout":
-        x = by_role["x"]
-        rate = by_role["p"].item() if by_role.get("p") is not None else float(operation.attrs["p"])
-        if not is_random(operation.name, operation.attrs, {"p": rate}):
-            return operation(operands, double)
-        kept = x * draw.astype(x.dtype)
-        out = (
-            kept / (1 - rate)
-            if operation.attrs["mode"] == "upscale_in_train" and rate < 1
-            else kept
-        )
-        return [out, draw.astype("uint8")]
+        return _dropped(operation, operands, draw, double)
     if operation.name in GENERATORS:
-        dtype = operation.attrs.get("dtype") or str(operands[0].dtype).rpartition(".")[2]
-        value = draw.astype("float64" if double and dtype.startswith("float") else dtype)
-        if operation.name.startswith("gaussian"):
-            value = value * operation.attrs.get("std", 1.0) + operation.attrs.get("mean", 0.0)
-        return [value]
+        return [_generated(operation, operands, draw, double)]
     raise NotRunnable(f"{operation.name} draws inside and cannot be given a draw")
+
+
+def _dropped(operation: Operation, operands: Sequence[Any], kept: Any, double: bool) -> list[Any]:
+    """A dropout by its mask; the second result is the mask."""
+    by_role = dict(zip(operation.roles, operands, strict=True))
+    x, rate = by_role["x"], by_role.get("p")
+    rate = float(operation.attrs["p"]) if rate is None else rate.item()
+    if not is_random(operation.name, operation.attrs, {"p": rate}):
+        return operation(operands, double)
+    out = x * kept.astype(x.dtype)
+    if operation.attrs["mode"] == "upscale_in_train" and rate < 1:
+        out = out / (1 - rate)
+    return [out, kept.astype("uint8")]
+
+
+def _generated(operation: Operation, operands: Sequence[Any], draw: Any, double: bool) -> Any:
+    dtype = operation.attrs.get("dtype") or internals.spelled(operands[0].dtype)
+    if double and dtype.startswith("float"):
+        dtype = "float64"
+    value = draw.astype(dtype)
+    if operation.name.startswith("gaussian"):
+        deviation, mean = operation.attrs.get("std", 1.0), operation.attrs.get("mean", 0.0)
+        value = value * deviation + mean
+    return value
 
 
 GENERATORS = frozenset({"gaussian", "uniform", "bernoulli", "gaussian_inplace", "uniform_inplace"})

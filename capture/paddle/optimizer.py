@@ -95,95 +95,115 @@ def trainable(model: paddle.nn.Layer) -> set[str]:
 def settings(optimizer: Any, model: paddle.nn.Layer) -> dict[str, dict[str, object]]:
     """What the optimizer does to each of the layer's parameters that it owns, by parameter name."""
     names = {id(parameter): name for name, parameter in model.named_parameters()}
-    found = {}
+    by_name = {}
     for group in _groups(optimizer):
         for parameter in group["params"]:
             if id(parameter) in names:
-                found[names[id(parameter)]] = _parameter_settings(optimizer, group, parameter)
-    return found
+                by_name[names[id(parameter)]] = _parameter_settings(optimizer, group, parameter)
+    return by_name
 
 
 def _groups(optimizer: Any) -> list[dict[str, Any]]:
     groups = list(optimizer._param_groups or [])
-    return (
-        groups
-        if groups and isinstance(groups[0], dict)
-        else [{"params": list(optimizer._parameter_list or [])}]
-    )
+    if groups and isinstance(groups[0], dict):
+        return groups
+    return [{"params": list(optimizer._parameter_list or [])}]
 
 
 def _parameter_settings(
     optimizer: Any, group: Mapping[str, Any], parameter: Any
 ) -> dict[str, object]:
     kind = type(optimizer).__name__
-    found: dict[str, object] = {"algorithm": ALGORITHMS.get(kind, kind)}
+    told: dict[str, object] = {"algorithm": ALGORITHMS.get(kind, kind)}
     for attribute, name in SETTINGS.items():
         value = group.get(attribute[1:], getattr(optimizer, attribute, None))
         if value is not None:
-            found[name] = _plain(value)
-    scale = (getattr(parameter, "optimize_attr", None) or {}).get("learning_rate", 1.0)
-    ratio = getattr(optimizer, "_lr_ratio", None)
-    found["learning rate"] = (
-        float(optimizer.get_lr()) * float(scale) * (float(ratio(parameter)) if ratio else 1.0)
-    )
+            told[name] = _plain(value)
+    told["learning rate"] = _learning_rate(optimizer, parameter)
     decay, how = _decay(optimizer, group, parameter)
-    found["weight decay"] = decay
+    told["weight decay"] = decay
     if decay:
-        found["kind of weight decay"] = how
+        told["kind of weight decay"] = how
     if optimizer._grad_clip is not None:
-        found["gradient clipping"] = str(optimizer._grad_clip)
+        told["gradient clipping"] = str(optimizer._grad_clip)
     if getattr(optimizer, "_rescale_grad", 1.0) != 1.0:
-        found["gradient scale"] = float(optimizer._rescale_grad)
-    return found
+        told["gradient scale"] = float(optimizer._rescale_grad)
+    return told
+
+
+def _learning_rate(optimizer: Any, parameter: Any) -> float:
+    """The rate with the parameter's own factor, and AdamW's and its like's by `lr_ratio`."""
+    rate = float(optimizer.get_lr())
+    own = getattr(parameter, "optimize_attr", None) or {}
+    rate *= float(own.get("learning_rate", 1.0))
+    ratio = getattr(optimizer, "_lr_ratio", None)
+    if ratio:
+        rate *= float(ratio(parameter))
+    return rate
 
 
 def _decay(optimizer: Any, group: Mapping[str, Any], parameter: Any) -> tuple[float, str]:
     """A parameter's weight decay and its kind."""
     kind = type(optimizer).__name__
     if kind == "AdamW":
-        wanted = optimizer._apply_decay_param_fun
-        decay = (
-            0.0
-            if wanted is not None and not wanted(parameter.name)
-            else float(group.get("weight_decay", optimizer._weight_decay) or 0.0)
-        )
-        return decay, "decoupled"
+        return _adamw_decay(optimizer, group, parameter), DECOUPLED
     if kind == "Lamb":
-        spared = getattr(optimizer, "_exclude_from_weight_decay_fn", None)
-        return (
-            0.0 if spared is not None and spared(parameter) else float(optimizer._lamb_weight_decay)
-        ), "decoupled"
-    own = getattr(
-        parameter, "regularizer", None
-    )  # a parameter's own regularizer wins over the optimizer's
+        return _lamb_decay(optimizer, parameter), DECOUPLED
+    # a parameter's own regularizer wins over the optimizer's
+    own = getattr(parameter, "regularizer", None)
     if own is None and getattr(optimizer, "_regularization_method", "") == "l2_decay":
-        return float(optimizer._regularization_coeff), "added to the gradient (L2)"
-    regularizer = own if own is not None else group.get("weight_decay", optimizer.regularization)
+        return float(optimizer._regularization_coeff), L2
+    regularizer = own
+    if own is None:
+        regularizer = group.get("weight_decay", optimizer.regularization)
     if regularizer is None:
         return 0.0, ""
     if isinstance(regularizer, (int, float)):
-        return float(regularizer), "added to the gradient (L2)"
-    rule = "L1" if isinstance(regularizer, paddle.regularizer.L1Decay) else "L2"
-    return float(
-        getattr(regularizer, "_coeff", getattr(regularizer, "_regularization_coeff", 0.0))
-    ), f"added to the gradient ({rule})"
+        return float(regularizer), L2
+    coefficient = getattr(regularizer, "_regularization_coeff", 0.0)
+    rule = L1 if isinstance(regularizer, paddle.regularizer.L1Decay) else L2
+    return float(getattr(regularizer, "_coeff", coefficient)), rule
+
+
+def _adamw_decay(optimizer: Any, group: Mapping[str, Any], parameter: Any) -> float:
+    wanted = optimizer._apply_decay_param_fun
+    if wanted is not None and not wanted(parameter.name):
+        return 0.0
+    return float(group.get("weight_decay", optimizer._weight_decay) or 0.0)
+
+
+def _lamb_decay(optimizer: Any, parameter: Any) -> float:
+    spared = getattr(optimizer, "_exclude_from_weight_decay_fn", None)
+    if spared is not None and spared(parameter):
+        return 0.0
+    return float(optimizer._lamb_weight_decay)
+
+
+DECOUPLED = "decoupled"
+L1 = "added to the gradient (L1)"
+L2 = "added to the gradient (L2)"
 
 
 def state(optimizer: Any, model: paddle.nn.Layer) -> dict[str, dict[str, Array]]:
     """What the optimizer remembers of each parameter: parameter name -> name of the state -> numbers."""
-    found: dict[str, dict[str, Array]] = {}
-    kind = type(optimizer).__name__
+    memory: dict[str, dict[str, Array]] = {}
     for key, accumulators in optimizer._accumulators.items():
-        meaning = MOMENT.get(kind) if key == "moment" else STATE.get(key)
-        if meaning is None or (
-            kind == "RMSProp" and key == "mean_grad" and not optimizer._centered
-        ):
+        meaning = _meaning(optimizer, key)
+        if meaning is None:
             continue
         for name, parameter in model.named_parameters():
-            memory = accumulators.get(parameter.name)
-            if memory is not None and list(memory.shape) == list(parameter.shape):
-                found.setdefault(name, {})[meaning] = array(memory)
-    return found
+            accumulated = accumulators.get(parameter.name)
+            if accumulated is not None and list(accumulated.shape) == list(parameter.shape):
+                memory.setdefault(name, {})[meaning] = array(accumulated)
+    return memory
+
+
+def _meaning(optimizer: Any, key: str) -> str | None:
+    """What an accumulator is, None where no other framework has it."""
+    kind = type(optimizer).__name__
+    if kind == "RMSProp" and key == "mean_grad" and not optimizer._centered:
+        return None
+    return MOMENT.get(kind) if key == "moment" else STATE.get(key)
 
 
 def advance(optimizer: Any) -> None:

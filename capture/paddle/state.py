@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -34,7 +34,17 @@ def snapshot(model: paddle.nn.Layer, example: Any) -> dict[str, object]:
 
     Values are compared by checksum, functions and hooks by identity. Reads every number: for tests.
     """
-    found: dict[str, object] = {
+    return {
+        **_global_state(),
+        **_replaced_functions(),
+        **_layer_state(model),
+        **_tensor_state(model),
+        **_input_state(example),
+    }
+
+
+def _global_state() -> dict[str, object]:
+    return {
         "default dtype": paddle.get_default_dtype(),
         "dynamic mode": paddle.in_dynamic_mode(),
         "gradient recording": paddle.is_grad_enabled(),
@@ -44,43 +54,53 @@ def snapshot(model: paddle.nn.Layer, example: Any) -> dict[str, object]:
         "flags": paddle.get_flags(list(FLAGS)),
         "default program": id(paddle.static.default_main_program()),
     }
+
+
+def _replaced_functions() -> dict[str, object]:
+    functions: dict[str, object] = {}
     for owner in PATCHABLE:
-        found[f"functions of {getattr(owner, '__name__', owner)}"] = {
-            name: id(member) for name, member in vars(owner).items() if callable(member)
-        }
+        members = {name: id(member) for name, member in vars(owner).items() if callable(member)}
+        functions[f"functions of {getattr(owner, '__name__', owner)}"] = members
+    return functions
+
+
+def _layer_state(model: paddle.nn.Layer) -> dict[str, object]:
+    layers: dict[str, object] = {}
     for path, layer in [("", model), *model.named_sublayers()]:
         at = f"layer {path or '(root)'}"
-        found[f"{at}: attributes"] = {
-            name: _identity(value)
-            for name, value in vars(layer).items()
-            if not name.startswith("_")
+        held = vars(layer).items()
+        layers[f"{at}: attributes"] = {
+            name: _identity(value) for name, value in held if not name.startswith("_")
         }
-        found[f"{at}: hooks"] = {
+        layers[f"{at}: hooks"] = {
             name: list(value)
-            for name, value in vars(layer).items()
+            for name, value in held
             if name.endswith("_hooks") and isinstance(value, dict)
         }
-        found[f"{at}: members"] = [
-            list(getattr(layer, name)) for name in ("_parameters", "_buffers", "_sub_layers")
-        ]
+        layers[f"{at}: members"] = [list(getattr(layer, name)) for name in MEMBERS]
+    return layers
+
+
+MEMBERS = ("_parameters", "_buffers", "_sub_layers")
+"""Where a layer lists what it owns."""
+
+
+def _tensor_state(model: paddle.nn.Layer) -> dict[str, object]:
+    tensors: dict[str, object] = {}
     for name, tensor in _tensors(model):
-        found[f"{name}: itself"] = (
-            id(tensor),
-            tensor.name,
-            tensor.stop_gradient,
-            tensor.dtype,
-            str(tensor.place),
-        )
-        found[f"{name}: values"] = _sum(tensor)
-        found[f"{name}: gradient"] = None if tensor.grad is None else _sum(tensor.grad)
+        place = str(tensor.place)
+        itself = (id(tensor), tensor.name, tensor.stop_gradient, tensor.dtype, place)
+        tensors[f"{name}: itself"] = itself
+        tensors[f"{name}: values"] = _sum(tensor)
+        tensors[f"{name}: gradient"] = _gradient_sum(tensor)
+    return tensors
+
+
+def _input_state(example: Any) -> dict[str, object]:
+    inputs: dict[str, object] = {}
     for name, leaf in leaves(example, is_tensor).items():
-        found[f"input {name}"] = (
-            id(leaf),
-            _sum(leaf),
-            leaf.stop_gradient,
-            None if leaf.grad is None else _sum(leaf.grad),
-        )
-    return found
+        inputs[f"input {name}"] = (id(leaf), _sum(leaf), leaf.stop_gradient, _gradient_sum(leaf))
+    return inputs
 
 
 @contextmanager
@@ -89,35 +109,56 @@ def kept(model: paddle.nn.Layer) -> Iterator[None]:
 
     Cheap: no numbers are copied but those of the gradients that exist beforehand.
     """
-    dtype, dynamic, recording = (
-        paddle.get_default_dtype(),
-        paddle.in_dynamic_mode(),
-        paddle.is_grad_enabled(),
-    )
-    rng, gpu, flags = paddle.get_rng_state("cpu"), _gpu_states(), paddle.get_flags(list(FLAGS))
-    modes = [(layer, layer.training) for layer in model.sublayers(include_self=True)]
-    tensors = [
-        (tensor, tensor.stop_gradient, None if tensor.grad is None else tensor.grad.clone())
-        for _, tensor in _tensors(model)
-    ]
+    dynamic = paddle.in_dynamic_mode()
+    put_back = [_modes(model), _gradients(model), _switches()]
     try:
         yield
     finally:
         if dynamic and not paddle.in_dynamic_mode():
             paddle.disable_static()
+        for restore in reversed(put_back):
+            restore()
+
+
+def _switches() -> Callable[[], None]:
+    dtype, recording = paddle.get_default_dtype(), paddle.is_grad_enabled()
+    random, gpu, flags = paddle.get_rng_state("cpu"), _gpu_states(), paddle.get_flags(list(FLAGS))
+
+    def restore() -> None:
         paddle.set_default_dtype(dtype)
         if paddle.is_grad_enabled() != recording:
             paddle.framework._dygraph_tracer()._has_grad = recording
-        paddle.set_rng_state(rng, "cpu")
+        paddle.set_rng_state(random, "cpu")
         if gpu:
             paddle.set_cuda_rng_state(gpu)
         paddle.set_flags(flags)
+
+    return restore
+
+
+def _modes(model: paddle.nn.Layer) -> Callable[[], None]:
+    modes = [(layer, layer.training) for layer in model.sublayers(include_self=True)]
+
+    def restore() -> None:
         for layer, training in modes:
             layer.training = training
-        for tensor, stopped, grad in tensors:
+
+    return restore
+
+
+def _gradients(model: paddle.nn.Layer) -> Callable[[], None]:
+    held = []
+    for _, tensor in _tensors(model):
+        gradient = None if tensor.grad is None else tensor.grad.clone()
+        held.append((tensor, tensor.stop_gradient, gradient))
+
+    def restore() -> None:
+        for tensor, stopped, gradient in held:
             tensor.stop_gradient = stopped
-            if grad is not None or tensor.grad is not None:
-                tensor.grad = grad
+            if gradient is not None or tensor.grad is not None:
+                tensor.grad = gradient
+
+    return restore
 
 
 def _tensors(model: paddle.nn.Layer) -> Iterator[tuple[str, Any]]:
@@ -126,19 +167,18 @@ def _tensors(model: paddle.nn.Layer) -> Iterator[tuple[str, Any]]:
 
 
 def _gpu_states() -> list[Any]:
-    return (
-        list(paddle.get_cuda_rng_state())
-        if paddle.device.is_compiled_with_cuda() and paddle.device.cuda.device_count()
-        else []
-    )
+    if paddle.device.is_compiled_with_cuda() and paddle.device.cuda.device_count():
+        return list(paddle.get_cuda_rng_state())
+    return []
 
 
 def _random() -> list[str]:
-    states = (*paddle.get_rng_state("cpu"), *_gpu_states())
-    return [
-        " ".join(word for word in str(state).split() if not word.startswith("0x"))
-        for state in states
-    ]  # 0x: an address
+    """Random states in words, without the addresses of their holders."""
+    texts = []
+    for state in (*paddle.get_rng_state("cpu"), *_gpu_states()):
+        words = [word for word in str(state).split() if not word.startswith("0x")]
+        texts.append(" ".join(words))
+    return texts
 
 
 def _identity(value: Any) -> object:
@@ -147,3 +187,7 @@ def _identity(value: Any) -> object:
 
 def _sum(tensor: Any) -> int:
     return zlib.crc32(array(tensor).tobytes())
+
+
+def _gradient_sum(tensor: Any) -> int | None:
+    return None if tensor.grad is None else _sum(tensor.grad)
