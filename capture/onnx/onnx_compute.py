@@ -79,10 +79,10 @@ def extreme(op: str) -> Row:
 
     def row(call: Call) -> Result:
         first, *rest = call.tensors("data_0")
-        found = broadcast(first, call.shape)
+        extreme_yet = broadcast(first, call.shape)
         for edge in rest:
-            found = call.draft(op, [found, broadcast(edge, call.shape)])
-        return found
+            extreme_yet = call.draft(op, [extreme_yet, broadcast(edge, call.shape)])
+        return extreme_yet
 
     return row
 
@@ -311,10 +311,10 @@ def reduction(op: str, prepare: float | None = None, finish: float | None = None
             return call.touch(edge)
         if prepare is not None:
             edge = rows.fixed_power(call, edge, prepare)
-        found = rows.reduce_over(call, op, edge, axes, {})
-        if finish is None or not isinstance(found, list) or found[0] is None:
-            return found
-        return rows.fixed_power(call, found[0], finish)
+        reduced = rows.reduce_over(call, op, edge, axes, {})
+        if finish is None or not isinstance(reduced, list) or reduced[0] is None:
+            return reduced
+        return rows.fixed_power(call, reduced[0], finish)
 
     return row
 

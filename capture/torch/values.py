@@ -32,8 +32,8 @@ def array(value: Any) -> np.ndarray[Any, Any]:
         host = host.to_dense()
     if host.dtype not in NUMPY:
         host = host.to(torch.float32)
-    found: np.ndarray[Any, Any] = host.resolve_conj().resolve_neg().numpy()
-    return found
+    numbers: np.ndarray[Any, Any] = host.resolve_conj().resolve_neg().numpy()
+    return numbers
 
 
 NUMPY = frozenset(
