@@ -46,7 +46,8 @@ def freeze(builder: Builder) -> NormalGraph:
 
     def placed(edge: Edge) -> Edge:
         through = origins.with_constants(edge.through)
-        return edge._replace(source=place[edge.source], through=through)
+        source = place[edge.source]
+        return Edge(source, edge.output, edge.view, edge.scale, edge.shift, through)
 
     nodes = tuple(_node(at, draft, placed) for at, draft in enumerate(order))
     outputs = {name: placed(edge) for name, edge in builder.outputs.items()}

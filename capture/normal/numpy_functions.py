@@ -43,12 +43,12 @@ def product(*factors: Array) -> Array:
     return np.asarray(np.prod(np.broadcast_arrays(*factors), axis=0))
 
 
-def power(x: Array, above: Array | None = None, *, exponent: float | None) -> Array:
+def power(x: Array, *above: Array, exponent: float | None) -> Array:
     """x to a constant exponent, or to that of the second operand."""
     base = np.asarray(x, np.float64)
     if exponent is not None:
         return np.asarray(base**exponent)
-    return np.asarray(np.power(base, above))
+    return np.asarray(np.power(base, above[0]))
 
 
 def relu(x: Array) -> Array:

@@ -334,9 +334,9 @@ def resize(
     sizes, extents = shape[2:], shape_of(x)[2:]
     if sizes == extents and all(abs(scale - 1.0) < UNSCALED for scale in scales or ()):
         return channels_back(call, call.touch(x), channels_last)
-    attrs = {"mode": mode, "coordinates": coordinates, "sizes": tuple(sizes), "scales": None}
-    if scales and coordinates != "align_corners":
-        attrs["scales"] = _told(scales, extents, sizes)
+    attrs: dict[str, Any] = {"mode": mode, "coordinates": coordinates, "sizes": tuple(sizes)}
+    told = bool(scales) and coordinates != "align_corners"
+    attrs["scales"] = _told(scales or (), extents, sizes) if told else None
     resized = call.draft("Resize", [x], attrs, TensorType(shape, call.type().dtype))
     return channels_back(call, resized, channels_last)
 

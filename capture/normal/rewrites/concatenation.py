@@ -95,9 +95,7 @@ class _Reading:
         self.below = math.prod(concat.shape[self.axis + 1 :])
         self.room = concat.shape[self.axis] * self.below
         self.stage = stage
-        self.axes = [
-            (extent, int(step)) for extent, step in zip(stage.shape, stage.steps, strict=True)
-        ]  # type: ignore[arg-type]
+        self.axes = list(zip(stage.shape, stage.strides(), strict=True))
 
     @classmethod
     def of(cls, edge: Edge, concat: Draft) -> _Reading | None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import permutations
-
 from padiff_graph.capture.normal.builder import Builder
 from padiff_graph.capture.normal.draft import Draft
 from padiff_graph.capture.normal.edges import shape_of, unscaled, view_of
@@ -26,11 +23,14 @@ def present(draft: Draft) -> list[Edge]:
     return [edge for edge in draft.inputs if edge is not None]
 
 
-def both_orders(draft: Draft) -> Iterator[tuple[Edge, Edge]]:
+def both_orders(draft: Draft) -> tuple[tuple[Edge, Edge], ...]:
     """The two operands of a commutative draft, either first; nothing where it has not just two."""
-    edges = present(draft)
-    if len(edges) == len(draft.inputs) == 2:
-        yield from ((first, second) for first, second in permutations(edges))
+    if len(draft.inputs) != 2:
+        return ()
+    first, second = draft.inputs
+    if first is None or second is None:
+        return ()
+    return (first, second), (second, first)
 
 
 def whole(edge: Edge, draft: Draft) -> bool:
