@@ -13,13 +13,7 @@ from typing import Any
 from padiff_graph.capture.eager_run import Eager
 from padiff_graph.capture.engine import Engine
 from padiff_graph.check.eager_models import EagerModel, Loss, ModelRequest, run_eagerly
-from padiff_graph.check.whole_quantities import (
-    buffers,
-    input_gradients,
-    lost_outputs,
-    pair_outputs,
-    parameter_gradients,
-)
+from padiff_graph.check.whole_quantities import held_quantities, lost_outputs, pair_outputs
 from padiff_graph.matching.result import Matching, ParameterRow
 from padiff_graph.referee.tolerance import Quantity, Tolerance, quantity
 
@@ -172,10 +166,8 @@ def _compared(
     lossy = first.loss is not None and second.loss is not None
     if first.loss is not None and second.loss is not None:
         held.append(quantity("loss", "loss", "loss", first.loss, second.loss, asked))
-    if backward and not notes:
-        held += input_gradients(inputs, models, asked)
-        held += parameter_gradients(rows, models, asked)
-    held += buffers(rows, models, asked)
+    graded = backward and not notes
+    held += held_quantities(rows, inputs, models, asked, gradients=graded)
     lost = lost_outputs(pairs, first.outputs, second.outputs)
     notes += _lost_notes(lost)
     if not pairs and not lossy:

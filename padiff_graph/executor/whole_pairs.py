@@ -49,6 +49,8 @@ def parameter_pairs(
 ) -> Iterator[TensorPair]:
     """Gradients of the parameters through the parameter map; none where neither side has one."""
     for row in rows:
+        if not row.pieces:
+            continue
         ours = first.gradients.get(f"parameter:{row.first}")
         theirs = _gathered(row, second)
         if ours is not None or any(array.any() for array in theirs.values()):

@@ -7,15 +7,9 @@ import numpy as np
 from padiff_graph.capture.engine import Array
 from padiff_graph.capture.normal.index_map import View
 from padiff_graph.check.eager_models import EagerModel
-from padiff_graph.check.whole_quantities import (
-    buffers,
-    input_gradients,
-    lost_outputs,
-    pair_outputs,
-    parameter_gradients,
-)
+from padiff_graph.check.whole_quantities import held_quantities, lost_outputs, pair_outputs
 from padiff_graph.matching.result import ParameterRow, Piece
-from padiff_graph.referee.tolerance import Tolerance
+from padiff_graph.referee.tolerance import Quantity, Tolerance
 
 W = np.arange(6, dtype=np.float32).reshape(2, 3)
 ASKED = Tolerance(1e-6, 1e-6)
@@ -32,6 +26,13 @@ def model(gradients: dict[str, Array] | None = None, **buffers: Array) -> EagerM
     return EagerModel({}, buffers, gradients or {})
 
 
+def held_of(
+    first: EagerModel, second: EagerModel, *rows: ParameterRow, inputs: str = ""
+) -> list[Quantity]:
+    pairs = [("x", inputs)] if inputs else []
+    return held_quantities(rows, pairs, (first, second), ASKED, gradients=True)
+
+
 def test_outputs_pair_by_name_then_by_place_where_as_many_are_left() -> None:
     pairs = pair_outputs(None, ["a", "logits"], ["scores", "a"])
     assert pairs == [("a", "a"), ("logits", "scores")]
@@ -42,17 +43,17 @@ def test_outputs_pair_by_name_then_by_place_where_as_many_are_left() -> None:
 def test_a_parameter_gradient_is_read_through_the_map() -> None:
     first = model({"parameter:fc.weight": W})
     second = model({"parameter:linear.weight": np.ascontiguousarray(W.T)})
-    (held,) = parameter_gradients([TRANSPOSED], (first, second), ASKED)
+    (held,) = held_of(first, second, TRANSPOSED)
     assert held.within and held.error == 0
     assert (held.kind, held.first, held.second) == ("parameter", "fc.weight", "linear.weight")
 
 
 def test_a_gradient_that_one_side_lacks_is_zero_there() -> None:
-    (held,) = parameter_gradients([TRANSPOSED], (model({"parameter:fc.weight": W}), model()), ASKED)
+    (held,) = held_of(model({"parameter:fc.weight": W}), model(), TRANSPOSED)
     assert not held.within and held.reason == "no gradient arrives on the second side"
     second = model({"parameter:linear.weight": np.zeros((3, 2), np.float32)})
-    assert parameter_gradients([TRANSPOSED], (model(), second), ASKED) == []
-    (held,) = input_gradients([("x", "y")], (model(), model({"input:y": W})), ASKED)
+    assert held_of(model(), second, TRANSPOSED) == []
+    (held,) = held_of(model(), model({"input:y": W}), inputs="y")
     assert held.reason == "no gradient arrives on the first side"
 
 
@@ -62,6 +63,6 @@ def test_buffers_are_held_where_both_sides_have_them() -> None:
     )
     ours = EagerModel({}, {"norm.mean": np.ones(3)}, {})
     theirs = EagerModel({}, {"bn.mean": np.full(3, 2.0)}, {})
-    (held,) = buffers([row], (ours, theirs), ASKED)
+    (held,) = held_of(ours, theirs, row)
     assert (held.kind, held.error) == ("buffer", 1.0)
-    assert buffers([row], (ours, model()), ASKED) == []
+    assert held_of(ours, model(), row) == []
