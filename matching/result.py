@@ -85,23 +85,26 @@ class Difference:
     """One structural difference; one cause is one difference.
 
     Attributes:
-        kind: "attribute", "missing" (on the first side), "extra" (on the first side), "moved",
-            "rewired", "differently-built".
+        kind: what sort of difference: "attribute", "missing" (on the first side), "extra" (on the first
+            side), "moved", "rewired", "differently-built".
         first, second: normal-form nodes on each side; empty where one side has none.
-        attribute: its name, with both values, for kind "attribute"; "order" for operands in another order.
-        cause: in words, with both values.
-        places: the same cause elsewhere, as (first node, second node), -1 for none.
+        cause_id: the cause's stable id: "attribute.epsilon", "operation.missing", ...
         first_path, second_path: module paths; for a missing or extra operation also on the side
             that lacks it.
-        native: for an attribute that native operations of their own decide (a factor on an operand), those
-            operations' numbers on each side; -1 for none.
-        order: whether the same operation reads the same numbers in another order, and nothing else differs.
+        attribute: its name, for kind "attribute"; "order" for operands in another order.
+        values: of the attribute, (first, second).
+        places: the same cause elsewhere, as (first node, second node), -1 for none.
+        native: for an attribute that native operations of their own decide (a factor on an operand),
+            those operations' numbers on each side; -1 for none.
+        order: whether the same operation reads the same numbers in another order, and nothing else
+            differs.
+        facts: named values of the cause: operators, dotted names, module paths, numbers.
     """
 
     kind: Literal["attribute", "missing", "extra", "moved", "rewired", "differently-built"]
     first: tuple[int, ...]
     second: tuple[int, ...]
-    cause: str
+    cause_id: str
     first_path: str
     second_path: str
     attribute: str = ""
@@ -109,6 +112,7 @@ class Difference:
     places: tuple[tuple[int, int], ...] = ()
     native: tuple[int, int] = (-1, -1)
     order: bool = False
+    facts: tuple[tuple[str, object], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -132,6 +136,11 @@ class Matching:
     unused_second: tuple[str, ...] = ()
     unread_second: tuple[str, ...] = ()
     alternatives: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+
+    @property
+    def frameworks(self) -> tuple[str, str]:
+        """The frameworks of the two models: "paddle", "torch" or "onnx"."""
+        return self.first.graph.framework, self.second.graph.framework
 
     def partner(self) -> dict[int, int]:
         """First-side node -> second-side node."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from padiff_graph.capture.normal.form import NormalGraph, NormalNode
+from padiff_graph.findings.difference_causes import difference_cause, difference_places
 from padiff_graph.findings.finding import Finding
 from padiff_graph.matching.result import Difference, Matching
 
@@ -31,30 +32,23 @@ def structure_findings(
             _node(matching.first, difference.first),
             _node(matching.second, difference.second),
         )
-        places = [(difference.first_path, difference.second_path)]
-        for mine, theirs in difference.places:
-            place = (
-                matching.first.nodes[mine].path if mine >= 0 else difference.first_path,
-                matching.second.nodes[theirs].path if theirs >= 0 else difference.second_path,
-            )
-            if place not in places:
-                places.append(place)
         found.append(
             Finding(
                 "structure",
                 VERDICTS[difference.kind],  # type: ignore[arg-type]
-                difference.cause,
+                difference_cause(difference),
                 difference.first_path,
                 difference.second_path,
                 _operator(matching.first, one),
                 _operator(matching.second, other),
                 one.source if one is not None else "",
                 other.source if other is not None else "",
-                places=tuple(places),
+                places=difference_places(difference, matching),
                 advice="built differently; whether it computes the same, numbers decide"
                 if difference.kind == "differently-built"
                 else "",
                 order=_order(matching, one, other),
+                frameworks=matching.frameworks,
             )
         )
     return tuple(sorted(found, key=lambda finding: finding.order))

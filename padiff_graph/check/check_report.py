@@ -10,16 +10,11 @@ from padiff_graph.capture.capture_errors import CaptureError
 from padiff_graph.check.check_log import CheckLog
 from padiff_graph.check.check_request import CheckRequest
 from padiff_graph.check.check_steps import Regional
+from padiff_graph.check.compared_counts import compared, contributions, depth
 from padiff_graph.check.end_to_end import WholeCheck, check_whole
 from padiff_graph.check.scope import left_out
-from padiff_graph.check.verdict import (
-    Measured,
-    compared,
-    contributions,
-    depth,
-    judge,
-    one_cause,
-)
+from padiff_graph.check.verdict import Measured, judge, one_cause
+from padiff_graph.findings.cause import Cause
 from padiff_graph.findings.finding import Finding
 from padiff_graph.report.report import Report
 from padiff_graph.training.losses import Loss, mean_loss
@@ -46,8 +41,10 @@ def report_on(request: CheckRequest, regional: Regional, log: CheckLog) -> Repor
     training = _trained(request, regional, whole, findings, complete, log)
     if training is not None:
         findings += training.findings
-    loose = weighted.loose.reason if weighted.loose else ""
-    measured = Measured(request.options, whole, regions, training, complete, loose)
+    loose = weighted.loose.cause if weighted.loose else None
+    measured = Measured(
+        request.options, whole, regions, training, complete, loose, request.frameworks
+    )
     passed, ordered = judge(measured, one_cause(findings))
     captures = [note for capture in alignment.captures for note in capture.graph.notes]
     return Report(
@@ -91,7 +88,12 @@ def report_without_graphs(request: CheckRequest, error: CaptureError, log: Check
             engine.forward(example, grad=False)
     first, second = (error.source, "") if error.model is not request.module else ("", error.source)
     finding = Finding(
-        "capture", "not-comparable", str(error), paddle_source=first, torch_source=second
+        "capture",
+        "not-comparable",
+        Cause.of("capture.refused", text=str(error)),
+        paddle_source=first,
+        torch_source=second,
+        frameworks=request.frameworks,
     )
     whole = None
     if not request.auto_weights:
@@ -104,7 +106,9 @@ def report_without_graphs(request: CheckRequest, error: CaptureError, log: Check
                 backward=request.options.backward,
                 tolerance=request.tolerance,
             )
-    passed, ordered = judge(Measured(request.options, whole), [finding])
+    passed, ordered = judge(
+        Measured(request.options, whole, frameworks=request.frameworks), [finding]
+    )
     return Report(
         passed=passed,
         findings=ordered,

@@ -14,7 +14,7 @@ from padiff_graph.request.inputs import Inputs, check_inputs, check_models
 from padiff_graph.request.loss_pair import check_losses
 from padiff_graph.request.options import Options, parse_options
 from padiff_graph.training.losses import Losses
-from padiff_graph.training.optimizer_settings import Stepper, check_optimizers
+from padiff_graph.training.optimizers import Stepper, check_optimizers
 
 __all__ = ["CheckRequest", "read_request"]
 

@@ -19,6 +19,7 @@ from padiff_graph.capture.api import Capture
 from padiff_graph.capture.eager_run import Eager
 from padiff_graph.check.check_log import CheckLog
 from padiff_graph.check.check_request import CheckRequest
+from padiff_graph.check.compared_counts import divergent_buffers
 from padiff_graph.check.end_to_end import WholeCheck, check_whole
 from padiff_graph.check.region_check import check_regions
 from padiff_graph.check.scope import (
@@ -28,7 +29,7 @@ from padiff_graph.check.scope import (
     scoped_regions,
     scoped_whole,
 )
-from padiff_graph.check.verdict import divergent_buffers, unexplained
+from padiff_graph.check.verdict import unexplained
 from padiff_graph.diagnosis.region_findings import region_findings
 from padiff_graph.findings.finding import Finding
 from padiff_graph.matching.result import Difference, Matching

@@ -22,8 +22,9 @@ from padiff_graph.executor.shared_draws import unsteady
 from padiff_graph.executor.side_run import side_values
 from padiff_graph.executor.tensor_pair import TensorPair
 from padiff_graph.executor.value_names import cut_labels, value_name
+from padiff_graph.findings.cause import Cause
 from padiff_graph.referee.referee import Measured, measure
-from padiff_graph.referee.region_result import Part, Probe, RegionResult, worst
+from padiff_graph.referee.region_result import Part, RegionResult, worst
 from padiff_graph.referee.region_units import RegionUnits
 from padiff_graph.referee.structural_evidence import Structure
 from padiff_graph.referee.tensor_judgement import Judgement, Rules, judge_tensor
@@ -113,8 +114,9 @@ def _blank(pair: Pair, region: Region, plan: Plan) -> RegionResult:
 
 def _misshapen(case: _Case, mismatch: Mismatch) -> RegionResult:
     cut = case.region.cut
-    joint = "where the capture saw" if mismatch.captured else "against"
-    words = f"shape {list(mismatch.shape)} {joint} {list(mismatch.expected)}"
+    cause = Cause.of("values.shape", first_shape=mismatch.shape, second_shape=mismatch.expected)
+    if mismatch.captured:
+        cause = Cause.of("values.shape", shape=mismatch.shape, captured=mismatch.expected)
     part = Part(
         "output",
         value_name(case.pair.first, cut.first[0]),
@@ -123,7 +125,7 @@ def _misshapen(case: _Case, mismatch: Mismatch) -> RegionResult:
         1.0,
         0.0,
         "different",
-        probe=Probe("shape", words),
+        probe=cause,
     )
     return replace(case.blank, verdict="different", parts=(part,))
 
@@ -216,17 +218,16 @@ def _judged(
 
 
 def _seen(
-    judged: Judgement, shown: TensorPair, units: RegionUnits, extra: Mapping[str, Array]
-) -> Probe:
+    judged: Judgement, shown: TensorPair, units: RegionUnits, extra: Mapping[tuple[str, int], Array]
+) -> Cause | None:
     """What the numbers say of a tensor that differs."""
     if judged.verdict != "different":
-        return Probe()
+        return None
     if units.dtypes is not None:
         first, second = units.dtypes
-        words = f"computed in {first} on the first side and in {second} on the second"
-        return Probe("dtype", words)
-    if judged.coarse:
-        return Probe("dtype", judged.coarse)
+        return Cause.of("precision.mixed", first_dtype=first, second_dtype=second)
+    if judged.coarse is not None:
+        return judged.coarse
     if shown.gradient:
         return probe_gradient(shown.first, shown.second)
     return probe(*shown.arrays(), extra)
@@ -248,20 +249,18 @@ def _summed(case: _Case, buffer: str) -> float:
     return float(np.abs(array).max(initial=0.0)) if array.dtype.kind in "fc" else 0.0
 
 
-def _one_sided(case: _Case) -> dict[str, Array]:
-    """Boundary values that only one side reads, by label: what a residual would be."""
+def _one_sided(case: _Case) -> dict[tuple[str, int], Array]:
+    """Boundary values that only one side reads, by label and side: what a residual would be."""
     region, cuts = case.region, case.plan.cuts
-    extra: dict[str, Array] = {}
+    extra: dict[tuple[str, int], Array] = {}
     alone = set(region.second.reads) - set(region.first.reads)
     for value, array in case.feed.second.items():
         if any(value in cuts[read].second for read in alone):
-            label = f"the value of {value_name(case.pair.second, value)} on the second side"
-            extra[label] = array
+            extra[value_name(case.pair.second, value), 1] = array
     alone = set(region.first.reads) - set(region.second.reads)
     for value, array in case.feed.first.items():
         if any(value in cuts[read].first for read in alone):
-            label = f"the value of {value_name(case.pair.first, value)} on the first side"
-            extra[label] = array
+            extra[value_name(case.pair.first, value), 0] = array
     return extra
 
 

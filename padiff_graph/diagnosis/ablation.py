@@ -5,28 +5,34 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
 from padiff_graph.capture.engine import Array, NotRunnable
-from padiff_graph.capture.graph import Value
+from padiff_graph.capture.graph import Node, Value
 from padiff_graph.capture.interpreter import differentiable
+from padiff_graph.capture.normal.index_map import View
+from padiff_graph.diagnosis.moved_values import ORDERS
 from padiff_graph.diagnosis.plain_names import plain_name
 from padiff_graph.diagnosis.probes import probe
 from padiff_graph.executor.pair_run import Fed, Pair
-from padiff_graph.executor.partition import Region, Slice
+from padiff_graph.executor.partition import Cut, Region, Slice
 from padiff_graph.executor.region_run import Side
 from padiff_graph.executor.side_run import side_values
 from padiff_graph.executor.transfer import paired
+from padiff_graph.findings.cause import Cause
+from padiff_graph.findings.cause_sentences import DEEDS
 from padiff_graph.referee.region_result import Surplus
 from padiff_graph.referee.rounding_bound import difference
 
 __all__ = ["surplus"]
 
 VANISHED = 1e-3
-"""The difference was that operation's where this share of it, at most, is left without it."""
+"""The difference was that operation's where this share of it, at most, is left without it; chosen well
+above what rounding leaves in float64."""
 TRIALS = 48
-"""Most operations left out in turn."""
+"""Most operations left out in turn; chosen so that a region takes no longer than its gradients do."""
 IDLE = frozenset(
     {
         "reshape",
@@ -42,119 +48,145 @@ IDLE = frozenset(
     }
 )
 """Operators that hand on their operand as it is."""
-DEEDS = {"negated": "its operand inverted", "zero": "zeros"}
-"""What an operation hands on, by kind of `Probe`, where the probe's own words speak of two sides."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Half:
+    """One side of a region with what it is fed and what is asked of it."""
+
+    side: Side
+    part: Slice
+    feed: Mapping[Value, Array]
+    wanted: tuple[Value, ...]
+
+    def values(
+        self,
+        wanted: tuple[Value, ...] | None = None,
+        instead: Mapping[int, Value] | None = None,
+    ) -> dict[Value, Array]:
+        """What it yields in float64; `instead` hands on an operand in the place of an operation.
+
+        Raises:
+            NotRunnable: where an operation cannot be run by itself.
+        """
+        asked = self.wanted if wanted is None else wanted
+        return side_values(
+            self.side, self.part, self.feed, asked, double=True, instead=instead or {}
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    """An operation to leave out, and the operand to hand on in its place."""
+
+    side: int
+    node: int
+    operand: Value
 
 
 def surplus(pair: Pair, region: Region, feed: Fed) -> Surplus | None:
     """The operation that one side has too many, None where leaving out one does not make the sides agree."""
-    if not region.cut.exact:
+    cut = region.cut
+    if not cut.exact:
         return None
-    sides, parts, feeds = (
-        (pair.first, pair.second),
-        (region.first, region.second),
-        (feed.first, feed.second),
+    halves = (
+        _Half(pair.first, region.first, feed.first, cut.first),
+        _Half(pair.second, region.second, feed.second, cut.second),
     )
-    wanted = region.cut.first, region.cut.second
     try:
-        whole = [
-            _ran(side, part, fed, values, {})
-            for side, part, fed, values in zip(sides, parts, feeds, wanted, strict=True)
-        ]
+        whole = halves[0].values(), halves[1].values()
     except NotRunnable:
         return None
-    before = _apart(region, whole[0], whole[1])
-    if before is None or before == 0.0:
+    before = _apart(cut, *whole)
+    if not before:
         return None
-    for side, node, operand in _candidates(sides, parts):
-        try:
-            without = _ran(sides[side], parts[side], feeds[side], wanted[side], {node: operand})
-        except NotRunnable:
-            continue
-        left = _apart(region, without, whole[1]) if side == 0 else _apart(region, whole[0], without)
+    for trial in _trials(halves):
+        left = _left(cut, halves, whole, trial)
         if left is not None and left <= VANISHED * before:
-            return Surplus(side, node, _deed(sides[side], parts[side], feeds[side], node, operand))
+            return Surplus(trial.side, trial.node, _deed(halves[trial.side], trial))
     return None
 
 
-def _ran(
-    side: Side,
-    part: Slice,
-    feed: Mapping[Value, Array],
-    wanted: tuple[Value, ...],
-    instead: Mapping[int, Value],
-) -> dict[Value, Array]:
-    return side_values(side, part, feed, wanted, double=True, instead=instead)
-
-
-def _apart(
-    region: Region, ours: Mapping[Value, Array], theirs: Mapping[Value, Array]
+def _left(
+    cut: Cut,
+    halves: tuple[_Half, _Half],
+    whole: tuple[dict[Value, Array], dict[Value, Array]],
+    trial: _Trial,
 ) -> float | None:
-    """The largest difference against the scale; None where shapes forbid to tell."""
-    cut = region.cut
-    for arrays, views in (
-        (ours, [(point.first, point.first_view) for point in cut.points]),
-        (theirs, [(point.second, point.second_view) for point in cut.points]),
-    ):
-        if any(arrays[value].size != view.source for value, view in views):
-            return None
-    found = 0.0
-    for one, other in paired(cut, ours, theirs):
-        error, scale = difference(one, other)
-        found = max(found, error / scale if scale else error)
-    return found if np.isfinite(found) else None
-
-
-def _candidates(
-    sides: tuple[Side, Side], parts: tuple[Slice, Slice]
-) -> Iterator[tuple[int, int, Value]]:
-    """(side, operation, the operand to hand on in its place): operations of a kind that the other side has
-    fewer of first, the later ones before the earlier ones."""
-    kinds = [
-        Counter(plain_name(side.graph.record(node).op) for node in part.nodes)
-        for side, part in zip(sides, parts, strict=True)
-    ]
-    found: list[tuple[tuple[bool, int], tuple[int, int, Value]]] = []
-    for number, (side, part) in enumerate(zip(sides, parts, strict=True)):
-        for node in part.nodes:
-            record = side.graph.record(node)
-            name = plain_name(record.op)
-            result = Value(node)
-            if name in IDLE or not (
-                differentiable(side.dtype(result)) or side.dtype(result) == "bool"
-            ):
-                continue
-            for operand in record.inputs:
-                if (
-                    operand is not None
-                    and side.dtype(operand) == side.dtype(result)
-                    and np.prod(side.shape(operand)) == np.prod(side.shape(result))
-                ):
-                    found.append(
-                        (
-                            (kinds[number][name] <= kinds[1 - number][name], -node),
-                            (number, node, operand),
-                        )
-                    )
-    found.sort(key=lambda pair: pair[0])
-    return iter([candidate for _, candidate in found[:TRIALS]])
-
-
-def _deed(side: Side, part: Slice, feed: Mapping[Value, Array], node: int, operand: Value) -> str:
-    """What an operation hands on, as far as the numbers tell; "" where they do not."""
-    given = {value: feed[value] for value in (operand,) if value in feed}
+    """How far the sides are apart without an operation."""
     try:
-        ran = given | _ran(
-            side,
-            part,
-            feed,
-            tuple(value for value in (Value(node), operand) if value not in given),
-            {},
-        )
+        without = halves[trial.side].values(instead={trial.node: trial.operand})
     except NotRunnable:
-        return ""
-    found = probe(ran[Value(node)], ran[operand].reshape(ran[Value(node)].shape))
-    affine = found.words.removeprefix("the first side is the second's ")
-    if affine != found.words:
-        return f"its operand {affine}"
-    return DEEDS.get(found.kind, found.words if found.words.startswith("the same values") else "")
+        return None
+    if trial.side == 0:
+        return _apart(cut, without, whole[1])
+    return _apart(cut, whole[0], without)
+
+
+def _apart(cut: Cut, first: Mapping[Value, Array], second: Mapping[Value, Array]) -> float | None:
+    """The largest difference against the scale; None where shapes forbid to tell."""
+    firsts = [(point.first, point.first_view) for point in cut.points]
+    seconds = [(point.second, point.second_view) for point in cut.points]
+    if not (_readable(first, firsts) and _readable(second, seconds)):
+        return None
+    largest = 0.0
+    for ours, theirs in paired(cut, first, second):
+        error, scale = difference(ours, theirs)
+        largest = max(largest, error / scale if scale else error)
+    return largest if np.isfinite(largest) else None
+
+
+def _readable(arrays: Mapping[Value, Array], views: list[tuple[Value, View]]) -> bool:
+    """Whether the arrays have the sizes that the views read."""
+    return all(arrays[value].size == view.source for value, view in views)
+
+
+def _trials(halves: tuple[_Half, _Half]) -> Iterator[_Trial]:
+    """Operations of a kind that the other side has fewer of first, the later before the earlier ones."""
+    kinds = [_kinds(half) for half in halves]
+    ranked: list[tuple[tuple[bool, int], _Trial]] = []
+    for side, half in enumerate(halves):
+        for node in half.part.nodes:
+            record = half.side.graph.record(node)
+            name = plain_name(record.op)
+            rank = kinds[side][name] <= kinds[1 - side][name], -node
+            if name not in IDLE:
+                ranked += [
+                    (rank, _Trial(side, node, operand)) for operand in _stand_ins(half.side, record)
+                ]
+    ranked.sort(key=lambda entry: entry[0])
+    for _, trial in ranked[:TRIALS]:
+        yield trial
+
+
+def _kinds(half: _Half) -> Counter[str]:
+    """How many operations of each kind a side has."""
+    return Counter(plain_name(half.side.graph.record(node).op) for node in half.part.nodes)
+
+
+def _stand_ins(side: Side, record: Node) -> Iterator[Value]:
+    """The operands that could be handed on in the place of an operation: of its dtype and size."""
+    result = Value(record.id)
+    dtype = side.dtype(result)
+    if not (differentiable(dtype) or dtype == "bool"):
+        return
+    size = np.prod(side.shape(result))
+    for operand in record.inputs:
+        if operand is None or side.dtype(operand) != dtype:
+            continue
+        if np.prod(side.shape(operand)) == size:
+            yield operand
+
+
+def _deed(half: _Half, trial: _Trial) -> Cause | None:
+    """What an operation hands on, as far as the numbers tell."""
+    result, operand = Value(trial.node), trial.operand
+    given = {operand: half.feed[operand]} if operand in half.feed else {}
+    try:
+        ran = given | half.values(tuple(value for value in (result, operand) if value not in given))
+    except NotRunnable:
+        return None
+    seen = probe(ran[result], ran[operand].reshape(ran[result].shape))
+    if seen is None or seen.kind not in DEEDS.keys() | ORDERS:
+        return None
+    return seen

@@ -14,9 +14,10 @@ from padiff_graph.executor.pair_run import Fed, Pair, first_cotangents
 from padiff_graph.executor.partition import Cut, Plan, Region
 from padiff_graph.executor.seeded_cotangents import seeded_cotangent
 from padiff_graph.executor.tensor_pair import TensorPair
+from padiff_graph.findings.cause import Cause
 from padiff_graph.referee.gradient_check import Slope, overflown
 from padiff_graph.referee.known_divergence import biased_variance
-from padiff_graph.referee.region_result import Part, Probe, RegionVerdict
+from padiff_graph.referee.region_result import Part, RegionVerdict
 
 __all__ = ["explain_by_frameworks"]
 
@@ -84,10 +85,8 @@ def _biased_variances(
         before = pair.first.parameters[part.first]
         count = _elements(pair, region, part.first) / max(before.size, 1)
         if biased_variance(before, *double.arrays(), count):
-            words = f"the running variance is updated with the biased batch variance by one framework and with the unbiased one by the other: a factor of {count / (count - 1):.6g}"
-            told[number] = replace(
-                part, verdict="framework-divergence", probe=Probe("divergence", words)
-            )
+            cause = Cause.of("framework.biased_variance", factor=count / (count - 1))
+            told[number] = replace(part, verdict="framework-divergence", probe=cause)
     return told
 
 
@@ -130,8 +129,8 @@ def _overflows(
         fine = None if double is None else double.arrays()
         overflow = overflown(singles[number].arrays(), fine, part.bound, operations)
         if overflow is not None:
-            verdict, words = overflow
-            told[number] = replace(part, verdict=verdict, probe=Probe("defect", words))
+            verdict, cause = overflow
+            told[number] = replace(part, verdict=verdict, probe=cause)
     return told
 
 
@@ -196,13 +195,12 @@ def _steppable(cut: Cut, region: Region) -> bool:
     return plain and cut.index in region.first.reads and cut.index in region.second.reads
 
 
-def _defect(first: Slope, second: Slope) -> tuple[RegionVerdict, Probe] | None:
+def _defect(first: Slope, second: Slope) -> tuple[RegionVerdict, Cause] | None:
     """What slopes say of gradients that differ."""
     if first.agrees and second.agrees:
         return None
     if not first.agrees and not second.agrees:
-        words = "both gradients are one-sided at a kink of the function, where none is right"
-        return "framework-divergence", Probe("defect", words)
-    side, wrong = ("first", first) if not first.agrees else ("second", second)
-    words = f"the {side} side's framework computes a wrong gradient: {wrong.analytic:.6g} along a direction where its own forward changes by {wrong.numeric:.6g}"
-    return "framework-defect", Probe("defect", words)
+        return "framework-divergence", Cause.of("framework.kink")
+    side, wrong = (0, first) if not first.agrees else (1, second)
+    slopes = {"analytic": wrong.analytic, "numeric": wrong.numeric}
+    return "framework-defect", Cause.of("framework.wrong_gradient", side=side, **slopes)

@@ -1,28 +1,31 @@
-"""What the numbers alone say of a difference: a factor, a shift, another order of the same values."""
+"""What the numbers alone show of a difference: a factor, a shift, a missing term, another order of the values.
+
+Of two arrays every simple relation is tried in turn, the simplest first; the first that holds to
+`CLOSE` is the cause. Nothing is said where none holds.
+"""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
 from padiff_graph.capture.engine import Array
-from padiff_graph.referee.region_result import Probe
+from padiff_graph.diagnosis.moved_values import moved_values
+from padiff_graph.diagnosis.near import CLOSE, close
+from padiff_graph.findings.cause import Cause
 
-__all__ = ["probe", "probe_gradient"]
+__all__ = ["other_shape", "probe", "probe_gradient"]
 
-CLOSE = 1e-5
 LARGEST = 1 << 22
-"""Arrays beyond this many elements are probed by factor and shift only."""
-
-
-def _close(one: Array, other: Array, tolerance: float = CLOSE) -> bool:
-    if one.shape != other.shape:
-        return False
-    scale = float(np.abs(other).max()) if other.size else 0.0
-    return bool(np.abs(one - other).max() <= tolerance * max(scale, 1e-30)) if other.size else True
-
+"""Arrays beyond this many elements are probed by factor and shift only; chosen so that a probe takes
+well under a second."""
+NEGATED = 1e-4
+"""How near to -1 a factor is a change of sign; chosen well above what `CLOSE` leaves open."""
+FLAT = 1e-12
+"""Below this share of its power an array is a constant, which a factor and a shift explain alike."""
+BIAS = 1e-4
+"""Relative difference below which a gap is one number along an axis; sums round more than `CLOSE` allows."""
 
 UNARY: Mapping[str, Callable[[Array], Array]] = {
     "Relu": lambda x: np.maximum(x, 0),
@@ -37,185 +40,174 @@ UNARY: Mapping[str, Callable[[Array], Array]] = {
 """Functions that one side may have applied and the other not."""
 
 
-def probe(one: Array, other: Array, extra: Mapping[str, Array] | None = None) -> Probe:
-    """Explains the first side's `one` against the second's `other`.
+def probe(
+    first: Array, second: Array, extra: Mapping[tuple[str, int], Array] | None = None
+) -> Cause | None:
+    """What relates the first side's array to the second's; None where nothing simple does.
 
-    `extra` are boundary values that only one side reads, by label: the difference may be one of them.
+    Args:
+        first, second: numbers or truth values of any shape.
+        extra: boundary values that only one side reads, by label and side: the difference may be one.
     """
-    if one.shape != other.shape:
-        return Probe("shape", f"shape {list(one.shape)} against {list(other.shape)}")
-    if one.dtype.kind not in "fiub" or other.dtype.kind not in "fiub" or not other.size:
-        return Probe()
-    if one.dtype.kind in "b" or other.dtype.kind in "b":
-        if bool((one.astype(bool) ^ other.astype(bool)).all()):
-            return Probe("negated", "every element is the logical inverse of the other side's")
-        return Probe("", f"{int((one != other).sum())} of {one.size} elements differ")
-    a, b = one.astype(np.float64), other.astype(np.float64)
-    bad = (~np.isfinite(a)).sum(), (~np.isfinite(b)).sum()
-    if bad[0] or bad[1]:
-        if bad[0] != bad[1]:
-            return Probe(
-                "nonfinite",
-                f"{bad[0]} elements are not finite on the first side, {bad[1]} on the second",
-            )
-        return Probe()
-    if not a.any():
-        return Probe("zero", "all zero on the first side")
-    if not b.any():
-        return Probe("zero", "all zero on the second side")
-    for label, value in (extra or {}).items():
-        for sign, words in ((1, "is not added"), (-1, "is added")):
-            if value.size == a.size and _close(
-                a + sign * value.reshape(a.shape).astype(np.float64), b
-            ):
-                return Probe(
-                    "residual", f"the difference is exactly {label}: it {words} on the first side"
-                )
-    found = _linear(a, b)
-    if found.kind:
-        return found
-    if a.size > LARGEST:
-        return Probe()
-    return _moved(a, b) or _applied(a, b) or _partial(a, b) or Probe()
+    if first.shape != second.shape:
+        return other_shape(first, second)
+    if first.dtype.kind not in "fiub" or second.dtype.kind not in "fiub" or not second.size:
+        return None
+    if "b" in (first.dtype.kind, second.dtype.kind):
+        return _truth(first, second)
+    return _numbers(first.astype(np.float64), second.astype(np.float64), extra or {})
 
 
-def _linear(a: Array, b: Array) -> Probe:
+def probe_gradient(first: Array | None, second: Array | None) -> Cause | None:
+    """What relates the gradients of one boundary value or parameter, None where none arrived."""
+    if first is None or (second is not None and not first.any() and second.any()):
+        return Cause.of("gradient.detached", side=0)
+    if second is None or (not second.any() and first.any()):
+        return Cause.of("gradient.detached", side=1)
+    seen = probe(first, second)
+    if seen is not None and seen.kind == "values.scaled":
+        return Cause("gradient.scaled", seen.facts)
+    if seen is not None and seen.kind == "values.negated":
+        return Cause.of("gradient.reversed")
+    return seen
+
+
+def other_shape(first: Array, second: Array) -> Cause:
+    """That two arrays differ in shape."""
+    return Cause.of("values.shape", first_shape=first.shape, second_shape=second.shape)
+
+
+def _truth(first: Array, second: Array) -> Cause:
+    if (first.astype(bool) ^ second.astype(bool)).all():
+        return Cause.of("values.inverted")
+    return Cause.of("values.unequal", count=int((first != second).sum()), size=first.size)
+
+
+def _numbers(first: Array, second: Array, extra: Mapping[tuple[str, int], Array]) -> Cause | None:
+    """Two float64 arrays of one shape."""
+    bad = int((~np.isfinite(first)).sum()), int((~np.isfinite(second)).sum())
+    if any(bad):
+        if bad[0] == bad[1]:
+            return None
+        return Cause.of("values.nonfinite", first_count=bad[0], second_count=bad[1])
+    for side, array in enumerate((first, second)):
+        if not array.any():
+            return Cause.of("values.zero", side=side)
+    return next(_relations(first, second, extra), None)
+
+
+def _relations(
+    first: Array, second: Array, extra: Mapping[tuple[str, int], Array]
+) -> Iterator[Cause]:
+    """Relations that hold, the simplest first."""
+    tried: list[Callable[[], Cause | None]] = [
+        lambda: _term(first, second, extra),
+        lambda: _linear(first, second),
+        lambda: _bias(first, second),
+    ]
+    if first.size <= LARGEST:
+        tried += [
+            lambda: moved_values(first, second),
+            lambda: _applied(first, second),
+            lambda: _masked(first, second),
+            lambda: _partial(first, second),
+        ]
+    for relation in tried:
+        seen = relation()
+        if seen is not None:
+            yield seen
+
+
+def _term(first: Array, second: Array, extra: Mapping[tuple[str, int], Array]) -> Cause | None:
+    """The difference is a value that only one side reads."""
+    for (label, side), value in extra.items():
+        if value.size != first.size:
+            continue
+        term = value.reshape(first.shape).astype(np.float64)
+        for kind, sign in (("values.term_missing", 1), ("values.term_extra", -1)):
+            if close(first + sign * term, second):
+                return Cause.of(kind, region=label, of=side)
+    return None
+
+
+def _linear(first: Array, second: Array) -> Cause | None:
     """first = factor * second + shift."""
-    x, y = b.reshape(-1), a.reshape(-1)
+    x, y = second.reshape(-1), first.reshape(-1)
     power = float(x @ x)
     factor = float(x @ y) / power
-    if factor and _close(factor * x, y):
-        if abs(factor + 1) < 1e-4:
-            return Probe("negated", "the first side is the second's negated")
-        return Probe("scaled", f"the first side is the second's times {factor:.6g}")
+    if factor and close(factor * x, y):
+        if abs(factor + 1) < NEGATED:
+            return Cause.of("values.negated")
+        return Cause.of("values.scaled", factor=factor)
     shift = float(np.mean(y - x))
-    if abs(shift) > 0 and _close(x + shift, y):
-        return Probe("shifted", f"the first side is the second's plus {shift:.6g}")
+    if shift and close(x + shift, y):
+        return Cause.of("values.shifted", shift=shift)
     spread = x - x.mean()
-    if float(spread @ spread) > 1e-12 * power:
-        factor = float(spread @ (y - y.mean())) / float(spread @ spread)
+    spread_power = float(spread @ spread)
+    if spread_power > FLAT * power:
+        factor = float(spread @ (y - y.mean())) / spread_power
         shift = float(y.mean() - factor * x.mean())
-        if factor and _close(factor * x + shift, y):
-            return Probe(
-                "affine", f"the first side is the second's times {factor:.6g} plus {shift:.6g}"
-            )
-    if a.ndim > 1:
-        for axis in range(a.ndim):
-            rest = tuple(other for other in range(a.ndim) if other != axis)
-            gap = np.mean(a - b, axis=rest, keepdims=True)
-            if (
-                float(np.abs(a - b).max()) > 0
-                and _close(np.broadcast_to(gap, a.shape), a - b, 1e-4)
-                and a.shape[axis] > 1
-                and a.size > a.shape[axis]
-            ):
-                return Probe(
-                    "bias",
-                    f"the difference is one number for each of the {a.shape[axis]} places of axis {axis}, as a bias would be",
-                )
-    return Probe()
+        if factor and close(factor * x + shift, y):
+            return Cause.of("values.affine", factor=factor, shift=shift)
+    return None
 
 
-def _moved(a: Array, b: Array) -> Probe | None:
-    """The same values at other places."""
-    if not np.allclose(
-        np.sort(a, axis=None),
-        np.sort(b, axis=None),
-        rtol=CLOSE,
-        atol=CLOSE * float(np.abs(b).max()),
-    ):
+def _bias(first: Array, second: Array) -> Cause | None:
+    """The difference is one number for each place of one axis."""
+    gap = first - second
+    if first.ndim < 2 or not gap.any():
         return None
-    for axis in range(a.ndim):
-        if _close(np.flip(a, axis), b):
-            return Probe("flipped", f"the same values, flipped along axis {axis}")
-    if a.ndim <= 4:
-        for axes in itertools.permutations(range(a.ndim)):
-            if axes != tuple(range(a.ndim)):
-                moved = np.transpose(a, axes)
-                if moved.shape == b.shape and _close(moved, b):
-                    return Probe("transposed", f"the same values, axes permuted by {list(axes)}")
-                if moved.size == b.size and _close(moved.reshape(b.shape), b):
-                    return Probe(
-                        "layout",
-                        f"the same values in another layout: axes permuted by {list(axes)} before a reshape",
-                    )
-    for axis in range(a.ndim):
-        extent = a.shape[axis]
-        for shift in {1, -1, extent // 2}:
-            if extent > 2 and _close(np.roll(a, shift, axis), b):
-                return Probe("rolled", f"the same values, rolled by {shift} along axis {axis}")
-        if extent > 1:
-            half = extent // 2
-            if extent % 2 == 0 and _close(
-                np.concatenate(
-                    [np.take(a, range(half, extent), axis), np.take(a, range(half), axis)], axis
-                ),
-                b,
-            ):
-                return Probe("order", f"the same values, parts in another order along axis {axis}")
-            split = (
-                a.reshape(*a.shape[:axis], 2, half, *a.shape[axis + 1 :])
-                if extent % 2 == 0
-                else None
-            )
-            if split is not None and _close(np.swapaxes(split, axis, axis + 1).reshape(a.shape), b):
-                return Probe(
-                    "interleaved", f"the same values, interleaved along axis {axis} on one side"
-                )
-            slices = (np.sort(np.moveaxis(x, axis, 0).reshape(extent, -1), axis=1) for x in (a, b))
-            one, other = slices
-            if _close(one[np.lexsort(one.T[:4])], other[np.lexsort(other.T[:4])]):
-                return Probe("order", f"the same slices in another order along axis {axis}")
-    return Probe("permuted", "the same values in another order")
+    for axis, extent in enumerate(first.shape):
+        if extent == 1 or extent == first.size:
+            continue
+        rest = tuple(at for at in range(first.ndim) if at != axis)
+        mean = np.mean(gap, axis=rest, keepdims=True)
+        if close(np.broadcast_to(mean, first.shape), gap, BIAS):
+            return Cause.of("values.bias", extent=extent, axis=axis)
+    return None
 
 
-def _applied(a: Array, b: Array) -> Probe | None:
+def _applied(first: Array, second: Array) -> Cause | None:
     """One side is a well-known function of the other."""
     with np.errstate(all="ignore"):
         for name, function in UNARY.items():
-            if _close(function(b), a):
-                return Probe("applied", f"the first side is {name} of the second's")
-            if _close(function(a), b):
-                return Probe("applied", f"the second side is {name} of the first's")
+            if close(function(second), first):
+                return Cause.of("values.applied", side=0, function=name)
+            if close(function(first), second):
+                return Cause.of("values.applied", side=1, function=name)
     return None
 
 
-def _partial(a: Array, b: Array) -> Probe | None:
-    """Only a part differs: zeroed elements, or coordinates of one axis."""
-    scale = float(np.abs(b).max())
-    off = np.abs(a - b) > CLOSE * scale
-    count = int(off.sum())
-    if count < off.size:
-        if not a[off].any():
-            return Probe("masked", f"{count} of {a.size} elements are zero on the first side only")
-        if not b[off].any():
-            return Probe("masked", f"{count} of {a.size} elements are zero on the second side only")
-        for axis in range(a.ndim):
-            hit = off.any(axis=tuple(other for other in range(a.ndim) if other != axis))
-            if a.shape[axis] > 1 and 0 < hit.sum() <= a.shape[axis] // 2:
-                places = np.flatnonzero(hit)
-                shown = f"{places[0]}" if len(places) == 1 else f"{places[0]} to {places[-1]}"
-                return Probe(
-                    "partial", f"only places {shown} of {a.shape[axis]} along axis {axis} differ"
-                )
+def _unequal(first: Array, second: Array) -> Array:
+    """Which elements differ."""
+    unequal: Array = np.abs(first - second) > CLOSE * float(np.abs(second).max())
+    return unequal
+
+
+def _masked(first: Array, second: Array) -> Cause | None:
+    """Some elements are zero on one side only, and the others agree."""
+    unequal = _unequal(first, second)
+    count = int(unequal.sum())
+    if count == unequal.size:
+        return None
+    for side, array in enumerate((first, second)):
+        if not array[unequal].any():
+            return Cause.of("values.masked", count=count, size=unequal.size, side=side)
     return None
 
 
-def probe_gradient(one: Array | None, other: Array | None) -> Probe:
-    """Explains the gradients of one boundary value or parameter, None where none arrived."""
-    if one is None or (other is not None and not one.any() and other.any()):
-        return Probe(
-            "detached",
-            "no gradient arrives on the first side: its gradient path is cut (detach, no_grad or stop_gradient)",
-        )
-    if other is None or (not other.any() and one.any()):
-        return Probe(
-            "detached",
-            "no gradient arrives on the second side: its gradient path is cut (detach, no_grad or stop_gradient)",
-        )
-    found = probe(one, other)
-    if found.kind == "scaled":
-        return Probe("hook", f"the gradient is scaled: {found.words}")
-    if found.kind == "negated":
-        return Probe("hook", "the gradient is reversed on the first side")
-    return found
+def _partial(first: Array, second: Array) -> Cause | None:
+    """Only some places of one axis differ, half of them at most."""
+    unequal = _unequal(first, second)
+    if unequal.all():
+        return None
+    for axis, extent in enumerate(first.shape):
+        rest = tuple(at for at in range(first.ndim) if at != axis)
+        places = np.flatnonzero(unequal.any(axis=rest))
+        if extent == 1 or not 0 < len(places) <= extent // 2:
+            continue
+        facts = {"start": int(places[0]), "extent": extent, "axis": axis}
+        if len(places) > 1:
+            facts["end"] = int(places[-1])
+        return Cause.of("values.partial", **facts)
+    return None

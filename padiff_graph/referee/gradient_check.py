@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from padiff_graph.capture.engine import Array
+from padiff_graph.findings.cause import Cause
 from padiff_graph.referee.referee import LEFTOVER, measure
 from padiff_graph.referee.region_result import RegionVerdict
 
@@ -41,7 +42,7 @@ def overflown(
     double: tuple[Array, Array] | None,
     bound: float,
     operations: tuple[int, int],
-) -> tuple[RegionVerdict, str] | None:
+) -> tuple[RegionVerdict, Cause] | None:
     """What to call gradients of which one side's is not finite where the other's is, and elsewhere equal.
 
     `operations`: how many each side computes. Where it is a single one the framework's kernel overflows
@@ -54,16 +55,10 @@ def overflown(
     side = 0 if alone[0] else 1
     if not _equal(*single, bound) and not (double is not None and _equal(*double, LEFTOVER)):
         return None
-    words = f"not finite in {alone[side]} of {single[0].size} places where the other side's is, and equal elsewhere"
+    places = {"side": side, "count": alone[side], "size": single[0].size}
     if operations[side] == 1:
-        return (
-            "framework-defect",
-            f"the {('first', 'second')[side]} side's framework computes a gradient that is {words}: its own arithmetic overflows",
-        )
-    return (
-        "different",
-        f"the {('first', 'second')[side]} side's gradient is {words}: what it computes overflows",
-    )
+        return "framework-defect", Cause.of("framework.overflow", **places)
+    return "different", Cause.of("gradient.overflows", **places)
 
 
 def _equal(one: Array, other: Array, bound: float) -> bool:

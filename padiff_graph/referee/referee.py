@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass
 
 from padiff_graph.capture.engine import Array
+from padiff_graph.findings.cause import Cause
 from padiff_graph.referee.region_result import RegionVerdict
 from padiff_graph.referee.rounding_bound import difference
 
@@ -80,8 +81,8 @@ def judge(
 
 def imprecise(
     lost: tuple[float, float], single: Measured, double: Measured, bound: float, size: float = 0.0
-) -> str:
-    """Whether one side alone loses precision, in words; "" where not.
+) -> Cause | None:
+    """The one side that alone loses precision, None where none does.
 
     `lost` is how far each side's own result is from its float64 rerun. Rounding that an unstable
     region amplifies shows on both sides; a cast to a coarser dtype on one. What vanishes in float64 is all
@@ -89,9 +90,9 @@ def imprecise(
     `size` is how large the terms are where they may be far larger than what their sum comes to.
     """
     if double.scale < CANCELLED * single.scale:
-        return ""
+        return None
     allowed = bound * max(single.scale, size)
-    for side, mine, others in (("first", lost[0], lost[1]), ("second", lost[1], lost[0])):
+    for side, mine, others in ((0, lost[0], lost[1]), (1, lost[1], lost[0])):
         if mine > COARSE * allowed and others <= 2 * allowed and allowed > 0:
-            return f"the {side} side loses precision here, as by a cast to a coarser dtype: {mine:.2g} off its own float64 result, the other side {others:.2g}"
-    return ""
+            return Cause.of("precision.lost", side=side, lost=mine, kept=others)
+    return None

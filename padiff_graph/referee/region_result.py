@@ -1,4 +1,4 @@
-"""What running region pairs found, as plain frozen data: numbers and words, no tensors."""
+"""What running region pairs found, as plain frozen data: numbers and causes, no tensors."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Literal
 
+from padiff_graph.findings.cause import Cause
 from padiff_graph.referee.tolerance import Quantity
 
-__all__ = ["AGREE", "VERDICTS", "Part", "Probe", "RegionCheck", "RegionResult", "Surplus"]
+__all__ = ["AGREE", "VERDICTS", "Part", "RegionCheck", "RegionResult", "Surplus"]
 
 VERDICTS = (
     "different",
@@ -28,20 +29,6 @@ RegionVerdict = Literal[
 
 
 @dataclass(frozen=True, slots=True)
-class Probe:
-    """What the numbers alone say of a difference.
-
-    Attributes:
-        kind: "scaled", "negated", "shifted", "transposed", "permuted", "flipped", "rolled", "zero",
-            "none", "shape", "dtype", "divergence", "hook", "detached", ...; "" where nothing fits.
-        words: the observation in words, with the numbers.
-    """
-
-    kind: str = ""
-    words: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Part:
     """One compared tensor of a region.
 
@@ -53,7 +40,7 @@ class Part:
         bound: how much of `scale` rounding may explain.
         double: largest absolute difference in float64; None where the referee was not needed.
         verdict: of this tensor alone.
-        probe: what the numbers say, for a difference.
+        probe: what the numbers show of a difference, None where nothing fits.
         held: the tensor against the tolerance asked for; None where none was.
     """
 
@@ -65,7 +52,7 @@ class Part:
     bound: float
     verdict: RegionVerdict
     double: float | None = None
-    probe: Probe = Probe()
+    probe: Cause | None = None
     held: Quantity | None = None
 
     @property
@@ -81,12 +68,12 @@ class Surplus:
     Attributes:
         side: 0 where the first side has it, 1 for the second.
         node: the native operation.
-        deed: what it hands on, in words; "" where the numbers do not tell.
+        deed: what it hands on, None where the numbers do not tell.
     """
 
     side: int
     node: int
-    deed: str = ""
+    deed: Cause | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from padiff_graph.capture.engine import Array
+from padiff_graph.findings.cause import Cause
 from padiff_graph.referee.referee import Measured, imprecise, judge, measure
 from padiff_graph.referee.region_result import RegionVerdict
 
@@ -40,13 +41,13 @@ class Judgement:
     Attributes:
         single, double: differences in the models' precision and in float64, None where that was not
             asked.
-        coarse: which side alone loses precision, in words; "" where none does.
+        coarse: which side alone loses precision; None where none does.
     """
 
     verdict: RegionVerdict
     single: Measured
     double: Measured | None = None
-    coarse: str = ""
+    coarse: Cause | None = None
 
 
 def judge_tensor(single: Measured, plain: Arrays, fine: Arrays | None, rules: Rules) -> Judgement:
@@ -70,6 +71,6 @@ def judge_tensor(single: Measured, plain: Arrays, fine: Arrays | None, rules: Ru
         double,
         lost[1] if rules.gradient else 0.0,
         attribute=rules.attribute,
-        precision=rules.mixed or bool(coarse),
+        precision=rules.mixed or coarse is not None,
     )
     return Judgement(verdict, single, double, coarse)

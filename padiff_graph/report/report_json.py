@@ -74,13 +74,23 @@ def report_data(report: Report) -> dict[str, Any]:
 
 def finding_data(finding: Finding) -> dict[str, Any]:
     """One finding."""
-    found = {
-        **asdict(finding),
+    return {
+        "phase": finding.phase,
+        "verdict": finding.verdict,
+        "cause": finding.cause,
+        "cause_id": finding.cause_id,
+        "paddle_path": finding.paddle_path,
+        "torch_path": finding.torch_path,
+        "paddle_op": finding.paddle_op,
+        "torch_op": finding.torch_op,
+        "paddle_source": finding.paddle_source,
+        "torch_source": finding.torch_source,
         "error": _number(finding.error),
         "relative": _number(finding.relative),
+        "places": [list(place) for place in finding.places],
+        "advice": finding.advice,
+        "order": finding.order,
     }
-    found["places"] = [list(place) for place in finding.places]
-    return found
 
 
 def parameter_data(row: ParameterRow) -> dict[str, Any]:

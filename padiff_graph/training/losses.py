@@ -12,6 +12,7 @@ from padiff_graph.capture.backend import backend
 from padiff_graph.capture.engine import Array, Engine
 from padiff_graph.capture.leaf_names import leaves, output_leaves, replace
 from padiff_graph.errors import UsageTypeError
+from padiff_graph.findings.cause import Cause
 from padiff_graph.findings.finding import Finding
 from padiff_graph.request.inputs import SIDES
 
@@ -19,6 +20,11 @@ __all__ = ["Losses", "mean_loss"]
 
 BOUNDS = {np.dtype(np.float64): 1e-6, np.dtype(np.float32): 1e-4}
 """Relative difference of two losses on one output that rounding and float32 constants may explain."""
+
+SMALL = 1e-12
+"""Least size that a loss or gradient is held against: a perfect fit has a loss of zero."""
+TINY = 1e-30
+"""Least number that is divided by."""
 
 Loss = Callable[[Any], Any]
 
@@ -69,7 +75,7 @@ class Losses:
                 if kind == np.float32:
                     raise
                 continue  # a loss with float32 constants of its own cannot take float64; ask it in float32
-            return _finding(values, gradients, outputs, BOUNDS[kind], self.given)
+            return _finding(values, gradients, outputs, BOUNDS[kind], self)
         return None
 
     def _on(
@@ -161,39 +167,39 @@ def _finding(
     gradients: Sequence[Mapping[str, Array]],
     outputs: Sequence[tuple[str, str]],
     bound: float,
-    given: tuple[Loss, Loss],
+    losses: Losses,
 ) -> Finding | None:
-    gap = abs(values[0] - values[1])
-    relative = gap / max(abs(values[1]), 1e-30)
-    names = " and ".join(_name(loss) for loss in given)
-    if gap > bound * max(abs(values[1]), 1e-12):
-        cause = f"the loss functions differ: on the same output {names} return {values[0]:.7g} and {values[1]:.7g} ({relative:.2%} apart)"
-        return Finding("loss", "different", cause, error=gap, relative=relative)
+    """What two losses of one output differ in: their value, else a gradient."""
+    names = " and ".join(_name(loss) for loss in losses.given)
+    gap, size = abs(values[0] - values[1]), abs(values[1])
+    if gap > bound * max(size, SMALL):
+        share = gap / max(size, TINY)
+        numbers = {"first_number": values[0], "second_number": values[1], "share": share}
+        cause = Cause.of("loss.differs", losses=names, **numbers)
+        return _different(cause, gap, share, losses)
     for _, name in outputs:
         if name not in gradients[0] or name not in gradients[1]:
             continue
-        one, other = gradients[0][name], gradients[1][name]
-        error, scale = (
-            float(np.abs(one - other).max(initial=0.0)),
-            float(np.abs(other).max(initial=0.0)),
-        )
-        if error > bound * max(scale, 1e-12):
-            cause = f"the gradients of the loss functions differ: on the same output {names} return the same value, but their gradients of {name} differ by up to {error:.3g}"
-            return Finding(
-                "loss", "different", cause, error=error, relative=error / scale if scale else error
-            )
+        first, second = gradients[0][name], gradients[1][name]
+        error = float(np.abs(first - second).max(initial=0.0))
+        scale = float(np.abs(second).max(initial=0.0))
+        if error > bound * max(scale, SMALL):
+            cause = Cause.of("loss.gradient_differs", losses=names, towards=name, error=error)
+            return _different(cause, error, error / scale if scale else error, losses)
     return None
 
 
-def _name(loss: Loss) -> str:
-    found = getattr(loss, "__name__", "")
-    return (
-        found
-        if found and found != "<lambda>"
-        else type(loss).__name__
-        if not found
-        else "the lambda"
+def _different(cause: Cause, error: float, relative: float, losses: Losses) -> Finding:
+    frameworks = losses.frameworks
+    return Finding(
+        "loss", "different", cause, error=error, relative=relative, frameworks=frameworks
     )
+
+
+def _name(loss: Loss) -> str:
+    """What the user calls a loss: its own name, else its class's."""
+    name = str(getattr(loss, "__name__", ""))
+    return "the lambda" if name == "<lambda>" else name or type(loss).__name__
 
 
 def _floating(dtype: str) -> bool:

@@ -11,9 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from padiff_graph.capture.graph import ComputationGraph
+from padiff_graph.findings.cause import Cause
+from padiff_graph.findings.cause_sentences import sentence
 from padiff_graph.findings.finding import Finding
 from padiff_graph.matching.result import Matching
-from padiff_graph.referee.region_result import RegionCheck
+from padiff_graph.referee.region_result import RegionCheck, RegionResult
 
 __all__ = ["Unmapped", "unmapped", "unsure_regions", "unsure_weights"]
 
@@ -34,50 +36,61 @@ class Unmapped:
     even: bool
 
     @property
-    def reason(self) -> str:
-        """Why regions that read them cannot be compared."""
-        return f"no map was found between the weights {_some(self.first)} (paddle) and {_some(self.second)} (torch)"
+    def cause(self) -> Cause:
+        """Why what reads them cannot be compared."""
+        first, second = tuple(sorted(self.first)), tuple(sorted(self.second))
+        return Cause.of("parameter.unmapped", first_some=first, second_some=second)
 
 
 def unmapped(matching: Matching) -> Unmapped | None:
     """The leftover weights of both sides, None where one side has none."""
-    sizes = [
-        {name: found.type.size for name, found in normal.graph.parameters.items()}
-        for normal in (matching.first, matching.second)
-    ]
+    unread = set(matching.unread_second)
+    unused = {name for name in matching.unused_second if name not in unread}
     lost = {row.first for row in matching.parameters if row.status == "open"}
+    if not lost or not unused:
+        return None
     neutral = {
         row.first for row in matching.parameters if row.status == "neutral" and not row.pieces
     }
-    unread = set(matching.unread_second)
-    unused = {name for name in matching.unused_second if name not in unread}
-    least = sum(sizes[0].get(name, 0) for name in lost)
-    most = least + sum(sizes[0].get(name, 0) for name in neutral)
-    found = sum(sizes[1].get(name, 0) for name in unused)
-    if not lost or not unused:
-        return None
-    return Unmapped(frozenset(lost | neutral), frozenset(unused), least <= found <= most)
+    least = _numbers(matching.first.graph, lost)
+    most = _numbers(matching.first.graph, lost | neutral)
+    even = least <= _numbers(matching.second.graph, unused) <= most
+    return Unmapped(frozenset(lost | neutral), frozenset(unused), even)
+
+
+def _numbers(graph: ComputationGraph, names: set[str]) -> int:
+    """How many numbers these parameters hold."""
+    parameters = graph.parameters
+    return sum(parameters[name].type.size for name in names if name in parameters)
 
 
 def unsure_regions(regions: RegionCheck, matching: Matching, loose: Unmapped | None) -> RegionCheck:
     """The results, with those that differ and read such weights on both sides not comparable."""
     if loose is None:
         return regions
-    names = loose.first, loose.second
-    graphs = matching.first.graph, matching.second.graph
+    reason = sentence(loose.cause, matching.frameworks)
     results = tuple(
-        replace(result, verdict="not-comparable", reason=loose.reason)
-        if result.verdict == "different"
-        and all(
-            _reads(graph, nodes, known)
-            for graph, nodes, known in zip(
-                graphs, (result.first_nodes, result.second_nodes), names, strict=True
-            )
-        )
+        replace(result, verdict="not-comparable", reason=reason)
+        if result.verdict == "different" and _rests_on(result, matching, loose)
         else result
         for result in regions.results
     )
     return replace(regions, results=results)
+
+
+def _rests_on(result: RegionResult, matching: Matching, loose: Unmapped) -> bool:
+    """Whether both sides of a region read weights without a map."""
+    return _reads(matching.first.graph, result.first_nodes, loose.first) and _reads(
+        matching.second.graph, result.second_nodes, loose.second
+    )
+
+
+def _reads(graph: ComputationGraph, nodes: Sequence[int], names: frozenset[str]) -> bool:
+    operands = [value for node in nodes for value in graph.record(node).inputs if value is not None]
+    sources = [graph.record(value.node) for value in operands]
+    return any(
+        source.kind in ("parameter", "buffer") and source.name in names for source in sources
+    )
 
 
 def unsure_weights(findings: Sequence[Finding], loose: Unmapped | None) -> list[Finding]:
@@ -91,33 +104,16 @@ def unsure_weights(findings: Sequence[Finding], loose: Unmapped | None) -> list[
     ]
     if not about:
         return list(findings)
-    places = tuple(
-        dict.fromkeys(
-            place
-            for finding in about
-            for place in (finding.places or ((finding.paddle_path, finding.torch_path),))
-        )
-    )
+    places = [
+        place
+        for finding in about
+        for place in finding.places or ((finding.paddle_path, finding.torch_path),)
+    ]
     told = replace(
         about[0],
         verdict="not-comparable",
-        cause=f"{loose.reason}, though they hold as many numbers",
-        places=places,
+        reason=Cause.of("parameter.unmapped", loose=loose.cause),
+        places=tuple(dict.fromkeys(places)),
         advice=ADVICE,
     )
     return [told, *(finding for finding in findings if finding not in about)]
-
-
-def _reads(graph: ComputationGraph, nodes: Sequence[int], names: frozenset[str]) -> bool:
-    return any(
-        graph.record(value.node).kind in ("parameter", "buffer")
-        and graph.record(value.node).name in names
-        for node in nodes
-        for value in graph.record(node).inputs
-        if value is not None
-    )
-
-
-def _some(names: frozenset[str], most: int = 3) -> str:
-    shown = sorted(names)
-    return ", ".join(shown[:most]) + (f" and {len(shown) - most} more" if len(shown) > most else "")

@@ -2,38 +2,95 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import permutations
 
 import numpy as np
 
 from padiff_graph.capture.engine import Array, Engine
+from padiff_graph.diagnosis.moved_values import ORDERS
 from padiff_graph.diagnosis.probes import probe
 from padiff_graph.diagnosis.reordering import around, turning
 from padiff_graph.executor.region_parameters import first_reads
 from padiff_graph.executor.transfer import mapped
+from padiff_graph.findings.cause import Cause
 from padiff_graph.findings.finding import Finding
 from padiff_graph.matching.result import Matching, ParameterRow
 
 __all__ = ["weight_findings"]
 
 CLOSE = 1e-6
+"""Relative difference below which two weights are one number: a checkpoint keeps them exactly, a
+conversion between dtypes of one width nearly so."""
 RANK = 5
-"""Most axes whose orders are tried."""
+"""Most axes whose orders are tried: 120 of them."""
+UNREAD = 1 << 30
+"""Behind every operation: where a parameter stands that nothing reads."""
+ADVICE = "copy the weights through the parameter map: assign_weight, or auto_weights=True"
+
+
+@dataclass(frozen=True)
+class _Held:
+    """One parameter as it is and as the map says it should be.
+
+    Attributes:
+        row: of the map.
+        own: what it holds.
+        wanted: what the map makes of the second model's parameters.
+        raw: the second model's parameter as it is, the first of several.
+    """
+
+    row: ParameterRow
+    own: Array
+    wanted: Array
+    raw: Array
+
+    @property
+    def names(self) -> dict[str, object]:
+        """Facts of a cause: the names on both sides."""
+        second = " + ".join(piece.second for piece in self.row.pieces)
+        return {"first_name": self.row.first, "second_name": second}
+
+    @property
+    def alone(self) -> bool:
+        """Whether it is made of one parameter."""
+        return len(self.row.pieces) == 1
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """The modules that own it."""
+        return _owner(self.row.first), _owner(self.row.pieces[0].second)
 
 
 @dataclass(frozen=True)
 class _Odd:
-    """A parameter whose value is not what the map says; `place` where that shows elsewhere than at the parameter."""
+    """A parameter whose value is not what the map says.
 
-    row: ParameterRow
-    kind: str
-    cause: str
-    error: float
-    scale: float
+    Attributes:
+        held: the parameter.
+        cause: what is wrong with it.
+        group: equal where several parameters have one cause.
+        place: where it shows, where that is elsewhere than at the parameter.
+    """
+
+    held: _Held
+    cause: Cause
+    group: Hashable
     place: tuple[str, str] | None = None
+
+    @property
+    def error(self) -> float:
+        """The largest absolute difference."""
+        own, wanted = self.held.own.astype(np.float64), self.held.wanted.astype(np.float64)
+        return float(np.abs(own - wanted).max())
+
+    @property
+    def relative(self) -> float:
+        """The error against the largest value."""
+        scale = float(np.abs(self.held.wanted.astype(np.float64)).max())
+        return self.error / scale if scale else self.error
 
 
 def weight_findings(matching: Matching, first: Engine, second: Engine) -> tuple[Finding, ...]:
@@ -42,147 +99,113 @@ def weight_findings(matching: Matching, first: Engine, second: Engine) -> tuple[
     One finding for each cause: a weight not transposed, two layers' weights swapped, running
     statistics never copied, or values that simply differ.
     """
+    held = list(_held(matching, first, second))
+    groups: dict[Hashable, list[_Odd]] = defaultdict(list)
+    for one in held:
+        if one.own.dtype.kind in "fc" and not _same(one.own, one.wanted):
+            odd = _odd(one, held, matching)
+            groups[odd.cause.kind, odd.group].append(odd)
+    order = first_reads(matching.second.graph)
+    findings = [_finding(group, order, matching) for group in groups.values()]
+    return tuple(sorted(findings, key=lambda finding: finding.order))
+
+
+def _held(matching: Matching, first: Engine, second: Engine) -> Iterator[_Held]:
+    """Every parameter that both engines have the values for."""
     ours = {name: first.array(tensor) for name, tensor in first.parameters().items()}
     theirs = {name: second.array(tensor) for name, tensor in second.parameters().items()}
-    expected = {
-        row.first: mapped(row, ours[row.first], theirs)
-        for row in matching.parameters
-        if row.pieces and row.first in ours and all(piece.second in theirs for piece in row.pieces)
-    }
-    odd = [
-        found
-        for row in matching.parameters
-        if row.first in expected
-        and (found := _odd(row, ours, theirs, expected, matching)) is not None
-    ]
-    order = first_reads(matching.second.graph)
-    groups: dict[str, list[_Odd]] = defaultdict(list)
-    for found in odd:
-        groups[found.kind].append(found)
-    return tuple(
-        sorted(
-            (_finding(group, order) for group in groups.values()), key=lambda finding: finding.order
-        )
-    )
+    for row in matching.parameters:
+        seconds = [piece.second for piece in row.pieces]
+        if seconds and row.first in ours and theirs.keys() >= set(seconds):
+            own = ours[row.first]
+            yield _Held(row, own, mapped(row, own, theirs), theirs[seconds[0]])
 
 
-def _odd(
-    row: ParameterRow,
-    ours: Mapping[str, Array],
-    theirs: Mapping[str, Array],
-    expected: Mapping[str, Array],
-    matching: Matching,
-) -> _Odd | None:
-    own, wanted = ours[row.first], expected[row.first]
-    if own.dtype.kind not in "fc" or _same(own, wanted):
-        return None
-    error = float(np.abs(own.astype(np.float64) - wanted.astype(np.float64)).max())
-    scale = float(np.abs(wanted.astype(np.float64)).max())
-    other = " + ".join(piece.second for piece in row.pieces)
-    raw = theirs[row.pieces[0].second]
-    if len(row.pieces) == 1 and raw.shape == own.shape and _same(own, raw):
-        return _Odd(
-            row,
-            f"layout {row.transform}",
-            f"{row.first} holds {other} as it is; the map between them is: {row.transform}",
-            error,
-            scale,
-        )
-    if own.ndim == 2 and own.shape[0] == own.shape[1] and _same(own.T, wanted):
-        return _Odd(
-            row,
-            "layout transposed",
-            f"{row.first} holds {other} transposed the wrong way: its own transpose is what the map asks for ({row.transform})",
-            error,
-            scale,
-        )
-    if len(row.pieces) == 1 and any(
-        _same(own, raw.transpose(axes)) for axes in _orders(raw.shape, own.shape)
-    ):
-        return _reordered(row, own, wanted, matching, error, scale)
-    for name, value in expected.items():
-        if (
-            name != row.first
-            and value.shape == own.shape
-            and value.size > 1
-            and _same(own, value)
-            and not _same(value, wanted)
-            and not _constant(own)
-        ):
-            return _Odd(
-                row,
-                f"swapped {' '.join(sorted((_owner(row.first), _owner(name))))}",
-                f"{row.first} holds the values that belong to {name}: {_owner(row.first)} is swapped with {_owner(name)}",
-                error,
-                scale,
-            )
-    if _constant(own) and not _constant(wanted):
-        return _Odd(
-            row,
-            "initial",
-            f"{row.first} still stands at {float(own.reshape(-1)[0]):g}; {other} was never copied",
-            error,
-            scale,
-        )
-    seen = probe(own, wanted).words
-    if seen.startswith("the same values"):
-        return _Odd(
-            row,
-            f"order of {row.first}",
-            f"{row.first} holds the values of {other} in another order than the map asks for: {seen}",
-            error,
-            scale,
-        )
-    return _Odd(row, "values", f"{row.first} and {other} hold different values", error, scale)
+# -- what is wrong with one
 
 
-def _reordered(
-    row: ParameterRow, own: Array, wanted: Array, matching: Matching, error: float, scale: float
-) -> _Odd:
+def _odd(held: _Held, all_held: Sequence[_Held], matching: Matching) -> _Odd:
+    """The simplest explanation of a value: the layout, another parameter's, none at all, an order."""
+    transform = {**held.names, "transform": held.row.transform}
+    if held.alone and _same(held.own, held.raw):
+        return _Odd(held, Cause.of("weights.as_they_are", **transform), held.row.transform)
+    square = held.own.ndim == 2 and held.own.shape[0] == held.own.shape[1]
+    if square and _same(held.own.T, held.wanted):
+        return _Odd(held, Cause.of("weights.transposed", **transform), None)
+    if held.alone and any(_same(held.own, raw) for raw in _axis_orders(held.raw, held.own.shape)):
+        return _read_in_another_order(held, matching)
+    for other in all_held:
+        if _swapped(held, other):
+            return _swap(held, other.row.first)
+    if _constant(held.own) and not _constant(held.wanted):
+        number = float(held.own.reshape(-1)[0])
+        return _Odd(held, Cause.of("weights.initial", **held.names, number=number), None)
+    seen = probe(held.own, held.wanted)
+    if seen is not None and seen.kind in ORDERS:
+        cause = Cause.of("weights.permuted", **held.names).showing(seen)
+        return _Odd(held, cause, held.row.first)
+    return _Odd(held, Cause.of("weights.differ", **held.names), None)
+
+
+def _read_in_another_order(held: _Held, matching: Matching) -> _Odd:
     """The values agree as they stand, and the models compute with their elements in another order."""
-    other = row.pieces[0].second
-    seen = probe(own, wanted).words.replace("the same values, ", "") or row.transform
-    found = turning(
+    first, second = held.row.first, held.row.pieces[0].second
+    seen = probe(held.own, held.wanted)
+    facts = {**held.names, "transform": seen or held.row.transform}
+    turns = turning(
         (matching.first.graph, matching.second.graph),
-        (around(matching.first, {row.first}), around(matching.second, {other})),
+        (around(matching.first, {first}), around(matching.second, {second})),
     )
-    cause = f"{row.first} holds the values of {other}, but the two models compute with their elements in another order ({seen})"
-    if found is None:
-        return _Odd(row, f"order {row.first}", cause, error, scale)
-    side, record = found
-    paths = [row.first.rpartition(".")[0], other.rpartition(".")[0]]
-    paths[side] = record.path
-    return _Odd(
-        row,
-        f"order {record.path}",
-        f"{cause}: {record.op} in {record.path or 'the root'} of the {('first', 'second')[side]} side turns them",
-        error,
-        scale,
-        (paths[0], paths[1]),
+    kind = "weights.read_in_another_order"
+    if turns is None:
+        return _Odd(held, Cause.of(kind, **facts), first)
+    side, record = turns
+    facts |= {"op": record.op, "path": record.path, "side": side}
+    place = (record.path, held.place[1]) if side == 0 else (held.place[0], record.path)
+    return _Odd(held, Cause.of(kind, **facts), record.path, place)
+
+
+def _swapped(held: _Held, other: _Held) -> bool:
+    """Whether a parameter holds what belongs to another one."""
+    value = other.wanted
+    if other.row.first == held.row.first or value.shape != held.own.shape or value.size == 1:
+        return False
+    if not _same(held.own, value):
+        return False
+    return not _same(value, held.wanted) and not _constant(held.own)
+
+
+def _swap(held: _Held, other: str) -> _Odd:
+    first, second = _named_owner(held.row.first), _named_owner(other)
+    cause = Cause.of(
+        "weights.swapped",
+        first_name=held.row.first,
+        parameter=other,
+        first_owner=first,
+        second_owner=second,
     )
+    return _Odd(held, cause, frozenset({first, second}))
 
 
-def _orders(shape: Sequence[int], wanted: Sequence[int]) -> Iterator[tuple[int, ...]]:
-    """The orders of axes that make one shape of another; few axes only."""
-    if len(shape) == len(wanted) <= RANK:
-        yield from (
-            axes
-            for axes in itertools.permutations(range(len(shape)))
-            if tuple(shape[axis] for axis in axes) == tuple(wanted)
-        )
+def _axis_orders(array: Array, shape: Sequence[int]) -> Iterator[Array]:
+    """The array with its axes in every order that has the shape; few axes only."""
+    if len(array.shape) == len(shape) <= RANK:
+        for axes in permutations(range(len(shape))):
+            if tuple(array.shape[axis] for axis in axes) == tuple(shape):
+                yield array.transpose(axes)
 
 
-def _same(one: Array, other: Array) -> bool:
-    if one.shape != other.shape:
+def _same(first: Array, second: Array) -> bool:
+    if first.shape != second.shape:
         return False
-    if (
-        one.size
-        and one.reshape(-1)[0] != other.reshape(-1)[0]
-        and abs(float(one.reshape(-1)[0]) - float(other.reshape(-1)[0]))
-        > CLOSE * max(1.0, abs(float(other.reshape(-1)[0])))
-    ):
-        return False
-    return bool(np.allclose(one, other, rtol=CLOSE, atol=CLOSE * 1e-2, equal_nan=True))
+    if first.size and not _close(complex(first.reshape(-1)[0]), complex(second.reshape(-1)[0])):
+        return False  # most differ in the first element already
+    return bool(np.allclose(first, second, rtol=CLOSE, atol=CLOSE * 1e-2, equal_nan=True))
+
+
+def _close(first: complex, second: complex) -> bool:
+    """Whether two numbers may be one; NaNs may."""
+    return not abs(first - second) > CLOSE * max(1.0, abs(second))
 
 
 def _constant(array: Array) -> bool:
@@ -190,29 +213,35 @@ def _constant(array: Array) -> bool:
 
 
 def _owner(name: str) -> str:
-    return name.rpartition(".")[0] or "the root"
+    return name.rpartition(".")[0]
 
 
-def _finding(group: Sequence[_Odd], order: Mapping[str, int]) -> Finding:
-    def place(found: _Odd) -> tuple[str, str]:
-        return found.place or (
-            found.row.first.rpartition(".")[0],
-            found.row.pieces[0].second.rpartition(".")[0],
-        )
+def _named_owner(name: str) -> str:
+    return _owner(name) or "the root"
 
-    def position(found: _Odd) -> int:
-        return order.get(found.row.pieces[0].second, 1 << 30)
+
+# -- several with one cause
+
+
+def _finding(group: Sequence[_Odd], order: Mapping[str, int], matching: Matching) -> Finding:
+    def position(odd: _Odd) -> int:
+        return order.get(odd.held.row.pieces[0].second, UNREAD)
 
     ranked = sorted(group, key=position)
     head = ranked[0]
-    places = tuple(dict.fromkeys(place(found) for found in ranked))
-    cause = (
-        head.cause
-        if len(ranked) == 1
-        else f"{head.cause} (and {len(ranked) - 1} more parameters alike)"
-    )
+    cause = head.cause
+    if len(ranked) > 1:
+        cause = replace(cause, facts=(*cause.facts, ("alike", len(ranked) - 1)))
+    places = dict.fromkeys(odd.place or odd.held.place for odd in ranked)
     return Finding(
-        "weights", "different", cause, *places[0], error=max(found.error for found in ranked),
-        relative=max(found.error / found.scale if found.scale else found.error for found in ranked),
-        places=places, advice="copy the weights through the parameter map: assign_weight, or auto_weights=True", order=position(head),
-    )  # fmt: skip
+        "weights",
+        "different",
+        cause,
+        *next(iter(places)),
+        error=max(odd.error for odd in ranked),
+        relative=max(odd.relative for odd in ranked),
+        places=tuple(places),
+        advice=ADVICE,
+        order=position(head),
+        frameworks=matching.frameworks,
+    )

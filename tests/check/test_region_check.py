@@ -12,6 +12,8 @@ from padiff_graph.capture.graph import Value
 from padiff_graph.capture.normal.index_map import View
 from padiff_graph.check.region_check import check_regions
 from padiff_graph.diagnosis.region_findings import region_findings
+from padiff_graph.findings.cause import Cause
+from padiff_graph.findings.cause_sentences import sentence
 from padiff_graph.matching.result import Difference, Matching, Point
 from padiff_graph.referee.known_divergence import biased_variance
 from padiff_graph.referee.referee import Measured, imprecise
@@ -93,7 +95,7 @@ def test_epsilon_alone_is_found_where_structure_names_it() -> None:
         "attribute",
         (norm.first,),
         (norm.second,),
-        "epsilon 1e-06 against 1e-05",
+        "attribute.epsilon",
         "norm",
         "norm",
         "epsilon",
@@ -109,14 +111,14 @@ def test_float64_is_asked_where_what_is_computed_differs_and_not_where_only_the_
     first, second, matching = two()
     fc = next(m for m in matching.matches if matching.second.nodes[m.second].path == "fc2")
     difference = Difference(
-        "differently-built", (fc.first,), (fc.second,), "Linear by other operations", "fc2", "fc2"
+        "differently-built", (fc.first,), (fc.second,), "construction.operations", "fc2", "fc2"
     )
     asked = {
         second.nodes[result.second_nodes[-1]].path: result.referee
         for result in run(first, second, matching, difference).results
     }
     assert asked["fc2"] and not asked["fc1"]
-    reordered = replace(difference, cause="Linear reads its operand transposed", order=True)
+    reordered = replace(difference, cause_id="operand.transposed", order=True)
     assert not any(result.referee for result in run(first, second, matching, reordered).results)
 
 
@@ -152,7 +154,7 @@ def test_one_bug_is_one_region(
     check = run(first, second, matching)
     assert bad(check, second) == [place]
     part = next(result for result in check.results if result.verdict == "different").worst()
-    assert part is not None and words in part.probe.words
+    assert part is not None and words in (sentence(part.probe) if part.probe else "")
 
 
 def test_two_bugs_are_two_regions() -> None:
@@ -172,7 +174,7 @@ def test_operands_swapped_are_negated() -> None:
     check = run(first, second, match(first, second, list(zip(*pairs, strict=True))))
     assert bad(check, second) == ["sub"]
     part = check.results[-1].worst()
-    assert part is not None and part.probe.kind == "negated"
+    assert part is not None and part.probe == Cause.of("values.negated")
 
 
 def fused() -> tuple[Toy, Toy, Matching]:
@@ -265,7 +267,16 @@ def test_what_numbers_could_not_decide_is_a_bug_only_between_operations_that_sur
     matching = match(first, second, [(Value(1), Value(1))])
     matching = replace(matching, matches=(replace(matching.matches[0], confidence=confidence),))
     difference = Difference(
-        kind, (1,), (1,), "operand scaled by 1 against -1", "", "", "scale", (1.0, -1.0), ((1, 1),)
+        kind,
+        (1,),
+        (1,),
+        "scale",
+        "",
+        "",
+        "scale",
+        (1.0, -1.0),
+        ((1, 1),),
+        facts=(("reader", "Relu"),),
     )
     (finding,) = region_findings(run(first, second, matching, difference), matching, [difference])
     assert (finding.phase, finding.verdict) == ("structure", verdict)
@@ -284,7 +295,9 @@ def test_dropout_masks_are_shared() -> None:
         found.append(y)
     check = run(first, second, match(first, second, [tuple(found)]))  # type: ignore[list-item]
     part = check.results[0].worst("output")
-    assert part is not None and part.probe.kind in ("applied", "masked", "")
+    assert part is not None and (
+        part.probe is None or part.probe.kind in ("values.applied", "values.masked")
+    )
     second2 = Toy()
     z = second2.op("dropout", second2.op("relu", second2.input("x", X)), marks=("random",), p=0.3)
     second2.output("output", z)
@@ -312,7 +325,8 @@ def test_another_shape_is_named_and_what_follows_is_still_checked() -> None:
     check = run(first, second, match(first, second, list(zip(*found, strict=True))))
     assert bad(check, second) == ["a"]
     part = check.results[0].worst()
-    assert part is not None and part.probe.words == "shape [1, 3, 7, 7] against [1, 3, 9, 9]"
+    assert part is not None and part.probe is not None
+    assert sentence(part.probe) == "shape [1, 3, 7, 7] against [1, 3, 9, 9]"
 
 
 def test_a_wrong_gradient_of_the_framework_is_told_from_a_bug() -> None:
@@ -320,7 +334,9 @@ def test_a_wrong_gradient_of_the_framework_is_told_from_a_bug() -> None:
     check = run(first, second, matching)
     assert check.counts == {"equal": 5, "framework-defect": 1}
     part = next(result for result in check.results if result.verdict == "framework-defect").worst()
-    assert part is not None and part.probe.words.startswith(
+    assert part is not None and part.probe is not None
+    assert part.probe.kind == "framework.wrong_gradient"
+    assert sentence(part.probe, ("torch", "torch")).startswith(
         "the first side's framework computes a wrong gradient"
     )
 
@@ -344,17 +360,18 @@ def test_an_attribute_without_effect_is_suspicious() -> None:
         "attribute",
         (norm.first,),
         (norm.second,),
-        "seed 1 against 2",
+        "attribute.native",
         "norm",
         "norm",
         "seed",
         (1, 2),
+        facts=(("op", "Norm"),),
     )
     (finding,) = region_findings(run(first, second, matching, difference), matching, [difference])
     assert (finding.verdict, finding.fails, finding.cause) == (
         "suspicious",
         False,
-        "seed 1 against 2",
+        "Norm.seed 1 against 2",
     )
 
 
@@ -396,7 +413,10 @@ def test_a_frozen_parameter_is_named() -> None:
     matching.first.graph.parameters["w1"] = replace(info, trainable=False)
     (finding,) = region_findings(run(first, second, matching), matching)
     assert (finding.phase, finding.verdict) == ("backward", "different")
-    assert finding.cause == "w1 is frozen (stop_gradient is set), w1 is trained"
+    assert finding.cause == (
+        "w1 is frozen in the first model (requires_grad is False), "
+        "w1 is trained in the second model"
+    )
 
 
 def test_what_cancels_on_one_side_is_not_imprecise_on_the_other() -> None:
@@ -405,10 +425,9 @@ def test_what_cancels_on_one_side_is_not_imprecise_on_the_other() -> None:
     One framework computes exactly that, the other 1e-8.
     """
     bound = 1e-5
-    assert imprecise((0.0, 1.6e-8), Measured(1.6e-8, 1.6e-8), Measured(3e-17, 3e-17), bound) == ""
-    assert "second side loses precision" in imprecise(
-        (0.0, 1.6e-3), Measured(1.6e-3, 1.0), Measured(0.0, 1.0), bound
-    )
+    assert imprecise((0.0, 1.6e-8), Measured(1.6e-8, 1.6e-8), Measured(3e-17, 3e-17), bound) is None
+    lost = imprecise((0.0, 1.6e-3), Measured(1.6e-3, 1.0), Measured(0.0, 1.0), bound)
+    assert lost is not None and "torch side loses precision" in sentence(lost)
 
 
 def test_integers_that_are_known_beforehand_are_not_run_again() -> None:

@@ -14,6 +14,7 @@ import torch.nn.functional as TF
 import padiff_graph as pg
 from padiff_graph.check.end_to_end import WholeCheck
 from padiff_graph.check.verdict import Measured, judge
+from padiff_graph.findings.cause import Cause
 from padiff_graph.findings.finding import Finding
 from padiff_graph.referee.tolerance import Quantity
 from padiff_graph.request.options import Options
@@ -399,7 +400,14 @@ def test_weights_without_a_map_do_not_pass_unseen():
     equal = WholeCheck((Quantity("output", "output", "output", 0.0, 0.0, 1.0, 0.0, 0.0, True),))
     for phase, passes in (("both", False), ("forward", True)):
         assert (
-            judge(Measured(Options(diff_phase=phase), equal, loose="no map was found"), ())[0]
+            judge(
+                Measured(
+                    Options(diff_phase=phase),
+                    equal,
+                    loose=Cause.of("parameter.unmapped", first_some=("w",), second_some=("v",)),
+                ),
+                (),
+            )[0]
             is passes
         )
         assert judge(Measured(Options(diff_phase=phase), equal), ())[0]
@@ -412,7 +420,7 @@ def test_a_difference_in_structure_that_numbers_could_not_decide_does_not_pass()
         assert (
             judge(
                 Measured(Options(), equal),
-                [Finding(phase, "not-comparable", "could not be compared")],
+                [Finding(phase, "not-comparable", Cause.of("region.not_compared", text="no"))],
             )[0]
             is passes
         )
@@ -464,7 +472,7 @@ def test_one_empty_module_in_the_place_of_two():
     found = first(pg.compare(layer, module, batch(2, 6, 5, 5), options=LOOSE))
     assert (found.verdict, found.cause, found.paddle_path) == (
         "missing",
-        "missing BatchNormalization, Relu",
+        "missing BatchNormalization, Relu in the Paddle model",
         "blocks.1.normed",
     )
 

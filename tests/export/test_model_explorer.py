@@ -13,6 +13,7 @@ from padiff_graph.capture.graph import ComputationGraph, Node, ParameterInfo, Te
 from padiff_graph.capture.normal.form import Edge, NormalGraph, NormalNode
 from padiff_graph.capture.normal.index_map import View
 from padiff_graph.export.model_explorer import FAILS, model_explorer
+from padiff_graph.findings.cause import Cause
 from padiff_graph.findings.finding import Finding
 from padiff_graph.matching.result import Match, Matching, ParameterRow, Piece
 
@@ -166,7 +167,7 @@ def test_findings_are_coloured(matching: Matching, tmp_path: Path) -> None:
     finding = Finding(
         "forward",
         "different",
-        "eps 1 against 2",
+        Cause.of("capture.refused", text="eps 1 against 2"),
         "net",
         "net.head",
         "",

@@ -195,7 +195,7 @@ def test_a_flip_keeps_its_view():
     from padiff_graph.matching.difference.structural_differences import differences
 
     (found,) = differences(match(flipped, whole))
-    assert found.kind == "extra" and "Flip" in found.cause
+    assert found.kind == "extra" and dict(found.facts)["operation"] == "Flip"
 
 
 def _chain(normed: bool) -> NormalGraph:

@@ -5,6 +5,7 @@ from pathlib import Path
 from padiff_graph.capture.graph import ComputationGraph, Node, ParameterInfo, TensorType, Value
 from padiff_graph.capture.normal.form import Edge, Location, NormalGraph, NormalNode
 from padiff_graph.capture.normal.index_map import View
+from padiff_graph.findings.cause import Cause
 from padiff_graph.findings.finding import Finding
 from padiff_graph.matching.result import Match, Matching, ParameterRow, Piece
 from padiff_graph.report.report import Compared, Report
@@ -149,7 +150,9 @@ def report(
                 Finding(
                     "forward",
                     "different",
-                    "Linear.bias False against </script><b>True</b>",
+                    Cause.of(
+                        "capture.refused", text="Linear.bias False against </script><b>True</b>"
+                    ),
                     "layers.1.0",
                     "body.1.0",
                     "pd_op.matmul",
@@ -164,7 +167,7 @@ def report(
                 Finding(
                     "structure",
                     "missing",
-                    "Relu is missing behind layers.2.1",
+                    Cause.of("operation.missing", operations=("Relu",)),
                     "layers.2",
                     "body.2",
                     "",

@@ -1,6 +1,7 @@
 """Reports made by hand, for the views."""
 
 from padiff_graph.capture.normal.index_map import View
+from padiff_graph.findings.cause import Cause
 from padiff_graph.findings.finding import Finding
 from padiff_graph.matching.result import ParameterRow, Piece
 from padiff_graph.report.report import Compared, Report
@@ -10,7 +11,13 @@ HERE = __file__
 EPSILON = Finding(
     "forward",
     "different",
-    "epsilon 0.001 against 1e-05 in BatchNormalization",
+    Cause.of(
+        "attribute.epsilon",
+        op="BatchNormalization",
+        name="epsilon",
+        first_value=0.001,
+        second_value=1e-05,
+    ),
     "layer1.1.bn1",
     "body.1.norms.0",
     "pd_op.batch_norm_",
@@ -25,7 +32,7 @@ EPSILON = Finding(
 MISSING = Finding(
     "structure",
     "missing",
-    "missing Relu",
+    Cause.of("operation.missing", operations=("Relu",)),
     "layer3.0.relu",
     "body.4",
     "",
@@ -38,7 +45,12 @@ MISSING = Finding(
 CROSSED = Finding(
     "weights",
     "suspicious",
-    "fc1 gets the weights of fc2: matched parameters have crossed names",
+    Cause.of(
+        "parameter.exchanged",
+        first_owner="fc1",
+        second_owner="fc2",
+        parameters=("fc1.weight",),
+    ),
     "fc1",
     "fc2",
     order=1,
@@ -95,7 +107,7 @@ def rounding() -> Report:
     finding = Finding(
         "forward",
         "rounding",
-        "float32 rounding: in float64 the difference vanishes",
+        Cause.of("capture.refused", text="float32 rounding: in float64 the difference vanishes"),
         error=2e-6,
         relative=3e-6,
     )
@@ -110,7 +122,10 @@ def empty() -> Report:
     finding = Finding(
         "capture",
         "not-comparable",
-        "the torch model could not be captured: a branch on data at net.py:3",
+        Cause.of(
+            "capture.refused",
+            text="the torch model could not be captured: a branch on data at net.py:3",
+        ),
     )
     return failed(
         findings=(finding,),

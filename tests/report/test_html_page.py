@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from padiff_graph.findings.cause import Cause
 from padiff_graph.findings.finding import Finding
 from padiff_graph.report.html_page import render_page, report_page, write_html
 from padiff_graph.report.page_data import Page
@@ -36,14 +37,23 @@ def test_answer_stands_without_script(page):
 
 def test_nothing_compared_is_no_pass():
     found = report_page(
-        Report(passed=False, findings=(Finding("capture", "not-comparable", "no"),))
+        Report(
+            passed=False,
+            findings=(
+                Finding("capture", "not-comparable", Cause.of("capture.refused", text="no")),
+            ),
+        )
     )
     assert found.state == "unsure" and "Nothing was compared" in found.headline
     assert "no" in render_page(found)
 
 
 def test_rounding_only_is_said():
-    found = report_page(report(findings=(Finding("forward", "rounding", "beyond"),)))
+    found = report_page(
+        report(
+            findings=(Finding("forward", "rounding", Cause.of("capture.refused", text="beyond")),)
+        )
+    )
     assert found.headline == "Not aligned, by rounding only"
 
 
@@ -221,7 +231,13 @@ def test_page_without_graphs(tmp_path):
                 "unsure",
                 "Nothing was compared",
                 "a against b",
-                findings=(Finding("capture", "not-comparable", "it cannot be captured"),),
+                findings=(
+                    Finding(
+                        "capture",
+                        "not-comparable",
+                        Cause.of("capture.refused", text="it cannot be captured"),
+                    ),
+                ),
             )
         ),
         encoding="utf-8",

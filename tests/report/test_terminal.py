@@ -10,6 +10,7 @@ from html import unescape
 import pytest
 
 from padiff_graph.alignment.correspondence import ModuleRow
+from padiff_graph.findings.cause import Cause
 from padiff_graph.findings.finding import Finding
 from padiff_graph.layer_map.layer_map import LayerMap
 from padiff_graph.report.layer_map_candidate import LayerMapCandidate
@@ -61,7 +62,14 @@ def test_rounding_is_said_to_be_rounding() -> None:
 def test_what_could_not_be_compared_is_no_rounding() -> None:
     report = dataclasses.replace(
         rounding(),
-        findings=(*rounding().findings, Finding("weights", "not-comparable", "no map was found")),
+        findings=(
+            *rounding().findings,
+            Finding(
+                "weights",
+                "not-comparable",
+                Cause.of("region.not_compared", text="no map was found"),
+            ),
+        ),
     )
     text = text_of(render_report(report))
     assert "NOT ALIGNED (not all could be compared)" in text and "layer_map" in text
@@ -118,7 +126,7 @@ def test_show_prints(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_finding_alone() -> None:
-    assert "fc1 gets the weights of fc2" in finding_text(CROSSED)
+    assert "fc1 takes the weights of fc2" in finding_text(CROSSED)
     assert "no such operation" not in finding_text(CROSSED)
     assert "no such operation" in finding_text(MISSING)
 

@@ -5,6 +5,8 @@ from edits import Draft, bypass, change_attribute, drop_branch, remove_block
 from synthetic import Graph, decoder, resnet
 
 from padiff_graph.capture.normal.form import NormalGraph
+from padiff_graph.findings.cause_sentences import sentence
+from padiff_graph.findings.difference_causes import difference_cause
 from padiff_graph.matching.difference.structural_differences import differences
 from padiff_graph.matching.difference.whereabouts import Whereabouts
 from padiff_graph.matching.ladder import match
@@ -73,7 +75,8 @@ def test_another_activation_everywhere_is_one_cause():
 
 def test_a_missing_bias_is_named():
     (found,) = differences(match(activation("Relu", 1, bias=False), activation("Relu", 1)))
-    assert "missing bias" in found.cause
+    assert found.cause_id == "operand.missing"
+    assert sentence(difference_cause(found)) == "missing bias of Linear in the Paddle model"
 
 
 def test_a_detach_cuts_the_gradient():
@@ -85,7 +88,8 @@ def test_a_detach_cuts_the_gradient():
         return graph.finish(output=graph.op("Exp", [x], (4,), ""))
 
     (found,) = differences(match(model(True), model(False)))
-    assert found.kind == "extra" and "cut" in found.cause
+    assert found.kind == "extra" and found.cause_id == "gradient.detached"
+    assert "cut" in sentence(difference_cause(found))
 
 
 def test_a_missing_operation_stands_beside_the_only_part_that_is_left_of_its_module():

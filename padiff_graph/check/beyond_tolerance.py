@@ -1,0 +1,159 @@
+"""What to call values beyond the tolerance when no place is known to be wrong."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+from padiff_graph.findings.cause import Cause
+from padiff_graph.findings.finding import Finding, Phase
+from padiff_graph.referee.tolerance import Quantity
+from padiff_graph.request.options import Options
+
+__all__ = ["LARGE", "PHASES", "Beyond", "beyond_finding"]
+
+Beyond = tuple[Quantity, str]
+"""A compared value, and where it was compared: a region, a step, "" for the whole run."""
+
+PHASES: dict[str, Phase] = {
+    "output": "forward",
+    "buffer": "forward",
+    "loss": "loss",
+    "input": "backward",
+    "parameter": "backward",
+}
+"""Kind of a compared tensor -> phase of a finding about it."""
+LARGE = 0.05
+"""Relative difference of an output that accumulated rounding does not reach by itself; chosen so that
+deep correct models stay well below it."""
+TENSORS = {
+    "output": "the output",
+    "loss": "the loss",
+    "input": "the gradient of the input",
+    "parameter": "the gradient of",
+    "buffer": "the buffer",
+}
+"""Kind of a compared tensor -> what it is called before its name."""
+FRAMEWORK = ("framework-divergence", "framework-defect")
+NO_TOLERANCE = "no tolerance"
+
+
+def beyond_finding(
+    beyond: Sequence[Beyond],
+    findings: Sequence[Finding],
+    options: Options,
+    *,
+    complete: bool,
+    loose: Cause | None,
+    frameworks: tuple[str, str],
+) -> Finding:
+    """The finding about the worst of these values.
+
+    Args:
+        beyond: at least one.
+        findings: what else was found.
+        options: the tolerance asked for.
+        complete: whether regions cover everything and the two sides hold the same weights.
+        loose: why they do not.
+        frameworks: of the two models.
+    """
+    worst, where = max(
+        beyond, key=lambda pair: (pair[0].kind in ("output", "loss"), pair[0].relative)
+    )
+    finding = Finding(
+        PHASES[worst.kind],
+        "different",
+        _cause(worst, where, options),
+        error=worst.error,
+        relative=worst.relative,
+        frameworks=frameworks,
+    )
+    if worst.reason:
+        return finding
+    quantities = [quantity for quantity, _ in beyond]
+    known = [
+        other for other in findings if other.verdict in FRAMEWORK and other.phase == finding.phase
+    ]
+    if known and worst.relative > LARGE:
+        return _carried(finding, known, quantities)
+    enough = _enough(quantities)
+    if complete:
+        rounding = _as(finding, "rounding.accumulated", enough=f"{enough} would have been enough")
+        return replace(rounding, verdict="rounding", advice=f"set options to {enough}")
+    if loose is not None:
+        return replace(_as(finding, "whole.other_weights", loose=loose), verdict="not-comparable")
+    blamed = any(other.verdict in FRAMEWORK for other in findings)
+    if _relative(worst, quantities) > LARGE and not blamed:
+        return _as(finding, "whole.not_located")
+    undecided = _as(finding, "rounding.undecided", enough=f"{enough} would have been enough")
+    return replace(undecided, verdict="not-comparable")
+
+
+def _cause(worst: Quantity, where: str, options: Options) -> Cause:
+    """How far the value is beyond the tolerance; why it cannot be compared where that is so."""
+    if worst.reason:
+        return Cause.of("tensor.not_comparable", tensor=_name(worst), text=worst.reason)
+    error = worst.mean_error if options.compare_mode == "mean" else worst.error
+    cause = Cause.of(
+        "whole.not_located",
+        tensor=_name(worst),
+        error=error,
+        mode=options.compare_mode,
+        scale=worst.scale,
+        atol=options.atol,
+        rtol=options.rtol,
+    )
+    return replace(cause, facts=(*cause.facts, ("where", where))) if where else cause
+
+
+def _as(finding: Finding, kind: str, **facts: object) -> Finding:
+    """The finding with what its difference is taken for."""
+    measured = finding.reason.facts
+    return replace(finding, reason=Cause(kind, (*measured, *facts.items())))
+
+
+def _carried(finding: Finding, known: Sequence[Finding], quantities: Sequence[Quantity]) -> Finding:
+    """It follows from what the frameworks do differently further up."""
+    enough = f"{_enough(quantities)} would have been enough"
+    carried = _as(finding, "framework.carried", path=known[0].torch_path, enough=enough)
+    order = max(other.order for other in known) + 1
+    return replace(carried, verdict=known[0].verdict, order=order)
+
+
+def _relative(worst: Quantity, quantities: Sequence[Quantity]) -> float:
+    """The worst difference against the largest value; of a gradient against the largest gradient."""
+    gradients = [
+        quantity.scale for quantity in quantities if quantity.kind in ("input", "parameter")
+    ]
+    largest = max(gradients, default=0.0)
+    if worst.kind in ("input", "parameter") and largest:
+        return worst.error / largest
+    return worst.relative
+
+
+def _enough(beyond: Sequence[Quantity]) -> str:
+    """Which tolerance would have been enough; where the second's value is zero no relative one is."""
+    least = {
+        "rtol": max(quantity.rtol for quantity in beyond),
+        "atol": max(quantity.atol for quantity in beyond),
+    }
+    finite = [f"{name}={_above(number)}" for name, number in least.items() if math.isfinite(number)]
+    return " or ".join(finite) or NO_TOLERANCE
+
+
+def _above(number: float) -> str:
+    """The number in two digits, never below it."""
+    shown = f"{number:.2g}"
+    if float(shown) >= number:
+        return shown
+    half_a_digit = 0.5 * 10 ** (math.floor(math.log10(number)) - 1)
+    return f"{number + half_a_digit:.2g}"
+
+
+def _name(quantity: Quantity) -> str:
+    """A compared tensor in words; the only output goes by that very name."""
+    only = quantity.kind == "output" and quantity.first == "output"
+    if quantity.kind == "loss" or only:
+        return TENSORS[quantity.kind]
+    return f"{TENSORS[quantity.kind]} {quantity.first}"

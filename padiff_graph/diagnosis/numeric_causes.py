@@ -1,0 +1,215 @@
+"""The likely cause of a region's difference: by marks, by leaving operations out, by what one side has more of."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from padiff_graph.capture.graph import ComputationGraph, Node
+from padiff_graph.capture.normal.form import Edge
+from padiff_graph.diagnosis.finding_places import Place, Places
+from padiff_graph.diagnosis.plain_names import plain_name
+from padiff_graph.diagnosis.reordering import turning
+from padiff_graph.findings.cause import Cause
+from padiff_graph.matching.result import Matching
+from padiff_graph.referee.region_result import Part, RegionResult, Surplus
+
+__all__ = ["Told", "numeric_cause", "turned"]
+
+MARKS = {
+    "no_grad": "gradient.detached",
+    "gradient_hook": "gradient.hook",
+    "custom_function": "gradient.custom_backward",
+}
+"""A mark on one side only -> what it says of a difference in gradients."""
+CUTTING = ("detach", "share_data", "stop_gradient")
+"""Fragments of operator names that end a gradient path."""
+SURPLUS = ("operation.extra", "operation.missing")
+"""The cause, by the side that has the operation."""
+TELLING = (
+    "flip",
+    "roll",
+    "slice",
+    "pad",
+    "cat",
+    "dropout",
+    "clip",
+    "clamp",
+    "pixel_shuffle",
+    "pixel_unshuffle",
+    "tril",
+    "triu",
+    "cast",
+    "gather",
+    "index_select",
+    "transpose",
+    "mul",
+)
+"""Operators whose surplus on one side of a differing region is worth naming; from the most telling on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A cause, and the place that it moves the finding to on one side; None where it moves none."""
+
+    cause: Cause
+    side: int = 0
+    place: Place | None = None
+
+
+def numeric_cause(
+    result: RegionResult, part: Part, matching: Matching, places: Places, *, pinned: bool
+) -> Told:
+    """The likely cause of a region's difference.
+
+    Args:
+        result: the region of the place.
+        part: the tensor that tells most.
+        matching: of the two models.
+        places: where the finding stands as yet.
+        pinned: whether it stands at a matched operation, so that no other one is to blame.
+    """
+    if part.kind in ("input", "parameter"):
+        told = _marked(result, matching)
+        if told is not None:
+            return replace(told, cause=told.cause.showing(part.probe))
+    if result.surplus is not None:
+        return _left_out(result.surplus, matching)
+    uneven = None if pinned else _uneven(result, matching)
+    if uneven is not None:
+        return replace(uneven, cause=uneven.cause.showing(part.probe))
+    return Told(_plain(result, part, places).showing(part.probe))
+
+
+def _plain(result: RegionResult, part: Part, places: Places) -> Cause:
+    """That a tensor differs, and which."""
+    first, second = places
+    names = {"first_name": part.first, "second_name": part.second}
+    if part.kind == "buffer":
+        return Cause.of("statistics.differ", **names)
+    if part.kind == "parameter":
+        return Cause.of("gradient.differs", **names)
+    if part.kind == "input":
+        return Cause.of("gradient.differs", op=first.op, path=first.path, towards=part.first)
+    facts: dict[str, object] = {"first_op": first.op, "first_path": first.path}
+    facts |= {"second_op": second.op, "second_path": second.path}
+    reads = result.reads_only_first, result.reads_only_second
+    if part.probe is None and any(reads):
+        side = 1 if reads[1] else 0
+        facts |= {"side": side, "reads": reads[side]}
+    return Cause.of("values.differ", **facts)
+
+
+# -- marks
+
+
+def _marked(result: RegionResult, matching: Matching) -> Told | None:
+    """A hook, a custom backward or a cut gradient path that one side has and the other has not."""
+    marks = (
+        list(_marks(matching.first.graph, result.first_nodes)),
+        list(_marks(matching.second.graph, result.second_nodes)),
+    )
+    for side in (0, 1):
+        others = {mark for mark, _ in marks[1 - side]}
+        for mark, record in marks[side]:
+            if mark not in others:
+                cause = Cause.of(MARKS[mark], side=side, op=record.op)
+                return Told(cause, side, Place.of_record(record))
+    return None
+
+
+def _marks(graph: ComputationGraph, natives: tuple[int, ...]) -> Iterator[tuple[str, Node]]:
+    """What decides gradients among these operations, one mark for each."""
+    for native in natives:
+        record = graph.record(native)
+        own = [mark for mark in MARKS if mark in record.marks]
+        if own:
+            yield own[0], record
+        elif any(fragment in record.op for fragment in CUTTING):
+            yield "no_grad", record
+
+
+# -- operations that one side has too many
+
+
+def _left_out(surplus: Surplus, matching: Matching) -> Told:
+    """The operation without which both sides agree."""
+    graph = (matching.first.graph, matching.second.graph)[surplus.side]
+    told = _surplus(surplus.side, graph.record(surplus.node), "left_out")
+    if surplus.deed is None:
+        return told
+    deed: tuple[str, object] = ("deed", surplus.deed)
+    return replace(told, cause=replace(told.cause, facts=(*told.cause.facts, deed)))
+
+
+def turned(result: RegionResult, matching: Matching) -> Told | None:
+    """The one operation of a region that turns what keeps its shape."""
+    graphs = matching.first.graph, matching.second.graph
+    found = turning(graphs, (result.first_nodes, result.second_nodes))
+    return None if found is None else _surplus(*found, "turning")
+
+
+def _uneven(result: RegionResult, matching: Matching) -> Told | None:
+    """An operation that one side has more of, where nothing else explains a difference."""
+    alike = _read_alike(result, matching)
+    kinds = (
+        _by_name(matching.first.graph, result.first_nodes, alike[0]),
+        _by_name(matching.second.graph, result.second_nodes, alike[1]),
+    )
+    for name in TELLING:
+        firsts, seconds = kinds[0].get(name, []), kinds[1].get(name, [])
+        if firsts and not seconds:
+            return _surplus(0, firsts[-1], "alone")
+        if seconds and not firsts:
+            return _surplus(1, seconds[-1], "alone")
+    return None
+
+
+def _surplus(side: int, record: Node, evidence: str) -> Told:
+    """`evidence` is the fact that says how the operation was found out."""
+    title = plain_name(record.op).title().replace("_", "")
+    facts = {"side": side, "operation": title, evidence: record.op, "path": record.path}
+    return Told(Cause.of(SURPLUS[side], **facts), side, Place.of_record(record))
+
+
+def _by_name(
+    graph: ComputationGraph, natives: tuple[int, ...], alike: set[int]
+) -> dict[str, list[Node]]:
+    """The operations that do something, by plain name."""
+    named: dict[str, list[Node]] = defaultdict(list)
+    for native in natives:
+        record = graph.record(native)
+        # out of training a dropout hands on what it gets
+        idle = "dropout" in record.op and "random" not in record.marks
+        if record.constant is None and not idle and native not in alike:
+            named[plain_name(record.op)].append(record)
+    return named
+
+
+def _read_alike(result: RegionResult, matching: Matching) -> tuple[set[int], set[int]]:
+    """Native operations between matched ones that come to the same on both sides: movement of operands that
+    are read alike, however many operations each side takes for it."""
+    inside = set(result.second_nodes)
+    firsts: set[int] = set()
+    seconds: set[int] = set()
+    for match in matching.matches:
+        a, b = matching.first.nodes[match.first], matching.second.nodes[match.second]
+        if inside.isdisjoint(b.native):
+            continue
+        for x, y in match.operands:
+            mine, theirs = a.inputs[x], b.inputs[y]
+            if mine is not None and theirs is not None and _same_view(mine, theirs):
+                firsts.update(mine.through)
+                seconds.update(theirs.through)
+    return firsts, seconds
+
+
+def _same_view(first: Edge, second: Edge) -> bool:
+    """Whether two operands read the same elements in the same order."""
+    mine, theirs = first.view, second.view
+    if mine is None or theirs is None:
+        return False
+    if mine.size != theirs.size or mine.source != theirs.source:
+        return False
+    return mine.reshape(theirs.shape).same(theirs)

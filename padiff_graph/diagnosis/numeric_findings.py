@@ -1,0 +1,85 @@
+"""Regions that differ without a structural difference: where such a finding stands, and its verdict."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from padiff_graph.diagnosis.finding_places import (
+    Places,
+    finding_at,
+    matched_places,
+    moved_to,
+    region_places,
+)
+from padiff_graph.diagnosis.numeric_causes import Told, numeric_cause, turned
+from padiff_graph.diagnosis.region_phase import region_phase
+from padiff_graph.findings.cause import Cause
+from padiff_graph.findings.difference_causes import difference_cause
+from padiff_graph.findings.finding import Finding, Verdict
+from padiff_graph.matching.result import Difference, Matching
+from padiff_graph.referee.region_result import RegionCheck, RegionResult
+
+__all__ = ["numeric_finding"]
+
+SURPLUS: dict[str, Verdict] = {"operation.extra": "extra", "operation.missing": "missing"}
+"""Kind of a cause -> the verdict that it makes of "different"."""
+
+
+def numeric_finding(
+    shown: RegionResult, check: RegionCheck, matching: Matching, built: dict[int, Difference]
+) -> Finding:
+    """The finding that a region is; `built` says how regions are built differently, by the identity of their results."""
+    result = _origin(shown, check) if shown.astray else shown
+    difference = built.get(id(shown))
+    places = region_places(result, matching)
+    phase = region_phase([shown])
+    if shown.verdict == "not-comparable":
+        reason = Cause.of("region.not_compared", text=shown.reason or "could not be compared")
+        return finding_at(places, phase, "not-comparable", reason, matching, result.order)
+    part = shown.worst()
+    assert part is not None
+    pinned = matched_places(difference, matching)
+    places = pinned or places
+    told = numeric_cause(result, part, matching, places, pinned=pinned is not None)
+    verdict = _verdict(shown, told.cause)
+    if difference is not None and result.surplus is None:
+        told = replace(told, cause=difference_cause(difference).followed_by(told.cause))
+    places = _moved(places, told)
+    if shown is not result:
+        told = _carried(told, result, shown, matching)
+        places = _moved(places, told)
+    finding = finding_at(places, phase, verdict, told.cause, matching, result.order)
+    return replace(finding, error=part.error, relative=part.relative)
+
+
+def _origin(result: RegionResult, check: RegionCheck) -> RegionResult:
+    """The most upstream region behind which the values lie in another order, from a region that is astray."""
+    by_order = {region.order: region for region in check.results}
+    origin, seen = result, {result.order}
+    while True:
+        above = [
+            by_order[read]
+            for read in origin.reads
+            if read in by_order and by_order[read].moved and read not in seen
+        ]
+        if not above:
+            return origin
+        origin = min(above, key=lambda region: region.order)
+        seen.add(origin.order)
+
+
+def _verdict(shown: RegionResult, cause: Cause) -> Verdict:
+    verdict: Verdict = "rounding" if shown.verdict == "equal" else shown.verdict
+    return SURPLUS.get(cause.kind, verdict) if verdict == "different" else verdict
+
+
+def _moved(places: Places, told: Told) -> Places:
+    return places if told.place is None else moved_to(places, told.side, told.place)
+
+
+def _carried(told: Told, origin: RegionResult, shown: RegionResult, matching: Matching) -> Told:
+    """What turned the values at the origin, and which operation further down needs their order."""
+    needs = region_places(shown, matching)[0]
+    needed = Cause.of("values.carried", op=needs.op, path=needs.path)
+    turning = turned(origin, matching) or Told(told.cause)
+    return replace(turning, cause=turning.cause.followed_by(needed))

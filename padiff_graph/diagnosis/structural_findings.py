@@ -1,0 +1,232 @@
+"""Structural differences with what the numbers of their regions say of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from padiff_graph.capture.normal.form import NormalGraph, NormalNode
+from padiff_graph.diagnosis.finding_places import NOWHERE, Place, finding_at
+from padiff_graph.diagnosis.region_phase import AGREEING, region_phase
+from padiff_graph.findings.cause import Cause
+from padiff_graph.findings.difference_causes import difference_cause, difference_places
+from padiff_graph.findings.finding import Finding, Verdict
+from padiff_graph.matching.result import Difference, Matching
+from padiff_graph.referee.region_result import Part, RegionCheck, RegionResult
+from padiff_graph.referee.structural_evidence import claims, nodes_of, own_native_of
+
+__all__ = ["Located", "built_differently", "locate", "structural_finding"]
+
+SURE = 0.8
+"""From this confidence on a match stands for itself: below it neighbours contradict it, or none bears it
+out (`matching.confidence` sets the steps)."""
+NOWHERE_IN_ORDER = 1 << 30
+"""Behind every operation: the order of what no region holds."""
+FAILING: Mapping[str, Verdict] = {"missing": "missing", "extra": "extra"}
+"""Kind of a difference -> verdict where its region differs; "different" for all others."""
+EFFECTS = ("gradient.hook", "gradient.custom_backward")
+"""Kinds of which a differing region shows that they have an effect."""
+OTHER_INPUT = "check it with another input"
+DIVERGENT = frozenset({"framework-divergence", "framework-defect"})
+
+
+@dataclass(frozen=True)
+class Located:
+    """A structural difference with the regions that it stands in."""
+
+    difference: Difference
+    results: tuple[RegionResult, ...]
+
+    def of(self, *verdicts: str) -> list[RegionResult]:
+        """The regions of these verdicts."""
+        return [result for result in self.results if result.verdict in verdicts]
+
+
+def locate(
+    check: RegionCheck, matching: Matching, differences: Sequence[Difference]
+) -> list[Located]:
+    """Every difference with its regions."""
+    normals = matching.first, matching.second
+    claimed = claims(normals[0]), claims(normals[1])
+    located = []
+    for difference in differences:
+        natives = [
+            own_native_of(normals[side], nodes_of(difference, side), claimed[side])
+            for side in (0, 1)
+        ]
+        results = tuple(
+            result
+            for result in check.results
+            if not natives[0].isdisjoint(result.first_nodes)
+            or not natives[1].isdisjoint(result.second_nodes)
+        )
+        located.append(Located(difference, results))
+    return located
+
+
+def structural_finding(located: Located, matching: Matching) -> Finding | None:
+    """The finding that a difference is; None where numbers say all there is to say.
+
+    Where its region differs it is the cause; where numbers could not be asked it may be; where they
+    agree it is suspicious, since it changes nothing on this input.
+    """
+    difference = located.difference
+    if difference.kind == "differently-built":
+        return None
+    differing, unsure = located.of("different"), located.of("not-comparable")
+    base = _base(located, matching)
+    if differing:
+        return _failing(base, difference, differing)
+    if unsure:
+        return _undecided(base, difference, unsure[0], matching)
+    return None if located.of(*DIVERGENT) else _without_effect(base, located)
+
+
+def _base(located: Located, matching: Matching) -> Finding:
+    """The finding at its place, as if its region differed."""
+    difference = located.difference
+    second = _node(matching.second, difference.second)
+    if second is not None and second.native:
+        order = max(second.native)
+    else:
+        results = located.of("different") or located.results
+        order = min((result.order for result in results), default=NOWHERE_IN_ORDER)
+    places = (
+        _place(matching.first, difference.first, difference.native[0]),
+        _place(matching.second, difference.second, difference.native[1]),
+    )
+    cause = difference_cause(difference)
+    return replace(
+        finding_at(places, "forward", "different", cause, matching, order),
+        paddle_path=difference.first_path,
+        torch_path=difference.second_path,
+        places=difference_places(difference, matching),
+    )
+
+
+def _node(normal: NormalGraph, nodes: tuple[int, ...]) -> NormalNode | None:
+    return normal.nodes[nodes[0]] if nodes else None
+
+
+def _place(normal: NormalGraph, nodes: tuple[int, ...], native: int) -> Place:
+    """Operator and line: of the native operation that decides it, else of the node."""
+    if native >= 0:
+        return Place.of_record(normal.graph.record(native))
+    node = _node(normal, nodes)
+    return NOWHERE if node is None else Place.of_node(node, normal)
+
+
+def _failing(base: Finding, difference: Difference, differing: list[RegionResult]) -> Finding:
+    parts = [part for result in differing for part in result.parts if part.verdict == "different"]
+    part = max(parts, key=lambda part: part.relative)
+    return replace(
+        base,
+        reason=_felt(base.reason, part),
+        phase=region_phase(differing),
+        verdict=FAILING.get(difference.kind, "different"),
+        error=part.error,
+        relative=part.relative,
+    )
+
+
+def _felt(cause: Cause, part: Part) -> Cause:
+    """A cause in the backward pass with what it does; else the cause as it is."""
+    cuts = cause.kind != "gradient.detached" and _speaks_of_detach(cause)
+    if cuts:
+        cause = Cause.of("gradient.detached", inner=cause)
+    elif cause.kind in EFFECTS:
+        cause = Cause.of(cause.kind, inner=cause)
+    elif cause.kind != "gradient.detached":
+        return cause
+    seen = part.probe
+    if seen is not None and seen.kind in ("gradient.scaled", "gradient.reversed"):
+        return cause.followed_by(seen)
+    return cause
+
+
+def _speaks_of_detach(cause: Cause) -> bool:
+    """Whether a detach is among the operations of a cause, with others."""
+    operations = cause.get("operations")
+    named = (cause.get("first_op"), cause.get("second_op"))
+    return "Detach" in named or (isinstance(operations, tuple) and "Detach" in operations)
+
+
+def _undecided(
+    base: Finding, difference: Difference, unsure: RegionResult, matching: Matching
+) -> Finding:
+    """Numbers could not be asked: an attribute of operations that surely correspond is a bug all the same."""
+    unasked = f"numbers could not be asked: {unsure.reason}"
+    if difference.kind != "attribute":
+        return replace(base, phase="structure", verdict="not-comparable", advice=unasked)
+    if _sure(difference, matching):
+        return replace(base, phase="structure", advice=unasked)
+    told = f"these operations may not correspond, and {unasked}"
+    return replace(base, phase="structure", verdict="not-comparable", advice=told)
+
+
+def _sure(difference: Difference, matching: Matching) -> bool:
+    """Whether at one of its places at least the operations surely correspond: else they are compared with what
+    merely stands where they do, in another way of building the same."""
+    firsts, seconds = set(nodes_of(difference, 0)), set(nodes_of(difference, 1))
+    return any(
+        match.confidence >= SURE
+        for match in matching.matches
+        if match.first in firsts and match.second in seconds
+    )
+
+
+def _without_effect(base: Finding, located: Located) -> Finding | None:
+    kind = located.difference.kind
+    if kind == "attribute":
+        advice = f"it changes nothing on this input; {OTHER_INPUT}"
+    elif kind in ("missing", "extra") and located.results:
+        advice = f"the regions around it agree on this input; {OTHER_INPUT}"
+    else:
+        return None
+    return replace(base, phase="structure", verdict="suspicious", advice=advice)
+
+
+# -- differently built
+
+
+def built_differently(
+    check: RegionCheck, matching: Matching, differences: Sequence[Difference]
+) -> dict[int, Difference]:
+    """How each region is built differently, by the identity of its result, at its place in that region.
+
+    What stands in no region that agrees comes before what does, then the first.
+    """
+    found: dict[int, tuple[bool, Difference]] = {}
+    for difference in differences:
+        if difference.kind != "differently-built":
+            continue
+        inside = locate(check, matching, _apart(difference, matching))
+        harmless = any(located.of(*AGREEING) for located in inside)
+        for located in inside:
+            for result in located.results:
+                known = found.get(id(result))
+                if known is None or (known[0] and not harmless):
+                    found[id(result)] = harmless, located.difference
+    return {result: difference for result, (_, difference) in found.items()}
+
+
+def _apart(difference: Difference, matching: Matching) -> list[Difference]:
+    """The difference at each of its places alone; whole where a native operation decides it."""
+    if difference.native != (-1, -1):
+        return [difference]
+    return [_at(difference, place, matching) for place in difference.places]
+
+
+def _at(difference: Difference, place: tuple[int, int], matching: Matching) -> Difference:
+    """The difference at one of its places alone; whole where that is all there is."""
+    if len(difference.places) == 1 or min(place) < 0:
+        return difference
+    first, second = matching.first.nodes[place[0]], matching.second.nodes[place[1]]
+    return replace(
+        difference,
+        first=(first.id,),
+        second=(second.id,),
+        places=(place,),
+        first_path=first.path,
+        second_path=second.path,
+    )

@@ -1,0 +1,165 @@
+"""The two optimizers of a check: found behind what the user gave, and refused where they cannot be used."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from padiff_graph.capture.abilities import Optimizers
+from padiff_graph.capture.backend import backend, needed
+from padiff_graph.capture.engine import Array
+from padiff_graph.errors import UsageError, UsageTypeError
+from padiff_graph.request.inputs import SIDES
+
+__all__ = ["Stepper", "check_optimizers"]
+
+
+@dataclass(frozen=True)
+class Stepper:
+    """One side's optimizer.
+
+    Attributes:
+        framework: whose it is.
+        model: the model that it trains.
+        given: as the user gave it.
+        optimizers: the framework's optimizers: the given one, or those that a callable uses.
+    """
+
+    framework: str
+    model: Any
+    given: Any
+    optimizers: tuple[Any, ...]
+
+    @property
+    def tools(self) -> Optimizers:
+        """What its framework can do with optimizers."""
+        return needed(backend(self.framework).optimizers)
+
+    @property
+    def direct(self) -> bool:
+        """Whether the user gave an optimizer, not a callable."""
+        return len(self.optimizers) == 1 and self.optimizers[0] is self.given
+
+    def advance(self) -> None:
+        """One step with gradients cleared, as a training loop takes it."""
+        if self.direct:
+            self.tools.advance(self.given)
+        else:
+            self.given()
+
+    def settings(self) -> dict[str, dict[str, object]]:
+        """What is done to each parameter, by its name; empty where a callable hides its optimizer."""
+        found: dict[str, dict[str, object]] = {}
+        for optimizer in self.optimizers:
+            found.update(self.tools.settings(optimizer, self.model))
+        return found
+
+    def state(self) -> dict[str, dict[str, Array]]:
+        """What is remembered of each parameter: parameter name -> name of the state -> numbers."""
+        found: dict[str, dict[str, Array]] = {}
+        for optimizer in self.optimizers:
+            found.update(self.tools.state(optimizer, self.model))
+        return found
+
+
+def check_optimizers(
+    optimizer: Any, models: tuple[Any, Any], frameworks: tuple[str, str]
+) -> tuple[Stepper, Stepper] | None:
+    """Takes `optimizer` apart, None where there is none.
+
+    Raises:
+        UsageTypeError, UsageError: where it is no pair of optimizers or callables, the two are
+            swapped, or one trains no parameter of its model.
+    """
+    shape = "optimizer is a pair [paddle_optimizer, torch_optimizer] of optimizers, or callables that do both step and clear-grad"
+    if optimizer is None:
+        return None
+    if not isinstance(optimizer, (list, tuple)):
+        raise UsageTypeError(f"{shape}; found {type(optimizer).__qualname__}")
+    if len(optimizer) != 2:
+        raise UsageError(f"{shape}; found {len(optimizer)} members")
+    for framework in frameworks:
+        if backend(framework).optimizers is None:
+            raise UsageError("an ONNX model cannot be trained; leave the optimizer out")
+    first, second = (
+        _stepper(shape, position, optimizer, models, frameworks) for position in (0, 1)
+    )
+    return first, second
+
+
+def _stepper(
+    shape: str,
+    position: int,
+    pair: Sequence[Any],
+    models: tuple[Any, Any],
+    frameworks: tuple[str, str],
+) -> Stepper:
+    given, framework, side = pair[position], frameworks[position], SIDES[position]
+    tools = needed(backend(framework).optimizers)
+    foreign = needed(backend(frameworks[1 - position]).optimizers)
+    if foreign is not tools and foreign.is_optimizer(given):
+        raise UsageTypeError(
+            f"{shape}; the {side} side's is a {frameworks[1 - position]} optimizer; swap the two"
+        )
+    if not tools.is_optimizer(given) and (isinstance(given, type) or not callable(given)):
+        raise UsageTypeError(f"{shape}; the {side} side's is {given!r}")
+    found = tuple(_used(given, tools.is_optimizer))
+    for one in found:
+        refusal = tools.refusal(one) if one is given else ""
+        if refusal:
+            raise UsageError(f"optimizer: {refusal}")
+    stepper = Stepper(framework, models[position], given, found)
+    if found and not stepper.settings():
+        raise UsageError(
+            f"optimizer: the {side} side's owns no parameter of {type(models[position]).__qualname__}; build it from that model's parameters()"
+        )
+    return stepper
+
+
+def _used(
+    thing: Any, wanted: Callable[[object], bool], depth: int = 3, seen: set[int] | None = None
+) -> Iterator[Any]:
+    """Optimizers that a callable uses: itself, closure cells, globals that its code names, bound objects."""
+    seen = set() if seen is None else seen
+    if id(thing) in seen or depth < 0 or isinstance(thing, type):
+        return
+    seen.add(id(thing))
+    if wanted(thing):
+        yield thing
+        return
+    for member in _members(thing):
+        yield from _used(member, wanted, depth - 1, seen)
+
+
+def _members(thing: Any) -> list[Any]:
+    if isinstance(thing, functools.partial):
+        return [thing.func, *thing.args, *thing.keywords.values()]
+    if isinstance(thing, (list, tuple)):
+        return list(thing)
+    if isinstance(thing, dict):
+        return list(thing.values())
+    found: list[Any] = []
+    code = getattr(thing, "__code__", None)
+    if code is not None:
+        for cell in getattr(thing, "__closure__", None) or ():
+            try:
+                found.append(cell.cell_contents)
+            except ValueError:  # a cell that is not filled yet
+                continue
+        scope = getattr(thing, "__globals__", {})
+        found += [
+            scope[name]
+            for name in code.co_names
+            if name in scope and not isinstance(scope[name], type(np))
+        ]
+        found += list(getattr(thing, "__defaults__", None) or ())
+        return found
+    if hasattr(thing, "__self__"):
+        return [thing.__self__]
+    if callable(thing) and not hasattr(thing, "named_parameters"):
+        return list(getattr(thing, "__dict__", {}).values())
+    return []

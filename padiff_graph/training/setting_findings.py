@@ -1,0 +1,128 @@
+"""Findings about the optimizers themselves: settings that differ, update rules that part."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from padiff_graph.findings.cause import Cause
+from padiff_graph.findings.cause_kinds import setting_kind
+from padiff_graph.findings.finding import Finding
+from padiff_graph.matching.result import ParameterRow
+from padiff_graph.training.optimizer_settings import SettingDifference, setting_differences
+from padiff_graph.training.optimizers import Stepper
+from padiff_graph.training.update_trial import Departure
+
+__all__ = ["DIVERGENT", "SettingWatch", "owners", "trial_findings"]
+
+DIVERGENT = {
+    "RMSProp": "Paddle adds epsilon under the square root, torch behind it",
+    "ASGD": "Paddle averages the last gradients, torch averages the weights and decays the "
+    "learning rate",
+}
+"""Update rules that the two frameworks do not compute alike, whatever the settings."""
+HIDDEN = "a callable"
+"""The class of an optimizer that a callable hides."""
+
+
+class SettingWatch:
+    """Differences of settings, looked at before every step: a schedule may change them."""
+
+    def __init__(
+        self,
+        steppers: tuple[Stepper, Stepper],
+        rows: Sequence[ParameterRow],
+        positions: Mapping[str, int],
+    ) -> None:
+        """`positions`: where the first model first reads each of its parameters."""
+        self.steppers, self.rows, self.positions = steppers, rows, positions
+        self.seen: dict[tuple[str, tuple[str, str]], tuple[int, SettingDifference]] = {}
+        self.algorithm = ""
+
+    def look(self, step: int) -> None:
+        """Reads both optimizers' settings before a step."""
+        if not self.algorithm:
+            settings = next(iter(self.steppers[0].settings().values()), {})
+            self.algorithm = str(settings.get("algorithm", ""))
+        for difference in setting_differences(self.steppers, self.rows):
+            self.seen.setdefault((difference.setting, difference.parameters[0]), (step, difference))
+
+    def findings(self, parted: Mapping[tuple[str, str], int]) -> list[Finding]:
+        """One finding for each difference; `parted` is the step at which parameters part."""
+        return [self._finding(step, difference, parted) for step, difference in self.seen.values()]
+
+    def _finding(
+        self, step: int, difference: SettingDifference, parted: Mapping[tuple[str, str], int]
+    ) -> Finding:
+        steps = [parted[pair] for pair in difference.parameters if pair in parted]
+        departs = max(step, min(steps, default=step))
+        last = len(self.positions)
+        upstream = min(difference.parameters, key=lambda pair: self.positions.get(pair[0], last))
+        places = dict.fromkeys(owners(*pair) for pair in (upstream, *difference.parameters))
+        return Finding(
+            "optimizer",
+            "different",
+            _cause(difference, departs, step, self.steppers),
+            *owners(*upstream),
+            places=tuple(places),
+            order=step,
+            frameworks=_frameworks(self.steppers),
+        )
+
+
+def _cause(
+    difference: SettingDifference, departs: int, since: int, steppers: tuple[Stepper, Stepper]
+) -> Cause:
+    """`departs` is the step at which weights part, `since` the one from which the setting differs."""
+    first, second = difference.values
+    some = tuple(name for name, _ in difference.parameters)
+    values = {"first_setting": first, "second_setting": second}
+    if difference.setting == "owner":
+        return Cause.of("optimizer.owner", some=some, **values)
+    if not difference.everywhere:
+        values["some"] = some
+    if difference.setting == "learning rate" and since > 1:
+        return Cause.of("optimizer.schedule", step=since, **values)
+    return Cause.of(
+        setting_kind(difference.setting),
+        step=departs,
+        setting=difference.setting,
+        first_class=_class(steppers[0]),
+        second_class=_class(steppers[1]),
+        **values,
+    )
+
+
+def _class(stepper: Stepper) -> str:
+    return type(stepper.optimizers[0]).__name__ if stepper.optimizers else HIDDEN
+
+
+def _frameworks(steppers: tuple[Stepper, Stepper]) -> tuple[str, str]:
+    return steppers[0].framework, steppers[1].framework
+
+
+def trial_findings(departure: Departure | None, watch: SettingWatch) -> list[Finding]:
+    """The finding that optimizers part on equal weights and gradients though their settings agree."""
+    if departure is None or watch.seen:
+        return []
+    measured: dict[str, object] = {"step": departure.step, "first_name": departure.first}
+    measured |= {"error": departure.error, "update": departure.update}
+    algorithm = watch.algorithm
+    cause = Cause.of("optimizer.update", **measured)
+    if algorithm in DIVERGENT:
+        rule = DIVERGENT[algorithm]
+        cause = Cause.of("framework.update_rule", algorithm=algorithm, rule=rule, **measured)
+    return [
+        Finding(
+            "optimizer",
+            "framework-divergence" if algorithm in DIVERGENT else "different",
+            cause,
+            *owners(departure.first, departure.second[0]),
+            error=departure.error,
+            frameworks=_frameworks(watch.steppers),
+        )
+    ]
+
+
+def owners(first: str, second: str) -> tuple[str, str]:
+    """The module paths of two parameters."""
+    return first.rpartition(".")[0], second.rpartition(".")[0]

@@ -1,0 +1,246 @@
+"""The numbers of all training steps, and what they say of the optimizers where gradients agree."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from padiff_graph.capture.engine import Array
+from padiff_graph.executor.transfer import mapped
+from padiff_graph.findings.cause import Cause
+from padiff_graph.findings.finding import Finding
+from padiff_graph.matching.result import Matching, ParameterRow
+from padiff_graph.referee.known_divergence import biased_variance
+from padiff_graph.referee.tolerance import Kind, Quantity, Tolerance, quantity
+from padiff_graph.training.optimizers import Stepper
+from padiff_graph.training.setting_findings import DIVERGENT, owners
+from padiff_graph.training.training_side import TrainingSide
+
+__all__ = ["StepNumbers"]
+
+AGREE = 1e-3
+"""Gradients that differ by less than this share tell what an optimizer does with them."""
+PART = 2e-4
+"""Share of an update beyond which two optimizers' steps on agreeing gradients differ; chosen above what
+Adam's division loses in float32."""
+NOISE = 10
+"""How many times the gradients' own difference a step may carry on."""
+GRAIN = 2
+"""Roundings of a weight that a step may add."""
+TOLD = 3
+"""Most parameters that notes speak of."""
+UNBIASED = "torch takes the unbiased batch variance, Paddle the biased one"
+
+
+class StepNumbers:
+    """Compares both models after every step.
+
+    Attributes:
+        quantities: (step, quantity) of everything compared.
+        losses: the two losses of every step.
+        parted: (first, second) names of parameters -> the step from which their updates differ though
+            their gradients agree.
+        notes: what the user should know, in sentences.
+    """
+
+    def __init__(
+        self,
+        rows: Sequence[ParameterRow],
+        matching: Matching,
+        tolerance: Tolerance,
+        start: Mapping[str, Array],
+    ) -> None:
+        """`start`: the first model's weights and buffers before the first step."""
+        self.rows, self.tolerance, self.start = rows, tolerance, start
+        self.quantities: list[tuple[int, Quantity]] = []
+        self.losses: list[tuple[float, float]] = []
+        self.notes: list[str] = []
+        self.parted: dict[tuple[str, str], int] = {}
+        self._counts = _variance_counts(matching)
+        self._shares: dict[str, float] = {}
+        self._trusted: dict[str, np.ndarray[Any, Any]] = {}
+
+    def compare(self, step: int, sides: Sequence[TrainingSide]) -> None:
+        """Holds losses, weights, buffers and what the optimizers remember against each other."""
+        ours, theirs = sides
+        self._add(step, "loss", "loss", "loss", *map(np.asarray, self.losses[-1]))
+        states = ours.stepper.state(), theirs.stepper.state()
+        for row in self.rows:
+            names = [piece.second for piece in row.pieces]
+            if row.first not in ours.after or not theirs.after.keys() >= set(names):
+                continue
+            trained = row.first in ours.gradients or theirs.gradients.keys() >= set(names)
+            if trained:
+                self._compare(step, "parameter", row, ours, theirs)
+                self._updates(step, row, ours, theirs)
+            else:
+                self._buffer(step, row, ours, theirs)
+            self._states(step, row, *states)
+
+    def _add(
+        self, step: int, kind: Kind, first: str, second: str, one: Array, other: Array
+    ) -> Quantity:
+        added = quantity(kind, first, second, one, other, self.tolerance)
+        self.quantities.append((step, added))
+        return added
+
+    def _compare(
+        self, step: int, kind: Kind, row: ParameterRow, ours: TrainingSide, theirs: TrainingSide
+    ) -> Quantity:
+        own = ours.after[row.first]
+        return self._add(step, kind, row.first, _joined(row), own, mapped(row, own, theirs.after))
+
+    def _buffer(
+        self, step: int, row: ParameterRow, ours: TrainingSide, theirs: TrainingSide
+    ) -> None:
+        """A buffer; a running variance that only the frameworks' own rules part is not counted."""
+        compared = self._compare(step, "buffer", row, ours, theirs)
+        count = self._counts.get(row.pieces[0].second)
+        if compared.within or count is None:
+            return
+        own = ours.after[row.first]
+        wanted = mapped(row, own, theirs.after)
+        if biased_variance(self.start[row.first], own, wanted, count):
+            self.quantities[-1] = step, replace(compared, counted=False, reason=UNBIASED)
+
+    def _states(
+        self,
+        step: int,
+        row: ParameterRow,
+        first: Mapping[str, Mapping[str, Array]],
+        second: Mapping[str, Mapping[str, Array]],
+    ) -> None:
+        """What the optimizers remember of one parameter, where both do."""
+        for kind, numbers in first.get(row.first, {}).items():
+            names = {piece.second for piece in row.pieces}
+            others = {name: second[name][kind] for name in names if kind in second.get(name, {})}
+            if len(others) < len(names):
+                continue
+            shown = " + ".join(f"{kind} of {piece.second}" for piece in row.pieces)
+            wanted = mapped(row, numbers, others)
+            self._add(step, "parameter", f"{kind} of {row.first}", shown, numbers, wanted)
+
+    def _updates(
+        self, step: int, row: ParameterRow, ours: TrainingSide, theirs: TrainingSide
+    ) -> None:
+        """Whether, where gradients agree, the steps taken on them do too."""
+        gradient = ours.gradients.get(row.first)
+        names = {piece.second for piece in row.pieces}
+        if gradient is None or not theirs.gradients.keys() >= names:
+            return
+        wanted = mapped(row, gradient, theirs.gradients)
+        agree = (np.abs(gradient - wanted) <= AGREE * np.abs(wanted)) & (wanted != 0)
+        trusted = self._trusted[row.first] = agree & self._trusted.get(row.first, np.asarray(True))
+        if not trusted.any():
+            return
+        noise = float((np.abs(gradient - wanted)[trusted] / np.abs(wanted)[trusted]).mean())
+        share = _share(row, ours, theirs, trusted, noise)
+        if share is not None:
+            self._part(step, row, share)
+
+    def _part(self, step: int, row: ParameterRow, share: float) -> None:
+        self._shares.setdefault(row.first, share)
+        for piece in row.pieces:
+            self.parted.setdefault((row.first, piece.second), step)
+        if len(self.notes) < TOLD:
+            self.notes.append(
+                f"at step {step} the update of {row.first} and {_joined(row)} differs by "
+                f"{share:.2%} where their gradients agree"
+            )
+
+    def findings(self, steppers: tuple[Stepper, Stepper], proved: bool) -> list[Finding]:
+        """A departure that nothing known explains: of the optimizers where steps differ on agreeing
+        gradients, of rounding otherwise. `proved`: whether every part of the models agrees."""
+        frameworks = steppers[0].framework, steppers[1].framework
+        if self.parted and not all(stepper.direct for stepper in steppers):
+            return [self._hidden(frameworks)]
+        for step, compared in self.quantities:
+            if compared.counted and not compared.within:
+                return [_departure(step, compared, proved, frameworks)]
+        return []
+
+    def _hidden(self, frameworks: tuple[str, str]) -> Finding:
+        """Steps that differ on agreeing gradients, taken by callables that hide how."""
+        step = min(self.parted.values())
+        pairs = [pair for pair, first in self.parted.items() if first == step]
+        some = tuple(first for first, _ in pairs)
+        share = self._shares[some[0]]
+        return Finding(
+            "optimizer",
+            "different",
+            Cause.of("optimizer.steps", step=step, some=some, share=share),
+            *owners(*pairs[0]),
+            places=tuple(dict.fromkeys(owners(*pair) for pair in pairs)),
+            order=step,
+            frameworks=frameworks,
+        )
+
+    def excused(self, algorithm: str) -> list[tuple[int, Quantity]]:
+        """The quantities; where the frameworks' update rules differ, what is trained is not counted."""
+        if algorithm not in DIVERGENT:
+            return self.quantities
+        reason = f"the frameworks compute {algorithm} differently"
+        return [
+            (step, replace(compared, counted=False, reason=reason))
+            for step, compared in self.quantities
+        ]
+
+
+def _share(
+    row: ParameterRow, ours: TrainingSide, theirs: TrainingSide, trusted: Array, noise: float
+) -> float | None:
+    """By which share of itself an update differs beyond rounding; None where it does not.
+
+    Args:
+        row: the parameter.
+        ours, theirs: both sides after the step.
+        trusted: elements whose gradients agree.
+        noise: the relative difference of these gradients.
+    """
+    after = mapped(row, ours.after[row.first], theirs.after)
+    before = mapped(row, ours.before[row.first], theirs.before)
+    own = (ours.after[row.first].astype(np.float64) - ours.before[row.first])[trusted]
+    wanted = (after.astype(np.float64) - before)[trusted]
+    grain = float(np.finfo(np.float32).eps) * float(np.abs(after[trusted]).mean())
+    size = float(np.abs(wanted).mean())
+    gap = float(np.abs(own - wanted).mean())
+    if gap <= (PART + NOISE * noise) * size + GRAIN * grain:
+        return None
+    return gap / size if size else math.inf
+
+
+def _departure(step: int, compared: Quantity, proved: bool, frameworks: tuple[str, str]) -> Finding:
+    """Weights that differ after a step, where the models and optimizers agree as far as is known."""
+    kind = "training.rounding" if proved else "training.undecided"
+    return Finding(
+        "optimizer",
+        "rounding" if proved else "not-comparable",
+        Cause.of(kind, step=step, first_name=compared.first, error=compared.error),
+        *owners(compared.first, compared.second),
+        error=compared.error,
+        relative=compared.relative,
+        order=step,
+        frameworks=frameworks,
+    )
+
+
+def _joined(row: ParameterRow) -> str:
+    return " + ".join(piece.second for piece in row.pieces)
+
+
+def _variance_counts(matching: Matching) -> dict[str, float]:
+    """Elements under each running variance of the second model, by the variance's name."""
+    counts = {}
+    nodes = matching.second.nodes
+    for node in nodes:
+        if node.op != "BatchNormalization" or len(node.inputs) < 5 or not node.outputs:
+            continue
+        edge = node.inputs[4]
+        variance = None if edge is None else nodes[edge.source]
+        if variance is not None and variance.name and variance.outputs:
+            counts[variance.name] = node.outputs[0].size / max(variance.outputs[0].size, 1)
+    return counts
