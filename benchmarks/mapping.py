@@ -151,7 +151,7 @@ def measure(name: str, verbose: bool) -> dict:
     rows["proved"] = sum(row.proved for row in alignment.matching.parameters)
     rows["unused"] = len(alignment.matching.unused_second)
     found["rows"] = rows
-    found["differences"] = [difference.cause for difference in alignment.differences]
+    found["differences"] = [difference.cause_id for difference in alignment.differences]
     if verbose:
         show(alignment)
     try:
@@ -211,7 +211,11 @@ def show(alignment) -> None:
     print("unused", matching.unused_second, "\nunread", matching.unread_second)
     for difference in alignment.differences:
         print(
-            "DIFF", difference.kind, difference.cause, difference.first_path, difference.second_path
+            "DIFF",
+            difference.kind,
+            difference.cause_id,
+            difference.first_path,
+            difference.second_path,
         )
     print(
         "points",

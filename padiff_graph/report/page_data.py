@@ -9,7 +9,7 @@ from __future__ import annotations
 import linecache
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from padiff_graph.alignment.correspondence import ModuleRow
@@ -219,9 +219,9 @@ def _link(link: Link, texts: _Texts) -> tuple[Any, ...]:
 
 
 def _finding(finding: Finding, matching: Matching | None) -> dict[str, Any]:
-    data = asdict(finding)
-    for key in ("error", "relative"):
-        data[key] = f"{data[key]:.3g}" if data[key] else ""
+    data = finding_data(finding)
+    for key, number in (("error", finding.error), ("relative", finding.relative)):
+        data[key] = f"{number:.3g}" if number else ""
     data["fails"] = finding.fails
     data["nodes"] = [-1, -1]
     if matching is not None:
