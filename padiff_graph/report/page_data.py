@@ -17,6 +17,7 @@ from padiff_graph.capture.graph import ComputationGraph, Node, ParameterInfo, Te
 from padiff_graph.capture.normal.form import NormalNode
 from padiff_graph.findings.finding import Finding
 from padiff_graph.matching.result import Match, Matching, ParameterRow
+from padiff_graph.report.report_json import finding_data
 from padiff_graph.report.source_lines import short_source
 
 __all__ = ["Link", "Page", "State", "links", "page_data", "place_of"]

@@ -79,7 +79,7 @@ def test_findings_open_both_places(page):
     )
     assert found["code"] == 2, "the line of both sources is shown"
     assert found["bold"] == 0, "text is never markup"
-    assert "Relu is missing" in found["second"] and "no such operation here" in found["second"]
+    assert "missing Relu" in found["second"] and "no such operation here" in found["second"]
 
 
 @needs_chromium
