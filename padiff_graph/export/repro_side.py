@@ -130,7 +130,7 @@ def _as_numbers(
     written: WrittenSide, record: Node, numbers: Recorded, key: str, saved: Saved
 ) -> str:
     """An operation as what it yielded and the gradients that it sent back."""
-    results = []
+    results: list[str] = []
     for place, name in enumerate(_save(saved, f"{key}_result", numbers.results)):
         if name != "None":
             written.names[Value(record.id, place)] = f"v{record.id}[{len(results)}]"
