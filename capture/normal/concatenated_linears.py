@@ -7,17 +7,17 @@ its own. Where it has one of the whole width instead, `joined` brings this side 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from padiff_graph.capture.graph import TensorType
-from padiff_graph.capture.normal.edges import read_through
-from padiff_graph.capture.normal.form import Edge, NormalGraph, NormalNode
+from padiff_graph.capture.normal.edges import read_through, unscaled
+from padiff_graph.capture.normal.form import HELD, Edge, NormalGraph, NormalNode
 from padiff_graph.capture.normal.index_map import View
 
 __all__ = ["Concatenation", "concatenations", "joined"]
 
-_HELD = frozenset({"gradient_hook", "custom_function", "random"})
+_KEPT = HELD | {"random"}
 """Marks of operations that stay as they are."""
 
 
@@ -43,34 +43,33 @@ class Concatenation:
 def concatenations(graph: NormalGraph) -> Iterable[Concatenation]:
     """Every Concat of nothing but Linears that read one operand."""
     for node in graph.nodes:
-        if (
-            node.op != "Concat"
-            or not node.outputs
-            or node.marks & _HELD
-            or node.attrs["axis"] != len(node.outputs[0].shape) - 1
-        ):
+        if node.op != "Concat" or not node.outputs or node.marks & _KEPT:
             continue
-        linears = [
-            graph.nodes[edge.source]
-            for edge in node.inputs
-            if edge is not None and _whole(edge, graph)
-        ]
-        if len(linears) != len(node.inputs) or len({linear.id for linear in linears}) < max(
-            2, len(linears)
-        ):
-            continue
-        if any(
-            linear.op != "Linear" or linear.marks != linears[0].marks or linear.marks & _HELD
-            for linear in linears
-        ):
-            continue
-        operand = linears[0].inputs[0]
-        if operand is not None and all(
-            _same(operand, linear.inputs[0]) and _plain(linear, linears[0]) for linear in linears
-        ):
-            yield Concatenation(
-                node.id, tuple(linear.id for linear in linears), operand, node.outputs[0].shape[-1]
-            )
+        linears = _parts(graph, node)
+        operand = linears[0].inputs[0] if linears else None
+        if operand is not None and all(_alike(linear, linears[0]) for linear in linears):
+            features = node.outputs[0].shape[-1]
+            yield Concatenation(node.id, tuple([part.id for part in linears]), operand, features)
+
+
+def _parts(graph: NormalGraph, concat: NormalNode) -> list[NormalNode]:
+    """The Linears that a Concat puts behind one another along their features; none where it does not."""
+    edges = [edge for edge in concat.inputs if edge is not None and _whole(edge, graph)]
+    linears = [
+        graph.nodes[edge.source] for edge in edges if graph.nodes[edge.source].op == "Linear"
+    ]
+    last = len(concat.outputs[0].shape) - 1
+    if len(linears) < 2 or len(linears) < len(concat.inputs) or concat.attrs["axis"] != last:
+        return []
+    return linears if len({linear.id for linear in linears}) == len(linears) else []
+
+
+def _alike(linear: NormalNode, like: NormalNode) -> bool:
+    """Whether two Linears read the same operand, carry the same marks, and may become one."""
+    mine, theirs = linear.inputs[0], like.inputs[0]
+    if linear.marks != like.marks or linear.marks & _KEPT or mine is None or theirs is None:
+        return False
+    return _same(mine, theirs) and _plain(linear, like)
 
 
 def _whole(edge: Edge, graph: NormalGraph) -> bool:
@@ -79,25 +78,16 @@ def _whole(edge: Edge, graph: NormalGraph) -> bool:
     return (
         edge.view is not None
         and edge.view.identity
-        and (edge.scale, edge.shift) == (1.0, 0.0)
+        and unscaled(edge)
         and edge.view.shape == outputs[edge.output].shape
     )
 
 
-def _same(one: Edge, other: Edge | None) -> bool:
-    if other is None or (one.source, one.output, one.scale, one.shift) != (
-        other.source,
-        other.output,
-        other.scale,
-        other.shift,
-    ):
+def _same(one: Edge, other: Edge) -> bool:
+    """Whether two operands read the same elements, in one shape, scaled alike."""
+    if one[:2] + one[3:5] != other[:2] + other[3:5] or one.view is None or other.view is None:
         return False
-    return (
-        one.view is not None
-        and other.view is not None
-        and one.view.shape == other.view.shape
-        and one.view.same(other.view)
-    )
+    return one.view.shape == other.view.shape and one.view.same(other.view)
 
 
 def _plain(linear: NormalNode, like: NormalNode) -> bool:
@@ -105,15 +95,9 @@ def _plain(linear: NormalNode, like: NormalNode) -> bool:
     own = linear.inputs[1:]
     if [edge is None for edge in own] != [edge is None for edge in like.inputs[1:]]:
         return False
-    ranks = zip(own, (2, 1), strict=False)
     return all(
-        edge is None
-        or (
-            edge.view is not None
-            and len(edge.view.shape) == rank
-            and (edge.scale, edge.shift) == (1.0, 0.0)
-        )
-        for edge, rank in ranks
+        edge is None or (edge.view is not None and len(edge.view.shape) == rank and unscaled(edge))
+        for edge, rank in zip(own, (2, 1), strict=False)
     )
 
 
@@ -125,56 +109,67 @@ def joined(graph: NormalGraph, chosen: Iterable[Concatenation]) -> NormalGraph:
     nodes: dict[int, NormalNode] = {node.id: node for node in graph.nodes}
     moved: dict[int, Edge] = {}
     count = 0
-    for found in chosen:
-        if not {found.node, *found.linears} <= nodes.keys():
-            continue  # one of its Linears went into another concatenation
-        whole = nodes.pop(found.node)
-        own = [nodes.pop(at) for at in found.linears]
-        linears = [own[at] for at in found.order] if found.order else own
-        weights = [
-            _concatenated(nodes, position, linears) for position in range(1, len(linears[0].inputs))
-        ]
-        into = [
-            by
-            for linear in linears
-            for edge in linear.inputs
-            if edge is not None
-            for by in edge.through
-        ]
-        out = [by for edge in whole.inputs if edge is not None for by in edge.through]
-        native = tuple(
-            dict.fromkeys(
-                [*into, *(by for linear in linears for by in linear.native), *out, *whole.native]
-            )
-        )
-        operand = found.operand._replace(through=())
-        nodes[found.node] = replace(
-            whole,
-            op="Linear",
-            attrs={},
-            inputs=(operand, *weights),
-            native=native,
-            marks=linears[0].marks | whole.marks,
-        )
-        size, start = View.of(whole.outputs[0].shape), 0
-        last = len(size.shape) - 1
-        place: dict[int, range] = {}
-        for linear in linears:
-            place[linear.id] = range(start, start + linear.outputs[0].shape[-1])
-            moved[linear.id] = Edge(found.node, 0, size.take(last, place[linear.id]))
-            start += linear.outputs[0].shape[-1]
-        if linears != own:
-            # The Concat reads the whole in its own order; the whole stands where the Concat's result does, in another.
-            read = [feature for linear in own for feature in place[linear.id]]
-            moved[found.node] = Edge(found.node, 0, size.take(last, read))
-            back = sorted(range(len(read)), key=read.__getitem__)
-            located = tuple(
-                None if at is None else at._replace(view=at.view.take(last, back))
-                for at in whole.locations
-            )
-            nodes[found.node] = replace(nodes[found.node], locations=located)
-        count += 1
+    for concatenation in chosen:
+        # otherwise one of its Linears went into another concatenation
+        if {concatenation.node, *concatenation.linears} <= nodes.keys():
+            _join(nodes, moved, concatenation)
+            count += 1
     return _numbered(graph, nodes, moved, count)
+
+
+def _join(
+    nodes: dict[int, NormalNode], moved: dict[int, Edge], concatenation: Concatenation
+) -> None:
+    """Puts one Linear in place of a concatenation and its Linears; `moved` tells how to read these."""
+    concat = nodes.pop(concatenation.node)
+    parts = [nodes.pop(at) for at in concatenation.linears]
+    linears = [parts[at] for at in concatenation.order] if concatenation.order else parts
+    operands = [
+        _concatenated(nodes, position, linears) for position in range(1, len(linears[0].inputs))
+    ]
+    whole = View.of(concat.outputs[0].shape)
+    last, start = len(whole.shape) - 1, 0
+    place: dict[int, range] = {}
+    for linear in linears:
+        place[linear.id] = range(start, start + linear.outputs[0].shape[-1])
+        start = place[linear.id].stop
+        moved[linear.id] = Edge(concat.id, 0, whole.take(last, place[linear.id]))
+    locations = concat.locations
+    if linears != parts:
+        # The Concat reads the whole in its own order; the whole stands where the Concat's result does,
+        # in another.
+        read = [feature for part in parts for feature in place[part.id]]
+        moved[concat.id] = Edge(concat.id, 0, whole.take(last, read))
+        back = sorted(range(len(read)), key=read.__getitem__)
+        locations = tuple(
+            None if at is None else at._replace(view=at.view.take(last, back)) for at in locations
+        )
+    nodes[concat.id] = replace(
+        concat,
+        op="Linear",
+        attrs={},
+        inputs=(concatenation.operand._replace(through=()), *operands),
+        locations=locations,
+        native=_native(linears, concat),
+        marks=linears[0].marks | concat.marks,
+    )
+
+
+def _native(linears: Sequence[NormalNode], concat: NormalNode) -> tuple[int, ...]:
+    """The native operations of Linears and their Concat, in order, those on the edges into them too."""
+    stands = [
+        *_through(linears),
+        *(by for linear in linears for by in linear.native),
+        *_through([concat]),
+        *concat.native,
+    ]
+    return tuple(dict.fromkeys(stands))
+
+
+def _through(nodes: Iterable[NormalNode]) -> list[int]:
+    """The native operations on the edges into nodes."""
+    edges = [edge for node in nodes for edge in node.inputs if edge is not None]
+    return [by for edge in edges for by in edge.through]
 
 
 def _concatenated(
@@ -206,47 +201,39 @@ def _numbered(
 ) -> NormalGraph:
     """The nodes in order again, each behind what it reads, edges to what is gone through what stands for it."""
 
-    def seen(edge: Edge | None) -> Edge | None:
-        return (
-            edge
-            if edge is None or edge.source not in moved
-            else read_through(moved[edge.source], edge)
-        )
+    def seen(edge: Edge) -> Edge | None:
+        return read_through(moved[edge.source], edge) if edge.source in moved else edge
 
-    inputs = {at: tuple(seen(edge) for edge in node.inputs) for at, node in nodes.items()}
-    place: dict[int, int] = {}
-    order: list[int] = []
-    for root in sorted(at for at in nodes if at < len(graph.nodes)):
-        stack = [root]
-        while stack:
-            before = [
-                edge.source
-                for edge in inputs[stack[-1]]
-                if edge is not None and edge.source not in place
-            ]
-            if before:
-                stack.extend(before)
-                continue
-            at = stack.pop()
-            if at not in place:
-                place[at] = len(order)
-                order.append(at)
+    inputs = {
+        at: [None if edge is None else seen(edge) for edge in node.inputs]
+        for at, node in nodes.items()
+    }
+    place = _order([at for at in nodes if at < len(graph.nodes)], inputs)
 
     def placed(edge: Edge | None) -> Edge | None:
         return None if edge is None else edge._replace(source=place[edge.source])
 
     made = tuple(
-        replace(nodes[at], id=place[at], inputs=tuple(placed(edge) for edge in inputs[at]))
-        for at in order
+        replace(nodes[at], id=number, inputs=tuple(map(placed, inputs[at])))
+        for at, number in place.items()
     )
-    ends = [
+    outputs, updates = (
         {name: end for name, edge in held.items() if (end := placed(seen(edge))) is not None}
         for held in (graph.outputs, graph.updates)
-    ]
-    return replace(
-        graph,
-        nodes=made,
-        outputs=ends[0],
-        updates=ends[1],
-        rewrites=graph.rewrites + Counter(joined_linears=count),
     )
+    rewrites = graph.rewrites + Counter(joined_linears=count)
+    return replace(graph, nodes=made, outputs=outputs, updates=updates, rewrites=rewrites)
+
+
+def _order(roots: Iterable[int], inputs: Mapping[int, Sequence[Edge | None]]) -> dict[int, int]:
+    """By node its number: the roots ascending, each behind what it reads."""
+    place: dict[int, int] = {}
+    for root in sorted(roots):
+        stack = [root]
+        while stack:
+            edges = [edge for edge in inputs[stack[-1]] if edge is not None]
+            before = [edge.source for edge in edges if edge.source not in place]
+            stack.extend(before)
+            if not before:
+                place.setdefault(stack.pop(), len(place))
+    return place
