@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
+from padiff_graph.capture.normal.traits import traits
 from padiff_graph.matching.labels import KIND, Side
 from padiff_graph.matching.match_state import State
 from padiff_graph.matching.neighbours import like
@@ -13,10 +14,6 @@ from padiff_graph.matching.rungs.rung import Rung
 from padiff_graph.matching.unique_keys import only_pairs
 
 __all__ = ["same_place"]
-
-PASSING = frozenset({"Identity", "Detach"})
-"""Operators that hand on their operand: a gradient hook or a detach that one side alone has stands between
-nodes that belong together."""
 
 
 class _Place(NamedTuple):
@@ -98,6 +95,7 @@ def _past(
 
 
 def _passing(side: Side, node: int) -> bool:
-    """Whether a node hands on its operand."""
+    """Whether a node hands on its operand: a gradient hook or a detach that one side alone has stands
+    between nodes that belong together."""
     hook = "gradient_hook" in side.nodes[node].marks and len(side.nodes[node].inputs) == 1
-    return hook or side.nodes[node].op in PASSING
+    return hook or traits(side.nodes[node].op).passes
