@@ -1,0 +1,151 @@
+"""Kinds of causes that the graphs show: structure and gradients."""
+
+from __future__ import annotations
+
+from padiff_graph.findings.kind import kind_of
+
+__all__ = ["GRADIENTS", "STRUCTURE"]
+
+_TENSORS = {"first_name": "fc.weight", "second_name": "head.weight"}
+"""Facts of an example."""
+
+STRUCTURE = (
+    kind_of(
+        "operation.missing",
+        "the first model lacks an operation that the second has",
+        side=1,
+        operations=("Relu",),
+    ),
+    kind_of(
+        "operation.extra",
+        "the first model has an operation that the second lacks",
+        side=0,
+        operation="Flip",
+        left_out="pd_op.flip",
+        path="head",
+    ),
+    kind_of(
+        "operation.replaced",
+        "another operator of the same family stands in the place",
+        first_op="Relu",
+        second_op="Gelu",
+    ),
+    kind_of(
+        "operations.exchanged",
+        "the same operations are computed in another order",
+        ops="Relu, BatchNormalization",
+    ),
+    kind_of(
+        "operand.missing",
+        "an operation of the first model lacks an operand: a bias, a mask",
+        op="Linear",
+        operand="bias",
+    ),
+    kind_of(
+        "operand.extra",
+        "an operation of the first model has an operand too many",
+        op="Linear",
+        operand="bias",
+    ),
+    kind_of(
+        "operand.count",
+        "a sum, product or list has another number of operands",
+        op="Add",
+        first_count=2,
+        second_count=3,
+    ),
+    kind_of("operand.transposed", "an operand is read with its axes exchanged", op="MatMul"),
+    kind_of(
+        "operand.reordered",
+        "an operand is read with its elements in another order",
+        op="MatMul",
+        first_ways="pd_op.reshape",
+        second_ways="aten.permute.default",
+    ),
+    kind_of(
+        "operands.exchanged",
+        "a concatenation takes the same parts in another order",
+        op="Concat",
+        first_order="2, 1",
+        second_order="1, 2",
+    ),
+    kind_of(
+        "operands.rewired",
+        "an operand comes from another operation",
+        ops="Add",
+        first_op="Relu",
+        first_from="block.act",
+        second_op="Conv",
+        second_from="block.conv",
+    ),
+    kind_of("axis.other", "an operation goes over another axis", op="Softmax"),
+    kind_of("mask.inverted", "a mask hides what the other model's shows", op="Softmax"),
+    kind_of(
+        "scale",
+        "an operand or output is multiplied by another constant",
+        product="MatMul",
+        first_value=0.125,
+        second_value=0.25,
+    ),
+    kind_of(
+        "shift",
+        "another constant is added to an operand or output",
+        reader="Sigmoid",
+        first_value=1.0,
+        second_value=0.0,
+    ),
+    kind_of(
+        "construction.operator",
+        "an operation of another kind computes from the same values; numbers decide",
+        first_op="Gelu",
+        second_op="Mul",
+    ),
+    kind_of(
+        "construction.operations",
+        "a stretch is built from other operations; numbers decide",
+        first_operations=("Pow", "Mul"),
+        second_operations=("Mul",),
+    ),
+    kind_of(
+        "parameter.shared",
+        "one parameter of the first model stands where the second has several",
+        modules=("encoder.0", "encoder.1"),
+        parameter="encoder.0.weight",
+        others=("layers.0.weight", "layers.1.weight"),
+    ),
+)
+"""What both graphs show."""
+
+GRADIENTS = (
+    kind_of(
+        "gradient.detached",
+        "the gradient path is cut on one side: detach, no_grad or stop_gradient",
+        side=0,
+        op="pd_op.share_data_",
+    ),
+    kind_of("gradient.hook", "a hook changes the gradient on one side", side=0),
+    kind_of(
+        "gradient.custom_backward",
+        "a custom backward function decides the gradient on one side",
+        side=1,
+    ),
+    kind_of("gradient.differs", "a gradient differs, and nothing more is known of it", **_TENSORS),
+    kind_of("gradient.scaled", "a gradient is scaled", factor=0.5),
+    kind_of("gradient.reversed", "a gradient has the other sign"),
+    kind_of(
+        "gradient.overflows",
+        "what one model computes overflows in its backward",
+        side=0,
+        count=3,
+        size=64,
+    ),
+    kind_of(
+        "parameter.frozen",
+        "one model trains a parameter that the other does not",
+        side=0,
+        parameter="fc.weight",
+        flag="stop_gradient is set",
+        counterpart="head.weight",
+    ),
+)
+"""What the backward pass shows."""

@@ -1,0 +1,214 @@
+"""Kinds of causes about weights, training, the frameworks and the tolerance."""
+
+from __future__ import annotations
+
+from padiff_graph.findings.cause import Cause
+from padiff_graph.findings.kind import kind_of
+
+__all__ = ["FRAMEWORKS", "TOLERANCE", "TRAINING", "WEIGHTS"]
+
+_BEYOND = {
+    "tensor": "the output",
+    "error": 3e-5,
+    "mode": "mean",
+    "scale": 1.2,
+    "atol": 1e-6,
+    "rtol": 1e-6,
+}
+_ENOUGH = "rtol=3.1e-05 or atol=3.6e-05 would have been enough"
+_TENSORS = {"first_name": "fc.weight", "second_name": "head.weight"}
+
+FRAMEWORKS = (
+    kind_of(
+        "framework.biased_variance",
+        "the frameworks update a running variance with another batch variance",
+        factor=1.06667,
+    ),
+    kind_of("framework.kink", "the frameworks choose other gradients at a kink"),
+    kind_of(
+        "framework.wrong_gradient",
+        "a framework's gradient is not that of its own forward",
+        side=0,
+        analytic=0.5,
+        numeric=0.25,
+    ),
+    kind_of(
+        "framework.overflow",
+        "a framework's own arithmetic overflows in the backward",
+        side=0,
+        count=3,
+        size=64,
+    ),
+    kind_of(
+        "framework.carried",
+        "it follows from what the frameworks do differently further up",
+        path="act",
+        enough=_ENOUGH,
+        **_BEYOND,
+    ),
+    kind_of(
+        "framework.update_rule",
+        "the frameworks compute an optimizer's update differently",
+        algorithm="RMSProp",
+        rule="Paddle adds epsilon under the square root, torch behind it",
+        step=1,
+        first_name="fc.weight",
+        error=1e-3,
+        update=0.1,
+    ),
+)
+"""What the frameworks themselves do differently."""
+
+TOLERANCE = (
+    kind_of(
+        "rounding.accumulated",
+        "rounding, carried along to the end of the run",
+        enough=_ENOUGH,
+        **_BEYOND,
+    ),
+    kind_of(
+        "rounding.undecided",
+        "beyond the tolerance; whether it is rounding is not known",
+        enough=_ENOUGH,
+        **_BEYOND,
+    ),
+    kind_of(
+        "whole.other_weights",
+        "the whole runs do not hold the same weights",
+        loose=Cause.of("parameter.unmapped", first_some=("w",), second_some=("v",)),
+        **_BEYOND,
+    ),
+    kind_of("whole.not_located", "the whole runs differ, and no single place was found", **_BEYOND),
+)
+"""Values beyond the tolerance."""
+
+WEIGHTS = (
+    kind_of(
+        "parameter.extra",
+        "a parameter of the first model has no counterpart",
+        parameters=("fc.bias [10]",),
+        text="nothing of its shape is left",
+    ),
+    kind_of(
+        "parameter.missing",
+        "a parameter of the second model has no counterpart",
+        parameters=("head.bias [10]",),
+    ),
+    kind_of(
+        "parameter.unmapped",
+        "both models have weights that no map was found between",
+        first_some=("fc.weight",),
+        second_some=("head.weight",),
+    ),
+    kind_of(
+        "parameter.crossed",
+        "a parameter's counterpart goes by the name of another one",
+        first_owner="fc1",
+        second_owner="fc2",
+        parameters=("fc1.weight",),
+    ),
+    kind_of(
+        "parameter.exchanged",
+        "two modules go by each other's names",
+        first_owner="fc1",
+        second_owner="fc2",
+        parameters=("fc1.weight",),
+    ),
+    kind_of(
+        "weights.shuffled",
+        "a weight's elements stand in an order that no transpose gives",
+        parameters=("qkv.weight",),
+    ),
+    kind_of(
+        "weights.as_they_are",
+        "a weight was copied as it is, and the map asks for something else",
+        transform="transpose",
+        **_TENSORS,
+    ),
+    kind_of(
+        "weights.transposed",
+        "a weight was transposed the wrong way",
+        transform="identity",
+        **_TENSORS,
+    ),
+    kind_of(
+        "weights.swapped",
+        "two modules hold each other's weights",
+        parameter="fc2.weight",
+        first_name="fc1.weight",
+        first_owner="fc1",
+        second_owner="fc2",
+    ),
+    kind_of("weights.initial", "a weight was never copied", number=1.0, **_TENSORS),
+    kind_of("weights.permuted", "a weight's elements stand in another order", **_TENSORS),
+    kind_of(
+        "weights.read_in_another_order",
+        "the weights agree, and the models compute with their elements in another order",
+        transform="flipped along axis 0",
+        **_TENSORS,
+    ),
+    kind_of("weights.differ", "the models hold other weights", **_TENSORS),
+)
+"""Weights as they stand."""
+
+TRAINING = (
+    kind_of(
+        "loss.differs",
+        "the loss functions return other values for the same output",
+        losses="loss and criterion",
+        first_number=0.25,
+        second_number=0.5,
+        share=0.5,
+    ),
+    kind_of(
+        "loss.gradient_differs",
+        "the loss functions have other gradients for the same output",
+        losses="loss and criterion",
+        towards="output",
+        error=1e-3,
+    ),
+    kind_of(
+        "optimizer.owner",
+        "the optimizers do not train the same parameters",
+        some=("fc.bias",),
+        first_setting="trained",
+        second_setting="left alone",
+    ),
+    kind_of(
+        "optimizer.schedule",
+        "the learning rate schedules differ from a later step on",
+        step=3,
+        first_setting=0.05,
+        second_setting=0.1,
+    ),
+    kind_of(
+        "optimizer.update",
+        "the update rules differ though all settings agree",
+        step=1,
+        first_name="fc.weight",
+        error=1e-3,
+        update=0.1,
+    ),
+    kind_of(
+        "optimizer.steps",
+        "the steps differ where gradients agree, and callables hide how",
+        step=1,
+        some=("fc.weight",),
+        share=0.1,
+    ),
+    kind_of(
+        "training.rounding",
+        "rounding, carried along by training",
+        step=2,
+        first_name="fc.weight",
+        error=1e-5,
+    ),
+    kind_of(
+        "training.undecided",
+        "weights depart in training; whether it is rounding is not known",
+        step=2,
+        first_name="fc.weight",
+        error=1e-5,
+    ),
+)
+"""Losses, optimizers, steps."""

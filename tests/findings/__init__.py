@@ -1,0 +1,1 @@
+"""Causes as data: their list, their sentences, their likeness."""
