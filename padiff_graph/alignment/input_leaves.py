@@ -78,7 +78,7 @@ def pair_input_types(first: ComputationGraph, second: ComputationGraph) -> Input
     for name, kind in ours.items():
         if name in pairs:
             continue
-        left = {mate: found for mate, found in theirs.items() if mate not in pairs.values()}
+        left = {mate: type_ for mate, type_ in theirs.items() if mate not in pairs.values()}
         mate = _first(left, (_equal, _same_axes), kind)
         if mate is not None:
             pairs[name] = mate

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from dataclasses import dataclass
 
 from padiff_graph.alignment.correspondence import ModuleRow
 from padiff_graph.capture.normal.form import NormalGraph
@@ -11,7 +12,13 @@ from padiff_graph.matching.result import Matching
 __all__ = ["module_rows", "unmatched_modules"]
 
 SHARE = 0.9
-"""Share of a module's matched operations that have to lie under its counterpart."""
+"""Share of a module's matched operations that have to lie under its counterpart; chosen so that one
+operation in ten may be written elsewhere."""
+EQUAL = 0.999
+"""Share of the best counterpart's likeness from which another is its equal; chosen to leave out
+nothing but rounding."""
+SHOWN = 3
+"""Most alternatives that a row names."""
 
 
 def module_rows(matching: Matching) -> tuple[ModuleRow, ...]:
@@ -21,37 +28,54 @@ def module_rows(matching: Matching) -> tuple[ModuleRow, ...]:
     match. Several modules may have the same one (three linears against one fused attention).
     """
     first, second = _members(matching.first), _members(matching.second)
-    of: dict[str, Counter[str]] = defaultdict(Counter)
-    sure: dict[tuple[str, str], list[float]] = defaultdict(list)
-    matched: dict[str, int] = Counter()
-    for match in matching.matches:
-        one, other = matching.first.nodes[match.first], matching.second.nodes[match.second]
-        if one.leaf or other.leaf:
-            continue
-        above = _above(other.path)
-        for path in _above(one.path):
-            matched[path] += 1
-            for counterpart in above:
-                of[path][counterpart] += 1
-                sure[path, counterpart].append(match.confidence)
-    rows = []
+    tally = _tally(matching)
+    rows: list[ModuleRow] = []
     for path in matching.first.graph.modules:
-        counts = of.get(path)
-        if not counts:
-            continue
-        ranked = _ranked(path, counts, matched[path], first, second)
-        if not ranked:
+        counts = tally.counterparts.get(path)
+        ranked = _ranked(path, counts, tally.matched[path], first, second) if counts else []
+        if not counts or not ranked:
             continue
         best = ranked[0]
-        inside = counts[best]
+        inside, holds = counts[best], second[best]
+        sure = tally.confidences[path, best]
         overlap = inside / max(first[path], inside)
-        confidence = round(overlap * sum(sure[path, best]) / len(sure[path, best]), 4)
-        holds = second[best]
-        reason = f"{inside} of {first[path]} operations match" + (
-            "" if inside == holds else f", of {holds} there"
-        )
-        rows.append(ModuleRow(path, best, confidence, reason, tuple(ranked[1:4])))
+        reason = f"{inside} of {first[path]} operations match"
+        if inside != holds:
+            reason = f"{reason}, of {holds} there"
+        confidence = round(overlap * sum(sure) / len(sure), 4)
+        rows.append(ModuleRow(path, best, confidence, reason, tuple(ranked[1 : 1 + SHOWN])))
     return tuple(rows)
+
+
+@dataclass(frozen=True)
+class _Tally:
+    """Matched operations by the modules around them.
+
+    Attributes:
+        counterparts: for each first module, how many of its operations match some in each second
+            one.
+        confidences: of those matches, by both modules.
+        matched: for each first module, how many of its operations match.
+    """
+
+    counterparts: dict[str, Counter[str]]
+    confidences: dict[tuple[str, str], list[float]]
+    matched: Counter[str]
+
+
+def _tally(matching: Matching) -> _Tally:
+    tally = _Tally(defaultdict(Counter), defaultdict(list), Counter())
+    for match in matching.matches:
+        ours, theirs = matching.first.nodes[match.first], matching.second.nodes[match.second]
+        if ours.leaf or theirs.leaf:
+            continue
+        above = _above(theirs.path)
+        for path in _above(ours.path):
+            tally.matched[path] += 1
+            for counterpart in above:
+                tally.counterparts[path][counterpart] += 1
+                tally.confidences[path, counterpart].append(match.confidence)
+    return tally
 
 
 def unmatched_modules(
@@ -73,35 +97,30 @@ def _ranked(
 ) -> list[str]:
     """Counterparts, best first: those that hold nearly all of it, the tightest first; a module of
     the same depth or name among equals."""
-    good = [other for other, count in counts.items() if count >= SHARE * total]
+    good = [module for module, count in counts.items() if count >= SHARE * total]
     if not good:
         return []
     tail = path.rpartition(".")[2]
 
-    def rank(other: str) -> tuple[float, int, int]:
-        union = first[path] + second[other] - counts[other]
-        return (
-            -round(counts[other] / union, 6),
-            int(other.rpartition(".")[2] != tail),
-            abs(other.count(".") - path.count(".")),
-        )
+    def likeness(module: str) -> float:
+        return counts[module] / (first[path] + second[module] - counts[module])
+
+    def rank(module: str) -> tuple[float, int, int]:
+        renamed = module.rpartition(".")[2] != tail
+        depth = abs(module.count(".") - path.count("."))
+        return -round(likeness(module), 6), int(renamed), depth
 
     ordered = sorted(good, key=rank)
-    best = counts[ordered[0]] / (first[path] + second[ordered[0]] - counts[ordered[0]])
-    return [
-        other
-        for other in ordered
-        if counts[other] / (first[path] + second[other] - counts[other]) >= 0.999 * best
-    ]
+    return [module for module in ordered if likeness(module) >= EQUAL * likeness(ordered[0])]
 
 
 def _members(normal: NormalGraph) -> Counter[str]:
     """How many operations lie at or below each module."""
-    found: Counter[str] = Counter()
+    members: Counter[str] = Counter()
     for node in normal.nodes:
         if not node.leaf:
-            found.update(_above(node.path))
-    return found
+            members.update(_above(node.path))
+    return members
 
 
 def _above(path: str) -> list[str]:

@@ -202,7 +202,7 @@ def _run(
 
 def _samples(points: tuple[Point, ...], side: int) -> dict[Value, list[tuple[int, Array]]]:
     """Which elements of each native value to keep, by point."""
-    found: dict[Value, list[tuple[int, Array]]] = defaultdict(list)
+    samples: dict[Value, list[tuple[int, Array]]] = defaultdict(list)
     for index, point in enumerate(points):
         if point.first_view.size != point.second_view.size or point.first_view.size == 0:
             continue
@@ -215,8 +215,8 @@ def _samples(points: tuple[Point, ...], side: int) -> dict[Value, list[tuple[int
         value, view = (
             (point.first, point.first_view) if side == 0 else (point.second, point.second_view)
         )
-        found[value].append((index, view.at(positions.astype(np.int64))))
-    return found
+        samples[value].append((index, view.at(positions.astype(np.int64))))
+    return samples
 
 
 def _size(sample: Array) -> float:

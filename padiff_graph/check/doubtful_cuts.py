@@ -115,8 +115,8 @@ def _overlaps(region: Region, others: Iterable[Region]) -> bool:
     """Whether a region shares an operation with one of the others."""
     first, second = set(region.first.nodes), set(region.second.nodes)
     return any(
-        not first.isdisjoint(other.first.nodes) or not second.isdisjoint(other.second.nodes)
-        for other in others
+        not (first.isdisjoint(near.first.nodes) and second.isdisjoint(near.second.nodes))
+        for near in others
     )
 
 

@@ -42,15 +42,18 @@ def scoped_differences(
     differences: Sequence[Difference], scope: ResolvedMap
 ) -> tuple[Difference, ...]:
     """The structural differences that are not inside a mapped pair or an ignored layer."""
-    return tuple(
-        found
-        for found in differences
-        if not any(
-            scope.pair_around(path, side) or scope.output_ignored(path, side)
-            for side, path in enumerate((found.first_path, found.second_path))
-            if path or found.first_path == found.second_path
-        )
-    )
+    return tuple(difference for difference in differences if not _left(difference, scope))
+
+
+def _left(difference: Difference, scope: ResolvedMap) -> bool:
+    """Whether a difference lies in a mapped pair or an ignored layer; the root only where both
+    sides are there."""
+    paths = difference.first_path, difference.second_path
+    for side, path in enumerate(paths):
+        told = path or paths[0] == paths[1]
+        if told and (scope.pair_around(path, side) or scope.output_ignored(path, side)):
+            return True
+    return False
 
 
 def scoped_regions(regions: RegionCheck, matching: Matching, scope: ResolvedMap) -> RegionCheck:
@@ -69,17 +72,13 @@ def scoped_whole(whole: WholeCheck, scope: ResolvedMap) -> WholeCheck:
         return whole
     reason = "left out by the layer map"
     ignored_outputs = any(scope.output_ignored("", side) for side in (0, 1))
-    quantities = tuple(
-        replace(one, counted=False, reason=reason)
-        if (one.kind == "output" and ignored_outputs)
-        or (
-            one.kind in ("parameter", "buffer")
-            and scope.output_ignored(one.first.rpartition(".")[0])
-        )
-        else one
-        for one in whole.quantities
-    )
-    return replace(whole, quantities=quantities)
+    held = list(whole.quantities)
+    for number, quantity in enumerate(held):
+        owner = quantity.first.rpartition(".")[0]
+        weighty = quantity.kind in ("parameter", "buffer") and scope.output_ignored(owner)
+        if weighty or (quantity.kind == "output" and ignored_outputs):
+            held[number] = replace(quantity, counted=False, reason=reason)
+    return replace(whole, quantities=tuple(held))
 
 
 def _hidden(graph: ComputationGraph, value: Value, path: str) -> bool:

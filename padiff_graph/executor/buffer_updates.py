@@ -12,11 +12,11 @@ def buffer_updates(matching: Matching) -> tuple[Update, ...]:
     """The buffers that both sides change, through the parameter map; a map that moves elements is
     left to the whole run."""
     first, second = matching.first.graph.updates, matching.second.graph.updates
-    found = []
+    updates: list[Update] = []
     for row in matching.parameters:
         if row.first not in first or len(row.pieces) != 1:
             continue
         piece = row.pieces[0]
         if piece.second in second and piece.first_view.identity and piece.second_view.identity:
-            found.append(Update(row.first, piece.second, first[row.first], second[piece.second]))
-    return tuple(found)
+            updates.append(Update(row.first, piece.second, first[row.first], second[piece.second]))
+    return tuple(updates)

@@ -127,9 +127,9 @@ def first_reads(graph: ComputationGraph) -> dict[str, int]:
         for record in graph.records()
         if record.kind in ("parameter", "buffer")
     }
-    found: dict[str, int] = {}
+    first: dict[str, int] = {}
     for record in graph.records():
         for value in record.inputs:
             if value is not None and value.node in names:
-                found.setdefault(names[value.node], record.id)
-    return found
+                first.setdefault(names[value.node], record.id)
+    return first

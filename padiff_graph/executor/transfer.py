@@ -10,7 +10,7 @@ from padiff_graph.capture.engine import Array
 from padiff_graph.capture.graph import Value
 from padiff_graph.capture.normal.index_map import View
 from padiff_graph.executor.partition import Cut
-from padiff_graph.matching.result import ParameterRow
+from padiff_graph.matching.result import ParameterRow, Point
 
 __all__ = ["cotangents", "fed", "mapped", "pair_gradients", "paired", "read"]
 
@@ -64,36 +64,27 @@ def pair_gradients(
     broadcast), that element's gradient is the sum of its copies' gradients on the other side."""
     if not cut.exact:
         return [
-            (first[value], second[other])
-            for value, other in zip(cut.first, cut.second, strict=True)
+            (first[ours], second[theirs])
+            for ours, theirs in zip(cut.first, cut.second, strict=True)
         ]
-    pairs = []
-    for point in cut.points:
-        one, other = first[point.first], second[point.second]
-        if not point.first_view.injective:
-            pairs.append(
-                (one.reshape(-1), _gathered(point.first_view, read(point.second_view, other)))
-            )
-        elif not point.second_view.injective:
-            pairs.append(
-                (_gathered(point.second_view, read(point.first_view, one)), other.reshape(-1))
-            )
-        else:
-            pairs.append(
-                (
-                    read(point.first_view, one),
-                    read(point.second_view, other).reshape(point.first_view.shape),
-                )
-            )
-    return pairs
+    return [_pair(point, first[point.first], second[point.second]) for point in cut.points]
+
+
+def _pair(point: Point, first: Array, second: Array) -> tuple[Array, Array]:
+    if not point.first_view.injective:
+        return first.reshape(-1), _gathered(point.first_view, read(point.second_view, second))
+    if not point.second_view.injective:
+        return _gathered(point.second_view, read(point.first_view, first)), second.reshape(-1)
+    ours = read(point.first_view, first)
+    return ours, read(point.second_view, second).reshape(point.first_view.shape)
 
 
 def _gathered(view: View, values: Array) -> Array:
     """Sums values over the source elements that a view reads."""
     total = np.zeros(view.source, values.dtype)
-    found = view.indices()
-    keep = found >= 0
-    np.add.at(total, found[keep], values.reshape(-1)[keep])
+    indices = view.indices()
+    keep = indices >= 0
+    np.add.at(total, indices[keep], values.reshape(-1)[keep])
     return total
 
 
@@ -119,8 +110,8 @@ def cotangents(
             )
         elif not point.second_view.injective:
             # each copy of the second's element carries an equal share of its cotangent
-            found = point.second_view.indices()
-            copies = np.bincount(found[found >= 0], minlength=point.second_view.source)
+            indices = point.second_view.indices()
+            copies = np.bincount(indices[indices >= 0], minlength=point.second_view.source)
             share = source.reshape(-1) / np.maximum(copies, 1)
             point.first_view.scatter(target, read(point.second_view, share.astype(source.dtype)))
         else:
