@@ -1,8 +1,10 @@
-"""The Python state of a model: attributes, lists, dicts, objects with caches; as found, and put back.
+"""The Python state of a model: attributes, lists, dicts, objects with caches; as found, and put
+back.
 
-A forward may count its calls, keep a cache or write into an array. What a model holds is walked once,
-each holder's members are noted and arrays are copied; afterwards it can be said what a run changed,
-and everything can be put back where it was. Tensors are a framework's own: it says how they are copied.
+A forward may count its calls, keep a cache or write into an array. What a model holds is walked
+once, each holder's members are noted and arrays are copied; afterwards it can be said what a run
+changed, and everything can be put back where it was. Tensors are a framework's own: it says how
+they are copied.
 """
 
 from __future__ import annotations
@@ -80,8 +82,8 @@ class PythonState:
     Args:
         modules: (dotted path, module), each module once.
         tensors: the framework's word on tensors.
-        own: names of attributes that the framework itself keeps in every module (hooks, the tables of
-            parameters and submodules): they are put back too, and never reported as a change.
+        own: names of attributes that the framework itself keeps in every module (hooks, the tables
+            of parameters and submodules): they are put back too, and never reported as a change.
     """
 
     modules: Iterable[tuple[str, Any]]

@@ -1,4 +1,5 @@
-"""What confidence a match keeps once all is matched: how far its neighbours and its names bear it out."""
+"""What confidence a match keeps once all is matched: how far its neighbours and its names bear it
+out."""
 
 from __future__ import annotations
 
@@ -34,7 +35,8 @@ MISNAMED = 0.6
 """The paths disagree."""
 # Lower bounds of a match all of whose neighbours are matched with each other, and surely:
 WHOLE = 0.9
-"""Names agree, but would allow other places too: a run of like blocks may be a block off as a whole."""
+"""Names agree, but would allow other places too: a run of like blocks may be a block off as a
+whole."""
 NAMED = 0.92
 """Names leave no other place."""
 NAMED_AND_EXACT = 0.95
@@ -56,7 +58,8 @@ class _Support(NamedTuple):
 
 
 def settle(state: State) -> None:
-    """Drops matches that nothing bears out, lowers those borne out in part, raises those borne out whole."""
+    """Drops matches that nothing bears out, lowers those borne out in part, raises those borne out
+    whole."""
     while _drop_untenable(state):
         pass
     support = {
@@ -98,8 +101,8 @@ def _drop_untenable(state: State) -> int:
 
 
 def _untenable(state: State, pairing: Pairing, rivals: set[int]) -> bool:
-    """Whether no neighbour, near or over what is open, bears the match out, or only those on one end while
-    others could stand there.
+    """Whether no neighbour, near or over what is open, bears the match out, or only those on one
+    end while others could stand there.
 
     `rivals` holds the labels of which something is open.
     """

@@ -1,4 +1,7 @@
-"""What matching finds, as plain frozen data. "first" is the Paddle side of the two-framework calls."""
+"""What matching finds, as plain frozen data.
+
+"first" is the Paddle side of the two-framework calls.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +53,8 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Elements of one parameter that hold elements of another: first[first_view] = second[second_view]."""
+    """Elements of one parameter that hold elements of another: first[first_view] =
+    second[second_view]."""
 
     second: str
     first_view: View
@@ -85,8 +89,8 @@ class Difference:
     """One structural difference; one cause is one difference.
 
     Attributes:
-        kind: what sort of difference: "attribute", "missing" (on the first side), "extra" (on the first
-            side), "moved", "rewired", "differently-built".
+        kind: what sort of difference: "attribute", "missing" (on the first side), "extra" (on the
+            first side), "moved", "rewired", "differently-built".
         first, second: normal-form nodes on each side; empty where one side has none.
         cause_id: the cause's stable id: "attribute.epsilon", "operation.missing", ...
         first_path, second_path: module paths; for a missing or extra operation also on the side
@@ -94,8 +98,8 @@ class Difference:
         attribute: its name, for kind "attribute"; "order" for operands in another order.
         values: of the attribute, (first, second).
         places: the same cause elsewhere, as (first node, second node), -1 for none.
-        native: for an attribute that native operations of their own decide (a factor on an operand),
-            those operations' numbers on each side; -1 for none.
+        native: for an attribute that native operations of their own decide (a factor on an
+            operand), those operations' numbers on each side; -1 for none.
         order: whether the same operation reads the same numbers in another order, and nothing else
             differs.
         facts: named values of the cause: operators, dotted names, module paths, numbers.
@@ -125,7 +129,8 @@ class Matching:
         parameters: one row for each parameter and buffer of the first model.
         unused_second: parameters of the second model that no row uses.
         unread_second: parameters of the second model that its computation does not read.
-        alternatives: for a first-side node the second-side nodes that the evidence leaves, where several.
+        alternatives: for a first-side node the second-side nodes that the evidence leaves, where
+            several.
     """
 
     first: NormalGraph

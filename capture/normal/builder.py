@@ -1,8 +1,8 @@
 """A normal form under construction.
 
-Drafts are nodes that may still change. A rewrite replaces the value of a draft by an edge from others
-(`replace`); readers follow lazily, when `refresh` is called for them, so that a pass over the graph in
-topological order stays linear.
+Drafts are nodes that may still change. A rewrite replaces the value of a draft by an edge from
+others (`replace`); readers follow lazily, when `refresh` is called for them, so that a pass over
+the graph in topological order stays linear.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from padiff_graph.capture.normal.operator_traits import Array
 __all__ = ["KNOWN", "Builder", "reduced"]
 
 KNOWN = 1 << 20
-"""Constants of at most this many elements are computed: chosen so that masks and position tables of long
-sequences are (1024 x 1024), and weights are not."""
+"""Constants of at most this many elements are computed: chosen so that masks and position tables of
+long sequences are (1024 x 1024), and weights are not."""
 CARRIED = HELD | {"no_grad"}
 """Marks that a movement or a scaling cannot carry: such an operation stays a node."""
 ALIASES = 4
-"""Most further tensors noted that hold a multiple of one result: chosen so that scalings chained by many
-operations cost no time."""
+"""Most further tensors noted that hold a multiple of one result: chosen so that scalings chained by
+many operations cost no time."""
 INTEGERS = 1 << 31
 """Below this a scale and a shift of integers keep them integers: int32's range."""
 
@@ -109,7 +109,8 @@ class Builder:
         return self._expanded(draft, array.shape)
 
     def reduce(self, draft: Draft) -> None:
-        """Drops the axes along which a known Constant does not change; its readers expand it again."""
+        """Drops the axes along which a known Constant does not change; its readers expand it
+        again."""
         array = draft.constant
         if array is None or array.size > KNOWN or array.shape != draft.shape:
             return
@@ -128,8 +129,8 @@ class Builder:
     def lookup(self, value: Value | None) -> Edge | None:
         """The edge of a native tensor; None for none, for a list, and for what has no type.
 
-        A result that its operator's row does not speak of becomes a node of its own, so that nothing
-        that is read can get lost.
+        A result that its operator's row does not speak of becomes a node of its own, so that
+        nothing that is read can get lost.
         """
         if value is None or value in self.lists:
             return None
@@ -153,7 +154,8 @@ class Builder:
         return self.drafts[edge.source]
 
     def dtype(self, edge: Edge) -> str:
-        """Element type of the tensor that the edge reads (casts that change no value are left out)."""
+        """Element type of the tensor that the edge reads (casts that change no value are left
+        out)."""
         return self.drafts[edge.source].outputs[edge.output].dtype
 
     def held(self, edge: Edge | None) -> Array | None:
@@ -192,7 +194,8 @@ class Builder:
     # -- changing
 
     def replace(self, draft: Draft, edge: Edge, output: int = 0) -> None:
-        """From now on readers of the draft's result read `edge`, which must yield the same elements."""
+        """From now on readers of the draft's result read `edge`, which must yield the same
+        elements."""
         draft.replaced[output] = edge
 
     def refresh(self, draft: Draft) -> None:
@@ -203,7 +206,8 @@ class Builder:
                 draft.inputs[position] = self.resolve(edge)
 
     def resolve(self, edge: Edge) -> Edge:
-        """The edge behind all replacements; a copy of what was replaced where one edge cannot say it."""
+        """The edge behind all replacements; a copy of what was replaced where one edge cannot say
+        it."""
         while True:
             draft = self.drafts[edge.source]
             further = draft.replaced.get(edge.output)

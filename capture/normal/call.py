@@ -23,7 +23,8 @@ def _positions(roles: tuple[str, ...]) -> Mapping[str, int]:
 
 
 Result = Edge | Sequence[Edge | None] | None
-"""What a row returns: the edge of the result; edges for several results or a list; None for no tensor."""
+"""What a row returns: the edge of the result; edges for several results or a list; None for no
+tensor."""
 
 
 class Unsupported(Exception):
@@ -33,8 +34,8 @@ class Unsupported(Exception):
 class Call:
     """One native operation with its operands as edges.
 
-    `call["x"]` is the operand of that role, which must be there; `call.get("axis")` answers an attribute,
-    whether the framework holds it as one or passes it as a constant operand.
+    `call["x"]` is the operand of that role, which must be there; `call.get("axis")` answers an
+    attribute, whether the framework holds it as one or passes it as a constant operand.
     """
 
     __slots__ = ("_positions", "builder", "record")
@@ -84,7 +85,8 @@ class Call:
         return [edge for edge in found if edge is not None]
 
     def get(self, name: str, default: Any = None) -> Any:
-        """An attribute, or a constant operand as a number or a tuple; `default` where it is neither.
+        """An attribute, or a constant operand as a number or a tuple; `default` where it is
+        neither.
 
         Raises:
             Unsupported: where the operand is there but its value is not known.

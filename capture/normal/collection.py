@@ -11,10 +11,11 @@ __all__ = ["without_collection"]
 
 @contextmanager
 def without_collection() -> Iterator[None]:
-    """Many small objects and no cycles: the garbage collector only costs time. As before afterwards.
+    """Many small objects and no cycles: the garbage collector only costs time. As before
+    afterwards.
 
-    What was made meanwhile counts as old then, without the walk over all of it that the next allocation
-    would start.
+    What was made meanwhile counts as old then, without the walk over all of it that the next
+    allocation would start.
     """
     running = gc.isenabled()
     gc.disable()

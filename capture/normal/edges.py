@@ -1,7 +1,7 @@
 """Movement, scaling and shifting of an operand: functions from one `Edge` to the next.
 
-An edge reads `scale * view(source) + shift`. Every function here takes the edge of a native tensor and
-returns the edge of that tensor moved or scaled; `by` is the native operation that did it.
+An edge reads `scale * view(source) + shift`. Every function here takes the edge of a native tensor
+and returns the edge of that tensor moved or scaled; `by` is the native operation that did it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ def view_of(edge: Edge) -> View:
     """The edge's view; edges under construction always have one."""
     if edge.view is None:
         raise ValueError(
-            f"the edge from node {edge.source} has no view; a data-dependent movement must be a node"
+            f"the edge from node {edge.source} has no view; a data-dependent movement must be a"
+            " node"
         )
     return edge.view
 

@@ -59,7 +59,8 @@ def _become_constant(builder: Builder, draft: Draft) -> None:
 
 
 def _value(builder: Builder, draft: Draft) -> Array | None:
-    """The draft's value by numpy; None where an operand is not known or numpy does not say it simply."""
+    """The draft's value by numpy; None where an operand is not known or numpy does not say it
+    simply."""
     compute = traits(draft.op).numpy
     operands = [builder.known(edge) for edge in draft.inputs if edge is not None]
     known = [operand for operand in operands if operand is not None]

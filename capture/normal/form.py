@@ -1,4 +1,5 @@
-"""The normal form: both frameworks' graphs in one vocabulary, one attribute convention, one granularity.
+"""The normal form: both frameworks' graphs in one vocabulary, one attribute convention, one
+granularity.
 
 Operators carry ONNX's names where ONNX has one. Data movement and multiplication or addition of
 constants are no nodes: they stand on the edges, as a `View` and an affine map. Every node and edge

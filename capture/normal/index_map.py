@@ -57,8 +57,8 @@ class View:
     def gathered(cls, source: int, indices: Indices) -> View:
         """The view that reads the source positions `indices`, in their shape; -1 for padding.
 
-        Axes along which positions only shift by a fixed amount keep it as their stride or table; the
-        others, where they stand together, become one table.
+        Axes along which positions only shift by a fixed amount keep it as their stride or table;
+        the others, where they stand together, become one table.
         """
         stage = _gathered(indices)
         return cls(source, indices.shape, canonical(source, (stage,)))
@@ -91,7 +91,8 @@ class View:
         return taken.reshape(taken.shape[:axis] + taken.shape[axis + 1 :])
 
     def take(self, axis: int, coordinates: Sequence[int] | range) -> View:
-        """The given coordinates of an axis, in that order; -1 stands for padding (not "the last")."""
+        """The given coordinates of an axis, in that order; -1 stands for padding (not "the
+        last")."""
         stage, below = self._top()
         step, offset = stage.steps[axis], stage.offset
         even = isinstance(coordinates, range) and len(coordinates) > 0 and min(coordinates) >= 0
@@ -242,7 +243,8 @@ class View:
         return flat.reshape(self.shape)
 
     def scatter(self, target: np.ndarray[Any, Any], values: np.ndarray[Any, Any]) -> None:
-        """Writes operand values to the places of a source-sized, contiguous array they come from."""
+        """Writes operand values to the places of a source-sized, contiguous array they come
+        from."""
         flat = target.reshape(-1)
         if not self.stages:
             flat[...] = np.asarray(values).reshape(-1)
@@ -279,7 +281,8 @@ def _identity(shape: tuple[int, ...]) -> View:
     return View(math.prod(shape), shape)
 
 
-# Models repeat their blocks, so the same few movements come again and again, and what a view answers once it
+# Models repeat their blocks, so the same few movements come again and again, and what a view
+# answers once it
 # answers for all of them.
 @lru_cache(maxsize=1 << 12)
 def _reshaped(view: View, shape: tuple[int, ...]) -> View:
@@ -329,7 +332,8 @@ def _inverted(view: View, shape: tuple[int, ...]) -> View | None:
 
 
 def _distinct(stage: Stage) -> bool:
-    """Whether strides alone show that all positions differ: each exceeds the reach of the smaller."""
+    """Whether strides alone show that all positions differ: each exceeds the reach of the
+    smaller."""
     reach = 0
     for step, extent in sorted(zip(map(abs, stage.strides()), stage.shape, strict=True)):
         if extent > 1 and step <= reach:
@@ -348,8 +352,9 @@ def _contribution(step: Step, coordinate: int) -> int:
 def _gathered(indices: Indices) -> Stage:
     """A map in full as one step.
 
-    Axes along which positions only shift by a fixed amount keep it as their table; the others, where they
-    stand together, become one table, and what stands between them with them. With padding all are one.
+    Axes along which positions only shift by a fixed amount keep it as their table; the others,
+    where they stand together, become one table, and what stands between them with them. With
+    padding all are one.
     """
     shape, rank = indices.shape, indices.ndim
     if bool((indices < 0).any()):

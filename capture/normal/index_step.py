@@ -1,4 +1,5 @@
-"""One affine step of an index map: coordinates along axes, each with its contribution to a position."""
+"""One affine step of an index map: coordinates along axes, each with its contribution to a
+position."""
 
 from __future__ import annotations
 
@@ -158,7 +159,10 @@ class _Axis:
 
     @classmethod
     def of(cls, extent: int, step: Step, back: int) -> _Axis | None:
-        """None where the coordinates do not lie evenly, in whatever order. `back`: stride of the axis."""
+        """None where the coordinates do not lie evenly, in whatever order.
+
+        `back`: stride of the axis.
+        """
         if isinstance(step, int) and step > 0:
             return cls(step, extent, back, 0)
         if isinstance(step, int):

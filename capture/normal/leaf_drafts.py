@@ -23,7 +23,8 @@ STATISTICS = frozenset(
         "input_var",
     }
 )
-"""Roles in which native normalisations read their state: a buffer there is a Parameter, known or not."""
+"""Roles in which native normalisations read their state: a buffer there is a Parameter, known or
+not."""
 
 
 class Leaves:

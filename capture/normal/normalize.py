@@ -23,8 +23,8 @@ STATE = ("buffer", "parameter")
 def normalize(graph: ComputationGraph) -> NormalGraph:
     """Brings a captured graph into the normal form of `capture/normal/form.py`.
 
-    Works for any framework with a table `capture/<framework>/operators.py`; an operator without a row
-    stays opaque. Linear in the number of operations.
+    Works for any framework with a table `capture/<framework>/operators.py`; an operator without a
+    row stays opaque. Linear in the number of operations.
     """
     builder = translate(graph)
     for rewrite in REWRITES:

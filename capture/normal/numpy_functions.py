@@ -30,7 +30,8 @@ __all__ = [
 
 
 NOT_IN_NUMPY = ("bfloat16", "float16")
-"""Types whose rounding is left to the frameworks: numpy has no bfloat16, and float16 goes with it."""
+"""Types whose rounding is left to the frameworks: numpy has no bfloat16, and float16 goes with it.
+"""
 
 
 def total(*terms: Array) -> Array:

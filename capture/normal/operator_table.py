@@ -1,8 +1,9 @@
 """The operators of the normal form, one row each: everything that is known of them.
 
-Names and operand order are ONNX's where ONNX has the operator. Attributes are a schema of our own: what
-ONNX passes as constant inputs (axes, pads, bounds) is an attribute here, and all backends' tables fill
-in every attribute, defaults too, so that two nodes of one operator always carry the same keys.
+Names and operand order are ONNX's where ONNX has the operator. Attributes are a schema of our own:
+what ONNX passes as constant inputs (axes, pads, bounds) is an attribute here, and all backends'
+tables fill in every attribute, defaults too, so that two nodes of one operator always carry the
+same keys.
 """
 
 from __future__ import annotations
@@ -41,8 +42,10 @@ _reduction = partial(
     operands=("X",),
     attributes=("axes",),
     layout=Layout.TRAILING,
-    about="reads [..., n], yields [...]: the operand's view puts the reduced axes last; "
-    "`axes` tells the native ones",
+    about=(
+        "reads [..., n], yields [...]: the operand's view puts the reduced axes last; "
+        "`axes` tells the native ones"
+    ),
 )
 _statistic = partial(_reduction, family="reduce")
 _sampling = partial(Operator, operands=("X",), layout=Layout.SPACE)
@@ -116,8 +119,10 @@ _ARITHMETIC: Mapping[str, Operator] = {
         operands=("X", "Y"),
         attributes=("exponent",),
         numpy=compute.power,
-        about="constant exponent: sqrt 0.5, rsqrt -0.5, reciprocal -1, square 2; "
-        "None: the second operand",
+        about=(
+            "constant exponent: sqrt 0.5, rsqrt -0.5, reciprocal -1, square 2; "
+            "None: the second operand"
+        ),
     ),
     "Min": _symmetric(family="combine", numpy=np.minimum),
     "Max": _symmetric(family="combine", numpy=np.maximum),
@@ -196,8 +201,10 @@ _FUNCTIONS: Mapping[str, Operator] = {
     "Identity": _activation(
         passes=True,
         scale=Scale.SHARED,
-        about="a copy that carries marks, such as a gradient hook; "
-        "stands in for an activation that a port left out",
+        about=(
+            "a copy that carries marks, such as a gradient hook; "
+            "stands in for an activation that a port left out"
+        ),
     ),
 }
 
@@ -211,8 +218,10 @@ _NORMALISATION: Mapping[str, Operator] = {
     "GroupNormalization": _channel_norm(attributes=("epsilon", "num_groups")),
     "LayerNormalization": _row_norm(
         attributes=("epsilon", "axis", "correction"),
-        about="axis counts from the end: -1 normalises the last axis; "
-        "correction: 1 where the variance is the unbiased one",
+        about=(
+            "axis counts from the end: -1 normalises the last axis; "
+            "correction: 1 where the variance is the unbiased one"
+        ),
     ),
     "RMSNormalization": _row_norm(operands=("X", "scale"), attributes=("epsilon", "axis")),
 }
@@ -222,8 +231,10 @@ _ALONG_AN_AXIS: Mapping[str, Operator] = {
         operands=("X", "mask", "mask"),
         family="softmax",
         shift_free=True,
-        about="runs along the last axis; masks that no gradient passes stand as further operands: "
-        "added, or boolean",
+        about=(
+            "runs along the last axis; masks that no gradient passes stand as further operands: "
+            "added, or boolean"
+        ),
     ),
     "LogSoftmax": _along(family="softmax", shift_free=True),
     "CumSum": _sequential(

@@ -26,8 +26,8 @@ class Scale(Enum):
     POSITIVE = auto()
     """f(a x) = a f(x) for a > 0: rectifiers and extrema."""
     SHARED = auto()
-    """Readers may see it, together with what stands beside the operand: the other terms of a sum, the
-    bounds of a clip, the mark of a copy."""
+    """Readers may see it, together with what stands beside the operand: the other terms of a sum,
+    the bounds of a clip, the mark of a copy."""
 
 
 class Layout(Enum):
@@ -38,7 +38,8 @@ class Layout(Enum):
     ELEMENTWISE = auto()
     """Each element of the result stands where it stands in the operands, broadcast."""
     TRAILING = auto()
-    """Along the last axis, where the operand's view puts the axes in question; the others are kept."""
+    """Along the last axis, where the operand's view puts the axes in question; the others are kept.
+    """
     ROWS = auto()
     """Every row by itself: normalisation over trailing axes."""
     LINEAR = auto()
@@ -65,14 +66,16 @@ class Operator:
 
     Attributes:
         operands: roles in order. "*" ends a list of any length; roles with a meaning everywhere are
-            "scale" (a parameter that multiplies), "bias" (one that is added) and "mask" (hides elements).
+            "scale" (a parameter that multiplies), "bias" (one that is added) and "mask" (hides
+            elements).
         attributes: names; every node of the operator has them all, defaults filled in.
         about: what its names and attributes do not say.
         leaf: whether it computes nothing.
         commutative: whether the operands' order does not matter.
         layout: how the result's elements lie against the operands'.
         scale: what becomes of a factor on an operand.
-        neutral: for operators of any number of operands, what a parameter among them is: "scale", "bias".
+        neutral: for operators of any number of operands, what a parameter among them is: "scale",
+            "bias".
         family: operators of one family stand in for one another when a port uses the wrong one.
         ordered: whether it depends on the order along its last axis.
         shift_free: whether f(x + c) = f(x).
@@ -80,7 +83,8 @@ class Operator:
         passes: whether it hands on the numbers of its operand.
         selects: whether the result consists of elements of the first operand.
         features: axis of the result along which a product's output features stand.
-        numpy: the result from arrays and attributes, where that is simple; None as a result where it is not.
+        numpy: the result from arrays and attributes, where that is simple; None as a result where
+            it is not.
     """
 
     operands: tuple[str, ...] = ()
@@ -122,7 +126,8 @@ class Operator:
         return "*" if self.variadic else ""
 
     def neutral_role(self, position: int) -> str:
-        """What a parameter at this operand does: "scale" (neutral at one), "bias" (at zero), or ""."""
+        """What a parameter at this operand does: "scale" (neutral at one), "bias" (at zero), or
+        ""."""
         role = self.role(position)
         if role in ("scale", "bias"):
             return role

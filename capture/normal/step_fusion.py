@@ -80,8 +80,8 @@ def _entry(table: tuple[int, ...], coordinate: int) -> int:
 
 
 def _divided(inner: Stage, shape: Sequence[int], strides: Sequence[int]) -> Stage:
-    """The same step with axes divided where they run over several axes of the outer shape: heads of a
-    batch read as one axis of batch times heads."""
+    """The same step with axes divided where they run over several axes of the outer shape: heads of
+    a batch read as one axis of batch times heads."""
     blocks = [(stride, stride * room) for stride, room in zip(strides, shape, strict=True)]
     extents: list[int] = []
     steps: list[int] = []
@@ -98,7 +98,8 @@ def _divided(inner: Stage, shape: Sequence[int], strides: Sequence[int]) -> Stag
 
 
 def _count(extent: int, step: int, blocks: Sequence[tuple[int, int]]) -> int:
-    """After how many steps an axis leaves the outer axis it begins on; 0 where it need not be divided."""
+    """After how many steps an axis leaves the outer axis it begins on; 0 where it need not be
+    divided."""
     for stride, block in blocks:
         if stride <= step < block:
             count = block // step

@@ -35,7 +35,8 @@ LEAVES = frozenset(op for op, row in OPERATORS.items() if row.leaf)
 STATIC_LEAVES = LEAVES - {"Input"}
 """Leaves that are the same whatever goes in."""
 INFORMATIVE = frozenset({"axis", "axes"})
-"""Attributes told for the reader where the operand's view already says them (see `told_by_view`)."""
+"""Attributes told for the reader where the operand's view already says them (see `told_by_view`).
+"""
 BOOLEANS = (bool, np.bool_)
 TOLERANCE = 1e-5
 """Relative distance within which numbers of attributes are equal: chosen so that float32 spellings
@@ -59,15 +60,16 @@ def same_family(first: str, second: str) -> bool:
 
 
 def told_by_view(op: str, attribute: str) -> bool:
-    """Whether the attribute is only for the reader: the operand's view puts the axes in one place."""
+    """Whether the attribute is only for the reader: the operand's view puts the axes in one
+    place."""
     return attribute in INFORMATIVE and traits(op).trailing
 
 
 def attributes_equal(a: Any, b: Any) -> bool:
     """Whether two attribute values are the same number, tuple, string or array.
 
-    Floats to `TOLERANCE`: frameworks hold some of them in float32. A number equals its other spelling
-    (1, 1.0), a bool only a bool.
+    Floats to `TOLERANCE`: frameworks hold some of them in float32. A number equals its other
+    spelling (1, 1.0), a bool only a bool.
     """
     if isinstance(a, BOOLEANS) or isinstance(b, BOOLEANS):
         return isinstance(a, BOOLEANS) and isinstance(b, BOOLEANS) and bool(a) == bool(b)
@@ -110,8 +112,8 @@ _COMPARISONS: tuple[tuple[Any, Callable[[Any, Any], bool]], ...] = (
 def differing_attributes(
     op: str, first: Mapping[str, Any], second: Mapping[str, Any]
 ) -> tuple[str, ...]:
-    """Names of the attributes that differ between two nodes of one operator, those left out that the
-    operand's view tells."""
+    """Names of the attributes that differ between two nodes of one operator, those left out that
+    the operand's view tells."""
     names = dict.fromkeys((*first, *second))
     return tuple(
         name for name in names if not told_by_view(op, name) and not _agree(name, first, second)

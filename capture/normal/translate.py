@@ -58,7 +58,8 @@ class _Operator(NamedTuple):
 
     @classmethod
     def of(cls, op: str, table: Table) -> _Operator:
-        """What the table says of a native operator; a trailing "_" marks one that works in place."""
+        """What the table says of a native operator; a trailing "_" marks one that works in
+        place."""
         name = op.partition(".")[2].partition(".")[0] or op
         plain = name[:-1] if name.endswith("_") and not name.endswith("__") else name
         fill = table.CONSTANTS.get(plain)
@@ -125,7 +126,8 @@ def _operation(builder: Builder, operator: _Operator, record: Node) -> None:
 
 
 def _lowered(builder: Builder, operator: _Operator, record: Node) -> Result:
-    """What its row makes of an operation; itself where it has none or the row does not cover this use."""
+    """What its row makes of an operation; itself where it has none or the row does not cover this
+    use."""
     call, first = Call(builder, record), len(builder.drafts)
     try:
         return opaque(call) if operator.row is None else operator.row(call)
@@ -198,7 +200,8 @@ def _note(builder: Builder, record: Node, result: Result, first: int) -> None:
 
 
 def opaque(call: Call) -> Result:
-    """The native operation as it is: all tensor operands in order, attributes that are plain data."""
+    """The native operation as it is: all tensor operands in order, attributes that are plain
+    data."""
     record, builder = call.record, call.builder
     if not record.outputs:
         return None

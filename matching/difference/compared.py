@@ -61,7 +61,8 @@ def attribute_difference(
     *,
     decided: bool = False,
 ) -> Difference:
-    """A pair of operations with two values of something; `decided`: numbers say whether it matters."""
+    """A pair of operations with two values of something; `decided`: numbers say whether it
+    matters."""
     a, b = nodes
     return Difference(
         "differently-built" if decided else "attribute",

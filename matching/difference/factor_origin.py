@@ -1,7 +1,7 @@
 """Where a factor that one side has too many of was multiplied.
 
-In the normal form a factor stands on an edge, and moves on to the readers of whatever is linear in it. A
-difference of factors shows where it came to rest; this finds the operation that made it.
+In the normal form a factor stands on an edge, and moves on to the readers of whatever is linear in
+it. A difference of factors shows where it came to rest; this finds the operation that made it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ BEHIND = 32
 
 @dataclass(frozen=True, slots=True)
 class _Factor:
-    """A native operation that multiplies by a constant, and the normal-form node whose result it multiplies."""
+    """A native operation that multiplies by a constant, and the normal-form node whose result it
+    multiplies."""
 
     native: int
     factor: float

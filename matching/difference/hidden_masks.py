@@ -11,17 +11,18 @@ from padiff_graph.matching.difference.compared import Compared
 __all__ = ["MASKING", "hides_the_opposite"]
 
 MASKING = 1e4
-"""Shifts beyond this mask elements out of a softmax: exp(-1e4) is zero in every dtype; which number does
-it makes no difference."""
+"""Shifts beyond this mask elements out of a softmax: exp(-1e4) is zero in every dtype; which number
+does it makes no difference."""
 LOWEST = 1e30
 """What infinities are cut to, so that two of them can be subtracted."""
 
 
 def hides_the_opposite(compared: Compared, a: NormalNode, b: NormalNode, start: int) -> bool:
-    """Whether the constant masks that both sides add from operand `start` on hide just what the other shows.
+    """Whether the constant masks that both sides add from operand `start` on hide just what the
+    other shows.
 
-    What is far below the largest number is hidden: a softmax does not feel a constant on all of it. Of a
-    mask of truth values nothing tells which of the two is hidden.
+    What is far below the largest number is hidden: a softmax does not feel a constant on all of it.
+    Of a mask of truth values nothing tells which of the two is hidden.
     """
     first, second = _hidden(compared.first, a, start), _hidden(compared.second, b, start)
     if first is None or second is None or first.size != second.size:

@@ -27,7 +27,8 @@ MARKS = {
     "custom_function": "gradient.custom_backward",
     "no_grad": "gradient.detached",
 }
-"""A mark that decides a gradient -> the cause where one side only has it; the most telling first."""
+"""A mark that decides a gradient -> the cause where one side only has it; the most telling first.
+"""
 SAME_PRODUCT = frozenset({"Conv", "Linear"})
 """Operators of which one is a case of the other: a convolution over one place is a Linear."""
 
@@ -94,7 +95,8 @@ def _kernel(node: NormalNode) -> Sequence[int] | None:
 
 
 def _cropped(graph: NormalGraph, users: Sequence[tuple[int, int]]) -> bool:
-    """Whether every reader takes a part only: more padding, cut off again, is another way to pad."""
+    """Whether every reader takes a part only: more padding, cut off again, is another way to
+    pad."""
     edges = [graph.nodes[user].inputs[position] for user, position in users]
     return bool(edges) and all(
         edge is not None and edge.view is not None and edge.view.size < edge.view.source

@@ -17,7 +17,8 @@ __all__ = ["open_regions"]
 
 @dataclass(frozen=True, slots=True)
 class _Region:
-    """Open operations of one side that hang together, and the matched nodes (in first-side ids) around."""
+    """Open operations of one side that hang together, and the matched nodes (in first-side ids)
+    around."""
 
     nodes: tuple[int, ...]
     above: frozenset[int]
@@ -110,7 +111,8 @@ def _operations(graph: NormalGraph, nodes: tuple[int, ...]) -> tuple[str, ...]:
 
 
 def _joined(side: _Side, nodes: tuple[int, ...]) -> NormalNode | None:
-    """The sum or product of the other side that has an operand less, where a region is that operand."""
+    """The sum or product of the other side that has an operand less, where a region is that
+    operand."""
     inside = set(nodes)
     readers = [node for node in side.graph.nodes if node.id not in inside and _reads(node, inside)]
     if len(readers) != 1 or readers[0].id not in side.partner or not readers[0].commutative:
@@ -126,7 +128,8 @@ def _reads(node: NormalNode, sources: set[int]) -> bool:
 
 
 def _only_masks(graph: NormalGraph, region: _Region, other: NormalGraph) -> bool:
-    """Whether the region makes nothing but a mask: told with its reader, where the other side has none.
+    """Whether the region makes nothing but a mask: told with its reader, where the other side has
+    none.
 
     The mask may also be an output, where the other side returns fewer.
     """
@@ -155,7 +158,10 @@ def _same_place(region: _Region, other: _Region) -> bool:
 
 
 def _regions(graph: NormalGraph, matched: set[int], name: Callable[[int], int]) -> list[_Region]:
-    """Open operations joined along edges. `name` is what a matched node is called in first-side ids."""
+    """Open operations joined along edges.
+
+    `name` is what a matched node is called in first-side ids.
+    """
     root = _roots(graph, matched)
     constant = _constant(graph)
     members: dict[int, list[int]] = defaultdict(list)

@@ -1,4 +1,5 @@
-"""Operands of matched operations: their factors, shifts and views, and those that one side lacks."""
+"""Operands of matched operations: their factors, shifts and views, and those that one side
+lacks."""
 
 from __future__ import annotations
 

@@ -14,8 +14,8 @@ _Places = list[tuple[int, int]]
 
 
 def shared_parameters(matching: Matching) -> Iterator[Difference]:
-    """A difference for every parameter of the first model that takes the place of several; its place is an
-    operation whose own counterpart of the parameter it is not."""
+    """A difference for every parameter of the first model that takes the place of several; its
+    place is an operation whose own counterpart of the parameter it is not."""
     own = {row.first: {piece.second for piece in row.pieces} for row in matching.parameters}
     for name, others in _shared(matching).items():
         right = own.get(name, set())
@@ -44,7 +44,8 @@ def taken_over(matching: Matching) -> frozenset[str]:
 
 
 def _shared(matching: Matching) -> Mapping[str, Mapping[str, _Places]]:
-    """For each parameter of the first model that stands for several of the second: those, and where."""
+    """For each parameter of the first model that stands for several of the second: those, and
+    where."""
     read: dict[str, dict[str, _Places]] = defaultdict(lambda: defaultdict(list))
     for match in matching.matches:
         a, b = matching.first.nodes[match.first], matching.second.nodes[match.second]

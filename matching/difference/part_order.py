@@ -23,8 +23,8 @@ def exchangeable(node: NormalNode) -> bool:
 def reordered(a: NormalNode, b: NormalNode, partner: Mapping[int, int]) -> tuple[int, ...] | None:
     """For every part of the second its position among the first's parts, where that is another one.
 
-    None where the parts stand in the same order or are not the same. `partner` leads from the first's
-    nodes to the second's.
+    None where the parts stand in the same order or are not the same. `partner` leads from the
+    first's nodes to the second's.
     """
     if a.op != b.op or not exchangeable(a) or len(a.inputs) != len(b.inputs):
         return None
@@ -52,7 +52,8 @@ def reordered(a: NormalNode, b: NormalNode, partner: Mapping[int, int]) -> tuple
 
 
 def _same(x: Edge, y: Edge, partner: Mapping[int, int], several: bool) -> bool:
-    """Whether two parts are the same; of one value of which there are `several` parts by their elements."""
+    """Whether two parts are the same; of one value of which there are `several` parts by their
+    elements."""
     if (
         partner.get(x.source) != y.source
         or not attributes_equal(x.scale, y.scale)

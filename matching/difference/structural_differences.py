@@ -21,7 +21,8 @@ __all__ = ["differences"]
 def differences(matching: Matching) -> tuple[Difference, ...]:
     """All structural differences, in the second model's order, equal causes in one.
 
-    "differently-built" is no verdict: the regions compute by other operations or views, and numbers decide.
+    "differently-built" is no verdict: the regions compute by other operations or views, and numbers
+    decide.
     """
     compared = Compared.of(matching)
     single = [
@@ -44,7 +45,8 @@ def differences(matching: Matching) -> tuple[Difference, ...]:
 
 
 def _order(compared: Compared, difference: Difference) -> float:
-    """The place in the second model's order, by the partner where only the first has the operations."""
+    """The place in the second model's order, by the partner where only the first has the
+    operations."""
     if difference.second:
         return min(difference.second)
     partner, nodes = compared.partner, compared.first.nodes

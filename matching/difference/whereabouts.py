@@ -35,7 +35,8 @@ def _around_all(path: str) -> list[str]:
 
 
 def _live(graph: NormalGraph) -> set[str]:
-    """Module paths of the operations that the normal form stands for: what nothing reads is left out."""
+    """Module paths of the operations that the normal form stands for: what nothing reads is left
+    out."""
     edges = [edge for node in graph.nodes for edge in node.inputs if edge is not None]
     natives = {native for node in graph.nodes for native in node.native}
     natives.update(
@@ -50,7 +51,8 @@ def _live(graph: NormalGraph) -> set[str]:
 
 
 class Whereabouts:
-    """Finds module paths on the side that lacks something; `partner` maps nodes of `having` to `lacking`."""
+    """Finds module paths on the side that lacks something; `partner` maps nodes of `having` to
+    `lacking`."""
 
     def __init__(self, having: NormalGraph, lacking: NormalGraph, partner: dict[int, int]) -> None:
         self.having = having
@@ -82,21 +84,24 @@ class Whereabouts:
     def path_for(self, nodes: Iterable[int]) -> str:
         """The place of these nodes of the side that has them.
 
-        A module that contributes no operation, such as an Identity in the place, or a block whose result
-        is not used; otherwise the module around the partners of what stands in the same module.
+        A module that contributes no operation, such as an Identity in the place, or a block whose
+        result is not used; otherwise the module around the partners of what stands in the same
+        module.
         """
         paths = list(dict.fromkeys(self.having.nodes[node].path for node in nodes))
         path = common_path(paths)
         around = self._around(path)
         place = self._idle_place(path, around)
         if place is None and len(paths) > 1:
-            # what one module did on this side, a norm with its activation, may be several on the other
+            # what one module did on this side, a norm with its activation, may be several on the
+            # other
             apart = {self._idle_place(one, self._around(one)) for one in paths} - {None}
             place = apart.pop() if len(apart) == 1 else None
         return around if place is None else place
 
     def _idle_place(self, path: str, around: str) -> str | None:
-        """The module inside `around` that does nothing and stands where the other side's `path` does; None where none does."""
+        """The module inside `around` that does nothing and stands where the other side's `path`
+        does; None where none does."""
         if path in self._under:
             return None
         if path in self.lacking.graph.modules and path not in self._taken:
@@ -121,10 +126,11 @@ class Whereabouts:
         return named if named in self.lacking.graph.modules and named not in self._taken else None
 
     def _around(self, path: str) -> str:
-        """The module of the other side that holds the partners of what stands in the nearest module.
+        """The module of the other side that holds the partners of what stands in the nearest
+        module.
 
-        Where all of that stands in one part of the module, the partners do too: the module itself is
-        around that part.
+        Where all of that stands in one part of the module, the partners do too: the module itself
+        is around that part.
         """
         while True:
             partners = self._under.get(path)

@@ -24,7 +24,8 @@ class _Crossing:
 
 
 def wiring_differences(compared: Compared) -> Iterator[Difference]:
-    """ "moved" where operations changed places, else "rewired"; crossings that hang together are one."""
+    """ "moved" where operations changed places, else "rewired"; crossings that hang together are
+    one."""
     crossings: list[_Crossing] = []
     for match in compared.matches:
         a, b = compared.pair(match)
@@ -40,7 +41,8 @@ def wiring_differences(compared: Compared) -> Iterator[Difference]:
 
 
 def _any_order(compared: Compared, a: NormalNode, b: NormalNode) -> Iterator[_Crossing]:
-    """Operands whose order tells nothing: what the first reads too many for what it reads too few."""
+    """Operands whose order tells nothing: what the first reads too many for what it reads too
+    few."""
     mine = [edge.source for edge in a.inputs if edge is not None]
     theirs = [edge.source for edge in b.inputs if edge is not None]
     lost = _without(mine, {compared.back.get(source) for source in theirs}, compared.partner)

@@ -1,7 +1,9 @@
-"""Which elements of a tensor views read: whether several together read each once, without counting them.
+"""Which elements of a tensor views read: whether several together read each once, without counting
+them.
 
-The set that a view reads is nearly always a box: one set of coordinates for each axis of the tensor.
-Boxes are compared axis by axis, so a weight with a billion elements costs no more than its extents.
+The set that a view reads is nearly always a box: one set of coordinates for each axis of the
+tensor. Boxes are compared axis by axis, so a weight with a billion elements costs no more than its
+extents.
 """
 
 from __future__ import annotations
@@ -62,7 +64,8 @@ def disjoint(one: Box, other: Box) -> bool:
 
 
 def uncovered(views: Sequence[View], shape: Sequence[int]) -> int | None:
-    """How many elements none of the views reads; None where it cannot be told or some are read twice."""
+    """How many elements none of the views reads; None where it cannot be told or some are read
+    twice."""
     size = math.prod(shape)
     boxes = [box(view, shape) for view in views]
     if all(found is not None for found in boxes):

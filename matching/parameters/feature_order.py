@@ -1,7 +1,8 @@
 """The order of output features that consumers need.
 
-Heads interleaved on one side, in blocks on the other: no permutation of axes relates what the consumers
-read, but one of features does. Each reader that the plain order does not fit says where its features stand.
+Heads interleaved on one side, in blocks on the other: no permutation of axes relates what the
+consumers read, but one of features does. Each reader that the plain order does not fit says where
+its features stand.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ from padiff_graph.matching.parameters.relations import operand_relation, parts, 
 __all__ = ["feature_order"]
 
 LARGEST = 1 << 22
-"""Largest operand whose order of features is read off element by element: chosen so that it takes less than
-a tenth of a second."""
+"""Largest operand whose order of features is read off element by element: chosen so that it takes
+less than a tenth of a second."""
 
 
 class _Reader(NamedTuple):
@@ -69,7 +70,8 @@ def feature_order(
 
 
 def _wanted_order(readers: Sequence[_Reader], count: int, inner: int) -> np.ndarray | None:
-    """For each feature of the second side the first side's that its readers read; None where they disagree.
+    """For each feature of the second side the first side's that its readers read; None where they
+    disagree.
 
     Args:
         count: of features.

@@ -19,7 +19,8 @@ COUNTED = 1 << 22
 
 
 def join_linears(matching: Matching) -> tuple[NormalGraph, NormalGraph] | None:
-    """Both normal forms with Linears joined where the other side has one of the whole width; None for nothing to join."""
+    """Both normal forms with Linears joined where the other side has one of the whole width; None
+    for nothing to join."""
     partner = matching.partner()
     back = {second: first for first, second in partner.items()}
     first = _wanted(matching.first, matching.second, partner, back)
@@ -32,7 +33,8 @@ def join_linears(matching: Matching) -> tuple[NormalGraph, NormalGraph] | None:
 def _wanted(
     graph: NormalGraph, other: NormalGraph, partner: dict[int, int], back: dict[int, int]
 ) -> list[Concatenation]:
-    """Concatenations of Linears without partners whose operand the other side's operand of one wide Linear is.
+    """Concatenations of Linears without partners whose operand the other side's operand of one wide
+    Linear is.
 
     The wide one must be without partner too, or matched with part of the concatenation.
     """
@@ -69,7 +71,8 @@ def _wanted(
 
 
 def _order(views: list[View], widths: list[int]) -> tuple[int, ...] | None:
-    """The parts in the order in which the wide Linear has them, by how it is read as a whole; None where it cannot be told."""
+    """The parts in the order in which the wide Linear has them, by how it is read as a whole; None
+    where it cannot be told."""
     features = sum(widths)
     if (
         not views

@@ -90,15 +90,17 @@ def _fitting(relation: View | None, shapes: Shapes | None) -> View | None:
 
 
 def _further(shapes: Shapes | None, plain: bool) -> View | None:
-    """The relation of a further result: known only where the first one is plain (the same order)."""
+    """The relation of a further result: known only where the first one is plain (the same
+    order)."""
     if shapes is None or not plain or squeezed(shapes[0]) != squeezed(shapes[1]):
         return None
     return identity(*shapes)
 
 
 def fits(node: NormalNode, relation: View | None, shapes: Shapes) -> bool:
-    """Whether an operand of this relation keeps apart what the operator keeps apart: batch, rows and
-    the contracted axis of a product, rows and features of a linear layer, channels and space."""
+    """Whether an operand of this relation keeps apart what the operator keeps apart: batch, rows
+    and the contracted axis of a product, rows and features of a linear layer, channels and space.
+    """
     if relation is None:
         return False
     if not relation.stages:

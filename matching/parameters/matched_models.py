@@ -15,8 +15,8 @@ from padiff_graph.matching.weights_only import weights_only
 __all__ = ["ASSUMED", "MatchedModels", "MatchedPair", "assumed", "operand_shape", "positions"]
 
 ASSUMED = 0.7
-"""Share of the confidence that is left where a layout is assumed from shapes: chosen so that even a certain
-match (1.0) with an assumed layout does not count as one that bears out others (0.8)."""
+"""Share of the confidence that is left where a layout is assumed from shapes: chosen so that even a
+certain match (1.0) with an assumed layout does not count as one that bears out others (0.8)."""
 
 
 class MatchedModels:

@@ -24,7 +24,8 @@ class Call:
     Attributes:
         first, second: the two nodes.
         first_shapes, second_shapes: of the paired operands.
-        relations: of the paired operands, None where unknown (parameters, or a source without relation).
+        relations: of the paired operands, None where unknown (parameters, or a source without
+            relation).
         roles: the first side's operand position of each pair.
         features: the relation of the output features, where the consumers decided on one.
         parameters: filled in: relations of operands by pair.
@@ -60,7 +61,8 @@ class Call:
         return self.first.outputs[output].shape, self.second.outputs[output].shape
 
     def say(self, role: int, relation: View | None) -> None:
-        """Notes the relation of a parameter operand; one that does not fit its shapes says nothing."""
+        """Notes the relation of a parameter operand; one that does not fit its shapes says
+        nothing."""
         pair = self.at(role)
         if pair is None or relation is None:
             return

@@ -1,8 +1,9 @@
 """The parameter map: for each parameter and buffer of the first model where its elements come from.
 
-What matched operations read of their parameters, laid side by side, says it: several readings of one
-parameter make a concatenation, several parameters reading one a split, an axis order a transposition.
-Every element has to come from exactly one place; what no reading tells stays open and is named.
+What matched operations read of their parameters, laid side by side, says it: several readings of
+one parameter make a concatenation, several parameters reading one a split, an axis order a
+transposition. Every element has to come from exactly one place; what no reading tells stays open
+and is named.
 """
 
 from __future__ import annotations
@@ -41,8 +42,8 @@ class _Side:
     Attributes:
         infos: by first name.
         first_name: of every name.
-        readers: by first name, what reads the parameter: (node, operand position, edge), no node for
-            an output of the model or an update.
+        readers: by first name, what reads the parameter: (node, operand position, edge), no node
+            for an output of the model or an update.
     """
 
     infos: Mapping[str, ParameterInfo]
@@ -186,7 +187,8 @@ def _row(name: str, readings: list[Reading], first: _Side, second: _Side) -> Par
 
 
 def _once(reading: Reading) -> Reading | None:
-    """The reading with every element once: a parameter broadcast over a batch is read many times."""
+    """The reading with every element once: a parameter broadcast over a batch is read many
+    times."""
     one, other = reading.first_view, reading.second_view
     if one.padded or other.padded:
         return None
@@ -251,7 +253,8 @@ def _wider(reading: Reading, clash: list[Reading], first: _Side, second: _Side) 
 
 
 def _extended(chosen: list[Reading], shape: tuple[int, ...], second: _Side) -> Reading | None:
-    """A map of the whole parameter that agrees with what is read of it; only between equal counts."""
+    """A map of the whole parameter that agrees with what is read of it; only between equal
+    counts."""
     names = {reading.second for reading in chosen}
     if len(names) != 1:
         return None
@@ -275,7 +278,10 @@ def _shifted(chosen: list[Reading], shape: tuple[int, ...], second: _Side) -> st
         )
         offset = int(ours[0] - theirs[0])
         if offset and len(ours) == len(theirs) and np.array_equal(ours, theirs + offset):
-            return f"; its rows are read {abs(offset)} {'further on' if offset > 0 else 'before'}: an index is off by {abs(offset)}"
+            return (
+                f"; its rows are read {abs(offset)} {'further on' if offset > 0 else 'before'}: an"
+                f" index is off by {abs(offset)}"
+            )
     return ""
 
 
@@ -362,7 +368,8 @@ def _used(rows: Sequence[ParameterRow]) -> dict[str, list[View]]:
 
 
 def _all_read(views: list[View], name: str, side: _Side) -> bool:
-    """Whether the views hold every element that the computation reads (half of a fused weight may be dead)."""
+    """Whether the views hold every element that the computation reads (half of a fused weight may
+    be dead)."""
     read = [edge.view for _, _, edge in side.readers.get(name, ())]
     if not views or not read or any(view is None for view in read):
         return False
@@ -378,7 +385,8 @@ def _all_read(views: list[View], name: str, side: _Side) -> bool:
 
 
 def _whole(views: list[View], shape: tuple[int, ...]) -> bool:
-    """Whether the views together read at least as many elements as there are; several may read the same."""
+    """Whether the views together read at least as many elements as there are; several may read the
+    same."""
     if not views:
         return False
     if any(view.size == math.prod(shape) for view in views):

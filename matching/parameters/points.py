@@ -1,9 +1,9 @@
-"""From matches to points: which elements of two native tensors are one value, and which elements of two
-parameters are read alike.
+"""From matches to points: which elements of two native tensors are one value, and which elements of
+two parameters are read alike.
 
 The layout of every matched value follows from the layouts of its operands, from the inputs on. A
-layout is called certain where it follows; where an operand has no counterpart it is assumed from the
-shapes and the point says so by a lower confidence.
+layout is called certain where it follows; where an operand has no counterpart it is assumed from
+the shapes and the point says so by a lower confidence.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ from padiff_graph.matching.result import Match, Matching, Point
 __all__ = ["Layout", "Reading", "lay_out"]
 
 SAME_SCALE = 1e-5
-"""Relative difference up to which factors and shifts of two values are the same: both frameworks keep them
-in float32 (about 1e-7), and what folding them adds stays below this."""
+"""Relative difference up to which factors and shifts of two values are the same: both frameworks
+keep them in float32 (about 1e-7), and what folding them adds stays below this."""
 
 
 @dataclass
@@ -214,7 +214,8 @@ def _point(
     relation: View | None,
     certain: bool,
 ) -> Iterator[Point]:
-    """The native values that hold a matched result, where both sides have one that holds it as it is."""
+    """The native values that hold a matched result, where both sides have one that holds it as it
+    is."""
     first, second = nodes
     if output >= len(first.locations) or output >= len(second.locations):
         return

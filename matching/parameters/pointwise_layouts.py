@@ -1,4 +1,5 @@
-"""Layout rules of operators that keep or broadcast positions: elementwise, along an axis, joined, looked up."""
+"""Layout rules of operators that keep or broadcast positions: elementwise, along an axis, joined,
+looked up."""
 
 from __future__ import annotations
 
@@ -99,7 +100,8 @@ def _broadcast(result: View, shapes: Shapes, operands: Shapes) -> View | None:
 
 
 def _section(shape: Shape, operand: Shape) -> View:
-    """One place of a result for every element of an operand: coordinate 0 along what is broadcast."""
+    """One place of a result for every element of an operand: coordinate 0 along what is
+    broadcast."""
     section = View.of(shape)
     lead = len(shape) - len(operand)
     for axis, extent in enumerate(shape):
@@ -112,8 +114,8 @@ def _section(shape: Shape, operand: Shape) -> View:
 
 
 def trailing(call: Call) -> View | None:
-    """Along the last axis, same extent: leading positions may be permuted, the axis itself too unless
-    the operator depends on its order."""
+    """Along the last axis, same extent: leading positions may be permuted, the axis itself too
+    unless the operator depends on its order."""
     relation, shapes, operands = call.relation(0), call.result(), call.shapes(0)
     if relation is None or shapes is None or operands is None:
         return None
@@ -134,7 +136,8 @@ def trailing(call: Call) -> View | None:
 
 
 def layer_norm(call: Call) -> View | None:
-    """Normalisation over the last axes: rows may be permuted, and the axes as the parameters are."""
+    """Normalisation over the last axes: rows may be permuted, and the axes as the parameters
+    are."""
     relation, operands = call.relation(0), call.shapes(0)
     axis = call.first.attrs.get("axis", -1)
     if relation is None or operands is None or call.second.attrs.get("axis", -1) != axis:
@@ -221,8 +224,8 @@ def _stretches(whole: View, shapes: Sequence[Shape], axis: int) -> list[View] | 
 
 
 def _operands_of(call: Call, mine: list[View], theirs: list[View]) -> dict[int, View] | None:
-    """The relations of operands that have none, as an order of the whole says; None where one that has
-    one disagrees, or nothing fits."""
+    """The relations of operands that have none, as an order of the whole says; None where one that
+    has one disagrees, or nothing fits."""
     said: dict[int, View] = {}
     for pair, relation in enumerate(call.relations):
         own, part = mine[pair], theirs[pair]

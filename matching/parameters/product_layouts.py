@@ -108,7 +108,8 @@ def conv(call: Call) -> View | None:
 
 
 def _conv_weight(call: Call, channels: View, out: int, weights: Shapes) -> View | None:
-    """Notes the weight's relation; answers with that of the output channels, None where none fits."""
+    """Notes the weight's relation; answers with that of the output channels, None where none
+    fits."""
     features = call.wanted_features(out)
     transposed = call.first.op == "ConvTranspose"
     group = int(call.first.attrs.get("group", 1) or 1)

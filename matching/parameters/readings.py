@@ -20,8 +20,8 @@ from padiff_graph.matching.unique_keys import only_pairs
 __all__ = ["Reading", "readings"]
 
 MADE = 0.9
-"""Share of the confidence for parameters that an operand is computed from: chosen so that they come after
-parameters that are read as they are."""
+"""Share of the confidence for parameters that an operand is computed from: chosen so that they come
+after parameters that are read as they are."""
 
 
 class Reading(NamedTuple):
@@ -134,8 +134,8 @@ def _computed(models: MatchedModels, source: NormalNode, target: NormalNode) -> 
 def _made(
     models: MatchedModels, pair: MatchedPair, source: NormalNode, target: NormalNode
 ) -> Iterator[Reading]:
-    """Parameters that an operand is computed from (the magnitude and direction of weight_norm), where
-    each side has exactly one of a shape."""
+    """Parameters that an operand is computed from (the magnitude and direction of weight_norm),
+    where each side has exactly one of a shape."""
     mine, theirs = _makers(models.first, source), _makers(models.second, target)
     inside = {node.id for node in theirs}
     partners = {models.partner.get(node.id) for node in mine if not node.leaf} - {None}

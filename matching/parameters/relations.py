@@ -4,7 +4,8 @@ A relation is a view `r` with `first.flat[r.at(q)] == second.flat[q]` for every 
 second tensor. Nearly always it is the identity; a length-first model against a batch-first one, or
 channels last against channels first, makes it a permutation of axes, and heads that are laid out
 differently a permutation along the feature axis. So a relation is taken apart along groups of axes
-(rows and features, batch and channels and space), moved through the operator, and put together again.
+(rows and features, batch and channels and space), moved through the operator, and put together
+again.
 """
 
 from __future__ import annotations
@@ -48,7 +49,8 @@ def identity(first: Sequence[int], second: Sequence[int]) -> View | None:
 
 
 def axis_orders(first: Sequence[int], second: Sequence[int]) -> Iterable[View]:
-    """The relations that only permute axes, the identity first; axes of one element are set aside."""
+    """The relations that only permute axes, the identity first; axes of one element are set
+    aside."""
     one = [extent for extent in first if extent != 1]
     other = [extent for extent in second if extent != 1]
     if sorted(one) != sorted(other) or len(one) > RANK:
@@ -100,7 +102,8 @@ def same_relation(one: View, other: View) -> bool:
 
 @lru_cache(maxsize=1 << 12)
 def separable(relation: View) -> Stage | None:
-    """The relation as one step with a contribution of each axis of its own shape; None where it is none."""
+    """The relation as one step with a contribution of each axis of its own shape; None where it is
+    none."""
     shape = relation.shape
     if 0 in shape:
         return None
@@ -180,7 +183,8 @@ def parts(
 
 
 def product(relations: Sequence[View]) -> View:
-    """The relation of tensors whose leading axes are related by the first, the next by the second, ..."""
+    """The relation of tensors whose leading axes are related by the first, the next by the second,
+    ..."""
     return _product(tuple(relations))
 
 

@@ -1,8 +1,9 @@
-"""Parameters that one model keeps in a numbered list and the other stacked in one tensor: the experts of a
-mixture, one Linear each or one three-dimensional weight for all.
+"""Parameters that one model keeps in a numbered list and the other stacked in one tensor: the
+experts of a mixture, one Linear each or one three-dimensional weight for all.
 
-The two computations are too unlike for any operation to match, so that no reading tells the map. What is
-left over on both sides, its shapes and its numbers leave few possibilities; whoever runs the models tries them.
+The two computations are too unlike for any operation to match, so that no reading tells the map.
+What is left over on both sides, its shapes and its numbers leave few possibilities; whoever runs
+the models tries them.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ REASON = "a list on one side, stacked on the other"
 
 @dataclass(frozen=True)
 class _Family:
-    """Lists of like parameters, one for each numbered block: "layers.0.experts.#.up" of every layer.
+    """Lists of like parameters, one for each numbered block: "layers.0.experts.#.up" of every
+    layer.
 
     Attributes:
         template: the name with every number replaced.
@@ -96,7 +98,8 @@ def _graph(matching: Matching, which: int) -> ComputationGraph:
 
 
 def _families(names: Sequence[str], matching: Matching, which: int) -> list[_Family]:
-    """Numbered lists, numbered from 0 without a gap and of one shape; the innermost number counts."""
+    """Numbered lists, numbered from 0 without a gap and of one shape; the innermost number
+    counts."""
     members: dict[str, dict[tuple[int, ...], dict[int, str]]] = defaultdict(
         lambda: defaultdict(dict)
     )
@@ -148,7 +151,8 @@ def _rows(
     listed: int,
     infos: tuple[Mapping[str, ParameterInfo], Mapping[str, ParameterInfo]],
 ) -> Iterator[tuple[ParameterRow, ...]]:
-    """The rows of a family whose members are slices of stacks, once for each order of axes that fits."""
+    """The rows of a family whose members are slices of stacks, once for each order of axes that
+    fits."""
     count = len(next(iter(family.lists.values())))
     shapes = {infos[1 - listed][name].type.shape for name in blocks.values()}
     if len(shapes) != 1:

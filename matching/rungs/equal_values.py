@@ -23,14 +23,16 @@ WEAK = 0.9
 LEAST = 16
 """Fewest elements of a value that alone decides: chosen so that a few small numbers never do."""
 STRICT = 1e-4
-"""Tolerance there (`Fingerprint.agrees`): a tenth of the usual one, for nothing else speaks for the match."""
+"""Tolerance there (`Fingerprint.agrees`): a tenth of the usual one, for nothing else speaks for the
+match."""
 
 _Prints = tuple[Mapping[int, Fingerprint], Mapping[int, Fingerprint]]
 """For each side the fingerprint of each node's result, where it is known."""
 
 
 def weigh_values(state: State, rung: Rung) -> int:
-    """Confirms matches whose values agree; drops weak ones whose values part although their operands agree.
+    """Confirms matches whose values agree; drops weak ones whose values part although their
+    operands agree.
 
     Where one side may be deployed, a match moves on to the norm whose value the other side yields.
     Returns how many matches are dropped or moved.
@@ -60,10 +62,11 @@ def _confirm(pairing: Pairing, telling: bool) -> None:
 
 
 def _folded(state: State, pairing: Pairing, prints: _Prints) -> tuple[int, int] | None:
-    """The pair that holds instead where an open norm on one side is folded into the other's weights.
+    """The pair that holds instead where an open norm on one side is folded into the other's
+    weights.
 
-    It yields what the other node does, and nearer than the node before it; behind another difference,
-    where values tell nothing, its place has to do.
+    It yields what the other node does, and nearer than the node before it; behind another
+    difference, where values tell nothing, its place has to do.
     """
     if state.evidence is None or not state.evidence.folds:
         return None
@@ -129,7 +132,8 @@ def _fingerprints(state: State, which: int) -> dict[int, Fingerprint]:
         if location is None or (location.scale, location.shift) != (1.0, 0.0):
             continue
         value = values.get(location.value)
-        # The fingerprint is of the whole native tensor: it speaks for the node only where that is its result.
+        # The fingerprint is of the whole native tensor: it speaks for the node only where that is
+        # its result.
         if value is not None and value.size == location.view.size:
             prints[node] = value
     return prints

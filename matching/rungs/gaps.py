@@ -1,4 +1,5 @@
-"""The gaps that matched nodes leave: stretches of both programs in which open nodes can go together."""
+"""The gaps that matched nodes leave: stretches of both programs in which open nodes can go
+together."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ _LEVELS = (EXACT, PLAIN, LOOSE, KIND)
 UNKNOWN = -(1 << 62)
 """Stands where names say nothing."""
 RADIUS = 2
-"""How far around a node its surroundings are compared: chosen so that neighbours and theirs count."""
+"""How far around a node its surroundings are compared: chosen so that neighbours and theirs count.
+"""
 
 
 def gaps(state: State) -> list[tuple[list[int], list[int]]]:
@@ -43,7 +45,8 @@ def _cut(nodes: list[int], bounds: list[int]) -> list[list[int]]:
 
 
 def _increasing(pairs: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """The longest chain of pairs (sorted by the first) whose seconds increase too: patience sorting."""
+    """The longest chain of pairs (sorted by the first) whose seconds increase too: patience
+    sorting."""
     tails: list[int] = []
     ends: list[int] = []
     before = [-1] * len(pairs)

@@ -14,11 +14,12 @@ REASON = "read at the same place by matched operations"
 
 
 def match_weights(state: State) -> None:
-    """Matches parameters, constants and operations on them alone through the operands of matched nodes.
+    """Matches parameters, constants and operations on them alone through the operands of matched
+    nodes.
 
-    Several readers vote; a node that readers send to several partners (a fused parameter against its
-    parts, shared against separate weights) stays open here: its rows come from the views. A match is as
-    sure as the surest of its readers.
+    Several readers vote; a node that readers send to several partners (a fused parameter against
+    its parts, shared against separate weights) stays open here: its rows come from the views. A
+    match is as sure as the surest of its readers.
     """
     while _match_read(state):
         pass

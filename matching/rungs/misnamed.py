@@ -1,7 +1,8 @@
 """Matches that names, learned meanwhile, contradict: a run of like blocks that is a block off.
 
-Such a run hangs together by itself, so neighbours never tell. Where the place that the names say is there
-to be had, open or held by another match of this kind, the match is given up for the rungs that go by names.
+Such a run hangs together by itself, so neighbours never tell. Where the place that the names say is
+there to be had, open or held by another match of this kind, the match is given up for the rungs
+that go by names.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ __all__ = ["give_up_misnamed"]
 
 
 def give_up_misnamed(state: State) -> int:
-    """Takes back matches whose paths disagree while both could go with nodes whose paths agree; how many."""
+    """Takes back matches whose paths disagree while both could go with nodes whose paths agree; how
+    many."""
     wrong = [pairing for pairing in state.pairings.values() if _misnamed(state, pairing)]
     if not wrong:
         return 0

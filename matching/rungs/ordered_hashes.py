@@ -1,9 +1,9 @@
 """Ordered hashes of everything above or below a node, and matching what they make unique.
 
 The hash from above covers a node's whole ancestry down from the graph's inputs, the hash from below
-everything that depends on it, both with operand order. Unlike Weisfeiler-Lehman refinement they reach
-through the whole graph in one pass. Nodes that are matched count as anchors: both sides get the same
-number there, whatever lies behind.
+everything that depends on it, both with operand order. Unlike Weisfeiler-Lehman refinement they
+reach through the whole graph in one pass. Nodes that are matched count as anchors: both sides get
+the same number there, whatever lies behind.
 """
 
 from __future__ import annotations
@@ -140,7 +140,8 @@ def _one_sided(
 
 
 def votes(state: State, level: int) -> list[tuple[int, int]]:
-    """Pairs that a hash from above or from below alone would match, right or not: to learn names from."""
+    """Pairs that a hash from above or from below alone would match, right or not: to learn names
+    from."""
     pairs: list[tuple[int, int]] = []
     for hashes in (from_above, from_below):
         pairs += only_pairs(*(_keyed(state, which, level, hashes) for which in (0, 1)))

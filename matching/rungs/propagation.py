@@ -25,7 +25,8 @@ _Case = str | None
 
 
 def like_neighbours(state: State, rung: Rung) -> int:
-    """Matches operands and consumers of matched nodes that look alike, as do their own neighbours."""
+    """Matches operands and consumers of matched nodes that look alike, as do their own
+    neighbours."""
     return _propagate(state, rung, _strict)
 
 

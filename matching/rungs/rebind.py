@@ -1,9 +1,9 @@
 """Matches taken over by nodes that compute from the very same values.
 
 Where a branch is missing, what stands behind it may go with a look-alike further on that the same
-operations read. A like operation that is still open and reads what the matched operands stand for is the
-better partner: what a node computes is decided above it, not below. Where both read the same, as query and
-key do, it is decided by who reads them.
+operations read. A like operation that is still open and reads what the matched operands stand for
+is the better partner: what a node computes is decided above it, not below. Where both read the
+same, as query and key do, it is decided by who reads them.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from padiff_graph.matching.rungs.rung import Rung
 __all__ = ["take_over"]
 
 SURE = 0.8
-"""Confidence of an operand that alone lets a match be taken over: chosen so that what was aligned in order
-or follows from one neighbour does not."""
+"""Confidence of an operand that alone lets a match be taken over: chosen so that what was aligned
+in order or follows from one neighbour does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,8 +149,8 @@ def _common(mine: Sequence[int], theirs: Sequence[int]) -> int:
 
 
 def _readers(state: State, held: _Held, rival: int) -> tuple[bool, bool]:
-    """Whether some, and whether all consumers of the node and a rival are partners that read them at
-    the same place."""
+    """Whether some, and whether all consumers of the node and a rival are partners that read them
+    at the same place."""
     partner = state.partner[1 - held.which]
     users = state.side(1 - held.which).users[held.node]
     mine = Counter((partner[user], role) for user, role, *_ in users)

@@ -1,9 +1,9 @@
 """Sequence alignment inside gaps: the best common ordered context of what is still open.
 
-Matched nodes in the same order on both sides cut the two programs into gaps. Inside a gap the open nodes
-are aligned as sequences (Needleman-Wunsch without gap cost); a pair scores by how much of its label,
-its surroundings and its path agree. Where another alignment scores the same, the pair is ambiguous and
-keeps a low confidence.
+Matched nodes in the same order on both sides cut the two programs into gaps. Inside a gap the open
+nodes are aligned as sequences (Needleman-Wunsch without gap cost); a pair scores by how much of its
+label, its surroundings and its path agree. Where another alignment scores the same, the pair is
+ambiguous and keeps a low confidence.
 """
 
 from __future__ import annotations
@@ -30,8 +30,10 @@ _Table = np.ndarray[Any, Any]
 LIMIT = 12_000_000
 """Largest table of one gap, in cells: chosen so that its scores and sums take less than 100 MB."""
 
-# What a pair scores: chosen so that a like operator is worth more than all tie-breaks, one that reads
-# weights of the same shape more than one that stands anywhere, and one of the same family only fills a hole.
+# What a pair scores: chosen so that a like operator is worth more than all tie-breaks, one that
+# reads
+# weights of the same shape more than one that stands anywhere, and one of the same family only
+# fills a hole.
 LIKE = 16
 """The same operator with parameters of the same size."""
 WEIGHTY = 8
@@ -49,7 +51,8 @@ TEMPLATE = 1
 
 
 class _Tentative(NamedTuple):
-    """A pair of an alignment; `alone` where it is alike and no other alignment puts it elsewhere."""
+    """A pair of an alignment; `alone` where it is alike and no other alignment puts it
+    elsewhere."""
 
     first: int
     second: int
@@ -166,7 +169,8 @@ def _trace(table: _Table, scores: _Table, diagonal_first: bool) -> list[tuple[in
 
 
 def _drop_unsupported(state: State, tentative: list[_Tentative]) -> int:
-    """Takes back pairs that neighbours contradict or do not support, until none is left; how many."""
+    """Takes back pairs that neighbours contradict or do not support, until none is left; how
+    many."""
     kept = tentative
     while True:
         supported = [pair for pair in kept if _supported(state, pair)]
@@ -179,7 +183,8 @@ def _supported(state: State, pair: _Tentative) -> bool:
     """Whether neighbours bear a pair out, which is taken back otherwise.
 
     A pair that no other alignment puts elsewhere may also be held by its nearest matched neighbours
-    further away: a model whose every convolution lacks its norm has no pair of convolutions side by side.
+    further away: a model whose every convolution lacks its norm has no pair of convolutions side by
+    side.
     """
     first, second, alone = pair
     matched, total = agreeing_operands(state, first, second)

@@ -1,7 +1,7 @@
 """Interchangeable nodes: equal branches that nothing tells apart are paired consistently.
 
-Where both sides have the same number of nodes alike in everything above and below, any pairing is right,
-provided that whole branches stay together.
+Where both sides have the same number of nodes alike in everything above and below, any pairing is
+right, provided that whole branches stay together.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ _Classes = tuple[Mapping[int, _Class], Mapping[int, _Class]]
 
 
 def interchangeable(state: State, rung: Rung, level: int) -> int:
-    """Pairs classes of equal size, one branch after the other, by names and then in program order."""
+    """Pairs classes of equal size, one branch after the other, by names and then in program
+    order."""
     classes = _classes(state, 0, level), _classes(state, 1, level)
     members = _members(classes[0]), _members(classes[1])
     count = 0

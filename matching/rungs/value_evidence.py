@@ -1,7 +1,7 @@
 """Values as evidence: equal tensors correspond, unequal ones do not, whatever computed them.
 
-A fingerprint holds statistics of all elements that no reordering changes, so that layouts need not be
-known. Whoever runs the models hands them in by native value; matching itself runs nothing.
+A fingerprint holds statistics of all elements that no reordering changes, so that layouts need not
+be known. Whoever runs the models hands them in by native value; matching itself runs nothing.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from padiff_graph.capture.graph import Value
 __all__ = ["Evidence", "Fingerprint"]
 
 TOLERANCE = 1e-3
-"""Of a statistic, against the root mean square: float32 noise through a deep network stays below it."""
+"""Of a statistic, against the root mean square: float32 noise through a deep network stays below
+it."""
 
 
 class Fingerprint(NamedTuple):
@@ -34,7 +35,8 @@ class Fingerprint(NamedTuple):
 
     @classmethod
     def of(cls, array: np.ndarray[Any, Any]) -> Fingerprint:
-        """The fingerprint of an array of numbers or bools; elements that are not finite count as 0."""
+        """The fingerprint of an array of numbers or bools; elements that are not finite count as
+        0."""
         flat = np.asarray(array).reshape(-1)
         if flat.dtype.kind == "c":
             flat = flat.view(flat.real.dtype)
@@ -81,7 +83,8 @@ class Evidence:
 
     Attributes:
         first, second: by native value.
-        folds: whether one side may hold operations folded into the weights of others (a deployed model).
+        folds: whether one side may hold operations folded into the weights of others (a deployed
+            model).
     """
 
     first: Mapping[Value, Fingerprint] = field(default_factory=dict)

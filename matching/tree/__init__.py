@@ -1,1 +1,2 @@
-"""What module paths say: templates, numbers, and which number of one model stands for which of the other."""
+"""What module paths say: templates, numbers, and which number of one model stands for which of the
+other."""

@@ -1,7 +1,8 @@
-"""The module paths of one model: their templates, the numbers in them, and the containers they number.
+"""The module paths of one model: their templates, the numbers in them, and the containers they
+number.
 
-Many operations share a path, and blocks share a template: whatever is asked of a path is asked once for
-each path, or once for each template, never for each operation.
+Many operations share a path, and blocks share a template: whatever is asked of a path is asked once
+for each path, or once for each template, never for each operation.
 """
 
 from __future__ import annotations
@@ -27,16 +28,17 @@ def _numbered_word(part: str) -> tuple[str, int] | None:
     if ending is None:
         return None
     digits, letter = ending.groups()
-    return part[: ending.start()] + "#", int(digits) * LETTERED + ord(letter) - ord(
-        "a"
-    ) if letter else int(digits)
+    return part[: ending.start()] + "#", (
+        int(digits) * LETTERED + ord(letter) - ord("a") if letter else int(digits)
+    )
 
 
 def split_path(path: str) -> tuple[str, tuple[int, ...]]:
     """The template of a dotted path, and the numbers in it.
 
     A part that is a number counts; digits at the end of a word count where no number stands before
-    ("layer2.0.conv1" is "layer#.#.conv1", "Mixed_6b.conv" is "Mixed_#.conv"): further in they name parts of a block, not the block.
+    ("layer2.0.conv1" is "layer#.#.conv1", "Mixed_6b.conv" is "Mixed_#.conv"): further in they name
+    parts of a block, not the block.
     """
     parts = []
     numbers: list[int] = []
@@ -69,10 +71,13 @@ class Paths:
 
     Attributes:
         of: by node the number of its path.
-        template, numbers: by path its template, as its number among `templates`, and the numbers in it.
-        templates: all templates of operations' paths first, in the order of the operations, then of other modules'.
+        template, numbers: by path its template, as its number among `templates`, and the numbers in
+            it.
+        templates: all templates of operations' paths first, in the order of the operations, then of
+            other modules'.
         called: how many of the templates are those of operations.
-        containers: by template the containers around it, with those counted through their outer ones.
+        containers: by template the containers around it, with those counted through their outer
+            ones.
         places: by path the number in each of its template's containers.
         inventory: all numbers that stand at the end of a container, by its name.
     """
@@ -108,9 +113,11 @@ class Paths:
             for template in self.templates
         ]
         self.places = [
-            (*numbers, *(rank[numbers[: depth + 1]] for depth, rank in deep[kind]))
-            if deep[kind]
-            else numbers
+            (
+                (*numbers, *(rank[numbers[: depth + 1]] for depth, rank in deep[kind]))
+                if deep[kind]
+                else numbers
+            )
             for kind, numbers in zip(self.template, self.numbers, strict=True)
         ]
         found: dict[str, set[int]] = defaultdict(set)
@@ -120,8 +127,8 @@ class Paths:
         self.inventory = {name: frozenset(numbers) for name, numbers in found.items()}
 
     def _ranks(self) -> dict[str, dict[tuple[int, ...], int]]:
-        """For containers within containers, the place of each block counted through all of them: the other
-        model may keep them in one list."""
+        """For containers within containers, the place of each block counted through all of them:
+        the other model may keep them in one list."""
         blocks: dict[str, set[tuple[int, ...]]] = defaultdict(set)
         for template, numbers in zip(self.template, self.numbers, strict=True):
             for depth, container in enumerate(_containers(self.templates[template])):

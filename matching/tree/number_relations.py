@@ -1,8 +1,10 @@
-"""Learning which numbered containers of two models go together, and how far their numbers are apart.
+"""Learning which numbered containers of two models go together, and how far their numbers are
+apart.
 
-Matches vote: where "encoder.layers.3.fc" goes with "h.4.mlp", "encoder.layers.#" and "h.#" go together with
-a difference of 1. What all votes say is taken; where they are divided, equal numbers in like containers are
-the natural reading, and a run of blocks shifted by a missing one must not outvote them.
+Matches vote: where "encoder.layers.3.fc" goes with "h.4.mlp", "encoder.layers.#" and "h.#" go
+together with a difference of 1. What all votes say is taken; where they are divided, equal numbers
+in like containers are the natural reading, and a run of blocks shifted by a missing one must not
+outvote them.
 """
 
 from __future__ import annotations
@@ -20,13 +22,14 @@ Containers = tuple[str, str]
 Sides = tuple[Paths, Paths]
 
 MOST = 12
-"""Most pairs of containers kept: chosen so that models in several parts have room, and asking stays cheap."""
+"""Most pairs of containers kept: chosen so that models in several parts have room, and asking stays
+cheap."""
 SHARE = 0.4
-"""So much of what is matched in each of two containers must lie in the other, for them to go together: the
-number of a block has nothing to do with the number of a norm inside a block."""
+"""So much of what is matched in each of two containers must lie in the other, for them to go
+together: the number of a block has nothing to do with the number of a norm inside a block."""
 ESTABLISHED = 3
-"""So many matches make one template the counterpart of another, and so many numbers a relation one that
-holds throughout: chosen so that one run of blocks shifted by one decides nothing."""
+"""So many matches make one template the counterpart of another, and so many numbers a relation one
+that holds throughout: chosen so that one run of blocks shifted by one decides nothing."""
 AGREED = 0.8
 """Share of a template's matches that must be with its counterpart."""
 SETTLED = 2 / 3
@@ -34,7 +37,8 @@ SETTLED = 2 / 3
 PRESENT = 1 / 4
 """Share of votes for equal numbers that is enough where nothing is settled."""
 SHARED = 0.7
-"""Share of all numbers that both models have, where one lacks some, for equal numbers to be natural."""
+"""Share of all numbers that both models have, where one lacks some, for equal numbers to be
+natural."""
 
 
 @dataclass
@@ -42,7 +46,8 @@ class Tally:
     """What matches say of two models' paths.
 
     Attributes:
-        votes: of sure and of likely matches: how often (first number, difference) is said, by containers.
+        votes: of sure and of likely matches: how often (first number, difference) is said, by
+            containers.
         inside: for each side how many matches lie in a container.
         templates: for each side how often a template is matched with each of the other's.
     """
@@ -180,7 +185,8 @@ def _candidates(sides: Sides, counted: Tally) -> dict[Containers, tuple[int, int
         if offset is None:
             continue
         if offset[0] and sides[0].numbers_in(key[0]) == sides[1].numbers_in(key[1]):
-            # Both models have all these blocks, so no number is another's: a run is shifted by a missing block.
+            # Both models have all these blocks, so no number is another's: a run is shifted by a
+            # missing block.
             shifted[0].add(key[0])
             shifted[1].add(key[1])
         else:
@@ -201,8 +207,8 @@ def _rank(sides: Sides, key: Containers, votes: int) -> tuple[int, int, int]:
 def _joins(sides: Sides, counted: Tally, key: Containers, best: list[Containers]) -> bool:
     """Whether a relation may stand beside those that are better founded.
 
-    One container goes with one: the number of a part in a block says nothing about the block. A container
-    that is numbered through on one side may go with several of the other.
+    One container goes with one: the number of a part in a block says nothing about the block. A
+    container that is numbered through on one side may go with several of the other.
     """
     if all(key[0] != known[0] and key[1] != known[1] for known in best):
         return True
@@ -214,8 +220,8 @@ def _joins(sides: Sides, counted: Tally, key: Containers, best: list[Containers]
 
 
 def _diverging(sides: Sides, key: Containers, known: Containers) -> bool:
-    """Whether two relations of one container, to a container and to one within it, cannot both hold:
-    blocks counted through stages are as many as the stages only where each stage has one."""
+    """Whether two relations of one container, to a container and to one within it, cannot both
+    hold: blocks counted through stages are as many as the stages only where each stage has one."""
     for which in (0, 1):
         inner, outer = sorted((key[which], known[which]), key=len, reverse=True)
         within = key[1 - which] == known[1 - which] and inner.startswith(outer + ".")
@@ -226,7 +232,8 @@ def _diverging(sides: Sides, key: Containers, known: Containers) -> bool:
 
 
 def _holds_throughout(sides: Sides, key: Containers, offset: int, counted: Tally) -> bool:
-    """Whether a relation surely holds for all numbers: equal ones in like containers, or what every vote says."""
+    """Whether a relation surely holds for all numbers: equal ones in like containers, or what every
+    vote says."""
     if not offset and _likeness(sides, key):
         return True
     votes = [vote for kind in counted.said(key) for vote in kind]
@@ -238,7 +245,8 @@ def _holds_throughout(sides: Sides, key: Containers, offset: int, counted: Tally
 
 
 def _likeness(sides: Sides, key: Containers) -> int:
-    """How natural equal numbers are: 2 for one spelling or the same numbers, 1 where one side lacks some, else 0."""
+    """How natural equal numbers are: 2 for one spelling or the same numbers, 1 where one side lacks
+    some, else 0."""
     mine, theirs = sides[0].numbers_in(key[0]), sides[1].numbers_in(key[1])
     both = mine & theirs
     if not both:
@@ -253,7 +261,8 @@ def _likeness(sides: Sides, key: Containers) -> int:
 
 
 def _unanimous(counts: Counter[tuple[int, int]]) -> tuple[int, int] | None:
-    """The one difference of numbers that all votes, of several numbers, agree on, and how many they are."""
+    """The one difference of numbers that all votes, of several numbers, agree on, and how many they
+    are."""
     if len({offset for _, offset in counts}) != 1 or len(counts) < 2:
         return None
     return next(iter(counts))[1], counts.total()
@@ -262,11 +271,12 @@ def _unanimous(counts: Counter[tuple[int, int]]) -> tuple[int, int] | None:
 def _natural(
     sure: Counter[tuple[int, int]], likely: Counter[tuple[int, int]], likeness: int
 ) -> tuple[int, int] | None:
-    """The difference of numbers that divided votes settle on, and how many say so; None where they do not.
+    """The difference of numbers that divided votes settle on, and how many say so; None where they
+    do not.
 
-    Equal numbers are the natural reading for containers that are alike: a run of blocks shifted by a missing
-    one can outvote them. Sure matches that speak against it as often as for it leave it open: the other model
-    may number its blocks the other way round.
+    Equal numbers are the natural reading for containers that are alike: a run of blocks shifted by
+    a missing one can outvote them. Sure matches that speak against it as often as for it leave it
+    open: the other model may number its blocks the other way round.
     """
     totals: Counter[int] = Counter()
     places: dict[int, set[int]] = defaultdict(set)
@@ -275,7 +285,8 @@ def _natural(
         places[offset].add(number)
     best, count = totals.most_common(1)[0]
     several = len(places[best]) >= 2
-    # Numbers of which every sure match says otherwise show that the difference is not the same throughout.
+    # Numbers of which every sure match says otherwise show that the difference is not the same
+    # throughout.
     steady = {number for number, _ in sure} <= places[best]
     settled = several and steady and count >= SETTLED * totals.total()
     one_way = several or len({offset > 0 for offset in totals}) == 1

@@ -1,9 +1,10 @@
 """What module paths say: which numbers of one model's paths stand for which of the other's.
 
-Two models spell their modules differently, but both number repeated blocks and give the parts of a block
-words of their own. Structure teaches the relation: which numbered container ("encoder.layers.#") goes with
-which of the other model and how far their numbers are apart, and which template of a whole path
-("encoder.layers.#.linear1") with which. Names then tell repeated blocks apart where structure cannot.
+Two models spell their modules differently, but both number repeated blocks and give the parts of a
+block words of their own. Structure teaches the relation: which numbered container
+("encoder.layers.#") goes with which of the other model and how far their numbers are apart, and
+which template of a whole path ("encoder.layers.#.linear1") with which. Names then tell repeated
+blocks apart where structure cannot.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ class Names:
     Attributes:
         paths: for each side the paths of its nodes and modules.
         offsets: (first container, second container) -> how far second numbers exceed first numbers.
-        counterpart: first template -> second template, and the other way, where matches establish it.
+        counterpart: first template -> second template, and the other way, where matches establish
+            it.
         room: for each relation the numbers that both models have in these containers.
     """
 
@@ -66,14 +68,16 @@ class Names:
     def learn(
         self, sure: Iterable[tuple[int, int]], likely: Iterable[tuple[int, int]] = ()
     ) -> None:
-        """Learns from matches, and from pairs that may be wrong in part, such as runs shifted by a block."""
+        """Learns from matches, and from pairs that may be wrong in part, such as runs shifted by a
+        block."""
         counted = tally(self.paths, sure, likely)
         self._settle(relations(self.paths, counted), counterparts(counted))
 
     def _settle(
         self, learned: Relations, counterpart: tuple[dict[str, str], dict[str, str]]
     ) -> None:
-        """Takes over what was learned; what was asked before is asked again where that is something new."""
+        """Takes over what was learned; what was asked before is asked again where that is something
+        new."""
         renumbered = list(learned.offsets.items()) != list(self.offsets.items())
         if not renumbered and counterpart == self.counterpart and learned.firm == self._firm:
             return
@@ -120,9 +124,10 @@ class Names:
     def agree(self, first: int, second: int) -> bool | None:
         """Whether the paths of two nodes go together; None where names say nothing.
 
-        They do not where the numbers of corresponding containers differ, where one lies in a container in
-        which the other would have to lie, where both paths are established as counterparts of others, or,
-        as long as nothing is established, where both models use both words but not here.
+        They do not where the numbers of corresponding containers differ, where one lies in a
+        container in which the other would have to lie, where both paths are established as
+        counterparts of others, or, as long as nothing is established, where both models use both
+        words but not here.
         """
         key = (self.paths[0].of[first], self.paths[1].of[second])
         if key not in self._agreeing:
@@ -147,8 +152,9 @@ class Names:
         return True if shared else None
 
     def firm(self, first: int, second: int) -> bool:
-        """Whether names leave no other place for two nodes that agree: relations that surely hold throughout
-        cover every number in both paths, and no word of one is used for something else by the other.
+        """Whether names leave no other place for two nodes that agree: relations that surely hold
+        throughout cover every number in both paths, and no word of one is used for something else
+        by the other.
 
         The templates decide it, whatever the numbers.
         """
@@ -186,7 +192,8 @@ class Names:
     def _strange(self, template: str, other: str) -> bool:
         """Whether a word of either path is one of the other model's too, but not here.
 
-        Established counterparts are not, unless one of the paths has its very like in the other model.
+        Established counterparts are not, unless one of the paths has its very like in the other
+        model.
         """
         if template == other:
             return False
@@ -216,7 +223,8 @@ class Names:
         return side.template[side.of[node]]
 
     def judge(self, template: int) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-        """For a first-side template, over all second-side templates: which is its counterpart, which are apart."""
+        """For a first-side template, over all second-side templates: which is its counterpart,
+        which are apart."""
         if template not in self._judged:
             name = self.paths[0].templates[template]
             expected = self.counterpart[0].get(name)
@@ -227,7 +235,8 @@ class Names:
         return self._judged[template]
 
     def key(self, which: int, node: int) -> _Key | None:
-        """What names say of the node's place, equal for nodes whose paths go together; None for nothing."""
+        """What names say of the node's place, equal for nodes whose paths go together; None for
+        nothing."""
         path = self.paths[which].of[node]
         keys = self._keys[which]
         if path not in keys:

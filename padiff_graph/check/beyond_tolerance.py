@@ -25,8 +25,8 @@ PHASES: dict[str, Phase] = {
 }
 """Kind of a compared tensor -> phase of a finding about it."""
 LARGE = 0.05
-"""Relative difference of an output that accumulated rounding does not reach by itself; chosen so that
-deep correct models stay well below it."""
+"""Relative difference of an output that accumulated rounding does not reach by itself; chosen so
+that deep correct models stay well below it."""
 TENSORS = {
     "output": "the output",
     "loss": "the loss",
@@ -122,7 +122,8 @@ def _carried(finding: Finding, known: Sequence[Finding], quantities: Sequence[Qu
 
 
 def _relative(worst: Quantity, quantities: Sequence[Quantity]) -> float:
-    """The worst difference against the largest value; of a gradient against the largest gradient."""
+    """The worst difference against the largest value; of a gradient against the largest
+    gradient."""
     gradients = [
         quantity.scale for quantity in quantities if quantity.kind in ("input", "parameter")
     ]
@@ -133,7 +134,8 @@ def _relative(worst: Quantity, quantities: Sequence[Quantity]) -> float:
 
 
 def _enough(beyond: Sequence[Quantity]) -> str:
-    """Which tolerance would have been enough; where the second's value is zero no relative one is."""
+    """Which tolerance would have been enough; where the second's value is zero no relative one
+    is."""
     least = {
         "rtol": max(quantity.rtol for quantity in beyond),
         "atol": max(quantity.atol for quantity in beyond),

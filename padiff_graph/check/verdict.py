@@ -58,13 +58,14 @@ class Measured:
 
     @property
     def by_units(self) -> bool:
-        """Whether the verdict rests on the regions: asked for, or since random draws part the whole runs."""
+        """Whether the verdict rests on the regions: asked for, or since random draws part the whole
+        runs."""
         return self.options.single_step or self.random
 
     @property
     def blind(self) -> bool:
-        """Whether something was compared nowhere: not in the whole runs, which draw their own numbers, nor
-        by its region; or gradients of weights that no map was found for."""
+        """Whether something was compared nowhere: not in the whole runs, which draw their own
+        numbers, nor by its region; or gradients of weights that no map was found for."""
         if self.loose is not None and self.options.diff_phase != "forward":
             return True
         if not self.random or self.regions is None:
@@ -136,13 +137,14 @@ def _of_training(finding: Finding) -> bool:
 
 
 def _undecided(finding: Finding) -> bool:
-    """A difference in structure that numbers could not decide: it may hide within the tolerance of the
-    whole run."""
+    """A difference in structure that numbers could not decide: it may hide within the tolerance of
+    the whole run."""
     return finding.phase == "structure" and finding.verdict == "not-comparable"
 
 
 def _rank(finding: Finding) -> tuple[int, int]:
-    """What fails stands first, most upstream first; a parameter without counterpart behind what it follows from."""
+    """What fails stands first, most upstream first; a parameter without counterpart behind what it
+    follows from."""
     if not finding.fails:
         return 2, finding.order
     return int(_without_counterpart(finding)), finding.order
@@ -155,8 +157,9 @@ def _without_counterpart(finding: Finding) -> bool:
 def unexplained(whole: WholeCheck, regions: RegionCheck) -> bool:
     """Whether the whole runs are further apart than rounding carries, though no region differs.
 
-    The regions had random values in the place of constants; with the constants themselves a function may
-    stand at a kink (a leaky ReLU behind a scale of zero), where frameworks choose another slope.
+    The regions had random values in the place of constants; with the constants themselves a
+    function may stand at a kink (a leaky ReLU behind a scale of zero), where frameworks choose
+    another slope.
     """
     agree = bool(regions.results) and all(result.verdict in AGREE for result in regions.results)
     return agree and any(_far(quantity) for quantity in whole.quantities)
@@ -167,8 +170,8 @@ def _far(quantity: Quantity) -> bool:
 
 
 def one_cause(findings: Sequence[Finding]) -> list[Finding]:
-    """The findings without those of weights that another one explains: a parameter has no counterpart
-    because the operation that reads it has none."""
+    """The findings without those of weights that another one explains: a parameter has no
+    counterpart because the operation that reads it has none."""
     explained = [
         place
         for finding in findings

@@ -1,5 +1,5 @@
-"""A differing region computed again without one of its operations: where both sides then agree, that
-operation is the whole difference."""
+"""A differing region computed again without one of its operations: where both sides then agree,
+that operation is the whole difference."""
 
 from __future__ import annotations
 
@@ -29,10 +29,11 @@ from padiff_graph.referee.rounding_bound import difference
 __all__ = ["surplus"]
 
 VANISHED = 1e-3
-"""The difference was that operation's where this share of it, at most, is left without it; chosen well
-above what rounding leaves in float64."""
+"""The difference was that operation's where this share of it, at most, is left without it; chosen
+well above what rounding leaves in float64."""
 TRIALS = 48
-"""Most operations left out in turn; chosen so that a region takes no longer than its gradients do."""
+"""Most operations left out in turn; chosen so that a region takes no longer than its gradients do.
+"""
 IDLE = frozenset(
     {
         "reshape",
@@ -85,7 +86,8 @@ class _Trial:
 
 
 def surplus(pair: Pair, region: Region, feed: Fed) -> Surplus | None:
-    """The operation that one side has too many, None where leaving out one does not make the sides agree."""
+    """The operation that one side has too many, None where leaving out one does not make the sides
+    agree."""
     cut = region.cut
     if not cut.exact:
         return None
@@ -142,7 +144,8 @@ def _readable(arrays: Mapping[Value, Array], views: list[tuple[Value, View]]) ->
 
 
 def _trials(halves: tuple[_Half, _Half]) -> Iterator[_Trial]:
-    """Operations of a kind that the other side has fewer of first, the later before the earlier ones."""
+    """Operations of a kind that the other side has fewer of first, the later before the earlier
+    ones."""
     kinds = [_kinds(half) for half in halves]
     ranked: list[tuple[tuple[bool, int], _Trial]] = []
     for side, half in enumerate(halves):

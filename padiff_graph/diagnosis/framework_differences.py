@@ -44,7 +44,8 @@ def explain_by_frameworks(
 
     Args:
         pair, region, plan, feed: what was run.
-        singles, doubles: every tensor in the models' precision and in float64, None where not asked.
+        singles, doubles: every tensor in the models' precision and in float64, None where not
+            asked.
         parts: the same, judged.
     """
     told = _biased_variances(pair, region, doubles, parts)
@@ -77,7 +78,8 @@ def _wrong_gradient(part: Part) -> bool:
 def _biased_variances(
     pair: Pair, region: Region, doubles: Doubles, parts: Sequence[Part]
 ) -> list[Part]:
-    """Running variances that one framework updates with the biased batch variance, the other with the unbiased."""
+    """Running variances that one framework updates with the biased batch variance, the other with
+    the unbiased."""
     told = list(parts)
     for number, (part, double) in enumerate(zip(parts, doubles, strict=True)):
         if part.kind != "buffer" or part.verdict != "different" or double is None:
@@ -137,8 +139,8 @@ def _overflows(
 def _slopes(
     pair: Pair, region: Region, plan: Plan, feed: Fed, single: TensorPair, double: TensorPair | None
 ) -> tuple[Slope, Slope] | None:
-    """Both sides' slopes along the direction in which two gradients differ most; None where no side can be
-    moved along it alone."""
+    """Both sides' slopes along the direction in which two gradients differ most; None where no side
+    can be moved along it alone."""
     if double is None:
         return None
     gradients = tuple(np.asarray(gradient, np.float64) for gradient in double.arrays())

@@ -19,8 +19,8 @@ UNREAD = 1 << 30
 
 
 def frozen_parameters(matching: Matching) -> list[Finding]:
-    """One finding for each side that freezes parameters. Regions differentiate all of them, so only the
-    models' own flags tell."""
+    """One finding for each side that freezes parameters. Regions differentiate all of them, so only
+    the models' own flags tell."""
     reads = first_reads(matching.second.graph)
     groups: dict[int, list[tuple[int, str, str]]] = defaultdict(list)
     for first, second, frozen in _unlike(matching):

@@ -1,4 +1,5 @@
-"""The likely cause of a region's difference: by marks, by leaving operations out, by what one side has more of."""
+"""The likely cause of a region's difference: by marks, by leaving operations out, by what one side
+has more of."""
 
 from __future__ import annotations
 
@@ -46,7 +47,8 @@ TELLING = (
     "transpose",
     "mul",
 )
-"""Operators whose surplus on one side of a differing region is worth naming; from the most telling on."""
+"""Operators whose surplus on one side of a differing region is worth naming; from the most telling
+on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,8 +190,8 @@ def _by_name(
 
 
 def _read_alike(result: RegionResult, matching: Matching) -> tuple[set[int], set[int]]:
-    """Native operations between matched ones that come to the same on both sides: movement of operands that
-    are read alike, however many operations each side takes for it."""
+    """Native operations between matched ones that come to the same on both sides: movement of
+    operands that are read alike, however many operations each side takes for it."""
     inside = set(result.second_nodes)
     firsts: set[int] = set()
     seconds: set[int] = set()

@@ -1,4 +1,5 @@
-"""Regions that differ without a structural difference: where such a finding stands, and its verdict."""
+"""Regions that differ without a structural difference: where such a finding stands, and its
+verdict."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ SURPLUS: dict[str, Verdict] = {"operation.extra": "extra", "operation.missing": 
 def numeric_finding(
     shown: RegionResult, check: RegionCheck, matching: Matching, built: dict[int, Difference]
 ) -> Finding:
-    """The finding that a region is; `built` says how regions are built differently, by the identity of their results."""
+    """The finding that a region is; `built` says how regions are built differently, by the identity
+    of their results."""
     result = _origin(shown, check) if shown.astray else shown
     difference = built.get(id(shown))
     places = region_places(result, matching)
@@ -53,7 +55,8 @@ def numeric_finding(
 
 
 def _origin(result: RegionResult, check: RegionCheck) -> RegionResult:
-    """The most upstream region behind which the values lie in another order, from a region that is astray."""
+    """The most upstream region behind which the values lie in another order, from a region that is
+    astray."""
     by_order = {region.order: region for region in check.results}
     origin, seen = result, {result.order}
     while True:

@@ -1,4 +1,5 @@
-"""What the numbers alone show of a difference: a factor, a shift, a missing term, another order of the values.
+"""What the numbers alone show of a difference: a factor, a shift, a missing term, another order of
+the values.
 
 Of two arrays every simple relation is tried in turn, the simplest first; the first that holds to
 `CLOSE` is the cause. Nothing is said where none holds.
@@ -18,14 +19,16 @@ from padiff_graph.findings.cause import Cause
 __all__ = ["other_shape", "probe", "probe_gradient"]
 
 LARGEST = 1 << 22
-"""Arrays beyond this many elements are probed by factor and shift only; chosen so that a probe takes
-well under a second."""
+"""Arrays beyond this many elements are probed by factor and shift only; chosen so that a probe
+takes well under a second."""
 NEGATED = 1e-4
 """How near to -1 a factor is a change of sign; chosen well above what `CLOSE` leaves open."""
 FLAT = 1e-12
-"""Below this share of its power an array is a constant, which a factor and a shift explain alike."""
+"""Below this share of its power an array is a constant, which a factor and a shift explain alike.
+"""
 BIAS = 1e-4
-"""Relative difference below which a gap is one number along an axis; sums round more than `CLOSE` allows."""
+"""Relative difference below which a gap is one number along an axis; sums round more than `CLOSE`
+allows."""
 
 UNARY: Mapping[str, Callable[[Array], Array]] = {
     "Relu": lambda x: np.maximum(x, 0),
@@ -47,7 +50,8 @@ def probe(
 
     Args:
         first, second: numbers or truth values of any shape.
-        extra: boundary values that only one side reads, by label and side: the difference may be one.
+        extra: boundary values that only one side reads, by label and side: the difference may be
+            one.
     """
     if first.shape != second.shape:
         return other_shape(first, second)

@@ -1,4 +1,5 @@
-"""From region results and structural differences to findings: one cause, one finding, at its place."""
+"""From region results and structural differences to findings: one cause, one finding, at its
+place."""
 
 from __future__ import annotations
 

@@ -19,7 +19,8 @@ NEAR = 24
 def turning(
     graphs: tuple[ComputationGraph, ComputationGraph], numbers: tuple[Iterable[int], Iterable[int]]
 ) -> tuple[int, Node] | None:
-    """The one native operation among these that turns a value, with its side; None for none or several."""
+    """The one native operation among these that turns a value, with its side; None for none or
+    several."""
     found: list[tuple[int, Node]] = []
     for side, (graph, own) in enumerate(zip(graphs, numbers, strict=True)):
         for record in map(graph.record, own):
@@ -37,7 +38,8 @@ def turning(
 
 
 def around(normal: NormalGraph, parameters: Collection[str]) -> set[int]:
-    """Native operations before and behind those that read some parameters, as far as the next parameters."""
+    """Native operations before and behind those that read some parameters, as far as the next
+    parameters."""
     held = {node.id for node in normal.nodes if node.op == "Parameter" and node.name in parameters}
     weighty = {
         node.id

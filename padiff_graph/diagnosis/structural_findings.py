@@ -18,8 +18,8 @@ from padiff_graph.referee.structural_evidence import claims, nodes_of, own_nativ
 __all__ = ["Located", "built_differently", "locate", "structural_finding"]
 
 SURE = 0.8
-"""From this confidence on a match stands for itself: below it neighbours contradict it, or none bears it
-out (`matching.confidence` sets the steps)."""
+"""From this confidence on a match stands for itself: below it neighbours contradict it, or none
+bears it out (`matching.confidence` sets the steps)."""
 NOWHERE_IN_ORDER = 1 << 30
 """Behind every operation: the order of what no region holds."""
 FAILING: Mapping[str, Verdict] = {"missing": "missing", "extra": "extra"}
@@ -154,7 +154,8 @@ def _speaks_of_detach(cause: Cause) -> bool:
 def _undecided(
     base: Finding, difference: Difference, unsure: RegionResult, matching: Matching
 ) -> Finding:
-    """Numbers could not be asked: an attribute of operations that surely correspond is a bug all the same."""
+    """Numbers could not be asked: an attribute of operations that surely correspond is a bug all
+    the same."""
     unasked = f"numbers could not be asked: {unsure.reason}"
     if difference.kind != "attribute":
         return replace(base, phase="structure", verdict="not-comparable", advice=unasked)
@@ -165,8 +166,8 @@ def _undecided(
 
 
 def _sure(difference: Difference, matching: Matching) -> bool:
-    """Whether at one of its places at least the operations surely correspond: else they are compared with what
-    merely stands where they do, in another way of building the same."""
+    """Whether at one of its places at least the operations surely correspond: else they are
+    compared with what merely stands where they do, in another way of building the same."""
     firsts, seconds = set(nodes_of(difference, 0)), set(nodes_of(difference, 1))
     return any(
         match.confidence >= SURE
@@ -192,7 +193,8 @@ def _without_effect(base: Finding, located: Located) -> Finding | None:
 def built_differently(
     check: RegionCheck, matching: Matching, differences: Sequence[Difference]
 ) -> dict[int, Difference]:
-    """How each region is built differently, by the identity of its result, at its place in that region.
+    """How each region is built differently, by the identity of its result, at its place in that
+    region.
 
     What stands in no region that agrees comes before what does, then the first.
     """

@@ -31,8 +31,10 @@ def moved(cut: Cut) -> bool:
 
 
 def astray(pair: Pair, region: Region, plan: Plan, feed: Fed) -> bool:
-    """Whether the sides agree once a value that lies in another order is fed as it stands, or with axes of
-    equal length in another order: then what is wrong is how the values came to lie so, further up."""
+    """Whether the sides agree once a value that lies in another order is fed as it stands, or with
+    axes of equal length in another order: then what is wrong is how the values came to lie so,
+    further up.
+    """
     reads = [plan.cuts[read] for read in region.first.reads if moved(plan.cuts[read])]
     if not reads or any(len(cut.points) != 1 for cut in reads):
         return False
@@ -48,7 +50,8 @@ def astray(pair: Pair, region: Region, plan: Plan, feed: Fed) -> bool:
 
 
 def _otherwise(pair: Pair, reads: list[Cut], feed: Fed) -> Iterator[Mapping[Value, Array]]:
-    """Other ways to feed the first side: all values as they stand, then one value in another order."""
+    """Other ways to feed the first side: all values as they stand, then one value in another
+    order."""
     plain = {
         cut.first[0]: feed.second[cut.second[0]] for cut in reads if cut.second[0] in feed.second
     }

@@ -1,9 +1,10 @@
-"""Both captured graphs as a whole: one region without cuts, run with shared weights and shared draws.
+"""Both captured graphs as a whole: one region without cuts, run with shared weights and shared
+draws.
 
 The whole runs of the user's own models cannot always be held against each other: each draws its own
-random numbers, and their rounding accumulates. The certified graphs can be run with the same draws, and
-in float64, where rounding vanishes. What they yield is what the eager runs are compared by: outputs,
-gradients as totals over all readers, and what buffers become.
+random numbers, and their rounding accumulates. The certified graphs can be run with the same draws,
+and in float64, where rounding vanishes. What they yield is what the eager runs are compared by:
+outputs, gradients as totals over all readers, and what buffers become.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ class GraphRun:
     Attributes:
         outputs: by output name.
         buffers: what each buffer becomes that the run writes, by dotted name.
-        gradients: "input:NAME" and "parameter:NAME", as in `padiff_graph.capture.engine.Run`; a missing
-            key means that no path leads there.
+        gradients: "input:NAME" and "parameter:NAME", as in `padiff_graph.capture.engine.Run`; a
+            missing key means that no path leads there.
     """
 
     outputs: Mapping[str, Array]

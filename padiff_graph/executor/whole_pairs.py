@@ -1,4 +1,5 @@
-"""What two whole runs yield, laid side by side: outputs, gradients as totals, what buffers become."""
+"""What two whole runs yield, laid side by side: outputs, gradients as totals, what buffers
+become."""
 
 from __future__ import annotations
 

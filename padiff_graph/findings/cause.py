@@ -1,4 +1,5 @@
-"""Why something was found, as plain data: a kind of a closed list, and the values that belong to it."""
+"""Why something was found, as plain data: a kind of a closed list, and the values that belong to
+it."""
 
 from __future__ import annotations
 
@@ -19,12 +20,13 @@ SIDES = frozenset({"side", "of"})
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """One cause. `cause_sentences.sentence` says it in English; nothing decides anything by that sentence.
+    """One cause. `cause_sentences.sentence` says it in English; nothing decides anything by that
+    sentence.
 
     Attributes:
         kind: an id of `cause_kinds.KINDS`.
-        facts: named values: operators, dotted names, module paths, numbers, `side` (0 or 1: the model
-            that the cause speaks of), causes that this one is about.
+        facts: named values: operators, dotted names, module paths, numbers, `side` (0 or 1: the
+            model that the cause speaks of), causes that this one is about.
         seen: what the numbers show of it, where they were asked and say something.
         further: what else is to be said, in this order.
     """
@@ -53,8 +55,8 @@ class Cause:
 
     @property
     def likeness(self) -> Hashable:
-        """Equal for causes that are one cause at several places: places and numbers are left out, and of
-        dotted names all but the last word."""
+        """Equal for causes that are one cause at several places: places and numbers are left out,
+        and of dotted names all but the last word."""
         return (
             self.kind,
             tuple((name, _likeness(name, value)) for name, value in self.facts),

@@ -31,7 +31,8 @@ LISTS = {
     "modules": (" and ", 4),
     "others": (" and ", 4),
 }
-"""How the members of a fact are joined, and how many are shown at most; all with commas where not listed."""
+"""How the members of a fact are joined, and how many are shown at most; all with commas where not
+listed."""
 COUNTED = frozenset({"operations", "first_operations", "second_operations"})
 """Facts in which equal members are shown once, with their number."""
 QUOTED = frozenset({"first_value", "second_value"})
@@ -39,10 +40,13 @@ QUOTED = frozenset({"first_value", "second_value"})
 PLAIN = frozenset({"first_setting", "second_setting"})
 """Facts that are the value of a setting: floats in six digits."""
 CONVENTIONS = {
-    ("BatchNormalization", "momentum"): "the share of the new batch, as torch counts it; "
-    "Paddle's momentum is 1 minus it"
+    (
+        "BatchNormalization",
+        "momentum",
+    ): "the share of the new batch, as torch counts it; Paddle's momentum is 1 minus it"
 }
-"""What to say where the frameworks count an attribute differently: the code may show another number."""
+"""What to say where the frameworks count an attribute differently: the code may show another
+number."""
 
 _BEYOND = (
     "{tensor} differs by {error:.3g} ({mode}; largest value {scale:.3g}), "
@@ -58,22 +62,30 @@ STRUCTURE: Mapping[str, tuple[str, ...]] = {
         "{op}.{name} {first_value} against {second_value}",
     ),
     "operation.missing": (
-        "missing {operation}: without {left_out} in {path} of the {side} side, which hands on {deed}, "
-        "both sides agree",
+        (
+            "missing {operation}: without {left_out} in {path} of the {side} side, which hands on"
+            " {deed}, both sides agree"
+        ),
         "missing {operation}: without {left_out} in {path} of the {side} side, both sides agree",
-        "missing {operation}: {turning} in {path} of the {side} side turns a value that keeps its "
-        "shape",
+        (
+            "missing {operation}: {turning} in {path} of the {side} side turns a value that keeps"
+            " its shape"
+        ),
         "missing {operation}: {alone} in {path} stands on the {side} side only",
         "missing {operation} of {value} in the {first} model",
         "missing {operations} in the {first} model: an operand of {reader}",
         "missing {operations} in the {first} model",
     ),
     "operation.extra": (
-        "extra {operation}: without {left_out} in {path} of the {side} side, which hands on {deed}, "
-        "both sides agree",
+        (
+            "extra {operation}: without {left_out} in {path} of the {side} side, which hands on"
+            " {deed}, both sides agree"
+        ),
         "extra {operation}: without {left_out} in {path} of the {side} side, both sides agree",
-        "extra {operation}: {turning} in {path} of the {side} side turns a value that keeps its "
-        "shape",
+        (
+            "extra {operation}: {turning} in {path} of the {side} side turns a value that keeps its"
+            " shape"
+        ),
         "extra {operation}: {alone} in {path} stands on the {side} side only",
         "extra {operation} of {value} in the {first} model",
         "extra {operations} in the {first} model: an operand of {reader}",
@@ -117,8 +129,10 @@ GRADIENTS: Mapping[str, tuple[str, ...]] = {
     "gradient.detached": (
         "the gradient path is cut here: {inner} (detach, no_grad or stop_gradient)",
         "gradient of {op}: {first_marks} against {second_marks}",
-        "{surplus} {operations} in the {first} model: the gradient path is cut here: "
-        "an operand of {reader}",
+        (
+            "{surplus} {operations} in the {first} model: the gradient path is cut here: "
+            "an operand of {reader}"
+        ),
         "{surplus} {operations} in the {first} model: the gradient path is cut here",
         "gradient path cut here ({op}) on the {side} side only",
         f"no gradient arrives on the {{side}} side: {_CUT}",
@@ -142,12 +156,16 @@ GRADIENTS: Mapping[str, tuple[str, ...]] = {
     ),
     "gradient.reversed": ("the gradient is reversed on the {first} side",),
     "gradient.overflows": (
-        "the {side} side's gradient is not finite in {count} of {size} places where the other "
-        "side's is, and equal elsewhere: what it computes overflows",
+        (
+            "the {side} side's gradient is not finite in {count} of {size} places where the other "
+            "side's is, and equal elsewhere: what it computes overflows"
+        ),
     ),
     "parameter.frozen": (
-        "{parameter} is frozen in the {side} model ({flag}), "
-        "{counterpart} is trained in the {other} model",
+        (
+            "{parameter} is frozen in the {side} model ({flag}), "
+            "{counterpart} is trained in the {other} model"
+        ),
     ),
 }
 """Differences in the backward pass."""
@@ -164,8 +182,10 @@ MOVES: Mapping[str, str] = {
 VALUES: Mapping[str, tuple[str, ...]] = {
     **{kind: (f"the same values, {move}",) for kind, move in MOVES.items()},
     "values.differ": (
-        "{first_op} in {first_path} yields other values than {second_op} in {second_path}; "
-        "only the {side} side reads {reads}",
+        (
+            "{first_op} in {first_path} yields other values than {second_op} in {second_path}; "
+            "only the {side} side reads {reads}"
+        ),
         "{first_op} in {first_path} yields other values than {second_op} in {second_path}",
     ),
     "values.carried": (
@@ -179,25 +199,33 @@ VALUES: Mapping[str, tuple[str, ...]] = {
     "values.inverted": ("every element is the logical inverse of the other side's",),
     "values.unequal": ("{count} of {size} elements differ",),
     "values.nonfinite": (
-        "{first_count} elements are not finite on the {first} side, "
-        "{second_count} on the {second} side",
+        (
+            "{first_count} elements are not finite on the {first} side, "
+            "{second_count} on the {second} side"
+        ),
     ),
     "values.zero": ("all zero on the {side} side",),
     "values.term_missing": (
-        "the difference is exactly the value of {region} on the {of_side} side: "
-        "it is not added on the {first} side",
+        (
+            "the difference is exactly the value of {region} on the {of_side} side: "
+            "it is not added on the {first} side"
+        ),
     ),
     "values.term_extra": (
-        "the difference is exactly the value of {region} on the {of_side} side: "
-        "it is added on the {first} side",
+        (
+            "the difference is exactly the value of {region} on the {of_side} side: "
+            "it is added on the {first} side"
+        ),
     ),
     "values.negated": ("the {first} side is {the_second}'s negated",),
     "values.scaled": ("the {first} side is {the_second}'s times {factor:.6g}",),
     "values.shifted": ("the {first} side is {the_second}'s plus {shift:.6g}",),
     "values.affine": ("the {first} side is {the_second}'s times {factor:.6g} plus {shift:.6g}",),
     "values.bias": (
-        "the difference is one number for each of the {extent} places of axis {axis}, "
-        "as a bias would be",
+        (
+            "the difference is one number for each of the {extent} places of axis {axis}, "
+            "as a bias would be"
+        ),
     ),
     "values.layout": (
         "the same values in another layout: axes permuted by {axes} before a reshape",
@@ -214,8 +242,10 @@ VALUES: Mapping[str, tuple[str, ...]] = {
         "computed in {first_dtype} on the {first} side and in {second_dtype} on the {second} side",
     ),
     "precision.lost": (
-        "the {side} side loses precision here, as by a cast to a coarser dtype: {lost:.2g} off its "
-        "own float64 result, the other side {kept:.2g}",
+        (
+            "the {side} side loses precision here, as by a cast to a coarser dtype: {lost:.2g} off"
+            " its own float64 result, the other side {kept:.2g}"
+        ),
     ),
     "region.not_compared": ("{text}",),
     "tensor.not_comparable": ("{tensor}: {text}",),
@@ -226,23 +256,30 @@ VALUES: Mapping[str, tuple[str, ...]] = {
 
 FRAMEWORKS: Mapping[str, tuple[str, ...]] = {
     "framework.biased_variance": (
-        "the running variance is updated with the biased batch variance by one framework and with "
-        "the unbiased one by the other: a factor of {factor:.6g}",
+        (
+            "the running variance is updated with the biased batch variance by one framework and"
+            " with the unbiased one by the other: a factor of {factor:.6g}"
+        ),
     ),
     "framework.kink": (
         "both gradients are one-sided at a kink of the function, where none is right",
     ),
     "framework.wrong_gradient": (
-        "the {side} side's framework computes a wrong gradient: {analytic:.6g} along a direction "
-        "where its own forward changes by {numeric:.6g}",
+        (
+            "the {side} side's framework computes a wrong gradient: {analytic:.6g} along a"
+            " direction where its own forward changes by {numeric:.6g}"
+        ),
     ),
     "framework.overflow": (
-        "the {side} side's framework computes a gradient that is not finite in {count} of {size} "
-        "places where the other side's is, and equal elsewhere: its own arithmetic overflows",
+        (
+            "the {side} side's framework computes a gradient that is not finite in {count} of"
+            " {size} places where the other side's is, and equal elsewhere: its own arithmetic"
+            " overflows"
+        ),
     ),
     "framework.carried": (
-        _BEYOND + " in {where}: it follows from what the frameworks do differently in {path}; "
-        "{enough}",
+        _BEYOND
+        + " in {where}: it follows from what the frameworks do differently in {path}; {enough}",
         _BEYOND + ": it follows from what the frameworks do differently in {path}; {enough}",
     ),
     "framework.update_rule": (
@@ -255,8 +292,8 @@ TOLERANCE: Mapping[str, tuple[str, ...]] = {
     "rounding.accumulated": (
         _BEYOND + " in {where}: this is rounding, since every part of both models agrees on equal "
         "inputs; {enough}",
-        _BEYOND + ": this is rounding, since every part of both models agrees on equal inputs; "
-        "{enough}",
+        _BEYOND
+        + ": this is rounding, since every part of both models agrees on equal inputs; {enough}",
     ),
     "rounding.undecided": (
         _BEYOND + " in {where}; whether this is rounding is not known, since not every part of the "
@@ -272,8 +309,8 @@ TOLERANCE: Mapping[str, tuple[str, ...]] = {
         _BEYOND
         + " in {where}; no single place was found, since not every part of the models could "
         "be compared",
-        _BEYOND + "; no single place was found, since not every part of the models could be "
-        "compared",
+        _BEYOND
+        + "; no single place was found, since not every part of the models could be compared",
     ),
 }
 """Values beyond the tolerance where no place is known to be wrong."""
@@ -283,46 +320,64 @@ WEIGHTS: Mapping[str, tuple[str, ...]] = {
         "parameters without counterpart in the {second} model: {parameters}: {text}",
     ),
     "parameter.missing": (
-        "parameters of the {second} model that no parameter of the {first} model holds: "
-        "{parameters}",
+        (
+            "parameters of the {second} model that no parameter of the {first} model holds: "
+            "{parameters}"
+        ),
     ),
     "parameter.unmapped": (
         "{loose}, though they hold as many numbers",
-        "no map was found between the weights {first_some} ({first_label}) and {second_some} "
-        "({second_label})",
+        (
+            "no map was found between the weights {first_some} ({first_label}) and {second_some} "
+            "({second_label})"
+        ),
     ),
     "parameter.crossed": (
-        "names are crossed: {first_owner} takes the weights of {second_owner} ({parameters}); "
-        "a checkpoint loaded by name would go wrong",
+        (
+            "names are crossed: {first_owner} takes the weights of {second_owner} ({parameters}); "
+            "a checkpoint loaded by name would go wrong"
+        ),
     ),
     "parameter.exchanged": (
-        "names are crossed: {first_owner} takes the weights of {second_owner} and the other way "
-        "round ({parameters}); a checkpoint loaded by name would go wrong",
+        (
+            "names are crossed: {first_owner} takes the weights of {second_owner} and the other way"
+            " round ({parameters}); a checkpoint loaded by name would go wrong"
+        ),
     ),
     "weights.shuffled": (
-        "{parameters}: the elements stand in another order than in the {second} model; "
-        "a checkpoint copied as it is, or only transposed, would go wrong",
+        (
+            "{parameters}: the elements stand in another order than in the {second} model; "
+            "a checkpoint copied as it is, or only transposed, would go wrong"
+        ),
     ),
     "weights.as_they_are": (
         "{first_name} holds {second_name} as it is; the map between them is: {transform}",
     ),
     "weights.transposed": (
-        "{first_name} holds {second_name} transposed the wrong way: its own transpose is what the "
-        "map asks for ({transform})",
+        (
+            "{first_name} holds {second_name} transposed the wrong way: its own transpose is what"
+            " the map asks for ({transform})"
+        ),
     ),
     "weights.swapped": (
-        "{first_name} holds the values that belong to {parameter}: {first_owner} is swapped with "
-        "{second_owner}",
+        (
+            "{first_name} holds the values that belong to {parameter}: {first_owner} is swapped"
+            " with {second_owner}"
+        ),
     ),
     "weights.initial": ("{first_name} still stands at {number:g}; {second_name} was never copied",),
     "weights.permuted": (
         "{first_name} holds the values of {second_name} in another order than the map asks for",
     ),
     "weights.read_in_another_order": (
-        "{first_name} holds the values of {second_name}, but the two models compute with their "
-        "elements in another order ({transform}): {op} in {path} of the {side} side turns them",
-        "{first_name} holds the values of {second_name}, but the two models compute with their "
-        "elements in another order ({transform})",
+        (
+            "{first_name} holds the values of {second_name}, but the two models compute with their "
+            "elements in another order ({transform}): {op} in {path} of the {side} side turns them"
+        ),
+        (
+            "{first_name} holds the values of {second_name}, but the two models compute with their "
+            "elements in another order ({transform})"
+        ),
     ),
     "weights.differ": ("{first_name} and {second_name} hold different values",),
 }
@@ -330,43 +385,63 @@ WEIGHTS: Mapping[str, tuple[str, ...]] = {
 
 TRAINING: Mapping[str, tuple[str, ...]] = {
     "loss.differs": (
-        "the loss functions differ: on the same output {losses} return {first_number:.7g} and "
-        "{second_number:.7g} ({share:.2%} apart)",
+        (
+            "the loss functions differ: on the same output {losses} return {first_number:.7g} and "
+            "{second_number:.7g} ({share:.2%} apart)"
+        ),
     ),
     "loss.gradient_differs": (
-        "the gradients of the loss functions differ: on the same output {losses} return the same "
-        "value, but their gradients of {towards} differ by up to {error:.3g}",
+        (
+            "the gradients of the loss functions differ: on the same output {losses} return the"
+            " same value, but their gradients of {towards} differ by up to {error:.3g}"
+        ),
     ),
     "optimizer": (
-        "the optimizers differ from step {step} on: {setting} is {first_setting} "
-        "({first_label}) against {second_setting} ({second_label}) for {some}, in {first_class} "
-        "({first_label}) and {second_class} ({second_label})",
-        "the optimizers differ from step {step} on: {setting} is {first_setting} "
-        "({first_label}) against {second_setting} ({second_label}), in {first_class} "
-        "({first_label}) and {second_class} ({second_label})",
+        (
+            "the optimizers differ from step {step} on: {setting} is {first_setting}"
+            " ({first_label}) against {second_setting} ({second_label}) for {some}, in"
+            " {first_class} ({first_label}) and {second_class} ({second_label})"
+        ),
+        (
+            "the optimizers differ from step {step} on: {setting} is {first_setting} "
+            "({first_label}) against {second_setting} ({second_label}), in {first_class} "
+            "({first_label}) and {second_class} ({second_label})"
+        ),
     ),
     "optimizer.owner": (
-        "the optimizers do not train the same parameters: {some} is {first_setting} on the "
-        "{first} side and {second_setting} on the {second} side",
+        (
+            "the optimizers do not train the same parameters: {some} is {first_setting} on the "
+            "{first} side and {second_setting} on the {second} side"
+        ),
     ),
     "optimizer.schedule": (
-        "the learning rate schedules differ from step {step} on: the learning rate is "
-        "{first_setting} ({first_label}) against {second_setting} ({second_label}) for {some}",
-        "the learning rate schedules differ from step {step} on: the learning rate is "
-        "{first_setting} ({first_label}) against {second_setting} ({second_label})",
+        (
+            "the learning rate schedules differ from step {step} on: the learning rate is "
+            "{first_setting} ({first_label}) against {second_setting} ({second_label}) for {some}"
+        ),
+        (
+            "the learning rate schedules differ from step {step} on: the learning rate is "
+            "{first_setting} ({first_label}) against {second_setting} ({second_label})"
+        ),
     ),
     "optimizer.update": ("the optimizers differ though their settings agree: " + _TRAINED,),
     "optimizer.steps": (
-        "the optimizers differ from step {step} on: where the gradients agree, the steps taken on "
-        "{some} differ by {share:.2%}; the callables hide how",
+        (
+            "the optimizers differ from step {step} on: where the gradients agree, the steps taken"
+            " on {some} differ by {share:.2%}; the callables hide how"
+        ),
     ),
     "training.rounding": (
-        "training departs from step {step} on: {first_name} differs by up to {error:.3g}; "
-        "rounding carried along by training",
+        (
+            "training departs from step {step} on: {first_name} differs by up to {error:.3g}; "
+            "rounding carried along by training"
+        ),
     ),
     "training.undecided": (
-        "training departs from step {step} on: {first_name} differs by up to {error:.3g}; "
-        "not told from rounding, since parts of the models could not be compared",
+        (
+            "training departs from step {step} on: {first_name} differs by up to {error:.3g}; "
+            "not told from rounding, since parts of the models could not be compared"
+        ),
     ),
 }
 """Losses, optimizers, steps."""
@@ -380,7 +455,8 @@ SENTENCES: Mapping[str, tuple[str, ...]] = {
     **WEIGHTS,
     **TRAINING,
 }
-"""A kind, or the family before its dot, and its sentences: the first one all of whose facts are there."""
+"""A kind, or the family before its dot, and its sentences: the first one all of whose facts are
+there."""
 
 DEEDS: Mapping[str, str] = {
     "values.scaled": "its operand times {factor:.6g}",
@@ -392,11 +468,13 @@ DEEDS: Mapping[str, str] = {
 }
 """What an operation hands on, where the sentence of the kind speaks of two sides."""
 SHORTER: Mapping[str, Mapping[str, str]] = {"deed": DEEDS, "transform": MOVES}
-"""How a cause that is a fact of another one is said, by the fact's name; in full where not listed."""
+"""How a cause that is a fact of another one is said, by the fact's name; in full where not listed.
+"""
 
 
 def sentence(cause: Cause, frameworks: tuple[str, str] = ("paddle", "torch")) -> str:
-    """A cause in English, the models named by their frameworks, or first and second where both are of one."""
+    """A cause in English, the models named by their frameworks, or first and second where both are
+    of one."""
     facts = _facts(cause, frameworks)
     said = _filled(SENTENCES.get(cause.kind) or SENTENCES[cause.kind.partition(".")[0]], facts)
     if "alike" in facts:

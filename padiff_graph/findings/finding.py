@@ -34,9 +34,9 @@ class Finding:
     Attributes:
         phase, verdict: see the types.
         reason: the likely cause as data; `cause` says it in English, `cause_id` is its stable id.
-        paddle_path, torch_path: dotted module paths, "" for the root. For a missing or extra operation
-            also on the side that lacks it: the called module that contributes no operation (an
-            Identity in its place), otherwise the innermost module around the place.
+        paddle_path, torch_path: dotted module paths, "" for the root. For a missing or extra
+            operation also on the side that lacks it: the called module that contributes no
+            operation (an Identity in its place), otherwise the innermost module around the place.
         paddle_op, torch_op: native operator names, "" where a side has none.
         paddle_source, torch_source: "file:line" in the user's code.
         error: the largest absolute difference; 0.0 where nothing was measured.

@@ -1,4 +1,7 @@
-"""What must be shown for "aligned": a closed list, each with how it is shown. A pass is their conjunction."""
+"""What must be shown for "aligned": a closed list, each with how it is shown.
+
+A pass is their conjunction.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Which of the two models' outputs the user reads in the same place: by position, key, field or attribute."""
+"""Which of the two models' outputs the user reads in the same place: by position, key, field or
+attribute."""
 
 from __future__ import annotations
 
@@ -16,9 +17,9 @@ class PlacePairs:
 
     Attributes:
         pairs: leaves that stand in the same place of both.
-        first_open, second_open: leaves whose place the other structure has not: under another kind of
-            container, in a sequence of another length, or under a key that only one has. What yields
-            them decides then which of them correspond.
+        first_open, second_open: leaves whose place the other structure has not: under another kind
+            of container, in a sequence of another length, or under a key that only one has. What
+            yields them decides then which of them correspond.
     """
 
     pairs: tuple[tuple[Leaf, Leaf], ...]
@@ -29,9 +30,9 @@ class PlacePairs:
 def pairs_by_place(first: Tree, second: Tree) -> PlacePairs:
     """Lays the leaves of two structures beside each other by the way that leads to them.
 
-    Sequences correspond item by item where they are of one length, named members where both have the
-    name. A sequence of another length says nothing of which item is which, nor does a tuple against named
-    members (a tuple against a ModelOutput).
+    Sequences correspond item by item where they are of one length, named members where both have
+    the name. A sequence of another length says nothing of which item is which, nor does a tuple
+    against named members (a tuple against a ModelOutput).
     """
     pairs: list[tuple[Leaf, Leaf]] = []
     first_open: list[Leaf] = []

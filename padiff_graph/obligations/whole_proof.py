@@ -1,9 +1,9 @@
 """Whether two whole models compute the same: both certified graphs in float64, with the same draws.
 
-Rounding vanishes in float64, a difference stays. How much may be left is not guessed: the second graph
-is run once more with its weights and inputs moved by one unit in the last place of float32, since
-frameworks hold some attributes and constants as float32. What moves a quantity as much as that is rounding.
-Cotangents are random, so that nothing cancels that does not have to.
+Rounding vanishes in float64, a difference stays. How much may be left is not guessed: the second
+graph is run once more with its weights and inputs moved by one unit in the last place of float32,
+since frameworks hold some attributes and constants as float32. What moves a quantity as much as
+that is rounding. Cotangents are random, so that nothing cancels that does not have to.
 """
 
 from __future__ import annotations
@@ -28,13 +28,14 @@ from padiff_graph.referee.referee import LEFTOVER, measure
 __all__ = ["Remainder", "WholeProof", "prove_whole"]
 
 NOISES = 8.0
-"""So many times as far as one unit in the last place moves a quantity may float64 leave the two sides
-apart; chosen so that several constants held as float32 add up and a difference of 1e-5 shows."""
+"""So many times as far as one unit in the last place moves a quantity may float64 leave the two
+sides apart; chosen so that several constants held as float32 add up and a difference of 1e-5 shows.
+"""
 UP = 0.5
 """Share of the numbers that are moved up; the others are moved down."""
 NOTHING = 1e-12
-"""Share of the largest gradient below which a gradient is zero in float64: its unit, 2e-16, summed over
-a model."""
+"""Share of the largest gradient below which a gradient is zero in float64: its unit, 2e-16, summed
+over a model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +46,8 @@ class Remainder:
         first, second: its name on both sides.
         error: largest absolute difference in float64.
         scale: largest magnitude of the second's.
-        noise: how far the second's moves, largest absolute, when its weights and inputs move by one unit in
-            the last place of float32.
+        noise: how far the second's moves, largest absolute, when its weights and inputs move by one
+            unit in the last place of float32.
         floor: what counts as zero for a quantity of this kind.
     """
 

@@ -1,4 +1,5 @@
-"""Whose gradient is wrong: each side's against the finite difference of its own forward, and which one overflows."""
+"""Whose gradient is wrong: each side's against the finite difference of its own forward, and which
+one overflows."""
 
 from __future__ import annotations
 
@@ -14,8 +15,8 @@ from padiff_graph.referee.region_result import RegionVerdict
 __all__ = ["Slope", "overflown"]
 
 SLOPE = 1e-4
-"""Relative difference of two slopes of one function: chosen far above what a finite difference in float64
-is uncertain by, and far below any wrong factor in a gradient."""
+"""Relative difference of two slopes of one function: chosen far above what a finite difference in
+float64 is uncertain by, and far below any wrong factor in a gradient."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +44,11 @@ def overflown(
     bound: float,
     operations: tuple[int, int],
 ) -> tuple[RegionVerdict, Cause] | None:
-    """What to call gradients of which one side's is not finite where the other's is, and elsewhere equal.
+    """What to call gradients of which one side's is not finite where the other's is, and elsewhere
+    equal.
 
-    `operations`: how many each side computes. Where it is a single one the framework's kernel overflows
-    (Paddle's silu below -88); a formula of several is the model's own.
+    `operations`: how many each side computes. Where it is a single one the framework's kernel
+    overflows (Paddle's silu below -88); a formula of several is the model's own.
     """
     lost = ~np.isfinite(single[0]), ~np.isfinite(single[1])
     alone = int((lost[0] & ~lost[1]).sum()), int((lost[1] & ~lost[0]).sum())

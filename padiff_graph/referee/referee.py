@@ -21,12 +21,14 @@ LEFTOVER = 1e-6
 """Relative difference that float64 may leave between correct sides: frameworks hold some attributes
 and constants as float32 (measured: momentum 2.4e-7, 1/sqrt(d) 6e-8, adaptive pooling 2e-8)."""
 EXACT = 2e-9
-"""The same where the structure says that an attribute differs (measured leftover of norms: 1e-10)."""
+"""The same where the structure says that an attribute differs (measured leftover of norms: 1e-10).
+"""
 
 CANCELLED = 1e-4
 """Share of its size in float32 below which a value is nothing in float64."""
 COARSE = 50.0
-"""How many times the rounding bound one side alone must lose to be called imprecise (float16 loses over 100)."""
+"""How many times the rounding bound one side alone must lose to be called imprecise (float16 loses
+over 100)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +64,8 @@ def judge(
     """The verdict on one tensor.
 
     `bound`: relative difference that rounding explains. `double`: the float64 rerun, None where it
-    was not asked for. `noise`: how far the second side's own float64 result is from its float32 one.
-    `attribute`: structure names a differing attribute here. `precision`: the sides compute in
+    was not asked for. `noise`: how far the second side's own float64 result is from its float32
+    one. `attribute`: structure names a differing attribute here. `precision`: the sides compute in
     different floating dtypes here, which float64 would hide.
     """
     small = single.error <= bound * single.scale
@@ -85,9 +87,10 @@ def imprecise(
     """The one side that alone loses precision, None where none does.
 
     `lost` is how far each side's own result is from its float64 rerun. Rounding that an unstable
-    region amplifies shows on both sides; a cast to a coarser dtype on one. What vanishes in float64 is all
-    rounding: terms that cancel, on one side exactly, as the gradient of a softmax over one element does.
-    `size` is how large the terms are where they may be far larger than what their sum comes to.
+    region amplifies shows on both sides; a cast to a coarser dtype on one. What vanishes in float64
+    is all rounding: terms that cancel, on one side exactly, as the gradient of a softmax over one
+    element does. `size` is how large the terms are where they may be far larger than what their sum
+    comes to.
     """
     if double.scale < CANCELLED * single.scale:
         return None

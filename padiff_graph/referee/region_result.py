@@ -86,7 +86,8 @@ class RegionResult:
         parts: every compared tensor.
         first_nodes, second_nodes: native operations of both sides.
         first_normal, second_normal: normal-form nodes whose results the region yields.
-        reads_only_first, reads_only_second: boundary values that one side reads and the other does not, in words.
+        reads_only_first, reads_only_second: boundary values that one side reads and the other does
+            not, in words.
         reason: why it could not be compared, "" where it could.
         referee: whether float64 was asked.
         label: the region in words.
@@ -114,7 +115,8 @@ class RegionResult:
     surplus: Surplus | None = None
 
     def worst(self, kind: str = "") -> Part | None:
-        """The most telling part: the worst verdict, forward before backward, then the largest relative error."""
+        """The most telling part: the worst verdict, forward before backward, then the largest
+        relative error."""
         rank = {"output": 0, "buffer": 1, "input": 2, "parameter": 3}
         parts = [part for part in self.parts if not kind or part.kind == kind]
         return min(

@@ -19,7 +19,8 @@ from padiff_graph.request.inputs import SIDES
 __all__ = ["Losses", "mean_loss"]
 
 BOUNDS = {np.dtype(np.float64): 1e-6, np.dtype(np.float32): 1e-4}
-"""Relative difference of two losses on one output that rounding and float32 constants may explain."""
+"""Relative difference of two losses on one output that rounding and float32 constants may explain.
+"""
 
 SMALL = 1e-12
 """Least size that a loss or gradient is held against: a perfect fit has a loss of zero."""
@@ -58,7 +59,8 @@ class Losses:
     def compare(
         self, engines: tuple[Engine, Engine], outputs: Sequence[tuple[str, str]]
     ) -> Finding | None:
-        """Calls both losses with the second model's output and holds value and gradient against each other.
+        """Calls both losses with the second model's output and holds value and gradient against
+        each other.
 
         Args:
             engines: of both models.
@@ -74,7 +76,8 @@ class Losses:
             except Exception:
                 if kind == np.float32:
                     raise
-                continue  # a loss with float32 constants of its own cannot take float64; ask it in float32
+                # a loss with float32 constants of its own cannot take float64; ask it in float32
+                continue
             return _finding(values, gradients, outputs, BOUNDS[kind], self)
         return None
 
@@ -85,7 +88,8 @@ class Losses:
         outputs: Sequence[tuple[str, str]],
         kind: np.dtype[Any],
     ) -> tuple[float, dict[str, Array]]:
-        """One side's loss of the second model's output, and its gradient by the second's output name."""
+        """One side's loss of the second model's output, and its gradient by the second's output
+        name."""
         tools = [backend(framework).values for framework in self.frameworks]
         theirs = output_leaves(self.seen[1], tools[1].is_tensor)
         names = dict(
@@ -128,21 +132,25 @@ def scalar(value: Any, side: str, framework: str) -> Any:
     tools = backend(framework).values
     if not tools.is_tensor(value):
         raise UsageTypeError(
-            f"loss_fn: the {side} side's must return a scalar {framework} tensor; it returned {type(value).__qualname__}"
+            f"loss_fn: the {side} side's must return a scalar {framework} tensor; it returned"
+            f" {type(value).__qualname__}"
         )
     if int(np.prod(tuple(value.shape), dtype=np.int64)) != 1:
         raise UsageTypeError(
-            f"loss_fn: the {side} side's must return a scalar; it returned a tensor of shape {list(value.shape)}; reduce it, for example with .mean()"
+            f"loss_fn: the {side} side's must return a scalar; it returned a tensor of shape"
+            f" {list(value.shape)}; reduce it, for example with .mean()"
         )
     if not _floating(tools.dtype(value)):
         raise UsageTypeError(
-            f"loss_fn: the {side} side's must return a floating number; it returned {tools.dtype(value)}"
+            f"loss_fn: the {side} side's must return a floating number; it returned"
+            f" {tools.dtype(value)}"
         )
     return value
 
 
 def mean_loss(output: Any, framework: str, wanted: set[str] | None = None) -> Any:
-    """The loss where the user gives none: the mean of each floating output, averaged over the outputs.
+    """The loss where the user gives none: the mean of each floating output, averaged over the
+    outputs.
 
     Args:
         output: what the model returned.

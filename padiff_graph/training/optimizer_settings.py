@@ -50,7 +50,8 @@ class SettingDifference:
 def setting_differences(
     steppers: tuple[Stepper, Stepper], rows: Sequence[ParameterRow]
 ) -> list[SettingDifference]:
-    """Every setting that is not the same for corresponding parameters, one entry for each pair of values."""
+    """Every setting that is not the same for corresponding parameters, one entry for each pair of
+    values."""
     ours, theirs = (stepper.settings() for stepper in steppers)
     if not ours or not theirs:
         return []

@@ -1,4 +1,5 @@
-"""The two optimizers of a check: found behind what the user gave, and refused where they cannot be used."""
+"""The two optimizers of a check: found behind what the user gave, and refused where they cannot be
+used."""
 
 from __future__ import annotations
 
@@ -52,7 +53,8 @@ class Stepper:
             self.given()
 
     def settings(self) -> dict[str, dict[str, object]]:
-        """What is done to each parameter, by its name; empty where a callable hides its optimizer."""
+        """What is done to each parameter, by its name; empty where a callable hides its
+        optimizer."""
         found: dict[str, dict[str, object]] = {}
         for optimizer in self.optimizers:
             found.update(self.tools.settings(optimizer, self.model))
@@ -75,7 +77,10 @@ def check_optimizers(
         UsageTypeError, UsageError: where it is no pair of optimizers or callables, the two are
             swapped, or one trains no parameter of its model.
     """
-    shape = "optimizer is a pair [paddle_optimizer, torch_optimizer] of optimizers, or callables that do both step and clear-grad"
+    shape = (
+        "optimizer is a pair [paddle_optimizer, torch_optimizer] of optimizers, or callables that"
+        " do both step and clear-grad"
+    )
     if optimizer is None:
         return None
     if not isinstance(optimizer, (list, tuple)):
@@ -115,7 +120,8 @@ def _stepper(
     stepper = Stepper(framework, models[position], given, found)
     if found and not stepper.settings():
         raise UsageError(
-            f"optimizer: the {side} side's owns no parameter of {type(models[position]).__qualname__}; build it from that model's parameters()"
+            f"optimizer: the {side} side's owns no parameter of"
+            f" {type(models[position]).__qualname__}; build it from that model's parameters()"
         )
     return stepper
 
@@ -123,7 +129,8 @@ def _stepper(
 def _used(
     thing: Any, wanted: Callable[[object], bool], depth: int = 3, seen: set[int] | None = None
 ) -> Iterator[Any]:
-    """Optimizers that a callable uses: itself, closure cells, globals that its code names, bound objects."""
+    """Optimizers that a callable uses: itself, closure cells, globals that its code names, bound
+    objects."""
     seen = set() if seen is None else seen
     if id(thing) in seen or depth < 0 or isinstance(thing, type):
         return

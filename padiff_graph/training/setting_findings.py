@@ -16,8 +16,10 @@ __all__ = ["DIVERGENT", "SettingWatch", "owners", "trial_findings"]
 
 DIVERGENT = {
     "RMSProp": "Paddle adds epsilon under the square root, torch behind it",
-    "ASGD": "Paddle averages the last gradients, torch averages the weights and decays the "
-    "learning rate",
+    "ASGD": (
+        "Paddle averages the last gradients, torch averages the weights and decays the "
+        "learning rate"
+    ),
 }
 """Update rules that the two frameworks do not compute alike, whatever the settings."""
 HIDDEN = "a callable"
@@ -72,7 +74,8 @@ class SettingWatch:
 def _cause(
     difference: SettingDifference, departs: int, since: int, steppers: tuple[Stepper, Stepper]
 ) -> Cause:
-    """`departs` is the step at which weights part, `since` the one from which the setting differs."""
+    """`departs` is the step at which weights part, `since` the one from which the setting
+    differs."""
     first, second = difference.values
     some = tuple(name for name, _ in difference.parameters)
     values = {"first_setting": first, "second_setting": second}
@@ -101,7 +104,8 @@ def _frameworks(steppers: tuple[Stepper, Stepper]) -> tuple[str, str]:
 
 
 def trial_findings(departure: Departure | None, watch: SettingWatch) -> list[Finding]:
-    """The finding that optimizers part on equal weights and gradients though their settings agree."""
+    """The finding that optimizers part on equal weights and gradients though their settings
+    agree."""
     if departure is None or watch.seen:
         return []
     measured: dict[str, object] = {"step": departure.step, "first_name": departure.first}

@@ -25,8 +25,8 @@ __all__ = ["StepNumbers"]
 AGREE = 1e-3
 """Gradients that differ by less than this share tell what an optimizer does with them."""
 PART = 2e-4
-"""Share of an update beyond which two optimizers' steps on agreeing gradients differ; chosen above what
-Adam's division loses in float32."""
+"""Share of an update beyond which two optimizers' steps on agreeing gradients differ; chosen above
+what Adam's division loses in float32."""
 NOISE = 10
 """How many times the gradients' own difference a step may carry on."""
 GRAIN = 2
@@ -42,8 +42,8 @@ class StepNumbers:
     Attributes:
         quantities: (step, quantity) of everything compared.
         losses: the two losses of every step.
-        parted: (first, second) names of parameters -> the step from which their updates differ though
-            their gradients agree.
+        parted: (first, second) names of parameters -> the step from which their updates differ
+            though their gradients agree.
         notes: what the user should know, in sentences.
     """
 
@@ -180,7 +180,8 @@ class StepNumbers:
         )
 
     def excused(self, algorithm: str) -> list[tuple[int, Quantity]]:
-        """The quantities; where the frameworks' update rules differ, what is trained is not counted."""
+        """The quantities; where the frameworks' update rules differ, what is trained is not
+        counted."""
         if algorithm not in DIVERGENT:
             return self.quantities
         reason = f"the frameworks compute {algorithm} differently"
@@ -214,7 +215,8 @@ def _share(
 
 
 def _departure(step: int, compared: Quantity, proved: bool, frameworks: tuple[str, str]) -> Finding:
-    """Weights that differ after a step, where the models and optimizers agree as far as is known."""
+    """Weights that differ after a step, where the models and optimizers agree as far as is
+    known."""
     kind = "training.rounding" if proved else "training.undecided"
     return Finding(
         "optimizer",

@@ -60,7 +60,8 @@ class TrainingSide:
         self.stepper.tools.clear(self.stepper.model)
 
     def learn(self) -> float:
-        """Forward, loss and backward as the user's loop does them; inputs are the tool's own copies."""
+        """Forward, loss and backward as the user's loop does them; inputs are the tool's own
+        copies."""
         tools = self.stepper.tools
         is_tensor = backend(self.stepper.framework).values.is_tensor
         copies = {

@@ -1,4 +1,5 @@
-"""Training both models for real, side by side: weights, buffers and optimizer state after every step.
+"""Training both models for real, side by side: weights, buffers and optimizer state after every
+step.
 
 Optimizers are held against each other three times: by their settings, on equal weights and shared
 gradients (so that nothing but the update rule can differ), and in the real steps.
@@ -24,7 +25,8 @@ from padiff_graph.training.update_trial import Departure, try_steps
 __all__ = ["Training", "train"]
 
 TRIALS = (2, 3)
-"""Fewest and most steps that optimizers are tried for: a second one shows what the first left behind."""
+"""Fewest and most steps that optimizers are tried for: a second one shows what the first left
+behind."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,8 @@ def train(
         matching: whose counterpart each parameter is.
         steps: how many steps.
         tolerance: what numbers are held against.
-        explained: whether the models are known to differ already, so that a departure says nothing new.
+        explained: whether the models are known to differ already, so that a departure says nothing
+            new.
         proved: whether every stretch of the models was found to agree.
     """
     rows = [row for row in matching.parameters if row.pieces]
@@ -77,7 +80,8 @@ def train(
         TrainingSide(engine, stepper, example, loss)
         for engine, stepper, example, loss in zip(engines, steppers, examples, losses, strict=True)
     ]
-    # branches side by side run in an order of their own in each model: a setting is looked for in the port's
+    # branches side by side run in an order of their own in each model: a setting is looked for in
+    # the port's
     watch = SettingWatch(steppers, rows, first_reads(matching.first.graph))
     undo = [put_back for side in sides for put_back in side.remember()]
     try:
@@ -98,7 +102,8 @@ def train(
 def _tried(
     sides: Sequence[TrainingSide], rows: Sequence[ParameterRow], steps: int
 ) -> Departure | None:
-    """Where the optimizers part on shared gradients; None too where a callable holds none or several."""
+    """Where the optimizers part on shared gradients; None too where a callable holds none or
+    several."""
     steppers = sides[0].stepper, sides[1].stepper
     if any(len(stepper.optimizers) != 1 for stepper in steppers):
         return None

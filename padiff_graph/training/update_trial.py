@@ -1,4 +1,5 @@
-"""Two optimizers tried on equal weights and shared gradients: nothing but the update rule can differ."""
+"""Two optimizers tried on equal weights and shared gradients: nothing but the update rule can
+differ."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ from padiff_graph.training.optimizers import Stepper
 __all__ = ["Departure", "try_steps"]
 
 SHARE = 1e-5
-"""Share of a step that two update rules in float32 may differ by; chosen above what Adam's division loses."""
+"""Share of a step that two update rules in float32 may differ by; chosen above what Adam's division
+loses."""
 ULPS = 8
 """Roundings of the weights themselves that each step may add."""
 

@@ -1,1 +1,2 @@
-"""The second model's weights in the first: copied through the parameter map, compared, told where they do not fit."""
+"""The second model's weights in the first: copied through the parameter map, compared, told where
+they do not fit."""

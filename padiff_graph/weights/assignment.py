@@ -38,9 +38,9 @@ class WeightAlignmentError(RuntimeError):
 def assign_weight(layer: Any, module: Any, layer_map: Any = None, example_inp: Any = None) -> Any:
     """Copies the torch model's weights into the Paddle model, in place.
 
-    Every parameter and buffer that the computation reads gets its counterpart's values, with whatever
-    transform it needs. What has no counterpart and changes nothing (a scale of ones, a shift of
-    zeros) is kept.
+    Every parameter and buffer that the computation reads gets its counterpart's values, with
+    whatever transform it needs. What has no counterpart and changes nothing (a scale of ones, a
+    shift of zeros) is kept.
 
     Args:
         layer: the Paddle model, written to.
@@ -48,7 +48,8 @@ def assign_weight(layer: Any, module: Any, layer_map: Any = None, example_inp: A
         layer_map: a LayerMap, a dict of corresponding modules, or nothing.
         example_inp: (paddle_input, torch_input); without it inputs are inferred where they can be.
     Returns:
-        True. Towards ONNX a new ModelProto that holds the weights; the given one is never written to.
+        True. Towards ONNX a new ModelProto that holds the weights; the given one is never written
+        to.
     Raises:
         WeightAlignmentError: where a parameter has no counterpart; the Paddle model is untouched.
         CaptureError: where a model cannot be captured.
@@ -161,7 +162,8 @@ def _pairs(alignment: Alignment, layer: Any, module: Any) -> list[tuple[str, Any
 def _message(alignment: Alignment, missing: list[ParameterRow]) -> str:
     first, second = alignment.matching.first.graph, alignment.matching.second.graph
     lines = [
-        f"{len(missing)} of {len(alignment.matching.parameters)} parameters of the {first.framework} model have no counterpart; nothing was written."
+        f"{len(missing)} of {len(alignment.matching.parameters)} parameters of the"
+        f" {first.framework} model have no counterpart; nothing was written."
     ]
     for row in missing[:SHOWN]:
         info = first.parameters[row.first]
@@ -178,7 +180,8 @@ def _message(alignment: Alignment, missing: list[ParameterRow]) -> str:
             + (" ..." if len(unused) > SHOWN else "")
         )
     lines.append(
-        "Give the correspondence in a LayerMap (layer_map.map = {paddle_layer: torch_module}, or parameter rows in its YAML), or add_special_init for the pair of classes."
+        "Give the correspondence in a LayerMap (layer_map.map = {paddle_layer: torch_module}, or"
+        " parameter rows in its YAML), or add_special_init for the pair of classes."
     )
     return "\n".join(lines)
 

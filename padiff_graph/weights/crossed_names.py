@@ -58,7 +58,8 @@ def crossed_findings(matching: Matching) -> tuple[Finding, ...]:
 
 
 def _crossed(matching: Matching) -> Iterator[tuple[str, str]]:
-    """(name, the second model's parameter that fills it) where that goes by another name of both sides."""
+    """(name, the second model's parameter that fills it) where that goes by another name of both
+    sides."""
     theirs = matching.second.graph.parameters
     taken: dict[str, str] = {}
     for row in matching.parameters:

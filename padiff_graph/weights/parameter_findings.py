@@ -1,4 +1,5 @@
-"""What the parameter map says that a user should know: parameters without counterpart, odd orders."""
+"""What the parameter map says that a user should know: parameters without counterpart, odd
+orders."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ IN_ORDER = (
 
 
 def parameter_findings(matching: Matching) -> tuple[Finding, ...]:
-    """Parameters without counterpart on either side, one finding a side, crossed names, odd orders."""
+    """Parameters without counterpart on either side, one finding a side, crossed names, odd
+    orders."""
     return (
         *_without_counterpart(matching),
         *_unused(matching),
@@ -95,8 +97,10 @@ def _with_shape(normal: NormalGraph, name: str) -> str:
 
 
 def _shuffled(matching: Matching) -> list[Finding]:
-    """Weights whose elements stand in an order that no transpose gives: interleaved heads, or a result that
-    is flipped. Copied by the map nothing is wrong; copied as they are, everything behind would be."""
+    """Weights whose elements stand in an order that no transpose gives: interleaved heads, or a
+    result that is flipped. Copied by the map nothing is wrong; copied as they are, everything
+    behind would be.
+    """
     modules: dict[tuple[str, str], list[str]] = defaultdict(list)
     for row in matching.parameters:
         if row.status == "mapped" and len(row.pieces) == 1 and _is_shuffled(row, matching):
@@ -144,8 +148,8 @@ def _readers(normal: NormalGraph, name: str) -> list[NormalNode]:
 def _counterpart(
     normal: NormalGraph, other: NormalGraph, name: str, partner: dict[int, int]
 ) -> str:
-    """The module of the other side where the parameter would belong: of the same path, else where the
-    operation that reads it, or the nearest one before it, has its counterpart."""
+    """The module of the other side where the parameter would belong: of the same path, else where
+    the operation that reads it, or the nearest one before it, has its counterpart."""
     if owner(name) in other.graph.modules:
         return owner(name)
     for reader in _readers(normal, name):

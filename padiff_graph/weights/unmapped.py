@@ -1,8 +1,9 @@
-"""Weights that both models have but no map was found between: then numbers behind them prove nothing.
+"""Weights that both models have but no map was found between: then numbers behind them prove
+nothing.
 
 Two regions that read different weights yield different values whatever they compute. Where as many
-numbers are left over on both sides, the likeliest reason is a map that was not found, not a bug, and
-the check says that it does not know.
+numbers are left over on both sides, the likeliest reason is a map that was not found, not a bug,
+and the check says that it does not know.
 """
 
 from __future__ import annotations
@@ -70,9 +71,11 @@ def unsure_regions(regions: RegionCheck, matching: Matching, loose: Unmapped | N
         return regions
     reason = sentence(loose.cause, matching.frameworks)
     results = tuple(
-        replace(result, verdict="not-comparable", reason=reason)
-        if result.verdict == "different" and _rests_on(result, matching, loose)
-        else result
+        (
+            replace(result, verdict="not-comparable", reason=reason)
+            if result.verdict == "different" and _rests_on(result, matching, loose)
+            else result
+        )
         for result in regions.results
     )
     return replace(regions, results=results)

@@ -1,4 +1,5 @@
-"""Whether the two models hold the same weights, through the parameter map, and what is wrong where not."""
+"""Whether the two models hold the same weights, through the parameter map, and what is wrong where
+not."""
 
 from __future__ import annotations
 
@@ -125,7 +126,8 @@ def _held(matching: Matching, first: Engine, second: Engine) -> Iterator[_Held]:
 
 
 def _odd(held: _Held, all_held: Sequence[_Held], matching: Matching) -> _Odd:
-    """The simplest explanation of a value: the layout, another parameter's, none at all, an order."""
+    """The simplest explanation of a value: the layout, another parameter's, none at all, an
+    order."""
     transform = {**held.names, "transform": held.row.transform}
     if held.alone and _same(held.own, held.raw):
         return _Odd(held, Cause.of("weights.as_they_are", **transform), held.row.transform)
@@ -148,7 +150,8 @@ def _odd(held: _Held, all_held: Sequence[_Held], matching: Matching) -> _Odd:
 
 
 def _read_in_another_order(held: _Held, matching: Matching) -> _Odd:
-    """The values agree as they stand, and the models compute with their elements in another order."""
+    """The values agree as they stand, and the models compute with their elements in another
+    order."""
     first, second = held.row.first, held.row.pieces[0].second
     seen = probe(held.own, held.wanted)
     facts = {**held.names, "transform": seen or held.row.transform}

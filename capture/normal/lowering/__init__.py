@@ -1,4 +1,5 @@
-"""What the rows of all operator tables are made of: one function for each idea of the normal form."""
+"""What the rows of all operator tables are made of: one function for each idea of the normal
+form."""
 
 from __future__ import annotations
 

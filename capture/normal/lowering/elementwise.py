@@ -45,8 +45,8 @@ COMPUTED = ("float32", "bool", "int64", "int32")
 WIDEST = 3.0e38
 """A bound beyond this is none: float32 ends at 3.4e38."""
 INVERTED = 4096
-"""Known denominators of at most this many elements are inverted: chosen so that tables of frequencies are,
-and nothing of a weight's size is held twice."""
+"""Known denominators of at most this many elements are inverted: chosen so that tables of
+frequencies are, and nothing of a weight's size is held twice."""
 
 
 def sum_of(call: Call, terms: Sequence[tuple[Edge, float]], constant: float = 0.0) -> Edge:
@@ -287,8 +287,8 @@ def cast(call: Call, edge: Edge, to: str) -> Edge:
 
 
 def _harmless(own: str, to: str) -> bool:
-    """Whether a cast changes no value: integers and booleans as floats, wider floats and wider integers
-    are the same numbers."""
+    """Whether a cast changes no value: integers and booleans as floats, wider floats and wider
+    integers are the same numbers."""
     if own == to:
         return True
     if to in FLOAT_ORDER and own in FLOAT_ORDER:

@@ -33,8 +33,8 @@ def matmul(call: Call, first: Edge, second: Edge) -> Edge:
 
 
 def linear(call: Call, x: Edge, weight: Edge, bias: Edge | None) -> Edge:
-    """x @ weight + bias with weight [in, out]; kept as a product and a sum until it is clear that the
-    weight depends on parameters only (rewrite `linear`)."""
+    """x @ weight + bias with weight [in, out]; kept as a product and a sum until it is clear that
+    the weight depends on parameters only (rewrite `linear`)."""
     whole = matmul(call, x, weight)
     if bias is None:
         return whole
@@ -100,8 +100,8 @@ def _masked(call: Call, weights: Edge, mask: Edge, kind: TensorType) -> Edge:
 
 
 def einsum(call: Call, equation: str, operands: Sequence[Edge]) -> Edge:
-    """A product of two operands as MatMul: letters of both and of the result are its batch, letters of
-    both only are summed. Anything else stays Einsum."""
+    """A product of two operands as MatMul: letters of both and of the result are its batch, letters
+    of both only are summed. Anything else stays Einsum."""
     equation = equation.replace(" ", "")
     product = _Product.of(equation, [shape_of(edge) for edge in operands])
     if product is None:
@@ -132,8 +132,8 @@ class _Product:
 
     @classmethod
     def of(cls, equation: str, shapes: Sequence[tuple[int, ...]]) -> _Product | None:
-        """None where the equation is no product: other than two terms, diagonals, letters of one term
-        alone that are summed, an ellipsis, no result told."""
+        """None where the equation is no product: other than two terms, diagonals, letters of one
+        term alone that are summed, an ellipsis, no result told."""
         left, arrow, right = equation.partition("->")
         terms = left.split(",")
         if not arrow or "." in equation or len(terms) != 2 or len(shapes) != 2:

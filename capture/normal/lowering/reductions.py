@@ -28,7 +28,8 @@ def reduction(op: str, operand: str = "self", axes: str = "dim", **attributes: A
 
 
 def _last(edge: Edge, axes: Sequence[int]) -> tuple[Edge, tuple[int, ...]]:
-    """The operand as [*kept, n] with the given axes as its last one, and these counted from the end.
+    """The operand as [*kept, n] with the given axes as its last one, and these counted from the
+    end.
 
     No axes means all of them.
     """

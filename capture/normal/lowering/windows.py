@@ -27,10 +27,11 @@ __all__ = [
 ]
 
 UNSCALED = 1e-6
-"""Distance from one within which a factor is one: chosen above float32's rounding of a ratio of sizes."""
+"""Distance from one within which a factor is one: chosen above float32's rounding of a ratio of
+sizes."""
 RATIO = 1e-4
-"""Relative distance within which a factor is the ratio of the sizes: chosen so that one rounded in a
-model's code is, and one that another size was rounded from is not."""
+"""Relative distance within which a factor is the ratio of the sizes: chosen so that one rounded in
+a model's code is, and one that another size was rounded from is not."""
 
 
 def per_axis(value: Any, count: int) -> tuple[int, ...]:
@@ -102,7 +103,8 @@ def convolution(
     attrs = {"strides": strides, "pads": pads, "dilations": dilations, "group": int(group)}
     if transposed:
         windows = zip(kernel, strides, dilations, pads[:count], pads[count:], strict=True)
-        # What the result has beyond the formula, whether it was asked for as output padding or as output size.
+        # What the result has beyond the formula, whether it was asked for as output padding or as
+        # output size.
         attrs["output_padding"] = tuple(
             out - _spread(extent, *window)
             for extent, out, window in zip(extents, shape[2:], windows, strict=True)
@@ -268,8 +270,8 @@ def adaptive_pool(
     channels_last: bool = False,
     results: int = 1,
 ) -> Result:
-    """Adaptive pooling: a reduction to one element, an ordinary pooling where sizes divide, else its
-    own operator."""
+    """Adaptive pooling: a reduction to one element, an ordinary pooling where sizes divide, else
+    its own operator."""
     x = channels_first(call, x, channels_last)
     count = len(output_size)
     lead = call.rank(x) - count

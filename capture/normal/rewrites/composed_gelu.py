@@ -17,7 +17,8 @@ CUBIC = 0.044715
 ROOT = math.sqrt(2.0 / math.pi)
 """Factor inside its tanh (the same)."""
 WRITTEN = 1e-3
-"""Relative distance within which constants in a model's code are these: chosen so that 0.7979 is ROOT."""
+"""Relative distance within which constants in a model's code are these: chosen so that 0.7979 is
+ROOT."""
 
 
 @applies_to("Mul")
@@ -25,7 +26,8 @@ def composed_gelu(sweep: Sweep, draft: Draft) -> bool:
     """x * (1 + Erf(x / sqrt 2)) = 2 Gelu(x).
     x * (1 + Tanh(sqrt(2 / pi) (x + 0.044715 x^3))) = 2 Gelu(x; tanh).
 
-    Refuses where x is scaled or shifted, and other constants. Leaves the factor of 2 to the readers.
+    Refuses where x is scaled or shifted, and other constants. Leaves the factor of 2 to the
+    readers.
     """
     for x, gate in both_orders(draft):
         inner = sweep.behind(gate, "Erf", "Tanh")
@@ -47,7 +49,8 @@ def composed_gelu(sweep: Sweep, draft: Draft) -> bool:
 
 
 def _cubic(sweep: Sweep, edge: Edge, x: Edge) -> list[Draft] | None:
-    """The drafts of sqrt(2 / pi) * (x + 0.044715 x^3), where an edge reads that; None where it does not."""
+    """The drafts of sqrt(2 / pi) * (x + 0.044715 x^3), where an edge reads that; None where it does
+    not."""
     inner = sweep.behind(edge, "Add", "Mul")
     if inner is None or edge.shift != 0.0 or not view_of(edge).identity:
         return None
@@ -71,7 +74,8 @@ def _is_sum(edge: Edge, x: Edge, linear: Edge, cubic: Edge, power: Draft) -> boo
 
 
 def _is_product(edge: Edge, x: Edge, linear: Edge, bracket: Edge, power: Draft) -> bool:
-    """Whether scale * linear * bracket is ROOT CUBIC x (x^2 + 1 / CUBIC), the factor out of the bracket."""
+    """Whether scale * linear * bracket is ROOT CUBIC x (x^2 + 1 / CUBIC), the factor out of the
+    bracket."""
     squared = power_below(power, 2.0)
     if squared is None or bracket.scale == 0.0:
         return False

@@ -1,7 +1,7 @@
 """Normalisations over rows that a model spells out.
 
-Statistics and data may lie in different orders of axes, so both are seen in the order of the statistic:
-`taken` is the view that reads the data as [*rows, count], the normalised elements last.
+Statistics and data may lie in different orders of axes, so both are seen in the order of the
+statistic: `taken` is the view that reads the data as [*rows, count], the normalised elements last.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ from padiff_graph.capture.normal.traits import traits
 __all__ = ["as_read", "composed_layer_norm", "composed_rms_norm", "spread"]
 
 CORRECTIONS = (0.0, 1.0)
-"""How many elements a variance may leave out of its count: none, or one where it is the unbiased one."""
+"""How many elements a variance may leave out of its count: none, or one where it is the unbiased
+one."""
 LOOSEST = 1e-5
 """Relative distance within which a factor on the variance is n / (n - correction), float32's."""
 SHARE = 0.1
@@ -49,7 +50,8 @@ class _Root:
 
     @classmethod
     def of(cls, sweep: Sweep, edge: Edge) -> _Root | None:
-        """The root behind a factor; None where it is none, moved or scaled, or where epsilon is not positive."""
+        """The root behind a factor; None where it is none, moved or scaled, or where epsilon is not
+        positive."""
         inside = power_below(sweep.source(edge), -0.5)
         if inside is None or inside.scale <= 0.0 or inside.shift <= 0.0 or not unscaled(edge):
             return None
@@ -76,8 +78,8 @@ def spread(rows: tuple[int, ...], count: int, *, along_rows: bool) -> View:
 def composed_rms_norm(sweep: Sweep, draft: Draft) -> bool:
     """x * Pow(ReduceMean(x ** 2) + epsilon, -0.5) = RMSNormalization(x; epsilon).
 
-    Refuses scaled or shifted x, and a statistic that does not go back to the rows it was taken from.
-    Leaves the scale to `scale_and_bias_into_norm`.
+    Refuses scaled or shifted x, and a statistic that does not go back to the rows it was taken
+    from. Leaves the scale to `scale_and_bias_into_norm`.
     """
     for x, factor in both_orders(draft):
         root = _Root.of(sweep, factor)
@@ -107,8 +109,8 @@ def composed_layer_norm(sweep: Sweep, draft: Draft) -> bool:
     """(x - m) * Pow(v + epsilon, -0.5) = LayerNormalization(x; epsilon, correction), with
     m = ReduceMean(x) and v = ReduceMean((x - m) ** 2), n / (n - 1) of it, or ReduceVariance(x).
 
-    Refuses scaled or shifted x, and statistics over other axes or not put back to where they were taken
-    from. Leaves scale and bias to `scale_and_bias_into_norm`.
+    Refuses scaled or shifted x, and statistics over other axes or not put back to where they were
+    taken from. Leaves scale and bias to `scale_and_bias_into_norm`.
     """
     for centred, factor in both_orders(draft):
         root = _Root.of(sweep, factor)
@@ -169,7 +171,8 @@ def _squared(sweep: Sweep, reading: Edge, inner: Draft) -> tuple[Draft, Draft] |
 def _correction(statistic: Draft, edge: Edge) -> float | None:
     """How many elements the variance leaves out of its count; None where it is no variance.
 
-    `edge` reads the variance: its factor may turn a mean into n / (n - 1) of it, or a sum into either.
+    `edge` reads the variance: its factor may turn a mean into n / (n - 1) of it, or a sum into
+    either.
     """
     if statistic.op == "ReduceVariance":
         correction: float = statistic.attrs["correction"]

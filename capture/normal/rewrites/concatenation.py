@@ -44,8 +44,8 @@ def concat_of_concat(sweep: Sweep, draft: Draft) -> bool:
 def concat_of_one_source(sweep: Sweep, draft: Draft) -> bool:
     """Concat(x[rows], x[more rows]) = x[rows and more]: rows gathered one by one, a rolled axis.
 
-    Refuses parts of several sources or scaled differently, shifted padding, and results of more than
-    `KNOWN` elements, whose map would be made in full. Leaves movement.
+    Refuses parts of several sources or scaled differently, shifted padding, and results of more
+    than `KNOWN` elements, whose map would be made in full. Leaves movement.
     """
     edges = present(draft)
     first = edges[0]
@@ -66,7 +66,8 @@ def concat_of_one_source(sweep: Sweep, draft: Draft) -> bool:
 def part_of_concat(sweep: Sweep, draft: Draft) -> bool:
     """Concat(x, y)[inside x] = x[...]: an operand that reads inside one part only reads that part.
 
-    Refuses maps of several steps or with tables, and readings across parts. Changes the draft in place.
+    Refuses maps of several steps or with tables, and readings across parts. Changes the draft in
+    place.
     """
     changed = False
     for position, edge in enumerate(draft.inputs):
@@ -84,8 +85,8 @@ def part_of_concat(sweep: Sweep, draft: Draft) -> bool:
 class _Reading:
     """An operand that reads a concatenation by strides.
 
-    The concatenation is seen as rows: `room` elements, one for each place along the axis and below it,
-    of which every part has `width` behind one another.
+    The concatenation is seen as rows: `room` elements, one for each place along the axis and below
+    it, of which every part has `width` behind one another.
     """
 
     def __init__(self, edge: Edge, concat: Draft, stage: Stage) -> None:
@@ -116,7 +117,8 @@ class _Reading:
         return None
 
     def _reach(self) -> tuple[int, int] | None:
-        """The least and largest place in a row; None where a step leads from one row into the next."""
+        """The least and largest place in a row; None where a step leads from one row into the
+        next."""
         low = high = self.stage.offset % self.room
         for extent, step in self.axes:
             if step % self.room:

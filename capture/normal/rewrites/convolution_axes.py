@@ -17,8 +17,8 @@ __all__ = ["convolution_of_fewer_axes"]
 def convolution_of_fewer_axes(sweep: Sweep, draft: Draft) -> bool:
     """Conv2D([N, C, 1, L]) = Conv1D([N, C, L]): Paddle's Conv1D is a Conv2D.
 
-    An axis of one element under a kernel of one element, not padded, is no axis. Refuses where there is
-    none; one axis always stays. Leaves a reshape.
+    An axis of one element under a kernel of one element, not padded, is no axis. Refuses where
+    there is none; one axis always stays. Leaves a reshape.
     """
     x, weight, *bias = draft.inputs
     if x is None or weight is None:

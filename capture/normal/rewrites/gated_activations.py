@@ -1,4 +1,5 @@
-"""Activations that multiply by a gate of the same value, and the bounds that such gates are made of."""
+"""Activations that multiply by a gate of the same value, and the bounds that such gates are made
+of."""
 
 from __future__ import annotations
 
@@ -15,12 +16,14 @@ __all__ = ["clip_unscaled", "composed_hard_sigmoid", "x_times_hard_sigmoid", "x_
 SLOPE, CENTRE = 1.0 / 6.0, 0.5
 """HardSigmoid inside HardSwish, by its definition."""
 WRITTEN = 1e-4
-"""Relative distance within which constants in a model's code are these: chosen so that 0.16667 is 1/6."""
+"""Relative distance within which constants in a model's code are these: chosen so that 0.16667 is
+1/6."""
 
 
 @applies_to("Clip")
 def clip_unscaled(sweep: Sweep, draft: Draft) -> bool:
-    """Clip(a x + b, l, h) = a Clip(x + b / a, l / a, h / a) for a > 0: relu6(x + 3) / 6 is a HardSigmoid.
+    """Clip(a x + b, l, h) = a Clip(x + b / a, l / a, h / a) for a > 0: relu6(x + 3) / 6 is a
+    HardSigmoid.
 
     Leaves the factor to the readers.
     """

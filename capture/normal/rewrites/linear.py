@@ -14,7 +14,8 @@ __all__ = ["convolution_of_one_element", "matmul_with_parameter"]
 def matmul_with_parameter(sweep: Sweep, draft: Draft) -> bool:
     """x @ W = Linear(x, W) where W depends on parameters only.
 
-    Refuses stacks of matrices, and an x that no input decides. Leaves the bias to `bias_into_product`.
+    Refuses stacks of matrices, and an x that no input decides. Leaves the bias to
+    `bias_into_product`.
     """
     x, weight = draft.inputs
     if x is None or weight is None or len(shape_of(weight)) != 2:
@@ -27,7 +28,8 @@ def matmul_with_parameter(sweep: Sweep, draft: Draft) -> bool:
 
 @applies_to("Conv")
 def convolution_of_one_element(sweep: Sweep, draft: Draft) -> bool:
-    """Conv(x, W, b) = Linear(x, W^T, b) on an image of one element, as squeeze-and-excitation has it.
+    """Conv(x, W, b) = Linear(x, W^T, b) on an image of one element, as squeeze-and-excitation has
+    it.
 
     Refuses groups, padding and larger kernels. Leaves [batch, features] and a reshape.
     """

@@ -1,7 +1,7 @@
 """Masks of a softmax: conventions differ more than what they do.
 
-A mask is what no gradient passes: a constant, or made from integer inputs. Ports say it in many ways
-(added 0 and -inf, -10000 or the least float; boolean; filled); the numbers decide.
+A mask is what no gradient passes: a constant, or made from integer inputs. Ports say it in many
+ways (added 0 and -inf, -10000 or the least float; boolean; filled); the numbers decide.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from padiff_graph.capture.normal.traits import with_trait
 __all__ = ["mask_into_softmax", "shift_of_softmax"]
 
 HIDDEN = -1.0e3
-"""What is at most this is as good as minus infinity in front of a softmax: chosen so that exp of it is zero
-in every type, and the usual -1e4 and -1e9 are well below."""
+"""What is at most this is as good as minus infinity in front of a softmax: chosen so that exp of it
+is zero in every type, and the usual -1e4 and -1e9 are well below."""
 
 
 @applies_to(*with_trait(lambda row: row.shift_free))
@@ -47,9 +47,9 @@ def shift_of_softmax(sweep: Sweep, draft: Draft) -> bool:
 def mask_into_softmax(sweep: Sweep, draft: Draft) -> bool:
     """Softmax(x + mask) = Softmax(x, mask), Softmax(Where(mask, x, -inf)) = Softmax(x, mask).
 
-    Refuses where the sum or choice is read elsewhere too, reshaped or scaled, where a gradient passes
-    what would be a mask, and where nothing else remains. Leaves several learned summands (a relative
-    position bias) one sum, and masks of zeros out.
+    Refuses where the sum or choice is read elsewhere too, reshaped or scaled, where a gradient
+    passes what would be a mask, and where nothing else remains. Leaves several learned summands (a
+    relative position bias) one sum, and masks of zeros out.
     """
     edge = draft.inputs[0]
     inner = sweep.behind(edge, "Where", "Add")
@@ -89,7 +89,8 @@ def _masked(sweep: Sweep, inner: Draft) -> tuple[Edge, Sequence[Edge]] | None:
 
 
 def _opened(sweep: Sweep, operand: Edge) -> Sequence[Edge]:
-    """The parts of a summand that brings its mask along: a relative position bias that several blocks add."""
+    """The parts of a summand that brings its mask along: a relative position bias that several
+    blocks add."""
     inner = sweep.behind(operand, "Add", "Where")
     if inner is None or not whole(operand, inner):
         return [operand]

@@ -18,8 +18,8 @@ __all__ = ["least_operands", "nested_sum_or_product", "shift_out_of_sum"]
 def nested_sum_or_product(sweep: Sweep, draft: Draft) -> bool:
     """(x + y) + z = Add(x, y, z), (x * y) * z = Mul(x, y, z).
 
-    Refuses where the inner one is read elsewhere too, moved on the way, or a scaled factor. Leaves one
-    node, the first nested operand taken apart.
+    Refuses where the inner one is read elsewhere too, moved on the way, or a scaled factor. Leaves
+    one node, the first nested operand taken apart.
     """
     for position, edge in enumerate(draft.inputs):
         inner = sweep.behind(edge, draft.op)

@@ -22,8 +22,8 @@ _NORMS = with_trait(lambda row: row.layout is Layout.ROWS)
 def scale_and_bias_into_norm(sweep: Sweep, draft: Draft) -> bool:
     """norm(x) * w = norm(x; scale w), norm(x) + b = norm(x; bias b), w and b learned.
 
-    Refuses what is not one number for each normalised element, a scale behind a bias, a norm that is
-    read elsewhere too, scaled or shifted. Leaves the movement between the two to the readers.
+    Refuses what is not one number for each normalised element, a scale behind a bias, a norm that
+    is read elsewhere too, scaled or shifted. Leaves the movement between the two to the readers.
     """
     role = traits(draft.op).neutral
     for normed, parameter in both_orders(draft):
@@ -52,7 +52,8 @@ def scale_and_bias_into_norm(sweep: Sweep, draft: Draft) -> bool:
 
 
 def _lacks(norm: Draft, role: str) -> bool:
-    """Whether the place of an operand is free, and what is in the others would not be changed by it."""
+    """Whether the place of an operand is free, and what is in the others would not be changed by
+    it."""
     operands = traits(norm.op).operands
     if role not in operands:
         return False

@@ -58,8 +58,8 @@ def power_below(draft: Draft | None, exponent: float) -> Edge | None:
 
 
 def same_value(builder: Builder, first: Draft, second: Draft, deep: int = 1) -> bool:
-    """Whether two drafts compute the same thing from the same operands, or from operands that do, `deep`
-    drafts further up; models compute some values twice."""
+    """Whether two drafts compute the same thing from the same operands, or from operands that do,
+    `deep` drafts further up; models compute some values twice."""
     if first is second:
         return True
     if first.leaf or "random" in first.marks | second.marks:

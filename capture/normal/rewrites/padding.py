@@ -12,10 +12,11 @@ __all__ = ["zero_padding_into_view", "zero_padding_into_window"]
 
 @applies_to("Conv", "AveragePool")
 def zero_padding_into_window(sweep: Sweep, draft: Draft) -> bool:
-    """Conv(Pad(x), W; pads) = Conv(x, W; pads + more), AveragePool alike where it counts its padding.
+    """Conv(Pad(x), W; pads) = Conv(x, W; pads + more), AveragePool alike where it counts its
+    padding.
 
-    Refuses padding of batch or channels, other numbers than zero, poolings that do not count what they
-    pad, and ceil_mode, whose last window may start in the padding.
+    Refuses padding of batch or channels, other numbers than zero, poolings that do not count what
+    they pad, and ceil_mode, whose last window may start in the padding.
     """
     x = draft.inputs[0]
     pad = sweep.behind(x, "Pad")
@@ -71,7 +72,8 @@ def _widths(pad: Draft) -> list[tuple[int, int]]:
 
 
 def _widths_over(pad: Draft, shape: tuple[int, ...]) -> list[tuple[int, int]] | None:
-    """The padding's widths along the axes of another shape, which may have other axes of one element."""
+    """The padding's widths along the axes of another shape, which may have other axes of one
+    element."""
     left = [
         (extent, width)
         for extent, width in zip(pad.shape, _widths(pad), strict=True)

@@ -30,8 +30,9 @@ def product_of_equals(sweep: Sweep, draft: Draft) -> bool:
 def power_of_power(sweep: Sweep, draft: Draft) -> bool:
     """Pow(Pow(x, a), b) = Pow(x, a b): 1 / sqrt(x) is one power.
 
-    Refuses where the inner one is read elsewhere too, where something is multiplied or added between
-    them, and where a sign would come back: (x ** 2) ** 0.5 is |x|. A root inside is of what is positive.
+    Refuses where the inner one is read elsewhere too, where something is multiplied or added
+    between them, and where a sign would come back: (x ** 2) ** 0.5 is |x|. A root inside is of what
+    is positive.
     """
     edge, outside = draft.inputs[0], draft.attrs["exponent"]
     inner = sweep.behind(edge, "Pow")

@@ -12,10 +12,11 @@ __all__ = ["bernoulli_from_uniform"]
 
 @applies_to("Floor", "Less")
 def bernoulli_from_uniform(sweep: Sweep, draft: Draft) -> bool:
-    """Floor(u + p) and u < p with u uniform in [0, 1) are ones with probability p: stochastic depth.
+    """Floor(u + p) and u < p with u uniform in [0, 1) are ones with probability p: stochastic
+    depth.
 
-    Refuses other ranges, draws that are read elsewhere too or scaled, bounds that are not known, and
-    probabilities outside (0, 1].
+    Refuses other ranges, draws that are read elsewhere too or scaled, bounds that are not known,
+    and probabilities outside (0, 1].
     """
     uniform = draft.inputs[0]
     source = sweep.behind(uniform, "RandomUniform")

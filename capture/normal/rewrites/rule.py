@@ -1,7 +1,8 @@
 """How local rewrites run: one sweep over the graph, operands first, every rule on every draft.
 
-A rule looks at one draft and what is behind its operands, refuses by returning False, or puts something
-else in its place and returns True. It leaves the same elements at the same native locations.
+A rule looks at one draft and what is behind its operands, refuses by returning False, or puts
+something else in its place and returns True. It leaves the same elements at the same native
+locations.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from padiff_graph.capture.normal.index_map import View
 __all__ = ["Rule", "Sweep", "applies_to", "sweep"]
 
 EXACT = 1e-6
-"""Relative distance from one within which a scale is one: chosen so that rounding of a factor and its
-inverse in float32 counts as none."""
+"""Relative distance from one within which a scale is one: chosen so that rounding of a factor and
+its inverse in float32 counts as none."""
 NO_SHIFT = 1e-12
 """A shift below this is none: chosen below what float32 adds to anything of ordinary size."""
 
@@ -30,8 +31,8 @@ class Sweep:
 
     Attributes:
         builder: the graph under construction.
-        readers: how many operands and outputs read each draft, as of the start of the sweep; what a rule
-            makes inherits the readers of what it replaces.
+        readers: how many operands and outputs read each draft, as of the start of the sweep; what a
+            rule makes inherits the readers of what it replaces.
     """
 
     def __init__(self, builder: Builder, order: Iterable[Draft]) -> None:
@@ -87,8 +88,8 @@ class Sweep:
     ) -> Draft:
         """A new draft in place of `draft`, standing for `parts` too.
 
-        It has the results of `draft` at their locations, or one result of another `kind`, whose location
-        `replace_reshaped` and `replace_moved` tell.
+        It has the results of `draft` at their locations, or one result of another `kind`, whose
+        location `replace_reshaped` and `replace_moved` tell.
         """
         outputs = draft.outputs if kind is None else (kind,)
         stands = (*native, *_absorbed(inputs, (*parts, draft)))
@@ -111,8 +112,8 @@ class Sweep:
         shift: float = 0.0,
         by: tuple[int, ...] = (),
     ) -> None:
-        """`draft` = scale * `new` + shift from now on. Where the new value stands on no native tensor
-        as it is, its location tells the scale at which it does."""
+        """`draft` = scale * `new` + shift from now on. Where the new value stands on no native
+        tensor as it is, its location tells the scale at which it does."""
         if scale != 1.0 or shift != 0.0:
             held = [place for place in (draft.locations[0], *draft.aliases) if place is not None]
             places = [_scaled(place, scale, shift) for place in held]
@@ -162,7 +163,8 @@ class Sweep:
 
 
 def _absorbed(inputs: Sequence[Edge | None], parts: Iterable[Draft]) -> list[int]:
-    """The native operations of parts, and those on edges into them that no operand of the whole says."""
+    """The native operations of parts, and those on edges into them that no operand of the whole
+    says."""
     said = {by for edge in inputs if edge is not None for by in edge.through}
     native: list[int] = []
     for part in parts:
@@ -174,7 +176,8 @@ def _absorbed(inputs: Sequence[Edge | None], parts: Iterable[Draft]) -> list[int
 
 
 def _scaled(place: Location, scale: float, shift: float) -> Location:
-    """Where a value lives whose multiple lives at a place; the scale exactly one where it nearly is."""
+    """Where a value lives whose multiple lives at a place; the scale exactly one where it nearly
+    is."""
     scale, shift = place.scale * scale, place.scale * shift + place.shift
     if math.isclose(scale, 1.0, rel_tol=EXACT) and abs(shift) < NO_SHIFT:
         return Location(place.value, place.view)
@@ -209,7 +212,8 @@ def _by_operator(rules: Collection[Rule]) -> dict[str, list[Rule]]:
 
 
 def sweep(builder: Builder, rules: Collection[Rule]) -> None:
-    """Applies rules to every live draft, operands first; what a rule makes is offered to all of them."""
+    """Applies rules to every live draft, operands first; what a rule makes is offered to all of
+    them."""
     order = builder.order()
     state = Sweep(builder, order)
     chosen = _by_operator(rules)

@@ -115,9 +115,9 @@ def _by_row(stage: Stage, features: int) -> Stage:
 def split_linear(builder: Builder) -> None:
     """Takes every fused Linear apart whose readers fall into groups that share no feature.
 
-    The groups are connected components: the halves that rotary embeddings read overlap with the whole
-    head. Query, key and value in one product, gate and up projections, become Linears of their own;
-    features that nothing reads go.
+    The groups are connected components: the halves that rotary embeddings read overlap with the
+    whole head. Query, key and value in one product, gate and up projections, become Linears of
+    their own; features that nothing reads go.
     """
     order = builder.order()
     linears = {
@@ -158,7 +158,8 @@ def _reading(view: View, features: int) -> _Reading:
 def _readers(
     builder: Builder, order: Sequence[Draft], among: Container[int]
 ) -> dict[int, list[tuple[Any, Any, Edge]]]:
-    """By draft among these, every edge that reads it and where that stands: (holder, key, edge) with holder[key] the edge."""
+    """By draft among these, every edge that reads it and where that stands: (holder, key, edge)
+    with holder[key] the edge."""
     readers: dict[int, list[tuple[Any, Any, Edge]]] = defaultdict(list)
     for draft in order:
         for position, edge in enumerate(draft.inputs):
