@@ -5,10 +5,28 @@ from __future__ import annotations
 __all__ = ["plain_name"]
 
 NAMES = {
-    "permute": "transpose", "t": "transpose", "swapaxes": "transpose", "strided_slice": "slice", "select": "slice", "narrow": "slice",
-    "to": "cast", "_to_copy": "cast", "type_as": "cast", "constant_pad_nd": "pad", "pad3d": "pad", "concat": "cat", "stack": "cat",
-    "multiply": "mul", "scale": "mul", "div": "mul", "divide": "mul", "neg": "mul", "subtract": "sub", "repeat": "expand", "tile": "expand",
-}  # fmt: skip
+    "permute": "transpose",
+    "t": "transpose",
+    "swapaxes": "transpose",
+    "strided_slice": "slice",
+    "select": "slice",
+    "narrow": "slice",
+    "to": "cast",
+    "_to_copy": "cast",
+    "type_as": "cast",
+    "constant_pad_nd": "pad",
+    "pad3d": "pad",
+    "concat": "cat",
+    "stack": "cat",
+    "multiply": "mul",
+    "scale": "mul",
+    "div": "mul",
+    "divide": "mul",
+    "neg": "mul",
+    "subtract": "sub",
+    "repeat": "expand",
+    "tile": "expand",
+}
 """Native operators that do the same in words of one of them."""
 
 

@@ -68,9 +68,11 @@ def _setting_kinds() -> Iterator[Kind]:
     for setting in (*SETTINGS, "setting"):
         yield kind_of(
             setting_kind(setting),
-            "an optimizer's setting outside this list has two values"
-            if setting == "setting"
-            else f"the optimizers' {setting} has two values",
+            (
+                "an optimizer's setting outside this list has two values"
+                if setting == "setting"
+                else f"the optimizers' {setting} has two values"
+            ),
             step=1,
             setting=setting,
             first_setting=0.1,
@@ -104,7 +106,8 @@ KINDS: Mapping[str, Kind] = {
 
 
 def cause_id(cause: Cause) -> str:
-    """The stable id of a cause: of what the numbers show where nothing else is known of a difference."""
+    """The stable id of a cause: of what the numbers show where nothing else is known of a
+    difference."""
     if cause.kind in OPEN and cause.seen is not None:
         return cause.seen.kind
     return cause.kind
