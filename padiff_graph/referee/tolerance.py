@@ -87,7 +87,7 @@ def quantity(
     if first.size == 0:
         return Quantity(*named, 0.0, 0.0, 0.0, 0.0, 0.0, True)
     if _whole(first) and _whole(second):
-        return Quantity(*named, *_exactly(first, second))
+        return Quantity(kind, one, other, *_exactly(first, second))
     gap, size = _gap(first, second)
     most, mean = float(gap.max()), _mean_error(first, second, gap)
     if asked.mode == "mean":
