@@ -1,7 +1,7 @@
 """Linears whose results are concatenated, as the one Linear that they are together.
 
-Not part of every normal form: as long as the other model has the same Linears, each of them is held against
-its own. Where it has one of the whole width instead, `joined` brings this side to it.
+Not part of every normal form: as long as the other model has the same Linears, each of them is held
+against its own. Where it has one of the whole width instead, `joined` brings this side to it.
 """
 
 from __future__ import annotations
@@ -53,7 +53,8 @@ def concatenations(graph: NormalGraph) -> Iterable[Concatenation]:
 
 
 def _parts(graph: NormalGraph, concat: NormalNode) -> list[NormalNode]:
-    """The Linears that a Concat puts behind one another along their features; none where it does not."""
+    """The Linears that a Concat puts behind one another along their features; none where it does
+    not."""
     edges = [edge for edge in concat.inputs if edge is not None and _whole(edge, graph)]
     linears = [
         graph.nodes[edge.source] for edge in edges if graph.nodes[edge.source].op == "Linear"
@@ -91,7 +92,8 @@ def _same(one: Edge, other: Edge) -> bool:
 
 
 def _plain(linear: NormalNode, like: NormalNode) -> bool:
-    """Whether the weights are matrices and the biases vectors as they are, biases for all or for none."""
+    """Whether the weights are matrices and the biases vectors as they are, biases for all or for
+    none."""
     own = linear.inputs[1:]
     if [edge is None for edge in own] != [edge is None for edge in like.inputs[1:]]:
         return False
@@ -120,7 +122,8 @@ def joined(graph: NormalGraph, chosen: Iterable[Concatenation]) -> NormalGraph:
 def _join(
     nodes: dict[int, NormalNode], moved: dict[int, Edge], concatenation: Concatenation
 ) -> None:
-    """Puts one Linear in place of a concatenation and its Linears; `moved` tells how to read these."""
+    """Puts one Linear in place of a concatenation and its Linears; `moved` tells how to read
+    these."""
     concat = nodes.pop(concatenation.node)
     parts = [nodes.pop(at) for at in concatenation.linears]
     linears = [parts[at] for at in concatenation.order] if concatenation.order else parts
@@ -136,8 +139,8 @@ def _join(
         moved[linear.id] = Edge(concat.id, 0, whole.take(last, place[linear.id]))
     locations = concat.locations
     if linears != parts:
-        # The Concat reads the whole in its own order; the whole stands where the Concat's result does,
-        # in another.
+        # The Concat reads the whole in its own order; the whole stands where the Concat's result
+        # does, in another.
         read = [feature for part in parts for feature in place[part.id]]
         moved[concat.id] = Edge(concat.id, 0, whole.take(last, read))
         back = sorted(range(len(read)), key=read.__getitem__)
@@ -156,7 +159,8 @@ def _join(
 
 
 def _native(linears: Sequence[NormalNode], concat: NormalNode) -> tuple[int, ...]:
-    """The native operations of Linears and their Concat, in order, those on the edges into them too."""
+    """The native operations of Linears and their Concat, in order, those on the edges into them
+    too."""
     stands = [
         *_through(linears),
         *(by for linear in linears for by in linear.native),
@@ -199,7 +203,8 @@ def _concatenated(
 def _numbered(
     graph: NormalGraph, nodes: dict[int, NormalNode], moved: dict[int, Edge], count: int
 ) -> NormalGraph:
-    """The nodes in order again, each behind what it reads, edges to what is gone through what stands for it."""
+    """The nodes in order again, each behind what it reads, edges to what is gone through what
+    stands for it."""
 
     def seen(edge: Edge) -> Edge | None:
         return read_through(moved[edge.source], edge) if edge.source in moved else edge

@@ -8,10 +8,12 @@ Of two arrays every simple relation is tried in turn, the simplest first; the fi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 
 import numpy as np
 
 from padiff_graph.capture.engine import Array
+from padiff_graph.capture.normal.numpy_functions import clip, relu, sigmoid, swish
 from padiff_graph.diagnosis.moved_values import moved_values
 from padiff_graph.diagnosis.near import CLOSE, close
 from padiff_graph.findings.cause import Cause
@@ -31,11 +33,11 @@ BIAS = 1e-4
 allows."""
 
 UNARY: Mapping[str, Callable[[Array], Array]] = {
-    "Relu": lambda x: np.maximum(x, 0),
-    "Clip(0, 6)": lambda x: np.clip(x, 0, 6),
-    "Sigmoid": lambda x: 1 / (1 + np.exp(-x)),
+    "Relu": relu,
+    "Clip(0, 6)": partial(clip, min=0, max=6),
+    "Sigmoid": sigmoid,
     "Tanh": np.tanh,
-    "Swish": lambda x: x / (1 + np.exp(-x)),
+    "Swish": partial(swish, alpha=1.0),
     "Exp": np.exp,
     "Sqrt": lambda x: np.sqrt(np.abs(x)),
     "Abs": np.abs,

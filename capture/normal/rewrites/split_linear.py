@@ -9,12 +9,13 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
+from networkx.utils import UnionFind
 
 from padiff_graph.capture.graph import TensorType
 from padiff_graph.capture.normal.builder import Builder
 from padiff_graph.capture.normal.draft import Draft
 from padiff_graph.capture.normal.edges import shape_of, take, view_of
-from padiff_graph.capture.normal.form import Edge, Location
+from padiff_graph.capture.normal.form import HELD, Edge, Location
 from padiff_graph.capture.normal.index_map import Indices, Stage, View
 
 __all__ = ["split_linear"]
@@ -121,33 +122,43 @@ def split_linear(builder: Builder) -> None:
     """
     order = builder.order()
     linears = {
-        draft.id: draft
-        for draft in order
-        if draft.op == "Linear" and not draft.marks & {"gradient_hook", "custom_function"}
+        draft.id: draft for draft in order if draft.op == "Linear" and not draft.marks & HELD
     }
     readers = _readers(builder, order, linears)
     for draft in linears.values():
-        features = draft.shape[-1]
-        edges = readers[draft.id]
-        if not edges or any(len(view_of(edge).stages) != 1 for _, _, edge in edges):
-            continue  # one that reads everything leaves nothing to take apart
-        readings = [_reading(view_of(edge), features) for _, _, edge in edges]
-        if not all(reading.known for reading in readings):
-            continue
-        components = _components([reading.features for reading in readings], features)
-        if len(components) < 2 and len(components[0][0]) == features:
-            continue
-        views = {at: readings[at].among(chosen) for chosen, members in components for at in members}
-        if any(view is None for view in views.values()):
-            continue
-        for chosen, members in components:
+        places = readers[draft.id]
+        pieces = _pieces([view_of(edge) for _, _, edge in places], draft.shape[-1])
+        for chosen, views in pieces:
             piece = _piece(builder, draft, chosen)
-            for at in members:
-                reader, position, edge = edges[at]
-                reader[position] = Edge(
-                    piece.id, 0, views[at], edge.scale, edge.shift, edge.through
-                )
-        builder.rewrites["split_linear"] += 1
+            for at, view in views.items():
+                holder, key, edge = places[at]
+                holder[key] = edge._replace(source=piece.id, output=0, view=view)
+        if pieces:
+            builder.rewrites["split_linear"] += 1
+
+
+def _pieces(views: Sequence[View], features: int) -> list[tuple[Indices, dict[int, View]]]:
+    """Sets of features that readers read together, with the readers' views of them by position.
+
+    None of them where there is nothing to take apart: a reader of everything, one set of all
+    features, views that do not tell.
+    """
+    if not views or any(len(view.stages) != 1 for view in views):
+        return []
+    readings = [_reading(view, features) for view in views]
+    if not all(reading.known for reading in readings):
+        return []
+    components = _components([reading.features for reading in readings], features)
+    if len(components) < 2 and len(components[0][0]) == features:
+        return []
+    pieces = []
+    for chosen, members in components:
+        among = {at: readings[at].among(chosen) for at in members}
+        told = {at: view for at, view in among.items() if view is not None}
+        if len(told) < len(among):
+            return []
+        pieces.append((chosen, told))
+    return pieces
 
 
 @lru_cache(maxsize=1 << 10)
@@ -174,21 +185,15 @@ def _readers(
 def _components(sets: Sequence[Indices], features: int) -> list[tuple[Indices, list[int]]]:
     """Groups of readings that share features: (features in order, readings)."""
     owner = np.full(features, -1, np.int64)
-    parent = list(range(len(sets)))
-
-    def root(at: int) -> int:
-        while parent[at] != at:
-            at = parent[at]
-        return at
-
+    together: UnionFind[int] = UnionFind(range(len(sets)))
     for at, read in enumerate(sets):
-        for other in np.unique(owner[read]):
-            if other >= 0:
-                parent[root(int(other))] = root(at)
+        for earlier in np.unique(owner[read]):
+            if earlier >= 0:
+                together.union(int(earlier), at)
         owner[read] = at
     groups: dict[int, list[int]] = {}
     for at in range(len(sets)):
-        groups.setdefault(root(at), []).append(at)
+        groups.setdefault(together[at], []).append(at)
     return [
         (np.unique(np.concatenate([sets[at] for at in members])), members)
         for members in groups.values()
