@@ -15,40 +15,63 @@ by one `Labeler`, so that equal numbers mean equal labels.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Hashable, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from padiff_graph.capture.graph import TensorType
-from padiff_graph.capture.normal.form import Edge, NormalGraph, NormalNode
+from padiff_graph.capture.normal.form import Edge, NormalNode
 from padiff_graph.capture.normal.index_map import View
-from padiff_graph.capture.normal.traits import STATIC_LEAVES, told_by_view, traits
+from padiff_graph.capture.normal.traits import told_by_view, traits
 
-__all__ = ["EXACT", "KIND", "LOOSE", "PLAIN", "Labeler", "Operand", "Side"]
+__all__ = ["EXACT", "KIND", "LOOSE", "PLAIN", "Labeler", "LeafLook", "Look", "constant_look"]
 
 EXACT, PLAIN, LOOSE, KIND = range(4)
 
-_CONSTANT_LIMIT = 4096
-"""Constants up to this many elements are compared by value."""
-
+COMPARED = 4096
+"""Constants up to this many elements are compared by all of them: chosen so that tables of positions are, and
+weights folded into constants cost nothing."""
+SAMPLE = 257
+"""Elements that larger constants are compared by, at places drawn by their size."""
+LISTED = 64
+"""Elements of an array attribute that are compared: no operator has a longer one that matters."""
+DIGITS = 4
+"""Significant digits of numbers: Paddle keeps attributes in float32, of which 7 are sound, and folding takes
+its part."""
+INFINITE = 1e30
+"""Stands for infinity in sums over constants."""
 
 _Levels = tuple[Hashable, Hashable, Hashable, Hashable]
 """A node's labels, by level."""
 
 
-class Operand(NamedTuple):
-    """One operand of a node, as matching sees it.
+class LeafLook(NamedTuple):
+    """All that the labels of an input, a parameter or a constant tell."""
 
-    `role` is the position, -1 for all operands of a commutative operator. `label` says how the operand
-    is read (view, scale, shift, output), at level EXACT.
+    op: str
+    type: TensorType
+    constant: Hashable
+
+
+class Look(NamedTuple):
+    """All that the labels of a computing node tell.
+
+    Attributes:
+        weights: (role, shape) of operands that depend on parameters alone.
+        constants: (role, how it is read, look) of operands that are constants.
+        size: elements of the first result.
+        pointwise: whether it is a convolution that is a linear over channels.
     """
 
-    source: int
-    position: int
-    role: int
-    label: int
+    op: str
+    attributes: Hashable
+    weights: tuple[tuple[int, tuple[int, ...]], ...]
+    constants: tuple[Hashable, ...]
+    size: int
+    marks: frozenset[str]
+    pointwise: bool
 
 
 class Labeler:
@@ -65,37 +88,37 @@ class Labeler:
         """The number of a label."""
         return self._numbers.setdefault(label, len(self._numbers) + 1)
 
-    def levels(self, look: Hashable, told: Callable[[Any], _Levels]) -> tuple[int, ...]:
-        """The numbers of a node's labels at all levels; `told` makes the labels of what is seen of it."""
-        found = self._levels.get(look)
-        if found is None:
-            found = self._levels[look] = tuple(map(self.number, told(look)))
-        return found
+    def levels(self, look: Look | LeafLook) -> tuple[int, ...]:
+        """The numbers of a node's labels at all levels, by what is seen of it.
+
+        Models repeat their blocks, so this is worked out once for each look.
+        """
+        numbers = self._levels.get(look)
+        if numbers is None:
+            labels = _leaf_levels(look) if isinstance(look, LeafLook) else _levels(look)
+            numbers = self._levels[look] = tuple(map(self.number, labels))
+        return numbers
 
     def view(self, view: View | None) -> int:
         """A number for what a view reads, whatever shape it gives it."""
         if view is None:
             return 0
         key: Hashable = (view.source, view.size, view.stages)
-        found = self._views.get(key)
-        if found is None:
-            probe: Hashable = (
-                ("all", view.size) if not view.stages and view.size == view.source else view.probe
-            )
-            if probe != ("all", view.size) and view.identity:
-                probe = ("all", view.size)
-            found = self._views[key] = self.number(("view", probe))
-        return found
+        number = self._views.get(key)
+        if number is None:
+            whole = view.size == view.source and not view.stages
+            probe = ("all", view.size) if whole or view.identity else view.probe
+            number = self._views[key] = self.number(("view", probe))
+        return number
 
     def edge(self, edge: Edge) -> int:
         """A number for how an operand is read."""
         key = (edge.output, edge.view, edge.scale, edge.shift)
-        found = self._edges.get(key)
-        if found is None:
-            found = self._edges[key] = self.number(
-                (edge.output, self.view(edge.view), rounded(edge.scale), rounded(edge.shift))
-            )
-        return found
+        number = self._edges.get(key)
+        if number is None:
+            factors = rounded(edge.scale), rounded(edge.shift)
+            number = self._edges[key] = self.number((edge.output, self.view(edge.view), *factors))
+        return number
 
     def attributes(self, node: NormalNode) -> Hashable:
         """A node's attributes, those left out that its operand's view tells."""
@@ -103,129 +126,35 @@ class Labeler:
             return ()
         key: Hashable = (node.op, *node.attrs.items())
         try:
-            found = self._attributes.get(key)
+            known = self._attributes.get(key)
         except TypeError:  # an array or a list among them
             return _attributes(node)
-        if found is None:
-            found = self._attributes[key] = _attributes(node)
-        return found
+        if known is None:
+            known = self._attributes[key] = _attributes(node)
+        return known
 
 
-class Side:
-    """One graph prepared for matching: operands, users and labels by node id.
+def _levels(look: Look) -> _Levels:
+    """The labels of a computing node."""
+    counts = tuple(sorted((role, math.prod(shape)) for role, shape in look.weights))
+    extents = tuple(sorted((role, _extents(shape)) for role, shape in look.weights))
+    loose = "Linear" if look.pointwise else look.op
+    return (
+        (look.op, look.attributes, extents, look.constants, look.size, look.marks),
+        (look.op, counts, look.size),
+        (loose, counts),
+        (traits(look.op).family or loose,),
+    )
 
-    Attributes:
-        operands: the present operands of each node.
-        sources: of these the sources that are computed from inputs, and inputs.
-        users: for each node its consumers, as (node, role, edge label, position).
-        leaf: whether the node computes nothing.
-        weight: whether the node computes something from parameters and constants alone.
-        fixed: whether it is a parameter, a constant, or computed from these alone.
-        weighty: whether it reads a parameter, or what is computed from parameters alone.
-        inputs: ids of the graph inputs.
-        computing: ids of the nodes to match by structure, in topological order: neither leaf nor weight.
-        computes: the same as a set.
-        labels: by level, the label number of each node.
-        outputs: for each node that yields a model output, (position among the outputs, edge label).
-    """
 
-    def __init__(self, graph: NormalGraph, labeler: Labeler) -> None:
-        self.graph = graph
-        self.nodes = graph.nodes
-        self.size = len(graph.nodes)
-        self.leaf = [node.leaf for node in graph.nodes]
-        self.weight = [False] * self.size
-        self.operands: list[tuple[Operand, ...]] = []
-        self.sources: list[tuple[int, ...]] = []
-        self.users: list[list[tuple[int, int, int, int]]] = [[] for _ in range(self.size)]
-        self.fixed = [node.op in STATIC_LEAVES for node in graph.nodes]
-        self.weighty = [False] * self.size
-        for node in graph.nodes:
-            if not node.inputs:
-                self.operands.append(())
-                self.sources.append(())
-                continue
-            here = []
-            sources = []
-            for position, edge in enumerate(node.inputs):
-                if edge is None:
-                    continue
-                role = -1 if node.commutative else position
-                label = labeler.edge(edge)
-                here.append(Operand(edge.source, position, role, label))
-                self.users[edge.source].append((node.id, role, label, position))
-                if not self.fixed[edge.source]:
-                    sources.append(edge.source)
-                elif graph.nodes[edge.source].op != "Constant":
-                    self.weighty[node.id] = True
-            self.weight[node.id] = self.fixed[node.id] = not self.leaf[node.id] and not sources
-            self.operands.append(tuple(here))
-            self.sources.append(tuple(sources))
-        self.inputs = [node.id for node in graph.nodes if node.op == "Input"]
-        self.computing = [
-            at for at in range(self.size) if not self.leaf[at] and not self.weight[at]
-        ]
-        self.computes = frozenset(self.computing)
-        self.outputs: list[list[tuple[int, int]]] = [[] for _ in range(self.size)]
-        for position, edge in enumerate(graph.outputs.values()):
-            self.outputs[edge.source].append((position, edge.output))
-        self.labels = self._labels(labeler)
-
-    def _labels(self, labeler: Labeler) -> tuple[list[int], ...]:
-        found = [labeler.levels(*self._look(node, labeler)) for node in self.nodes]
-        return (
-            tuple(list(level) for level in zip(*found, strict=True)) if found else ([], [], [], [])
-        )
-
-    def _look(
-        self, node: NormalNode, labeler: Labeler
-    ) -> tuple[Hashable, Callable[[Any], _Levels]]:
-        """All that a node's labels tell, and how it becomes one label a level: models repeat their blocks, so
-        this is worked out once for each look."""
-        if node.leaf:
-            kind = node.outputs[0] if node.outputs else TensorType((0,), "")
-            return (
-                node.op,
-                kind,
-                _constant(node) if node.op == "Constant" else None,
-            ), _LEAF_LEVELS[node.op]
-        weights: list[tuple[int, tuple[int, ...]]] = []
-        constants: list[Hashable] = []
-        for operand in self.operands[node.id]:
-            source = self.nodes[operand.source]
-            if source.op == "Parameter" or self.weight[operand.source]:
-                edge = node.inputs[operand.position]
-                weights.append(
-                    (
-                        operand.role,
-                        edge.view.shape
-                        if edge is not None and edge.view is not None
-                        else source.outputs[0].shape,
-                    )
-                )
-            elif source.op == "Constant":
-                constants.append((operand.role, operand.label, _constant(source)))
-        if node.commutative:
-            weights.sort()
-            constants.sort(key=repr)
-        size = node.outputs[0].size if node.outputs else 0
-        pointwise = node.op == "Conv" and self._pointwise(node)
-        return (
-            node.op,
-            labeler.attributes(node),
-            tuple(weights),
-            tuple(constants),
-            size,
-            node.marks - {"inplace"},
-            pointwise,
-        ), _levels
-
-    def _pointwise(self, node: NormalNode) -> bool:
-        """Whether a convolution is a linear over channels."""
-        edge = node.inputs[1] if len(node.inputs) > 1 else None
-        if edge is None or edge.view is None:
-            return False
-        return math.prod(edge.view.shape[2:]) == 1 and node.attrs.get("group", 1) == 1
+def _leaf_levels(look: LeafLook) -> _Levels:
+    """The labels of a leaf."""
+    op, kind, constant = look
+    if op == "Input":
+        return (op, kind.shape, kind.dtype), (op, kind.size, kind.dtype), (op,), (op,)
+    if op == "Parameter":
+        return (op, _extents(kind.shape)), (op, kind.size), (op, kind.size), (op,)
+    return (op, constant), (op, kind.size), (op,), (op,)
 
 
 @lru_cache(maxsize=1 << 12)
@@ -233,85 +162,50 @@ def _extents(shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(sorted(extent for extent in shape if extent != 1))
 
 
-def _levels(
-    look: tuple[
-        str, Hashable, tuple[tuple[int, tuple[int, ...]], ...], Hashable, int, frozenset[str], bool
-    ],
-) -> _Levels:
-    op, attributes, weights, constants, size, marks, pointwise = look
-    counts = tuple(sorted((role, math.prod(shape)) for role, shape in weights))
-    extents = tuple(sorted((role, _extents(shape)) for role, shape in weights))
-    loose = "Linear" if pointwise else op
-    return (
-        (op, attributes, extents, constants, size, marks),
-        (op, counts, size),
-        (loose, counts),
-        (traits(op).family or loose,),
-    )
-
-
-_LEAF_LEVELS: Mapping[str, Callable[[tuple[str, TensorType, Hashable]], _Levels]] = {
-    "Input": lambda look: (
-        ("Input", look[1].shape, look[1].dtype),
-        ("Input", look[1].size, look[1].dtype),
-        ("Input",),
-        ("Input",),
-    ),
-    "Parameter": lambda look: (
-        ("Parameter", _extents(look[1].shape)),
-        ("Parameter", look[1].size),
-        ("Parameter", look[1].size),
-        ("Parameter",),
-    ),
-    "Constant": lambda look: (
-        ("Constant", look[2]),
-        ("Constant", look[1].size),
-        ("Constant",),
-        ("Constant",),
-    ),
-}
+# -- numbers as both frameworks have them
 
 
 def rounded(value: Any) -> Hashable:
-    """An attribute value as something equal for both frameworks and hashable: floats to five digits."""
+    """An attribute value as something equal for both frameworks and hashable: floats to `DIGITS` digits."""
     if isinstance(value, (bool, np.bool_)):
         return bool(value)
     if isinstance(value, (int, float, np.number)):
-        number = float(value)
-        if not math.isfinite(number):
-            return repr(number)
-        return number if number == int(number) else float(f"{number:.4g}")
+        return _rounded_number(float(value))
     if isinstance(value, (tuple, list)):
-        return tuple(rounded(item) for item in value)
+        return tuple(map(rounded, value))
     if isinstance(value, np.ndarray):
-        return (value.shape, tuple(rounded(item) for item in value.reshape(-1)[:64].tolist()))
+        return (value.shape, tuple(map(rounded, value.reshape(-1)[:LISTED].tolist())))
     if isinstance(value, Mapping):
         return tuple(sorted((key, rounded(item)) for key, item in value.items()))
     return value if isinstance(value, Hashable) else repr(value)
 
 
+def _rounded_number(number: float) -> Hashable:
+    if not math.isfinite(number):
+        return repr(number)
+    return number if number == int(number) else _short(number)
+
+
+def _short(number: float) -> float:
+    return float(f"{number:.{DIGITS}g}")
+
+
 def _attributes(node: NormalNode) -> Hashable:
-    return tuple(
-        sorted(
-            (name, rounded(value))
-            for name, value in node.attrs.items()
-            if not told_by_view(node.op, name)
-        )
-    )
+    shown = [item for item in node.attrs.items() if not told_by_view(node.op, item[0])]
+    return tuple(sorted((name, rounded(value)) for name, value in shown))
 
 
-def _constant(node: NormalNode) -> Hashable:
-    value = node.constant
-    if value is None:
+def constant_look(node: NormalNode) -> Hashable:
+    """What is seen of a constant: sums over its elements, with and without their order."""
+    if node.constant is None:
         return None
-    flat = np.asarray(value).reshape(-1)
+    flat = np.asarray(node.constant).reshape(-1)
     if flat.dtype.kind not in "biuf" or not flat.size:
         return flat.size
     flat = flat.astype(np.float64)
-    if flat.size > _CONSTANT_LIMIT:
-        flat = flat[np.random.default_rng(flat.size).integers(0, flat.size, 257)]
-    finite = np.where(np.isfinite(flat), flat, np.sign(np.nan_to_num(flat)) * 1e30)
-    return tuple(
-        float(f"{number:.4g}")
-        for number in (finite.sum(), np.abs(finite).sum(), finite @ np.cos(np.arange(finite.size)))
-    )
+    if flat.size > COMPARED:
+        flat = flat[np.random.default_rng(flat.size).integers(0, flat.size, SAMPLE)]
+    infinite = np.sign(np.nan_to_num(flat)) * INFINITE
+    finite = np.where(np.isfinite(flat), flat, infinite)
+    ordered = finite @ np.cos(np.arange(finite.size))
+    return tuple(map(_short, (finite.sum(), np.abs(finite).sum(), ordered)))

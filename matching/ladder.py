@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from padiff_graph.capture.normal.collection import without_collection
 from padiff_graph.capture.normal.form import NormalGraph
 from padiff_graph.matching.confidence import settle
-from padiff_graph.matching.labels import LOOSE, Labeler, Side
+from padiff_graph.matching.labels import LOOSE, Labeler
 from padiff_graph.matching.match_state import State
 from padiff_graph.matching.operand_positions import operand_positions
 from padiff_graph.matching.result import Match, Matching
@@ -34,6 +34,7 @@ from padiff_graph.matching.rungs.table import (
     WHOLE,
 )
 from padiff_graph.matching.rungs.value_evidence import Evidence
+from padiff_graph.matching.sides import Side
 from padiff_graph.matching.tree.path_numbers import Names
 
 __all__ = ["match", "prepare"]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from padiff_graph.matching.labels import Side
 from padiff_graph.matching.rungs.hints import Hints
 from padiff_graph.matching.rungs.value_evidence import Evidence
+from padiff_graph.matching.sides import Side
 from padiff_graph.matching.tree.path_numbers import Names
 
 __all__ = ["FIRM", "Pairing", "State"]

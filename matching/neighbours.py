@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable
 
-from padiff_graph.matching.labels import LOOSE, Side
+from padiff_graph.matching.labels import LOOSE
 from padiff_graph.matching.match_state import State
+from padiff_graph.matching.sides import Side
 
 __all__ = [
     "agreeing_operands",

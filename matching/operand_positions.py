@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator
 
-from padiff_graph.matching.labels import EXACT, LOOSE, PLAIN, Operand, Side
+from padiff_graph.matching.labels import EXACT, LOOSE, PLAIN
 from padiff_graph.matching.match_state import State
 from padiff_graph.matching.neighbours import like
+from padiff_graph.matching.sides import Operand, Side
 from padiff_graph.matching.unique_keys import only_pairs
 
 __all__ = ["operand_positions"]

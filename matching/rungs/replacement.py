@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from padiff_graph.capture.normal.traits import traits
-from padiff_graph.matching.labels import KIND, Side
+from padiff_graph.matching.labels import KIND
 from padiff_graph.matching.match_state import State
 from padiff_graph.matching.neighbours import like
 from padiff_graph.matching.rungs.rung import Rung
+from padiff_graph.matching.sides import Side
 from padiff_graph.matching.unique_keys import only_pairs
 
 __all__ = ["same_place"]

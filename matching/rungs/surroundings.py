@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
 
-from padiff_graph.matching.labels import LOOSE, Side
+from padiff_graph.matching.labels import LOOSE
 from padiff_graph.matching.match_state import State
 from padiff_graph.matching.neighbours import contradicted
 from padiff_graph.matching.rungs.rung import Rung
+from padiff_graph.matching.sides import Side
 from padiff_graph.matching.unique_keys import only_pairs
 
 __all__ = ["held_in_module", "like_surroundings", "surroundings"]
