@@ -91,8 +91,8 @@ class Custom:
 
 
 class Context:
-    """Stands for the context of a custom function while its forward is written down; the backward is
-    not: rerunning calls the function itself."""
+    """Stands for the context of a custom function while its forward is written down; the backward
+    is not: rerunning calls the function itself."""
 
     def save_for_backward(self, *tensors: Any) -> None:
         """Kept, as eager mode does, for a forward that reads it back."""

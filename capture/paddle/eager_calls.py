@@ -3,7 +3,7 @@
 The eager function of an operation (`core.eager.ops`) takes its arguments by position, and nothing
 in Python says which. The C++ headers in the wheel declare them (`phi/api/include/api.h`), the
 runtime has tables of its own for most; a few bindings are written by hand, and stand here.
-Seen in paddlepaddle 3.0 to 3.3.
+Seen in paddlepaddle 3.3.1.
 """
 
 from __future__ import annotations
@@ -53,7 +53,8 @@ def _runtime_arguments() -> tuple[Mapping[str, list[str]], Mapping[str, list[str
 
 @cache
 def _declarations() -> dict[str, str]:
-    """Parameter lists of the C++ functions that eager mode binds, as the wheel's headers have them."""
+    """Parameter lists of the C++ functions that eager mode binds, as the wheel's headers have
+    them."""
     declarations: dict[str, str] = {}
     folder = Path(paddle.sysconfig.get_include()) / "paddle" / "phi" / "api" / "include"
     for header in HEADERS:
@@ -106,7 +107,8 @@ ARGUMENTS: Mapping[str, tuple[str, ...]] = {
     "multiply": ("x", "y"),
     "add_n": ("inputs",),
 }
-"""Argument orders of hand-written bindings, of which the runtime tells nothing or the wrong thing."""
+"""Argument orders of hand-written bindings, of which the runtime tells nothing or the wrong
+thing."""
 
 
 def arguments(name: str, known: frozenset[str]) -> tuple[str, ...] | None:
@@ -136,7 +138,8 @@ DENSE: Mapping[str, frozenset[str]] = {
 
 @cache
 def tensor_arguments(name: str) -> frozenset[str]:
-    """Arguments of an eager function that are tensors or lists of tensors; the others are numbers."""
+    """Arguments of an eager function that are tensors or lists of tensors; the others are
+    numbers."""
     if name in DENSE:
         return DENSE[name]
     declared = _declared_tensors().get(name)

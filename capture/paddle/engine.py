@@ -52,7 +52,8 @@ class PaddleEngine:
     def parameters(self) -> dict[str, Tensor]:
         """The layer's parameters and buffers by first dotted name: detached, sharing memory.
 
-        A buffer that waits for its first run (a recurrent layer's dropout state) is given as zeros."""
+        A buffer that waits for its first run (a recurrent layer's dropout state) is given as
+        zeros."""
         tensors = {}
         for name, tensor in named_tensors(self.model).items():
             if tensor._is_initialized() or not tensor.stop_gradient:
@@ -250,7 +251,8 @@ def _check_assignable(name: str, tensor: Tensor, array: Array) -> None:
 
 
 def _once(pairs: Iterable[tuple[Tensor, Tensor]]) -> list[tuple[Tensor, Tensor]]:
-    """Each output once, with the sum of its cotangents: a model may return one tensor under two names."""
+    """Each output once, with the sum of its cotangents: a model may return one tensor under two
+    names."""
     sums: dict[int, tuple[Tensor, Tensor]] = {}
     for output, seed in pairs:
         if id(output) in sums:

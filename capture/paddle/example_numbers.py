@@ -42,7 +42,8 @@ class Unanswerable(CaptureError):
 
 @dataclass
 class Leaf:
-    """A tensor that the program reads: an input, a parameter, a buffer, or one that the code holds."""
+    """A tensor that the program reads: an input, a parameter, a buffer, or one that the code
+    holds."""
 
     value: Any
     tensor: Any
@@ -92,7 +93,8 @@ class ProgramInputs:
         return value
 
     def stand_in(self, value: Any) -> Any:
-        """An eager tensor that is read as a value of the program, for callers that take nothing else."""
+        """An eager tensor that is read as a value of the program, for callers that take nothing
+        else."""
         with internals.dynamic(self.tracer):
             tensor = paddle.zeros(internals.shape_of(value), internals.spelled(value.dtype))
         self.standing[id(tensor)] = tensor, value

@@ -1,6 +1,8 @@
-"""Everything that depends on Paddle's internals: modes, the static-operand hook, facts about PIR operations.
+"""Facts about Paddle's internals: modes, the static-operand hook, PIR operations and values.
 
-Written against paddlepaddle 3.x with PIR. Where a version moves, it is this module that has to follow.
+What this package needs of Paddle that no documentation promises stands here, in `eager_calls` (how
+eager functions are called), in `transform` (dygraph-to-static) and in the tables of `patches`;
+where a version moves, these have to follow. Each fact says in which versions it was seen.
 """
 
 from __future__ import annotations
@@ -66,7 +68,10 @@ HIDDEN = frozenset(
         "comp_op_name",
     }
 )
-"""Attributes of PIR operations that are notes of the framework, not part of the call."""
+"""Attributes of PIR operations that are notes of the framework, not part of the call.
+
+Seen in 3.3.1 (`paddle/fluid/pir/dialect/operator/ir`).
+"""
 
 VIEWS = frozenset(
     f"pd_op.{name}"
@@ -81,16 +86,23 @@ VIEWS = frozenset(
         "strided_slice",
     )
 )
-"""Operations whose eager result shares memory with the first operand, and whose write-back is known."""
+"""Operations whose eager result shares memory with the first operand, and whose write-back is
+known.
+
+Seen in 3.3.1 with FLAGS_use_stride_kernel.
+"""
 
 LOG_LEVEL, ERRORS_ONLY = "_ZN3fLI17FLAGS_minloglevelE", 2
-"""glog's flag inside Paddle's library: below which level nothing is written."""
+"""glog's flag inside Paddle's library: below which level nothing is written. Seen in 3.3.1."""
 
 PATIENCE = 1
-"""Milliseconds that a thread of a parallel kernel waits for the next one with its core held."""
+"""Milliseconds that a thread of a parallel kernel waits for the next one with its core held.
+
+Chosen so that cores are free for the other framework between two operations; OpenMP's 200 are not.
+"""
 
 INPLACE = "_"
-"""How the name of an operation that writes its operand ends."""
+"""How the name of an operation that writes its operand ends. Seen in 3.3.1."""
 
 
 @dataclass(frozen=True)
@@ -142,8 +154,9 @@ def dynamic(tracer: Any) -> Iterator[None]:
 
 @cache
 def _told_once() -> None:
-    """Paddle warns at the first static call that has an argument `out`, also where it is None as in its own
-    Python functions, and never again in a process. An operation of no use gets that over with unseen."""
+    """Paddle warns at the first static call that has an argument `out`, also where it is None as
+    in its own Python functions, and never again in a process. An operation of no use gets that
+    over with unseen."""
     try:
         level = c_int.in_dll(CDLL(paddle.base.libpaddle.__file__), LOG_LEVEL)
     except (OSError, ValueError):  # a build that hides the name: the warning is seen, once
@@ -163,7 +176,8 @@ def _told_once() -> None:
 
 @cache
 def _openmp() -> Any:
-    """The OpenMP library that Paddle's kernels and its MKL share; None in a build that has another."""
+    """The OpenMP library that Paddle's kernels and its MKL share; None in a build that has
+    another."""
     library = Path(paddle.__file__).parent / "libs" / "libiomp5.so"
     return CDLL(str(library)) if library.exists() else None
 
@@ -176,7 +190,8 @@ def threads() -> int:
 
 @contextmanager
 def threaded(number: int) -> Iterator[None]:
-    """Kernels run on so many threads, which go soon when there is nothing to do: another framework's may want the cores."""
+    """Kernels run on so many threads, which go soon when there is nothing to do: another
+    framework's may want the cores."""
     library, before = _openmp(), threads()
     if not before or before == number:
         yield
@@ -193,7 +208,8 @@ def threaded(number: int) -> Iterator[None]:
 
 @contextmanager
 def building(program: Any, startup: Any, cast: Callable[[Any], Any]) -> Iterator[None]:
-    """Static mode with `program` under construction; `cast` sees every operand of every new operation."""
+    """Static mode with `program` under construction; `cast` sees every operand of every new
+    operation."""
     _told_once()
     with (
         framework._dygraph_guard(None),
@@ -245,7 +261,8 @@ def attributes(operation: Any) -> dict[str, Any]:
 
 
 def callstack(operation: Any) -> list[str]:
-    """The Python frames that made the operation, outermost first, two lines each as in a traceback."""
+    """The Python frames that made the operation, outermost first, two lines each as in a
+    traceback."""
     found: list[str] = operation.callstack
     return found
 
@@ -310,14 +327,15 @@ def shape_of(value: Any) -> list[int]:
 
 
 SHAPE: Any = paddle.pir.Value.__dict__["shape"]
-"""The shape as the program knows it, -1 where it does not; kept here because capturing answers it by running."""
+"""The shape as the program knows it, -1 where it does not; kept here because capturing answers it
+by running."""
 
 
 def declared(name: str, shape: tuple[int, ...], dtype: str) -> Any:
     """A new input of the program under construction, at the start of its outermost block.
 
-    At the start, because a reader may stand inside a loop or a branch that is still being built: behind
-    that one, the input would be destroyed before its reader, which ends the process.
+    At the start, because a reader may stand inside a loop or a branch that is still being built:
+    behind that one, the input would be destroyed before its reader, which ends the process.
     """
     here = paddle.pir.get_current_insertion_point()
     paddle.pir.reset_insertion_point_to_start()

@@ -12,7 +12,8 @@ __all__ = ["LayerCalls", "Span"]
 
 @dataclass
 class Span:
-    """One call of a layer: the operations after `first` up to and including `last` (operation ids)."""
+    """One call of a layer: the operations after `first` up to and including `last` (operation
+    ids)."""
 
     path: str
     call: int
@@ -43,7 +44,8 @@ class LayerCalls:
         return None if block.empty() else int(block.back().id())
 
     def path_of(self, layer: Any) -> str | None:
-        """Dotted path of a layer; None where the model does not list it and no list or dict holds it."""
+        """Dotted path of a layer; None where the model does not list it and no list or dict holds
+        it."""
         path = self.paths.get(id(layer))
         if path is None and self._open:
             return _held_path(self._open[-1], layer)
@@ -70,7 +72,8 @@ class LayerCalls:
         return self._open[-1].path, self._open[-1].call
 
     def places(self, operations: Iterable[int]) -> dict[int, tuple[str, int]]:
-        """Path and call of the innermost layer that made each operation; a missing key is the model.
+        """Path and call of the innermost layer that made each operation; a missing key is the
+        model.
 
         Args:
             operations: operation ids in program order.

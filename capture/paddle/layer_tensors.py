@@ -31,7 +31,8 @@ def tensor_type(tensor: Any) -> TensorType:
 
 
 def _everywhere(model: Any) -> Iterator[tuple[str, Any, int]]:
-    """Every sublayer under every path, itself first: (path, layer, how many layers are around it)."""
+    """Every sublayer under every path, itself first: (path, layer, how many layers are around
+    it)."""
     todo: list[tuple[str, Any, frozenset[int]]] = [("", model, frozenset())]
     while todo:
         path, layer, around = todo.pop()

@@ -2,8 +2,8 @@
 
 How a row is written: the key is the operator's name without "pd_op."; an in-place spelling
 ("relu_") uses the row of its plain one. The value is a function of the `Call` (see
-`padiff_graph.capture.normal.call`) that answers the edge of its result, or a list of edges, None for
-a result that nobody has a use for:
+`padiff_graph.capture.normal.call`) that answers the edge of its result, or a list of edges, None
+for a result that nobody has a use for:
 
 - most operators are one of the shared rows of `padiff_graph.capture.normal.lowering`, given the
   names that PIR has for operands and attributes: `rows.unary("Relu", "x")`;
@@ -12,8 +12,9 @@ a result that nobody has a use for:
 - what cannot be said in the vocabulary raises `Unsupported` with the reason.
 
 `call["x"]` is an operand and `call.operand("x")` one that may be absent; `call.get`, `call.number`
-and `call.numbers` answer attributes and constant operands alike, for PIR holds many attributes (axes,
-shapes, bounds) as operands. Names are those of `paddle/phi/ops/yaml`, 3.0 to 3.3. Needs no Paddle.
+and `call.numbers` answer attributes and constant operands alike, for PIR holds many attributes
+(axes, shapes, bounds) as operands. Names are those of `paddle/phi/ops/yaml`, 3.3.1. Needs no
+Paddle.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Paddle's optimizers, in words both frameworks share: settings, state, one step, and trying without a trace."""
+"""Paddle's optimizers, in words both frameworks share: settings, state, one step, and trying
+without a trace."""
 
 from __future__ import annotations
 
@@ -44,7 +45,8 @@ ALGORITHMS = {
     "Lamb": "Lamb",
     "LBFGS": "LBFGS",
 }
-"""Class name -> the update rule, by one name for both frameworks. Decay is a setting, not a rule."""
+"""Class name -> the update rule, by one name for both frameworks. Decay is a setting, not a
+rule."""
 
 SETTINGS = {
     "_momentum": "momentum",
@@ -57,7 +59,8 @@ SETTINGS = {
     "_centered": "centered",
     "_momentum_decay": "momentum decay",
 }
-"""Attribute of an optimizer -> the setting's name in both frameworks; also a group's key, without "_"."""
+"""Attribute of an optimizer -> the setting's name in both frameworks; also a group's key, without
+"_"."""
 
 STATE = {
     "moment1": "first moment",
@@ -185,7 +188,8 @@ L2 = "added to the gradient (L2)"
 
 
 def state(optimizer: Any, model: paddle.nn.Layer) -> dict[str, dict[str, Array]]:
-    """What the optimizer remembers of each parameter: parameter name -> name of the state -> numbers."""
+    """What the optimizer remembers of each parameter: parameter name -> name of the state ->
+    numbers."""
     memory: dict[str, dict[str, Array]] = {}
     for key, accumulators in optimizer._accumulators.items():
         meaning = _meaning(optimizer, key)
@@ -244,7 +248,8 @@ def put_gradients(model: paddle.nn.Layer, numbers: Mapping[str, Array]) -> None:
 
 
 def saved(optimizer: Any, model: paddle.nn.Layer) -> Callable[[], None]:
-    """Remembers the optimizer's state and settings and the parameters' values; called, the answer puts them back."""
+    """Remembers the optimizer's state and settings and the parameters' values; called, the answer
+    puts them back."""
     weights = [(parameter, parameter.detach().clone()) for parameter in model.parameters()]
     memory: list[tuple[Any, Any]] = []
     attributes = {name: (value, _copied(value, memory)) for name, value in vars(optimizer).items()}

@@ -1,4 +1,5 @@
-"""Replacements for in-place calls: static mode computes out of place, later readers get the result."""
+"""Replacements for in-place calls: static mode computes out of place, later readers get the
+result."""
 
 from __future__ import annotations
 
@@ -34,8 +35,8 @@ def write_patches(recording: Recording) -> list[Patch]:
 
 
 def _generated_patches(recording: Recording) -> list[Patch]:
-    """In-place functions that Paddle generates from their out-of-place counterparts, and its map from
-    a value to what it was overwritten with."""
+    """In-place functions that Paddle generates from their out-of-place counterparts, and its map
+    from a value to what it was overwritten with."""
 
     def evaluated(name: str) -> Callable[..., Any]:
         module, _, function = name.rpartition(".")
@@ -228,5 +229,5 @@ def _held(recording: Recording, numbers: list[Any], shape: list[int], dtype: str
 COMPLEX: dict[str, Write] = {"set_value_": _set_complex, "assign_value_": _assign_complex}
 """Operation that spells numbers out in its attributes -> the same with complex numbers in a tensor.
 
-Paddle cannot read complex attributes of an operation (`Unsupported ir Attribute type`, 3.0 to 3.3).
+Paddle cannot read complex attributes of an operation (`Unsupported ir Attribute type`, 3.3.1).
 """

@@ -1,4 +1,5 @@
-"""One PIR operation made callable in eager mode: argument order, results, what is random or in place."""
+"""One PIR operation made callable in eager mode: argument order, results, what is random or in
+place."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from padiff_graph.capture.engine import NotRunnable
 from padiff_graph.capture.paddle import eager_calls, internals
 from padiff_graph.capture.paddle.static_call import StaticCall
 
-__all__ = ["SPECIAL", "Argument", "Operation", "is_random", "unshareable"]
+__all__ = ["BATCH_NORM", "SPECIAL", "Argument", "Operation", "is_random", "unshareable"]
 
 Tensor = Any
 

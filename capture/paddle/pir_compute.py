@@ -219,7 +219,8 @@ def _attention(
 
 
 def convolution(transposed: bool = False) -> Row:
-    """conv2d, depthwise_conv2d, conv3d and their transposes; paddings are 2 or 4 (3 or 6) numbers."""
+    """conv2d, depthwise_conv2d, conv3d and their transposes; paddings are 2 or 4 (3 or 6)
+    numbers."""
 
     def row(call: Call) -> Result:
         return rows.convolution(

@@ -66,7 +66,8 @@ __all__ = [
 
 
 def permuted(call: Call) -> Result:
-    """transpose: `perm` may name fewer axes than there are; the trailing ones stay where they are."""
+    """transpose: `perm` may name fewer axes than there are; the trailing ones stay where they
+    are."""
     order = [int(axis) for axis in call.numbers("perm")]
     return call.transpose(call["x"], [*order, *range(len(order), call.rank(call["x"]))])
 
@@ -273,7 +274,8 @@ def embedding(call: Call) -> Result:
 
 
 def gather(call: Call) -> Result:
-    """gather, index_select: rows of an axis. A gather's index has one axis, or one more of one element."""
+    """gather, index_select: rows of an axis. A gather's index has one axis, or one more of one
+    element."""
     edge, index = call["x"], call["index"]
     axis = int(call.number("axis", 0))
     if call.rank(index) == 2 and shape_of(index)[1] == 1:

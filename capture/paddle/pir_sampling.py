@@ -1,8 +1,8 @@
-"""Rows for PIR operators over windows, grids, frequencies and sequences, and for those that draw."""
+"""Rows for PIR operators over windows, grids, frequencies and sequences, and for those that
+draw."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from padiff_graph.capture.graph import TensorType
@@ -91,15 +91,13 @@ def folded(call: Call) -> Result:
 
 
 def _windows(call: Call) -> dict[str, Any]:
-    pads: Sequence[Any] = call.numbers("paddings")
-    if len(pads) == 4:  # top, left, bottom, right: ONNX's order already
-        pads = tuple(int(width) for width in pads)
-    else:
-        pads = rows.both_sides(pads, 2)
+    pads = [int(width) for width in call.numbers("paddings")]
+    # four are top, left, bottom, right: ONNX's order already
+    whole = tuple(pads) if len(pads) == 4 else rows.both_sides(pads, 2)
     return {
         "kernel_shape": rows.per_axis(call.numbers("kernel_sizes"), 2),
         "strides": rows.per_axis(call.numbers("strides"), 2),
-        "pads": pads,
+        "pads": whole,
         "dilations": rows.per_axis(call.numbers("dilations"), 2),
     }
 
@@ -222,7 +220,8 @@ def _recurrence(call: Call) -> dict[str, Any]:
 
 
 def _cell_weights(call: Call) -> list[Edge]:
-    """Weights by layer and direction, as torch has them; Paddle has all weights, then all biases."""
+    """Weights by layer and direction, as torch has them; Paddle has all weights, then all
+    biases."""
     weights = call.tensors("weight_list")
     cells = int(call.number("num_layers", 1))
     if call.get("is_bidirec", False):

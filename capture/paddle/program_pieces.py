@@ -71,7 +71,7 @@ def _bodies(
 def _needed(
     operations: Sequence[Any], roots: Sequence[Any], customs: Mapping[int, Custom]
 ) -> set[int]:
-    makers = {}
+    makers: dict[int, Custom] = {}
     for custom in customs.values():
         for result in custom.outputs():
             makers[result.get_defining_op().id()] = custom
@@ -83,13 +83,18 @@ def _needed(
         if operation is None or operation.id() in needed:
             continue
         needed.add(operation.id())
-        made_by = makers.get(operation.id())
-        if made_by is not None:
-            needed.add(int(made_by.last or 0))
-            todo += [operand.get_defining_op() for operand in made_by.operands()]
-        sources = operation.operands_source()
-        todo += [source.get_defining_op() for source in sources if source.initialized()]
+        custom_maker = makers.get(operation.id())
+        if custom_maker is not None:
+            needed.add(int(custom_maker.last or 0))
+            todo += [operand.get_defining_op() for operand in custom_maker.operands()]
+        todo += _read_by(operation)
     return needed
+
+
+def _read_by(operation: Any) -> list[Any]:
+    """The operations that made an operation's operands."""
+    sources = operation.operands_source()
+    return [source.get_defining_op() for source in sources if source.initialized()]
 
 
 def _draws(operation: Any) -> bool:

@@ -25,8 +25,8 @@ DEPTH = 6
 
 @contextmanager
 def quiet(model: paddle.nn.Layer, *, values: bool = True) -> Iterator[None]:
-    """Puts back every attribute of every layer and of what it holds, hooks, modes, gradients, random
-    states and default dtype; with `values` also the numbers of parameters and buffers.
+    """Puts back every attribute of every layer and of what it holds, hooks, modes, gradients,
+    random states and default dtype; with `values` also the numbers of parameters and buffers.
 
     Numbers are copied beforehand and written back only where they differ, so that a tensor that was
     not changed is not touched.
@@ -43,12 +43,14 @@ def quiet(model: paddle.nn.Layer, *, values: bool = True) -> Iterator[None]:
         for holder, members in saved:
             _restore(holder, members)
         for tensor, numbers in copies:
-            # set_value and batch norm write without counting a version: numbers have to be looked at
+            # set_value and batch norm write without counting a version: numbers have to be looked
+            # at
             _write_back(tensor, numbers)
 
 
 def _copies(saved: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
-    """Every tensor that a holder holds, with its numbers; those that wait for a first run have none."""
+    """Every tensor that a holder holds, with its numbers; those that wait for a first run have
+    none."""
     tensors: dict[int, Any] = {}
     for _, members in saved:
         for member in _held(members):

@@ -10,7 +10,7 @@ import paddle
 from padiff_graph.capture.engine import NotRunnable
 from padiff_graph.capture.graph import Node
 from padiff_graph.capture.paddle import internals
-from padiff_graph.capture.paddle.pir_call import SPECIAL, Operation
+from padiff_graph.capture.paddle.pir_call import BATCH_NORM, SPECIAL, Argument, Operation
 
 __all__ = ["PRELUDE", "expression"]
 
@@ -25,49 +25,72 @@ def paddle_leaf(array, dtype=None):
 
 
 def paddle_array(tensor):
-    return (tensor.astype("float32") if tensor.dtype == paddle.bfloat16 else tensor).detach().numpy()
+    if tensor.dtype == paddle.bfloat16:
+        tensor = tensor.astype("float32")
+    return tensor.detach().numpy()
+
+
+def paddle_constant(array, dtype):
+    return paddle_leaf(array).detach().astype(dtype)
 
 
 def paddle_saved(results, gradients, operands):
     """What the model's own code did here: its results and gradients as they were."""
 
+    def gradient(array, operand):
+        if operand.stop_gradient:
+            return None
+        if array is None:
+            return paddle.zeros_like(operand)
+        return paddle_constant(array, operand.dtype)
+
     class Saved(paddle.autograd.PyLayer):
         @staticmethod
         def forward(ctx, *_):
-            return tuple(paddle_leaf(one).detach().astype(paddle_dtype(dtype)) for one, dtype in results)
+            return tuple(paddle_constant(array, paddle_dtype(dtype)) for array, dtype in results)
 
         @staticmethod
         def backward(ctx, *_):
-            given = [(one, operand) for one, operand in zip(gradients, operands) if operand is not None]
-            return tuple(None if operand.stop_gradient else paddle.zeros_like(operand) if one is None else paddle_leaf(one).detach().astype(operand.dtype) for one, operand in given)
+            present = [pair for pair in zip(gradients, operands) if pair[1] is not None]
+            return tuple(gradient(array, operand) for array, operand in present)
 
-    found = Saved.apply(*operands)
-    return list(found) if isinstance(found, (list, tuple)) else [found]
+    returned = Saved.apply(*operands)
+    return list(returned) if isinstance(returned, (list, tuple)) else [returned]
 
 
 def paddle_dtype(name):
-    return getattr(paddle, "float64" if DOUBLE and name in ("float32", "float16", "bfloat16") else name)
+    widened = DOUBLE and name in ("float32", "float16", "bfloat16")
+    return paddle.float64 if widened else getattr(paddle, name)
 
 
 def paddle_list(result, hidden, widths):
-    """Results as the program counts them: None for what eager mode keeps to itself, vectors member by member."""
-    result = list(result) if isinstance(result, (list, tuple)) and hidden.count(False) != 1 else [result]
-    if len(result) != len(hidden):
-        shown = iter(result)
-        result = [None if one else next(shown) for one in hidden]
-    found = []
-    for one, width in zip(result, widths):
-        found += [one] if width is None else [None] * width if one is None else list(one)
-    return found
+    """Results as the program counts them: None for what eager mode hides, vectors one by one."""
+    several = isinstance(result, (list, tuple)) and hidden.count(False) != 1
+    results = list(result) if several else [result]
+    if len(results) != len(hidden):
+        shown = iter(results)
+        results = [None if hides else next(shown) for hides in hidden]
+    flat = []
+    for member, width in zip(results, widths):
+        if width is None:
+            flat.append(member)
+        else:
+            flat += [None] * width if member is None else list(member)
+    return flat
 
 
 def paddle_gradients(outputs, cotangents, leaves):
-    pairs = [(o, paddle.to_tensor(c).astype(o.dtype)) for o, c in zip(outputs, cotangents) if not o.stop_gradient]
+    learning = [(o, c) for o, c in zip(outputs, cotangents) if not o.stop_gradient]
+    ends = [output for output, _ in learning]
+    seeds = [paddle.to_tensor(seed).astype(output.dtype) for output, seed in learning]
     wanted = [leaf for leaf in leaves if not leaf.stop_gradient]
-    found = paddle.grad([o for o, _ in pairs], wanted, [c for _, c in pairs], allow_unused=True) if pairs and wanted else []
-    found = dict(zip(map(id, wanted), found))
-    return [None if found.get(id(leaf)) is None else paddle_array(found[id(leaf)]) for leaf in leaves]
+    answered = paddle.grad(ends, wanted, seeds, allow_unused=True) if ends and wanted else []
+    by_leaf = dict(zip(map(id, wanted), answered))
+    gradients = [by_leaf.get(id(leaf)) for leaf in leaves]
+    return [None if gradient is None else paddle_array(gradient) for gradient in gradients]
 '''
+"""What scripts with Paddle operations begin with; they name `paddle`, `np` and the switch
+DOUBLE."""
 
 
 def expression(node: Node, operands: Sequence[str]) -> str:
@@ -87,59 +110,58 @@ def expression(node: Node, operands: Sequence[str]) -> str:
     if "random" in node.marks:
         raise NotRunnable(f"{node.op} draws random numbers")
     operation = node.native
-    given = [
-        f"[{', '.join(member)}]" if isinstance(member, list) else member
-        for member in operation.grouped(operands)
-    ]
+    given = [_listed(member) for member in operation.grouped(operands)]
     if operation.name in WRITTEN:
-        call = WRITTEN[operation.name](
-            dict(zip(operation.roles, given, strict=True)), operation.attrs
-        )
+        by_role = dict(zip(operation.roles, given, strict=True))
+        call = WRITTEN[operation.name](by_role, operation.attrs)
     elif operation.name in SPECIAL:
         raise NotRunnable(f"{node.op} cannot be written as a call")
     else:
         call = _call(operation, given)
+    results = _laid_out(operation, call)
+    if "no_grad" in node.marks:
+        return f"[one if one is None else one.detach() for one in {results}]"
+    return results
+
+
+def _listed(operand: str | list[str]) -> str:
+    return f"[{', '.join(operand)}]" if isinstance(operand, list) else operand
+
+
+def _laid_out(operation: Operation, call: str) -> str:
+    """A call as the list of the program's results."""
     hidden, widths = list(operation.hidden), list(operation.widths)
-    laid = (
-        f"[{call}]"
-        if (hidden, widths) == ([False], [None])
-        else f"paddle_list({call}, {hidden}, {widths})"
-    )
-    return (
-        f"[one if one is None else one.detach() for one in {laid}]"
-        if "no_grad" in node.marks
-        else laid
-    )
+    if hidden == [False] and widths == [None]:
+        return f"[{call}]"
+    return f"paddle_list({call}, {hidden}, {widths})"
 
 
 def _call(operation: Operation, given: Sequence[str]) -> str:
     function, plan = operation.prepared()
     if function is None:
         raise NotRunnable(f"{operation.name} has no eager function")
-    arguments = []
-    for kind, payload in plan:
-        if kind == "operand":
-            arguments.append(given[payload])
-        elif kind == "number":
-            arguments.append("None" if given[payload] == "None" else f"{given[payload]}.item()")
-        elif kind == "numbers":
-            vector = operation.operand_widths[payload] is not None
-            arguments.append(
-                "[]"
-                if given[payload] == "None"
-                else f"[one.item() for one in {given[payload]}]"
-                if vector
-                else f"{given[payload]}.numpy().reshape(-1).tolist()"
-            )
-        elif kind == "dtype":
-            arguments.append(
-                "paddle.base.libpaddle.DataType.UNDEFINED"
-                if payload == "undefined"
-                else f"paddle_dtype({payload!r})"
-            )
-        else:
-            arguments.append(_literal(payload))
-    return f"paddle._C_ops.{operation.name.removesuffix(internals.INPLACE)}({', '.join(arguments)})"
+    arguments = ", ".join(_written(operation, argument, given) for argument in plan)
+    return f"paddle._C_ops.{operation.name.removesuffix(internals.INPLACE)}({arguments})"
+
+
+def _written(operation: Operation, argument: Argument, given: Sequence[str]) -> str:
+    """One argument of an eager function."""
+    kind, payload = argument
+    if kind == "operand":
+        return given[payload]
+    if kind == "number":
+        return "None" if given[payload] == "None" else f"{given[payload]}.item()"
+    if kind == "numbers":
+        if given[payload] == "None":
+            return "[]"
+        if operation.operand_widths[payload] is not None:
+            return f"[one.item() for one in {given[payload]}]"
+        return f"{given[payload]}.numpy().reshape(-1).tolist()"
+    if kind == "dtype":
+        if payload == "undefined":
+            return "paddle.base.libpaddle.DataType.UNDEFINED"
+        return f"paddle_dtype({payload!r})"
+    return _literal(payload)
 
 
 def _literal(value: Any) -> str:
@@ -154,39 +176,52 @@ def _literal(value: Any) -> str:
     raise NotRunnable(f"an attribute of type {type(value).__name__} cannot be written as Python")
 
 
-def _batch_norm(operands: Mapping[str, str], a: Mapping[str, Any]) -> str:
-    statistics = [f"{operands[name]}.detach().clone()" for name in ("mean", "variance")]
-    rest = [
-        repr(a[name])
-        for name in (
-            "is_test",
-            "momentum",
-            "epsilon",
-            "data_format",
-            "use_global_stats",
-            "trainable_statistics",
-        )
+Attributes = Mapping[str, Any]
+Operands = Mapping[str, str]
+
+
+def _batch_norm(operands: Operands, attrs: Attributes) -> str:
+    arguments = [
+        operands["x"],
+        *(f"{operands[name]}.detach().clone()" for name in ("mean", "variance")),
+        operands["scale"],
+        operands["bias"],
+        *(repr(attrs[name]) for name in BATCH_NORM),
     ]
-    return f"paddle._C_ops.batch_norm({', '.join((operands['x'], *statistics, operands['scale'], operands['bias'], *rest))})"
+    return f"paddle._C_ops.batch_norm({', '.join(arguments)})"
 
 
-WRITTEN: Mapping[str, Callable[[Mapping[str, str], Mapping[str, Any]], str]] = {
+def _detached(operands: Operands, attrs: Attributes) -> str:
+    return f"{next(iter(operands.values()))}.detach()"
+
+
+def _assigned(operands: Operands, attrs: Attributes) -> str:
+    return f"paddle.assign({next(iter(operands.values()))})"
+
+
+def _full(operands: Operands, attrs: Attributes) -> str:
+    dtype = f"paddle_dtype({attrs['dtype']!r})"
+    return f"paddle.full({list(attrs['shape'])}, {_literal(attrs['value'])}, {dtype})"
+
+
+def _full_int_array(operands: Operands, attrs: Attributes) -> str:
+    return f"paddle.to_tensor({list(attrs['value'])}, dtype={attrs['dtype']!r})"
+
+
+def _assign_value(operands: Operands, attrs: Attributes) -> str:
+    array = f"np.array({_literal(attrs['values'])}).reshape({list(attrs['shape'])})"
+    return f"paddle.to_tensor({array}, dtype=paddle_dtype({attrs['dtype']!r}))"
+
+
+WRITTEN: Mapping[str, Callable[[Operands, Attributes], str]] = {
     "batch_norm": _batch_norm,
     "batch_norm_": _batch_norm,
-    "share_data": lambda operands, a: f"{next(iter(operands.values()))}.detach()",
-    "share_data_": lambda operands, a: f"{next(iter(operands.values()))}.detach()",
-    "assign_out_": lambda operands, a: f"paddle.assign({next(iter(operands.values()))})",
-    "full": lambda operands, a: (
-        f"paddle.full({list(a['shape'])}, {_literal(a['value'])}, paddle_dtype({a['dtype']!r}))"
-    ),
-    "full_int_array": lambda operands, a: (
-        f"paddle.to_tensor({list(a['value'])}, dtype={a['dtype']!r})"
-    ),
-    "assign_value": lambda operands, a: (
-        f"paddle.to_tensor(np.array({_literal(a['values'])}).reshape({list(a['shape'])}), dtype=paddle_dtype({a['dtype']!r}))"
-    ),
-    "assign_value_": lambda operands, a: (
-        f"paddle.to_tensor(np.array({_literal(a['values'])}).reshape({list(a['shape'])}), dtype=paddle_dtype({a['dtype']!r}))"
-    ),
+    "share_data": _detached,
+    "share_data_": _detached,
+    "assign_out_": _assigned,
+    "full": _full,
+    "full_int_array": _full_int_array,
+    "assign_value": _assign_value,
+    "assign_value_": _assign_value,
 }
 """Operations whose eager call is not the generated function on the same arguments."""

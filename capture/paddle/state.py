@@ -1,4 +1,5 @@
-"""What a check must leave as it was: Paddle's global state and a layer's own. Taken, compared, put back."""
+"""What a check must leave as it was: Paddle's global state and a layer's own. Taken, compared, put
+back."""
 
 from __future__ import annotations
 
@@ -105,7 +106,8 @@ def _input_state(example: Any) -> dict[str, object]:
 
 @contextmanager
 def kept(model: paddle.nn.Layer) -> Iterator[None]:
-    """Puts modes, flags, gradients, random states and global switches back at the end, however it comes.
+    """Puts modes, flags, gradients, random states and global switches back at the end, however it
+    comes.
 
     Cheap: no numbers are copied but those of the gradients that exist beforehand.
     """

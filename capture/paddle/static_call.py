@@ -1,4 +1,5 @@
-"""A PIR operation that eager mode cannot call, run as a static program of its own, with its gradient."""
+"""A PIR operation that eager mode cannot call, run as a static program of its own, with its
+gradient."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ from padiff_graph.capture.paddle import internals
 __all__ = ["INPLACE_PASS", "StaticCall"]
 
 INPLACE_PASS = "FLAGS_pir_apply_inplace_pass"
-"""Paddle's in-place pass lets `share_data_` overwrite what others still read: off in static runs."""
+"""Paddle's in-place pass lets `share_data_` overwrite what others still read: off in static
+runs."""
 
 TOLD = 300
 """Characters of Paddle's own words in a refusal; chosen so that it fits a report's line or two."""
@@ -149,7 +151,8 @@ def _flat(operands: Sequence[Any]) -> list[Any]:
 
 @dataclass(frozen=True)
 class _Given:
-    """The call and its operands, out of sight of autograd, which differentiates the flat tensors."""
+    """The call and its operands, out of sight of autograd, which differentiates the flat
+    tensors."""
 
     call: StaticCall
     operands: tuple[Any, ...]

@@ -22,8 +22,8 @@ CONFIGURATIONS = ("Config", "Configuration")
 FRAMES_A_LEVEL = 40
 """Python frames that one more level of nested layers may take.
 
-Chosen so that layers nested 200 deep are captured, which take 13 frames a level when transformed and
-whose source is parsed at the innermost level.
+Chosen so that layers nested 200 deep are captured with room to spare, also where the transform
+parses the source of the innermost one (`tests/capture/paddle/test_published.py`).
 """
 
 

@@ -54,7 +54,8 @@ def written(path: str, line: int) -> tuple[str, int]:
 
 
 def line_of(frames: Sequence[str]) -> str:
-    """ "file:line" of the innermost user frame among traceback lines (outermost first); "" where none is."""
+    """ "file:line" of the innermost user frame among traceback lines (outermost first); "" where
+    none is."""
     fallback = ""
     for text in reversed(frames):
         frame = FRAME.match(text)
