@@ -148,7 +148,7 @@ def _written(operation: Operation, argument: Argument, given: Sequence[str]) -> 
     """One argument of an eager function."""
     kind, payload = argument
     if kind == "operand":
-        return given[payload]
+        return str(given[payload])
     if kind == "number":
         return "None" if given[payload] == "None" else f"{given[payload]}.item()"
     if kind == "numbers":
