@@ -41,6 +41,10 @@ SHARED = 0.7
 natural."""
 
 
+def _no_templates() -> tuple[dict[str, Counter[str]], dict[str, Counter[str]]]:
+    return defaultdict(Counter), defaultdict(Counter)
+
+
 @dataclass
 class Tally:
     """What matches say of two models' paths.
@@ -59,7 +63,7 @@ class Tally:
         default_factory=lambda: (Counter(), Counter())
     )
     templates: tuple[dict[str, Counter[str]], dict[str, Counter[str]]] = field(
-        default_factory=lambda: (defaultdict(Counter), defaultdict(Counter))
+        default_factory=_no_templates
     )
 
     def said(self, key: Containers) -> list[Counter[tuple[int, int]]]:
@@ -177,11 +181,11 @@ def _candidates(sides: Sides, counted: Tally) -> dict[Containers, tuple[int, int
     plausible: dict[Containers, tuple[int, int]] = {}
     shifted: tuple[set[str], set[str]] = (set(), set())
     for key in dict.fromkeys([*counted.votes[0], *counted.votes[1]]):
-        said = counted.said(key)
+        sure, likely = counted.said(key)
         inside = max(counted.inside[which][key[which]] for which in (0, 1))
-        if sum(map(Counter.total, said)) < SHARE * inside:
+        if sure.total() + likely.total() < SHARE * inside:
             continue
-        offset = _unanimous(said[0]) or _natural(*said, _likeness(sides, key))
+        offset = _unanimous(sure) or _natural(sure, likely, _likeness(sides, key))
         if offset is None:
             continue
         if offset[0] and sides[0].numbers_in(key[0]) == sides[1].numbers_in(key[1]):

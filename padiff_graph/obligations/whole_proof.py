@@ -180,7 +180,8 @@ def _by_one_unit(name: str, array: Array) -> Array:
         return array
     up = np.random.default_rng(zlib.crc32(name.encode())).random(array.shape, np.float32) < UP
     toward = np.where(up, np.float32(np.inf), np.float32(-np.inf))
-    return np.nextafter(array, toward)
+    neighbour: Array = np.nextafter(array, toward)
+    return neighbour
 
 
 def _laid(
