@@ -1,8 +1,8 @@
 """What a node looks like by itself, at several levels of strictness, as integers.
 
-A label never looks at a neighbour that computes; parameters and constants are part of their reader's
-label, so that two linears of different widths have different labels. Labels of both graphs are numbered
-by one `Labeler`, so that equal numbers mean equal labels.
+A label never looks at a neighbour that computes; parameters and constants are part of their
+reader's label, so that two linears of different widths have different labels. Labels of both
+graphs are numbered by one `Labeler`, so that equal numbers mean equal labels.
 
 | level | compares |
 | --- | --- |
@@ -31,15 +31,15 @@ __all__ = ["EXACT", "KIND", "LOOSE", "PLAIN", "Labeler", "LeafLook", "Look", "co
 EXACT, PLAIN, LOOSE, KIND = range(4)
 
 COMPARED = 4096
-"""Constants up to this many elements are compared by all of them: chosen so that tables of positions are, and
-weights folded into constants cost nothing."""
+"""Constants up to this many elements are compared by all of them: chosen so that tables of
+positions are, and weights folded into constants cost nothing."""
 SAMPLE = 257
 """Elements that larger constants are compared by, at places drawn by their size."""
 LISTED = 64
 """Elements of an array attribute that are compared: no operator has a longer one that matters."""
 DIGITS = 4
-"""Significant digits of numbers: Paddle keeps attributes in float32, of which 7 are sound, and folding takes
-its part."""
+"""Significant digits of numbers: Paddle keeps attributes in float32, of which 7 are sound, and
+folding takes its part."""
 INFINITE = 1e30
 """Stands for infinity in sums over constants."""
 
@@ -166,7 +166,8 @@ def _extents(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def rounded(value: Any) -> Hashable:
-    """An attribute value as something equal for both frameworks and hashable: floats to `DIGITS` digits."""
+    """An attribute value as something equal for both frameworks and hashable: floats to `DIGITS`
+    digits."""
     if isinstance(value, (bool, np.bool_)):
         return bool(value)
     if isinstance(value, (int, float, np.number)):

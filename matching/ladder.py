@@ -1,7 +1,7 @@
 """The ladder of evidence: rungs from certain to likely, over one match state.
 
-A rung matches only what is alone in its kind on both sides and what no neighbour contradicts; the rest
-waits for a later rung or stays open. A wrong match is worse than an open one.
+A rung matches only what is alone in its kind on both sides and what no neighbour contradicts; the
+rest waits for a later rung or stays open. A wrong match is worse than an open one.
 """
 
 from __future__ import annotations
@@ -40,16 +40,19 @@ from padiff_graph.matching.tree.path_numbers import Names
 __all__ = ["match", "prepare"]
 
 ROUNDS = 20
-"""Most repetitions of a group of rungs: each repetition matches something, so this only bounds time."""
+"""Most repetitions of a group of rungs: each repetition matches something, so this only bounds
+time."""
 VALUE_ROUNDS = 3
 """Most times that values change what structure says, which is then asked again: bounds time too."""
 TAUGHT_BY = 0.9
-"""Least confidence of matches that teach the names: all rungs that need both ends, none that guesses."""
+"""Least confidence of matches that teach the names: all rungs that need both ends, none that
+guesses."""
 MANY = 20
-"""One part in so many of the operations matched by near rungs is enough to ask them again before the hashes,
-which pass over the whole graph."""
+"""One part in so many of the operations matched by near rungs is enough to ask them again before
+the hashes, which pass over the whole graph."""
 FEW = 10
-"""Where less than one part in so many of the nodes is open, the hashes wait until nothing near is found."""
+"""Where less than one part in so many of the nodes is open, the hashes wait until nothing near is
+found."""
 
 
 @without_collection()
@@ -66,7 +69,8 @@ def match(
         first: the Paddle side of the two-framework calls.
         second: the other model.
         hints: pairs that are given.
-        evidence: fingerprints of native values of both sides, from runs on the same inputs and weights.
+        evidence: fingerprints of native values of both sides, from runs on the same inputs and
+        weights.
 
     Returns:
         The matches with rung, confidence and reason; points and parameter rows are left empty.

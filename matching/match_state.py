@@ -12,7 +12,8 @@ from padiff_graph.matching.tree.path_numbers import Names
 __all__ = ["FIRM", "Pairing", "State"]
 
 FIRM = frozenset({"hint", "boundary", "hash", "values"})
-"""Rungs whose matches nothing that comes later undoes: given, or decided by a whole model or by values."""
+"""Rungs whose matches nothing that comes later undoes: given, or decided by a whole model or by
+values."""
 
 
 @dataclass(slots=True)
@@ -32,7 +33,8 @@ class State:
 
     Attributes:
         partner: for each side, node -> node of the other side, -1 for none.
-        anchors: for each side, a number for each matched node that its partner has too, 0 for open ones.
+        anchors: for each side, a number for each matched node that its partner has too, 0 for open
+            ones.
         hints: what the user gave.
         evidence: fingerprints of values, where the models were run.
         pairings: by first-side node.
@@ -75,7 +77,8 @@ class State:
         return self.partner[which][node] < 0 and not side.leaf[node] and not side.weight[node]
 
     def waiting(self, which: int) -> list[int]:
-        """The nodes that compute from inputs and have no partner yet, in order; not to be changed."""
+        """The nodes that compute from inputs and have no partner yet, in order; not to be
+        changed."""
         changes, drops, nodes = self._waiting.get(which, (-1, -1, []))
         if changes == self.changes:
             return nodes

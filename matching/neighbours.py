@@ -21,8 +21,8 @@ __all__ = [
 ]
 
 BRIDGE = 24
-"""Most nodes that are looked at to find matched ones further away: chosen so that a few operations that
-one model lacks are bridged, and a pass over all open nodes stays linear."""
+"""Most nodes that are looked at to find matched ones further away: chosen so that a few operations
+that one model lacks are bridged, and a pass over all open nodes stays linear."""
 AGREEING_NUMBERS = 100
 """What numbers that agree count against one equal word: more than any path has words."""
 END = -1
@@ -40,8 +40,9 @@ def like(state: State, first: int, second: int, level: int = LOOSE) -> bool:
 def contradicted(state: State, first: int, second: int) -> bool:
     """Whether matched operands of the two go to other partners.
 
-    An operand whose counterpart is still open is no contradiction: something may be missing between.
-    For commutative operators: whether all operands of both are matched, and none with each other.
+    An operand whose counterpart is still open is no contradiction: something may be missing
+    between. For commutative operators: whether all operands of both are matched, and none with
+    each other.
     """
     here, there = state.first.nodes[first], state.second.nodes[second]
     if here.commutative or there.commutative:

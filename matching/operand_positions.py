@@ -17,10 +17,11 @@ _Look = Callable[[Side, int, Operand], Hashable]
 
 
 def operand_positions(state: State, first: int, second: int) -> tuple[tuple[int, int], ...]:
-    """Which operand of one node stands for which of the other, as (first position, second position).
+    """Which operand of one node stands for which of the other, as (first position, second
+    position).
 
-    By position where the operator has positions; for commutative ones by matched sources, then by what is
-    alone in its looks, never by position.
+    By position where the operator has positions; for commutative ones by matched sources, then by
+    what is alone in its looks, never by position.
     """
     mine, theirs = state.first.operands[first], state.second.operands[second]
     if _has_positions(state, first, second):

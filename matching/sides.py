@@ -16,8 +16,8 @@ __all__ = ["Operand", "Side"]
 class Operand(NamedTuple):
     """One operand of a node, as matching sees it.
 
-    `role` is the position, -1 for all operands of a commutative operator. `label` says how the operand
-    is read (view, scale, shift, output), at level EXACT.
+    `role` is the position, -1 for all operands of a commutative operator. `label` says how the
+    operand is read (view, scale, shift, output), at level EXACT.
     """
 
     source: int
@@ -38,8 +38,8 @@ class Side:
         fixed: whether it is a parameter, a constant, or computed from these alone.
         weighty: whether it reads a parameter, or what is computed from parameters alone.
         inputs: ids of the graph inputs.
-        computing: ids of the nodes to match by structure, in topological order: neither leaf nor weight.
-        computes: the same as a set.
+        computing: ids of the nodes to match by structure, in topological order: neither leaf nor
+        weight. computes: the same as a set.
         labels: by level, the label number of each node.
         outputs: for each node that yields a model output, (position among the outputs, edge label).
     """

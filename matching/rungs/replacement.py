@@ -18,7 +18,8 @@ __all__ = ["same_place"]
 
 
 class _Place(NamedTuple):
-    """The matched neighbours of an open node in the first side's numbers, and the outputs it yields."""
+    """The matched neighbours of an open node in the first side's numbers, and the outputs it
+    yields."""
 
     sources: tuple[int, ...]
     users: tuple[int, ...]
@@ -96,7 +97,7 @@ def _past(
 
 
 def _passing(side: Side, node: int) -> bool:
-    """Whether a node hands on its operand: a gradient hook or a detach that one side alone has stands
-    between nodes that belong together."""
+    """Whether a node hands on its operand: a gradient hook or a detach that one side alone has
+    stands between nodes that belong together."""
     hook = "gradient_hook" in side.nodes[node].marks and len(side.nodes[node].inputs) == 1
     return hook or traits(side.nodes[node].op).passes

@@ -20,13 +20,15 @@ __all__ = ["held_in_module", "like_surroundings", "surroundings"]
 OUTPUT = -7
 """Stands for a model output among the hashes of what reads a node."""
 PART = 3
-"""From one part in so many of a side on, all its surroundings are worked out: picking them costs more."""
+"""From one part in so many of a side on, all its surroundings are worked out: picking them costs
+more."""
 
 
 def surroundings(
     state: State, which: int, radius: int, nodes: Sequence[int], anchored: bool = False
 ) -> dict[int, tuple[int, int]]:
-    """For each of the nodes a hash of what stands up to `radius` operations above it, and one for below."""
+    """For each of the nodes a hash of what stands up to `radius` operations above it, and one for
+    below."""
     side = state.side(which)
     start = _anchored(state, which) if anchored else side.labels[LOOSE]
     above = below = start
@@ -66,7 +68,8 @@ def _users_hash(side: Side, node: int, label: int, below: Sequence[int]) -> int:
 
 
 def _needed(side: Side, wanted: Sequence[int], radius: int) -> list[Sequence[int]]:
-    """The nodes whose surroundings matter in each round: at last the wanted ones, before that those around them."""
+    """The nodes whose surroundings matter in each round: at last the wanted ones, before that
+    those around them."""
     rounds = [wanted]
     for _ in range(radius - 1):
         if len(wanted) * PART > len(side.computing):
@@ -85,7 +88,8 @@ def _needed(side: Side, wanted: Sequence[int], radius: int) -> list[Sequence[int
 
 
 def like_surroundings(state: State, rung: Rung, radius: int) -> int:
-    """Matches open nodes alone in (module path, surroundings), the path in the other model's spelling."""
+    """Matches open nodes alone in (module path, surroundings), the path in the other model's
+    spelling."""
     count = 0
     for first, second in only_pairs(*(_by_place(state, which, radius) for which in (0, 1))):
         if not contradicted(state, first, second):
@@ -102,7 +106,8 @@ def _by_place(state: State, which: int, radius: int) -> Iterator[tuple[Hashable,
 
 
 def held_in_module(state: State, rung: Rung) -> int:
-    """Matches nodes of one kind in corresponding modules all of whose operands, or consumers, are partners."""
+    """Matches nodes of one kind in corresponding modules all of whose operands, or consumers, are
+    partners."""
     count = 0
     while True:
         # What is computed from the same values comes before what is read by the same operations.
@@ -131,7 +136,8 @@ def _by_neighbours(state: State, which: int, around: _Around) -> Iterator[tuple[
 
 
 def _consumers(state: State, which: int, node: int) -> tuple[int, ...]:
-    """The matched consumers in the first side's numbers, outputs negative; nothing where one is open."""
+    """The matched consumers in the first side's numbers, outputs negative; nothing where one is
+    open."""
     side, partner = state.side(which), state.partner[which]
     consumers = [-2 - position for position, _ in side.outputs[node]]
     for user, _, _, _ in side.users[node]:
@@ -142,7 +148,8 @@ def _consumers(state: State, which: int, node: int) -> tuple[int, ...]:
 
 
 def _sources(state: State, which: int, node: int) -> tuple[int, ...]:
-    """The matched sources of the operands in the first side's numbers; nothing where one is open."""
+    """The matched sources of the operands in the first side's numbers; nothing where one is
+    open."""
     partner = state.partner[which]
     sources = []
     for source in state.side(which).sources[node]:

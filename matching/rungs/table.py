@@ -1,12 +1,14 @@
-"""The table of rungs, from certain to likely: what each may match, how sure it is, and in which words.
+"""The table of rungs, from certain to likely: what each may match, how sure it is, and in which
+words.
 
-To add a rung: write its function (state, rung) -> how many it matched, give it a row here with a grade for
-each of its cases, put the row into one of the groups, which `ladder.climb` asks in turn, and test it on a
-small graph in tests/matching/rungs. `benchmarks/damage.py --calibrate` measures its confidence.
+To add a rung: write its function (state, rung) -> how many it matched, give it a row here with a
+grade for each of its cases, put the row into one of the groups, which `ladder.climb` asks in turn,
+and test it on a small graph in tests/matching/rungs. `benchmarks/damage.py --calibrate` measures
+its confidence.
 
-What confidences are worth, by that measurement on 18 published pairs with one and with five random edits
-(`--runs 4`, 39,404 matches), inputs and weights left out; of matches that ended with a confidence, the share
-that is right, and of how many:
+What confidences are worth, by that measurement on 18 published pairs with one and with five random
+edits (`--runs 4`, 39,404 matches), inputs and weights left out; of matches that ended with a
+confidence, the share that is right, and of how many:
 
 | rung | 0.5 to 0.7 | 0.75 to 0.85 | 0.9 | over 0.9 |
 | --- | --- | --- | --- | --- |
@@ -20,8 +22,9 @@ that is right, and of how many:
 | sequence | 0.9886 of 528 | 0.9981 of 1,058 | 1.0000 of 168 | |
 | symmetry | 1.0000 of 231 | | | 1.0000 of 79 |
 
-So the numbers are an order, not shares: over 0.9 nothing may be wrong, and below it a wrong match, where an
-edit took the true partner away, must not weigh more than a right one. Equal branches count as one answer.
+So the numbers are an order, not shares: over 0.9 nothing may be wrong, and below it a wrong match,
+where an edit took the true partner away, must not weigh more than a right one. Equal branches
+count as one answer.
 """
 
 from __future__ import annotations
