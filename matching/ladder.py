@@ -70,7 +70,7 @@ def match(
         second: the other model.
         hints: pairs that are given.
         evidence: fingerprints of native values of both sides, from runs on the same inputs and
-        weights.
+            weights.
 
     Returns:
         The matches with rung, confidence and reason; points and parameter rows are left empty.

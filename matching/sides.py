@@ -39,7 +39,8 @@ class Side:
         weighty: whether it reads a parameter, or what is computed from parameters alone.
         inputs: ids of the graph inputs.
         computing: ids of the nodes to match by structure, in topological order: neither leaf nor
-        weight. computes: the same as a set.
+            weight.
+        computes: the same as a set.
         labels: by level, the label number of each node.
         outputs: for each node that yields a model output, (position among the outputs, edge label).
     """
