@@ -8,6 +8,7 @@ from typing import Any
 from padiff_graph.check.comparison import compare
 from padiff_graph.report.report import Report
 from padiff_graph.report.terminal import finding_text
+from padiff_graph.request.options import rounding_allowed
 
 __all__ = ["assert_ported"]
 
@@ -26,7 +27,8 @@ def assert_ported(
     loss_fn: Any = None,
     optimizer: Any = None,
 ) -> None:
-    """The check for tests: silent where the models agree.
+    """The check for tests: silent where the models agree. Where neither atol nor rtol is given,
+    proved rounding is allowed.
 
     Raises:
         AssertionError: with the report's first finding, where they do not.
@@ -34,7 +36,15 @@ def assert_ported(
     """
     __tracebackhide__ = True  # pytest shows the test's own line and the message
     report = compare(
-        layer, module, example_inp, auto_weights, steps, options, layer_map, loss_fn, optimizer
+        layer,
+        module,
+        example_inp,
+        auto_weights,
+        steps,
+        rounding_allowed(options),
+        layer_map,
+        loss_fn,
+        optimizer,
     )
     if not report.passed:
         models = f"{report.models[0]} and {report.models[1]}"

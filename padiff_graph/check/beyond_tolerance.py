@@ -8,10 +8,11 @@ from dataclasses import replace
 
 from padiff_graph.findings.cause import Cause
 from padiff_graph.findings.finding import Finding, Phase
+from padiff_graph.obligations.whole_proof import WholeProof
 from padiff_graph.referee.tolerance import Quantity
 from padiff_graph.request.options import Options
 
-__all__ = ["LARGE", "PHASES", "Beyond", "beyond_finding"]
+__all__ = ["LARGE", "PHASES", "Beyond", "beyond_finding", "unexplained_finding"]
 
 Beyond = tuple[Quantity, str]
 """A compared value, and where it was compared: a region, a step, "" for the whole run."""
@@ -47,6 +48,7 @@ def beyond_finding(
     complete: bool,
     loose: Cause | None,
     frameworks: tuple[str, str],
+    proof: WholeProof | None = None,
 ) -> Finding:
     """The finding about the worst of these values.
 
@@ -57,6 +59,7 @@ def beyond_finding(
         complete: whether regions cover everything and the two sides hold the same weights.
         loose: why they do not.
         frameworks: of the two models.
+        proof: what float64 leaves of both models as a whole; None where it was not asked.
     """
     worst, where = max(
         beyond, key=lambda pair: (pair[0].kind in ("output", "loss"), pair[0].relative)
@@ -75,10 +78,16 @@ def beyond_finding(
     known = [
         other for other in findings if other.verdict in FRAMEWORK and other.phase == finding.phase
     ]
-    if known and worst.relative > LARGE:
+    vanished = proof is not None and not proof.reason and not proof.left
+    if known and worst.relative > LARGE and not vanished:
         return _carried(finding, known, quantities)
+    if proof is not None and proof.left and not known:
+        return unexplained_finding(proof, frameworks)
     enough = _enough(quantities)
-    if complete:
+    if proof is not None and proof.reason and complete:
+        unproved = {"text": proof.reason, "enough": f"{enough} would have been enough"}
+        return replace(_as(finding, "rounding.unproved", **unproved), verdict="not-comparable")
+    if complete or vanished:
         rounding = _as(finding, "rounding.accumulated", enough=f"{enough} would have been enough")
         return replace(rounding, verdict="rounding", advice=f"set options to {enough}")
     if loose is not None:
@@ -88,6 +97,28 @@ def beyond_finding(
         return _as(finding, "whole.not_located")
     undecided = _as(finding, "rounding.undecided", enough=f"{enough} would have been enough")
     return replace(undecided, verdict="not-comparable")
+
+
+def unexplained_finding(proof: WholeProof, frameworks: tuple[str, str]) -> Finding:
+    """Both models as a whole differ, and no part by itself: the first value that departs."""
+    first, *others = proof.left
+    cause = Cause.of(
+        "whole.unexplained",
+        tensor=_named(first.kind, first.first),
+        error=first.error,
+        scale=first.scale,
+        noise=first.noise,
+    )
+    if others:
+        cause = replace(cause, facts=(*cause.facts, ("others", len(others))))
+    return Finding(
+        PHASES[first.kind],
+        "different",
+        cause,
+        error=first.error,
+        relative=first.relative,
+        frameworks=frameworks,
+    )
 
 
 def _cause(worst: Quantity, where: str, options: Options) -> Cause:
@@ -155,7 +186,9 @@ def _above(number: float) -> str:
 
 def _name(quantity: Quantity) -> str:
     """A compared tensor in words; the only output goes by that very name."""
-    only = quantity.kind == "output" and quantity.first == "output"
-    if quantity.kind == "loss" or only:
-        return TENSORS[quantity.kind]
-    return f"{TENSORS[quantity.kind]} {quantity.first}"
+    return _named(quantity.kind, quantity.first)
+
+
+def _named(kind: str, name: str) -> str:
+    only = kind == "output" and name == "output"
+    return TENSORS[kind] if kind == "loss" or only else f"{TENSORS[kind]} {name}"

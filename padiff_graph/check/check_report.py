@@ -13,6 +13,7 @@ from padiff_graph.check.check_steps import Regional
 from padiff_graph.check.compared_counts import compared, contributions, depth
 from padiff_graph.check.end_to_end import WholeCheck, check_whole
 from padiff_graph.check.scope import left_out
+from padiff_graph.check.shown import noise_floor, obligations, unshown_capture
 from padiff_graph.check.verdict import Measured, judge, one_cause
 from padiff_graph.findings.cause import Cause
 from padiff_graph.findings.finding import Finding
@@ -43,13 +44,23 @@ def report_on(request: CheckRequest, regional: Regional, log: CheckLog) -> Repor
         findings += training.findings
     loose = weighted.loose.cause if weighted.loose else None
     measured = Measured(
-        request.options, whole, regions, training, complete, loose, request.frameworks
+        request.options,
+        whole,
+        regions,
+        training,
+        complete,
+        loose,
+        request.frameworks,
+        regional.proof,
     )
-    passed, ordered = judge(measured, one_cause(findings))
+    judgement = judge(measured, one_cause(findings))
     captures = [note for capture in alignment.captures for note in capture.graph.notes]
     return Report(
-        passed=passed,
-        findings=ordered,
+        passed=judgement.passed,
+        equivalent=judgement.equivalent,
+        findings=judgement.findings,
+        noise=noise_floor(regional.proof),
+        obligations=obligations(request, regional, measured, judgement.findings),
         regions=regions.counts,
         parameters=matching.parameters,
         required_tolerance=whole.required,
@@ -106,12 +117,13 @@ def report_without_graphs(request: CheckRequest, error: CaptureError, log: Check
                 backward=request.options.backward,
                 tolerance=request.tolerance,
             )
-    passed, ordered = judge(
-        Measured(request.options, whole, frameworks=request.frameworks), [finding]
-    )
+    measured = Measured(request.options, whole, frameworks=request.frameworks)
+    judgement = judge(measured, [finding])
     return Report(
-        passed=passed,
-        findings=ordered,
+        passed=judgement.passed,
+        equivalent=judgement.equivalent,
+        findings=judgement.findings,
+        obligations=(unshown_capture(error),),
         required_tolerance=whole.required if whole else {},
         timings=log.timings,
         compared=compared(None, None, whole),

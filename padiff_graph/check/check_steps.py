@@ -33,6 +33,7 @@ from padiff_graph.check.verdict import unexplained
 from padiff_graph.diagnosis.region_findings import region_findings
 from padiff_graph.findings.finding import Finding
 from padiff_graph.matching.result import Difference, Matching
+from padiff_graph.obligations.whole_proof import WholeProof
 from padiff_graph.referee.region_result import AGREE, RegionCheck
 from padiff_graph.weights.assignment import assign_parameters
 from padiff_graph.weights.parameter_findings import parameter_findings
@@ -129,12 +130,14 @@ class Regional:
         regions: what was found, without what the layer map leaves out.
         findings: about regions.
         whole: the whole run, without what is known to differ or left out.
+        proof: what float64 leaves of both models as a whole; None where it was not asked.
     """
 
     weighted: Weighted
     regions: RegionCheck
     findings: tuple[Finding, ...] = ()
     whole: WholeCheck | None = None
+    proof: WholeProof | None = None
 
 
 def align_models(request: CheckRequest, attempt: Attempt) -> Alignment:

@@ -23,6 +23,7 @@ from padiff_graph.check.check_steps import (
     unify_weights,
 )
 from padiff_graph.check.threads import alike
+from padiff_graph.check.whole_proving import prove_models
 from padiff_graph.progress import shown
 from padiff_graph.report.report import Report
 
@@ -136,4 +137,5 @@ def _attempted(
     regional = compare_regions(request, weighted, end_to_end, log)
     if isinstance(regional, BeginAgain):
         return regional
-    return report_on(request, explain_regions(request, regional, end_to_end, log), log)
+    explained = explain_regions(request, regional, end_to_end, log)
+    return report_on(request, prove_models(request, explained, log), log)

@@ -11,16 +11,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from padiff_graph.check.beyond_tolerance import LARGE, Beyond, beyond_finding
+from padiff_graph.check.beyond_tolerance import (
+    LARGE,
+    Beyond,
+    beyond_finding,
+    unexplained_finding,
+)
 from padiff_graph.check.end_to_end import WholeCheck
 from padiff_graph.findings.cause import Cause
 from padiff_graph.findings.finding import Finding
+from padiff_graph.obligations.whole_proof import WholeProof
 from padiff_graph.referee.region_result import AGREE, RegionCheck
 from padiff_graph.referee.tolerance import Quantity
 from padiff_graph.request.options import Options
 from padiff_graph.training.training_steps import Training
 
-__all__ = ["Measured", "judge", "one_cause", "unexplained"]
+__all__ = ["Judgement", "Measured", "judge", "one_cause", "unexplained"]
 
 NO_PAIR = "no value of one model could be laid beside one of the other"
 EXCUSED = frozenset({"framework-divergence", "framework-defect"})
@@ -41,6 +47,7 @@ class Measured:
         complete: whether regions cover everything and the two sides hold the same weights.
         loose: why the weights of both sides could not be made equal, None where they are.
         frameworks: of the two models.
+        proof: what float64 leaves of both models as a whole; None where it was not asked.
     """
 
     options: Options
@@ -50,6 +57,7 @@ class Measured:
     complete: bool = False
     loose: Cause | None = None
     frameworks: tuple[str, str] = ("paddle", "torch")
+    proof: WholeProof | None = None
 
     @property
     def random(self) -> bool:
@@ -75,7 +83,7 @@ class Measured:
     def held(self) -> list[Beyond]:
         """Every value that the verdict depends on, with its place."""
         values = self._of_regions() if self.by_units else self._of_whole()
-        return [*values, *self._of_training()]
+        return [*values, *self.of_training()]
 
     def _of_regions(self) -> Iterator[Beyond]:
         for result in self.regions.results if self.regions is not None else ():
@@ -88,7 +96,8 @@ class Measured:
             if quantity.counted:
                 yield quantity, ""
 
-    def _of_training(self) -> Iterator[Beyond]:
+    def of_training(self) -> Iterator[Beyond]:
+        """Values after training steps."""
         if self.training is None or self.random:
             return
         for step, quantity in self.training.quantities:
@@ -96,33 +105,83 @@ class Measured:
                 yield quantity, f"step {step}"
 
 
-def judge(measured: Measured, findings: Sequence[Finding]) -> tuple[bool, tuple[Finding, ...]]:
-    """The verdict, and the findings with those added that only the verdict can tell.
+@dataclass(frozen=True)
+class Judgement:
+    """The verdict.
+
+    Attributes:
+        passed: what the call asks: no finding fails, and every value is within the tolerance.
+        equivalent: whatever the tolerance: True where nothing but proved rounding differs, False
+            where the models differ, None where that is not decided.
+        findings: in the order of a report, with those that only the verdict can tell.
+    """
+
+    passed: bool
+    equivalent: bool | None
+    findings: tuple[Finding, ...]
+
+
+def judge(measured: Measured, findings: Sequence[Finding]) -> Judgement:
+    """The verdict on everything.
 
     Args:
         measured: numbers.
         findings: of every phase so far.
     """
     held = measured.held()
-    failing = any(finding.fails for finding in findings)
     beyond = [(quantity, where) for quantity, where in held if not quantity.within]
-    added: list[Finding] = []
+    ordered = sorted((*findings, *_added(measured, findings, held, beyond)), key=_rank)
+    failing = any(finding.fails for finding in ordered)
+    hidden = measured.blind or any(_undecided(finding) for finding in ordered)
+    decided = bool(held) and not hidden
+    equivalent = _equivalent(measured) if decided and not failing else None
+    allowed = measured.options.allow_rounding and equivalent is True
+    passed = decided and not failing and (not beyond or allowed)
+    return Judgement(passed, False if failing else equivalent, tuple(ordered))
+
+
+def _added(
+    measured: Measured,
+    findings: Sequence[Finding],
+    held: Sequence[Beyond],
+    beyond: Sequence[Beyond],
+) -> list[Finding]:
+    """What only the verdict can tell: that nothing was compared, or what values beyond the
+    tolerance are."""
     if not held:
-        added.append(_nothing(measured))
-    elif beyond and not failing and not any(_of_training(finding) for finding in findings):
-        added.append(
-            beyond_finding(
-                beyond,
-                findings,
-                measured.options,
-                complete=measured.complete,
-                loose=measured.loose,
-                frameworks=measured.frameworks,
-            )
-        )
-    sound = bool(held) and not failing and not beyond
-    hidden = measured.blind or any(_undecided(finding) for finding in findings)
-    return sound and not hidden, tuple(sorted((*findings, *added), key=_rank))
+        return [_nothing(measured)]
+    if any(finding.fails for finding in findings):
+        return []
+    proof = measured.proof
+    if proof is not None and proof.left and not any(_of_frameworks(other) for other in findings):
+        return [unexplained_finding(proof, measured.frameworks)]
+    if not beyond or any(_of_training(finding) for finding in findings):
+        return []
+    told = beyond_finding(
+        beyond,
+        findings,
+        measured.options,
+        complete=measured.complete,
+        loose=measured.loose,
+        frameworks=measured.frameworks,
+        proof=proof,
+    )
+    return [told]
+
+
+def _equivalent(measured: Measured) -> bool | None:
+    """Whether nothing but rounding differs, where no finding fails and nothing is hidden."""
+    if any(not quantity.within for quantity, _ in measured.of_training()):
+        return None
+    proof = measured.proof
+    if proof is not None:
+        return None if proof.reason or proof.left else True
+    return True if measured.complete else None
+
+
+def _of_frameworks(finding: Finding) -> bool:
+    """Whether it tells what the frameworks themselves do differently, which the whole carries."""
+    return finding.verdict in EXCUSED and finding.phase != "optimizer"
 
 
 def _nothing(measured: Measured) -> Finding:
@@ -166,7 +225,7 @@ def unexplained(whole: WholeCheck, regions: RegionCheck) -> bool:
 
 
 def _far(quantity: Quantity) -> bool:
-    return quantity.counted and not quantity.within and quantity.relative > LARGE
+    return quantity.counted and quantity.relative > LARGE
 
 
 def one_cause(findings: Sequence[Finding]) -> list[Finding]:

@@ -93,6 +93,11 @@ def cli() -> None:
 )
 @click.option("--single-step", is_flag=True, help="give every matched unit the same inputs")
 @click.option(
+    "--allow-rounding/--no-allow-rounding",
+    default=None,
+    help="whether proved rounding beyond the tolerance passes (default: where none is named)",
+)
+@click.option(
     "--steps", type=int, help="training steps; more than 1 needs optimizers in the pair's dict"
 )
 @click.option(
@@ -118,12 +123,14 @@ def align(
     """`compare`, printed."""
     from padiff_graph.check.comparison import compare
     from padiff_graph.cli.targets import load_pair
+    from padiff_graph.request.options import rounding_allowed
 
     arguments = load_pair(pair)
     if not options["single_step"]:
         del options["single_step"]  # the pair's own setting stands
     asked = {name: value for name, value in options.items() if value is not None}
-    arguments["options"] = {**(arguments.get("options") or {}), **asked}
+    named = {**(arguments.get("options") or {}), **asked}
+    arguments["options"] = rounding_allowed(named)
     if steps is not None:
         arguments["steps"] = steps
     if keep_weights:

@@ -301,6 +301,22 @@ TOLERANCE: Mapping[str, tuple[str, ...]] = {
         _BEYOND + "; whether this is rounding is not known, since not every part of the models "
         "could be compared; {enough}",
     ),
+    "rounding.unproved": (
+        _BEYOND + "; whether this is rounding could not be proved in float64, {text}; {enough}",
+    ),
+    "whole.unexplained": (
+        (
+            "{tensor} differs by {error:.3g} in float64, with equal weights, inputs and draws"
+            " (largest value {scale:.3g}; one unit in the last place of weights and inputs moves it"
+            " by {noise:.3g}), though every part of both models agrees by itself; so do"
+            " {others} more values"
+        ),
+        (
+            "{tensor} differs by {error:.3g} in float64, with equal weights, inputs and draws"
+            " (largest value {scale:.3g}; one unit in the last place of weights and inputs moves it"
+            " by {noise:.3g}), though every part of both models agrees by itself"
+        ),
+    ),
     "whole.other_weights": (
         _BEYOND + " in {where}; {loose}, so the two runs do not hold the same weights",
         _BEYOND + "; {loose}, so the two runs do not hold the same weights",

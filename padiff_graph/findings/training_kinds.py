@@ -78,7 +78,23 @@ TOLERANCE = (
         loose=Cause.of("parameter.unmapped", first_some=("w",), second_some=("v",)),
         **_BEYOND,
     ),
+    kind_of(
+        "rounding.unproved",
+        "beyond the tolerance; whether it is rounding could not be proved",
+        text="aten.my_op cannot be rerun",
+        enough=_ENOUGH,
+        **_BEYOND,
+    ),
     kind_of("whole.not_located", "the whole runs differ, and no single place was found", **_BEYOND),
+    kind_of(
+        "whole.unexplained",
+        "both models as a whole differ in float64, and no part of them does by itself",
+        tensor="the output",
+        error=3e-3,
+        scale=1.2,
+        noise=1e-7,
+        others=4,
+    ),
 )
 """Values beyond the tolerance."""
 

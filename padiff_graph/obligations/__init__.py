@@ -1,6 +1,6 @@
-"""What a pass asks for: the list of obligations, and how those outside of regions are shown.
+"""What a pass asks for besides regions, and how it is shown.
 
-`obligation.py` holds the list; each other file shows one of them: outputs at the user's places,
-sharing of parameters, state that a run writes, totals of gradients, the proof that a difference is
-rounding.
+`findings/obligation.py` holds the list; each file here shows one of them: outputs at the user's
+places, sharing of parameters, state that a run writes, totals of gradients, the proof that a
+difference is rounding.
 """

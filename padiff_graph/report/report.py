@@ -9,6 +9,7 @@ from typing import Any
 
 from padiff_graph.capture.engine import Engine
 from padiff_graph.findings.finding import Finding
+from padiff_graph.findings.obligation import Obligation
 from padiff_graph.matching.result import Matching, ParameterRow
 
 __all__ = ["Compared", "Report"]
@@ -32,7 +33,13 @@ class Report:
     Attributes:
         passed: True exactly when something was compared, no finding fails, and every compared value
             is within the tolerance asked for.
+        equivalent: whatever the tolerance: True where nothing but proved rounding differs, False
+            where the models differ, None where that is not decided.
         findings: what fails first, most upstream first; then what does not fail.
+        noise: by compared quantity ("output logits", "gradient of fc.weight") how far the second
+            model alone moves, relative to its largest value, when its weights and inputs move by
+            one unit in the last place; empty where all is so near that float64 was not asked.
+        obligations: what a pass asks for, each shown, not shown or not asked, and by what.
         regions: number of region pairs by verdict ("equal", "rounding", "different",
             "framework-divergence", "framework-defect", "not-comparable").
         parameters: the parameter map.
@@ -54,6 +61,9 @@ class Report:
 
     passed: bool
     findings: tuple[Finding, ...] = ()
+    equivalent: bool | None = None
+    noise: Mapping[str, float] = field(default_factory=dict)
+    obligations: tuple[Obligation, ...] = ()
     regions: Mapping[str, int] = field(default_factory=dict)
     parameters: tuple[ParameterRow, ...] = ()
     required_tolerance: Mapping[str, float] = field(default_factory=dict)

@@ -38,10 +38,13 @@ def report_data(report: Report) -> dict[str, Any]:
     return {
         "schema_version": SCHEMA_VERSION,
         "passed": report.passed,
+        "equivalent": report.equivalent,
         "models": list(report.models),
         "frameworks": list(report.frameworks),
         "compared": asdict(report.compared),
         "findings": [finding_data(finding) for finding in report.findings],
+        "noise": {key: _number(value) for key, value in report.noise.items()},
+        "obligations": [asdict(obligation) for obligation in report.obligations],
         "regions": dict(report.regions),
         "parameters": [parameter_data(row) for row in report.parameters],
         "tolerance": {key: _number(value) for key, value in report.tolerance.items()},

@@ -194,11 +194,20 @@ def _headline(report: Report) -> Text:
     )
     names = f"{first} against {second}"
     if report.passed:
-        return Text.assemble(("ALIGNED", "bold green"), f"  {names}")
+        within = not any(finding.verdict == "rounding" for finding in report.findings)
+        how = "" if within else " (every difference is rounding)"
+        return Text.assemble(("ALIGNED", "bold green"), how, f"  {names}")
     compared = report.compared
     if not (compared.outputs or compared.regions or compared.gradients):
         return Text.assemble(("NOTHING COMPARED", "bold red"), f"  {names}")
     doubt = {"": "", "rounding": " (rounding only)"}.get(report.doubt, f" ({report.doubt})")
+    if report.equivalent:
+        return Text.assemble(
+            ("EQUIVALENT: every difference is rounding", "bold green"),
+            f"  {names}\n",
+            ("NOT ALIGNED", "bold red"),
+            f"{doubt} at the tolerance asked for",
+        )
     return Text.assemble(("NOT ALIGNED", "bold red"), doubt, f"  {names}")
 
 

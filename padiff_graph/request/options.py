@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from padiff_graph.errors import UsageError, UsageTypeError
 
-__all__ = ["Options", "parse_options"]
+__all__ = ["Options", "parse_options", "rounding_allowed"]
 
 PHASES = ("both", "forward", "backward")
 MODES = ("mean", "strict")
@@ -30,6 +30,8 @@ class Options:
             "strict": every element is. Whole numbers and truth values are held exactly in both.
         single_step: whether every matched unit gets the same inputs on both sides, so that errors
             do not add up, instead of comparing the whole run.
+        allow_rounding: whether a difference beyond the tolerance that is proved to be rounding
+            passes.
     """
 
     atol: float = 0.0
@@ -37,6 +39,7 @@ class Options:
     diff_phase: Literal["both", "forward", "backward"] = "both"
     compare_mode: Literal["mean", "strict"] = "mean"
     single_step: bool = False
+    allow_rounding: bool = False
 
     @property
     def forward(self) -> bool:
@@ -77,6 +80,16 @@ def parse_options(
     parsed = Options(**{key: CHECKS[key](key, value) for key, value in options.items()})
     _check_together(parsed, _steps(steps), optimizer is not None)
     return parsed
+
+
+def rounding_allowed(options: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """The options of a call that names no tolerance, with proved rounding allowed; others as they
+    are, wrong ones too."""
+    if options is None:
+        return {"allow_rounding": True}
+    if not isinstance(options, Mapping) or {"atol", "rtol", "allow_rounding"} & set(options):
+        return options
+    return {**options, "allow_rounding": True}
 
 
 def _check_together(options: Options, steps: int, trains: bool) -> None:
@@ -160,5 +173,6 @@ CHECKS: dict[str, Callable[[str, object], Any]] = {
     "diff_phase": _choice(PHASES),
     "compare_mode": _choice(MODES),
     "single_step": _flag,
+    "allow_rounding": _flag,
 }
 """Every option with the check of its value."""

@@ -407,10 +407,10 @@ def test_weights_without_a_map_do_not_pass_unseen():
                     loose=Cause.of("parameter.unmapped", first_some=("w",), second_some=("v",)),
                 ),
                 (),
-            )[0]
+            ).passed
             is passes
         )
-        assert judge(Measured(Options(diff_phase=phase), equal), ())[0]
+        assert judge(Measured(Options(diff_phase=phase), equal), ()).passed
 
 
 def test_a_difference_in_structure_that_numbers_could_not_decide_does_not_pass():
@@ -421,7 +421,7 @@ def test_a_difference_in_structure_that_numbers_could_not_decide_does_not_pass()
             judge(
                 Measured(Options(), equal),
                 [Finding(phase, "not-comparable", Cause.of("region.not_compared", text="no"))],
-            )[0]
+            ).passed
             is passes
         )
 

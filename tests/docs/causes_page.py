@@ -1,13 +1,20 @@
-"""docs/causes.md as the list of causes makes it: `python -m tests.docs.causes_page` writes it."""
+"""docs/causes.md and the ids in the report's schema, as the list of causes makes them.
+
+`python -m tests.docs.causes_page` writes both.
+"""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from padiff_graph.findings.cause_kinds import KINDS
 from padiff_graph.findings.cause_sentences import sentence
+from padiff_graph.report.report_json import report_schema
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "causes.md"
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = ROOT / "docs" / "causes.md"
+SCHEMA = ROOT / "padiff_graph" / "report" / "schema.json"
 HEAD = """# Causes
 
 Every finding has a `cause`, a sentence for you, and a `cause_id`, one of the ids below, for
@@ -32,5 +39,13 @@ def page() -> str:
     return HEAD + "\n".join(rows) + "\n"
 
 
+def schema() -> str:
+    """The report's schema with the ids of today."""
+    data = report_schema()
+    data["$defs"]["finding"]["properties"]["cause_id"]["enum"] = sorted(KINDS)
+    return json.dumps(data, indent=1, ensure_ascii=False) + "\n"
+
+
 if __name__ == "__main__":
     PAGE.write_text(page(), encoding="utf-8")
+    SCHEMA.write_text(schema(), encoding="utf-8")

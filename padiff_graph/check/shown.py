@@ -1,0 +1,219 @@
+"""Which obligations of a pass a check has shown, by what, and which it was not asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from padiff_graph.capture.capture_errors import CaptureError
+from padiff_graph.check.check_request import CheckRequest
+from padiff_graph.check.check_steps import Regional
+from padiff_graph.check.end_to_end import WholeCheck
+from padiff_graph.check.verdict import Measured
+from padiff_graph.findings.finding import Finding
+from padiff_graph.findings.obligation import OBLIGATIONS, Obligation, Status
+from padiff_graph.obligations.whole_proof import WholeProof
+
+__all__ = ["noise_floor", "obligations", "unshown_capture"]
+
+Answer = tuple[Status, str]
+
+KINDS = {
+    "output": "output",
+    "input": "gradient of input",
+    "parameter": "gradient of",
+    "buffer": "buffer",
+}
+"""Kind of a compared tensor -> how its noise is called."""
+
+
+@dataclass(frozen=True)
+class _Check:
+    """All that an obligation may ask."""
+
+    request: CheckRequest
+    regional: Regional
+    measured: Measured
+    findings: Sequence[Finding]
+
+    @property
+    def whole(self) -> WholeCheck:
+        """The whole run, which is there once regions were explained."""
+        assert self.regional.whole is not None
+        return self.regional.whole
+
+    def failing(self, *ids: str) -> str:
+        """The first failing finding whose cause begins with one of these ids, in words."""
+        for finding in self.findings:
+            if finding.fails and finding.cause_id.startswith(ids):
+                return finding.cause
+        return ""
+
+
+def obligations(
+    request: CheckRequest, regional: Regional, measured: Measured, findings: Sequence[Finding]
+) -> tuple[Obligation, ...]:
+    """Every obligation with what was shown of it."""
+    check = _Check(request, regional, measured, findings)
+    return tuple(Obligation(name, *ANSWERS[name](check)) for name in OBLIGATIONS)
+
+
+def unshown_capture(error: CaptureError) -> Obligation:
+    """All that is to be said where a model cannot be captured."""
+    return Obligation("captures", "not shown", str(error))
+
+
+def noise_floor(proof: WholeProof | None) -> dict[str, float]:
+    """How far one unit in the last place of weights and inputs moves each quantity of the second
+    model, relative to its largest value."""
+    if proof is None:
+        return {}
+    floor: dict[str, float] = {}
+    for entry in proof.remainders:
+        floor[f"{KINDS[entry.kind]} {entry.second}"] = entry.noise / (entry.scale or 1.0)
+    return floor
+
+
+def _captures(check: _Check) -> Answer:
+    return "shown", "both graphs were replayed and held against the eager runs"
+
+
+def _weights(check: _Check) -> Answer:
+    if check.regional.weighted.loose is not None:
+        return "not shown", "some weights of both models have no map between them"
+    told = _of_phase(check, "weights")
+    if told:
+        return "not shown", told
+    if check.request.auto_weights:
+        return "shown", "they were copied through the parameter map"
+    return "shown", "they were compared through the parameter map"
+
+
+def _sharing(check: _Check) -> Answer:
+    told = check.failing("parameter.shared")
+    return ("not shown", told) if told else ("shown", "by the parameter map, in both directions")
+
+
+def _regions(check: _Check) -> Answer:
+    results = check.regional.regions.results
+    open_ = [result for result in results if result.verdict == "not-comparable"]
+    if not results or open_:
+        return "not shown", f"{len(open_)} of {len(results)} regions could not be compared"
+    differ = [result for result in results if result.verdict == "different"]
+    if differ:
+        return "not shown", f"{len(differ)} of {len(results)} regions differ"
+    return "shown", f"{len(results)} regions were run on the same values"
+
+
+def _structure(check: _Check) -> Answer:
+    for finding in check.findings:
+        if finding.phase == "structure" and (finding.fails or finding.verdict == "not-comparable"):
+            return "not shown", finding.cause
+    return "shown", "numbers decided every difference in structure"
+
+
+def _outputs(check: _Check) -> Answer:
+    told = check.failing("outputs.")
+    if told:
+        return "not shown", told
+    pairs = [entry for entry in check.whole.quantities if entry.kind == "output"]
+    if not pairs:
+        return "not shown", "no output of one model could be laid beside one of the other"
+    how = "of both graphs with shared draws" if check.whole.random else "of both eager runs"
+    return "shown", f"{len(pairs)} outputs {how}"
+
+
+def _gradients(check: _Check) -> Answer:
+    if not check.request.options.backward:
+        return "not asked", f"diff_phase is {check.request.options.diff_phase!r}"
+    told = check.failing("gradient.") or _of_phase(check, "backward")
+    if told:
+        return "not shown", told
+    if check.whole.random:
+        return _by_proof(check, "totals of both graphs in float64, with shared draws")
+    graded = [entry for entry in check.whole.quantities if entry.kind in ("input", "parameter")]
+    if not graded:
+        return "not shown", "; ".join(check.whole.notes) or "no gradient arrives on either side"
+    return "shown", f"{len(graded)} totals of the eager runs"
+
+
+def _updates(check: _Check) -> Answer:
+    told = check.failing("statistics.", "buffer.", "state.input")
+    if told:
+        return "not shown", told
+    if check.whole.random:
+        return _by_proof(check, "of both graphs in float64, with shared draws")
+    return "shown", "what both eager runs leave behind"
+
+
+def _state(check: _Check) -> Answer:
+    told = check.failing("state.")
+    return ("not shown", told) if told else ("shown", "what both models keep was compared")
+
+
+def _loss(check: _Check) -> Answer:
+    if check.request.losses is None:
+        return "not asked", "no loss_fn was given"
+    told = _of_phase(check, "loss")
+    return ("not shown", told) if told else ("shown", "both losses were called on one output")
+
+
+def _training(check: _Check) -> Answer:
+    if check.request.steppers is None:
+        return "not asked", "no optimizer was given"
+    told = _of_phase(check, "optimizer")
+    if told:
+        return "not shown", told
+    return "shown", f"{check.request.steps} steps were taken on both sides"
+
+
+def _tolerance(check: _Check) -> Answer:
+    options = check.request.options
+    asked = f"atol={options.atol:g}, rtol={options.rtol:g}, {options.compare_mode}"
+    held = check.measured.held()
+    if not held:
+        return "not shown", "nothing was compared"
+    beyond = sum(not quantity.within for quantity, _ in held)
+    if not beyond:
+        return "shown", f"{len(held)} values within {asked}"
+    if (
+        options.allow_rounding
+        and check.regional.proof is not None
+        and not check.regional.proof.left
+    ):
+        return "shown", f"{beyond} of {len(held)} values are beyond {asked}, by proved rounding"
+    return "not shown", f"{beyond} of {len(held)} values are beyond {asked}"
+
+
+def _by_proof(check: _Check, what: str) -> Answer:
+    """What was left to the whole graphs in float64."""
+    proof = check.regional.proof
+    if proof is None:
+        return "not shown", "random draws part the eager runs, and other findings come first"
+    if proof.reason:
+        return "not shown", f"the whole graphs cannot be run with shared draws: {proof.reason}"
+    return ("not shown" if proof.left else "shown"), what
+
+
+def _of_phase(check: _Check, phase: str) -> str:
+    for finding in check.findings:
+        if finding.phase == phase and finding.fails:
+            return finding.cause
+    return ""
+
+
+ANSWERS: dict[str, Callable[[_Check], Answer]] = {
+    "captures": _captures,
+    "weights": _weights,
+    "sharing": _sharing,
+    "regions": _regions,
+    "structure": _structure,
+    "outputs": _outputs,
+    "gradients": _gradients,
+    "updates": _updates,
+    "state": _state,
+    "loss": _loss,
+    "training": _training,
+    "tolerance": _tolerance,
+}
+"""How each obligation is answered."""
