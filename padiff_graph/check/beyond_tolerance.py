@@ -37,7 +37,10 @@ TENSORS = {
 }
 """Kind of a compared tensor -> what it is called before its name."""
 FRAMEWORK = ("framework-divergence", "framework-defect")
-NO_TOLERANCE = "no tolerance"
+NO_TOLERANCE = "no tolerance worth the name"
+WORTH_NAMING = 0.1
+"""Largest tolerance, relative to the largest value, that is ever named; chosen so that following
+the advice lets no difference pass that a person would see."""
 
 
 def beyond_finding(
@@ -89,7 +92,10 @@ def beyond_finding(
         return replace(_as(finding, "rounding.unproved", **unproved), verdict="not-comparable")
     if complete or vanished:
         rounding = _as(finding, "rounding.accumulated", enough=f"{enough} would have been enough")
-        return replace(rounding, verdict="rounding", advice=f"set options to {enough}")
+        named = "" if enough == NO_TOLERANCE else f"{enough}, or "
+        return replace(
+            rounding, verdict="rounding", advice=f"set options to {named}allow_rounding=True"
+        )
     if loose is not None:
         return replace(_as(finding, "whole.other_weights", loose=loose), verdict="not-comparable")
     blamed = any(other.verdict in FRAMEWORK for other in findings)
@@ -165,14 +171,15 @@ def _relative(worst: Quantity, quantities: Sequence[Quantity]) -> float:
 
 
 def _enough(beyond: Sequence[Quantity]) -> str:
-    """Which tolerance would have been enough; where the second's value is zero no relative one
-    is."""
-    least = {
-        "rtol": max(quantity.rtol for quantity in beyond),
-        "atol": max(quantity.atol for quantity in beyond),
-    }
-    finite = [f"{name}={_above(number)}" for name, number in least.items() if math.isfinite(number)]
-    return " or ".join(finite) or NO_TOLERANCE
+    """Which tolerance would have been enough, as far as it is worth naming: where the second's
+    value is next to zero a relative one is absurd, and a large one passes real differences."""
+    rtol = max(quantity.rtol for quantity in beyond)
+    atol = max(quantity.atol for quantity in beyond)
+    scale = max(quantity.scale for quantity in beyond)
+    worth = [f"rtol={_above(rtol)}"] if rtol <= WORTH_NAMING else []
+    if atol <= WORTH_NAMING * scale:
+        worth.append(f"atol={_above(atol)}")
+    return " or ".join(worth) or NO_TOLERANCE
 
 
 def _above(number: float) -> str:

@@ -266,11 +266,8 @@ NEXT = {
 def _next(report: Report) -> Text:
     if report.passed:
         return Text(NEXT["passed"])
-    if report.doubt == "rounding" and report.required_tolerance:
-        name = "rtol" if math.isfinite(report.required_tolerance.get("rtol", 0)) else "atol"
-        enough = f"{report.required_tolerance.get(name, 0) * 2:.1g}"
+    if report.doubt == "rounding":
         return Text(
-            f"next: if this much rounding is fine, options={{'{name}': {enough}}} or "
-            f"--{name} {enough}; the referee found no real difference"
+            "next: if proved rounding is fine, options={'allow_rounding': True} or --allow-rounding"
         )
     return Text(NEXT.get(report.doubt, NEXT["doubt"]))

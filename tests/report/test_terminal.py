@@ -56,7 +56,10 @@ def test_pass_says_how_much_was_compared() -> None:
 def test_rounding_is_said_to_be_rounding() -> None:
     text = text_of(render_report(rounding()))
     assert "NOT ALIGNED (rounding only)" in text
-    assert "options={'rtol': 6e-06}" in text
+    assert "options={'allow_rounding': True}" in text
+    proved = text_of(render_report(dataclasses.replace(rounding(), equivalent=True)))
+    assert proved.startswith("EQUIVALENT: every difference is rounding")
+    assert "NOT ALIGNED (rounding only) at the tolerance asked for" in " ".join(proved.split())
 
 
 def test_what_could_not_be_compared_is_no_rounding() -> None:
