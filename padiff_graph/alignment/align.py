@@ -144,7 +144,8 @@ def _known(
     hints = Hints(
         modules=(*resolved.pairs, *resolved.hints), parameters=tuple(named), inputs=inputs
     )
-    return Known(hints, orders, _values(engines[0]) if alive else None, fixed)
+    suggested = _fitting(resolved.suggested_parameters, *graphs)
+    return Known(hints, orders, _values(engines[0]) if alive else None, fixed, suggested)
 
 
 def _matched(first: NormalGraph, second: NormalGraph, hints: Hints) -> Matching:

@@ -29,12 +29,14 @@ class Known:
             model.
         values: a parameter's value by name in the first model; None where there are no numbers.
         fixed: parameter rows of the user's map that fit.
+        suggested: those that the matcher once found: they fill what it leaves open.
     """
 
     hints: Hints
     orders: Mapping[str, View]
     values: Values | None
     fixed: Mapping[str, ParameterRow]
+    suggested: Mapping[str, ParameterRow]
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,10 @@ from dataclasses import dataclass, field
 
 from padiff_graph.matching.result import ParameterRow
 
-__all__ = ["ModuleRow", "ParameterEntry", "ResolvedMap", "inside"]
+__all__ = ["GIVEN", "ModuleRow", "ParameterEntry", "ResolvedMap", "inside"]
+
+GIVEN = "given by the user"
+"""The reason of a row that says none: a person wrote it. Any other reason is the matcher's."""
 
 
 def inside(path: str, above: str) -> bool:
@@ -31,7 +34,7 @@ class ModuleRow:
     paddle_path: str
     torch_path: str
     confidence: float = 1.0
-    reason: str = "given by the user"
+    reason: str = GIVEN
     alternatives: tuple[str, ...] = ()
     output_only: bool = False
 
@@ -94,17 +97,21 @@ class ResolvedMap:
 
     Attributes:
         pairs: sub-models given as corresponding, compared at their outputs only: (first, second).
-        hints: corresponding modules that are otherwise compared as usual.
+        hints: corresponding modules that are otherwise compared as usual, as the user says.
+        suggested: the same as the matcher once found them: looked at again, never a bound.
         outputs_ignored: modules whose own output is left out; (side, path), side 0 or 1.
         below_ignored: modules left out with all below them; (side, path).
-        parameters: parameter rows that stand as they are.
+        parameters: parameter rows of the user, which stand as they are.
+        suggested_parameters: parameter rows that the matcher once found: they fill what is open.
     """
 
     pairs: tuple[tuple[str, str], ...] = ()
     hints: tuple[tuple[str, str], ...] = ()
+    suggested: tuple[tuple[str, str], ...] = ()
     outputs_ignored: frozenset[tuple[int, str]] = frozenset()
     below_ignored: frozenset[tuple[int, str]] = frozenset()
     parameters: tuple[ParameterEntry, ...] = ()
+    suggested_parameters: tuple[ParameterEntry, ...] = ()
 
     def ignored(self, path: str, side: int = 0) -> bool:
         """Whether everything that the module at this path computes is left out."""

@@ -12,6 +12,7 @@ from padiff_graph.matching.difference.structural_differences import differences
 from padiff_graph.matching.ladder import match
 from padiff_graph.matching.parameters.parameter_map import map_parameters
 from padiff_graph.matching.parameters.points import Layout, lay_out
+from padiff_graph.matching.parameters.row_changes import filled
 from padiff_graph.matching.parameters.stacked import stackings
 from padiff_graph.matching.result import Matching
 from padiff_graph.matching.rungs.value_evidence import Evidence
@@ -29,7 +30,8 @@ def derive(matching: Matching, known: Known) -> tuple[Matching, Layout]:
     """The matching with its points and parameter rows, and the layout that they follow from."""
     layout = lay_out(matching, known.orders)
     matching = replace(matching, points=tuple(layout.points))
-    return map_parameters(matching, layout.readings, known.values, known.fixed), layout
+    mapped = map_parameters(matching, layout.readings, known.values, known.fixed)
+    return filled(mapped, known.suggested), layout
 
 
 def gather(alignment: Alignment) -> Alignment:

@@ -32,6 +32,7 @@ from padiff_graph.check.scope import (
 from padiff_graph.check.verdict import unexplained
 from padiff_graph.diagnosis.region_findings import region_findings
 from padiff_graph.findings.finding import Finding
+from padiff_graph.layer_map.contradicted_rows import contradicted_rows
 from padiff_graph.matching.result import Difference, Matching
 from padiff_graph.obligations.whole_proof import WholeProof
 from padiff_graph.referee.region_result import AGREE, RegionCheck
@@ -191,6 +192,7 @@ def unify_weights(
     findings: list[Finding] = []
     if not request.deployed:
         findings = unsure_weights(parameter_findings(matching), loose)
+    findings += contradicted_rows(alignment)
     with log.timed("weights"):
         if request.auto_weights:
             assign_parameters(alignment, *request.models, partly=True)

@@ -348,6 +348,22 @@ WEIGHTS: Mapping[str, tuple[str, ...]] = {
             "({second_label})"
         ),
     ),
+    "map.module_unknown": (
+        "the layer map has a row of {path}, and the {side} model has no such module that computes; "
+        "the row is not used",
+    ),
+    "map.module_contradicted": (
+        "the layer map pairs {first_path} with {second_path}, and no operation of the one matches "
+        "one of the other; the row is not used",
+    ),
+    "map.parameter_contradicted": (
+        "the layer map makes {first_name} of {said}, and the computation reads {read} there; "
+        "the row is not used",
+    ),
+    "map.parameter_unfit": (
+        "the layer map has a row of {first_name} that does not fit these models: a name or a shape "
+        "is another one; the row is not used",
+    ),
     "parameter.crossed": (
         (
             "names are crossed: {first_owner} takes the weights of {second_owner} ({parameters}); "

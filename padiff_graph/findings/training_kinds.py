@@ -117,6 +117,30 @@ WEIGHTS = (
         second_some=("head.weight",),
     ),
     kind_of(
+        "map.module_unknown",
+        "a row of the layer map is about a module that a model does not have",
+        side=0,
+        path="layers.9",
+    ),
+    kind_of(
+        "map.module_contradicted",
+        "a row of the layer map pairs modules that compute nothing in common",
+        first_path="layers.0",
+        second_path="layers.1",
+    ),
+    kind_of(
+        "map.parameter_contradicted",
+        "a row of the layer map names another parameter than the computation reads",
+        first_name="fc.weight",
+        said=("head.weight",),
+        read=("body.weight",),
+    ),
+    kind_of(
+        "map.parameter_unfit",
+        "a row of the layer map is about a parameter that is not there, or has another shape",
+        first_name="fc.weight",
+    ),
+    kind_of(
         "parameter.crossed",
         "a parameter's counterpart goes by the name of another one",
         first_owner="fc1",

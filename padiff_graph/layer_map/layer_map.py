@@ -8,9 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from padiff_graph.alignment.align import align
-from padiff_graph.alignment.correspondence import ModuleRow, ParameterEntry, ResolvedMap, inside
+from padiff_graph.alignment.correspondence import (
+    GIVEN,
+    ModuleRow,
+    ParameterEntry,
+    ResolvedMap,
+    inside,
+)
 from padiff_graph.errors import UsageError, UsageTypeError
 from padiff_graph.layer_map.map_file import Stored, dump, parse
+from padiff_graph.layer_map.row_checks import check_rows
 from padiff_graph.request.module_tree import class_of, find_path, has_modules, modules_of
 
 __all__ = ["LayerMap"]
@@ -253,8 +260,10 @@ class LayerMap:
         """Everything by dotted path.
 
         Raises:
-            UsageError: for a module or name that neither model has.
+            UsageError: for a module or name that neither model has, and for rows that contradict
+                each other.
         """
+        check_rows(self._rows, self._parameters, layer, module)
         outputs = {_located(ref, layer, module, "ignore") for ref in self._ignored_outputs}
         below = {_located(ref, layer, module, "ignore") for ref in self._ignored_below}
         for reference, kind in self._ignored_classes:
@@ -265,12 +274,15 @@ class LayerMap:
                 for inner, submodule in modules.items()
                 if inside(inner, path) and _is_class(submodule, kind)
             }
+        mapped = [entry for entry in self._parameters if entry.row.pieces]
         return ResolvedMap(
             tuple(_oriented(first, second, layer, module) for first, second in self._pairs),
-            tuple((row.paddle_path, row.torch_path) for row in self._rows),
+            tuple(_paths(row) for row in self._rows if row.reason == GIVEN),
+            tuple(_paths(row) for row in self._rows if row.reason != GIVEN),
             frozenset(outputs),
             frozenset(below),
-            tuple(entry for entry in self._parameters if entry.row.pieces),
+            tuple(entry for entry in mapped if entry.reason == GIVEN),
+            tuple(entry for entry in mapped if entry.reason != GIVEN),
         )
 
     def __bool__(self) -> bool:
@@ -337,6 +349,10 @@ class _Pairs(MutableMapping[Any, Any]):
 
     def __repr__(self) -> str:
         return repr(dict(self._pairs))
+
+
+def _paths(row: ModuleRow) -> tuple[str, str]:
+    return row.paddle_path, row.torch_path
 
 
 def _same(first: Any, second: Any) -> bool:

@@ -13,7 +13,7 @@ from typing import Any, Literal, cast
 
 import yaml
 
-from padiff_graph.alignment.correspondence import ModuleRow, ParameterEntry
+from padiff_graph.alignment.correspondence import GIVEN, ModuleRow, ParameterEntry
 from padiff_graph.capture.normal.index_map import View
 from padiff_graph.errors import UsageError
 from padiff_graph.layer_map.transform_rows import (
@@ -155,7 +155,7 @@ def _module_in(row: Any, where: str) -> ModuleRow:
         str(row["paddle"] or ""),
         str(row["torch"] or ""),
         _confidence(row, where),
-        str(row.get("reason", "given by the user")),
+        str(row.get("reason", GIVEN)),
         tuple(row.get("alternatives") or ()),
         row.get("compare") == "output",
     )
@@ -209,7 +209,7 @@ def _parameter_in(row: Any, where: str) -> ParameterEntry:
         _pieces(row, words, shape, seconds, where),
         words,
         _confidence(row, where),
-        str(row.get("reason", "given by the user")),
+        str(row.get("reason", GIVEN)),
         cast(Literal["mapped", "neutral", "unread", "open"], status),
         bool(row.get("proved", False)),
     )

@@ -5,7 +5,7 @@ import paddle
 import pytest
 import torch
 
-from padiff_graph import LayerMap, UsageError, structural_diff, suggest_layer_map
+from padiff_graph import LayerMap, UsageError, compare, structural_diff, suggest_layer_map
 from padiff_graph.alignment.align import align
 from tests.models import rebuilt_pairs as models
 
@@ -147,3 +147,89 @@ def test_what_is_said_of_both_models_is_said_once() -> None:
     assert [finding.cause for finding in found.findings] == ["output scaled by 0.5 against 0.25"]
     (candidate,) = suggest_layer_map(Scaled(0.5), Scaled(0.5), example)
     assert len(set(candidate.notes)) == len(candidate.notes) == 1
+
+
+class Twice(paddle.nn.Layer):
+    """One activation module called all over, where the other model calls functions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.relu = paddle.nn.ReLU()
+        self.fc1, self.fc2 = paddle.nn.Linear(8, 8), paddle.nn.Linear(8, 8)
+
+    def forward(self, x):
+        return self.relu(self.fc2(self.relu(self.fc1(x))))
+
+
+class TorchTwice(torch.nn.Module):
+    def __init__(self, slope: float = 0.0) -> None:
+        super().__init__()
+        self.slope = slope
+        self.fc1, self.fc2 = torch.nn.Linear(8, 8), torch.nn.Linear(8, 8)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        hidden = self.fc1(x)
+        hidden = torch.nn.functional.leaky_relu(hidden, self.slope) if self.slope else hidden.relu()
+        return self.fc2(hidden).relu()
+
+
+def _twice(slope: float = 0.0):
+    return Twice(), TorchTwice(slope), models.example(np.random.randn(3, 8).astype("float32"), "x")
+
+
+@pytest.mark.parametrize("auto_weights", [True, False])
+@pytest.mark.parametrize("slope", [0.0, 0.2])
+def test_the_own_map_changes_nothing(slope, auto_weights):
+    layer, module, example = _twice(slope)
+    text = LayerMap().auto(layer, module, example).to_yaml()
+    asked = {"auto_weights": auto_weights, "options": {"atol": 1e-5, "rtol": 1e-5}}
+    plain = compare(layer, module, example, **asked)
+    mapped = compare(layer, module, example, **asked, layer_map=LayerMap.from_yaml(text))
+    assert mapped.passed == plain.passed == (auto_weights and not slope)
+    assert [finding.cause for finding in mapped.findings] == [
+        finding.cause for finding in plain.findings
+    ]
+    assert mapped.regions == plain.regions
+
+
+ROW = "modules: [{{paddle: {}, torch: {}, reason: read by matched operations}}]"
+
+
+@pytest.mark.parametrize(
+    ("text", "cause_id"),
+    [
+        (ROW.format("fc1", "fc2"), "map.module_contradicted"),
+        (ROW.format("fc9", "fc2"), "map.module_unknown"),
+        (
+            "parameters: [{paddle: fc1.bias, torch: fc2.bias, shapes: {paddle: [8], torch: [8]},"
+            " reason: read}]",
+            "map.parameter_contradicted",
+        ),
+        (
+            "parameters: [{paddle: fc1.bias, torch: fc1.bias, shapes: {paddle: [9], torch: [9]},"
+            " reason: read}]",
+            "map.parameter_unfit",
+        ),
+    ],
+)
+def test_a_row_that_does_not_hold_is_not_used_and_told(text, cause_id):
+    layer, module, example = _twice()
+    options = {"atol": 1e-5, "rtol": 1e-5}
+    report = compare(layer, module, example, layer_map=LayerMap.from_yaml(text), options=options)
+    assert report.passed
+    assert [(found.cause_id, found.verdict) for found in report.findings] == [
+        (cause_id, "suspicious")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("modules: [{paddle: fc9, torch: fc1}]", "no module 'fc9'"),
+        ("modules: [{paddle: fc1, torch: fc1}, {paddle: fc1, torch: fc2}]", "contradict"),
+    ],
+)
+def test_rows_that_cannot_mean_anything_are_refused(text, says):
+    layer, module, _ = _twice()
+    with pytest.raises(UsageError, match=says):
+        LayerMap.from_yaml(text).resolve(layer, module)
