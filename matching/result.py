@@ -90,7 +90,8 @@ class Difference:
 
     Attributes:
         kind: what sort of difference: "attribute", "missing" (on the first side), "extra" (on the
-            first side), "moved", "rewired", "differently-built".
+            first side), "moved", "rewired", "differently-built", "shared" (one parameter where the
+            other side has several).
         first, second: normal-form nodes on each side; empty where one side has none.
         cause_id: the cause's stable id: "attribute.epsilon", "operation.missing", ...
         first_path, second_path: module paths; for a missing or extra operation also on the side
@@ -105,7 +106,9 @@ class Difference:
         facts: named values of the cause: operators, dotted names, module paths, numbers.
     """
 
-    kind: Literal["attribute", "missing", "extra", "moved", "rewired", "differently-built"]
+    kind: Literal[
+        "attribute", "missing", "extra", "moved", "rewired", "differently-built", "shared"
+    ]
     first: tuple[int, ...]
     second: tuple[int, ...]
     cause_id: str

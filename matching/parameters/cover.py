@@ -16,7 +16,7 @@ import numpy as np
 from padiff_graph.capture.normal.index_map import View, contiguous
 from padiff_graph.matching.parameters.relations import separable
 
-__all__ = ["Box", "box", "disjoint", "uncovered"]
+__all__ = ["Box", "box", "disjoint", "overlapping", "uncovered"]
 
 COUNTED = 1 << 26
 """Tensors up to this size are counted element by element where no box describes what is read."""
@@ -61,6 +61,17 @@ def disjoint(one: Box, other: Box) -> bool:
     return any(
         len(np.intersect1d(a, b, assume_unique=True)) == 0 for a, b in zip(one, other, strict=True)
     )
+
+
+def overlapping(one: View, other: View, shape: Sequence[int]) -> bool:
+    """Whether two views read an element in common; what cannot be told counts as not."""
+    boxes = box(one, shape), box(other, shape)
+    if boxes[0] is not None and boxes[1] is not None:
+        return not disjoint(boxes[0], boxes[1])
+    if max(one.size, other.size) > COUNTED:
+        return False
+    common = np.intersect1d(one.indices(), other.indices())
+    return bool((common >= 0).any())
 
 
 def uncovered(views: Sequence[View], shape: Sequence[int]) -> int | None:

@@ -18,6 +18,7 @@ VERDICTS = {
     "moved": "different",
     "rewired": "different",
     "differently-built": "suspicious",
+    "shared": "different",
 }
 """A difference in building alone is no difference in function: numbers decide."""
 

@@ -293,7 +293,8 @@ def explain_regions(
     it."""
     weighted = regional.weighted
     findings = list(region_findings(regional.regions, weighted.matching, weighted.differences))
-    if _may_stand_at_a_kink(request, regional, end_to_end.whole):
+    told = any(finding.fails for finding in findings)
+    if not told and _may_stand_at_a_kink(request, regional, end_to_end.whole):
         findings += _with_own_constants(request, weighted, log)
     if request.deployed:
         findings = [*_reasons_in_weights(weighted, findings), *findings]

@@ -77,6 +77,9 @@ def structural_finding(located: Located, matching: Matching) -> Finding | None:
     base = _base(located, matching)
     if differing:
         return _failing(base, difference, differing)
+    if difference.kind == "shared":
+        # no region shows it: each sees the gradient of one reader alone
+        return replace(base, phase="structure")
     if unsure:
         return _undecided(base, difference, unsure[0], matching)
     return None if located.of(*DIVERGENT) else _without_effect(base, located)

@@ -120,7 +120,10 @@ STRUCTURE: Mapping[str, tuple[str, ...]] = {
     "construction.operator": ("{first_op} against {second_op} between the same values",),
     "construction.operations": ("{first_operations} against {second_operations}",),
     "parameter.shared": (
-        "{modules} share one parameter ({parameter}) where the {second} model has {others}",
+        (
+            "{parameter} is one shared parameter of the {side} model, read in {modules}, where the"
+            " {other} model has {others}"
+        ),
     ),
 }
 """Differences that both graphs show."""

@@ -108,7 +108,8 @@ STRUCTURE = (
     ),
     kind_of(
         "parameter.shared",
-        "one parameter of the first model stands where the second has several",
+        "one parameter of one model stands where the other has several",
+        side=0,
         modules=("encoder.0", "encoder.1"),
         parameter="encoder.0.weight",
         others=("layers.0.weight", "layers.1.weight"),
