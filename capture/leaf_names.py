@@ -34,6 +34,8 @@ SINGLE = "output"
 IsTensor = Callable[[Any], bool]
 OPAQUE = (types.ModuleType, types.GeneratorType)
 """Objects that are not looked into."""
+YIELDING = (types.GeneratorType, map, filter, zip, type({}.values()), type({}.items()))
+"""Types whose members come when asked, a generator's once only."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,16 +112,41 @@ def replace(structure: Any, is_tensor: IsTensor, tensors: Mapping[str, Any]) -> 
 
 
 def settled(structure: Any) -> Any:
-    """A structure that can be read more than once: a generator as the list of what it yields."""
-    if isinstance(structure, types.GeneratorType):
-        return list(structure)
+    """A structure that can be read more than once: what yields its members when asked (a generator,
+    a view of a dict) is a list of them, inside of plain containers too."""
+    if isinstance(structure, YIELDING):
+        return [settled(member) for member in structure]
+    if type(structure) in (tuple, list) and any(_unsettled(member) for member in structure):
+        return type(structure)(settled(member) for member in structure)
+    if type(structure) is dict and any(_unsettled(member) for member in structure.values()):
+        return {key: settled(member) for key, member in structure.items()}
     return structure
 
 
-def tree(structure: Any, is_tensor: IsTensor) -> Tree:
-    """A structure's leaves, those that are no tensors included, in its containers."""
-    names = iter(_named(structure, is_tensor))
-    return _tree(structure, is_tensor, names, ())
+def _unsettled(structure: Any) -> bool:
+    if type(structure) in (tuple, list):
+        return any(_unsettled(member) for member in structure)
+    if type(structure) is dict:
+        return any(_unsettled(member) for member in structure.values())
+    return isinstance(structure, YIELDING)
+
+
+def tree(
+    structure: Any, is_tensor: IsTensor, instead: Callable[[str, Any], Any] | None = None
+) -> Tree:
+    """A structure's leaves, those that are no tensors included, in its containers.
+
+    Args:
+        structure: what a model returned.
+        is_tensor: tells the framework's tensors from everything else.
+        instead: what stands for a tensor, from its name and itself; the tensor where None.
+    """
+    named = _named(structure, is_tensor)
+    if instead is not None:
+        for number, (name, leaf) in enumerate(named):
+            if is_tensor(leaf):
+                named[number] = (name, instead(name or SINGLE, leaf))
+    return _tree(structure, is_tensor, iter(named), ())
 
 
 def _tree(

@@ -107,7 +107,8 @@ class PaddleEngine:
                 own = own.clone()  # a model may write to its input, which a leaf forbids
             given[name] = own
         with self.recording(grad):
-            structure = self.model(**leaves.replace(dict(example), values.is_tensor, given))
+            inputs = leaves.replace(dict(example), values.is_tensor, given)
+            structure = leaves.settled(self.model(**inputs))
         outputs = leaves.output_leaves(structure, values.is_tensor)
         buffers = {
             name: self.array(tensor)

@@ -202,7 +202,8 @@ def _captured(rung: Rung, model: paddle.nn.Layer, example: Mapping[str, Any]) ->
             for name, tensor in tensors.items()
         }
         with rung.limits(model):
-            returned = rung.forward(model)(**leaves.replace(dict(example), _is_leaf, inputs))
+            given_inputs = leaves.replace(dict(example), _is_leaf, inputs)
+            returned = leaves.settled(rung.forward(model)(**given_inputs))
         outputs = {
             name: recording.resolved(leaf)
             for name, leaf in leaves.output_leaves(returned, _is_tensor).items()

@@ -122,7 +122,8 @@ class TorchEngine:
         return Run(outputs, structure, self._moving(versions), leaves=fresh)
 
     def _called(self, example: Mapping[str, Any], given: Mapping[str, Tensor]) -> Any:
-        return self.model(**leaf_names.replace(dict(example), values.is_tensor, dict(given)))
+        inputs = leaf_names.replace(dict(example), values.is_tensor, dict(given))
+        return leaf_names.settled(self.model(**inputs))
 
     def _moving(self, versions: Mapping[str, int]) -> dict[str, Array]:
         """The buffers, and the parameters written since they had these versions."""

@@ -56,7 +56,8 @@ class FlatModel(torch.nn.Module):  # type: ignore[misc]
         """
         inputs = {name: tensor.clone() for name, tensor in zip(self.names, tensors, strict=True)}
         before = {name: id(buffer) for name, buffer in self.model.named_buffers()}
-        structure = self.model(**leaf_names.replace(self.example, values.is_tensor, inputs))
+        given = leaf_names.replace(self.example, values.is_tensor, inputs)
+        structure = leaf_names.settled(self.model(**given))
         outputs = leaf_names.output_leaves(structure, values.is_tensor)
         replaced = {
             name: buffer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from padiff_graph.capture.backend import backend
@@ -17,6 +18,8 @@ from padiff_graph.check.shown import noise_floor, obligations, unshown_capture
 from padiff_graph.check.verdict import Measured, judge, one_cause
 from padiff_graph.findings.cause import Cause
 from padiff_graph.findings.finding import Finding
+from padiff_graph.obligations.output_findings import output_findings
+from padiff_graph.obligations.whole_proof import WholeProof
 from padiff_graph.report.report import Report
 from padiff_graph.training.losses import Loss, mean_loss
 from padiff_graph.training.training_steps import Training, train
@@ -37,6 +40,7 @@ def report_on(request: CheckRequest, regional: Regional, log: CheckLog) -> Repor
     assert whole is not None
     alignment, matching = weighted.alignment, weighted.matching
     findings = [*weighted.findings, *regional.findings]
+    findings += _outputs(request, whole, regional.proof)
     findings += _losses(request, regional, whole, log)
     complete = _complete(request, regional, findings)
     training = _trained(request, regional, whole, findings, complete, log)
@@ -118,7 +122,7 @@ def report_without_graphs(request: CheckRequest, error: CaptureError, log: Check
                 tolerance=request.tolerance,
             )
     measured = Measured(request.options, whole, frameworks=request.frameworks)
-    judgement = judge(measured, [finding])
+    judgement = judge(measured, [finding, *(_outputs(request, whole, None) if whole else ())])
     return Report(
         passed=judgement.passed,
         equivalent=judgement.equivalent,
@@ -142,13 +146,16 @@ def _losses(
     if request.losses is None:
         return []
     with log.timed("loss"):
-        finding = request.losses.compare(regional.weighted.alignment.engines, _outputs(whole))
+        finding = request.losses.compare(regional.weighted.alignment.engines, whole.answers.pairs)
     return [finding] if finding else []
 
 
-def _outputs(whole: WholeCheck) -> list[tuple[str, str]]:
-    """The outputs that were laid side by side."""
-    return [(held.first, held.second) for held in whole.quantities if held.kind == "output"]
+def _outputs(request: CheckRequest, whole: WholeCheck, proof: WholeProof | None) -> list[Finding]:
+    """What is to be said of what the models return; nothing where their outputs are left out."""
+    if any(request.scope.output_ignored("", side) for side in (0, 1)):
+        return []
+    findings = output_findings(whole.answers, proof)
+    return [replace(finding, frameworks=request.frameworks) for finding in findings]
 
 
 def _complete(request: CheckRequest, regional: Regional, findings: Sequence[Finding]) -> bool:
@@ -197,7 +204,7 @@ def _training_losses(request: CheckRequest, whole: WholeCheck) -> tuple[Loss, Lo
     """The user's losses, else the mean of the outputs that both models have."""
     if request.losses is not None:
         return request.losses.functions
-    outputs = _outputs(whole)
+    outputs = whole.answers.pairs
     first, second = request.frameworks
     return (
         _mean_of(first, {own for own, _ in outputs}),

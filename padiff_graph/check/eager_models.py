@@ -9,13 +9,17 @@ from typing import Any
 
 import numpy as np
 
+from padiff_graph.capture.backend import backend
 from padiff_graph.capture.eager_run import Eager, lively, standing
 from padiff_graph.capture.engine import Array, Engine, NotRunnable, Run
 from padiff_graph.capture.graph import ComputationGraph
+from padiff_graph.capture.leaf_names import Fields, Tree, tree, values
+from padiff_graph.obligations.returned import TensorLeaf
 
-__all__ = ["EagerModel", "ModelRequest", "run_eagerly"]
+__all__ = ["EagerModel", "ModelRequest", "run_eagerly", "steady_values"]
 
 Loss = Callable[[Any], Any]
+NOTHING = Fields({})
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,7 @@ class EagerModel:
         outputs, buffers, gradients: as of `Run`, as arrays.
         loss: where the user gave one.
         ungraded: why there are no gradients where the framework has none, "" elsewhere.
+        returned: all that it returned, in its containers; tensors are `TensorLeaf`s.
     """
 
     outputs: Mapping[str, Array]
@@ -53,6 +58,7 @@ class EagerModel:
     gradients: Mapping[str, Array]
     loss: Array | None = None
     ungraded: str = ""
+    returned: Tree = NOTHING
 
 
 def run_eagerly(
@@ -92,7 +98,29 @@ def _run(
         ungraded = _differentiate(engine, request, run, seeds, value, eager)
         if shared and seeds is not None and not ungraded:
             eager = Eager.of_loss(run, outputs, before, seeds)
-        return EagerModel(outputs, dict(run.buffers), dict(run.gradients), loss, ungraded), eager
+        buffers, gradients = dict(run.buffers), dict(run.gradients)
+        returned = _returned(engine, run, outputs)
+        return EagerModel(outputs, buffers, gradients, loss, ungraded, returned), eager
+
+
+def _returned(engine: Engine, run: Run, outputs: Mapping[str, Array]) -> Tree:
+    """All that a model returned, without the framework's tensors."""
+    tools = backend(engine.framework).values
+
+    def on_the_host(name: str, tensor: Any) -> TensorLeaf:
+        return TensorLeaf(outputs[name], tools.dtype(tensor))
+
+    return tree(run.structure, tools.is_tensor, on_the_host)
+
+
+def steady_values(engine: Engine, example: Mapping[str, Any]) -> frozenset[str]:
+    """Names of the returned values that are no tensors and the same in two runs, whatever was
+    drawn."""
+    is_tensor = backend(engine.framework).values.is_tensor
+    with engine.quiet():
+        runs = [engine.forward(example, grad=False).structure for _ in range(2)]
+    first, second = (values(structure, is_tensor) for structure in runs)
+    return frozenset(name for name in first if np.array_equal(first[name], second.get(name)))
 
 
 def _before(engine: Engine, request: ModelRequest, witnessed: bool) -> dict[str, Array]:

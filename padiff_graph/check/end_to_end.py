@@ -7,14 +7,22 @@ whose counterpart in the other.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from padiff_graph.capture.eager_run import Eager
 from padiff_graph.capture.engine import Engine
-from padiff_graph.check.eager_models import EagerModel, Loss, ModelRequest, run_eagerly
-from padiff_graph.check.whole_quantities import held_quantities, lost_outputs, pair_outputs
+from padiff_graph.check.eager_models import (
+    EagerModel,
+    Loss,
+    ModelRequest,
+    run_eagerly,
+    steady_values,
+)
+from padiff_graph.check.returned_answers import answers_of
+from padiff_graph.check.whole_quantities import held_quantities, pair_outputs
 from padiff_graph.matching.result import Matching, ParameterRow
+from padiff_graph.obligations.output_findings import Answers
 from padiff_graph.referee.tolerance import Quantity, Tolerance, quantity
 
 __all__ = ["WholeCheck", "check_whole"]
@@ -45,13 +53,13 @@ class WholeCheck:
 
     Attributes:
         quantities: outputs, the loss, gradients and buffers, in this order.
-        lost: outputs that only one side has, as (side, name).
+        answers: what both returned, place by place.
         random: whether random operations make the two runs incomparable.
         notes: what the user should know, in sentences.
     """
 
     quantities: tuple[Quantity, ...]
-    lost: tuple[tuple[str, str], ...] = ()
+    answers: Answers = field(default_factory=Answers)
     random: bool = False
     notes: tuple[str, ...] = ()
 
@@ -125,7 +133,12 @@ def check_whole(
         if witness is not None:
             witness(side, eager)
         del eager
-    return _compared((models[0], models[1]), matching, inputs, backward, tolerance or Tolerance())
+
+    def steady() -> frozenset[str]:
+        return steady_values(second_engine, second_example)
+
+    pair = models[0], models[1]
+    return _compared(pair, matching, inputs, backward, tolerance or Tolerance(), steady)
 
 
 def _request(
@@ -149,6 +162,7 @@ def _compared(
     inputs: Sequence[tuple[str, str]],
     backward: bool,
     asked: Tolerance,
+    steady: Callable[[], frozenset[str]],
 ) -> WholeCheck:
     """Two runs held against each other."""
     first, second = models
@@ -158,26 +172,21 @@ def _compared(
         for side, model in zip(SIDES, models, strict=True)
         if model.ungraded
     ]
-    pairs = pair_outputs(matching, list(first.outputs), list(second.outputs))
-    held = [
-        quantity("output", *names, first.outputs[names[0]], second.outputs[names[1]], asked)
-        for names in pairs
-    ]
+    random = matching is not None and _draws(matching)
+    answers, held = answers_of(models, matching, asked, steady if random else None)
     lossy = first.loss is not None and second.loss is not None
     if first.loss is not None and second.loss is not None:
         held.append(quantity("loss", "loss", "loss", first.loss, second.loss, asked))
     graded = backward and not notes
     held += held_quantities(rows, inputs, models, asked, gradients=graded)
-    lost = lost_outputs(pairs, first.outputs, second.outputs)
-    notes += _lost_notes(lost)
-    if not pairs and not lossy:
+    notes += _lost_notes(answers.lost)
+    if not answers.pairs and not lossy:
         held = _uncounted(held, APART)
         notes.append(APART)
-    random = matching is not None and _draws(matching)
     if random:
         held = _uncounted(held, "random draws differ between the runs")
         notes.append(DRAWN)
-    return WholeCheck(tuple(held), tuple(lost), random, tuple(notes))
+    return WholeCheck(tuple(held), answers, random, tuple(notes))
 
 
 def _uncounted(held: Sequence[Quantity], reason: str) -> list[Quantity]:

@@ -13,7 +13,7 @@ from padiff_graph.check.check_steps import Regional
 from padiff_graph.check.compared_counts import divergent_buffers
 from padiff_graph.check.end_to_end import WholeCheck
 from padiff_graph.check.scope import left_out
-from padiff_graph.executor.output_pairs import output_pairs
+from padiff_graph.executor.output_pairs import named_pairs
 from padiff_graph.executor.pair_setup import pair_of
 from padiff_graph.executor.region_parameters import share
 from padiff_graph.obligations.whole_proof import WholeProof, prove_whole
@@ -31,6 +31,7 @@ def prove_models(request: CheckRequest, regional: Regional, log: CheckLog) -> Re
     """The record with what float64 leaves of both models; as it is where that needs no asking."""
     if not _can_ask(request, regional) or not _must_ask(regional):
         return regional
+    assert regional.whole is not None
     alignment, matching = regional.weighted.alignment, regional.weighted.matching
     engines = alignment.engines
     graphs = matching.first.graph, matching.second.graph
@@ -40,7 +41,7 @@ def prove_models(request: CheckRequest, regional: Regional, log: CheckLog) -> Re
         weights = share(matching, *engines, randomise=False)
         proof = prove_whole(
             pair_of(matching, engines, weights),
-            output_pairs(matching),
+            named_pairs(matching, regional.whole.answers.pairs),
             request.inputs.pairs,
             backward=request.options.backward,
         )
@@ -56,7 +57,15 @@ def _can_ask(request: CheckRequest, regional: Regional) -> bool:
         and regional.weighted.equal
         and regional.weighted.alignment.alive
         and not any(finding.fails for finding in regional.findings)
+        and not _exchanged(regional)
     )
+
+
+def _exchanged(regional: Regional) -> bool:
+    """Whether the eager runs have shown outputs in each other's place already."""
+    assert regional.whole is not None
+    answers = regional.whole.answers
+    return not answers.random and any(entry.apart > 0.0 for entry in answers.crossed)
 
 
 def _must_ask(regional: Regional) -> bool:

@@ -3,7 +3,7 @@ alone."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from padiff_graph.check.eager_models import EagerModel
@@ -13,7 +13,7 @@ from padiff_graph.executor.whole_pairs import buffer_pairs, input_pairs, paramet
 from padiff_graph.matching.result import Matching, ParameterRow
 from padiff_graph.referee.tolerance import Quantity, Tolerance, quantity
 
-__all__ = ["held_quantities", "lost_outputs", "pair_outputs"]
+__all__ = ["held_quantities", "pair_outputs"]
 
 Pairs = Sequence[tuple[str, str]]
 Models = tuple[EagerModel, EagerModel]
@@ -36,15 +36,6 @@ def pair_outputs(
     if len(left) == len(right):
         pairs += zip(left, right, strict=True)
     return pairs
-
-
-def lost_outputs(
-    pairs: Pairs, firsts: Iterable[str], seconds: Iterable[str]
-) -> list[tuple[str, str]]:
-    """Outputs that only one side has, as (side, name)."""
-    first, second = {name for name, _ in pairs}, {name for _, name in pairs}
-    lost = [("first", name) for name in firsts if name not in first]
-    return lost + [("second", name) for name in seconds if name not in second]
 
 
 def held_quantities(

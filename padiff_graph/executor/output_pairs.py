@@ -10,7 +10,7 @@ from padiff_graph.capture.graph import Value
 from padiff_graph.capture.normal.form import Edge, NormalGraph
 from padiff_graph.matching.result import Matching
 
-__all__ = ["OutputPair", "output_pairs"]
+__all__ = ["OutputPair", "named_pairs", "output_pairs", "yielded_alike"]
 
 
 class OutputPair(NamedTuple):
@@ -38,26 +38,42 @@ class _Pairing:
 def output_pairs(matching: Matching) -> list[OutputPair]:
     """Which output of the first is the counterpart of which output of the second.
 
-    By what the matching says of the values first, then by the operations that yield them, then by
-    name, then by position where as many are left on both sides. Outputs without a counterpart are
-    left out.
+    By what yields them first (`yielded_alike`), then by name, then by position where as many are
+    left on both sides. Outputs without a counterpart are left out.
     """
-    firsts, seconds = _outputs(matching.first), _outputs(matching.second)
-    pairing = _Pairing(tuple(firsts), tuple(seconds))
-    _by_point(matching, pairing, firsts, seconds)
-    for first, second in _by_operation(matching, pairing.firsts, pairing.seconds):
-        pairing.take(first, second)
+    pairing = _by_yield(matching)
     for name in list(pairing.seconds):
         if name in pairing.firsts:
             pairing.take(name, name)
     if len(pairing.firsts) == len(pairing.seconds):
         for first, second in zip(list(pairing.firsts), list(pairing.seconds), strict=True):
             pairing.take(first, second)
+    return named_pairs(matching, pairing.pairs)
+
+
+def yielded_alike(matching: Matching) -> list[OutputPair]:
+    """Outputs that the same computation yields: by what the matching says of the values, then by
+    the operations that yield them."""
+    return named_pairs(matching, _by_yield(matching).pairs)
+
+
+def named_pairs(matching: Matching, names: Sequence[tuple[str, str]]) -> list[OutputPair]:
+    """Pairs of outputs by name with their values, in the order of the second model."""
+    firsts, seconds = _outputs(matching.first), _outputs(matching.second)
     order = list(seconds)
     return [
         OutputPair(first, second, firsts[first], seconds[second])
-        for first, second in sorted(pairing.pairs, key=lambda pair: order.index(pair[1]))
+        for first, second in sorted(names, key=lambda pair: order.index(pair[1]))
     ]
+
+
+def _by_yield(matching: Matching) -> _Pairing:
+    firsts, seconds = _outputs(matching.first), _outputs(matching.second)
+    pairing = _Pairing(tuple(firsts), tuple(seconds))
+    _by_point(matching, pairing, firsts, seconds)
+    for first, second in _by_operation(matching, pairing.firsts, pairing.seconds):
+        pairing.take(first, second)
+    return pairing
 
 
 def _outputs(normal: NormalGraph) -> dict[str, Value]:
@@ -79,9 +95,9 @@ def _by_point(
     for second in list(pairing.seconds):
         mates = together.get(seconds[second], set())
         exact = [first for first in pairing.firsts if firsts[first] in mates]
-        # a model may return one value under several names: then the first of them
+        # a model may return one value under several names: then the same one, or the first
         if len({firsts[first] for first in exact}) == 1:
-            pairing.take(exact[0], second)
+            pairing.take(second if second in exact else exact[0], second)
 
 
 def _by_operation(

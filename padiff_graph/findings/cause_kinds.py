@@ -11,6 +11,7 @@ from padiff_graph.capture.normal.operator_table import OPERATORS
 from padiff_graph.findings.cause import Cause
 from padiff_graph.findings.graph_kinds import GRADIENTS, STRUCTURE
 from padiff_graph.findings.kind import Kind, kind_of
+from padiff_graph.findings.output_kinds import OUTPUTS
 from padiff_graph.findings.training_kinds import FRAMEWORKS, TOLERANCE, TRAINING, WEIGHTS
 from padiff_graph.findings.value_kinds import VALUES
 
@@ -95,6 +96,7 @@ KINDS: Mapping[str, Kind] = {
         *_attribute_kinds(),
         *GRADIENTS,
         *VALUES,
+        *OUTPUTS,
         *FRAMEWORKS,
         *TOLERANCE,
         *WEIGHTS,

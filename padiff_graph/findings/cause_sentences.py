@@ -28,6 +28,9 @@ LISTS = {
     "some": (", ", 3),
     "first_some": (", ", 3),
     "second_some": (", ", 3),
+    "outputs": (", ", 6),
+    "first_places": (", ", 6),
+    "second_places": (", ", 6),
     "modules": (" and ", 4),
     "others": (" and ", 4),
 }
@@ -257,6 +260,20 @@ VALUES: Mapping[str, tuple[str, ...]] = {
 }
 """What the numbers say, and where they say nothing."""
 
+OUTPUTS: Mapping[str, tuple[str, ...]] = {
+    "outputs.exchanged": (
+        (
+            "outputs exchanged: what the {first} model returns at {first_places} the {second} model"
+            " returns at {second_places}"
+        ),
+    ),
+    "outputs.missing": ("only the {side} model returns {outputs}",),
+    "outputs.value": ("{tensor} has two values: {first_told} against {second_told}",),
+    "outputs.type": ("{tensor} has two types: {first_type} against {second_type}",),
+    "outputs.layout": ("{tensor} has its axes permuted by {axes}",),
+}
+"""What is returned, place by place."""
+
 FRAMEWORKS: Mapping[str, tuple[str, ...]] = {
     "framework.biased_variance": (
         (
@@ -485,6 +502,7 @@ SENTENCES: Mapping[str, tuple[str, ...]] = {
     **STRUCTURE,
     **GRADIENTS,
     **VALUES,
+    **OUTPUTS,
     **FRAMEWORKS,
     **TOLERANCE,
     **WEIGHTS,

@@ -7,7 +7,7 @@ import numpy as np
 from padiff_graph.capture.engine import Array
 from padiff_graph.capture.normal.index_map import View
 from padiff_graph.check.eager_models import EagerModel
-from padiff_graph.check.whole_quantities import held_quantities, lost_outputs, pair_outputs
+from padiff_graph.check.whole_quantities import held_quantities, pair_outputs
 from padiff_graph.matching.result import ParameterRow, Piece
 from padiff_graph.referee.tolerance import Quantity, Tolerance
 
@@ -37,7 +37,6 @@ def test_outputs_pair_by_name_then_by_place_where_as_many_are_left() -> None:
     pairs = pair_outputs(None, ["a", "logits"], ["scores", "a"])
     assert pairs == [("a", "a"), ("logits", "scores")]
     assert pair_outputs(None, ["a", "b"], ["a"]) == [("a", "a")]
-    assert lost_outputs([("a", "a")], ["a", "b"], ["a", "c"]) == [("first", "b"), ("second", "c")]
 
 
 def test_a_parameter_gradient_is_read_through_the_map() -> None:

@@ -1,0 +1,72 @@
+"""What both models returned, held against each other place by place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from padiff_graph.check.eager_models import EagerModel
+from padiff_graph.check.whole_quantities import pair_outputs
+from padiff_graph.executor.output_pairs import yielded_alike
+from padiff_graph.matching.result import Matching
+from padiff_graph.obligations.crossed_outputs import crossings
+from padiff_graph.obligations.output_findings import Answers
+from padiff_graph.obligations.returned import Laid, Unlike, lay, numbers, unlike
+from padiff_graph.referee.tolerance import Quantity, Tolerance, quantity
+
+__all__ = ["answers_of", "output_quantities"]
+
+
+def answers_of(
+    models: tuple[EagerModel, EagerModel],
+    matching: Matching | None,
+    asked: Tolerance,
+    steady: Callable[[], frozenset[str]] | None,
+) -> tuple[Answers, list[Quantity]]:
+    """What two runs returned, and each number of it held against the tolerance.
+
+    Args:
+        models: both runs.
+        matching: of the two; None where there is none.
+        asked: the tolerance.
+        steady: tells which plain values of the second are the same whatever is drawn; None where
+            nothing is drawn.
+    """
+    first, second = models
+
+    def by_yield(firsts: Sequence[str], seconds: Sequence[str]) -> list[tuple[str, str]]:
+        return pair_outputs(matching, firsts, seconds)
+
+    laid = lay(first.returned, second.returned, by_yield)
+    crossed = ()
+    if matching is not None:
+        placed = [(ours.name, theirs.name) for ours, theirs in laid.placed]
+        arrays = first.outputs, second.outputs
+        crossed = crossings(placed, yielded_alike(matching), arrays, asked)
+    differing = list(_differing(laid, asked))
+    if steady is not None and any(_drawn(entry) for entry in differing):
+        same = steady()
+        differing = [entry for entry in differing if not _drawn(entry) or entry[1] in same]
+    answers = Answers(tuple(laid.pairs), tuple(differing), crossed, laid.lost, steady is not None)
+    return answers, list(output_quantities(laid, list(second.outputs), asked))
+
+
+def output_quantities(laid: Laid, order: Sequence[str], asked: Tolerance) -> Iterator[Quantity]:
+    """Every returned number of both models that corresponds, held against the tolerance: tensors in
+    the second's order, then plain numbers with a fraction."""
+    tensors = sorted((*laid.placed, *laid.yielded), key=lambda pair: order.index(pair[1].name))
+    plain = [pair for pair in laid.plain if all(isinstance(leaf.value, float) for leaf in pair)]
+    for ours, theirs in (*tensors, *plain):
+        held = numbers(ours.value), numbers(theirs.value)
+        yield quantity("output", ours.name, theirs.name, *held, asked)
+
+
+def _differing(laid: Laid, asked: Tolerance) -> Iterator[tuple[str, str, Unlike]]:
+    for ours, theirs in (*laid.placed, *laid.yielded, *laid.plain):
+        difference = unlike(ours, theirs, asked)
+        if difference is not None:
+            yield ours.name, theirs.name, difference
+
+
+def _drawn(entry: tuple[str, str, Unlike]) -> bool:
+    """Whether the two values may differ by what was drawn."""
+    return entry[2].way == "value"
