@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -26,6 +27,7 @@ __all__ = [
     "Threads",
     "Trace",
     "Values",
+    "WatchedStep",
 ]
 
 Model = Any
@@ -116,6 +118,22 @@ class Threads(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class WatchedStep:
+    """One step of an optimizer, as a callable or a loop took it.
+
+    Attributes:
+        optimizer: the framework's own.
+        gradients: what the update rule was handed, clipped and scaled but without decay, by
+            parameter name.
+        settings: of each parameter at that moment, by parameter name.
+    """
+
+    optimizer: Optimizer
+    gradients: Mapping[str, Array]
+    settings: Mapping[str, Mapping[str, object]]
+
+
 class Optimizers(Protocol):
     """Training steps are compared too, and an optimizer's settings and state in words for both.
 
@@ -142,6 +160,20 @@ class Optimizers(Protocol):
 
     def state(self, optimizer: Optimizer, model: Model, /) -> dict[str, dict[str, Array]]:
         """What the optimizer remembers: parameter name -> name of the state -> numbers."""
+        ...
+
+    def watching(self, model: Model, /) -> AbstractContextManager[list[WatchedStep]]:
+        """Notes every step that an optimizer takes of this model's parameters, whoever calls it.
+
+        Nothing of the watching outlives the context.
+        """
+        ...
+
+    def bare(self, optimizer: Optimizer, /) -> None:
+        """Leaves the optimizer nothing but its update rule: no clipping, no hooks.
+
+        Only inside `kept`, which puts them back.
+        """
         ...
 
     def advance(self, optimizer: Optimizer, /) -> None:

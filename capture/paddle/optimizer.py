@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 import paddle
 
+from padiff_graph.capture.abilities import WatchedStep
 from padiff_graph.capture.paddle.values import array, dtype
 
 __all__ = [
     "advance",
+    "bare",
     "clear",
     "gradients",
     "is_optimizer",
@@ -25,6 +27,7 @@ __all__ = [
     "settings",
     "state",
     "trainable",
+    "watching",
 ]
 
 Array = np.ndarray[Any, Any]
@@ -58,6 +61,7 @@ SETTINGS = {
     "_rho": "rho",
     "_centered": "centered",
     "_momentum_decay": "momentum decay",
+    "initial_accumulator_value": "initial accumulator",
 }
 """Attribute of an optimizer -> the setting's name in both frameworks; also a group's key, without
 "_"."""
@@ -119,7 +123,7 @@ def _parameter_settings(
     kind = type(optimizer).__name__
     told: dict[str, object] = {"algorithm": ALGORITHMS.get(kind, kind)}
     for attribute, name in SETTINGS.items():
-        value = group.get(attribute[1:], getattr(optimizer, attribute, None))
+        value = group.get(attribute.lstrip("_"), getattr(optimizer, attribute, None))
         if value is not None:
             told[name] = _plain(value)
     told["learning rate"] = _learning_rate(optimizer, parameter)
@@ -127,7 +131,7 @@ def _parameter_settings(
     told["weight decay"] = decay
     if decay:
         told["kind of weight decay"] = how
-    if optimizer._grad_clip is not None:
+    if optimizer._grad_clip is not None and getattr(parameter, "need_clip", True):
         told["gradient clipping"] = str(optimizer._grad_clip)
     if getattr(optimizer, "_rescale_grad", 1.0) != 1.0:
         told["gradient scale"] = float(optimizer._rescale_grad)
@@ -208,6 +212,55 @@ def _meaning(optimizer: Any, key: str) -> str | None:
     if kind == "RMSProp" and key == "mean_grad" and not optimizer._centered:
         return None
     return MOMENT.get(kind) if key == "moment" else STATE.get(key)
+
+
+@contextmanager
+def watching(model: paddle.nn.Layer) -> Iterator[list[WatchedStep]]:
+    """Notes every step of any optimizer that owns parameters of the layer.
+
+    Every optimizer adds its regularization to the gradients when they are clipped and nothing else
+    is done to them (paddle/optimizer/optimizer.py, `_apply_optimize`, 3.x): the class's method
+    is watched there while the context lasts.
+    """
+    seen: list[WatchedStep] = []
+    base = paddle.optimizer.Optimizer
+    original = base.append_regularization_ops
+
+    def noted(optimizer: Any, handed: Any, *arguments: Any, **named: Any) -> Any:
+        _note(seen, optimizer, model, handed)
+        return original(optimizer, handed, *arguments, **named)
+
+    base.append_regularization_ops = noted
+    try:
+        yield seen
+    finally:
+        base.append_regularization_ops = original
+
+
+def _note(
+    seen: list[WatchedStep], optimizer: Any, model: paddle.nn.Layer, handed: list[tuple[Any, Any]]
+) -> None:
+    """Adds a step; each group of parameters comes by itself and belongs to the step before it."""
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    arrived = {
+        names[id(parameter)]: array(gradient)
+        for parameter, gradient in handed
+        if id(parameter) in names and gradient is not None
+    }
+    owned = settings(optimizer, model)
+    if not owned:
+        return
+    if seen and seen[-1].optimizer is optimizer and not arrived.keys() & seen[-1].gradients.keys():
+        arrived = {**seen.pop().gradients, **arrived}
+    seen.append(WatchedStep(optimizer, arrived, owned))
+
+
+def bare(optimizer: Any) -> None:
+    """Leaves the optimizer nothing but its update rule: no clipping."""
+    optimizer._grad_clip = None
+    for group in _groups(optimizer):
+        if "grad_clip" in group:
+            group["grad_clip"] = None
 
 
 def advance(optimizer: Any) -> None:

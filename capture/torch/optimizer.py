@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import copy
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
+from padiff_graph.capture.abilities import WatchedStep
 from padiff_graph.capture.torch.values import array
 
 __all__ = [
     "advance",
+    "bare",
     "clear",
     "gradients",
     "is_optimizer",
@@ -25,6 +29,7 @@ __all__ = [
     "settings",
     "state",
     "trainable",
+    "watching",
 ]
 
 Array = np.ndarray[Any, Any]
@@ -58,6 +63,7 @@ SETTINGS = {
     "centered": "centered",
     "momentum_decay": "momentum decay",
     "lr_decay": "learning rate decay",
+    "initial_accumulator_value": "initial accumulator",
 }
 """Key of a parameter group -> the setting's name in both frameworks."""
 
@@ -142,6 +148,42 @@ def state(optimizer: torch.optim.Optimizer, model: torch.nn.Module) -> dict[str,
     return remembered
 
 
+@contextmanager
+def watching(model: torch.nn.Module) -> Iterator[list[WatchedStep]]:
+    """Notes every step of any optimizer that owns parameters of the model.
+
+    torch calls hooks on all optimizers before those of one: at an optimizer's first step the former
+    adds one of the latter, which so comes behind the user's own hooks.
+    """
+    seen: list[WatchedStep] = []
+    handles: dict[int, Any] = {}
+
+    def note(optimizer: torch.optim.Optimizer, *_: Any) -> None:
+        owned = settings(optimizer, model)
+        arrived = gradients(model)
+        handed = {name: arrived[name] for name in owned if name in arrived}
+        if owned:
+            seen.append(WatchedStep(optimizer, handed, owned))
+
+    def first(optimizer: torch.optim.Optimizer, *_: Any) -> None:
+        if id(optimizer) not in handles:
+            handles[id(optimizer)] = optimizer.register_step_pre_hook(note)
+
+    everywhere = register_optimizer_step_pre_hook(first)
+    try:
+        yield seen
+    finally:
+        for handle in (everywhere, *handles.values()):
+            handle.remove()
+
+
+def bare(optimizer: torch.optim.Optimizer) -> None:
+    """Leaves the optimizer nothing but its update rule: no hooks."""
+    attributes = vars(optimizer)
+    attributes["_optimizer_step_pre_hooks"] = OrderedDict()
+    attributes["_optimizer_step_post_hooks"] = OrderedDict()
+
+
 def advance(optimizer: torch.optim.Optimizer) -> None:
     """One step, and gradients cleared."""
     optimizer.step()
@@ -180,7 +222,7 @@ def saved(optimizer: torch.optim.Optimizer, model: torch.nn.Module) -> Callable[
     """Remembers state, settings and the parameters' values; the answer, called, puts them back."""
     weights = [(parameter, parameter.detach().clone()) for parameter in model.parameters()]
     groups = [
-        {key: copy.copy(value) for key, value in group.items() if key != "params"}
+        {key: _cloned(value) for key, value in group.items() if key != "params"}
         for group in optimizer.param_groups
     ]
     memory = {

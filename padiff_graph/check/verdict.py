@@ -98,7 +98,7 @@ class Measured:
 
     def of_training(self) -> Iterator[Beyond]:
         """Values after training steps."""
-        if self.training is None or self.random:
+        if self.training is None:
             return
         for step, quantity in self.training.quantities:
             if quantity.counted:

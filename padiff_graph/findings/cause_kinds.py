@@ -32,10 +32,14 @@ SETTINGS = (
     "amsgrad",
     "rho",
     "centered",
+    "initial accumulator",
     "weight decay",
     "kind of weight decay",
     "gradient clipping",
     "gradient scale",
+    "gradients after a step",
+    "steps of the optimizer in one call",
+    "state carried in",
 )
 """Settings of optimizers, in the words that both frameworks share."""
 OPEN = frozenset({"values.differ", "gradient.differs"})

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from padiff_graph.matching.result import ParameterRow
-from padiff_graph.training.optimizers import Stepper
+__all__ = ["SettingDifference", "Settings", "setting_differences"]
 
-__all__ = ["SettingDifference", "setting_differences"]
+Settings = Mapping[str, Mapping[str, object]]
+"""Parameter name -> name of a setting -> its value."""
+
+Pair = tuple[str, str]
 
 NEUTRAL: Mapping[str, object] = {
     "momentum": 0.0,
@@ -22,6 +24,7 @@ NEUTRAL: Mapping[str, object] = {
     "kind of weight decay": "none",
     "gradient clipping": "none",
     "gradient scale": 1.0,
+    "initial accumulator": 0.0,
 }
 """What a setting is where an optimizer does not have it."""
 INERT = {"nesterov": "momentum", "dampening": "momentum", "kind of weight decay": "weight decay"}
@@ -48,16 +51,20 @@ class SettingDifference:
 
 
 def setting_differences(
-    steppers: tuple[Stepper, Stepper], rows: Sequence[ParameterRow]
+    settings: tuple[Settings, Settings], trains: tuple[set[str], set[str]], pairs: Sequence[Pair]
 ) -> list[SettingDifference]:
     """Every setting that is not the same for corresponding parameters, one entry for each pair of
-    values."""
-    ours, theirs = (stepper.settings() for stepper in steppers)
+    values.
+
+    Args:
+        settings: of both sides; empty where they are not known.
+        trains: names of the parameters whose gradient is asked for.
+        pairs: names of corresponding parameters.
+    """
+    ours, theirs = settings
     if not ours or not theirs:
         return []
-    trains = [stepper.tools.trainable(stepper.model) for stepper in steppers]
-    found: dict[tuple[str, object, object], list[tuple[str, str]]] = {}
-    pairs = [(row.first, piece.second) for row in rows for piece in row.pieces]
+    found: dict[tuple[str, object, object], list[Pair]] = {}
     pairs = [pair for pair in pairs if pair[0] in trains[0] and pair[1] in trains[1]]
     for one, other in pairs:
         for key in _differing(ours.get(one), theirs.get(other)):

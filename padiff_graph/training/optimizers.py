@@ -3,18 +3,16 @@ used."""
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
-
-import numpy as np
 
 from padiff_graph.capture.abilities import Optimizers
 from padiff_graph.capture.backend import backend, needed
 from padiff_graph.capture.engine import Array
 from padiff_graph.errors import UsageError, UsageTypeError
 from padiff_graph.request.inputs import SIDES
+from padiff_graph.training.held_state import members_of
 
 __all__ = ["Stepper", "check_optimizers"]
 
@@ -46,7 +44,8 @@ class Stepper:
         return len(self.optimizers) == 1 and self.optimizers[0] is self.given
 
     def advance(self) -> None:
-        """One step with gradients cleared, as a training loop takes it."""
+        """The optimizer's turn in a training loop: the callable, or a step and gradients
+        cleared."""
         if self.direct:
             self.tools.advance(self.given)
         else:
@@ -117,8 +116,9 @@ def _stepper(
         refusal = tools.refusal(one) if one is given else ""
         if refusal:
             raise UsageError(f"optimizer: {refusal}")
-    stepper = Stepper(framework, models[position], given, found)
-    if found and not stepper.settings():
+    owners = tuple(one for one in found if tools.settings(one, models[position]))
+    stepper = Stepper(framework, models[position], given, owners)
+    if found and not owners:
         raise UsageError(
             f"optimizer: the {side} side's owns no parameter of"
             f" {type(models[position]).__qualname__}; build it from that model's parameters()"
@@ -134,39 +134,11 @@ def _used(
     seen = set() if seen is None else seen
     if id(thing) in seen or depth < 0 or isinstance(thing, type):
         return
+    if hasattr(thing, "named_parameters"):
+        return
     seen.add(id(thing))
     if wanted(thing):
         yield thing
         return
-    for member in _members(thing):
+    for member in members_of(thing):
         yield from _used(member, wanted, depth - 1, seen)
-
-
-def _members(thing: Any) -> list[Any]:
-    if isinstance(thing, functools.partial):
-        return [thing.func, *thing.args, *thing.keywords.values()]
-    if isinstance(thing, (list, tuple)):
-        return list(thing)
-    if isinstance(thing, dict):
-        return list(thing.values())
-    found: list[Any] = []
-    code = getattr(thing, "__code__", None)
-    if code is not None:
-        for cell in getattr(thing, "__closure__", None) or ():
-            try:
-                found.append(cell.cell_contents)
-            except ValueError:  # a cell that is not filled yet
-                continue
-        scope = getattr(thing, "__globals__", {})
-        found += [
-            scope[name]
-            for name in code.co_names
-            if name in scope and not isinstance(scope[name], type(np))
-        ]
-        found += list(getattr(thing, "__defaults__", None) or ())
-        return found
-    if hasattr(thing, "__self__"):
-        return [thing.__self__]
-    if callable(thing) and not hasattr(thing, "named_parameters"):
-        return list(getattr(thing, "__dict__", {}).values())
-    return []

@@ -8,8 +8,15 @@ from padiff_graph.findings.cause import Cause
 from padiff_graph.findings.cause_kinds import setting_kind
 from padiff_graph.findings.finding import Finding
 from padiff_graph.matching.result import ParameterRow
-from padiff_graph.training.optimizer_settings import SettingDifference, setting_differences
+from padiff_graph.training.optimizer_settings import (
+    SettingDifference,
+    Settings,
+    setting_differences,
+)
 from padiff_graph.training.optimizers import Stepper
+from padiff_graph.training.stages.carried_state import carried_differences
+from padiff_graph.training.stages.observed_differences import CLIPPING, observed_differences
+from padiff_graph.training.stages.step_record import StepRecord
 from padiff_graph.training.update_trial import Departure
 
 __all__ = ["DIVERGENT", "SettingWatch", "owners", "trial_findings"]
@@ -27,7 +34,7 @@ HIDDEN = "a callable"
 
 
 class SettingWatch:
-    """Differences of settings, looked at before every step: a schedule may change them."""
+    """Differences of settings, looked at in every step: a schedule may change them."""
 
     def __init__(
         self,
@@ -40,12 +47,45 @@ class SettingWatch:
         self.seen: dict[tuple[str, tuple[str, str]], tuple[int, SettingDifference]] = {}
         self.algorithm = ""
 
-    def look(self, step: int) -> None:
-        """Reads both optimizers' settings before a step."""
+    def look_back(self) -> None:
+        """Reads what the optimizers remember from before the first step."""
+        if all(stepper.optimizers for stepper in self.steppers):
+            states = self.steppers[0].state(), self.steppers[1].state()
+            self._note(1, carried_differences(*states, self.rows))
+
+    def look(self, step: int, first: StepRecord, second: StepRecord) -> None:
+        """Reads what both sides did in a step."""
+        settings = self._settings(first, 0), self._settings(second, 1)
         if not self.algorithm:
-            settings = next(iter(self.steppers[0].settings().values()), {})
-            self.algorithm = str(settings.get("algorithm", ""))
-        for difference in setting_differences(self.steppers, self.rows):
+            told = next(iter(settings[0].values()), {})
+            self.algorithm = str(told.get("algorithm", ""))
+        trains = tuple(stepper.tools.trainable(stepper.model) for stepper in self.steppers)
+        pairs = [(row.first, piece.second) for row in self.rows for piece in row.pieces]
+        told_settings = setting_differences(settings, (trains[0], trains[1]), pairs)
+        observed = observed_differences(first, second, self._owned(settings))
+        seen = {difference.setting for difference in observed}
+        if not all(stepper.direct for stepper in self.steppers):
+            # a callable may clip too: what both do is seen, what one of them says is half of it
+            seen.add(CLIPPING)
+        kept = [difference for difference in told_settings if difference.setting not in seen]
+        self._note(step, [*kept, *observed])
+
+    def _settings(self, record: StepRecord, side: int) -> Settings:
+        """As the update found them; where none was made, as they are."""
+        return record.settings or self.steppers[side].settings()
+
+    def _owned(self, settings: tuple[Settings, Settings]) -> list[ParameterRow]:
+        """The rows whose parameters both optimizers own, as far as is known."""
+        ours, theirs = settings
+        return [
+            row
+            for row in self.rows
+            if (not ours or row.first in ours)
+            and (not theirs or theirs.keys() >= {piece.second for piece in row.pieces})
+        ]
+
+    def _note(self, step: int, differences: Sequence[SettingDifference]) -> None:
+        for difference in differences:
             self.seen.setdefault((difference.setting, difference.parameters[0]), (step, difference))
 
     def findings(self, parted: Mapping[tuple[str, str], int]) -> list[Finding]:

@@ -18,6 +18,7 @@ from padiff_graph.referee.known_divergence import biased_variance
 from padiff_graph.referee.tolerance import Kind, Quantity, Tolerance, quantity
 from padiff_graph.training.optimizers import Stepper
 from padiff_graph.training.setting_findings import DIVERGENT, owners
+from padiff_graph.training.stages.step_record import StepRecord
 from padiff_graph.training.training_side import TrainingSide
 
 __all__ = ["StepNumbers"]
@@ -33,6 +34,7 @@ GRAIN = 2
 """Roundings of a weight that a step may add."""
 TOLD = 3
 """Most parameters that notes speak of."""
+OWN_DRAWS = "both sides draw random numbers of their own"
 UNBIASED = "torch takes the unbiased batch variance, Paddle the biased one"
 
 
@@ -53,9 +55,15 @@ class StepNumbers:
         matching: Matching,
         tolerance: Tolerance,
         start: Mapping[str, Array],
+        shared: bool = False,
     ) -> None:
-        """`start`: the first model's weights and buffers before the first step."""
-        self.rows, self.tolerance, self.start = rows, tolerance, start
+        """
+        Args:
+            start: the first model's weights and buffers before the first step.
+            shared: whether the first side steps on the second's gradients, as both draw their own
+                random numbers: losses and buffers are not held against each other then.
+        """
+        self.rows, self.tolerance, self.start, self.shared = rows, tolerance, start, shared
         self.quantities: list[tuple[int, Quantity]] = []
         self.losses: list[tuple[float, float]] = []
         self.notes: list[str] = []
@@ -67,18 +75,22 @@ class StepNumbers:
     def compare(self, step: int, sides: Sequence[TrainingSide]) -> None:
         """Holds losses, weights, buffers and what the optimizers remember against each other."""
         ours, theirs = sides
+        first, second = ours.record, theirs.record
+        self.losses.append((first.loss, second.loss))
         self._add(step, "loss", "loss", "loss", *map(np.asarray, self.losses[-1]))
+        if self.shared:
+            self._leave_out(OWN_DRAWS)
         states = ours.stepper.state(), theirs.stepper.state()
         for row in self.rows:
             names = [piece.second for piece in row.pieces]
-            if row.first not in ours.after or not theirs.after.keys() >= set(names):
+            if row.first not in first.after or not second.after.keys() >= set(names):
                 continue
-            trained = row.first in ours.gradients or theirs.gradients.keys() >= set(names)
+            trained = row.first in first.accumulated or second.accumulated.keys() >= set(names)
             if trained:
-                self._compare(step, "parameter", row, ours, theirs)
-                self._updates(step, row, ours, theirs)
+                self._compare(step, "parameter", row, first, second)
+                self._updates(step, row, first, second)
             else:
-                self._buffer(step, row, ours, theirs)
+                self._buffer(step, row, first, second)
             self._states(step, row, *states)
 
     def _add(
@@ -88,24 +100,29 @@ class StepNumbers:
         self.quantities.append((step, added))
         return added
 
+    def _leave_out(self, reason: str) -> None:
+        """The last quantity is told and does not count."""
+        step, added = self.quantities[-1]
+        self.quantities[-1] = step, replace(added, counted=False, reason=reason)
+
     def _compare(
-        self, step: int, kind: Kind, row: ParameterRow, ours: TrainingSide, theirs: TrainingSide
+        self, step: int, kind: Kind, row: ParameterRow, ours: StepRecord, theirs: StepRecord
     ) -> Quantity:
         own = ours.after[row.first]
         return self._add(step, kind, row.first, _joined(row), own, mapped(row, own, theirs.after))
 
-    def _buffer(
-        self, step: int, row: ParameterRow, ours: TrainingSide, theirs: TrainingSide
-    ) -> None:
+    def _buffer(self, step: int, row: ParameterRow, ours: StepRecord, theirs: StepRecord) -> None:
         """A buffer; a running variance that only the frameworks' own rules part is not counted."""
         compared = self._compare(step, "buffer", row, ours, theirs)
         count = self._counts.get(row.pieces[0].second)
-        if compared.within or count is None:
+        if self.shared:
+            self._leave_out(OWN_DRAWS)
+        if self.shared or compared.within or count is None:
             return
         own = ours.after[row.first]
         wanted = mapped(row, own, theirs.after)
         if biased_variance(self.start[row.first], own, wanted, count):
-            self.quantities[-1] = step, replace(compared, counted=False, reason=UNBIASED)
+            self._leave_out(UNBIASED)
 
     def _states(
         self,
@@ -124,15 +141,13 @@ class StepNumbers:
             wanted = mapped(row, numbers, others)
             self._add(step, "parameter", f"{kind} of {row.first}", shown, numbers, wanted)
 
-    def _updates(
-        self, step: int, row: ParameterRow, ours: TrainingSide, theirs: TrainingSide
-    ) -> None:
+    def _updates(self, step: int, row: ParameterRow, ours: StepRecord, theirs: StepRecord) -> None:
         """Whether, where gradients agree, the steps taken on them do too."""
-        gradient = ours.gradients.get(row.first)
-        names = {piece.second for piece in row.pieces}
-        if gradient is None or not theirs.gradients.keys() >= names:
+        handed = theirs.handed
+        gradient = ours.handed.get(row.first)
+        if gradient is None or not handed.keys() >= {piece.second for piece in row.pieces}:
             return
-        wanted = mapped(row, gradient, theirs.gradients)
+        wanted = mapped(row, gradient, handed)
         agree = (np.abs(gradient - wanted) <= AGREE * np.abs(wanted)) & (wanted != 0)
         trusted = self._trusted[row.first] = agree & self._trusted.get(row.first, np.asarray(True))
         if not trusted.any():
@@ -192,7 +207,7 @@ class StepNumbers:
 
 
 def _share(
-    row: ParameterRow, ours: TrainingSide, theirs: TrainingSide, trusted: Array, noise: float
+    row: ParameterRow, ours: StepRecord, theirs: StepRecord, trusted: Array, noise: float
 ) -> float | None:
     """By which share of itself an update differs beyond rounding; None where it does not.
 

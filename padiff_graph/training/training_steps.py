@@ -1,8 +1,10 @@
 """Training both models for real, side by side: weights, buffers and optimizer state after every
 step.
 
-Optimizers are held against each other three times: by their settings, on equal weights and shared
-gradients (so that nothing but the update rule can differ), and in the real steps.
+Optimizers are held against each other by their settings and what they are seen to do, on equal
+weights and shared gradients (so that nothing but the update rule can differ), and in the real
+steps. Where both models draw random numbers of their own, the first one steps on the second's
+gradients: the models' own are compared region by region.
 """
 
 from __future__ import annotations
@@ -11,8 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from padiff_graph.capture.engine import Engine
+from padiff_graph.capture.engine import Array, Engine
 from padiff_graph.executor.region_parameters import first_reads
+from padiff_graph.executor.transfer import mapped
 from padiff_graph.findings.finding import Finding
 from padiff_graph.matching.result import Matching, ParameterRow
 from padiff_graph.referee.tolerance import Quantity, Tolerance
@@ -63,6 +66,7 @@ def train(
     tolerance: Tolerance,
     explained: bool = False,
     proved: bool = True,
+    shared: bool = False,
 ) -> Training:
     """Takes `steps` training steps on the user's models. On an exception all is put back.
 
@@ -74,58 +78,104 @@ def train(
         explained: whether the models are known to differ already, so that a departure says nothing
             new.
         proved: whether every stretch of the models was found to agree.
+        shared: whether the first side steps on the second's gradients.
     """
     rows = [row for row in matching.parameters if row.pieces]
-    sides = [
+    first, second = (
         TrainingSide(engine, stepper, example, loss)
         for engine, stepper, example, loss in zip(engines, steppers, examples, losses, strict=True)
-    ]
+    )
+    sides = first, second
     # branches side by side run in an order of their own in each model: a setting is looked for in
     # the port's
     watch = SettingWatch(steppers, rows, first_reads(matching.first.graph))
+    numbers = StepNumbers(rows, matching, tolerance, first.values(), shared)
+    trials = Trials(sides, rows, steps)
     undo = [put_back for side in sides for put_back in side.remember()]
     try:
-        departure = _tried(sides, rows, steps)
-        numbers = StepNumbers(rows, matching, tolerance, dict(sides[0].before))
-        _take_steps(sides, steps, watch, numbers)
+        trials.on_noise()
+        watch.look_back()
+        _take_steps(sides, steps, watch, numbers, trials)
     except BaseException:
         for put_back in undo:
             put_back()
         raise
-    findings = [*watch.findings(numbers.parted), *trial_findings(departure, watch)]
+    findings = [*watch.findings(numbers.parted), *trial_findings(trials.departure, watch)]
     if not findings and not explained:
         findings += numbers.findings(steppers, proved)
     quantities = tuple(numbers.excused(watch.algorithm))
     return Training(tuple(findings), quantities, tuple(numbers.losses), steps, tuple(numbers.notes))
 
 
-def _tried(
-    sides: Sequence[TrainingSide], rows: Sequence[ParameterRow], steps: int
-) -> Departure | None:
-    """Where the optimizers part on shared gradients; None too where a callable holds none or
-    several."""
-    steppers = sides[0].stepper, sides[1].stepper
-    if any(len(stepper.optimizers) != 1 for stepper in steppers):
-        return None
-    fewest, most = TRIALS
-    write: Callable[..., None] = sides[0].engine.assign
-    return try_steps(
-        steppers,
-        lambda side: sides[side].values(),
-        write,
-        rows,
-        max(fewest, min(steps, most)),
-    )
+@dataclass
+class Trials:
+    """The optimizers on equal weights and gradients, where those of both sides are known.
+
+    Attributes:
+        sides, rows: what is tried.
+        steps: how many steps the user asked for.
+        departure: where they first parted.
+    """
+
+    sides: tuple[TrainingSide, TrainingSide]
+    rows: Sequence[ParameterRow]
+    steps: int
+    departure: Departure | None = None
+
+    def on_noise(self) -> None:
+        """On seeded gradients of a common size."""
+        fewest, most = TRIALS
+        self._try(max(fewest, min(self.steps, most)), None)
+
+    def on_gradients(self, gradients: Mapping[str, Array]) -> None:
+        """On the second model's own: where they are small, an epsilon decides."""
+        if self.departure is None:
+            self._try(1, gradients)
+
+    def _try(self, steps: int, gradients: Mapping[str, Array] | None) -> None:
+        first, second = self.sides
+        steppers = first.stepper, second.stepper
+        if not all(stepper.optimizers for stepper in steppers):
+            return
+        held = [side.stepper.tools.gradients(side.stepper.model) for side in self.sides]
+        write: Callable[..., None] = first.engine.assign
+        self.departure = try_steps(
+            steppers, lambda side: self.sides[side].values(), write, self.rows, steps, gradients
+        )
+        for side, own in zip(self.sides, held, strict=True):
+            side.stepper.tools.put_gradients(side.stepper.model, own)
 
 
 def _take_steps(
-    sides: Sequence[TrainingSide], steps: int, watch: SettingWatch, numbers: StepNumbers
+    sides: tuple[TrainingSide, TrainingSide],
+    steps: int,
+    watch: SettingWatch,
+    numbers: StepNumbers,
+    trials: Trials,
 ) -> None:
+    first, second = sides
     for side in sides:
         side.clear()
     for step in range(1, steps + 1):
-        watch.look(step)
-        numbers.losses.append((sides[0].learn(), sides[1].learn()))
+        for side in sides:
+            side.learn()
+        if numbers.shared:
+            first.give(_handed_over(trials.rows, first.added(), second.added()))
+        if step == 1:
+            # both optimizers are as they were given: later their states hold each side's rounding
+            trials.on_gradients(second.record.accumulated)
         for side in sides:
             side.step()
+        watch.look(step, first.record, second.record)
         numbers.compare(step, sides)
+
+
+def _handed_over(
+    rows: Sequence[ParameterRow], own: Mapping[str, Array], theirs: Mapping[str, Array]
+) -> dict[str, Array]:
+    """The first model's gradients with the second's in their place, where both have one."""
+    given = dict(own)
+    for row in rows:
+        if row.first in own and theirs.keys() >= {piece.second for piece in row.pieces}:
+            given[row.first] = mapped(row, own[row.first], theirs)
+    return given

@@ -49,26 +49,32 @@ def try_steps(
     write: Callable[[Values], None],
     rows: Sequence[ParameterRow],
     steps: int,
+    gradients: Values | None = None,
 ) -> Departure | None:
-    """Takes steps with equal weights and seeded random gradients on both sides, then puts all back.
+    """Takes steps with equal weights and gradients on both sides, then puts all back.
 
     Args:
-        steppers: both with exactly one framework optimizer.
+        steppers: both with optimizers that are known.
         parameters: current values of the first (0) or second (1) model's parameters.
         write: writes values into the first model.
         rows: the parameter map.
         steps: how many steps to try.
+        gradients: of the second model, for every step; seeded random ones where None.
     """
     rows = _trained(steppers, rows)
+    if gradients is not None:
+        rows = [row for row in rows if gradients.keys() >= {piece.second for piece in row.pieces}]
     if not rows:
         return None
     with ExitStack() as stack:
         for stepper in steppers:
-            stack.enter_context(stepper.tools.kept(stepper.optimizers[0], stepper.model))
+            for optimizer in stepper.optimizers:
+                stack.enter_context(stepper.tools.kept(optimizer, stepper.model))
+                stepper.tools.bare(optimizer)
         before, ours = dict(parameters(1)), parameters(0)
         write({row.first: mapped(row, ours[row.first], before) for row in rows})
         for step in range(1, steps + 1):
-            _step(steppers, rows, step, ours, before)
+            _step(steppers, rows, ours, _given(rows, step, before, gradients))
             ours, theirs = parameters(0), parameters(1)
             for row in rows:
                 departure = _departure(row, step, ours[row.first], theirs, before)
@@ -91,21 +97,25 @@ def _trained(steppers: tuple[Stepper, Stepper], rows: Sequence[ParameterRow]) ->
     ]
 
 
+def _given(
+    rows: Sequence[ParameterRow], step: int, before: Values, gradients: Values | None
+) -> dict[str, Array]:
+    """The second model's gradients of one step."""
+    wanted = {piece.second for row in rows for piece in row.pieces}
+    if gradients is not None:
+        return {name: gradients[name] for name in wanted}
+    return {name: _noise(name, step, before[name]) for name in wanted}
+
+
 def _step(
-    steppers: tuple[Stepper, Stepper],
-    rows: Sequence[ParameterRow],
-    step: int,
-    ours: Values,
-    before: Values,
+    steppers: tuple[Stepper, Stepper], rows: Sequence[ParameterRow], ours: Values, given: Values
 ) -> None:
     """One step on either side with the same gradients."""
-    wanted = {piece.second for row in rows for piece in row.pieces}
-    given = {name: _noise(name, step, before[name]) for name in wanted}
     own = {row.first: mapped(row, np.zeros_like(ours[row.first]), given) for row in rows}
     for stepper, gradients in zip(steppers, (own, given), strict=True):
         stepper.tools.put_gradients(stepper.model, gradients)
-    for stepper in steppers:
-        stepper.tools.advance(stepper.optimizers[0])
+        for optimizer in stepper.optimizers:
+            stepper.tools.advance(optimizer)
 
 
 def _departure(

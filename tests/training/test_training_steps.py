@@ -262,7 +262,7 @@ def test_hidden_callables_that_differ():
         not report.passed
         and len(found) == 1
         and "from step 1" in found[0].cause
-        and "callables" in found[0].cause
+        and "weight decay is 0.1 (paddle) against 0.01 (torch)" in found[0].cause
     ), told(report)
 
 

@@ -1,0 +1,120 @@
+"""What the two sides were seen to do with gradients in one step: kept or cleared, clipped, used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from padiff_graph.capture.engine import Array
+from padiff_graph.executor.transfer import mapped
+from padiff_graph.matching.result import ParameterRow
+from padiff_graph.training.optimizer_settings import SettingDifference
+from padiff_graph.training.stages.gradient_treatment import (
+    Treatment,
+    allowance,
+    compatible,
+    treatments,
+)
+from padiff_graph.training.stages.step_record import StepRecord
+
+__all__ = ["CLIPPING", "observed_differences"]
+
+CLIPPING = "gradient clipping"
+CLEARING = "gradients after a step"
+COUNT = "steps of the optimizer in one call"
+AGREE = 1e-3
+"""Gradients that differ by less than this share of their largest are held against each other as
+numbers, others by the rule that they went through."""
+NOISE = 10
+"""How many times the gradients' own difference what is done to them may carry on."""
+
+Told = tuple[str, object, object]
+Pair = tuple[str, str]
+
+
+def observed_differences(
+    first: StepRecord, second: StepRecord, rows: Sequence[ParameterRow]
+) -> list[SettingDifference]:
+    """Every stage before the update that the two sides were seen to do otherwise.
+
+    Args:
+        first, second: the same step of both sides.
+        rows: the parameter map.
+    """
+    rows = [row for row in rows if _arrived(row, first.accumulated, second.accumulated)]
+    pairs = [(row.first, piece.second) for row in rows for piece in row.pieces]
+    told: dict[Told, list[Pair]] = {}
+    for pair in pairs:
+        for setting, values in _counted(pair, first, second):
+            if values[0] != values[1]:
+                told.setdefault((setting, *values), []).append(pair)
+    for pair, values in _clipped(rows, first, second):
+        told.setdefault((CLIPPING, *values), []).append(pair)
+    return [
+        SettingDifference(setting, (one, other), tuple(where), len(where) == len(pairs))
+        for (setting, one, other), where in told.items()
+    ]
+
+
+def _arrived(row: ParameterRow, first: Mapping[str, Array], second: Mapping[str, Array]) -> bool:
+    names = {piece.second for piece in row.pieces}
+    return bool(names) and row.first in first and second.keys() >= names
+
+
+def _counted(
+    pair: Pair, first: StepRecord, second: StepRecord
+) -> Iterator[tuple[str, tuple[object, object]]]:
+    """How often a parameter was updated, and what became of its gradient."""
+    yield COUNT, (first.updated(pair[0]), second.updated(pair[1]))
+    yield CLEARING, (_fate(first, pair[0]), _fate(second, pair[1]))
+
+
+def _fate(record: StepRecord, name: str) -> str:
+    remaining = record.remaining.get(name)
+    return "cleared" if remaining is None or not remaining.any() else "kept"
+
+
+def _clipped(
+    rows: Sequence[ParameterRow], first: StepRecord, second: StepRecord
+) -> Iterator[tuple[Pair, tuple[object, object]]]:
+    """Parameters whose gradients went through another treatment, with both."""
+    handed = first.handed, second.handed
+    rows = [row for row in rows if _arrived(row, *handed)]
+    own = treatments(first.accumulated, handed[0])
+    theirs = treatments(second.accumulated, handed[1])
+    differing = [
+        ((row.first, piece.second), (own[row.first], theirs[piece.second]))
+        for row in rows
+        if not _same(row, first, second, own[row.first], theirs)
+        for piece in row.pieces
+    ]
+    # a parameter left out of a norm changes the factor of all others, with the norm the same
+    causes = [entry for entry in differing if not compatible(*entry[1])]
+    for pair, (one, other) in causes or differing:
+        yield pair, (str(one), str(other))
+
+
+def _same(
+    row: ParameterRow,
+    first: StepRecord,
+    second: StepRecord,
+    own: Treatment,
+    others: Mapping[str, Treatment],
+) -> bool:
+    """Whether one parameter's gradient went through the same: by its numbers where gradients
+    agree, else by what can be told of the rule."""
+    theirs = [others[piece.second] for piece in row.pieces]
+    before, after = first.accumulated[row.first], first.handed[row.first]
+    noise = _gap(before, mapped(row, before, second.accumulated))
+    scale = float(np.abs(before).max(initial=0.0))
+    if noise > AGREE * scale:
+        return all(compatible(own, other) for other in theirs)
+    wanted = mapped(row, after, second.handed)
+    allowed = max(allowance(treatment) for treatment in (own, *theirs))
+    carried = NOISE * noise / scale if scale else 0.0
+    return _gap(after, wanted) <= (allowed + carried) * float(np.abs(wanted).max(initial=0.0))
+
+
+def _gap(first: Array, second: Array) -> float:
+    return float(np.abs(first.astype(np.float64) - second).max(initial=0.0))

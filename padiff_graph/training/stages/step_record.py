@@ -1,0 +1,55 @@
+"""What one model did in one training step, stage by stage."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from padiff_graph.capture.abilities import WatchedStep
+from padiff_graph.capture.engine import Array
+
+__all__ = ["StepRecord"]
+
+Values = Mapping[str, Array]
+
+
+@dataclass
+class StepRecord:
+    """One step of one side; arrays by parameter name.
+
+    Attributes:
+        loss: of the batch.
+        left: gradients that the step before left behind.
+        accumulated: gradients when the optimizer's turn comes: those of this batch on top.
+        updates: each step that an optimizer took in this turn.
+        remaining: gradients that the turn left behind.
+        before, after: weights and buffers around the turn.
+    """
+
+    loss: float = 0.0
+    left: Values = field(default_factory=dict)
+    accumulated: Values = field(default_factory=dict)
+    updates: tuple[WatchedStep, ...] = ()
+    remaining: Values = field(default_factory=dict)
+    before: Values = field(default_factory=dict)
+    after: Values = field(default_factory=dict)
+
+    @property
+    def settings(self) -> dict[str, Mapping[str, object]]:
+        """What was done to each parameter, as the first update of it was set."""
+        told: dict[str, Mapping[str, object]] = {}
+        for update in self.updates:
+            told = {**update.settings, **told}
+        return told
+
+    @property
+    def handed(self) -> dict[str, Array]:
+        """The gradient that the first update of each parameter was handed, clipped and scaled."""
+        handed: dict[str, Array] = {}
+        for update in self.updates:
+            handed = {**update.gradients, **handed}
+        return handed
+
+    def updated(self, name: str) -> int:
+        """How often a parameter was updated in this turn."""
+        return sum(name in update.gradients for update in self.updates)
