@@ -29,8 +29,9 @@ NEUTRAL: Mapping[str, object] = {
 """What a setting is where an optimizer does not have it."""
 INERT = {"nesterov": "momentum", "dampening": "momentum", "kind of weight decay": "weight decay"}
 """Settings without effect while another one is at its neutral value on both sides."""
-NEAR = 1e-9
-"""Relative difference below which two settings are one number spelled twice."""
+NEAR = 1.2e-7
+"""Relative difference below which two settings are one number spelled twice: a rate may be held in
+a tensor of float32, and this is the unit in its last place."""
 
 
 @dataclass(frozen=True)
