@@ -1,8 +1,8 @@
-"""Wrong use of the library, told before anything was changed."""
+"""Wrong use of the library, told before anything was changed; and files that could not be written."""
 
 from __future__ import annotations
 
-__all__ = ["UsageError", "UsageTypeError"]
+__all__ = ["NotWrittenError", "UsageError", "UsageTypeError"]
 
 
 class UsageError(ValueError):
@@ -15,3 +15,10 @@ class UsageError(ValueError):
 
 class UsageTypeError(UsageError, TypeError):
     """The same for an argument of the wrong type."""
+
+
+class NotWrittenError(OSError):
+    """A file could not be written; what stood in its place is as it was.
+
+    The command line answers it with exit code 4; a verdict that was reached is told all the same.
+    """

@@ -1,50 +1,34 @@
 """Checkpoint files: .safetensors (also sharded) and torch's read; .safetensors, .pdparams written.
 
-bfloat16 stands as its bits in uint16, as Paddle holds it in numpy. The safetensors package cannot
-read bfloat16 into numpy, nor write tensor by tensor; the format is a header and bytes, read and
-written here.
+bfloat16 stands as its bits in uint16, as Paddle holds it in numpy.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import pickle
-import struct
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import numpy as np
 
 from padiff_graph.capture.backend import backend, needed
+from padiff_graph.checkpoint.safetensors_file import NUMPY, Array, header_of, read_safetensors
 from padiff_graph.errors import UsageError
+from padiff_graph.file_writing import new_file
+from padiff_graph.report.wording import cut_short
 
-__all__ = ["BITS", "Written", "read_checkpoint", "read_safetensors", "write_checkpoint"]
+__all__ = ["BITS", "Written", "read_checkpoint", "write_checkpoint"]
 
-Array = np.ndarray[Any, Any]
+Tensors = tuple[dict[str, Array], frozenset[str]]
+"""Tensors by name, and the names of those that are bfloat16."""
 Written = Mapping[str, tuple[tuple[int, ...], str, Callable[[], Array]]]
 """What is to be written: name -> (shape, safetensors dtype, how to make the array in its turn)."""
 Progress = Callable[[int, int, str], None]
 """Told of each tensor: its number, how many there are, its name."""
 
-NUMPY = {
-    "F64": "f8",
-    "F32": "f4",
-    "F16": "f2",
-    "BF16": "u2",
-    "I64": "i8",
-    "I32": "i4",
-    "I16": "i2",
-    "I8": "i1",
-    "U64": "u8",
-    "U32": "u4",
-    "U16": "u2",
-    "U8": "u1",
-    "BOOL": "?",
-    "C64": "c8",
-}
-"""numpy's code of each safetensors dtype."""
+INDEX = ".index.json"
 IN_FOLDERS = (
     "*.safetensors.index.json",
     "*.safetensors",
@@ -56,9 +40,11 @@ IN_FOLDERS = (
 """What is looked for in a folder, the first kind that is there."""
 BITS = {np.dtype(code): name for name, code in NUMPY.items() if name != "BF16"}
 """safetensors' name of each numpy dtype."""
+SHOWN = 4
+"""Names that a message lists before it counts the rest; chosen so that it stays two lines."""
 
 
-def read_checkpoint(path: Path) -> tuple[dict[str, Array], frozenset[str]]:
+def read_checkpoint(path: Path) -> Tensors:
     """All tensors of a checkpoint, memory-mapped, and the names of those that are bfloat16.
 
     Takes .safetensors, torch's .pt, .pth, .bin (which needs torch), an index of shards of either
@@ -67,12 +53,22 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Array], frozenset[str]]:
     Raises:
         UsageError: no such file, another kind of file, or a broken one.
     """
-    if path.is_dir():
-        path = _file_in(path)
-    if not path.exists():
-        raise UsageError(f"expected a checkpoint at {path}; there is none; check the path")
-    if path.name.endswith(".index.json"):
-        return _read_shards(path)
+    try:
+        if path.is_dir():
+            path = _file_in(path)
+        if not path.exists():
+            raise UsageError(f"expected a checkpoint at {path}; there is none; check the path")
+        if path.name.endswith(INDEX):
+            return _read_shards(path)
+        return _read_file(path)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror or error}") from None
+
+
+def _read_file(path: Path) -> Tensors:
+    """The tensors of one file that is no index."""
+    if not path.is_file():
+        raise UsageError(f"{path}: expected a file; found a folder, a device or a pipe")
     if path.suffix == ".safetensors":
         return read_safetensors(path)
     if path.suffix in (".pt", ".pth", ".bin"):
@@ -97,27 +93,64 @@ def _file_in(folder: Path) -> Path:
     return files[0]
 
 
-def _read_shards(index: Path) -> tuple[dict[str, Array], frozenset[str]]:
+def _read_shards(index: Path) -> Tensors:
+    """The tensors of all shards, each of which stands where the index says, and nowhere else."""
+    places = _shards(index)
     tensors: dict[str, Array] = {}
     halves: frozenset[str] = frozenset()
-    for shard in _shards(index):
-        shard_tensors, shard_halves = read_checkpoint(index.with_name(shard))
-        tensors |= shard_tensors
-        halves |= shard_halves
+    for shard in sorted(set(places.values())):
+        path = index.parent / shard
+        if not path.exists():
+            raise UsageError(f"{index}: expected the shard {shard} beside it; there is none")
+        held, held_halves = _read_file(path)
+        twice = sorted(tensors.keys() & held)
+        if twice:
+            raise UsageError(f"{index}: {cut_short(twice, SHOWN)} in more than one shard")
+        tensors |= held
+        halves |= held_halves
+    missing = [name for name in places if name not in tensors]
+    if missing:
+        raise UsageError(
+            f"{index}: names {cut_short(missing, SHOWN)}, which its shards lack; "
+            "download them again"
+        )
     return tensors, halves
 
 
-def _shards(index: Path) -> list[str]:
+def _shards(index: Path) -> dict[str, str]:
+    """The shard of each tensor, a file in the index's folder or below."""
     try:
-        return sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-    except (ValueError, KeyError, TypeError, AttributeError):
+        places = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        places = None
+    if not isinstance(places, dict):
         raise UsageError(
             f"{index}: expected an index of shards, JSON with a weight_map from tensor to file; "
             "found none; download or save it again"
-        ) from None
+        )
+    for name, shard in places.items():
+        if not _lies_below(shard):
+            raise UsageError(
+                f"{index}: expected a checkpoint file beside the index for {name}; "
+                f"found {shard!r:.80}"
+            )
+    return places
 
 
-def _read_torch(path: Path) -> tuple[dict[str, Array], frozenset[str]]:
+def _lies_below(shard: Any) -> bool:
+    """Whether it names a file in this folder or below, and no further index."""
+    if not isinstance(shard, str) or not shard.isprintable() or shard.endswith(INDEX):
+        return False
+    windows = PureWindowsPath(shard)
+    return bool(
+        PurePosixPath(shard).name
+        and not PurePosixPath(shard).is_absolute()
+        and not windows.anchor
+        and ".." not in windows.parts
+    )
+
+
+def _read_torch(path: Path) -> Tensors:
     checkpoints = needed(backend("torch").checkpoints)
     try:
         tensors = checkpoints.read(path)
@@ -125,53 +158,6 @@ def _read_torch(path: Path) -> tuple[dict[str, Array], frozenset[str]]:
         raise UsageError(str(error)) from None
     halves = frozenset(name for name, array in tensors.items() if array.dtype == np.uint16)
     return tensors, halves
-
-
-def read_safetensors(path: Path) -> tuple[dict[str, Array], frozenset[str]]:
-    """The tensors of one .safetensors file, memory-mapped.
-
-    Raises:
-        UsageError: a file that is cut off or of another kind.
-    """
-    header, start = _safetensors_header(path)
-    header.pop("__metadata__", None)
-    tensors = {name: _mapped(path, start, name, entry) for name, entry in header.items()}
-    return tensors, frozenset(name for name in header if header[name]["dtype"] == "BF16")
-
-
-def _safetensors_header(path: Path) -> tuple[dict[str, Any], int]:
-    """The header, and where the data begin: a length in eight bytes, the header, the data."""
-    size = path.stat().st_size
-    expected = f"{path}: expected a .safetensors file"
-    with path.open("rb") as file:
-        prefix = file.read(8)
-        length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else size
-        if length + 8 > size:
-            raise UsageError(f"{expected}; its header is cut off; download or save it again")
-        try:
-            return json.loads(file.read(length)), 8 + length
-        except ValueError:
-            raise UsageError(
-                f"{expected}; its header is no JSON; download or save it again"
-            ) from None
-
-
-def _mapped(path: Path, start: int, name: str, entry: Mapping[str, Any]) -> Array:
-    """One tensor of a file whose data begin at `start`."""
-    if entry["dtype"] not in NUMPY:
-        raise UsageError(
-            f"{path}: {name} is of dtype {entry['dtype']}, which neither numpy nor Paddle's "
-            "checkpoints hold; save it as another one first"
-        )
-    begin, end = entry["data_offsets"]
-    if start + end > path.stat().st_size:
-        raise UsageError(f"{path}: the data of {name} is cut off; download or save the file again")
-    dtype = np.dtype(NUMPY[entry["dtype"]]).newbyteorder("<")
-    shape = tuple(entry["shape"])
-    if math.prod(shape) and shape:
-        return np.memmap(path, dtype, "r", start + begin, shape)
-    # nothing and a single number cannot be mapped
-    return np.fromfile(path, dtype, math.prod(shape), offset=start + begin).reshape(shape)
 
 
 def _silent(number: int, total: int, name: str) -> None:
@@ -182,20 +168,18 @@ def write_checkpoint(path: Path, tensors: Written, progress: Progress = _silent)
     """Writes .safetensors tensor by tensor, one in memory at a time; or .pdparams.
 
     A .pdparams is pickled as paddle.save does. `progress` is told of each tensor before it is made.
+    The file stands at `path` when it is complete, which may be where the tensors are read from.
 
     Raises:
         UsageError: another suffix.
+        NotWrittenError: the file cannot be written; what stood at `path` is as it was.
     """
-    if path.suffix == ".safetensors":
-        _write_safetensors(path, tensors, progress)
-    elif path.suffix == ".pdparams":
-        arrays = {name: np.array(array) for name, array in _made(tensors, progress)}
-        with path.open("wb") as file:
-            pickle.dump(arrays, file, protocol=4)
-    else:
+    if path.suffix not in WRITERS:
         raise UsageError(
             f"{path}: expected .pdparams or .safetensors; found {path.suffix or 'no suffix'}"
         )
+    with new_file(path) as beside:
+        WRITERS[path.suffix](beside, tensors, progress)
 
 
 def _made(tensors: Written, progress: Progress) -> Iterator[tuple[str, Array]]:
@@ -204,18 +188,23 @@ def _made(tensors: Written, progress: Progress) -> Iterator[tuple[str, Array]]:
         yield name, make()
 
 
-def _write_safetensors(path: Path, tensors: Written, progress: Progress) -> None:
-    header: dict[str, Any] = {}
-    at = 0
-    for name, (shape, dtype, _) in tensors.items():
-        end = at + math.prod(shape) * np.dtype(NUMPY[dtype]).itemsize
-        header[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [at, end]}
-        at = end
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
+def _write_pdparams(path: Path, tensors: Written, progress: Progress) -> None:
+    arrays = {name: np.array(array) for name, array in _made(tensors, progress)}
     with path.open("wb") as file:
-        file.write(struct.pack("<Q", len(text)))
-        file.write(text)
+        pickle.dump(arrays, file, protocol=4)
+
+
+def _write_safetensors(path: Path, tensors: Written, progress: Progress) -> None:
+    kinds = {name: (shape, dtype) for name, (shape, dtype, _) in tensors.items()}
+    with path.open("wb") as file:
+        file.write(header_of(kinds))
         for name, array in _made(tensors, progress):
-            little_endian = np.dtype(NUMPY[tensors[name][1]]).newbyteorder("<")
+            little_endian = np.dtype(NUMPY[kinds[name][1]]).newbyteorder("<")
             file.write(np.ascontiguousarray(array, little_endian).tobytes())
+
+
+WRITERS: Mapping[str, Callable[[Path, Written, Progress], None]] = {
+    ".pdparams": _write_pdparams,
+    ".safetensors": _write_safetensors,
+}
+"""What writes a checkpoint, by suffix."""

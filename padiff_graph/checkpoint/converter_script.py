@@ -14,8 +14,10 @@ from typing import Any
 from padiff_graph.alignment.correspondence import ParameterEntry
 from padiff_graph.capture.normal.index_map import View
 from padiff_graph.errors import UsageError
+from padiff_graph.file_writing import write_text
 from padiff_graph.layer_map.layer_map import LayerMap
 from padiff_graph.matching.result import Piece
+from padiff_graph.printable import code_comment, docstring_line
 
 __all__ = ["script_text", "write_script"]
 
@@ -46,6 +48,7 @@ HEAD = '''\
 """
 
 import json
+import os
 import pickle
 import struct
 import sys
@@ -101,14 +104,16 @@ if __name__ == "__main__":
     left = sorted(tensors.left - NOT_NEEDED)
     if left:
         print("not used, so make sure that they are second names of tied weights:", ", ".join(left))
-    with open(sys.argv[2], "wb") as out:
+    beside = sys.argv[2] + ".part"
+    with open(beside, "wb") as out:
         pickle.dump(parameters, out, protocol=4)
+    os.replace(beside, sys.argv[2])
 '''
 
 
 def write_script(layer_map: Any, path: str | os.PathLike[str]) -> None:
     """Writes the converter of a map (see `script_text`)."""
-    Path(path).write_text(script_text(layer_map, Path(path).name), encoding="utf-8")
+    write_text(path, script_text(layer_map, Path(path).name))
 
 
 def script_text(layer_map: Any, name: str = "convert.py") -> str:
@@ -135,9 +140,9 @@ def script_text(layer_map: Any, name: str = "convert.py") -> str:
         unused = f"{{{', '.join(map(repr, sorted(held.unused_second)))}}}"
     first, second = held.models
     return HEAD.format(
-        first=first or "the Paddle model",
-        second=second or "the torch model",
-        name=name,
+        first=docstring_line(first or "the Paddle model"),
+        second=docstring_line(second or "the torch model"),
+        name=docstring_line(name),
         body=body,
         helpers="".join(helpers),
         unused=unused,
@@ -148,12 +153,13 @@ def _statements(entry: ParameterEntry) -> list[str]:
     """What makes one Paddle parameter of tensors `t`."""
     target, pieces = f"p[{entry.paddle_name!r}]", entry.row.pieces
     if not pieces:
-        return [f"# {entry.paddle_name}: {entry.row.reason}; Paddle keeps its initial value"]
+        kept = f"{entry.paddle_name}: {entry.row.reason}; Paddle keeps its initial value"
+        return [f"# {code_comment(kept)}"]
     if len(pieces) == 1 and pieces[0].first_view.identity:
         return [f"{target} = {_whole(entry, pieces[0])}"]
-    size = math.prod(entry.shape)
+    size, words = math.prod(entry.shape), code_comment(entry.transform)
     dtype = f"t[{pieces[0].second!r}].dtype"
-    lines = [f"{target} = np.zeros({list(entry.shape)}, {dtype})  # {entry.transform}"]
+    lines = [f"{target} = np.zeros({list(entry.shape)}, {dtype})  # {words}"]
     for piece in pieces:
         places = _view_call(f"np.arange({size})", piece.first_view)
         values = _view_call(f"t[{piece.second!r}]", piece.second_view)
@@ -171,7 +177,7 @@ def _whole(entry: ParameterEntry, piece: Piece) -> str:
     if View.of(shape).transpose(tuple(reversed(range(len(shape))))).same(piece.second_view):
         return f"{source}.T{_reshaped(turned, entry.shape)}"
     steps = _steps(piece.second_view)
-    return f"view({source}, {list(entry.shape)}, {steps})  # {entry.transform}"
+    return f"view({source}, {list(entry.shape)}, {steps})  # {code_comment(entry.transform)}"
 
 
 def _reshaped(shape: tuple[int, ...], wanted: tuple[int, ...]) -> str:

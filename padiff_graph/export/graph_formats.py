@@ -13,6 +13,8 @@ import networkx as nx
 from padiff_graph.capture.backend import backend, needed
 from padiff_graph.capture.graph import ComputationGraph, Node, ParameterInfo
 from padiff_graph.export.graph_picture import node_label, write_svg
+from padiff_graph.file_writing import new_file
+from padiff_graph.printable import code_comment
 
 __all__ = ["GRAPH_SCHEMA_VERSION", "WRITERS", "graph_json", "write_graph"]
 
@@ -28,7 +30,8 @@ def write_graph(graph: ComputationGraph, path: str | os.PathLike[str]) -> Path:
     target = Path(path)
     if target.suffix not in WRITERS:
         raise ValueError(f"expected a file that ends in {', '.join(WRITERS)}; found {target.name}")
-    WRITERS[target.suffix](graph, target)
+    with new_file(target) as beside:
+        WRITERS[target.suffix](graph, beside)
     return target
 
 
@@ -87,7 +90,7 @@ def _plain(value: Any) -> Any:
 
 
 def _json(graph: ComputationGraph, target: Path) -> None:
-    target.write_text(json.dumps(graph_json(graph), indent=1))
+    target.write_text(json.dumps(graph_json(graph), indent=1), encoding="utf-8")
 
 
 def _graphml(graph: ComputationGraph, target: Path) -> None:
@@ -97,12 +100,12 @@ def _graphml(graph: ComputationGraph, target: Path) -> None:
         kind = record.outputs[0] if record.outputs else None
         plain.add_node(
             record.id,
-            label=node_label(record),
+            label=code_comment(node_label(record)),
             kind=record.kind,
             op=record.op,
-            name=record.name,
-            path=record.path,
-            source=record.source,
+            name=code_comment(record.name),
+            path=code_comment(record.path),
+            source=code_comment(record.source),
             attrs=json.dumps({key: _plain(value) for key, value in record.attrs.items()}),
             shape=str(list(kind.shape)) if kind else "",
             dtype=kind.dtype if kind else "",

@@ -9,6 +9,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from padiff_graph.capture.graph import ComputationGraph, Node, Value
+from padiff_graph.printable import printable
 
 __all__ = ["node_label", "write_svg"]
 
@@ -128,12 +129,12 @@ def _add_box(
     attributes = str(dict(record.attrs)) if record.attrs else ""
     details = (record.op or record.name, record.path, record.source, attributes)
     group = ElementTree.SubElement(root, "g", {"class": record.kind})
-    ElementTree.SubElement(group, "title").text = "\n".join(filter(None, details))
+    ElementTree.SubElement(group, "title").text = printable("\n".join(filter(None, details)))
     ElementTree.SubElement(
         group, "rect", x=str(x), y=str(y), width=str(WIDTH), height=str(HEIGHT), rx="4"
     )
     for line, text in ((14, node_label(record)[:LABEL]), (28, shape)):
-        ElementTree.SubElement(group, "text", x=str(x + 6), y=str(y + line)).text = text
+        ElementTree.SubElement(group, "text", x=str(x + 6), y=str(y + line)).text = printable(text)
 
 
 def _curve(source: Place, target: Place, levels: int) -> str:

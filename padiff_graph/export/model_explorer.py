@@ -16,6 +16,7 @@ from typing import Any
 from padiff_graph.capture.graph import ComputationGraph, Node, Value
 from padiff_graph.capture.normal.form import NormalGraph
 from padiff_graph.export.graph_picture import node_label
+from padiff_graph.file_writing import new_file
 from padiff_graph.findings.finding import Finding
 from padiff_graph.matching.result import Matching
 from padiff_graph.report.page_data import links, place_of
@@ -52,8 +53,9 @@ def model_explorer(
         _graph(matching.first.graph, 0, findings),
         _graph(matching.second.graph, 1, findings),
     ]
-    target.write_text(json.dumps({"label": target.stem, "graphs": graphs}), encoding="utf-8")
-    beside.write_text(json.dumps({"mappingEntries": _entries(matching)}), encoding="utf-8")
+    with new_file(target) as first, new_file(beside) as second:
+        first.write_text(json.dumps({"label": target.stem, "graphs": graphs}), encoding="utf-8")
+        second.write_text(json.dumps({"mappingEntries": _entries(matching)}), encoding="utf-8")
     return target, beside
 
 

@@ -24,6 +24,7 @@ from padiff_graph.executor.schedule import Stream
 from padiff_graph.executor.transfer import cotangents
 from padiff_graph.export.repro_side import Saved, WrittenSide, write_side
 from padiff_graph.export.repro_text import Comparison, script_text
+from padiff_graph.file_writing import new_file
 from padiff_graph.findings.finding import Finding
 from padiff_graph.matching.result import Matching
 from padiff_graph.report.page_data import place_of
@@ -76,8 +77,9 @@ def write_repro(
             raise UsageError(
                 f"this finding's region cannot be written as a script: {error}"
             ) from error
-    target.write_text(source, encoding="utf-8")
-    np.savez(target.with_suffix(".npz"), **saved)  # type: ignore[arg-type]
+    with new_file(target) as script, new_file(target.with_suffix(".npz")) as values:
+        script.write_text(source, encoding="utf-8")
+        np.savez(values, **saved)  # type: ignore[arg-type]
     return target
 
 

@@ -13,6 +13,7 @@ from padiff_graph.capture.graph import Node, Value
 from padiff_graph.executor.partition import Slice
 from padiff_graph.executor.region_run import Side
 from padiff_graph.export.recorded_values import Recorded, recorded
+from padiff_graph.printable import code_comment
 from padiff_graph.report.source_lines import short_source
 
 __all__ = ["Saved", "WrittenSide", "write_side"]
@@ -77,7 +78,8 @@ def write_side(
         record = side.graph.record(number)
         line = f"v{number} = {calls[number]}"
         if record.source:
-            line += f"  # {record.path or '(root)'}, {short_source(record.source)}"
+            place = f"{record.path or '(root)'}, {short_source(record.source)}"
+            line += f"  # {code_comment(place)}"
         written.lines.append(line)
     return written
 
@@ -91,7 +93,7 @@ def _add_leaf(written: WrittenSide, value: Value, key: str, note: str, dtype: st
         arguments += f', "{dtype}"'
     line = f"{name} = {written.framework}_leaf({arguments})"
     if note:
-        line += f"  # {note}"
+        line += f"  # {code_comment(note)}"
     written.lines.append(line)
 
 

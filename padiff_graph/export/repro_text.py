@@ -11,6 +11,7 @@ from padiff_graph.capture.graph import Value
 from padiff_graph.executor.partition import Region
 from padiff_graph.export.repro_side import WrittenSide
 from padiff_graph.findings.finding import Finding
+from padiff_graph.printable import docstring_line
 from padiff_graph.report.source_lines import code_line, short_source
 
 __all__ = ["Comparison", "script_text"]
@@ -111,7 +112,7 @@ def _docstring(finding: Finding, sides: tuple[WrittenSide, WrittenSide]) -> list
     for side in sides:
         for number, reason in side.own.items():
             told.append(f"As saved numbers: {side.framework}'s v{number}, {reason}.")
-    quoted = [line.replace("\\", "\\\\").replace('"""', "'''") for line in told]
+    quoted = [docstring_line(line) for line in told]
     return ['"""The region of one finding, run by itself.', "", *quoted, '"""', ""]
 
 

@@ -12,6 +12,8 @@ from typing import Any
 from padiff_graph.capture.api import capture_graph
 from padiff_graph.capture.normal.form import Edge, NormalGraph, NormalNode
 from padiff_graph.capture.normal.normalize import normalize
+from padiff_graph.file_writing import write_text
+from padiff_graph.printable import code_comment
 
 __all__ = ["hold", "structure_lines"]
 
@@ -36,7 +38,7 @@ def hold(model: Any, example: Mapping[str, Any], path: Path, *, update: bool = F
     __tracebackhide__ = True
     lines = structure_lines(normalize(capture_graph(model, example, certify=False)))
     if update:
-        path.write_text(HEAD + "\n".join(lines) + "\n", encoding="utf-8")
+        write_text(path, HEAD + "\n".join(lines) + "\n")
         return
     if not path.exists():
         raise AssertionError(
@@ -65,7 +67,7 @@ def structure_lines(normal: NormalGraph) -> list[str]:
         elif not node.leaf:
             lines.append(_operation(node, names))
     lines += [f"output {name} = {_operand(edge, names)}" for name, edge in normal.outputs.items()]
-    return lines
+    return [code_comment(line) for line in lines]
 
 
 def _names(normal: NormalGraph) -> dict[int, str]:

@@ -16,6 +16,7 @@ from padiff_graph.alignment.correspondence import (
     inside,
 )
 from padiff_graph.errors import UsageError, UsageTypeError
+from padiff_graph.file_writing import write_text
 from padiff_graph.layer_map.map_file import Stored, dump, parse
 from padiff_graph.layer_map.row_checks import check_rows
 from padiff_graph.request.module_tree import class_of, find_path, has_modules, modules_of
@@ -207,7 +208,7 @@ class LayerMap:
         )
         text = dump(stored)
         if path is not None:
-            Path(path).write_text(text, encoding="utf-8")
+            write_text(path, text)
         return text
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -246,6 +247,8 @@ class LayerMap:
             text = Path(path).read_text(encoding="utf-8")
         except OSError as error:
             raise UsageError(f"layer map {path}: {error.strerror or error}") from None
+        except UnicodeDecodeError:
+            raise UsageError(f"layer map {path}: expected YAML in UTF-8, found other bytes") from None
         return cls.from_yaml(text, str(path))
 
     # -- held against two models

@@ -9,13 +9,13 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from padiff_graph.alignment.module_rows import module_rows
 from padiff_graph.capture.graph import ComputationGraph
+from padiff_graph.file_writing import write_text
 from padiff_graph.report.layer_map_candidate import LayerMapCandidate
 from padiff_graph.report.page_data import Page, State, page_data
 from padiff_graph.report.report import Report
@@ -31,7 +31,7 @@ MISSING = 6
 
 def write_html(report: Report, path: str | os.PathLike[str]) -> None:
     """Writes a report as one file."""
-    Path(path).write_text(render_page(report_page(report)), encoding="utf-8")
+    write_text(path, render_page(report_page(report)))
 
 
 def render_page(page: Page) -> str:

@@ -7,9 +7,9 @@ import math
 import os
 from dataclasses import asdict
 from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
+from padiff_graph.file_writing import write_text
 from padiff_graph.findings.finding import Finding
 from padiff_graph.matching.result import ParameterRow
 from padiff_graph.report.report import Report
@@ -113,7 +113,7 @@ def write_json(report: Report, path: str | os.PathLike[str] | None = None) -> st
     """The report as JSON text; written to a file where one is named."""
     text = json.dumps(report_data(report), indent=1, ensure_ascii=False)
     if path is not None:
-        Path(path).write_text(text, encoding="utf-8")
+        write_text(path, text)
     return text
 
 

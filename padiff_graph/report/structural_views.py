@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from padiff_graph.file_writing import write_text
 from padiff_graph.report.html_page import candidate_page, diff_page, render_page
 from padiff_graph.report.layer_map_candidate import LayerMapCandidate
 from padiff_graph.report.report_json import SCHEMA_VERSION, finding_data, parameter_data
@@ -172,5 +172,5 @@ def candidate_html(candidate: LayerMapCandidate, path: str | os.PathLike[str] | 
 
 def _written(text: str, path: str | os.PathLike[str] | None) -> str:
     if path is not None:
-        Path(path).write_text(text, encoding="utf-8")
+        write_text(path, text)
     return text
