@@ -1,4 +1,4 @@
-"""Wrong use of the library, told before anything was changed; and files that could not be written."""
+"""Wrong use, told before anything was changed; and files that could not be written."""
 
 from __future__ import annotations
 

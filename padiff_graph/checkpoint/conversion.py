@@ -24,6 +24,7 @@ from padiff_graph.checkpoint.checkpoint_files import (
 )
 from padiff_graph.errors import UsageError
 from padiff_graph.layer_map.layer_map import LayerMap
+from padiff_graph.layer_map.transform_rows import check_filled
 from padiff_graph.progress import shown
 from padiff_graph.report.wording import cut_short
 
@@ -115,6 +116,9 @@ def _plan(
             "`padiff-graph suggest PAIR -o map.yaml`"
         )
     _check_sources(arrays, rows)
+    for entry in rows:
+        if entry.row.pieces:
+            check_filled(entry)
     plan = {
         entry.paddle_name: (
             entry.shape,

@@ -16,6 +16,7 @@ from padiff_graph.capture.normal.index_map import View
 from padiff_graph.errors import UsageError
 from padiff_graph.file_writing import write_text
 from padiff_graph.layer_map.layer_map import LayerMap
+from padiff_graph.layer_map.transform_rows import check_filled
 from padiff_graph.matching.result import Piece
 from padiff_graph.printable import code_comment, docstring_line
 
@@ -131,6 +132,9 @@ def script_text(layer_map: Any, name: str = "convert.py") -> str:
     missing = [entry.paddle_name for entry in held.parameters if entry.status == "open"]
     if missing:
         raise UsageError(f"the map has no source for {', '.join(missing)}; fill in their rows")
+    for entry in held.parameters:
+        if entry.row.pieces:
+            check_filled(entry)
     body = "\n".join(
         f"    {statement}" for entry in held.parameters for statement in _statements(entry)
     )

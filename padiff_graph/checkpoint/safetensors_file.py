@@ -128,7 +128,7 @@ def _entry(path: Path, name: str, written: Any) -> _Entry:
     itemsize = np.dtype(NUMPY[dtype]).itemsize
     if end - begin != math.prod(shape) * itemsize or not _addressable(shape, itemsize):
         raise UsageError(
-            f"{path}: {name} of shape {str(shape):.80} in {dtype} does not fit its "
+            f"{path}: {name} of shape {shape!s:.80} in {dtype} does not fit its "
             f"{end - begin} bytes of data; {AGAIN}"
         )
     return _Entry(name, dtype, tuple(shape), begin, end)

@@ -1,21 +1,26 @@
-"""The command line. Nothing heavy is imported before a command runs.
-
-Exit codes: 0 aligned; 1 differences found; 2 wrong use; 3 capture failed or nothing could be
-compared.
+"""The command line. Nothing heavy is imported before a command runs, and no framework before its
+options were read. What it answers with stands in `exit_codes`.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-import traceback
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from padiff_graph import __version__
+from padiff_graph.cli.answers import CheckedCommand, run, say
+from padiff_graph.cli.exit_codes import (
+    ALIGNED,
+    DIFFERENT,
+    NOT_WRITTEN,
+    NOTHING,
+    help_text,
+)
 
 if TYPE_CHECKING:
     from padiff_graph.capture.graph import ComputationGraph
@@ -23,15 +28,18 @@ if TYPE_CHECKING:
     from padiff_graph.report.report import Report
     from padiff_graph.report.structural_diff_result import StructuralDiff
 
-__all__ = ["ALIGNED", "DIFFERENT", "NOTHING", "WRONG", "cli", "main"]
+__all__ = ["cli", "main"]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-ALIGNED, DIFFERENT, WRONG, NOTHING = 0, 1, 2, 3
 PAIR = (
     "PAIR is package.module:function, a function that returns (layer, module, example_inp) "
     "or a dict of compare's parameters."
 )
+OUTPUTS = "padiff_graph.outputs"
+"""Where a call keeps the names of its options that name files to be written."""
+GRAPH_FILES = (".json", ".graphml", ".onnx", ".svg")
+"""What `capture` writes; a test holds it against the writers, which load more."""
 SHOWN = 8
 """Names that a line lists before it counts the rest; chosen so that it stays one line."""
 
@@ -46,12 +54,34 @@ def writable(ctx: click.Context, param: click.Parameter, value: str | None) -> s
         raise click.BadParameter(reason, ctx, param)
     if os.path.isdir(value):
         raise click.BadParameter(f"{value} cannot be written: it is a folder", ctx, param)
+    for name, other in ctx.params.items():
+        if name in ctx.meta.get(OUTPUTS, ()) and other and _same_file(value, other):
+            raise click.BadParameter(f"{value} is named by two options", ctx, param)
+    ctx.meta.setdefault(OUTPUTS, set()).add(param.name)
     return value
+
+
+def _same_file(first: str, second: str) -> bool:
+    return os.path.realpath(first) == os.path.realpath(second)
+
+
+def ending(*suffixes: str) -> Callable[[click.Context, click.Parameter, str | None], str | None]:
+    """`writable`, for a file that must end in one of some suffixes."""
+
+    def check(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+        if value is not None and not value.endswith(suffixes):
+            wanted = ", ".join(suffixes)
+            raise click.BadParameter(
+                f"expected a file that ends in {wanted}; found {value}", ctx, param
+            )
+        return writable(ctx, param, value)
+
+    return check
 
 
 def output_file(*names: str, **settings: Any) -> Callable[[Command], Command]:
     """An option that names a file to be written."""
-    return click.option(*names, callback=writable, **{"metavar": "FILE", **settings})
+    return click.option(*names, **{"metavar": "FILE", "callback": writable, **settings})
 
 
 map_option = click.option(
@@ -64,14 +94,21 @@ explorer_option = output_file(
 )
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Commands(click.Group):
+    """The group; its commands end with what they return."""
+
+    command_class = CheckedCommand
+
+
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Checks a model ported between PyTorch and PaddlePaddle, and says where it is wrong.\n\n"
+    f"Exit codes:\n\n{help_text()}",
+)
 @click.version_option(__version__, prog_name="padiff-graph")
 def cli() -> None:
-    """Checks a model ported between PyTorch and PaddlePaddle, and says where it is wrong.
-
-    Exit codes: 0 aligned, 1 differences found, 2 wrong use, 3 capture failed or nothing could be
-    compared.
-    """
+    """The commands."""
 
 
 @cli.command(help=f"Compare two models, forward and backward. {PAIR}")
@@ -98,7 +135,9 @@ def cli() -> None:
     help="whether proved rounding beyond the tolerance passes (default: where none is named)",
 )
 @click.option(
-    "--steps", type=int, help="training steps; more than 1 needs optimizers in the pair's dict"
+    "--steps",
+    type=click.IntRange(min=1),
+    help="training steps; more than 1 needs optimizers in the pair's dict",
 )
 @click.option(
     "--keep-weights", is_flag=True, help="compare with the weights as they are, nothing copied"
@@ -107,7 +146,10 @@ def cli() -> None:
 @output_file("--json", "json_file", help="write the report as JSON")
 @explorer_option
 @output_file(
-    "--repro", help="write a script that reruns the first finding's region in both frameworks"
+    "--repro",
+    metavar="FILE.py",
+    callback=ending(".py"),
+    help="write a script that reruns the first finding's region in both frameworks",
 )
 def align(
     pair: str,
@@ -121,28 +163,39 @@ def align(
     **options: Any,
 ) -> int:
     """`compare`, printed."""
+    asked = {name: value for name, value in options.items() if value is not None}
+    if not options["single_step"]:
+        del asked["single_step"]  # the pair's own setting stands
+    _check_options(asked)
+    given_map = _load_map(layer_map)
+
     from padiff_graph.check.comparison import compare
     from padiff_graph.cli.targets import load_pair
     from padiff_graph.request.options import rounding_allowed
 
     arguments = load_pair(pair)
-    if not options["single_step"]:
-        del options["single_step"]  # the pair's own setting stands
-    asked = {name: value for name, value in options.items() if value is not None}
     named = {**(arguments.get("options") or {}), **asked}
     arguments["options"] = rounding_allowed(named)
     if steps is not None:
         arguments["steps"] = steps
     if keep_weights:
         arguments["auto_weights"] = False
-    if layer_map is not None:
-        arguments["layer_map"] = _load_map(layer_map)
+    if given_map is not None:
+        arguments["layer_map"] = given_map
     report = compare(**arguments)
     report.show()
-    _write_views(report, html, json_file, explorer)
+    wanted = _views(report, html, json_file, explorer)
     if repro is not None:
-        _write_repro(report, repro)
-    return _answer(report)
+        wanted.append((repro, lambda: _write_repro(report, repro)))
+    return _written(wanted, _answer(report))
+
+
+def _check_options(asked: Mapping[str, Any]) -> None:
+    """Each option by itself: what goes together, the pair may decide."""
+    from padiff_graph.request.options import CHECKS
+
+    for name, value in asked.items():
+        CHECKS[name](name, value)
 
 
 def _answer(report: Report) -> int:
@@ -162,18 +215,20 @@ def _answer(report: Report) -> int:
 @click.option("--map", "layer_map", metavar="FILE", help="what is known already")
 def suggest(pair: str, out: str | None, layer_map: str | None) -> int:
     """`suggest_layer_map`, printed."""
+    models = _models_to_match(pair, layer_map)
+
     from padiff_graph.check.suggestion import suggest_layer_map
     from padiff_graph.report.structural_views import show_candidate
 
-    candidates = suggest_layer_map(*_models_to_match(pair, layer_map))
+    candidates = suggest_layer_map(*models)
     if not candidates:
-        click.echo("Nothing of the two models corresponds.")
+        say("Nothing of the two models corresponds.")
         return NOTHING
     show_candidate(candidates[0])
+    wanted: list[_Wanted] = []
     if out is not None:
-        candidates[0].to_yaml(out)
-        click.echo(f"written: {out}")
-    return ALIGNED
+        wanted.append((out, lambda: _to(out, candidates[0].to_yaml)))
+    return _written(wanted, ALIGNED)
 
 
 @cli.command(help=f"Compare how two models are built, without their weights. {PAIR}")
@@ -186,16 +241,18 @@ def diff(
     pair: str, layer_map: str | None, html: str | None, json_file: str | None, explorer: str | None
 ) -> int:
     """`structural_diff`, printed. Built differently alone is no difference."""
+    models = _models_to_match(pair, layer_map)
+
     from padiff_graph.check.structural_diff import structural_diff
 
-    difference = structural_diff(*_models_to_match(pair, layer_map))
+    difference = structural_diff(*models)
     difference.show()
-    _write_views(difference, html, json_file, explorer)
+    code = ALIGNED
     if not difference.matching.matches:
-        return NOTHING
-    if any(finding.fails for finding in difference.findings):
-        return DIFFERENT
-    return ALIGNED
+        code = NOTHING
+    elif any(finding.fails for finding in difference.findings):
+        code = DIFFERENT
+    return _written(_views(difference, html, json_file, explorer), code)
 
 
 @cli.command(
@@ -203,24 +260,24 @@ def diff(
     "(model, example_kwargs), or an .onnx file."
 )
 @click.argument("model")
-@output_file("-o", "--out", help="graph.json, .graphml, .onnx or .svg")
+@output_file(
+    "-o", "--out", callback=ending(*GRAPH_FILES), help="graph.json, .graphml, .onnx or .svg"
+)
 def capture(model: str, out: str | None) -> int:
     """`capture_graph`, summarised."""
     from padiff_graph.capture.api import capture_graph
     from padiff_graph.cli.targets import load_model
-    from padiff_graph.export.graph_formats import WRITERS, write_graph
+    from padiff_graph.export.graph_formats import write_graph
 
-    if out is not None and not out.endswith(tuple(WRITERS)):
-        raise click.UsageError(f"expected a file that ends in {', '.join(WRITERS)}; found {out}")
     graph = capture_graph(*load_model(model))
-    click.echo(_graph_summary(graph, model))
+    say(_graph_summary(graph, model))
     if graph.certificate is not None:
-        click.echo(f"replayed against eager: {graph.certificate}")
+        say(f"replayed against eager: {graph.certificate}")
     for note in graph.notes:
-        click.echo(f"- {note}")
+        say(f"- {note}")
     if out is not None:
         write_graph(graph, out)
-        click.echo(f"written: {out}")
+        say(f"written: {out}")
     return ALIGNED
 
 
@@ -243,9 +300,18 @@ def _graph_summary(graph: ComputationGraph, model: str) -> str:
 @click.option(
     "--map", "layer_map", metavar="FILE", required=True, help="a layer map, as `suggest` writes it"
 )
-@output_file("-o", "--out", required=True, help="what to write")
 @output_file(
-    "--script", help="also write a Python converter that needs neither this tool nor torch"
+    "-o",
+    "--out",
+    required=True,
+    callback=ending(".pdparams", ".safetensors"),
+    help="what to write",
+)
+@output_file(
+    "--script",
+    metavar="FILE.py",
+    callback=ending(".py"),
+    help="also write a Python converter that needs neither this tool nor torch",
 )
 def convert(checkpoint: str, layer_map: str, out: str, script: str | None) -> int:
     """`convert_checkpoint`, with the account of every tensor."""
@@ -253,67 +319,95 @@ def convert(checkpoint: str, layer_map: str, out: str, script: str | None) -> in
     from padiff_graph.checkpoint.converter_script import write_script
     from padiff_graph.report.wording import cut_short
 
-    done = convert_checkpoint(checkpoint, _load_map(layer_map), out)
-    click.echo(f"written: {out}, {len(done.written)} parameters")
+    given_map = _load_map(layer_map)
+    done = convert_checkpoint(checkpoint, given_map, out)
+    say(f"written: {out}, {len(done.written)} parameters")
     for title, names in (
         ("kept at Paddle's initial value", done.kept),
         ("not needed by Paddle", done.unused),
         ("second names of tied tensors", done.duplicates),
     ):
         if names:
-            click.echo(f"{title}: {cut_short(names, SHOWN)}")
+            say(f"{title}: {cut_short(names, SHOWN)}")
     if script is not None:
-        write_script(_load_map(layer_map), script)
-        click.echo(f"written: {script}")
+        write_script(given_map, script)
+        say(f"written: {script}")
     return ALIGNED
 
 
 def _models_to_match(pair: str, layer_map: str | None) -> tuple[Any, Any, Any, Any]:
     """Both models, their example and what is known of their layers."""
+    known = _load_map(layer_map)
+
     from padiff_graph.cli.targets import load_pair
 
     arguments = load_pair(pair)
-    known = arguments.get("layer_map")
-    if layer_map:
-        known = _load_map(layer_map)
+    if known is None:
+        known = arguments.get("layer_map")
     return arguments["layer"], arguments["module"], arguments["example_inp"], known
 
 
-def _write_views(
+# -- files of a result
+
+_Wanted = tuple[str, Callable[[], str]]
+"""A file that was asked for, and what writes it and says what was written."""
+
+
+def _views(
     result: Report | StructuralDiff, html: str | None, json_file: str | None, explorer: str | None
-) -> None:
+) -> list[_Wanted]:
+    """The views of a result that were asked for."""
+    wanted: list[_Wanted] = []
     if html is not None:
-        result.to_html(html)
-        click.echo(f"written: {html}")
+        wanted.append((html, lambda: _to(html, result.to_html)))
     if json_file is not None:
-        result.to_json(json_file)
-        click.echo(f"written: {json_file}")
+        wanted.append((json_file, lambda: _to(json_file, result.to_json)))
     if explorer is not None:
-        _explore(result, explorer)
+        wanted.append((explorer, lambda: _explore(result, explorer)))
+    return wanted
 
 
-def _explore(result: Report | StructuralDiff, path: str) -> None:
+def _written(wanted: Sequence[_Wanted], code: int) -> int:
+    """Writes every file that can be written; a verdict stands, but one that is missing is told."""
+    from padiff_graph.errors import NotWrittenError, UsageError
+
+    for path, write in wanted:
+        try:
+            say(f"written: {write()}")
+        except UsageError as error:  # there is nothing to write; the check itself has its answer
+            say(f"not written: {path}: {error}", err=True)
+        except NotWrittenError as error:
+            say(f"error: {error}; the answer above stands", err=True)
+            code = NOT_WRITTEN
+    return code
+
+
+def _to(path: str, write: Callable[[str], object]) -> str:
+    write(path)
+    return path
+
+
+def _explore(result: Report | StructuralDiff, path: str) -> str:
+    from padiff_graph.errors import UsageError
     from padiff_graph.export.model_explorer import model_explorer
 
     if result.matching is None:
-        click.echo(f"not written: {path}, a model could not be captured", err=True)
-        return
+        raise UsageError("a model could not be captured")
     paths = model_explorer(result.matching, path, result.findings)
-    click.echo("written: " + " and ".join(map(str, paths)))
+    return " and ".join(map(str, paths))
 
 
-def _write_repro(report: Report, path: str) -> None:
-    from padiff_graph.errors import UsageError
+def _write_repro(report: Report, path: str) -> str:
     from padiff_graph.export.repro_script import write_repro
 
-    try:
-        write_repro(report, path)
-        click.echo(f"written: {path}, and its values beside it")
-    except UsageError as error:  # the check itself has its answer
-        click.echo(f"not written: {path}: {error}", err=True)
+    write_repro(report, path)
+    return f"{path}, and its values beside it"
 
 
-def _load_map(path: str) -> LayerMap:
+def _load_map(path: str | None) -> LayerMap | None:
+    """A map's file, None where none is named."""
+    if path is None:
+        return None
     from padiff_graph.layer_map.layer_map import LayerMap
 
     return LayerMap.load(path)
@@ -324,50 +418,9 @@ def main(arguments: list[str] | None = None) -> None:
 
     A user's mistake is one sentence and exit code 2, a failed capture 3; never a traceback.
     """
-    sys.exit(run(lambda: cli.main(arguments, prog_name="padiff-graph", standalone_mode=False)))
-
-
-def _wrong_use(error: Exception) -> int:
-    click.echo(f"error: {error}", err=True)
-    return WRONG
-
-
-def _stopped(error: Exception) -> int:
-    """An exception of the user's model in one sentence.
-
-    Any other is a mistake of this tool and needs its traceback.
-    """
-    from padiff_graph.cli.targets import raised_at
-
-    where = raised_at(error)
-    if where:
-        click.echo(f"nothing was compared: {type(error).__name__}{where}: {error}", err=True)
-    else:
-        traceback.print_exception(error)
-    return NOTHING
-
-
-def run(command: Callable[[], Any]) -> int:
-    """Runs a command and turns its errors into exit codes."""
-    from padiff_graph.capture.capture_errors import CaptureError  # light
-    from padiff_graph.errors import UsageError
-
+    code = run(lambda: cli.main(arguments, prog_name="padiff-graph", standalone_mode=False))
     try:
-        code = command()
-    except click.ClickException as error:
-        error.show()
-        return WRONG
-    except click.Abort:
-        click.echo("stopped", err=True)
-        return WRONG
-    except CaptureError as error:
-        click.echo(f"capture failed: {error}", err=True)
-        return NOTHING
-    except ImportError as error:
-        # its subclasses name what is not installed; a name that a module lacks is a mistake in code
-        return _stopped(error) if type(error) is ImportError else _wrong_use(error)
-    except (UsageError, FileNotFoundError, IsADirectoryError, PermissionError) as error:
-        return _wrong_use(error)
-    except Exception as error:
-        return _stopped(error)
-    return code if isinstance(code, int) else ALIGNED
+        sys.stdout.flush()
+    except OSError:  # nobody reads any more: what is left to print would change the exit code
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)

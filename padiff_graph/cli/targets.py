@@ -66,7 +66,7 @@ def _imported(name: str) -> Any:
         raise UsageError(
             f"importing {name} failed: it imports {missing!r}, which is not installed"
         ) from None
-    except Exception as error:  # whatever the user's module does at import
+    except (Exception, SystemExit) as error:  # whatever the user's module does at import
         raise UsageError(f"importing {name} failed{_what_happened(error)}") from None
 
 
@@ -80,7 +80,7 @@ def _functions_of(value: Any) -> str:
     return f"; it has {', '.join(names[:SHOWN])}" if names else ""
 
 
-def _what_happened(error: Exception) -> str:
+def _what_happened(error: BaseException) -> str:
     """The user's own exception in one line, with where it was raised."""
     return f"{raised_at(error)}: {type(error).__name__}: {error}"
 
@@ -111,7 +111,7 @@ def _made(target: str) -> Any:
         raise UsageError(f"expected a function at {target}, found {type(function).__name__}")
     try:
         return function()
-    except Exception as error:  # the user's code: said in one line, where it happened
+    except (Exception, SystemExit) as error:  # the user's code: said in one line, where it happened
         raise UsageError(f"{target} failed{_what_happened(error)}") from None
 
 

@@ -248,7 +248,9 @@ class LayerMap:
         except OSError as error:
             raise UsageError(f"layer map {path}: {error.strerror or error}") from None
         except UnicodeDecodeError:
-            raise UsageError(f"layer map {path}: expected YAML in UTF-8, found other bytes") from None
+            raise UsageError(
+                f"layer map {path}: expected YAML in UTF-8, found other bytes"
+            ) from None
         return cls.from_yaml(text, str(path))
 
     # -- held against two models

@@ -7,7 +7,7 @@ are one of "identity", "transpose" and "reshape" they are the transform; where t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
@@ -16,14 +16,24 @@ import yaml
 from padiff_graph.alignment.correspondence import GIVEN, ModuleRow, ParameterEntry
 from padiff_graph.capture.normal.index_map import View
 from padiff_graph.errors import UsageError
-from padiff_graph.layer_map.transform_rows import (
+from padiff_graph.layer_map.map_fields import (
     Shape,
     check_keys,
+    members,
+    name_of,
+    names_of,
+    section,
+    shape_of,
+    text_of,
+    told,
+)
+from padiff_graph.layer_map.transform_rows import (
     piece_in,
     piece_out,
     said_by_words,
     view_by_words,
 )
+from padiff_graph.layer_map.yaml_text import plain_yaml
 from padiff_graph.matching.result import ParameterRow, Piece
 
 __all__ = ["Stored", "dump", "parse"]
@@ -91,46 +101,46 @@ def parse(text: str, where: str = "the layer map") -> Stored:
         UsageError: naming the row and what is wrong with it.
     """
     content = _content(text, where)
-    models = content.get("models") or {}
-    ignored = content.get("ignore") or {}
-    unused = content.get("unused") or {}
-    modules = enumerate(content.get("modules") or [], 1)
-    parameters = enumerate(content.get("parameters") or [], 1)
-    classes = ignored.get("classes") or ()
+    models = section(content, "models", {"paddle", "torch"}, where)
+    ignored = section(content, "ignore", {"outputs", "recursively", "classes"}, where)
+    unused = section(content, "unused", {"torch"}, where)
     return Stored(
-        tuple(_module_in(row, f"{where}, module row {number}") for number, row in modules),
-        tuple(_parameter_in(row, f"{where}, parameter row {number}") for number, row in parameters),
-        tuple(ignored.get("outputs") or ()),
-        tuple(ignored.get("recursively") or ()),
-        tuple((str(row.get("below", "")), str(row["class"])) for row in classes),
-        (str(models.get("paddle", "")), str(models.get("torch", ""))),
-        tuple(unused.get("torch") or ()),
+        tuple(
+            _module_in(row, f"{where}, module row {number}")
+            for number, row in enumerate(members(content, "modules", where), 1)
+        ),
+        _parameters_in(members(content, "parameters", where), where),
+        names_of(ignored, "outputs", f"{where}, ignore"),
+        names_of(ignored, "recursively", f"{where}, ignore"),
+        tuple(
+            _class_in(row, f"{where}, ignore, classes")
+            for row in members(ignored, "classes", f"{where}, ignore")
+        ),
+        (text_of(models, "paddle", "", where), text_of(models, "torch", "", where)),
+        names_of(unused, "torch", f"{where}, unused"),
     )
 
 
 def _content(text: str, where: str) -> Mapping[str, Any]:
     """The file's entries, which this version must know."""
-    try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise UsageError(f"{where} is no YAML: {error}") from None
-    if not isinstance(content, Mapping):
-        raise UsageError(
-            f"{where}: expected a mapping with modules and parameters, "
-            f"found {type(content).__name__}"
-        )
+    content = plain_yaml(text, where)
     if content.get("format", FORMAT) != FORMAT:
         raise UsageError(
-            f"{where}: format {content['format']!r} is not known here; "
+            f"{where}: format {told(content['format'])} is not known here; "
             f"this version reads format {FORMAT}"
         )
     unknown = set(content) - {"format", "models", "modules", "parameters", "ignore", "unused"}
     if unknown:
         raise UsageError(
-            f"{where}: unknown entries {sorted(unknown)}; "
+            f"{where}: unknown entries {sorted(map(str, unknown))}; "
             "known are modules, parameters, ignore, models, unused"
         )
     return content
+
+
+def _class_in(row: Any, where: str) -> tuple[str, str]:
+    check_keys(row, {"class"}, {"below"}, where)
+    return name_of(row.get("below"), where), name_of(row["class"], where)
 
 
 # -- modules
@@ -150,13 +160,13 @@ def _module_out(row: ModuleRow) -> dict[str, Any]:
 def _module_in(row: Any, where: str) -> ModuleRow:
     check_keys(row, {"paddle", "torch"}, {"compare", "confidence", "reason", "alternatives"}, where)
     if row.get("compare", "all") not in ("output", "all"):
-        raise UsageError(f"{where}: compare is 'output' or 'all', found {row['compare']!r}")
+        raise UsageError(f"{where}: compare is 'output' or 'all', found {told(row['compare'])}")
     return ModuleRow(
-        str(row["paddle"] or ""),
-        str(row["torch"] or ""),
+        name_of(row["paddle"], where),
+        name_of(row["torch"], where),
         _confidence(row, where),
-        str(row.get("reason", GIVEN)),
-        tuple(row.get("alternatives") or ()),
+        text_of(row, "reason", GIVEN, where),
+        names_of(row, "alternatives", where),
         row.get("compare") == "output",
     )
 
@@ -191,50 +201,70 @@ def _parameter_out(entry: ParameterEntry) -> dict[str, Any]:
     return out
 
 
+def _parameters_in(rows: list[Any], where: str) -> tuple[ParameterEntry, ...]:
+    entries: dict[str, ParameterEntry] = {}
+    for number, row in enumerate(rows, 1):
+        place = f"{where}, parameter row {number}"
+        entry = _parameter_in(row, place)
+        if entry.paddle_name in entries:
+            raise UsageError(f"{place}: {entry.paddle_name} has a row already")
+        entries[entry.paddle_name] = entry
+    return tuple(entries.values())
+
+
 def _parameter_in(row: Any, where: str) -> ParameterEntry:
     check_keys(row, {"paddle", "shapes"}, PARAMETER_KEYS, where)
-    name = str(row["paddle"])
+    name = name_of(row["paddle"], where)
     where = f"{where} ({name})"
     shapes = row["shapes"]
     if not isinstance(shapes, Mapping) or "paddle" not in shapes:
-        raise UsageError(f"{where}: shapes is {{paddle: [...], torch: [...]}}, found {shapes!r}")
-    shape = _shape(shapes["paddle"], where)
+        raise UsageError(
+            f"{where}: shapes is {{paddle: [...], torch: [...]}}, found {told(shapes)}"
+        )
+    shape = shape_of(shapes["paddle"], where)
     status = row.get("status", "mapped")
     if status not in STATUS:
-        raise UsageError(f"{where}: status is one of {', '.join(STATUS)}; found {status!r}")
+        raise UsageError(f"{where}: status is one of {', '.join(STATUS)}; found {told(status)}")
     seconds = _seconds(row.get("torch"), shapes.get("torch", []), where)
-    words = str(row.get("transform", "identity" if seconds else ""))
+    if not seconds and status == "mapped":
+        raise UsageError(f"{where}: torch is missing; name what it comes from, or its status")
+    words = text_of(row, "transform", "identity" if seconds else "", where)
     parameter = ParameterRow(
         name,
         _pieces(row, words, shape, seconds, where),
         words,
         _confidence(row, where),
-        str(row.get("reason", GIVEN)),
+        text_of(row, "reason", GIVEN, where),
         cast(Literal["mapped", "neutral", "unread", "open"], status),
-        bool(row.get("proved", False)),
+        row.get("proved") is True,
     )
-    return ParameterEntry(parameter, shape, str(row.get("dtype", "float32")), seconds)
+    return ParameterEntry(parameter, shape, text_of(row, "dtype", "float32", where), seconds)
 
 
 def _seconds(names: Any, shapes: Any, where: str) -> dict[str, Shape]:
     """The second model's parameters of a row with their shapes; a single one may stand bare."""
     if names is None:
         return {}
-    if isinstance(names, str) or not isinstance(names, Sequence):
+    if not isinstance(names, list):
         names = [names]
-    names = [str(name) for name in names]
-    if len(names) == 1 and not (shapes and isinstance(shapes[0], Sequence)):
+    names = [name_of(name, where) for name in names]
+    if not isinstance(shapes, list):
+        raise UsageError(f"{where}: a shape is a list of numbers, found {told(shapes)}")
+    if len(names) == 1 and not (shapes and isinstance(shapes[0], list)):
         shapes = [shapes]
-    if names and len(shapes) != len(names):
-        raise UsageError(f"{where}: expected a torch shape for each of {names}, found {shapes!r}")
-    return {name: _shape(shape, where) for name, shape in zip(names, shapes, strict=False)}
+    if len(shapes) != len(names) or len(set(names)) != len(names):
+        raise UsageError(
+            f"{where}: expected a torch shape for each of {told(names)}, found {told(shapes)}"
+        )
+    return {name: shape_of(shape, where) for name, shape in zip(names, shapes, strict=True)}
 
 
 def _pieces(
     row: Mapping[str, Any], words: str, shape: Shape, seconds: Mapping[str, Shape], where: str
 ) -> tuple[Piece, ...]:
-    if row.get("pieces"):
-        return tuple(piece_in(piece, shape, seconds, where) for piece in row["pieces"])
+    pieces = members(row, "pieces", where)
+    if pieces:
+        return tuple(piece_in(piece, shape, seconds, where) for piece in pieces)
     if len(seconds) > 1:
         raise UsageError(f"{where}: a parameter made of several needs pieces")
     return tuple(
@@ -249,22 +279,16 @@ def _pieces(
 def _confidence(row: Mapping[str, Any], where: str) -> float:
     value = row.get("confidence", 1.0)
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
-        raise UsageError(f"{where}: confidence is a number from 0 to 1, found {value!r}")
+        raise UsageError(f"{where}: confidence is a number from 0 to 1, found {told(value)}")
     return float(value)
 
 
-def _shape(written: Any, where: str) -> Shape:
-    if (
-        not isinstance(written, Sequence)
-        or isinstance(written, str)
-        or not all(isinstance(extent, int) and extent >= 0 for extent in written)
-    ):
-        raise UsageError(f"{where}: a shape is a list of numbers, found {written!r}")
-    return tuple(written)
-
-
 class _Dumper(yaml.SafeDumper):
-    """Writes lists of numbers in one line."""
+    """Writes lists of numbers in one line, and every value where it stands."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        """Nothing is shared."""
+        return True
 
 
 def _list(dumper: yaml.SafeDumper, data: list[Any]) -> yaml.Node:

@@ -6,36 +6,29 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from padiff_graph.alignment.correspondence import ParameterEntry
 from padiff_graph.capture.normal.index_map import Stage, View
+from padiff_graph.capture.normal.index_step import Step
 from padiff_graph.errors import UsageError
+from padiff_graph.layer_map.map_fields import (
+    Shape,
+    check_keys,
+    members,
+    name_of,
+    shape_of,
+    whole,
+)
 from padiff_graph.matching.result import Piece
 
-__all__ = ["Shape", "check_keys", "piece_in", "piece_out", "said_by_words", "view_by_words"]
+__all__ = ["check_filled", "piece_in", "piece_out", "said_by_words", "view_by_words"]
 
-Shape = tuple[int, ...]
 WORDS = ("identity", "transpose", "reshape")
 """Transforms that words alone say."""
-
-
-def check_keys(row: Any, needed: set[str], allowed: set[str], where: str) -> None:
-    """A row is a mapping that has what is needed, and nothing that is not known.
-
-    Raises:
-        UsageError: naming what is missing or unknown.
-    """
-    if not isinstance(row, Mapping):
-        raise UsageError(f"{where}: expected a mapping, found {row!r}")
-    missing, unknown = needed - set(row), set(row) - needed - allowed
-    if missing:
-        raise UsageError(
-            f"{where}: {', '.join(sorted(missing))} is missing; found {', '.join(map(str, row))}"
-        )
-    if unknown:
-        raise UsageError(
-            f"{where}: unknown entries {', '.join(sorted(map(str, unknown)))}; "
-            f"known are {', '.join(sorted(needed | allowed))}"
-        )
+REPEATED = 1 << 24
+"""Elements of a parameter that repeats its source at most; chosen far above what a model broadcasts
+(a scale for each channel) and far below what fills a memory."""
 
 
 # -- in words
@@ -122,7 +115,7 @@ def piece_in(piece: Any, shape: Shape, seconds: Mapping[str, Shape], where: str)
         UsageError: it does not fit the parameters' shapes.
     """
     check_keys(piece, {"of", "into", "from"}, set(), f"{where}, pieces")
-    name = str(piece["of"])
+    name = name_of(piece["of"], f"{where}, piece")
     if name not in seconds:
         raise UsageError(
             f"{where}: a piece is of {name}, which is not among torch: {sorted(seconds)}"
@@ -148,33 +141,84 @@ def _stage_out(stage: Stage) -> dict[str, Any]:
 
 def _view_in(written: Any, source: int, where: str) -> View:
     check_keys(written, {"shape"}, {"steps"}, f"{where}, view")
-    stages = tuple(_stage_in(stage) for stage in written.get("steps") or ())
-    shape = tuple(int(extent) for extent in written["shape"])
-    size = math.prod(stages[-1].shape) if stages else source
+    shape = shape_of(written["shape"], f"{where}, view")
+    stages: list[Stage] = []
+    size = source
+    for step in members(written, "steps", f"{where}, view"):
+        stages.append(_stage_in(step, size, where))
+        size = math.prod(stages[-1].shape)
     if math.prod(shape) != size:
         raise UsageError(
             f"{where}: a view of {source} elements cannot have shape {list(shape)} by these steps"
         )
-    low, high = _ends(stages[0]) if stages else (0, source - 1)
-    if size and (low < 0 or high >= source):
-        raise UsageError(f"{where}: a view reads elements {low} to {high} of {source}")
-    return View(source, shape, stages)
+    return View(source, shape, tuple(stages))
 
 
-def _stage_in(written: Any) -> Stage:
-    strides = tuple(
-        tuple(step) if isinstance(step, Sequence) else int(step) for step in written["strides"]
+def _stage_in(written: Any, source: int, where: str) -> Stage:
+    """One step over `source` elements, none of which lies outside."""
+    where = f"{where}, step"
+    check_keys(written, {"shape", "strides"}, {"start"}, where)
+    shape = shape_of(written["shape"], where)
+    strides = members(written, "strides", where)
+    if len(strides) != len(shape):
+        raise UsageError(f"{where}: expected a stride for each axis of {list(shape)}")
+    steps = tuple(
+        _step_in(step, extent, where) for step, extent in zip(strides, shape, strict=True)
     )
-    return Stage(tuple(written["shape"]), strides, int(written.get("start", 0)))
+    stage = Stage(shape, steps, whole(written.get("start", 0), "start", where))
+    if math.prod(shape):
+        low, high = _ends(stage)
+        if low < 0 or high >= source:
+            raise UsageError(f"{where}: a view reads elements {low} to {high} of {source}")
+    return stage
+
+
+def _step_in(written: Any, extent: int, where: str) -> Step:
+    """A stride, or a table with a place for each coordinate."""
+    if not isinstance(written, list):
+        return whole(written, "a stride", where)
+    if len(written) != extent:
+        raise UsageError(f"{where}: expected a table of {extent} places, found {len(written)}")
+    return tuple([whole(place, "a place", where) for place in written])
 
 
 def _ends(stage: Stage) -> tuple[int, int]:
-    """The lowest and the highest element that a stage reads."""
+    """The lowest and the highest element that a step reads; no axis of it is empty."""
     low = high = stage.offset
     for extent, step in zip(stage.shape, stage.steps, strict=True):
-        if isinstance(step, tuple):
-            reach = step
-        else:
-            reach = (0, step * (extent - 1))
+        reach = (0, step * (extent - 1)) if isinstance(step, int) else step
         low, high = low + min(reach), high + max(reach)
     return low, high
+
+
+# -- what the pieces fill
+
+
+def check_filled(entry: ParameterEntry, where: str = "the layer map") -> None:
+    """Every element of a first parameter comes from exactly one element of one piece.
+
+    Raises:
+        UsageError: pieces overlap, leave gaps, or repeat few elements to a size that no model has.
+    """
+    pieces = entry.row.pieces
+    size = math.prod(entry.shape)
+    put = sum(piece.first_view.size for piece in pieces)
+    where = f"{where}, parameter {entry.paddle_name}"
+    if put != size:
+        fault = "overlap" if put > size else "leave gaps"
+        raise UsageError(f"{where}: its pieces {fault}: they put {put} elements into {size}")
+    read = sum(math.prod(shape) for shape in entry.seconds.values())
+    if size > max(read, REPEATED):
+        raise UsageError(f"{where}: {read} elements are repeated to {size}")
+    if len(pieces) == 1 and pieces[0].first_view.identity:
+        return
+    try:
+        filled = np.zeros(size, bool)
+        for piece in pieces:
+            piece.first_view.scatter(filled, np.ones(piece.first_view.size, bool))
+    except MemoryError:
+        raise UsageError(f"{where}: {size} elements do not fit into memory") from None
+    if not filled.all():
+        raise UsageError(
+            f"{where}: its pieces overlap and leave {size - np.count_nonzero(filled)} elements open"
+        )

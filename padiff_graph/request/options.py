@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from padiff_graph.errors import UsageError, UsageTypeError
 
-__all__ = ["Options", "parse_options", "rounding_allowed"]
+__all__ = ["CHECKS", "Options", "parse_options", "rounding_allowed"]
 
 PHASES = ("both", "forward", "backward")
 MODES = ("mean", "strict")

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from padiff_graph.cli.commands import cli, run
+from padiff_graph.cli.answers import run
+from padiff_graph.cli.commands import cli
 
 pytest.importorskip("torch")
 pytest.importorskip("paddle")

@@ -1,0 +1,110 @@
+"""What a command ends with: its exit code, or an error in one sentence."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from padiff_graph.cli.exit_codes import (
+    ALIGNED,
+    INTERRUPTED,
+    NOT_WRITTEN,
+    NOTHING,
+    WRONG,
+)
+from padiff_graph.printable import printable
+
+__all__ = ["CheckedCommand", "run", "say"]
+
+
+class _Ended(Exception):
+    """A command ended by an exception, which click must not read a meaning into.
+
+    click answers SystemExit, its own Exit and Abort, EOFError and broken pipes by codes; from a
+    user's model they mean none of that.
+    """
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+class CheckedCommand(click.Command):
+    """A command of which only what it returns becomes an exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Runs the command; an exception leaves it in an envelope."""
+        try:
+            return super().invoke(ctx)
+        except BaseException as error:
+            raise _Ended(error) from error
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """Prints a line, without control characters of the names in it."""
+    click.echo(printable(text), err=err)
+
+
+def run(command: Callable[[], Any]) -> int:
+    """Runs a command and turns its errors into exit codes."""
+    try:
+        code = command()
+        sys.stdout.flush()
+    except _Ended as ended:
+        return _answer(ended.error)
+    except click.ClickException as error:
+        error.show()
+        return WRONG
+    except click.Abort:
+        return _answer(KeyboardInterrupt())
+    except BaseException as error:
+        return _answer(error)
+    return code if isinstance(code, int) else ALIGNED
+
+
+def _answer(error: BaseException) -> int:
+    """The exit code of an exception, said in one sentence."""
+    from padiff_graph.capture.capture_errors import CaptureError  # light
+    from padiff_graph.errors import NotWrittenError, UsageError
+
+    if isinstance(error, KeyboardInterrupt):
+        return _told("stopped", INTERRUPTED)
+    if isinstance(error, NotWrittenError):
+        return _told(f"error: {error}", NOT_WRITTEN)
+    if isinstance(error, CaptureError):
+        return _told(f"capture failed: {error}", NOTHING)
+    if isinstance(error, ImportError) and type(error) is not ImportError:
+        # its subclasses name what is not installed; a name that a module lacks is a mistake in code
+        return _told(f"error: {error}", WRONG)
+    if isinstance(error, (UsageError, click.UsageError)):
+        return _told(f"error: {error}", WRONG)
+    return _stopped(error)
+
+
+def _told(sentence: str, code: int) -> int:
+    say(sentence, err=True)
+    return code
+
+
+def _stopped(error: BaseException) -> int:
+    """An exception of the user's model in one sentence.
+
+    Any other is a mistake of this tool and needs its traceback.
+    """
+    from padiff_graph.cli.targets import raised_at
+
+    where = raised_at(error)
+    if where:
+        return _told(f"nothing was compared: {type(error).__name__}{where}: {error}", NOTHING)
+    if isinstance(error, (FileNotFoundError, IsADirectoryError, PermissionError)):
+        return _told(f"error: {error}", WRONG)
+    if isinstance(error, OSError):
+        return _told(f"error: {error}", NOT_WRITTEN)
+    if isinstance(error, SystemExit):
+        return _told(f"nothing was compared: the program was told to exit ({error})", NOTHING)
+    traceback.print_exception(error)
+    return NOTHING
