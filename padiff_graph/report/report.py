@@ -106,11 +106,11 @@ class Report:
         """Prints the report on one screen: in colour on a terminal, as plain text elsewhere."""
         from rich.console import Console
 
-        from padiff_graph.report.terminal import render_report
+        from padiff_graph.report.terminal import Shown, render_report
 
         console = Console(highlight=False)
         if console.is_terminal:
-            console.print(render_report(self))
+            console.print(Shown(render_report(self)))
         else:
             print(self)
 

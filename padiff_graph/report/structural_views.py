@@ -16,7 +16,7 @@ from padiff_graph.report.html_page import candidate_page, diff_page, render_page
 from padiff_graph.report.layer_map_candidate import LayerMapCandidate
 from padiff_graph.report.report_json import SCHEMA_VERSION, finding_data, parameter_data
 from padiff_graph.report.structural_diff_result import StructuralDiff
-from padiff_graph.report.terminal import render_finding, render_findings, text_of
+from padiff_graph.report.terminal import Shown, render_finding, render_findings, text_of
 from padiff_graph.report.wording import cut_short, noun
 
 __all__ = [
@@ -70,7 +70,7 @@ def show(diff: StructuralDiff) -> None:
     """Prints a diff."""
     console = Console(highlight=False)
     if console.is_terminal:
-        console.print(render_diff(diff))
+        console.print(Shown(render_diff(diff)))
     else:
         print(diff_text(diff))
 
@@ -131,7 +131,7 @@ def show_candidate(candidate: LayerMapCandidate) -> None:
     """Prints a suggested map."""
     console = Console(highlight=False)
     if console.is_terminal:
-        console.print(render_candidate(candidate))
+        console.print(Shown(render_candidate(candidate)))
     else:
         print(candidate_text(candidate))
 

@@ -7,19 +7,22 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.padding import Padding
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
 from padiff_graph.findings.finding import Finding
+from padiff_graph.printable import printable
 from padiff_graph.report.report import Report
 from padiff_graph.report.source_lines import code_line, short_source
 from padiff_graph.report.wording import noun
 
-__all__ = ["finding_text", "html_of", "render_findings", "render_report", "text_of"]
+__all__ = ["Shown", "finding_text", "html_of", "render_findings", "render_report", "text_of"]
 
 PRE = (
     '<pre style="font-family:Menlo,Consolas,monospace;line-height:1.35;white-space:pre-wrap">'
@@ -42,6 +45,21 @@ COLOURS = {
 }
 
 
+@dataclass(frozen=True)
+class Shown:
+    """A view without the control characters that names in it may hold: those of models and files
+    do not reach a terminal."""
+
+    view: RenderableType
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
+        """The view's pieces of text, each printable."""
+        for segment in console.render(self.view, options):
+            if segment.control is None and not segment.text.isprintable():
+                segment = Segment(printable(segment.text), segment.style)
+            yield segment
+
+
 def text_of(renderable: RenderableType, width: int = 80, colour: bool = False) -> str:
     """Any view as text of a given width."""
     console = Console(
@@ -52,7 +70,7 @@ def text_of(renderable: RenderableType, width: int = 80, colour: bool = False) -
         highlight=False,
         soft_wrap=False,
     )
-    console.print(renderable)
+    console.print(Shown(renderable))
     stream = console.file
     assert isinstance(stream, io.StringIO)
     return "\n".join(line.rstrip() for line in stream.getvalue().splitlines()) + "\n"
@@ -63,7 +81,7 @@ def html_of(renderable: RenderableType, width: int = 100) -> str:
     console = Console(
         file=io.StringIO(), width=width, record=True, force_terminal=True, highlight=False
     )
-    console.print(renderable)
+    console.print(Shown(renderable))
     return console.export_html(inline_styles=True, code_format=PRE)
 
 
