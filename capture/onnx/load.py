@@ -15,6 +15,7 @@ import onnx.inliner
 from google.protobuf.message import DecodeError
 
 from padiff_graph.capture.capture_errors import CaptureError
+from padiff_graph.capture.onnx.structure import check_functions, check_structure, inner_graphs
 
 __all__ = ["load", "opsets", "schema_of"]
 
@@ -42,8 +43,10 @@ def load(model: Any) -> onnx.ModelProto:
             " convert the model with onnx.version_converter first"
         )
     if proto.functions:
+        check_functions(proto)
         proto = onnx.inliner.inline_local_functions(proto)
     _known(proto)
+    check_structure(proto.graph)
     return proto
 
 
@@ -66,7 +69,7 @@ def schema_of(node: onnx.NodeProto, versions: Mapping[str, int]) -> onnx.defs.Op
 
 
 def _read(path: Path) -> onnx.ModelProto:
-    if not path.exists():
+    if not path.is_file():
         raise CaptureError(f"expected an ONNX file at {path}; there is none; check the path")
     try:
         proto = onnx.load(str(path), load_external_data=False)
@@ -94,9 +97,8 @@ def _known(proto: onnx.ModelProto) -> None:
         for node in graph.node:
             if schema_of(node, versions) is None:
                 unknown.add(f"{node.domain or 'ai.onnx'}.{node.op_type}")
-            for attribute in node.attribute:
-                for inner in (attribute.g, *attribute.graphs):
-                    visit(inner)
+            for inner in inner_graphs(node):
+                visit(inner)
 
     visit(proto.graph)
     if unknown:

@@ -93,6 +93,17 @@ def _text(value: Any) -> Any:
     return value.decode(errors="replace") if isinstance(value, bytes) else value
 
 
+def _scopes(written: str) -> list[str]:
+    """The module paths around a node; none where the text is another one."""
+    try:
+        around = ast.literal_eval(written)
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        return []
+    if not isinstance(around, list) or not all(isinstance(path, str) for path in around):
+        return []
+    return around[:-1]
+
+
 def place_of(node: onnx.NodeProto) -> tuple[str, str]:
     """Module path and source line: by torch's exporter, else the path from a scoped node name."""
     metadata = {entry.key: entry.value for entry in node.metadata_props}
@@ -101,8 +112,7 @@ def place_of(node: onnx.NodeProto) -> tuple[str, str]:
         if "/torch/" not in file:
             source = f"{file}:{line}"
     if metadata.get(SCOPES):
-        around = ast.literal_eval(metadata[SCOPES])[:-1]
-        return next((path for path in reversed(around) if path), ""), source
+        return next((path for path in reversed(_scopes(metadata[SCOPES])) if path), ""), source
     path = ""
     if node.name.startswith("/"):
         for part in node.name.split("/")[1:-1]:
