@@ -46,6 +46,7 @@ class Builder:
         rewrites: how often each rewrite was used.
         constants: native operations and leaves that constants alone decide.
         factors: native operations that multiply their operand by a constant, and by what.
+        unasked: native operations -> the attributes that their row did not ask for.
     """
 
     def __init__(self, graph: ComputationGraph) -> None:
@@ -58,6 +59,7 @@ class Builder:
         self.rewrites: Counter[str] = Counter()
         self.constants: set[int] = set()
         self.factors: dict[int, float] = {}
+        self.unasked: dict[int, tuple[str, ...]] = {}
 
     # -- making
 

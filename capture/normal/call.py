@@ -36,13 +36,17 @@ class Call:
 
     `call["x"]` is the operand of that role, which must be there; `call.get("axis")` answers an
     attribute, whether the framework holds it as one or passes it as a constant operand.
+
+    Attributes:
+        asked: names of the attributes that were asked for.
     """
 
-    __slots__ = ("_positions", "builder", "record")
+    __slots__ = ("_positions", "asked", "builder", "record")
 
     def __init__(self, builder: Builder, record: Node) -> None:
         self.builder = builder
         self.record = record
+        self.asked: set[str] = set()
         self._positions = _positions(record.roles)
 
     # -- operands and attributes
@@ -92,6 +96,7 @@ class Call:
             Unsupported: where the operand is there but its value is not known.
         """
         attrs = self.record.attrs
+        self.asked.add(name)
         if name in attrs and attrs[name] is not None:
             value = attrs[name]
             return tuple(value) if isinstance(value, list) else value

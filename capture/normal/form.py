@@ -111,6 +111,7 @@ class NormalGraph:
         unread: names of parameters and buffers that the computation does not read.
         factors: native operations that multiply by a constant -> by what; a factor moves on along
             the edges, so that none of them tells where it came from.
+        unasked: native operations -> their attributes that the normal form does not speak of.
     """
 
     graph: ComputationGraph
@@ -120,6 +121,7 @@ class NormalGraph:
     rewrites: Counter[str] = field(default_factory=Counter)
     unread: tuple[str, ...] = ()
     factors: Mapping[int, float] = field(default_factory=dict)
+    unasked: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
 
     def users(self) -> list[list[tuple[int, int]]]:
         """For every node its consumers as (node, operand position)."""

@@ -54,7 +54,14 @@ def freeze(builder: Builder) -> NormalGraph:
     updates = {name: placed(edge) for name, edge in builder.updates.items()}
     unread = _unread(builder.graph, nodes, (*outputs.values(), *updates.values()))
     return NormalGraph(
-        builder.graph, nodes, outputs, updates, builder.rewrites, unread, builder.factors
+        builder.graph,
+        nodes,
+        outputs,
+        updates,
+        builder.rewrites,
+        unread,
+        builder.factors,
+        builder.unasked,
     )
 
 

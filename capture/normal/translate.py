@@ -130,10 +130,14 @@ def _lowered(builder: Builder, operator: _Operator, record: Node) -> Result:
     use."""
     call, first = Call(builder, record), len(builder.drafts)
     try:
-        return opaque(call) if operator.row is None else operator.row(call)
+        result = opaque(call) if operator.row is None else operator.row(call)
     except Unsupported:
         del builder.drafts[first:]
-        return opaque(call)
+        result = opaque(call)
+    left = tuple(name for name in record.attrs if name not in call.asked)
+    if left:
+        builder.unasked[record.id] = left
+    return result
 
 
 def _folded(builder: Builder, operator: _Operator, record: Node, operands: list[Value]) -> bool:
