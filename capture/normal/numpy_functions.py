@@ -82,7 +82,9 @@ def concat(*parts: Array, axis: int) -> Array:
     return np.concatenate(parts, axis)
 
 
-def gather(data: Array, indices: Array, axis: int, padding_idx: int) -> Array:
+def gather(
+    data: Array, indices: Array, axis: int, padding_idx: int, scale_grad_by_freq: bool
+) -> Array:
     """Rows of an axis."""
     return np.take(data, indices, axis)
 

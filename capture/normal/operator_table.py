@@ -311,11 +311,12 @@ _SELECTION: Mapping[str, Operator] = {
     ),
     "Gather": Operator(
         operands=("data", "indices"),
-        attributes=("axis", "padding_idx"),
+        attributes=("axis", "padding_idx", "scale_grad_by_freq"),
         layout=Layout.GATHER,
         selects=True,
         numpy=compute.gather,
-        about="padding_idx: whose row gets no gradient; -1 for none",
+        about="padding_idx: whose row gets no gradient; -1 for none. scale_grad_by_freq: whether a "
+        "row's gradient is divided by how often it is read",
     ),
     "GatherElements": Operator(
         operands=("data", "indices"),

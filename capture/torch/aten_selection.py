@@ -35,7 +35,13 @@ __all__ = [
 
 def embedding(call: Call) -> Result:
     """Rows of a table."""
-    return rows.lookup(call, call["weight"], call["indices"], call.number("padding_idx", -1))
+    return rows.lookup(
+        call,
+        call["weight"],
+        call["indices"],
+        call.number("padding_idx", -1),
+        by_frequency=bool(call.get("scale_grad_by_freq", False)),
+    )
 
 
 def index_select(call: Call) -> Result:

@@ -152,7 +152,7 @@ def _compared(examination: Examination, case: _Case, run: PairRun) -> RegionResu
     ]
     parts = _judged(case, run.tensors, singles, opinion.tensors, rules, units)
     parts = explain_by_frameworks(
-        case.pair, region, case.plan, case.feed, run.tensors, opinion.tensors, parts
+        case.pair, region, case.plan, case.feed, run.tensors, opinion.tensors, parts, structure
     )
     result = _explained(case, parts, opinion)
     if examination.tolerance is not None:

@@ -14,7 +14,7 @@ from padiff_graph.capture.graph import Node, Value
 from padiff_graph.capture.interpreter import differentiable
 from padiff_graph.capture.normal.index_map import View
 from padiff_graph.diagnosis.moved_values import ORDERS
-from padiff_graph.diagnosis.plain_names import plain_name
+from padiff_graph.diagnosis.plain_names import IDLE, plain_name
 from padiff_graph.diagnosis.probes import probe
 from padiff_graph.executor.pair_run import Fed, Pair
 from padiff_graph.executor.partition import Cut, Region, Slice
@@ -34,21 +34,6 @@ well above what rounding leaves in float64."""
 TRIALS = 48
 """Most operations left out in turn; chosen so that a region takes no longer than its gradients do.
 """
-IDLE = frozenset(
-    {
-        "reshape",
-        "view",
-        "unsqueeze",
-        "squeeze",
-        "flatten",
-        "contiguous",
-        "clone",
-        "assign",
-        "_unsafe_view",
-        "alias",
-    }
-)
-"""Operators that hand on their operand as it is."""
 
 
 @dataclass(frozen=True, slots=True)

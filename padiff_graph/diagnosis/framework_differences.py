@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from padiff_graph.capture.engine import Array, NotRunnable
-from padiff_graph.capture.graph import ComputationGraph
+from padiff_graph.capture.graph import ComputationGraph, Value
+from padiff_graph.diagnosis.plain_names import IDLE, plain_name
 from padiff_graph.executor.finite_differences import Ends, along_cut, along_parameter, change
 from padiff_graph.executor.pair_run import Fed, Pair, first_cotangents
 from padiff_graph.executor.partition import Cut, Plan, Region
@@ -16,8 +17,9 @@ from padiff_graph.executor.seeded_cotangents import seeded_cotangent
 from padiff_graph.executor.tensor_pair import TensorPair
 from padiff_graph.findings.cause import Cause
 from padiff_graph.referee.gradient_check import Slope, overflown
-from padiff_graph.referee.known_divergence import biased_variance
+from padiff_graph.referee.known_divergence import biased_variance, known_case, padding_row
 from padiff_graph.referee.region_result import Part, RegionVerdict
+from padiff_graph.referee.structural_evidence import Structure
 
 __all__ = ["explain_by_frameworks"]
 
@@ -39,16 +41,24 @@ def explain_by_frameworks(
     singles: Sequence[TensorPair],
     doubles: Doubles,
     parts: Sequence[Part],
+    structure: Structure,
 ) -> list[Part]:
     """Parts of a region with another verdict where a framework is the reason.
 
+    A wrong gradient is a framework's only where no attribute differs and the operation is not one
+    whose backward may be meant to be no derivative: there the models ask for different things.
+
     Args:
         pair, region, plan, feed: what was run.
+        structure: what structure says of each operation.
         singles, doubles: every tensor in the models' precision and in float64, None where not
             asked.
         parts: the same, judged.
     """
     told = _biased_variances(pair, region, doubles, parts)
+    told = _same_calls(pair, region, doubles, told, structure)
+    if structure.altering(region.first.nodes, region.second.nodes):
+        return told
     if not _gradients_alone(pair, region, told):
         return told
     overflows = _overflows(region, singles, doubles, told)
@@ -66,9 +76,75 @@ def explain_by_frameworks(
     defect = None if slopes is None else _defect(*slopes)
     if defect is None:
         return told
+    verdict, cause = defect
+    if verdict == "framework-defect":
+        verdict, cause = _or_by_design(pair, region, structure, cause)
     for number in wrong:
-        told[number] = replace(told[number], verdict=defect[0], probe=defect[1])
+        told[number] = replace(told[number], verdict=verdict, probe=cause)
     return told
+
+
+def _or_by_design(
+    pair: Pair, region: Region, structure: Structure, cause: Cause
+) -> tuple[RegionVerdict, Cause]:
+    """A wrong gradient as a framework's, unless an operation of that side may be meant to have
+    it."""
+    side = 0 if cause.get("side") == 0 else 1
+    part, graph = (region.first, region.second)[side], (pair.first, pair.second)[side].graph
+    meant = structure.own[side].intersection(part.nodes)
+    if not meant:
+        return "framework-defect", cause
+    facts = {"op": graph.record(max(meant)).op, **dict(cause.facts)}
+    return "different", Cause.of("gradient.by_design", **facts)
+
+
+def _same_calls(
+    pair: Pair, region: Region, doubles: Doubles, parts: Sequence[Part], structure: Structure
+) -> list[Part]:
+    """What one public operation, called alike on both sides, yields other numbers for: its output,
+    and the gradients that follow from it."""
+    calls = _calls(pair, region)
+    if calls is None or calls not in structure.same:
+        return list(parts)
+    first, second = pair.first.graph.record(calls[0]), pair.second.graph.record(calls[1])
+    for part, double in zip(parts, doubles, strict=True):
+        if part.verdict != "different" or double is None or part.kind != "output":
+            continue
+        padding = padding_row(first, second, double.arrays())
+        if padding is not None:
+            return [replace(own, probe=padding) if own is part else own for own in parts]
+        if not all(np.isfinite(array).all() for array in double.arrays()):
+            return list(parts)
+    if not any(part.verdict == "different" and part.kind == "output" for part in parts):
+        return list(parts)
+    cause = Cause.of("framework.same_call", first_op=first.op, second_op=second.op)
+    known = known_case(first, second, pair.second.shape(Value(second.id)))
+    if known is not None:
+        cause = cause.followed_by(Cause.of("framework.known", text=known))
+    return [_told_of_frameworks(part, cause) for part in parts]
+
+
+def _told_of_frameworks(part: Part, cause: Cause) -> Part:
+    """A part that differs, as the frameworks' own."""
+    if part.verdict != "different":
+        return part
+    return replace(part, verdict="framework-divergence", probe=cause)
+
+
+def _calls(pair: Pair, region: Region) -> tuple[int, int] | None:
+    """The one operation of either side that does anything; None where there are more or fewer."""
+    busy = []
+    for side, part in ((pair.first, region.first), (pair.second, region.second)):
+        records = [side.graph.record(node) for node in part.nodes]
+        doing = [
+            record.id
+            for record in records
+            if record.constant is None and record.inputs and plain_name(record.op) not in IDLE
+        ]
+        if len(doing) != 1:
+            return None
+        busy.append(doing[0])
+    return busy[0], busy[1]
 
 
 def _wrong_gradient(part: Part) -> bool:

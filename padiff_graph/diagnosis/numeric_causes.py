@@ -26,6 +26,8 @@ MARKS = {
 """A mark on one side only -> what it says of a difference in gradients."""
 CUTTING = ("detach", "share_data", "stop_gradient")
 """Fragments of operator names that end a gradient path."""
+SPEAKING = frozenset({"gradient.by_design", "framework.same_call", "embedding.padding"})
+"""Kinds that name the operations themselves."""
 SURPLUS = ("operation.extra", "operation.missing")
 """The cause, by the side that has the operation."""
 TELLING = (
@@ -72,6 +74,8 @@ def numeric_cause(
         places: where the finding stands as yet.
         pinned: whether it stands at a matched operation, so that no other one is to blame.
     """
+    if part.probe is not None and part.probe.kind in SPEAKING:
+        return Told(part.probe)
     if part.kind in ("input", "parameter"):
         told = _marked(result, matching)
         if told is not None:

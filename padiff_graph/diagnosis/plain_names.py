@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["plain_name"]
+__all__ = ["IDLE", "plain_name"]
 
 NAMES = {
     "permute": "transpose",
@@ -28,6 +28,22 @@ NAMES = {
     "tile": "expand",
 }
 """Native operators that do the same in words of one of them."""
+
+IDLE = frozenset(
+    {
+        "reshape",
+        "view",
+        "unsqueeze",
+        "squeeze",
+        "flatten",
+        "contiguous",
+        "clone",
+        "assign",
+        "_unsafe_view",
+        "alias",
+    }
+)
+"""Operators that hand on their operand as it is."""
 
 
 def plain_name(op: str) -> str:

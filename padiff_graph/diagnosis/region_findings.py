@@ -12,6 +12,7 @@ from padiff_graph.diagnosis.region_phase import AGREEING
 from padiff_graph.diagnosis.structural_findings import (
     Located,
     built_differently,
+    explains,
     locate,
     structural_finding,
 )
@@ -54,6 +55,7 @@ def _unexplained(check: RegionCheck, located: Sequence[Located]) -> list[RegionR
         for one in located
         if one.difference.kind != "differently-built"
         for result in one.results
+        if result.verdict != "different" or explains(one.difference, result)
     }
     return [
         result

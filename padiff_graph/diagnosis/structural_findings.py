@@ -15,7 +15,7 @@ from padiff_graph.matching.result import Difference, Matching
 from padiff_graph.referee.region_result import Part, RegionCheck, RegionResult
 from padiff_graph.referee.structural_evidence import claims, nodes_of, own_native_of
 
-__all__ = ["Located", "built_differently", "locate", "structural_finding"]
+__all__ = ["Located", "built_differently", "explains", "locate", "structural_finding"]
 
 SURE = 0.8
 """From this confidence on a match stands for itself: below it neighbours contradict it, or none
@@ -26,6 +26,8 @@ FAILING: Mapping[str, Verdict] = {"missing": "missing", "extra": "extra"}
 """Kind of a difference -> verdict where its region differs; "different" for all others."""
 EFFECTS = ("gradient.hook", "gradient.custom_backward")
 """Kinds of which a differing region shows that they have an effect."""
+FORWARD = frozenset({"scale", "shift"})
+"""Causes that show in the outputs wherever they show at all."""
 OTHER_INPUT = "check it with another input"
 DIVERGENT = frozenset({"framework-divergence", "framework-defect"})
 
@@ -73,7 +75,8 @@ def structural_finding(located: Located, matching: Matching) -> Finding | None:
     difference = located.difference
     if difference.kind == "differently-built":
         return None
-    differing, unsure = located.of("different"), located.of("not-comparable")
+    differing = [result for result in located.of("different") if explains(difference, result)]
+    unsure = located.of("not-comparable")
     base = _base(located, matching)
     if differing:
         return _failing(base, difference, differing)
@@ -82,7 +85,19 @@ def structural_finding(located: Located, matching: Matching) -> Finding | None:
         return replace(base, phase="structure")
     if unsure:
         return _undecided(base, difference, unsure[0], matching)
-    return None if located.of(*DIVERGENT) else _without_effect(base, located)
+    if located.of(*DIVERGENT) or located.of("different"):
+        return None
+    return _without_effect(base, located)
+
+
+def explains(difference: Difference, result: RegionResult) -> bool:
+    """Whether a difference inside a region that differs may be why: a factor or a shift changes
+    what is computed, so that where the outputs agree the gradients differ by something else."""
+    if difference.cause_id not in FORWARD:
+        return True
+    return any(
+        part.verdict == "different" and part.kind in ("output", "buffer") for part in result.parts
+    )
 
 
 def _base(located: Located, matching: Matching) -> Finding:

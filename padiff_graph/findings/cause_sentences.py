@@ -122,6 +122,12 @@ STRUCTURE: Mapping[str, tuple[str, ...]] = {
     ),
     "construction.operator": ("{first_op} against {second_op} between the same values",),
     "construction.operations": ("{first_operations} against {second_operations}",),
+    "embedding.padding": (
+        (
+            "embedding with padding_idx={row}: the {side} side yields zeros there, and the other"
+            " side what its row {row} holds, which is not zero"
+        ),
+    ),
     "parameter.shared": (
         (
             "{parameter} is one shared parameter of the {side} model, read in {modules}, where the"
@@ -161,6 +167,13 @@ GRADIENTS: Mapping[str, tuple[str, ...]] = {
         "the gradient is scaled: the {first} side is {the_second}'s times {factor:.6g}",
     ),
     "gradient.reversed": ("the gradient is reversed on the {first} side",),
+    "gradient.by_design": (
+        (
+            "the {side} side's gradient is not the derivative of its forward, as {op} may be meant"
+            " to have it: {analytic:.6g} along a direction where its own forward changes by"
+            " {numeric:.6g}"
+        ),
+    ),
     "gradient.overflows": (
         (
             "the {side} side's gradient is not finite in {count} of {size} places where the other "
@@ -290,6 +303,13 @@ FRAMEWORKS: Mapping[str, tuple[str, ...]] = {
             " direction where its own forward changes by {numeric:.6g}"
         ),
     ),
+    "framework.same_call": (
+        (
+            "the frameworks compute this differently: {first_op} and {second_op} get the same"
+            " operands and attributes and yield other numbers, in float64 too"
+        ),
+    ),
+    "framework.known": ("{text}",),
     "framework.overflow": (
         (
             "the {side} side's framework computes a gradient that is not finite in {count} of"

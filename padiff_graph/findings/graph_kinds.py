@@ -107,6 +107,12 @@ STRUCTURE = (
         second_operations=("Mul",),
     ),
     kind_of(
+        "embedding.padding",
+        "one framework's embedding yields zeros for padding_idx, the other's the row",
+        side=0,
+        row=1,
+    ),
+    kind_of(
         "parameter.shared",
         "one parameter of one model stands where the other has several",
         side=0,
@@ -133,6 +139,14 @@ GRADIENTS = (
     kind_of("gradient.differs", "a gradient differs, and nothing more is known of it", **_TENSORS),
     kind_of("gradient.scaled", "a gradient is scaled", factor=0.5),
     kind_of("gradient.reversed", "a gradient has the other sign"),
+    kind_of(
+        "gradient.by_design",
+        "an operation of one side has a gradient that is not its derivative by design",
+        side=1,
+        op="aten.fake_quantize_per_tensor_affine.default",
+        analytic=0.5,
+        numeric=0.0,
+    ),
     kind_of(
         "gradient.overflows",
         "what one model computes overflows in its backward",

@@ -33,6 +33,17 @@ FRAMEWORKS = (
         numeric=0.25,
     ),
     kind_of(
+        "framework.same_call",
+        "the frameworks yield other numbers for one operation called alike",
+        first_op="pd_op.bilinear_interp",
+        second_op="aten.upsample_bilinear2d.vec",
+    ),
+    kind_of(
+        "framework.known",
+        "what is known of it, with its source",
+        text="to size one Paddle interpolates with a ratio of zero",
+    ),
+    kind_of(
         "framework.overflow",
         "a framework's own arithmetic overflows in the backward",
         side=0,

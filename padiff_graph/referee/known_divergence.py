@@ -4,15 +4,22 @@
 | --- | --- |
 | the running variance is updated with the unbiased batch variance (torch) or the biased one
 (Paddle), a factor n / (n - 1) | batch normalisation in training mode |
+| an interpolation to one element along an axis has a ratio of zero (Paddle) or of the sizes
+(torch) | https://github.com/PaddlePaddle/Paddle/issues/46214 |
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 
 from padiff_graph.capture.engine import Array
+from padiff_graph.capture.graph import Node
+from padiff_graph.findings.cause import Cause
 
-__all__ = ["biased_variance"]
+__all__ = ["biased_variance", "known_case", "padding_row"]
 
 
 def biased_variance(
@@ -42,3 +49,64 @@ def biased_variance(
     predicted = large - (large - share * old) / count
     gap = float(np.abs(large - small).max())
     return bool(np.abs(predicted - small).max() <= tolerance * np.abs(large).max() + 0.02 * gap)
+
+
+def padding_row(first: Node, second: Node, arrays: tuple[Array, Array]) -> Cause | None:
+    """That one embedding yields zeros for its padding_idx and the other what the row holds; None
+    where it is something else.
+
+    No framework is wrong: Paddle's `padding_idx` says that the result is zero there, torch's that
+    the row gets no gradient; a port must see to it that the row is zero.
+    """
+    for side, record in enumerate((first, second)):
+        row = record.attrs.get("padding_idx")
+        if "embedding" not in record.op or row is None or row < 0:
+            continue
+        unequal = arrays[0] != arrays[1]
+        if not arrays[side][unequal].any():
+            return Cause.of("embedding.padding", side=side, row=int(row))
+    return None
+
+
+def known_case(first: Node, second: Node, shape: Sequence[int]) -> str | None:
+    """What is known of two calls of one operation that yield other numbers, with its source; None
+    for nothing.
+
+    Args:
+        first, second: the native operations.
+        shape: of the second's result.
+    """
+    for row in KNOWN:
+        if row.holds(first.op, second.op, shape):
+            return row.text
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A row: the fragment that both operators' names share, when it holds, and what to say."""
+
+    fragments: tuple[str, str]
+    axis_of_one: bool
+    text: str
+
+    def holds(self, first: str, second: str, shape: Sequence[int]) -> bool:
+        """Whether it is about this pair of operators, in either order, with such a result."""
+        named = any(
+            ours in first and theirs in second
+            for ours, theirs in (self.fragments, self.fragments[::-1])
+        )
+        return named and (1 in tuple(shape)[2:] or not self.axis_of_one)
+
+
+KNOWN = (
+    _Known(
+        ("_interp", "upsample_"),
+        axis_of_one=True,
+        text=(
+            "to size one Paddle interpolates with a ratio of zero, from the first element on "
+            "(https://github.com/PaddlePaddle/Paddle/issues/46214)"
+        ),
+    ),
+)
+"""Calls that are known to compute differently, with the source."""

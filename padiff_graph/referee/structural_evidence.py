@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from padiff_graph.capture.normal.form import NormalGraph
 from padiff_graph.matching.result import Difference, Matching
+from padiff_graph.referee.same_call import own_backwards, same_calls
 
 __all__ = ["Structure"]
 
@@ -23,11 +24,17 @@ class Structure:
         named: operations whose epsilon differs: its effect may be as small as what float64 leaves
             elsewhere.
         differences: positions of differences by native operation of each side.
+        altered: operations that an attribute differs of.
+        own: operations whose backward may be no derivative by design.
+        same: one public operation called alike, the native operation of either side.
     """
 
     doubt: tuple[frozenset[int], frozenset[int]]
     named: tuple[frozenset[int], frozenset[int]]
     differences: tuple[dict[int, tuple[int, ...]], dict[int, tuple[int, ...]]]
+    altered: tuple[frozenset[int], frozenset[int]]
+    own: tuple[frozenset[int], frozenset[int]]
+    same: frozenset[tuple[int, int]]
 
     @classmethod
     def of(cls, matching: Matching, differences: Sequence[Difference]) -> Structure:
@@ -41,6 +48,9 @@ class Structure:
             (frozenset(first.doubt), frozenset(second.doubt)),
             (frozenset(first.named), frozenset(second.named)),
             (first.where, second.where),
+            (frozenset(first.altered), frozenset(second.altered)),
+            (own_backwards(matching.first), own_backwards(matching.second)),
+            same_calls(matching, (first.where.keys(), second.where.keys())),
         )
 
     def doubtful(self, first: Iterable[int], second: Iterable[int]) -> bool:
@@ -51,6 +61,10 @@ class Structure:
         """Whether structure names a differing epsilon among these operations."""
         return not (self.named[0].isdisjoint(first) and self.named[1].isdisjoint(second))
 
+    def altering(self, first: Iterable[int], second: Iterable[int]) -> bool:
+        """Whether an attribute differs of one of these operations."""
+        return not (self.altered[0].isdisjoint(first) and self.altered[1].isdisjoint(second))
+
 
 @dataclass
 class _Side:
@@ -59,6 +73,7 @@ class _Side:
     normal: NormalGraph
     doubt: set[int]
     named: set[int]
+    altered: set[int]
     where: dict[int, tuple[int, ...]]
 
     @classmethod
@@ -67,12 +82,14 @@ class _Side:
         for node in normal.nodes:
             if not node.leaf and (node.id not in matched or node.opaque):
                 doubt.update(node.native)
-        return cls(normal, doubt, set(), {})
+        return cls(normal, doubt, set(), set(), {})
 
     def add(self, number: int, difference: Difference, nodes: Iterable[int]) -> None:
         natives = native_of(self.normal, nodes)
         if not difference.order:
             self.doubt.update(natives)
+        if difference.cause_id.startswith("attribute."):
+            self.altered.update(natives)
         if difference.kind == "attribute" and "eps" in difference.attribute.lower():
             self.named.update(natives)
         for native in natives:

@@ -73,11 +73,19 @@ def tiled(call: Call, edge: Edge, times: Sequence[int]) -> Edge:
     return repeat(edge, [int(count) for count in times], call.by)
 
 
-def gather(call: Call, edge: Edge, index: Edge, axis: int, padding_idx: int = -1) -> Edge:
+def gather(
+    call: Call,
+    edge: Edge,
+    index: Edge,
+    axis: int,
+    padding_idx: int = -1,
+    *,
+    by_frequency: bool = False,
+) -> Edge:
     """Rows of an axis: movement where the index is known, Gather where it is data."""
     axis %= call.rank(edge)
     shape = shape_of(edge)
-    known = call.known(index)
+    known = None if by_frequency else call.known(index)
     if known is not None and known.dtype.kind in "iu" and known.size:
         known = reduced(known)
         rows = [int(row) + shape[axis] if row < 0 else int(row) for row in known.reshape(-1)]
@@ -89,7 +97,7 @@ def gather(call: Call, edge: Edge, index: Edge, axis: int, padding_idx: int = -1
             chosen = moved(chosen, view_of(chosen), *by)
             return expand(chosen, (*shape[:axis], *shape_of(index), *shape[axis + 1 :]))
     kind = call.typed(edge, (*shape[:axis], *shape_of(index), *shape[axis + 1 :]))
-    attrs = {"axis": axis, "padding_idx": padding_idx}
+    attrs = {"axis": axis, "padding_idx": padding_idx, "scale_grad_by_freq": by_frequency}
     return reshape(call.draft("Gather", [edge, index], attrs, kind), call.shape)
 
 
@@ -102,14 +110,18 @@ def _stepped(rows: Sequence[int]) -> Sequence[int] | range:
     return range(rows[0], rows[-1] + (1 if step > 0 else -1), step)
 
 
-def lookup(call: Call, table: Edge, index: Edge, padding_idx: int | None) -> Edge:
-    """An embedding: rows of a table. The row of `padding_idx` gets no gradient."""
+def lookup(
+    call: Call, table: Edge, index: Edge, padding_idx: int | None, *, by_frequency: bool = False
+) -> Edge:
+    """An embedding: rows of a table. The row of `padding_idx` gets no gradient; `by_frequency`
+    divides a row's gradient by how often it is read."""
     row = -1 if padding_idx is None else int(padding_idx)
     if row < -1:
         row += shape_of(table)[0]
     if row >= 0 and call.known(index) is not None:
-        return call.draft("Gather", [table, index], {"axis": 0, "padding_idx": row})
-    return gather(call, table, index, 0, row)
+        attrs = {"axis": 0, "padding_idx": row, "scale_grad_by_freq": by_frequency}
+        return call.draft("Gather", [table, index], attrs)
+    return gather(call, table, index, 0, row, by_frequency=by_frequency)
 
 
 def pad(call: Call, edge: Edge, widths: Sequence[tuple[int, int]], mode: str, value: float) -> Edge:
