@@ -191,6 +191,8 @@ def product(relations: Sequence[View]) -> View:
 @lru_cache(maxsize=1 << 12)
 def _product(relations: tuple[View, ...]) -> View:
     extents = [relation.source for relation in relations]
+    if not math.prod(extents):  # of no elements, as with an empty batch: nothing can be mixed
+        return View.of(tuple(extent for relation in relations for extent in relation.shape))
     shape: list[int] = []
     steps: list[int | tuple[int, ...]] = []
     offset = 0

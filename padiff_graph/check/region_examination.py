@@ -24,7 +24,7 @@ from padiff_graph.executor.tensor_pair import TensorPair
 from padiff_graph.executor.value_names import cut_labels, value_name
 from padiff_graph.findings.cause import Cause
 from padiff_graph.referee.referee import Measured, measure
-from padiff_graph.referee.region_result import Part, RegionResult, worst
+from padiff_graph.referee.region_result import EMPTY, Part, RegionResult, worst
 from padiff_graph.referee.region_units import RegionUnits
 from padiff_graph.referee.structural_evidence import Structure
 from padiff_graph.referee.tensor_judgement import Judgement, Rules, judge_tensor
@@ -155,6 +155,8 @@ def _compared(examination: Examination, case: _Case, run: PairRun) -> RegionResu
         case.pair, region, case.plan, case.feed, run.tensors, opinion.tensors, parts, structure
     )
     result = _explained(case, parts, opinion)
+    if structure.doubtful(*nodes) and not any(tensor.arrays()[1].size for tensor in run.tensors):
+        result = replace(result, verdict="not-comparable", reason=EMPTY)
     if examination.tolerance is not None:
         held = _held(run.tensors, parts, singles, examination.tolerance)
         result = replace(result, parts=held)

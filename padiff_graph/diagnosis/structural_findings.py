@@ -12,7 +12,7 @@ from padiff_graph.findings.cause import Cause
 from padiff_graph.findings.difference_causes import difference_cause, difference_places
 from padiff_graph.findings.finding import Finding, Verdict
 from padiff_graph.matching.result import Difference, Matching
-from padiff_graph.referee.region_result import Part, RegionCheck, RegionResult
+from padiff_graph.referee.region_result import EMPTY, Part, RegionCheck, RegionResult
 from padiff_graph.referee.structural_evidence import claims, nodes_of, own_native_of
 
 __all__ = ["Located", "built_differently", "explains", "locate", "structural_finding"]
@@ -177,7 +177,8 @@ def _undecided(
     unasked = f"numbers could not be asked: {unsure.reason}"
     if difference.kind != "attribute":
         return replace(base, phase="structure", verdict="not-comparable", advice=unasked)
-    if _sure(difference, matching):
+    # with no elements at all structure is all there is to tell two functions apart
+    if unsure.reason == EMPTY or _sure(difference, matching):
         return replace(base, phase="structure", advice=unasked)
     told = f"these operations may not correspond, and {unasked}"
     return replace(base, phase="structure", verdict="not-comparable", advice=told)

@@ -9,7 +9,7 @@ from typing import Literal
 from padiff_graph.findings.cause import Cause
 from padiff_graph.referee.tolerance import Quantity
 
-__all__ = ["AGREE", "VERDICTS", "Part", "RegionCheck", "RegionResult", "Surplus"]
+__all__ = ["AGREE", "EMPTY", "VERDICTS", "Part", "RegionCheck", "RegionResult", "Surplus"]
 
 VERDICTS = (
     "different",
@@ -20,6 +20,8 @@ VERDICTS = (
     "equal",
 )
 """What a region can be, worst first."""
+EMPTY = "it yields no elements on this input"
+"""Reason of a region that numbers say nothing of, as with an empty batch."""
 AGREE = ("equal", "rounding", "framework-divergence", "framework-defect")
 """Those under which the two models compute the same."""
 

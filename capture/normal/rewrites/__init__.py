@@ -27,6 +27,7 @@ from padiff_graph.capture.normal.rewrites.gated_activations import (
     x_times_hard_sigmoid,
     x_times_sigmoid,
 )
+from padiff_graph.capture.normal.rewrites.group_norm import channel_parameter_into_norm
 from padiff_graph.capture.normal.rewrites.linear import (
     convolution_of_one_element,
     matmul_with_parameter,
@@ -76,6 +77,7 @@ FIRST: tuple[Rule, ...] = (
     composed_layer_norm,
     composed_rms_norm,
     scale_and_bias_into_norm,
+    channel_parameter_into_norm,
     concat_of_one_source,
 )
 """Rules of the first sweep: what is folded into one operator."""

@@ -1,0 +1,167 @@
+"""Whether the frameworks or the port are to blame, with the healthy counterpart beside each
+fault."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import paddle
+import pytest
+import torch
+
+import padiff_graph as pg
+
+STRICT = {"atol": 1e-4, "rtol": 1e-4, "compare_mode": "strict"}
+WORDS = np.array([[3, 0, 5, 3], [3, 1, 0, 0]])
+IMAGE = np.random.default_rng(3).standard_normal((2, 4, 6, 7)).astype("float32")
+
+
+class _PaddleWords(paddle.nn.Layer):
+    def __init__(self, **settings: Any) -> None:
+        super().__init__()
+        self.words = paddle.nn.Embedding(8, 5, **settings)
+        self.head = paddle.nn.Linear(5, 2)
+
+    def forward(self, ids: paddle.Tensor) -> paddle.Tensor:
+        return self.head(self.words(ids).tanh())
+
+
+class _TorchWords(torch.nn.Module):
+    def __init__(self, **settings: Any) -> None:
+        super().__init__()
+        self.words = torch.nn.Embedding(8, 5, **settings)
+        self.head = torch.nn.Linear(5, 2)
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        return self.head(self.words(ids).tanh())
+
+
+def _report(layer: paddle.nn.Layer, module: torch.nn.Module, **arrays: np.ndarray) -> pg.Report:
+    first = {name: paddle.to_tensor(array) for name, array in arrays.items()}
+    second = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    return pg.compare(layer.eval(), module.eval(), (first, second), options=STRICT)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "cause"),
+    [
+        ({}, {"padding_idx": 0}, "attribute.padding_idx"),
+        ({"padding_idx": 3}, {"padding_idx": 0}, "attribute.padding_idx"),
+        ({}, {"scale_grad_by_freq": True}, "attribute.scale_grad_by_freq"),
+    ],
+)
+def test_a_gradient_that_is_asked_for_is_no_defect(
+    ours: dict[str, Any], theirs: dict[str, Any], cause: str
+) -> None:
+    report = _report(_PaddleWords(**ours), _TorchWords(**theirs), ids=WORDS)
+    assert not report.passed
+    failing = [finding for finding in report.findings if finding.fails]
+    assert failing and failing[0].paddle_path == "words"
+    assert any(finding.cause_id in (cause, "embedding.padding") for finding in failing)
+    assert not any(finding.verdict == "framework-defect" for finding in report.findings)
+
+
+@pytest.mark.parametrize("settings", [{}, {"padding_idx": 0}])
+def test_equal_embeddings_pass(settings: dict[str, Any]) -> None:
+    assert _report(_PaddleWords(**settings), _TorchWords(**settings), ids=WORDS).passed
+
+
+def test_zeros_at_padding_idx_are_the_ports_to_see_to() -> None:
+    module = _TorchWords(padding_idx=0)
+    torch.nn.init.normal_(module.words.weight)
+    report = _report(_PaddleWords(padding_idx=0), module, ids=WORDS)
+    assert not report.passed
+    assert [f.cause_id for f in report.findings if f.fails] == ["embedding.padding"]
+
+
+class _PaddleSized(paddle.nn.Layer):
+    def __init__(self, size: list[int]) -> None:
+        super().__init__()
+        self.size, self.mix = size, paddle.nn.Conv2D(4, 3, 1)
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        return self.mix(paddle.nn.functional.interpolate(x, size=self.size, mode="bilinear"))
+
+
+class _TorchSized(torch.nn.Module):
+    def __init__(self, size: list[int], corners: bool = False) -> None:
+        super().__init__()
+        self.size, self.corners, self.mix = size, corners, torch.nn.Conv2d(4, 3, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        sized = torch.nn.functional.interpolate(
+            x, size=self.size, mode="bilinear", align_corners=self.corners
+        )
+        return self.mix(sized)
+
+
+def test_one_call_alike_with_other_numbers_is_the_frameworks_own() -> None:
+    report = _report(_PaddleSized([1, 5]), _TorchSized([1, 5]), x=IMAGE)
+    assert not any(finding.fails for finding in report.findings)
+    kinds = [finding.cause_id for finding in report.findings]
+    assert "framework.same_call" in kinds
+    assert "46214" in next(f.cause for f in report.findings if f.cause_id == "framework.same_call")
+
+
+def test_another_attribute_is_the_ports() -> None:
+    report = _report(_PaddleSized([4, 5]), _TorchSized([4, 5], corners=True), x=IMAGE)
+    assert not report.passed
+    assert any(finding.cause_id == "attribute.coordinates" for finding in report.findings)
+    assert not any("framework" in finding.verdict for finding in report.findings)
+    assert _report(_PaddleSized([4, 5]), _TorchSized([4, 5]), x=IMAGE).passed
+
+
+class _PaddleRounded(paddle.nn.Layer):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = paddle.nn.Linear(6, 4)
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        return (self.fc(x) * 10).round().clip(-128, 127) / 10
+
+
+class _TorchRounded(torch.nn.Module):
+    def __init__(self, *, through: bool) -> None:
+        super().__init__()
+        self.through, self.fc = through, torch.nn.Linear(6, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.through:
+            return torch.fake_quantize_per_tensor_affine(self.fc(x), 0.1, 0, -128, 127)
+        return (self.fc(x) * 10).round().clamp(-128, 127) / 10
+
+
+def test_a_straight_through_gradient_is_told_as_designed() -> None:
+    x = np.random.default_rng(5).standard_normal((3, 6)).astype("float32")
+    report = _report(_PaddleRounded(), _TorchRounded(through=True), x=x)
+    assert not report.passed
+    assert not any(finding.verdict == "framework-defect" for finding in report.findings)
+    assert any("fake_quantize" in finding.cause for finding in report.findings if finding.fails)
+    assert _report(_PaddleRounded(), _TorchRounded(through=False), x=x).passed
+
+
+class _PaddleShort(paddle.nn.Layer):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = paddle.nn.Linear(6, 4)
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        return paddle.nn.functional.sigmoid(self.fc(x))
+
+
+class _TorchShort(torch.nn.Module):
+    def __init__(self, act: Any) -> None:
+        super().__init__()
+        self.act, self.fc = act, torch.nn.Linear(6, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.act(self.fc(x))
+
+
+def test_an_empty_batch_passes_only_where_structure_agrees() -> None:
+    nothing = np.zeros((0, 6), "float32")
+    assert _report(_PaddleShort(), _TorchShort(torch.sigmoid), x=nothing).passed
+    report = _report(_PaddleShort(), _TorchShort(torch.tanh), x=nothing)
+    assert not report.passed
+    assert any(finding.fails for finding in report.findings)
