@@ -208,7 +208,8 @@ def whole_number(draw: Draw) -> tuple[Setup, Forward]:
 
     def forward(model: Any, fw: Any, x: Any, fault: bool) -> Any:
         hidden = run_trunk(model, fw, draw, x)
-        return hidden, hidden.argmax(-1) + (start + 1 if fault else start)
+        # in two steps: Paddle adds a number as float64, which holds no odd one beyond 2^53
+        return hidden, hidden.argmax(-1) + start + (1 if fault else 0)
 
     return setup, forward
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import paddle
 import paddle.pir.core
 
@@ -46,6 +47,7 @@ def operand_patches(recording: Recording) -> list[Patch]:
         *_tensor_patches(recording),
         *_value_patches(recording),
         *_place_patches(),
+        _exact_scale(),
     ]
 
 
@@ -145,6 +147,41 @@ def _viewed(self: Any, *shape_or_dtype: Any, **keywords: Any) -> Any:
 
 def _viewed_as(self: Any, other: Any, name: str | None = None) -> Any:
     return paddle.reshape(self, list(other.shape))
+
+
+def _exact_scale() -> Patch:
+    """A number added to whole numbers, or multiplied with them, as a tensor of their own dtype
+    where float32 does not hold it."""
+    plain = paddle._C_ops.scale
+
+    def scaled(x: Any, factor: Any, bias: Any, bias_after_scale: bool, *more: Any) -> Any:
+        numbers = [number for number in (factor, bias) if isinstance(number, (int, float))]
+        if len(numbers) < 2 or not _whole(x) or all(map(_held_by_float32, numbers)):
+            return plain(x, factor, bias, bias_after_scale, *more)
+
+        def times(value: Any) -> Any:
+            return value if factor == 1 else paddle.multiply(value, _alone(factor, x.dtype))
+
+        added = _alone(bias, x.dtype)
+        if bias_after_scale:
+            return paddle.add(times(x), added)
+        return times(paddle.add(x, added))
+
+    why = "a program keeps both numbers as float32, eager mode has them as float64"
+    return Patch(paddle._C_ops, "scale", by_mode(plain, scaled), why)
+
+
+def _whole(value: Any) -> bool:
+    return internals.spelled(value.dtype).startswith(("int", "uint"))
+
+
+def _held_by_float32(number: float) -> bool:
+    return float(np.float32(number)) == number
+
+
+def _alone(number: float, dtype: Any) -> Any:
+    """A whole number without axes; one with a fraction is cut off, as Paddle's kernel does."""
+    return paddle.full([], int(number), dtype)
 
 
 def _place_patches() -> list[Patch]:

@@ -28,7 +28,7 @@ from padiff_graph.referee.region_result import EMPTY, Part, RegionResult, worst
 from padiff_graph.referee.region_units import RegionUnits
 from padiff_graph.referee.structural_evidence import Structure
 from padiff_graph.referee.tensor_judgement import Judgement, Rules, judge_tensor
-from padiff_graph.referee.tolerance import Tolerance, quantity
+from padiff_graph.referee.tolerance import Tolerance, quantity, whole_numbers
 
 __all__ = ["Examination", "examine"]
 
@@ -138,7 +138,7 @@ def _compared(examination: Examination, case: _Case, run: PairRun) -> RegionResu
     started = perf_counter()
     singles = [measure(*tensor.arrays()) for tensor in run.tensors]
     examination.seconds["compare"] += perf_counter() - started
-    bounds = [units.bound(tensor.kind, tensor.positions) for tensor in run.tensors]
+    bounds = [_bound(tensor, units) for tensor in run.tensors]
     beyond = {
         tensor.kind
         for tensor, single, bound in zip(run.tensors, singles, bounds, strict=True)
@@ -161,6 +161,13 @@ def _compared(examination: Examination, case: _Case, run: PairRun) -> RegionResu
         held = _held(run.tensors, parts, singles, examination.tolerance)
         result = replace(result, parts=held)
     return _settled(case, run, result)
+
+
+def _bound(tensor: TensorPair, units: RegionUnits) -> float:
+    """The relative difference that rounding explains in a tensor; whole numbers do not round."""
+    if whole_numbers(*tensor.arrays()):
+        return 0.0
+    return units.bound(tensor.kind, tensor.positions)
 
 
 def _second_opinion(

@@ -24,6 +24,7 @@ from padiff_graph.executor.whole_graph import GraphRun, example_values, run_grap
 from padiff_graph.executor.whole_pairs import buffer_pairs, input_pairs, parameter_pairs
 from padiff_graph.matching.result import ParameterRow
 from padiff_graph.referee.referee import LEFTOVER, measure
+from padiff_graph.referee.tolerance import whole_numbers
 
 __all__ = ["Remainder", "WholeProof", "prove_whole"]
 
@@ -49,6 +50,7 @@ class Remainder:
         noise: how far the second's moves, largest absolute, when its weights and inputs move by one
             unit in the last place of float32.
         floor: what counts as zero for a quantity of this kind.
+        exact: whether it holds whole numbers, which have no rounding.
     """
 
     kind: TensorKind
@@ -58,10 +60,13 @@ class Remainder:
     scale: float
     noise: float
     floor: float = 0.0
+    exact: bool = False
 
     @property
     def allowed(self) -> float:
         """The largest absolute difference that is no difference."""
+        if self.exact:
+            return 0.0
         return max(LEFTOVER * self.scale, NOISES * self.noise, self.floor)
 
     @property
@@ -218,4 +223,5 @@ def _remainder(entry: TensorPair, moved: TensorPair, floor: float) -> Remainder:
         measured.scale,
         noise,
         floor if entry.gradient else 0.0,
+        whole_numbers(ours, theirs),
     )

@@ -63,7 +63,8 @@ def judge(
 ) -> RegionVerdict:
     """The verdict on one tensor.
 
-    `bound`: relative difference that rounding explains. `double`: the float64 rerun, None where it
+    `bound`: relative difference that rounding explains; 0.0 for whole numbers, which do not round:
+    there a difference vanishes as a whole or not at all. `double`: the float64 rerun, None where it
     was not asked for. `noise`: how far the second side's own float64 result is from its float32
     one. `attribute`: structure names a differing attribute here. `precision`: the sides compute in
     different floating dtypes here, which float64 would hide.
@@ -72,6 +73,8 @@ def judge(
     if double is None:
         return "equal" if small else "different"
     if precision and not small:
+        return "different"
+    if bound == 0.0 and double.error > 0.0:
         return "different"
     scale = max(double.scale, noise)
     if double.error <= (EXACT if attribute else LEFTOVER) * scale:

@@ -17,6 +17,7 @@ import numpy as np
 
 from padiff_graph.capture.engine import Array
 from padiff_graph.capture.graph import ComputationGraph, Node, TensorType
+from padiff_graph.referee.tolerance import whole_gaps, whole_numbers
 
 __all__ = ["UNITS", "difference", "growth", "input_growth", "parameter_growth", "precision"]
 
@@ -158,6 +159,8 @@ def difference(one: Array, other: Array) -> tuple[float, float]:
     at the same place do not differ; a NaN on one side only is an infinite difference."""
     if one.size == 0:
         return 0.0, 0.0
+    if whole_numbers(one, other):
+        return float(max(whole_gaps(one, other), default=0)), _largest(other.astype(np.float64))
     if other.dtype.kind not in "fc" or one.dtype.kind not in "fc":
         one, other = one.astype(np.float64), other.astype(np.float64)
     with np.errstate(invalid="ignore", over="ignore"):

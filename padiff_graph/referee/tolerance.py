@@ -10,7 +10,7 @@ import numpy as np
 
 from padiff_graph.capture.engine import Array
 
-__all__ = ["Kind", "Mode", "Quantity", "Tolerance", "quantity"]
+__all__ = ["Kind", "Mode", "Quantity", "Tolerance", "quantity", "whole_gaps", "whole_numbers"]
 
 Kind = Literal["output", "loss", "input", "parameter", "buffer"]
 Mode = Literal["mean", "strict"]
@@ -86,7 +86,7 @@ def quantity(
         return Quantity(*named, *infinite, False, reason)
     if first.size == 0:
         return Quantity(*named, 0.0, 0.0, 0.0, 0.0, 0.0, True)
-    if _whole(first) and _whole(second):
+    if whole_numbers(first, second):
         return Quantity(kind, one, other, *_exactly(first, second))
     gap, size = _gap(first, second)
     most, mean = float(gap.max()), _mean_error(first, second, gap)
@@ -102,26 +102,29 @@ def quantity(
     return Quantity(*named, most, mean, float(size.max()), rtol, atol, within)
 
 
-def _whole(array: Array) -> bool:
-    """Whether it holds whole numbers or truth values, which have no rounding."""
-    return array.dtype.kind in "iub"
+def whole_numbers(*arrays: Array) -> bool:
+    """Whether all hold whole numbers or truth values, which have no rounding."""
+    return all(array.dtype.kind in "iub" for array in arrays)
+
+
+def whole_gaps(first: Array, second: Array) -> list[int]:
+    """Differences of whole numbers, of the first few that differ.
+
+    They are formed as Python's own whole numbers: float64 holds none beyond 2^53 exactly.
+    """
+    differ = np.asarray(first != second)
+    pairs = zip(first[differ][:COUNTED], second[differ][:COUNTED], strict=True)
+    return [abs(int(ours) - int(theirs)) for ours, theirs in pairs]
 
 
 def _exactly(first: Array, second: Array) -> tuple[float, float, float, float, float, bool]:
-    """(largest and mean difference, largest magnitude, rtol, atol, whether equal) of whole numbers.
-
-    Differences are formed as Python's own whole numbers where they are few: float64 holds none
-    beyond 2^53 exactly.
-    """
+    """(largest and mean difference, largest magnitude, rtol, atol, whether equal) of whole
+    numbers."""
     scale = float(np.abs(second.astype(np.float64)).max())
-    differ = np.asarray(first != second)
-    if not differ.any():
+    gaps = whole_gaps(first, second)
+    if not gaps:
         return 0.0, 0.0, scale, 0.0, 0.0, True
-    gaps = [
-        abs(int(ours) - int(theirs))
-        for ours, theirs in zip(first[differ][:COUNTED], second[differ][:COUNTED], strict=True)
-    ]
-    mean = sum(gaps) / len(gaps) * float(differ.mean())
+    mean = sum(gaps) / len(gaps) * float(np.mean(first != second))
     return float(max(gaps)), mean, scale, math.inf, float(max(gaps)), False
 
 
