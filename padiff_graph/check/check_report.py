@@ -19,6 +19,7 @@ from padiff_graph.check.verdict import Measured, judge, one_cause
 from padiff_graph.findings.cause import Cause
 from padiff_graph.findings.finding import Finding
 from padiff_graph.obligations.output_findings import output_findings
+from padiff_graph.obligations.output_layouts import with_layouts
 from padiff_graph.obligations.whole_proof import WholeProof
 from padiff_graph.report.report import Report
 from padiff_graph.training.losses import Loss, mean_loss
@@ -43,6 +44,7 @@ def report_on(request: CheckRequest, regional: Regional, log: CheckLog) -> Repor
     findings = [*weighted.findings, *regional.findings]
     findings += _outputs(request, whole, regional.proof)
     findings += _losses(request, regional, whole, log)
+    findings = with_layouts(findings, whole.answers.layouts)
     complete = _complete(request, regional, findings)
     training = _trained(request, regional, whole, findings, complete, log)
     if training is not None:

@@ -10,6 +10,7 @@ from padiff_graph.executor.output_pairs import yielded_alike
 from padiff_graph.matching.result import Matching
 from padiff_graph.obligations.crossed_outputs import crossings
 from padiff_graph.obligations.output_findings import Answers
+from padiff_graph.obligations.output_layouts import Layout, layout_of
 from padiff_graph.obligations.returned import Laid, Unlike, lay, numbers, unlike
 from padiff_graph.referee.tolerance import Quantity, Tolerance, quantity
 
@@ -46,8 +47,30 @@ def answers_of(
     if steady is not None and any(_drawn(entry) for entry in differing):
         same = steady()
         differing = [entry for entry in differing if not _drawn(entry) or entry[1] in same]
-    answers = Answers(tuple(laid.pairs), tuple(differing), crossed, laid.lost, steady is not None)
-    return answers, list(output_quantities(laid, list(second.outputs), asked))
+    held = list(output_quantities(laid, list(second.outputs), asked))
+    answers = Answers(
+        tuple(laid.pairs),
+        tuple(differing),
+        crossed,
+        laid.lost,
+        () if steady is not None or crossed else tuple(_layouts(models, laid, held)),
+        steady is not None,
+    )
+    return answers, held
+
+
+def _layouts(
+    models: tuple[EagerModel, EagerModel], laid: Laid, held: Sequence[Quantity]
+) -> Iterator[Layout]:
+    """Outputs beyond the tolerance whose axes stand in another order."""
+    tensors = set(laid.pairs)
+    for entry in held:
+        if entry.within or (entry.first, entry.second) not in tensors:
+            continue
+        arrays = models[0].outputs[entry.first], models[1].outputs[entry.second]
+        layout = layout_of(entry.first, *arrays)
+        if layout is not None:
+            yield layout
 
 
 def output_quantities(laid: Laid, order: Sequence[str], asked: Tolerance) -> Iterator[Quantity]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from padiff_graph.findings.cause import Cause
 from padiff_graph.findings.finding import Finding, Verdict
 from padiff_graph.obligations.crossed_outputs import Crossing
+from padiff_graph.obligations.output_layouts import Layout
 from padiff_graph.obligations.returned import Unlike
 from padiff_graph.obligations.whole_proof import WholeProof
 
@@ -32,6 +33,7 @@ class Answers:
         unlike: places that hold something of another type or value, with how.
         crossed: outputs that one computation yields in two places.
         lost: what only one model returns, as (side, name).
+        layouts: outputs that differ by the order of their axes.
         random: whether random draws part the two runs, so that numbers say nothing.
     """
 
@@ -39,6 +41,7 @@ class Answers:
     unlike: tuple[tuple[str, str, Unlike], ...] = ()
     crossed: tuple[Crossing, ...] = ()
     lost: tuple[tuple[str, str], ...] = ()
+    layouts: tuple[Layout, ...] = ()
     random: bool = False
 
 
