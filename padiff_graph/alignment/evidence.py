@@ -7,6 +7,7 @@ import time
 from dataclasses import replace
 
 from padiff_graph.alignment.aligned import Alignment, Known
+from padiff_graph.alignment.tried_maps import tried
 from padiff_graph.alignment.value_proof import Proof, prove
 from padiff_graph.matching.difference.structural_differences import differences
 from padiff_graph.matching.ladder import match
@@ -43,7 +44,7 @@ def gather(alignment: Alignment) -> Alignment:
     if not alignment.alive:
         return replace(alignment, differences=differences(alignment.matching))
     started = time.perf_counter()
-    proved = _at_a_glance(alignment) or _try_stackings(_matched_again(alignment))
+    proved = _at_a_glance(alignment) or tried(_try_stackings(_matched_again(alignment)))
     spent = alignment.timings.get("values", 0.0) + time.perf_counter() - started
     return replace(
         proved,

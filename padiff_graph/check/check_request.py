@@ -39,6 +39,7 @@ class CheckRequest:
         scope: the layer map, held against the models.
         losses, steppers: the user's; None where none were given.
         notes: what the user should know of the request, in sentences.
+        folded: whether one model's weights turned out to be folded into others.
     """
 
     layer: Any
@@ -52,6 +53,7 @@ class CheckRequest:
     losses: Losses | None
     steppers: tuple[Stepper, Stepper] | None
     notes: tuple[str, ...] = ()
+    folded: bool = False
 
     @property
     def tolerance(self) -> Tolerance:
@@ -70,9 +72,9 @@ class CheckRequest:
 
     @property
     def deployed(self) -> bool:
-        """Whether a model is as an exporter made it: it folds weights into others, so that numbers
+        """Whether a model's weights are folded into others, as an exporter does, so that numbers
         decide there."""
-        return "onnx" in self.frameworks
+        return self.folded or "onnx" in self.frameworks
 
     @property
     def names(self) -> tuple[str, str]:

@@ -37,6 +37,7 @@ from padiff_graph.matching.result import Difference, Matching
 from padiff_graph.obligations.whole_proof import WholeProof
 from padiff_graph.referee.region_result import AGREE, RegionCheck
 from padiff_graph.weights.assignment import assign_parameters
+from padiff_graph.weights.folded_weights import NOTE, folded
 from padiff_graph.weights.parameter_findings import parameter_findings
 from padiff_graph.weights.unmapped import Unmapped, unmapped, unsure_regions, unsure_weights
 from padiff_graph.weights.weight_equality import weight_findings
@@ -53,6 +54,7 @@ __all__ = [
     "explain_regions",
     "run_end_to_end",
     "unify_weights",
+    "with_folded_weights",
 ]
 
 
@@ -171,6 +173,15 @@ def _values_can_wait(request: CheckRequest, matching: Matching) -> bool:
         and not request.deployed
         and matched_whole(matching)
     )
+
+
+def with_folded_weights(request: CheckRequest, alignment: Alignment) -> CheckRequest:
+    """The request, where one model folded weights into others: then each side keeps its own."""
+    if request.auto_weights or request.deployed or not alignment.alive:
+        return request
+    if not folded(alignment.matching, *alignment.engines):
+        return request
+    return replace(request, folded=True, notes=(*request.notes, NOTE))
 
 
 def unify_weights(

@@ -21,6 +21,7 @@ from padiff_graph.check.check_steps import (
     explain_regions,
     run_end_to_end,
     unify_weights,
+    with_folded_weights,
 )
 from padiff_graph.check.threads import alike
 from padiff_graph.check.whole_proving import prove_models
@@ -130,6 +131,7 @@ def _attempted(
 ) -> Report | BeginAgain:
     """The steps of the check, one after the other."""
     alignment = align_models(request, attempt)
+    request = with_folded_weights(request, alignment)
     weighted = unify_weights(request, alignment, log, undo)
     end_to_end = run_end_to_end(request, weighted, attempt, log)
     if isinstance(end_to_end, BeginAgain):

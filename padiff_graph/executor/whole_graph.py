@@ -17,9 +17,9 @@ from padiff_graph.capture.graph import ComputationGraph, Value
 from padiff_graph.capture.interpreter import differentiable
 from padiff_graph.executor.partition import Slice
 from padiff_graph.executor.region_run import Side
-from padiff_graph.executor.side_run import Answer, Request, input_values, run_side
+from padiff_graph.executor.side_run import Answer, Request, input_values, run_side, side_values
 
-__all__ = ["GraphRun", "example_values", "output_values", "run_graph"]
+__all__ = ["GraphRun", "example_values", "graph_values", "output_values", "run_graph"]
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,18 @@ def run_graph(
         {name: answer.outputs[value] for name, value in side.graph.updates.items()},
         _totals(answer, names),
     )
+
+
+def graph_values(
+    side: Side, wanted: Sequence[Value], *, double: bool = False
+) -> dict[Value, Array]:
+    """Values on the way of one forward of the whole graph on its example.
+
+    Raises:
+        NotRunnable: where an operation cannot be rerun.
+    """
+    part = _everything(side.graph, wanted, list(_inputs(side)))
+    return side_values(side, part, input_values(side, part.values), wanted, double=double)
 
 
 def example_values(side: Side) -> dict[str, Array]:

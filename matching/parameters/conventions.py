@@ -1,0 +1,73 @@
+"""Orders of a weight's elements that a known convention explains: axes permuted, a tensor read as a
+matrix, gates of a recurrent cell, the two halves of rotary features."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+from padiff_graph.capture.normal.index_map import View
+from padiff_graph.matching.parameters.relations import axis_orders
+
+__all__ = ["TURNED", "Shape", "orders"]
+
+Shape = tuple[int, ...]
+TURNED = "its axes turned"
+"""Any other order of axes."""
+GATES = {
+    "the gates i, f, o, g": (0, 1, 3, 2),
+    "the gates i, o, f, g": (0, 3, 1, 2),
+    "the gates i, g, f, o": (0, 2, 1, 3),
+    "the gates i, o, g, f": (0, 2, 3, 1),
+    "the gates z, r, n": (1, 0, 2),
+}
+"""Where each gate stands among those of torch and Paddle (i, f, g, o; r, z, n): fused cells of
+TensorFlow and Keras, ONNX, and the inverse of ONNX's."""
+
+
+def orders(first: Shape, second: Shape) -> Iterator[tuple[str, View]]:
+    """The views of a second parameter that give a first one's elements in order, each once.
+
+    Each comes with its convention in words: "" for the likeliest order of axes, which needs none.
+    """
+    if math.prod(first) != math.prod(second):
+        return
+    seen: list[View] = []
+    for convention, view in _all(first, second):
+        if not any(view.same(known) for known in seen):
+            seen.append(view)
+            yield convention, view
+
+
+def _all(first: Shape, second: Shape) -> Iterator[tuple[str, View]]:
+    plain = list(_axes(first, second))
+    yield "", plain[0]
+    yield from ((TURNED, view) for view in plain[1:])
+    for words, places in GATES.items():
+        turned = _gated(second, places)
+        if turned is not None:
+            yield from ((words, turned.reshape(second).then(view)) for view in plain)
+
+
+def _axes(first: Shape, second: Shape) -> Iterator[View]:
+    """Axes in another order, and the tensor as a matrix of its rows, or of its columns, turned."""
+    if _matrix(first) == _matrix(second):
+        yield View.of(second).reshape(first)
+    yield from axis_orders(second, first)
+    yield View.of(second).reshape(first)
+    if len(second) > 1:
+        yield View.of(_matrix(second)).transpose((1, 0)).reshape(first)
+        rest = (math.prod(second[:-1]), second[-1])
+        yield View.of(rest).transpose((1, 0)).reshape(first)
+
+
+def _matrix(shape: Sequence[int]) -> Shape:
+    return (shape[0], math.prod(shape[1:])) if shape else (1, 1)
+
+
+def _gated(shape: Shape, places: Sequence[int]) -> View | None:
+    """The first axis, which holds the gates one behind the other, with the gates in another order."""
+    if not shape or shape[0] % len(places):
+        return None
+    blocks = (len(places), shape[0] // len(places), *shape[1:])
+    return View.of(blocks).take(0, places)

@@ -1,0 +1,259 @@
+"""What structure leaves open is tried: the candidates for each parameter are run, and the one under
+which values agree is the map.
+
+Where several agree alike they cannot matter, and the likeliest is taken. Where none does the
+parameter stays open: a guess is no map. Parameters that hold the same numbers under the same name
+on both sides need no run.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from padiff_graph.alignment.aligned import Alignment
+from padiff_graph.alignment.map_trials import Trials, readers_of, targets
+from padiff_graph.alignment.value_proof import prove
+from padiff_graph.capture.engine import Engine, NotRunnable
+from padiff_graph.capture.normal.form import NormalGraph
+from padiff_graph.matching.parameters.candidates import Choice, Option, choices, template
+from padiff_graph.matching.parameters.conventions import TURNED
+from padiff_graph.matching.parameters.parameter_map import Values
+from padiff_graph.matching.parameters.row_changes import with_rows
+from padiff_graph.matching.result import Matching, ParameterRow
+
+__all__ = ["tried"]
+
+RUNS = 64
+"""Most trials of one pair of models: six questions with two answers each."""
+OPERATIONS = 100_000
+"""Most operations that all trials run together; chosen so that they take a minute at most."""
+LEAST = 4
+"""Trials that even the largest model gets."""
+SURE = 0.97
+"""Confidence in a row that a run has proved; chosen as for a match that values confirm."""
+
+Plan = tuple[int, ...]
+"""For each question the position of its answer; -1 where the row stays as it is."""
+
+
+def tried(alignment: Alignment) -> Alignment:
+    """The alignment with rows for what could be proved by running; itself where nothing could."""
+    matching = alignment.matching
+    values = _values(alignment.first_engine), _values(alignment.second_engine)
+    names = [*_open(matching), *_doubtful(alignment)]
+    asked = choices(matching, values, names) if names else []
+    if not asked:
+        return alignment
+    behind = readers_of(matching.first.graph, {name for each in asked for name in each.names})
+    trials = Trials(alignment.engines, targets(matching, behind))
+    try:
+        proved = _Search(matching, asked, trials).rows()
+    except NotRunnable as error:
+        proved = {}
+        alignment = replace(alignment, notes=(*alignment.notes, f"not run: {error}"))
+    changed = _named_alike(with_rows(matching, proved), asked)
+    if changed.parameters == matching.parameters:
+        return alignment
+    proof = prove(changed, alignment.layout, *alignment.engines)
+    return replace(alignment, matching=proof.mark(changed, alignment.layout), proof=proof)
+
+
+def _values(engine: Engine) -> Values:
+    own = engine.parameters()
+    return lambda name: engine.array(own[name]) if name in own else None
+
+
+def _open(matching: Matching) -> list[str]:
+    """Parameters without a counterpart, where the second model has some left over."""
+    if not matching.unused_second:
+        return []
+    return [row.first for row in matching.parameters if row.status in ("open", "neutral")]
+
+
+def _doubtful(alignment: Alignment) -> list[str]:
+    """Parameters that are computed with before use, so that nothing that moves with the input reads
+    them: what they go with, and in which order of axes, was taken from their shapes."""
+    matching = alignment.matching
+    read_by_moving = _read_by_moving(matching.first)
+    sure = {
+        reading.first
+        for reading in alignment.layout.readings
+        if reading.certain
+        and (reading.first, matching.matches[reading.match].first) in read_by_moving
+    }
+    return [
+        row.first
+        for row in matching.parameters
+        if row.status == "mapped"
+        and not row.proved
+        and row.first not in sure
+        and row.first not in alignment.known.fixed
+        and len(row.pieces) == 1
+        and row.pieces[0].first_view.identity
+        and row.pieces[0].second_view.permutation
+    ]
+
+
+def _read_by_moving(normal: NormalGraph) -> set[tuple[str, int]]:
+    """Parameters with the nodes that read them as they are, of nodes that depend on an input."""
+    moving = {node.id for node in normal.nodes if node.op == "Input"}
+    for node in normal.nodes:
+        if any(edge is not None and edge.source in moving for edge in node.inputs):
+            moving.add(node.id)
+    return {
+        (normal.nodes[edge.source].name, node.id)
+        for node in normal.nodes
+        if node.id in moving
+        for edge in node.inputs
+        if edge is not None and normal.nodes[edge.source].op == "Parameter"
+    }
+
+
+def _named_alike(matching: Matching, asked: Sequence[Choice]) -> Matching:
+    """Rows for what is still open where both models hold the same numbers under the same name."""
+    left, open_names = set(matching.unused_second), set(_open(matching))
+    rows: dict[str, ParameterRow] = {}
+    for choice in asked:
+        for option in choice.options:
+            names = zip(choice.names, option.rows, strict=True)
+            alike = all(
+                template(name) == template(row.pieces[0].second) and row.pieces[0].second in left
+                for name, row in names
+            )
+            if option.agrees and alike and open_names.issuperset(choice.names):
+                reason = "the same name, shape and values on both sides"
+                rows |= {row.first: replace(row, reason=reason) for row in option.rows}
+                break
+    return with_rows(matching, rows) if rows else matching
+
+
+@dataclass
+class _Search:
+    """The search for the answers under which most values agree.
+
+    Attributes:
+        matching: with the rows so far.
+        asked: the questions.
+        trials: that run a map.
+    """
+
+    matching: Matching
+    asked: Sequence[Choice]
+    trials: Trials
+
+    def __post_init__(self) -> None:
+        self._rows = {row.first: row for row in self.matching.parameters}
+
+    def rows(self) -> dict[str, ParameterRow]:
+        """The rows that a run proved, by name.
+
+        Raises:
+            NotRunnable: where a graph cannot be rerun.
+        """
+        nothing: Plan = (-1,) * len(self.asked)
+        before = self.trials.agreeing(self.matching)
+        plan, agreeing = nothing, before
+        done: set[Plan] = {nothing}
+        for propose in (self._likely, self._changed, self._any):
+            improved = True
+            while improved and not self._complete(agreeing):
+                improved = False
+                for proposal in propose(plan):
+                    if proposal in done or self._spent():
+                        continue
+                    done.add(proposal)
+                    shown = self.trials.agreeing(self._under(proposal))
+                    if len(shown) > len(agreeing) and shown >= before:
+                        plan, agreeing, improved = proposal, shown, True
+                    if self._complete(agreeing):
+                        break
+        return self._proved(plan, before, agreeing)
+
+    def _complete(self, agreeing: frozenset[int]) -> bool:
+        return len(agreeing) == len(self.trials.targets)
+
+    def _spent(self) -> bool:
+        size = len(self.matching.first.graph)
+        return self.trials.runs >= max(LEAST, min(RUNS, OPERATIONS // max(size, 1)))
+
+    def _under(self, plan: Plan) -> Matching:
+        return with_rows(
+            self.matching, {row.first: row for option in self._chosen(plan) for row in option.rows}
+        )
+
+    def _chosen(self, plan: Plan) -> list[Option]:
+        pairs = zip(self.asked, plan, strict=True)
+        return [choice.options[at] for choice, at in pairs if at >= 0]
+
+    # -- plans
+
+    def _likely(self, plan: Plan) -> Iterator[Plan]:
+        """The likeliest answer to every question, then the same convention for all."""
+        yield self._with_convention(None)
+        conventions = (option.convention for each in self.asked for option in each.options)
+        for convention in dict.fromkeys(conventions):
+            yield self._with_convention(convention)
+
+    def _with_convention(self, convention: str | None) -> Plan:
+        """For each question its first answer of a convention whose parameters are not taken; the
+        first of any where there is none."""
+        taken: set[str] = set()
+        plan: list[int] = []
+        for choice in self.asked:
+            free = [at for at, option in enumerate(choice.options) if not option.seconds & taken]
+            like = [at for at in free if choice.options[at].convention == convention]
+            place = next(iter((*like, *free)), -1)
+            if place >= 0:
+                taken |= choice.options[place].seconds
+            plan.append(place)
+        return tuple(plan)
+
+    def _changed(self, plan: Plan) -> Iterator[Plan]:
+        """The plan with one answer changed, then with two answers exchanged."""
+        for number, choice in enumerate(self.asked):
+            for place in range(len(choice.options)):
+                changed = (*plan[:number], place, *plan[number + 1 :])
+                if self._possible(changed):
+                    yield changed
+
+    def _any(self, plan: Plan) -> Iterator[Plan]:
+        """All plans, likely answers first."""
+        ranges = [range(len(choice.options)) for choice in self.asked]
+        plans = itertools.islice(itertools.product(*ranges), RUNS * RUNS)
+        yield from (each for each in sorted(plans, key=sum) if self._possible(each))
+
+    def _possible(self, plan: Plan) -> bool:
+        """Whether no parameter of the second model is used twice."""
+        used = [name for option in self._chosen(plan) for name in option.seconds]
+        for choice, at in zip(self.asked, plan, strict=True):
+            if at < 0:
+                used += {piece.second for name in choice.names for piece in self._rows[name].pieces}
+        return len(set(used)) == len(used)
+
+    # -- what is proved
+
+    def _proved(
+        self, plan: Plan, before: frozenset[int], agreeing: frozenset[int]
+    ) -> dict[str, ParameterRow]:
+        """The plan's rows behind which something agrees that did not before; all of them where
+        everything agrees."""
+        gained = agreeing - before
+        rows: dict[str, ParameterRow] = {}
+        for choice, at in zip(self.asked, plan, strict=True):
+            if at >= 0 and gained and self._shown(choice, gained):
+                option = choice.options[at]
+                rows |= {row.first: _row(row, option) for row in option.rows}
+        return rows
+
+    def _shown(self, choice: Choice, gained: frozenset[int]) -> bool:
+        behind = readers_of(self.matching.first.graph, set(choice.names))
+        return any(self.trials.targets[number].first.node in behind for number in gained)
+
+
+def _row(row: ParameterRow, option: Option) -> ParameterRow:
+    named = option.convention not in ("", TURNED)
+    how = f", by the convention: {option.convention}" if named else ""
+    reason = f"tried and proved by running{how}"
+    return replace(row, confidence=SURE, proved=True, reason=reason)

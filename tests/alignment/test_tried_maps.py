@@ -1,0 +1,152 @@
+"""Candidates for parameters that structure leaves open, tried by running: toy pairs of several
+kinds, each with a counterpart that is wrong."""
+
+import numpy as np
+import paddle
+import pytest
+import torch
+import torch.nn.functional as F
+
+import padiff_graph as pg
+from padiff_graph.alignment.align import align
+from tests.models import rebuilt_pairs as models
+
+OPTIONS = {"rtol": 1e-5, "atol": 1e-5}
+
+
+class Unfolded(paddle.nn.Layer):
+    """A convolution as unfold and product."""
+
+    def __init__(self, wrong: bool) -> None:
+        super().__init__()
+        self.wrong = wrong
+        self.kernel = self.create_parameter([5, 27])
+        self.offset = self.create_parameter([5], is_bias=True)
+
+    def forward(self, x):
+        columns = paddle.nn.functional.unfold(x, 3, paddings=1)
+        result = paddle.matmul(self.kernel, columns) + self.offset.unsqueeze(-1)
+        result = result.reshape([x.shape[0], 5, 6, 6])
+        return result * 1.5 if self.wrong else result
+
+
+class Convolved(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = torch.nn.Conv2d(3, 5, 3, padding=1)
+
+    def forward(self, x):
+        return self.conv(x)
+
+
+class Normalised(paddle.nn.Layer):
+    """A square weight that is divided by its norm before use."""
+
+    def __init__(self, wrong: bool) -> None:
+        super().__init__()
+        self.wrong = wrong
+        self.weight = self.create_parameter([6, 6])
+
+    def forward(self, x):
+        weight = self.weight / self.weight.norm(axis=0, keepdim=True)
+        result = paddle.matmul(x, weight)
+        return paddle.tanh(result) if self.wrong else result
+
+
+class TorchNormalised(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.randn(6, 6))
+
+    def forward(self, x):
+        return F.linear(x, self.weight / self.weight.norm(dim=1, keepdim=True))
+
+
+class OneHot(paddle.nn.Layer):
+    def __init__(self, wrong: bool) -> None:
+        super().__init__()
+        self.wrong = wrong
+        self.table = self.create_parameter([7, 5])
+
+    def forward(self, x):
+        ids = paddle.clip(x + 1, max=6) if self.wrong else x
+        return paddle.matmul(paddle.nn.functional.one_hot(ids, 7), self.table)
+
+
+class Embedded(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = torch.nn.Embedding(7, 5)
+
+    def forward(self, x):
+        return self.embedding(x)
+
+
+IDS = np.array([[0, 2, 5], [6, 1, 3]])
+KINDS = {
+    "unfold": (Unfolded, Convolved, (2, 3, 6, 6)),
+    "one hot": (OneHot, Embedded, IDS),
+    "norm": (Normalised, TorchNormalised, (4, 6)),
+}
+
+
+def _pair(kind: str, wrong: bool):
+    first, second, given = KINDS[kind]
+    paddle.seed(0)
+    torch.manual_seed(0)
+    array = given
+    if isinstance(given, tuple):
+        array = np.random.default_rng(0).standard_normal(given).astype("float32")
+    return first(wrong), second(), models.example(array, "x", "x")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_candidate_under_which_values_agree_is_the_map(kind):
+    layer, module, example = _pair(kind, wrong=False)
+    rows = align(layer, module, example, certify=False).matching.parameters
+    assert all(row.status == "mapped" and row.proved for row in rows), rows
+    assert pg.compare(layer, module, example, options=OPTIONS).passed
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_wrong_model_is_not_passed(kind):
+    layer, module, example = _pair(kind, wrong=True)
+    assert not pg.compare(layer, module, example, options=OPTIONS).passed
+
+
+@pytest.mark.parametrize("kind", ["unfold", "one hot"])
+def test_what_no_candidate_makes_agree_stays_open(kind):
+    layer, module, example = _pair(kind, wrong=True)
+    rows = align(layer, module, example, certify=False).matching.parameters
+    assert not any(row.proved for row in rows)
+    assert any(row.status == "open" for row in rows)
+
+
+class Positions(paddle.nn.Layer):
+    def __init__(self, wrong: bool) -> None:
+        super().__init__()
+        self.wrong = wrong
+        self.table = self.create_parameter([6, 5])
+
+    def forward(self, x):
+        weights = paddle.nn.functional.one_hot(x, 6)
+        return paddle.cumsum(weights, 1) @ self.table * (2.0 if self.wrong else 1.0)
+
+
+class TorchPositions(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = torch.nn.Parameter(torch.randn(6, 5))
+
+    def forward(self, x):
+        return torch.cumsum(self.table[x], 1)
+
+
+@pytest.mark.parametrize("wrong", [False, True])
+def test_the_same_name_shape_and_values_are_a_map(wrong):
+    layer, module = Positions(wrong), TorchPositions()
+    layer.table.set_value(module.table.detach().numpy())
+    example = models.example(IDS % 6, "x", "x")
+    report = pg.compare(layer, module, example, auto_weights=False, options=OPTIONS)
+    assert report.passed == (not wrong)
+    assert not any(finding.verdict == "not-comparable" for finding in report.findings)
