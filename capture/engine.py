@@ -15,8 +15,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from padiff_graph.capture.graph import ComputationGraph, Node
+from padiff_graph.capture.python_state import Watch
 
-__all__ = ["Array", "Engine", "NotRunnable", "Run"]
+__all__ = ["Array", "Engine", "NotRunnable", "Run", "same_numbers"]
 
 Array = np.ndarray[Any, Any]
 Tensor = Any
@@ -39,6 +40,7 @@ class Run:
         gradients: gradients of float inputs ("input:NAME") and parameters ("parameter:NAME"),
             filled by `Engine.backward`; a missing key means that no gradient arrived.
         leaves: the float input leaves that were made to require gradients, by leaf name.
+        written: the input leaves that the run has written in place, as it left them, by leaf name.
     """
 
     outputs: dict[str, Tensor]
@@ -46,6 +48,12 @@ class Run:
     buffers: dict[str, Array] = field(default_factory=dict)
     gradients: dict[str, Array] = field(default_factory=dict)
     leaves: dict[str, Tensor] = field(default_factory=dict)
+    written: dict[str, Array] = field(default_factory=dict)
+
+
+def same_numbers(first: Array, second: Array) -> bool:
+    """Whether two arrays are equal, NaN counting as NaN."""
+    return bool(np.array_equal(first, second, equal_nan=first.dtype.kind in "fc"))
 
 
 class Engine(Protocol):
@@ -57,12 +65,12 @@ class Engine(Protocol):
 
     framework: str
 
-    def quiet(self, *, values: bool = True) -> AbstractContextManager[None]:
+    def quiet(self, *, values: bool = True) -> AbstractContextManager[Watch]:
         """What runs inside leaves the model and all global state as they were.
 
         Buffers, grads, hooks, the RNG, default dtype and mode, also after an exception. Without
         `values` the numbers of parameters and buffers are not looked after: enough for captured
-        operations, which write nothing.
+        operations, which write nothing. What is yielded tells what was changed so far.
         """
         ...
 
@@ -127,6 +135,17 @@ class Engine(Protocol):
 
         Raises:
             NotRunnable: where the framework has no gradients.
+        """
+        ...
+
+    def hooked_parameters(self) -> frozenset[str]:
+        """Names of the parameters on which hooks of the user's stand that see their gradients."""
+        ...
+
+    def hooked(self, gradients: Mapping[str, Array]) -> dict[str, Array]:
+        """What the hooks on parameters make of these gradients, by parameter name.
+
+        `.grad` of the model is not touched. `backward` leaves these hooks out.
         """
         ...
 

@@ -9,23 +9,40 @@ they are copied.
 
 from __future__ import annotations
 
+import sys
 import types
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-__all__ = ["Change", "PythonState", "TensorCopies"]
+__all__ = ["ABSENT", "Change", "PythonState", "TensorCopies", "Watch", "plain_leaves"]
 
 PLAIN = (str, bytes, int, float, complex, bool, type(None), type, range, slice, np.generic)
 """Values that cannot change."""
 OPAQUE = (types.ModuleType, types.FunctionType, types.BuiltinFunctionType, types.MethodType)
 """What holds no state of the model's own."""
-SEQUENCES = (list, deque)
-MISSING = object()
-"""Stands for a member that a holder has not."""
+SEALED = frozenset({"torch", "paddle"}) | sys.stdlib_module_names - {
+    "argparse",
+    "builtins",
+    "collections",
+    "functools",
+    "types",
+}
+"""Packages whose objects are not looked into (loggers, locks, graphs, devices): they hold no state
+of the model's own, and much else hangs on them. Containers and namespaces are the user's."""
+
+
+class _Absent:
+    """Stands for a member that a holder has not."""
+
+    def __repr__(self) -> str:
+        return "nothing"
+
+
+ABSENT = _Absent()
 
 
 class TensorCopies(Protocol):
@@ -55,7 +72,7 @@ class Change:
     Attributes:
         owner: dotted path of the module that holds it.
         name: the way to it inside the module: "count", "cache.keys.0".
-        before, after: its values; `None` stands for a member that was not there.
+        before, after: its values; `ABSENT` stands for a member that is not there.
     """
 
     owner: str
@@ -64,13 +81,21 @@ class Change:
     after: Any
 
 
-@dataclass
+class _Aspect(NamedTuple):
+    """One way in which a holder holds members: as items, or as attributes."""
+
+    members: Callable[[Any], dict[Any, Any]]
+    put_back: Callable[[Any, Mapping[Any, Any]], None]
+
+
+@dataclass(frozen=True)
 class _Held:
     """One holder as it was found."""
 
     owner: str
     name: str
     holder: Any
+    aspect: _Aspect
     members: Mapping[Any, Any]
     reported: bool
 
@@ -84,25 +109,48 @@ class PythonState:
         tensors: the framework's word on tensors.
         own: names of attributes that the framework itself keeps in every module (hooks, the tables
             of parameters and submodules): they are put back too, and never reported as a change.
+        apart: tensors whose numbers are looked after elsewhere.
+        numbers: whether the numbers of tensors are looked after at all.
+        opened: classes that are looked into though their package is `SEALED`.
+        tables: those of `own` whose members are state too, and reported by their own names: a
+            framework may list a tensor that a forward keeps among the buffers.
     """
 
     modules: Iterable[tuple[str, Any]]
     tensors: TensorCopies
     own: frozenset[str] = frozenset()
+    apart: frozenset[int] = frozenset()
+    numbers: bool = True
+    opened: tuple[type, ...] = ()
+    tables: frozenset[str] = frozenset({"_buffers"})
+    met: list[Any] = field(default_factory=list, init=False)
+    """Tensors that stand in Python attributes, those `apart` left out."""
     _held: list[_Held] = field(default_factory=list, init=False)
     _arrays: list[tuple[str, str, Any, Any]] = field(default_factory=list, init=False)
     _copies: list[tuple[str, str, Any, Any]] = field(default_factory=list, init=False)
+    _roots: dict[str, Any] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
-        modules = list(self.modules)
-        seen = {id(module) for _, module in modules}
-        for path, module in modules:
+        self._roots = dict(self.modules)
+        seen = {id(module) for module in self._roots.values()} | self.apart
+        for path, module in self._roots.items():
             members = dict(vars(module))
-            self._held.append(_Held(path, "", module, members, True))
+            self._held.append(_Held(path, "", module, ATTRIBUTES, members, True))
             for name, member in members.items():
-                self._walk(path, name, member, seen, name not in self.own)
+                if name in self.own:
+                    self._hold_own(path, name, member)
+                elif not isinstance(member, PLAIN):
+                    self._walk(path, name, member, seen)
 
-    def _walk(self, owner: str, name: str, start: Any, seen: set[int], reported: bool) -> None:
+    def _hold_own(self, owner: str, name: str, table: Any) -> None:
+        """A framework's own table: what stands in it is looked after elsewhere."""
+        aspect = _items(table)
+        if aspect is not None:
+            state = name in self.tables
+            way = "" if state else name
+            self._held.append(_Held(owner, way, table, aspect, aspect.members(table), state))
+
+    def _walk(self, owner: str, name: str, start: Any, seen: set[int]) -> None:
         todo: list[tuple[str, Any]] = [(name, start)]
         while todo:
             way, thing = todo.pop()
@@ -110,18 +158,20 @@ class PythonState:
                 continue
             seen.add(id(thing))
             if self.tensors.is_tensor(thing):
-                if reported:
-                    self._copies.append((owner, way, thing, self.tensors.copied(thing)))
-                continue
-            if isinstance(thing, (np.ndarray, bytearray)):
+                self._meet(owner, way, thing)
+            elif isinstance(thing, (np.ndarray, bytearray)):
                 self._arrays.append((owner, way, thing, thing.copy()))
-                continue
-            members = _members(thing)
-            if members is None:
-                continue
-            if not isinstance(thing, (tuple, frozenset)):
-                self._held.append(_Held(owner, way, thing, members, reported))
-            todo += [(f"{way}.{key}", member) for key, member in members.items()]
+            else:
+                for aspect in _aspects(thing, self.opened):
+                    members = aspect.members(thing)
+                    if not isinstance(thing, (tuple, frozenset)):
+                        self._held.append(_Held(owner, way, thing, aspect, members, True))
+                    todo += [(f"{way}.{key}", member) for key, member in members.items()]
+
+    def _meet(self, owner: str, way: str, tensor: Any) -> None:
+        self.met.append(tensor)
+        if self.numbers:
+            self._copies.append((owner, way, tensor, self.tensors.copied(tensor)))
 
     def changed(self) -> Iterator[Change]:
         """Everything that is not as it was found; the framework's own attributes left out."""
@@ -136,66 +186,156 @@ class PythonState:
                 yield Change(owner, name, numbers, tensor)
 
     def _changed_members(self, held: _Held) -> Iterator[Change]:
-        now = _members(held.holder) or {}
+        now = held.aspect.members(held.holder)
         for key in {**held.members, **now}:
             if not held.name and key in self.own:
                 continue
-            before, after = held.members.get(key, MISSING), now.get(key, MISSING)
+            before, after = held.members.get(key, ABSENT), now.get(key, ABSENT)
             if before is after or _same_plain(before, after):
                 continue
             name = f"{held.name}.{key}" if held.name else str(key)
-            yield Change(held.owner, name, _shown(before), _shown(after))
+            yield Change(held.owner, name, before, after)
+
+    def now(self, owner: str, name: str) -> Any:
+        """An attribute of a module, or what stands in one of the `tables`, at this moment; `ABSENT`
+        where there is none."""
+        module = self._roots.get(owner)
+        if module is None:
+            return ABSENT
+        members = dict(vars(module))
+        for table in self.tables & members.keys():
+            members |= members[table]
+        return members.get(name, ABSENT)
 
     def restore(self) -> None:
         """Puts every member and every number back where it was found."""
         for held in self._held:
-            _put_back(held.holder, held.members)
+            now = held.aspect.members(held.holder)
+            if list(now) != list(held.members) or any(
+                now[key] is not member for key, member in held.members.items()
+            ):
+                held.aspect.put_back(held.holder, held.members)
         for _, _, array, before in self._arrays:
             if not _equal_arrays(array, before):
-                array[...] = before
+                _put_back_array(array, before)
         for _, _, tensor, numbers in self._copies:
             if numbers is not None and not self.tensors.unchanged(tensor, numbers):
                 self.tensors.put_back(tensor, numbers)
 
 
-def _members(thing: Any) -> dict[Any, Any] | None:
-    """What a holder holds by key; None where it holds nothing that is looked into."""
-    if isinstance(thing, Mapping):
-        return dict(thing)
-    if isinstance(thing, (list, tuple, deque)):
-        return dict(enumerate(thing))
-    if isinstance(thing, (set, frozenset)):
-        return {id(member): member for member in thing}
-    if callable(thing) and not hasattr(thing, "__dict__"):
-        return None
-    return _attributes(thing)
+@dataclass(frozen=True)
+class Watch:
+    """What is looked after while something runs, to be asked about as long as it does.
+
+    Attributes:
+        python: the model's Python state as it was found; None where a model has none.
+        written: names of the parameters and buffers whose numbers are not as they were found.
+    """
+
+    python: PythonState | None
+    written: Callable[[], frozenset[str]]
 
 
-def _attributes(thing: Any) -> dict[str, Any] | None:
-    """Attributes of a plain object: of its `__dict__` and of its slots."""
+def plain_leaves(value: Any, is_tensor: Callable[[object], bool]) -> dict[str, Any]:
+    """What a value comes to: numbers, texts, arrays and tensors by the way to them ("" for the
+    value itself); objects that are not looked into, and functions, are left out."""
+    found: dict[str, Any] = {}
+    todo: list[tuple[str, Any]] = [("", value)]
+    seen: set[int] = set()
+    while todo:
+        way, thing = todo.pop()
+        if isinstance(thing, (*PLAIN, np.ndarray, bytearray)) or is_tensor(thing):
+            found[way] = thing
+        elif id(thing) not in seen and not isinstance(thing, OPAQUE):
+            seen.add(id(thing))
+            for aspect in _aspects(thing):
+                members = aspect.members(thing)
+                todo += [(f"{way}.{key}", member) for key, member in members.items()]
+    return found
+
+
+# -- what holds members, and how they are put back
+
+
+def _aspects(thing: Any, opened: tuple[type, ...] = ()) -> Iterator[_Aspect]:
+    """In which ways a thing holds members that are looked into."""
+    items = _items(thing)
+    if items is not None:
+        yield items
+    sealed = type(thing).__module__.partition(".")[0] in SEALED
+    if (not sealed or isinstance(thing, opened)) and (_own(thing) or _slots(thing)):
+        yield ATTRIBUTES
+
+
+def _items(thing: Any) -> _Aspect | None:
+    """How the members of a container are read and put back; None for anything else."""
+    return next((aspect for kind, aspect in CONTAINERS if isinstance(thing, kind)), None)
+
+
+def _by_position(thing: Any) -> dict[int, Any]:
+    return dict(enumerate(thing))
+
+
+def _by_identity(thing: Any) -> dict[int, Any]:
+    return {id(member): member for member in thing}
+
+
+def _by_key(thing: dict[Any, Any]) -> dict[Any, Any]:
+    # a class of the user's may load or compute in its own `items`
+    return dict(dict.items(thing))
+
+
+def _refill_list(holder: list[Any], before: Mapping[Any, Any]) -> None:
+    holder[:] = before.values()
+
+
+def _refill_deque(holder: deque[Any], before: Mapping[Any, Any]) -> None:
+    holder.clear()
+    holder.extend(before.values())
+
+
+def _refill_set(holder: set[Any], before: Mapping[Any, Any]) -> None:
+    holder.clear()
+    holder.update(before.values())
+
+
+def _refill_dict(holder: dict[Any, Any], before: Mapping[Any, Any]) -> None:
+    # a class of the user's may forbid these methods of its own
+    kind: type[dict[Any, Any]] = OrderedDict if isinstance(holder, OrderedDict) else dict
+    kind.clear(holder)
+    for key, member in before.items():
+        kind.__setitem__(holder, key, member)
+
+
+def _leave(holder: Any, before: Mapping[Any, Any]) -> None:
+    """What cannot change needs nothing."""
+
+
+CONTAINERS: tuple[tuple[type, _Aspect], ...] = (
+    (dict, _Aspect(_by_key, _refill_dict)),
+    (list, _Aspect(_by_position, _refill_list)),
+    (tuple, _Aspect(_by_position, _leave)),
+    (deque, _Aspect(_by_position, _refill_deque)),
+    (set, _Aspect(_by_identity, _refill_set)),
+    (frozenset, _Aspect(_by_identity, _leave)),
+)
+"""Containers, and how their members are read and put back."""
+
+
+def _own(thing: Any) -> dict[str, Any]:
     own = getattr(thing, "__dict__", None)
-    members = dict(own) if type(own) is dict else {}
-    for slot in _slots(thing):
-        if hasattr(thing, slot):
-            members[slot] = getattr(thing, slot)
-    return members or None
+    return own if type(own) is dict else {}
 
 
-def _put_back(holder: Any, before: Mapping[Any, Any]) -> None:
-    now = _members(holder) or {}
-    if list(now) == list(before) and all(now[key] is before[key] for key in before):
-        return
-    if isinstance(holder, SEQUENCES):
-        holder.clear()
-        holder.extend(before.values())
-    elif isinstance(holder, set):
-        holder.clear()
-        holder.update(before.values())
-    elif isinstance(holder, MutableMapping):
-        holder.clear()
-        holder.update(before)
-    else:
-        _put_back_attributes(holder, before)
+def _attributes(thing: Any) -> dict[str, Any]:
+    """Attributes of a plain object: of its `__dict__` and of its slots."""
+    members = dict(_own(thing))
+    for slot, place in _slots(thing).items():
+        try:
+            members[slot] = place.__get__(thing)
+        except AttributeError:  # nothing was assigned to it
+            continue
+    return members
 
 
 def _put_back_attributes(holder: Any, before: Mapping[str, Any]) -> None:
@@ -204,20 +344,26 @@ def _put_back_attributes(holder: Any, before: Mapping[str, Any]) -> None:
     if type(own) is dict:
         own.clear()
         own.update({name: value for name, value in before.items() if name not in slots})
-    for name in slots:
+    now = _attributes(holder)
+    for name, place in slots.items():
         if name in before:
-            object.__setattr__(holder, name, before[name])
-        elif hasattr(holder, name):
-            object.__delattr__(holder, name)
+            place.__set__(holder, before[name])
+        elif name in now:
+            place.__delete__(holder)
 
 
-def _slots(thing: Any) -> tuple[str, ...]:
-    """Names of an object's slots, those of its bases included."""
-    names: list[str] = []
-    for cls in type(thing).__mro__:
-        slots = cls.__dict__.get("__slots__", ())
-        names += (slots,) if isinstance(slots, str) else tuple(slots)
-    return tuple(name for name in names if name not in ("__dict__", "__weakref__"))
+ATTRIBUTES = _Aspect(_attributes, _put_back_attributes)
+
+
+def _slots(thing: Any) -> dict[str, Any]:
+    """The slots of an object's class and its bases: name -> where the class keeps it."""
+    return {
+        name: place
+        for cls in type(thing).__mro__
+        if "__slots__" in cls.__dict__
+        for name, place in cls.__dict__.items()
+        if isinstance(place, types.MemberDescriptorType)
+    }
 
 
 def _same_plain(before: Any, after: Any) -> bool:
@@ -226,8 +372,13 @@ def _same_plain(before: Any, after: Any) -> bool:
     return bool(before == after) or before != before
 
 
-def _shown(member: Any) -> Any:
-    return None if member is MISSING else member
+def _put_back_array(array: Any, before: Any) -> None:
+    if isinstance(array, bytearray):
+        array[:] = before
+        return
+    if array.shape != before.shape:
+        array.resize(before.shape, refcheck=False)
+    array[...] = before
 
 
 def _equal_arrays(array: Any, before: Any) -> bool:

@@ -19,6 +19,7 @@ from padiff_graph.capture.engine import Array, NotRunnable, Run, Tensor
 from padiff_graph.capture.graph import ComputationGraph, Node
 from padiff_graph.capture.onnx.load import load, opsets
 from padiff_graph.capture.onnx.node_runner import Runner, runner
+from padiff_graph.capture.python_state import Watch
 
 __all__ = ["OnnxEngine", "with_parameters"]
 
@@ -80,9 +81,9 @@ class OnnxEngine:
         }
 
     @contextmanager
-    def quiet(self, *, values: bool = True) -> Iterator[None]:
+    def quiet(self, *, values: bool = True) -> Iterator[Watch]:
         """Nothing to restore: running changes no model."""
-        yield
+        yield Watch(None, frozenset)
 
     def tensor(self, array: Array, dtype: str | None = None, requires_grad: bool = False) -> Tensor:
         """The array itself, in the dtype asked for."""
@@ -135,6 +136,14 @@ class OnnxEngine:
     ) -> None:
         """Not possible: ONNX models are checked forward only."""
         raise NotRunnable(NO_GRADIENTS)
+
+    def hooked_parameters(self) -> frozenset[str]:
+        """None: ONNX has no gradients."""
+        return frozenset()
+
+    def hooked(self, gradients: Mapping[str, Array]) -> dict[str, Array]:
+        """The gradients as they are."""
+        return dict(gradients)
 
     def run(
         self,

@@ -10,7 +10,7 @@ import numpy as np
 import paddle
 
 from padiff_graph.capture import leaf_names as leaves
-from padiff_graph.capture.engine import Array, NotRunnable, Run, Tensor
+from padiff_graph.capture.engine import Array, NotRunnable, Run, Tensor, same_numbers
 from padiff_graph.capture.graph import ComputationGraph, Node
 from padiff_graph.capture.paddle import internals, values
 from padiff_graph.capture.paddle.backward_code import Custom, Hook, run_custom, run_hook
@@ -18,8 +18,13 @@ from padiff_graph.capture.paddle.given_draws import drawn
 from padiff_graph.capture.paddle.layer_tensors import named_tensors
 from padiff_graph.capture.paddle.pir_call import Operation
 from padiff_graph.capture.paddle.quiet import quiet
+from padiff_graph.capture.python_state import Watch
 
 __all__ = ["PaddleEngine"]
+
+SHOWN = -3.0
+"""What a parameter's hooks are shown to see whether there are any: chosen so that scaling, negating
+and clipping to one or to zero change it."""
 
 
 class PaddleEngine:
@@ -31,7 +36,7 @@ class PaddleEngine:
         self.model = model
         self._own: dict[str, Tensor] = named_tensors(model)
 
-    def quiet(self, *, values: bool = True) -> AbstractContextManager[None]:
+    def quiet(self, *, values: bool = True) -> AbstractContextManager[Watch]:
         """Everything run inside leaves the layer and Paddle's global state as they were."""
         return quiet(self.model, values=values)
 
@@ -115,7 +120,17 @@ class PaddleEngine:
             for name, tensor in named_tensors(self.model, buffers_only=True).items()
             if name in filled
         }
-        return Run(outputs, structure, buffers, leaves=fresh)
+        return Run(outputs, structure, buffers, leaves=fresh, written=self._written(example, given))
+
+    def _written(self, example: Mapping[str, Any], given: Mapping[str, Tensor]) -> dict[str, Array]:
+        """The input leaves that do not hold the example's numbers any more."""
+        asked = leaves.leaves(example, values.is_tensor)
+        arrays = {name: self.array(tensor) for name, tensor in given.items()}
+        return {
+            name: array
+            for name, array in arrays.items()
+            if not same_numbers(array, values.array(asked[name]))
+        }
 
     def observe(self, example: Mapping[str, Any]) -> dict[tuple[str, int], list[Array]]:
         """Nothing: calls of modules are not told apart."""
@@ -155,6 +170,39 @@ class PaddleEngine:
         for name, output in zip(names, outputs, strict=True):
             seeds.append(self.tensor(cotangents[name], internals.spelled(output.dtype)))
         return outputs, seeds
+
+    def hooked_parameters(self) -> frozenset[str]:
+        """Names of the parameters whose gradient hooks change: Paddle does not tell which ones have
+        hooks, so that each is shown a gradient."""
+        found: list[str] = []
+        for name, tensor in named_tensors(self.model).items():
+            floating = internals.spelled(tensor.dtype).startswith(("float", "bfloat"))
+            if tensor.stop_gradient or not floating or not tensor._is_initialized():
+                continue
+            shown = paddle.full_like(tensor, SHOWN)
+            if not bool(paddle.equal_all(self._accumulated(tensor, shown), shown)):
+                found.append(name)
+        return frozenset(found)
+
+    def hooked(self, gradients: Mapping[str, Array]) -> dict[str, Array]:
+        """What the hooks on parameters make of these gradients; `paddle.grad` runs none."""
+        own = named_tensors(self.model)
+        answer: dict[str, Array] = {}
+        for name, gradient in gradients.items():
+            given = self.tensor(gradient, internals.spelled(own[name].dtype))
+            answer[name] = self.array(self._accumulated(own[name], given))
+        return answer
+
+    def _accumulated(self, tensor: Tensor, gradient: Tensor) -> Tensor:
+        """What stands in `.grad` once this gradient arrives; `.grad` is put back."""
+        # whatever is put into `.grad` lets go of what stood there
+        kept = None if tensor.grad is None else tensor.grad.clone()
+        try:
+            tensor.grad = None
+            paddle.autograd.backward([tensor], [gradient])
+            return tensor.grad.clone()
+        finally:
+            tensor.grad = kept
 
     def run(
         self,

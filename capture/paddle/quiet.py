@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import operator
 import random
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
@@ -13,120 +12,94 @@ import paddle
 
 from padiff_graph.capture.paddle import internals
 from padiff_graph.capture.paddle.state import kept
+from padiff_graph.capture.python_state import PythonState, Watch
 
 __all__ = ["quiet"]
 
-PLAIN = (str, bytes, int, float, complex, bool, type(None), type, np.ndarray, np.generic)
 COMPARABLE = (paddle.float32, paddle.float64, paddle.int32, paddle.int64, paddle.bool)
 """dtypes that Paddle compares on the CPU; others are compared by numpy."""
-DEPTH = 6
-"""How deep objects that a layer holds (caches, configurations, lists) are looked into."""
+OWN = frozenset(vars(paddle.nn.Layer()))
+"""Attributes that Paddle keeps in every layer."""
+
+Copies = Mapping[int, tuple[Any, Any]]
+"""Tensors with their numbers, by identity."""
 
 
 @contextmanager
-def quiet(model: paddle.nn.Layer, *, values: bool = True) -> Iterator[None]:
-    """Puts back every attribute of every layer and of what it holds, hooks, modes, gradients,
-    random states and default dtype; with `values` also the numbers of parameters and buffers.
+def quiet(model: paddle.nn.Layer, *, values: bool = True) -> Iterator[Watch]:
+    """Puts back every attribute of every layer and of what it holds, however deep, hooks, modes,
+    gradients, random states and default dtype; with `values` also the numbers of tensors.
 
     Numbers are copied beforehand and written back only where they differ, so that a tensor that was
     not changed is not touched.
     """
-    saved = [(holder, _members(holder)) for holder in _holders(model)]
-    copies = _copies(saved) if values else []
+    named = _named(model)
+    every = frozenset(id(tensor) for tensor in named.values())
+    layers = model.named_sublayers(include_self=True)
+    python = PythonState(layers, _Tensors(), OWN, every, values, (paddle.nn.Layer,))
+    numbers = _copied(named) if values else {}
     generators = random.getstate(), np.random.get_state()
-    try:
+    with ExitStack() as undo:
+        # set_value and batch norm write without counting a version: numbers have to be looked at
+        undo.callback(_put_numbers_back, numbers)
+        undo.callback(python.restore)
+        undo.callback(np.random.set_state, generators[1])
+        undo.callback(random.setstate, generators[0])
         with kept(model):
-            yield
-    finally:
-        random.setstate(generators[0])
-        np.random.set_state(generators[1])
-        for holder, members in saved:
-            _restore(holder, members)
-        for tensor, numbers in copies:
-            # set_value and batch norm write without counting a version: numbers have to be looked
-            # at
-            _write_back(tensor, numbers)
+            yield Watch(python, lambda: _written(named, numbers))
 
 
-def _copies(saved: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
-    """Every tensor that a holder holds, with its numbers; those that wait for a first run have
-    none."""
-    tensors: dict[int, Any] = {}
-    for _, members in saved:
-        for member in _held(members):
-            if isinstance(member, internals.TENSOR):
-                tensors[id(member)] = member
-    held = [tensor for tensor in tensors.values() if tensor._is_initialized()]
-    return [(tensor, tensor.detach().clone()) for tensor in held]
+class _Tensors:
+    """Paddle's word on tensors that stand in Python attributes."""
 
+    def is_tensor(self, value: object) -> bool:
+        return isinstance(value, internals.TENSOR)
 
-def _holders(model: paddle.nn.Layer) -> Iterator[Any]:
-    """Every layer, and every list, dict, set and plain object that one holds, each once."""
-    seen: set[int] = set()
-    todo: list[tuple[Any, int]] = [(model, 0)]
-    while todo:
-        thing, depth = todo.pop()
-        if id(thing) in seen or depth > DEPTH or _is_closed(thing):
-            continue
-        seen.add(id(thing))
-        if isinstance(thing, paddle.nn.Layer):
-            depth = 0
-        if isinstance(thing, (list, set, dict)) or _attributes(thing) is not None:
-            yield thing
-        todo += [(member, depth + 1) for member in _held(_members(thing))]
+    def copied(self, tensor: Any) -> Any:
+        """Its numbers; None for one that waits for a first run or stands for a shape only."""
+        if not hasattr(tensor, "_is_initialized") or not tensor._is_initialized():
+            return None
+        return tensor.detach().clone()
 
+    def unchanged(self, tensor: Any, numbers: Any) -> bool:
+        return _same(tensor, numbers)
 
-def _is_closed(thing: Any) -> bool:
-    """Whether there is nothing in a thing to look after: numbers, tensors, functions, classes."""
-    if isinstance(thing, (*PLAIN, internals.TENSOR)):
-        return True
-    return callable(thing) and not isinstance(thing, paddle.nn.Layer)
-
-
-def _attributes(thing: Any) -> dict[str, Any] | None:
-    own = getattr(thing, "__dict__", None)
-    return own if type(own) is dict else None
-
-
-def _members(thing: Any) -> Any:
-    """A shallow copy of what a holder holds: a dict or a list."""
-    if isinstance(thing, dict):
-        return dict(thing)
-    if isinstance(thing, (list, tuple, set, frozenset)):
-        return list(thing)
-    return dict(_attributes(thing) or {})
-
-
-def _held(members: Any) -> list[Any]:
-    """What a dict or a list holds, without its keys."""
-    return list(members.values()) if isinstance(members, dict) else members
-
-
-def _restore(holder: Any, before: Any) -> None:
-    if isinstance(holder, (list, set)):
-        _restore_sequence(holder, before)
-        return
-    own: dict[Any, Any] = holder if isinstance(holder, dict) else vars(holder)
-    if list(own) != list(before) or any(own[name] is not before[name] for name in before):
-        own.clear()
-        own.update(before)
-
-
-def _restore_sequence(holder: Any, before: list[Any]) -> None:
-    now = list(holder)
-    if len(now) == len(before) and all(map(operator.is_, now, before)):
-        return
-    holder.clear()
-    if isinstance(holder, list):
-        holder.extend(before)
-    else:
-        holder.update(before)
-
-
-def _write_back(tensor: Any, numbers: Any) -> None:
-    if not _same(tensor, numbers):
+    def put_back(self, tensor: Any, numbers: Any) -> None:
         with paddle.no_grad():
             tensor.set_value(numbers)
+
+
+def _named(model: paddle.nn.Layer) -> dict[str, Any]:
+    """Parameters and buffers by name, each once."""
+    seen: set[int] = set()
+    named: dict[str, Any] = {}
+    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+        if id(tensor) not in seen:
+            seen.add(id(tensor))
+            named[name] = tensor
+    return named
+
+
+def _copied(named: Mapping[str, Any]) -> Copies:
+    """Every tensor with its numbers; those that wait for a first run have none."""
+    held = [tensor for tensor in named.values() if tensor._is_initialized()]
+    return {id(tensor): (tensor, tensor.detach().clone()) for tensor in held}
+
+
+def _put_numbers_back(numbers: Copies) -> None:
+    for tensor, before in numbers.values():
+        if not _same(tensor, before):
+            with paddle.no_grad():
+                tensor.set_value(before)
+
+
+def _written(named: Mapping[str, Any], numbers: Copies) -> frozenset[str]:
+    """Names of tensors that do not hold these numbers any more."""
+    return frozenset(
+        name
+        for name, tensor in named.items()
+        if id(tensor) in numbers and not _same(tensor, numbers[id(tensor)][1])
+    )
 
 
 def _same(tensor: Any, numbers: Any) -> bool:

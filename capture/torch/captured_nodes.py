@@ -17,7 +17,7 @@ from padiff_graph.capture.torch import effects, values
 from padiff_graph.capture.torch.aliases import WITH_VALUE, Untold
 from padiff_graph.capture.torch.aten_schema import dtype_name
 from padiff_graph.capture.torch.fx_places import Place
-from padiff_graph.capture.torch.internals import has_numbers, hooks_of
+from padiff_graph.capture.torch.internals import has_numbers
 
 __all__ = ["CapturedNodes", "Evaluate", "Leaf", "type_of_tensor"]
 
@@ -96,7 +96,8 @@ class CapturedNodes:
         return value in self._differentiable
 
     def leaf(self, leaf: Leaf) -> Value:
-        """Appends a leaf, and behind it the gradient hooks that the user has set on a parameter."""
+        """Appends a leaf. Hooks that the user has set on a parameter see its total gradient, and
+        stand in no graph: the eager run tells of them."""
         kind = type_of_tensor(leaf.tensor)
         node = Node(
             len(self.nodes), leaf.kind, name=leaf.name, outputs=(kind,), constant=_held(leaf, kind)
@@ -104,10 +105,6 @@ class CapturedNodes:
         self.nodes.append(node)
         self.tensors[node.id] = leaf.tensor
         value = Value(node.id)
-        if leaf.kind == "parameter":
-            for hook in hooks_of(leaf.tensor).values():
-                token = self.recorded.add(hook, effects.label_of(hook))
-                self.hook(value, token, Place(leaf.name.rpartition(".")[0]))
         if leaf.trainable and _floating(kind):
             self._differentiable.add(value)
         return value

@@ -16,12 +16,14 @@ import numpy as np
 import torch
 
 from padiff_graph.capture import leaf_names
-from padiff_graph.capture.engine import Array, NotRunnable, Run
+from padiff_graph.capture.engine import Array, NotRunnable, Run, same_numbers
 from padiff_graph.capture.graph import ComputationGraph, Node
+from padiff_graph.capture.python_state import Watch
 from padiff_graph.capture.torch import effects, values
 from padiff_graph.capture.torch.aten_call import run_node
 from padiff_graph.capture.torch.aten_schema import DTYPES
 from padiff_graph.capture.torch.internals import SWITCHES_ITSELF, reenters, version_of
+from padiff_graph.capture.torch.leaf_hooks import StandingHooks, standing_hooks, without_hooks
 from padiff_graph.capture.torch.quiet import quiet
 
 __all__ = ["TorchEngine", "named_tensors"]
@@ -42,8 +44,9 @@ class TorchEngine:
         )
         self.recorded: effects.Effects | None = None
         self.live: dict[int, Any] = {}
+        self._standing: list[StandingHooks] = []
 
-    def quiet(self, *, values: bool = True) -> AbstractContextManager[None]:
+    def quiet(self, *, values: bool = True) -> AbstractContextManager[Watch]:
         """Everything run inside leaves the model and torch's global state as they were."""
         return quiet(self.model, values=values)
 
@@ -101,6 +104,7 @@ class TorchEngine:
 
     def forward(self, example: Mapping[str, Any], *, grad: bool) -> Run:
         """Runs the user's own model eagerly, in the mode that it is in."""
+        self._standing = standing_hooks(self.model.parameters())
         fresh: dict[str, Tensor] = {}
         given: dict[str, Tensor] = {}
         for name, leaf in leaf_names.leaves(example, values.is_tensor).items():
@@ -118,12 +122,24 @@ class TorchEngine:
                 fresh = {}
                 plain = {name: tensor.detach() for name, tensor in given.items()}
                 structure = self._called(example, plain)
+                given = plain
         outputs = leaf_names.output_leaves(structure, values.is_tensor)
-        return Run(outputs, structure, self._moving(versions), leaves=fresh)
+        written = self._written(example, given)
+        return Run(outputs, structure, self._moving(versions), leaves=fresh, written=written)
 
     def _called(self, example: Mapping[str, Any], given: Mapping[str, Tensor]) -> Any:
         inputs = leaf_names.replace(dict(example), values.is_tensor, dict(given))
         return leaf_names.settled(self.model(**inputs))
+
+    def _written(self, example: Mapping[str, Any], given: Mapping[str, Tensor]) -> dict[str, Array]:
+        """The input leaves that do not hold the example's numbers any more."""
+        asked = leaf_names.leaves(example, values.is_tensor)
+        arrays = {name: self.array(tensor) for name, tensor in given.items()}
+        return {
+            name: array
+            for name, array in arrays.items()
+            if not same_numbers(array, values.array(asked[name]))
+        }
 
     def _moving(self, versions: Mapping[str, int]) -> dict[str, Array]:
         """The buffers, and the parameters written since they had these versions."""
@@ -172,13 +188,34 @@ class TorchEngine:
         for name, tensor in named_tensors(self.model).items():
             if tensor.requires_grad:
                 wanted[f"parameter:{name}"] = tensor
-        gradients = self._grad(outputs, list(wanted.values()), seeds, again)
+        with without_hooks(self._standing):
+            gradients = self._grad(outputs, list(wanted.values()), seeds, again)
         # nobody else has them, so that no copy is needed
         run.gradients = {
             name: values.array(gradient)
             for name, gradient in zip(wanted, gradients, strict=True)
             if gradient is not None
         }
+
+    def hooked_parameters(self) -> frozenset[str]:
+        """Names of the parameters on which hooks of the user's stand."""
+        named = named_tensors(self.model)
+        hooked = {id(hooks.tensor) for hooks in standing_hooks(self.model.parameters())}
+        return frozenset(name for name, tensor in named.items() if id(tensor) in hooked)
+
+    def hooked(self, gradients: Mapping[str, Array]) -> dict[str, Array]:
+        """What the hooks on parameters make of these gradients."""
+        own = named_tensors(self.model)
+        answer: dict[str, Array] = {}
+        for name, gradient in gradients.items():
+            tensor = own[name]
+            kept, tensor.grad = tensor.grad, None
+            try:
+                torch.autograd.backward([tensor], [_like(gradient, tensor)], inputs=[tensor])
+                answer[name] = self.array(tensor.grad)
+            finally:
+                tensor.grad = kept
+        return answer
 
     def run(
         self,

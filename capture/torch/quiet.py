@@ -6,52 +6,124 @@ import itertools
 import random
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
 import torch
+from torch.nn.parameter import UninitializedTensorMixin
 
+from padiff_graph.capture.python_state import PythonState, Watch
 from padiff_graph.capture.torch.internals import hooks_of
 
 __all__ = ["quiet", "without_warnings"]
 
-CONTAINERS = (dict, list, set)
-"""Attributes of modules that are looked into, one level deep."""
-
 FRAMES_A_LEVEL = 12
 """Python frames for one module inside another: chosen three times what 200 nested modules take
 beyond Python's own limit (4 a level are enough in torch 2.13, 0 are not)."""
+OWN = frozenset(vars(torch.nn.Module()))
+"""Attributes that torch keeps in every module."""
 
 PutBack = Callable[[], None]
 
 
 @contextmanager
-def quiet(model: torch.nn.Module, *, values: bool = True) -> Iterator[None]:
-    """Puts back parameters, buffers, gradients, hooks, every attribute of every module, modes, RNG,
-    default dtype and gradient recording; without `values` no numbers of parameters and buffers.
+def quiet(model: torch.nn.Module, *, values: bool = True) -> Iterator[Watch]:
+    """Puts back parameters, buffers, gradients, hooks, what modules hold in Python, however deep,
+    modes, RNG, default dtype and gradient recording; without `values` no numbers of tensors.
 
     Values are copied beforehand and written back only where they differ, so that a model that was
     not changed is not touched (its tensors' versions stay). Inside, Python may recurse as deep as
     the model is nested.
     """
-    modules = list(model.modules())
-    tensors = _tensors(model, modules)
+    named = _named(model)
+    every = frozenset(id(tensor) for tensor in itertools.chain(model.parameters(), model.buffers()))
+    python = PythonState(model.named_modules(), _Copies(), OWN, every, values, (torch.nn.Module,))
+    leaves = [tensor for tensor in python.met if tensor.is_leaf and not tensor.is_meta]
+    numbers = _copied([t for t in named.values() if values and not t.is_meta])
     put_back: list[PutBack] = [
         _global_state(),
-        _attributes(modules),
-        _containers(modules),
-        _numbers([tensor for tensor in tensors if values and not tensor.is_meta]),
-        _flags_and_gradients(tensors),
-        _hooks(tensors),
+        _lazy(model),
+        python.restore,
+        lambda: _put_numbers_back(numbers),
+        _flags_and_gradients([*named.values(), *leaves]),
+        _hooks([*named.values(), *leaves]),
     ]
-    try:
+    with ExitStack() as undo:
+        for put in reversed(put_back):
+            undo.callback(put)
         with torch.inference_mode(False), _deep_enough(model):
-            yield
-    finally:
-        for put in put_back:
-            put()
+            yield Watch(python, lambda: _written(named, numbers))
+
+
+class _Copies:
+    """torch's word on tensors that stand in Python attributes."""
+
+    def is_tensor(self, value: object) -> bool:
+        return isinstance(value, torch.Tensor)
+
+    def copied(self, tensor: torch.Tensor) -> torch.Tensor | None:
+        """Its numbers; None on the meta device, for a fake tensor and one that waits for a run."""
+        waiting = isinstance(tensor, UninitializedTensorMixin)
+        if waiting or tensor.is_meta or isinstance(tensor, torch._subclasses.FakeTensor):
+            return None
+        return tensor.detach().clone()
+
+    def unchanged(self, tensor: torch.Tensor, numbers: torch.Tensor) -> bool:
+        return tensor.shape == numbers.shape and _equal(_dense(tensor), _dense(numbers))
+
+    def put_back(self, tensor: torch.Tensor, numbers: torch.Tensor) -> None:
+        _write_back(tensor, numbers)
+
+
+def _named(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """Parameters and buffers by name, each once; without those that wait for a first run."""
+    seen: set[int] = set()
+    named: dict[str, torch.Tensor] = {}
+    for name, tensor in itertools.chain(model.named_parameters(), model.named_buffers()):
+        if id(tensor) not in seen and not isinstance(tensor, UninitializedTensorMixin):
+            seen.add(id(tensor))
+            named[name] = tensor
+    return named
+
+
+def _lazy(model: torch.nn.Module) -> PutBack:
+    """Modules and parameters that become others at their first run: they go on waiting for it."""
+    every = itertools.chain(model.parameters(), model.buffers())
+    waiting: list[Any] = [t for t in every if isinstance(t, UninitializedTensorMixin)]
+    kinds: list[tuple[Any, type]] = [(thing, type(thing)) for thing in (*model.modules(), *waiting)]
+
+    def put_back() -> None:
+        for thing, kind in kinds:
+            if type(thing) is not kind:
+                thing.__class__ = kind
+                if isinstance(thing, torch.Tensor):
+                    thing.data = thing.data.new_empty(0)
+
+    return put_back
+
+
+def _copied(tensors: Sequence[torch.Tensor]) -> dict[int, tuple[torch.Tensor, torch.Tensor]]:
+    """Each tensor with its numbers, by its identity."""
+    return {id(tensor): (tensor, tensor.detach().clone()) for tensor in tensors}
+
+
+def _put_numbers_back(numbers: Mapping[int, tuple[torch.Tensor, torch.Tensor]]) -> None:
+    for tensor, before in numbers.values():
+        _write_back(tensor, before)
+
+
+def _written(
+    named: Mapping[str, torch.Tensor], numbers: Mapping[int, tuple[torch.Tensor, torch.Tensor]]
+) -> frozenset[str]:
+    """Names of tensors that do not hold these numbers any more."""
+    copies = _Copies()
+    return frozenset(
+        name
+        for name, tensor in named.items()
+        if id(tensor) in numbers and not copies.unchanged(tensor, numbers[id(tensor)][1])
+    )
 
 
 @contextmanager
@@ -92,57 +164,10 @@ def _global_state() -> PutBack:
     return put_back
 
 
-def _attributes(modules: Sequence[torch.nn.Module]) -> PutBack:
-    before = [(module, dict(vars(module))) for module in modules]
-
-    def put_back() -> None:
-        for module, own in before:
-            now = vars(module)
-            if list(now) != list(own) or any(now[name] is not own[name] for name in own):
-                now.clear()
-                now.update(own)
-
-    return put_back
-
-
-def _containers(modules: Sequence[torch.nn.Module]) -> PutBack:
-    """Members of lists, dicts and sets that modules hold: among them their tables of hooks."""
-    held = [value for module in modules for value in vars(module).values()]
-    before = [(value, _members(value)) for value in held if isinstance(value, CONTAINERS)]
-
-    def put_back() -> None:
-        for container, members in before:
-            _refill(container, members)
-
-    return put_back
-
-
-def _tensors(model: torch.nn.Module, modules: Sequence[torch.nn.Module]) -> list[torch.Tensor]:
-    """Parameters, buffers, and leaf tensors held as plain attributes; each once."""
-    attributes = (value for module in modules for value in vars(module).values())
-    held = (value for value in attributes if isinstance(value, torch.Tensor) and value.is_leaf)
-    every = itertools.chain(model.parameters(), model.buffers(), held)
-    return [
-        tensor
-        for tensor in {id(tensor): tensor for tensor in every}.values()
-        if not isinstance(tensor, torch.nn.parameter.UninitializedTensorMixin)
-    ]
-
-
-def _numbers(tensors: Sequence[torch.Tensor]) -> PutBack:
-    before = [(tensor, tensor.detach().clone()) for tensor in tensors]
-
-    def put_back() -> None:
-        for tensor, numbers in before:
-            _write_back(tensor, numbers)
-
-    return put_back
-
-
 def _flags_and_gradients(tensors: Sequence[torch.Tensor]) -> PutBack:
     before = [(tensor, tensor.requires_grad, tensor.grad) for tensor in tensors]
     gradients = [tensor.grad for tensor in tensors if tensor.grad is not None]
-    put_numbers_back = _numbers([gradient for gradient in gradients if not gradient.is_meta])
+    numbers = _copied([gradient for gradient in gradients if not gradient.is_meta])
 
     def put_back() -> None:
         for tensor, requires_grad, gradient in before:
@@ -150,42 +175,22 @@ def _flags_and_gradients(tensors: Sequence[torch.Tensor]) -> PutBack:
                 tensor.requires_grad_(requires_grad)
             if tensor.grad is not gradient:
                 tensor.grad = gradient
-        put_numbers_back()
+        _put_numbers_back(numbers)
 
     return put_back
 
 
 def _hooks(tensors: Sequence[torch.Tensor]) -> PutBack:
-    before = [(tensor, _members(hooks_of(tensor))) for tensor in tensors]
+    before = [(tensor, dict(hooks_of(tensor))) for tensor in tensors]
 
     def put_back() -> None:
-        for tensor, members in before:
-            if members or hooks_of(tensor):
-                _refill(hooks_of(tensor), members)
+        for tensor, hooks in before:
+            now = hooks_of(tensor)
+            if list(now.items()) != list(hooks.items()):
+                now.clear()
+                now.update(hooks)
 
     return put_back
-
-
-def _members(container: Any) -> list[Any]:
-    return list(container.items()) if isinstance(container, dict) else list(container)
-
-
-def _refill(container: Any, members: list[Any]) -> None:
-    now = _members(container)
-    unchanged = len(now) == len(members)
-    if unchanged and all(_same(new, old) for new, old in zip(now, members, strict=True)):
-        return
-    container.clear()
-    if isinstance(container, list):
-        container.extend(members)
-    else:
-        container.update(members)
-
-
-def _same(new: Any, old: Any) -> bool:
-    if isinstance(new, tuple) and isinstance(old, tuple) and len(new) == len(old) == 2:
-        return new[0] is old[0] and new[1] is old[1]
-    return new is old
 
 
 def _write_back(tensor: torch.Tensor, numbers: torch.Tensor) -> None:

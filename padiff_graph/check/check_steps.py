@@ -306,7 +306,8 @@ def explain_regions(
     findings = list(region_findings(regional.regions, weighted.matching, weighted.differences))
     told = any(finding.fails for finding in findings)
     if not told and _may_stand_at_a_kink(request, regional, end_to_end.whole):
-        findings += _with_own_constants(request, weighted, log)
+        once_more = _with_own_constants(request, weighted, log)
+        findings += [finding for finding in once_more if finding not in findings]
     if request.deployed:
         findings = [*_reasons_in_weights(weighted, findings), *findings]
     diverging = divergent_buffers(regional.regions)

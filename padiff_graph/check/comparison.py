@@ -23,6 +23,7 @@ from padiff_graph.check.check_steps import (
     unify_weights,
     with_folded_weights,
 )
+from padiff_graph.check.state_check import explain_state
 from padiff_graph.check.threads import alike
 from padiff_graph.check.whole_proving import prove_models
 from padiff_graph.progress import shown
@@ -140,4 +141,5 @@ def _attempted(
     if isinstance(regional, BeginAgain):
         return regional
     explained = explain_regions(request, regional, end_to_end, log)
+    explained = explain_state(request, explained, log)
     return report_on(request, prove_models(request, explained, log), log)

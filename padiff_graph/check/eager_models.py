@@ -4,7 +4,7 @@ gradients."""
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from padiff_graph.capture.eager_run import Eager, lively, standing
 from padiff_graph.capture.engine import Array, Engine, NotRunnable, Run
 from padiff_graph.capture.graph import ComputationGraph
 from padiff_graph.capture.leaf_names import Fields, Tree, tree, values
+from padiff_graph.obligations.left_behind import LeftBehind, left_behind, written_since
 from padiff_graph.obligations.returned import TensorLeaf
 
 __all__ = ["EagerModel", "ModelRequest", "run_eagerly", "steady_values"]
@@ -51,6 +52,8 @@ class EagerModel:
         loss: where the user gave one.
         ungraded: why there are no gradients where the framework has none, "" elsewhere.
         returned: all that it returned, in its containers; tensors are `TensorLeaf`s.
+        left: what the run left behind in the model and its inputs.
+        hooked: parameters whose gradients hooks of the user's change.
     """
 
     outputs: Mapping[str, Array]
@@ -59,6 +62,8 @@ class EagerModel:
     loss: Array | None = None
     ungraded: str = ""
     returned: Tree = NOTHING
+    left: LeftBehind = field(default_factory=LeftBehind)
+    hooked: frozenset[str] = frozenset()
 
 
 def run_eagerly(
@@ -80,10 +85,11 @@ def run_eagerly(
 def _run(
     engine: Engine, request: ModelRequest, *, witnessed: bool
 ) -> tuple[EagerModel, Eager | None]:
-    with engine.quiet():
+    with engine.quiet() as watch:
         before = _before(engine, request, witnessed)
         recorded = request.backward or (witnessed and engine.framework != "onnx")
         run = engine.forward(request.example, grad=recorded)
+        left = left_behind(watch, engine, run, _buffers(request, run))
         outputs = {name: engine.array(tensor) for name, tensor in run.outputs.items()}
         value = request.loss(run.structure) if request.loss is not None else None
         loss = engine.array(value) if value is not None else None
@@ -98,9 +104,30 @@ def _run(
         ungraded = _differentiate(engine, request, run, seeds, value, eager)
         if shared and seeds is not None and not ungraded:
             eager = Eager.of_loss(run, outputs, before, seeds)
-        buffers, gradients = dict(run.buffers), dict(run.gradients)
+        left = replace(left, in_backward=written_since(engine, run))
+        hooked = engine.hooked_parameters() if request.backward else frozenset[str]()
+        gradients = _as_accumulated(engine, run.gradients, hooked)
+        yielded = outputs, dict(run.buffers), gradients
         returned = _returned(engine, run, outputs)
-        return EagerModel(outputs, buffers, gradients, loss, ungraded, returned), eager
+        return EagerModel(*yielded, loss, ungraded, returned, left, hooked), eager
+
+
+def _as_accumulated(
+    engine: Engine, gradients: Mapping[str, Array], hooked: Collection[str]
+) -> dict[str, Array]:
+    """Gradients as the user's backward would leave them: hooks on parameters have seen them."""
+    seen = {
+        name: gradients[f"parameter:{name}"] for name in hooked if f"parameter:{name}" in gradients
+    }
+    after = engine.hooked(seen)
+    return {**gradients, **{f"parameter:{name}": array for name, array in after.items()}}
+
+
+def _buffers(request: ModelRequest, run: Run) -> Collection[str]:
+    """What is a buffer by meaning; all that a run hands on where there is no capture."""
+    if request.graph is None:
+        return run.buffers
+    return {name for name, info in request.graph.parameters.items() if info.buffer}
 
 
 def _returned(engine: Engine, run: Run, outputs: Mapping[str, Array]) -> Tree:

@@ -22,6 +22,7 @@ from padiff_graph.check.eager_models import (
 from padiff_graph.check.returned_answers import answers_of
 from padiff_graph.check.whole_quantities import held_quantities, pair_outputs
 from padiff_graph.matching.result import Matching, ParameterRow
+from padiff_graph.obligations.left_behind import LeftBehind
 from padiff_graph.obligations.output_findings import Answers
 from padiff_graph.referee.tolerance import Quantity, Tolerance, quantity
 
@@ -56,12 +57,16 @@ class WholeCheck:
         answers: what both returned, place by place.
         random: whether random operations make the two runs incomparable.
         notes: what the user should know, in sentences.
+        left: what each run left behind.
+        hooked: parameters of each model whose gradients hooks of the user's change.
     """
 
     quantities: tuple[Quantity, ...]
     answers: Answers = field(default_factory=Answers)
     random: bool = False
     notes: tuple[str, ...] = ()
+    left: tuple[LeftBehind, LeftBehind] = (LeftBehind(), LeftBehind())
+    hooked: tuple[frozenset[str], frozenset[str]] = (frozenset(), frozenset())
 
     @property
     def within(self) -> bool:
@@ -186,7 +191,9 @@ def _compared(
     if random:
         held = _uncounted(held, "random draws differ between the runs")
         notes.append(DRAWN)
-    return WholeCheck(tuple(held), answers, random, tuple(notes))
+    left = first.left, second.left
+    hooked = first.hooked, second.hooked
+    return WholeCheck(tuple(held), answers, random, tuple(notes), left, hooked)
 
 
 def _uncounted(held: Sequence[Quantity], reason: str) -> list[Quantity]:

@@ -152,6 +152,8 @@ GRADIENTS: Mapping[str, tuple[str, ...]] = {
     "gradient.hook": (
         "a gradient hook changes the gradient here: {inner}",
         "gradient of {op}: {first_marks} against {second_marks}",
+        "a hook on the parameter {parameter} changes its gradient on the {side} side only",
+        "hooks change the gradient of {first_name} otherwise than that of {second_name}",
         "a gradient hook changes the gradient here on the {side} side only",
     ),
     "gradient.custom_backward": (
@@ -518,11 +520,57 @@ TRAINING: Mapping[str, tuple[str, ...]] = {
 }
 """Losses, optimizers, steps."""
 
+STATE: Mapping[str, tuple[str, ...]] = {
+    "state.attribute": (
+        (
+            "after one forward {first_name} is {first_value} on the {first} side and"
+            " {second_name} is {second_value} on the {second} side"
+        ),
+        (
+            "after one forward {first_name} holds other values on the {first} side than"
+            " {second_name} on the {second} side"
+        ),
+        "a forward changes {parameter} on the {side} side, which the {other} model does not have",
+    ),
+    "state.second_call": (
+        (
+            "{first_name} agrees in the first call and differs in the second by {error:.3g} of its"
+            " largest value: what the first call left behind, or kept of the weights, is not the"
+            " same"
+        ),
+    ),
+    "state.parameter_written": (
+        "a forward writes the parameter {parameter} on the {side} side only",
+        "a forward writes other values into the parameter {first_name} than into {second_name}",
+    ),
+    "state.input_written": (
+        (
+            "a forward writes into its input {name} in place on the {side} side only: the caller's"
+            " tensor is another one afterwards"
+        ),
+        "a forward writes other values into its input {first_name} than into {second_name}",
+    ),
+    "buffer.written": (
+        (
+            "a forward writes other values into the buffer {first_name} on the {first} side than"
+            " into {second_name} on the {second} side"
+        ),
+    ),
+    "buffer.written_again": (
+        (
+            "the backward writes the buffer {parameter} once more on the {side} side only, as"
+            " recomputation does: a step counts its batch twice"
+        ),
+    ),
+}
+"""What a run leaves behind."""
+
 SENTENCES: Mapping[str, tuple[str, ...]] = {
     **STRUCTURE,
     **GRADIENTS,
     **VALUES,
     **OUTPUTS,
+    **STATE,
     **FRAMEWORKS,
     **TOLERANCE,
     **WEIGHTS,

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from padiff_graph.capture.python_state import PythonState
+from padiff_graph.capture.python_state import ABSENT, PythonState
 
 
 class Arrays:
@@ -77,7 +77,7 @@ def test_every_change_is_told_with_both_values():
     changes = {entry.name: entry for entry in state.changed()}
     assert changes["count"].before == 0 and changes["count"].after == 1
     assert changes["config.calls"].after == 1
-    assert changes["config.names.1"].before is None and changes["config.names.1"].after == "b"
+    assert changes["config.names.1"].before is ABSENT and changes["config.names.1"].after == "b"
     assert changes["cache.length"].after == 4
     assert {"window.2", "table", "tensor", "fresh", "cache.keys.1", "order.b"} <= set(changes)
     assert all(entry.owner == "block" for entry in changes.values())

@@ -13,6 +13,7 @@ from padiff_graph.capture.engine import NotRunnable
 from padiff_graph.capture.graph import ComputationGraph, Node, ParameterInfo, TensorType, Value
 from padiff_graph.capture.normal.form import Edge, Location, NormalGraph, NormalNode
 from padiff_graph.capture.normal.index_map import View
+from padiff_graph.capture.python_state import Watch
 from padiff_graph.matching.result import Match, Matching, ParameterRow, Piece, Point
 
 F = torch.nn.functional
@@ -68,7 +69,7 @@ class ToyEngine:
 
     @contextmanager
     def quiet(self, *, values: bool = True) -> Any:
-        yield
+        yield Watch(None, frozenset)
 
     def tensor(self, array: Any, dtype: str | None = None, requires_grad: bool = False) -> Any:
         made = torch.tensor(np.asarray(array))
@@ -84,6 +85,12 @@ class ToyEngine:
 
     def inputs(self, graph: ComputationGraph) -> dict[int, Any]:
         return {node: torch.from_numpy(array) for node, array in self.model.inputs.items()}
+
+    def hooked_parameters(self) -> frozenset[str]:
+        return frozenset()
+
+    def hooked(self, gradients: Any) -> Any:
+        return dict(gradients)
 
     def run(
         self, node: Node, operands: Sequence[Any], *, double: bool = False, draw: Any = None

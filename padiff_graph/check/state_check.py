@@ -1,0 +1,81 @@
+"""The step that holds against each other what both models' runs left behind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from padiff_graph.capture.graph import ComputationGraph
+from padiff_graph.check.check_log import CheckLog
+from padiff_graph.check.check_request import CheckRequest
+from padiff_graph.check.check_steps import Regional
+from padiff_graph.findings.finding import Finding
+from padiff_graph.obligations.hook_findings import hook_findings
+from padiff_graph.obligations.left_behind import Place
+from padiff_graph.obligations.second_call import drawn_places, second_call
+from padiff_graph.obligations.state_findings import Runs, kept_places, state_findings
+
+__all__ = ["explain_state"]
+
+
+def explain_state(request: CheckRequest, regional: Regional, log: CheckLog) -> Regional:
+    """The record with findings about attributes, buffers, parameters and inputs that the runs
+    wrote, and about a second call where it may read them."""
+    if request.deployed or regional.whole is None:
+        return regional
+    with log.timed("state"):
+        findings = [
+            finding for finding in _found(request, regional) if not _left_out(request, finding)
+        ]
+    return replace(regional, findings=(*regional.findings, *findings))
+
+
+def _found(request: CheckRequest, regional: Regional) -> Iterator[Finding]:
+    assert regional.whole is not None
+    matching, engines = regional.weighted.matching, regional.weighted.alignment.engines
+    runs = Runs(matching, engines, regional.whole.left, request.inputs.pairs)
+    kept = kept_places(runs)
+    if regional.whole.random and any(kept):
+        runs = replace(runs, drawn=_drawn(request, regional))
+    values_differ = any(
+        finding.fails and finding.phase in ("forward", "weights")
+        for finding in (*regional.findings, *regional.weighted.findings)
+    )
+    findings = [
+        finding for finding in state_findings(runs) if not (values_differ and _may_follow(finding))
+    ]
+    yield from findings
+    yield from hook_findings(matching, engines, regional.whole.hooked)
+    failing = any(finding.fails for finding in (*findings, *regional.findings))
+    if any(kept) and not failing and not regional.whole.random and regional.weighted.equal:
+        finding = second_call(matching, engines, request.examples)
+        if finding is not None:
+            yield finding
+
+
+def _may_follow(finding: Finding) -> bool:
+    """Whether values that differ elsewhere may be all there is to it: what is kept of them
+    differs too. A number that a module counts does not follow from them."""
+    kept = finding.cause_id in ("state.attribute", "buffer.written")
+    return finding.fails and kept and finding.reason.get("first_value") is None
+
+
+def _drawn(request: CheckRequest, regional: Regional) -> tuple[frozenset[Place], frozenset[Place]]:
+    """Places that hold other values where a run draws other numbers, on each side."""
+    matching, engines = regional.weighted.matching, regional.weighted.alignment.engines
+    graphs = matching.first.graph, matching.second.graph
+    first, second = (
+        frozenset(drawn_places(engine, example, _buffers(graph)))
+        for engine, example, graph in zip(engines, request.examples, graphs, strict=True)
+    )
+    return first, second
+
+
+def _buffers(graph: ComputationGraph) -> list[str]:
+    return [name for name, info in graph.parameters.items() if info.buffer]
+
+
+def _left_out(request: CheckRequest, finding: Finding) -> bool:
+    """Whether the layer map leaves the place out."""
+    scope = request.scope
+    return scope.ignored(finding.paddle_path, 0) or scope.ignored(finding.torch_path, 1)
