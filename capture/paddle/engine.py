@@ -176,8 +176,7 @@ class PaddleEngine:
         hooks, so that each is shown a gradient."""
         found: list[str] = []
         for name, tensor in named_tensors(self.model).items():
-            floating = internals.spelled(tensor.dtype).startswith(("float", "bfloat"))
-            if tensor.stop_gradient or not floating or not tensor._is_initialized():
+            if not _accumulates(tensor):
                 continue
             shown = paddle.full_like(tensor, SHOWN)
             if not bool(paddle.equal_all(self._accumulated(tensor, shown), shown)):
@@ -275,6 +274,13 @@ class PaddleEngine:
         """Switches recording of gradients on or off."""
         with paddle.enable_grad() if on else paddle.no_grad():
             yield
+
+
+def _accumulates(tensor: Tensor) -> bool:
+    """Whether a gradient would stand in its `.grad`."""
+    floating = internals.spelled(tensor.dtype).startswith(("float", "bfloat"))
+    trained = tensor.is_leaf and not tensor.stop_gradient
+    return floating and trained and bool(tensor._is_initialized())
 
 
 def _as(output: Tensor, seed: Tensor) -> Tensor:
