@@ -12,13 +12,21 @@ from __future__ import annotations
 import sys
 import types
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-__all__ = ["ABSENT", "Change", "PythonState", "TensorCopies", "Watch", "plain_leaves"]
+__all__ = [
+    "ABSENT",
+    "Change",
+    "PythonState",
+    "TensorCopies",
+    "Watch",
+    "plain_leaves",
+    "python_facts",
+]
 
 PLAIN = (str, bytes, int, float, complex, bool, type(None), type, range, slice, np.generic)
 """Values that cannot change."""
@@ -252,6 +260,35 @@ def plain_leaves(value: Any, is_tensor: Callable[[object], bool]) -> dict[str, A
                 members = aspect.members(thing)
                 todo += [(f"{way}.{key}", member) for key, member in members.items()]
     return found
+
+
+def python_facts(
+    modules: Iterable[tuple[str, Any]],
+    own: Collection[str],
+    is_tensor: Callable[[object], bool],
+    checksum: Callable[[Any], object],
+) -> dict[str, object]:
+    """What modules hold in Python, by a label that says what it is, to be compared.
+
+    Args:
+        modules: (dotted path, module).
+        own: names of the framework's own attributes, which are left out.
+        is_tensor: tells the framework's tensors.
+        checksum: of a tensor's numbers.
+    """
+    facts: dict[str, object] = {}
+    for path, module in modules:
+        for name, value in vars(module).items():
+            if name in own:
+                continue
+            for way, leaf in plain_leaves(value, is_tensor).items():
+                fact: object = leaf
+                if is_tensor(leaf):
+                    fact = id(leaf), checksum(leaf)
+                elif isinstance(leaf, (np.ndarray, bytearray)):
+                    fact = id(leaf), bytes(leaf)
+                facts[f"{path or '(root)'}: {name}{way}"] = fact
+    return facts
 
 
 # -- what holds members, and how they are put back

@@ -13,6 +13,7 @@ import paddle
 from padiff_graph.capture.leaf_names import leaves
 from padiff_graph.capture.paddle.internals import threaded, threads
 from padiff_graph.capture.paddle.values import array, is_tensor
+from padiff_graph.capture.python_state import python_facts
 
 __all__ = ["kept", "snapshot", "threaded", "threads"]
 
@@ -39,6 +40,9 @@ def snapshot(model: paddle.nn.Layer, example: Any) -> dict[str, object]:
         **_global_state(),
         **_replaced_functions(),
         **_layer_state(model),
+        **python_facts(
+            model.named_sublayers(include_self=True), vars(paddle.nn.Layer()), is_tensor, _sum
+        ),
         **_tensor_state(model),
         **_input_state(example),
     }

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from padiff_graph.capture.leaf_names import leaves
+from padiff_graph.capture.python_state import python_facts
 from padiff_graph.capture.torch.values import array, is_tensor
 
 __all__ = ["kept", "snapshot", "threaded", "threads"]
@@ -50,6 +51,7 @@ def snapshot(model: torch.nn.Module, example: Any) -> dict[str, object]:
             facts[f"global hooks {name}"] = list(member)
     for path, module in model.named_modules():
         facts.update(_of_module(f"module {path or '(root)'}", module))
+    facts |= python_facts(model.named_modules(), vars(torch.nn.Module()), is_tensor, _sum)
     for name, tensor in _tensors(model):
         facts.update(_of_tensor(name, tensor))
     for name, leaf in leaves(example, is_tensor).items():
