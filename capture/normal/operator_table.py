@@ -284,6 +284,7 @@ _WINDOWS: Mapping[str, Operator] = {
         attributes=("mode", "coordinates", "sizes", "scales"),
         about="scales only where they are not output / input",
     ),
+    "AffineGrid": Operator(operands=("theta",), attributes=("align_corners", "size")),
     "GridSample": Operator(
         operands=("X", "grid"), attributes=("mode", "padding_mode", "align_corners")
     ),

@@ -97,6 +97,7 @@ from padiff_graph.capture.paddle.pir_movement import (
     unbind,
 )
 from padiff_graph.capture.paddle.pir_sampling import (
+    affine_grid,
     bernoulli,
     complex_part,
     dropout,
@@ -312,6 +313,7 @@ ROWS: Mapping[str, Row] = {
     "bilinear_interp": interpolation("linear", 2),
     "trilinear_interp": interpolation("linear", 3),
     "bicubic_interp": interpolation("cubic", 2),
+    "affine_grid": affine_grid,
     "grid_sample": grid_sample,
     "unfold": unfolded,
     "fold": folded,

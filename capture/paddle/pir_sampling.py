@@ -13,6 +13,7 @@ from padiff_graph.capture.normal.form import Edge
 from padiff_graph.capture.paddle.pir_compute import channels_last, paddings
 
 __all__ = [
+    "affine_grid",
     "bernoulli",
     "complex_part",
     "dropout",
@@ -142,6 +143,15 @@ def _has_size(call: Call) -> bool:
     """Whether an interpolation is told the size of its result."""
     told = any(int(call.number(name, 0) or 0) > 0 for name in ("out_d", "out_h", "out_w"))
     return told or call.operand("out_size") is not None or bool(call.members("size_tensor"))
+
+
+def affine_grid(call: Call) -> Result:
+    """Positions that an affine map sends a grid to."""
+    attrs = {
+        "align_corners": bool(call.get("align_corners", True)),
+        "size": tuple(int(extent) for extent in call.shape[1:-1]),
+    }
+    return call.draft("AffineGrid", [call["input"]], attrs)
 
 
 def grid_sample(call: Call) -> Result:

@@ -215,6 +215,15 @@ def _scales(call: Call) -> tuple[float, ...]:
     return call.numbers("scale_factors") or tuple(scale for scale in named if scale is not None)
 
 
+def affine_grid(call: Call) -> Result:
+    """affine_grid_generator: positions that an affine map sends a grid to."""
+    attrs = {
+        "align_corners": bool(call.get("align_corners")),
+        "size": call.numbers("size")[2:],
+    }
+    return call.draft("AffineGrid", [call["theta"]], attrs)
+
+
 def grid_sample(call: Call) -> Result:
     """grid_sampler."""
     modes, paddings = ("bilinear", "nearest", "bicubic"), ("zeros", "border", "reflection")

@@ -236,6 +236,7 @@ LAYERS = [
     *_for_axes("_upsample_nearest_exact{N}d", lambda _: layers.upsample("nearest", exact=True)),
     ("upsample_linear1d upsample_bilinear2d upsample_trilinear3d", layers.upsample("linear")),
     ("upsample_bicubic2d", layers.upsample("cubic")),
+    ("affine_grid_generator", layers.affine_grid),
     ("grid_sampler grid_sampler_2d grid_sampler_3d", layers.grid_sample),
     ("im2col", layers.im2col),
     ("col2im", layers.col2im),
