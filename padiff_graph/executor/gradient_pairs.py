@@ -37,7 +37,10 @@ def _of_cut(
     firsts, seconds = _arrived(cut.first, first), _arrived(cut.second, second)
     if not firsts and not seconds:
         return []
-    if not all(differentiable(sides[1].dtype(value)) for value in cut.second):
+    # truth values on one side and ones and zeros on the other: what leads there is compared above
+    values = [(sides[0], value) for value in cut.first]
+    values += [(sides[1], value) for value in cut.second]
+    if not all(differentiable(side.dtype(value)) for side, value in values):
         return []
     names = value_name(sides[0], cut.first[0]), value_name(sides[1], cut.second[0])
     if not cut.exact:

@@ -7,7 +7,7 @@ from padiff_graph.capture.engine import Engine
 from padiff_graph.executor.pair_run import Pair
 from padiff_graph.executor.region_parameters import Shared
 from padiff_graph.executor.region_run import Side
-from padiff_graph.executor.shared_draws import Draws, random_pairs
+from padiff_graph.executor.shared_draws import Draws, coins, random_pairs
 from padiff_graph.matching.result import Matching
 
 __all__ = ["pair_of"]
@@ -30,7 +30,8 @@ def pair_of(
         forward, backward: what is compared.
     """
     first, second = matching.first.graph, matching.second.graph
-    draws = Draws(first, second, random_pairs(matching))
+    thrown = coins(matching.first), coins(matching.second)
+    draws = Draws(first, second, random_pairs(matching), thrown)
     return Pair(
         Side(first, engines[0], shared.first, draws.of_first, engines[0].inputs(first)),
         Side(second, engines[1], shared.second, draws.of_second, engines[1].inputs(second)),

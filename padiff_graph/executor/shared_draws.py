@@ -6,6 +6,7 @@ import math
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -18,12 +19,17 @@ from padiff_graph.executor.side_run import side_values
 from padiff_graph.executor.transfer import read
 from padiff_graph.matching.result import Matching, Point
 
-__all__ = ["Draws", "random_pairs", "unsteady"]
+__all__ = ["Coin", "Draws", "coins", "random_pairs", "unsteady"]
 
 RATES = ("p", "dropout_prob", "ratio", "prob", "dropout_p")
 """Attribute names under which operators hold the probability to drop."""
 USUAL_RATE = 0.5
 """The same where none is given: the default of both frameworks' dropout layers."""
+SPELLED: Mapping[Literal["floor", "below"], tuple[str, ...]] = {
+    "floor": ("floor",),
+    "below": ("less", ".lt"),
+}
+"""Fragments of names of operators that make a coin of a uniform draw."""
 NORMAL = ("randn", "normal", "gauss")
 """Fragments of names of operators that draw from the normal distribution; others draw uniformly."""
 
@@ -53,6 +59,46 @@ def _random(normal: NormalGraph, node: int) -> list[int]:
     ]
 
 
+@dataclass(frozen=True, slots=True)
+class Coin:
+    """How ones of a probability are drawn.
+
+    Attributes:
+        probability: of a one.
+        way: "coin" by one operator; "floor" as floor(u + probability), "below" as u < probability,
+            of a uniform draw u.
+    """
+
+    probability: float
+    way: Literal["coin", "floor", "below"]
+
+    def drawn(self, uniform: Array) -> Array:
+        """What the random operation yields, so that every way makes the same ones of one uniform
+        draw."""
+        if self.way == "floor":
+            return uniform
+        if self.way == "below":
+            return 1.0 - uniform
+        ones: Array = np.floor(uniform + np.float32(self.probability)).astype(np.float32)
+        return ones
+
+
+def coins(normal: NormalGraph) -> dict[int, Coin]:
+    """The random native operations of a model that throw a coin, as it does."""
+    thrown: dict[int, Coin] = {}
+    for node in normal.nodes:
+        if node.op != "Bernoulli" or not isinstance(node.attrs.get("p"), (int, float)):
+            continue
+        names = [normal.graph.record(native).op for native in node.native]
+        way: Literal["coin", "floor", "below"] = "coin"
+        for spelled, fragments in SPELLED.items():
+            if any(fragment in name for name in names for fragment in fragments):
+                way = spelled
+        for native in _random(normal, node.id):
+            thrown[native] = Coin(float(node.attrs["p"]), way)
+    return thrown
+
+
 @dataclass(frozen=True)
 class Draws:
     """Makes each random node's draw, the same whenever asked.
@@ -60,19 +106,29 @@ class Draws:
     Attributes:
         first, second: the captured graphs.
         pairs: as of `random_pairs`.
+        coins: of each side, as of `coins`.
     """
 
     first: ComputationGraph
     second: ComputationGraph
     pairs: Mapping[int, tuple[int, Point | None]]
+    coins: tuple[Mapping[int, Coin], Mapping[int, Coin]] = ({}, {})
 
     def of_second(self, node: Node) -> Array | None:
         """A draw of the second side's own."""
-        return _draw(node, self.second)
+        return self._thrown(1, node.id, _draw(node, self.second))
+
+    def _thrown(self, side: int, node: int, drawn: Array | None) -> Array | None:
+        """A uniform draw as the node's own way to throw a coin asks for it."""
+        coin = self.coins[side].get(node)
+        return drawn if coin is None or drawn is None else coin.drawn(drawn)
 
     def of_first(self, node: Node) -> Array | None:
         """The draw of the counterpart in the second, laid out for the first; a draw of its own
         without one."""
+        return self._thrown(0, node.id, self._laid_out(node))
+
+    def _laid_out(self, node: Node) -> Array | None:
         other = self.pairs.get(node.id)
         kind = node.outputs[0] if node.outputs else None
         drawn = None
