@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 from padiff_graph.check.eager_models import EagerModel
 from padiff_graph.check.whole_quantities import pair_outputs
 from padiff_graph.executor.output_pairs import yielded_alike
 from padiff_graph.matching.result import Matching
-from padiff_graph.obligations.crossed_outputs import crossings
+from padiff_graph.obligations.crossed_outputs import Crossing, crossings
 from padiff_graph.obligations.output_findings import Answers
 from padiff_graph.obligations.output_layouts import Layout, layout_of
 from padiff_graph.obligations.returned import Laid, Unlike, lay, numbers, unlike
@@ -38,25 +39,27 @@ def answers_of(
         return pair_outputs(matching, firsts, seconds)
 
     laid = lay(first.returned, second.returned, by_yield)
-    crossed = ()
-    if matching is not None:
-        placed = [(ours.name, theirs.name) for ours, theirs in laid.placed]
-        arrays = first.outputs, second.outputs
-        crossed = crossings(placed, yielded_alike(matching), arrays, asked)
-    differing = list(_differing(laid, asked))
-    if steady is not None and any(_drawn(entry) for entry in differing):
-        same = steady()
-        differing = [entry for entry in differing if not _drawn(entry) or entry[1] in same]
     held = list(output_quantities(laid, list(second.outputs), asked))
     answers = Answers(
-        tuple(laid.pairs),
-        tuple(differing),
-        crossed,
-        laid.lost,
-        () if steady is not None or crossed else tuple(_layouts(models, laid, held)),
-        steady is not None,
+        pairs=tuple(laid.pairs),
+        unlike=tuple(_differing(laid, asked, steady)),
+        crossed=_crossings(models, laid, matching, asked),
+        lost=laid.lost,
+        random=steady is not None,
     )
+    if not answers.random and not answers.crossed:
+        answers = replace(answers, layouts=tuple(_layouts(models, laid, held)))
     return answers, held
+
+
+def _crossings(
+    models: tuple[EagerModel, EagerModel], laid: Laid, matching: Matching | None, asked: Tolerance
+) -> tuple[Crossing, ...]:
+    if matching is None:
+        return ()
+    placed = [(ours.name, theirs.name) for ours, theirs in laid.placed]
+    arrays = models[0].outputs, models[1].outputs
+    return crossings(placed, yielded_alike(matching), arrays, asked)
 
 
 def _layouts(
@@ -83,13 +86,16 @@ def output_quantities(laid: Laid, order: Sequence[str], asked: Tolerance) -> Ite
         yield quantity("output", ours.name, theirs.name, *held, asked)
 
 
-def _differing(laid: Laid, asked: Tolerance) -> Iterator[tuple[str, str, Unlike]]:
+def _differing(
+    laid: Laid, asked: Tolerance, steady: Callable[[], frozenset[str]] | None
+) -> list[tuple[str, str, Unlike]]:
+    """Places with two types or values, without the values that draws may have made."""
+    found: list[tuple[str, str, Unlike]] = []
     for ours, theirs in (*laid.placed, *laid.yielded, *laid.plain):
         difference = unlike(ours, theirs, asked)
         if difference is not None:
-            yield ours.name, theirs.name, difference
-
-
-def _drawn(entry: tuple[str, str, Unlike]) -> bool:
-    """Whether the two values may differ by what was drawn."""
-    return entry[2].way == "value"
+            found.append((ours.name, theirs.name, difference))
+    if steady is None or all(entry[2].way != "value" for entry in found):
+        return found
+    same = steady()
+    return [entry for entry in found if entry[2].way != "value" or entry[1] in same]

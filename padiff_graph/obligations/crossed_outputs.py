@@ -57,8 +57,9 @@ def crossings(
         ours = arrays[0][pair.first]
         held = quantity("output", pair.first, beside, ours, arrays[1][beside], strict)
         across = quantity("output", pair.first, pair.second, ours, arrays[1][pair.second], strict)
-        apart = held.error if _is_another(held, across) else 0.0
-        relative = held.relative if apart else 0.0
+        apart = relative = 0.0
+        if _is_another(held, across):
+            apart, relative = held.error, held.relative
         found.append(Crossing(pair.first, pair.second, beside, apart, relative))
     return tuple(found)
 

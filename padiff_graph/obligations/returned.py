@@ -148,6 +148,8 @@ def unlike(first: Leaf, second: Leaf, asked: Tolerance) -> Unlike | None:
         return None
     if not _alike(ours, theirs, asked):
         return Unlike("value", _told(ours), _told(theirs))
+    if isinstance(ours, np.ndarray) and isinstance(theirs, np.ndarray):
+        return _types(str(ours.dtype), str(theirs.dtype))
     if _written(ours) != _written(theirs):
         return Unlike("spelling", _written(ours), _written(theirs))
     return None
@@ -158,11 +160,16 @@ def _types(first: str, second: str) -> Unlike | None:
     otherwise."""
     if first == second:
         return None
-    return Unlike("spelling" if _kind(first) == _kind(second) else "type", first, second)
+    if _kind(first) == _kind(second):
+        return Unlike("spelling", first, second)
+    return Unlike("type", first, second)
 
 
 def _kind(dtype: str) -> str:
-    return next((kind for word, kind in KINDS.items() if dtype.startswith(word)), dtype)
+    for word, kind in KINDS.items():
+        if dtype.startswith(word):
+            return kind
+    return dtype
 
 
 def _alike(ours: Any, theirs: Any, asked: Tolerance) -> bool:
@@ -186,7 +193,9 @@ def _bare(value: Any) -> bool:
 
 def numbers(value: Any) -> Array:
     """A leaf as an array; one number has no axes."""
-    return value.array if isinstance(value, TensorLeaf) else np.asarray(value)
+    if isinstance(value, TensorLeaf):
+        return value.array
+    return np.asarray(value)
 
 
 def _written(value: Any) -> str:
@@ -202,7 +211,10 @@ def _told(value: Any) -> str:
     """A leaf in a few words."""
     if isinstance(value, (TensorLeaf, np.ndarray)):
         array = numbers(value)
-        shown = array.tolist() if array.size <= SHOWN else f"shape {list(array.shape)}"
-        return f"{_written(value)}, {shown}"
+        if array.size <= SHOWN:
+            return f"{_written(value)}, {array.tolist()}"
+        return f"{_written(value)}, shape {list(array.shape)}"
     text = repr(value)
-    return text if len(text) <= LETTERS else text[:LETTERS] + "..."
+    if len(text) > LETTERS:
+        return text[:LETTERS] + "..."
+    return text
