@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["CaptureError", "UnfaithfulCaptureError"]
+__all__ = ["CaptureError", "ContextError", "UnfaithfulCaptureError"]
 
 
 class CaptureError(RuntimeError):
@@ -24,6 +24,13 @@ class CaptureError(RuntimeError):
         super().__init__(message)
         self.source = source
         self.attempts = attempts
+
+
+class ContextError(CaptureError):
+    """A call was made in a mode of a framework that changes what models compute, or forbids it.
+
+    Raised before anything was changed; names the mode.
+    """
 
 
 class UnfaithfulCaptureError(CaptureError):

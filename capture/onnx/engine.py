@@ -17,7 +17,7 @@ import onnx.numpy_helper
 from padiff_graph.capture.capture_errors import CaptureError
 from padiff_graph.capture.engine import Array, NotRunnable, Run, Tensor
 from padiff_graph.capture.graph import ComputationGraph, Node
-from padiff_graph.capture.onnx.load import load, opsets
+from padiff_graph.capture.onnx.load import inferred, load, opsets
 from padiff_graph.capture.onnx.node_runner import Runner, runner
 from padiff_graph.capture.python_state import Watch
 
@@ -74,10 +74,9 @@ class OnnxEngine:
         self.model = load(model)
         self._runners: dict[tuple[Any, ...], Runner] = {}
         self._whole: Runner | None = None
-        inferred = onnx.shape_inference.infer_shapes(self.model).graph
+        typed = inferred(self.model).graph
         self._types = {
-            entry.name: entry.type
-            for entry in (*inferred.input, *inferred.value_info, *inferred.output)
+            entry.name: entry.type for entry in (*typed.input, *typed.value_info, *typed.output)
         }
 
     @contextmanager
@@ -164,10 +163,12 @@ class OnnxEngine:
             if name
         }
         key = (node.id, double, *(_kind(name, value) for name, value in feeds.items()))
-        if key not in self._runners:
-            self._runners[key] = runner(self._single(proto, feeds, double), reference=double)
         try:
+            if key not in self._runners:
+                self._runners[key] = runner(self._single(proto, feeds, double), reference=double)
             return tuple(self._runners[key](feeds))
+        except CaptureError:
+            raise
         except Exception as error:
             # kernels of two runtimes raise what they like; the node cannot be run by itself
             raise NotRunnable(f"{_name(proto)}: {type(error).__name__}: {error}") from error

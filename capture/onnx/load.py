@@ -17,7 +17,7 @@ from google.protobuf.message import DecodeError
 from padiff_graph.capture.capture_errors import CaptureError
 from padiff_graph.capture.onnx.structure import check_functions, check_structure, inner_graphs
 
-__all__ = ["load", "opsets", "schema_of"]
+__all__ = ["inferred", "load", "opsets", "schema_of"]
 
 OLDEST = 7
 """Oldest default-domain opset read; older ones broadcast by an attribute."""
@@ -66,6 +66,21 @@ def schema_of(node: onnx.NodeProto, versions: Mapping[str, int]) -> onnx.defs.Op
         return onnx.defs.get_schema(node.op_type, versions.get(domain, 1), domain)
     except onnx.defs.SchemaError:
         return None
+
+
+def inferred(model: onnx.ModelProto, *, values: bool = False) -> onnx.ModelProto:
+    """The model with the types that shape inference finds; with `values`, through shapes too.
+
+    Raises:
+        CaptureError: its shapes do not fit together.
+    """
+    try:
+        return onnx.shape_inference.infer_shapes(model, data_prop=values)
+    except (onnx.shape_inference.InferenceError, RuntimeError, ValueError) as error:
+        raise CaptureError(
+            f"the model's shapes do not fit together: {error};"
+            " check the example's shapes and the model with onnx.checker"
+        ) from error
 
 
 def _read(path: Path) -> onnx.ModelProto:

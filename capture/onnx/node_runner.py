@@ -72,13 +72,16 @@ def _bounded(session: Any, feed: dict[str, Array]) -> list[Any]:
     timer.daemon = True
     timer.start()
     try:
-        return list(session.run(None, feed, options))
+        outputs = list(session.run(None, feed, options))
     except Exception as error:
         if options.terminate:
             raise _endless() from error
         raise
     finally:
         timer.cancel()
+    if options.terminate:  # a loop that is told to end may hand out what it has
+        raise _endless()
+    return outputs
 
 
 def _endless() -> NotRunnable:

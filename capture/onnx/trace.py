@@ -25,7 +25,7 @@ from padiff_graph.capture.graph import (
     Value,
 )
 from padiff_graph.capture.onnx.engine import OnnxEngine
-from padiff_graph.capture.onnx.load import opsets, schema_of
+from padiff_graph.capture.onnx.load import inferred, opsets, schema_of
 from padiff_graph.capture.onnx.node_protos import attributes_of, captured_names, place_of, roles_of
 from padiff_graph.capture.onnx.operators import RANDOM
 
@@ -267,13 +267,7 @@ def _inferred(proto: onnx.ModelProto, example: Mapping[str, Any]) -> dict[str, T
             del shape.dim[:]
             for extent in example[entry.name].shape:
                 shape.dim.add().dim_value = int(extent)
-    try:
-        model = onnx.shape_inference.infer_shapes(model, data_prop=True)
-    except onnx.shape_inference.InferenceError as error:
-        raise CaptureError(
-            f"the model's shapes do not fit together: {error};"
-            " check the example's shapes and the model with onnx.checker"
-        ) from error
+    model = inferred(model, values=True)
     types: dict[str, TensorType] = {}
     for entry in (*model.graph.input, *model.graph.value_info, *model.graph.output):
         kind = entry.type.tensor_type

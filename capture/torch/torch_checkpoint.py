@@ -42,7 +42,10 @@ def read(path: Path) -> dict[str, np.ndarray[Any, Any]]:
             f"{path}: expected a state dict (name -> tensor); found {type(state).__name__};"
             " save model.state_dict() and convert that"
         )
-    return arrays(state)
+    try:
+        return arrays(state)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
 
 
 UNREADABLE = (
@@ -52,6 +55,11 @@ UNREADABLE = (
     ValueError,
     IndexError,
     KeyError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    NotImplementedError,
+    OverflowError,
     struct.error,
 )
 """What a broken file makes the unpickler stumble over."""
@@ -66,12 +74,26 @@ def _loaded(path: Path) -> Any:
 
 
 def arrays(state: Mapping[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
-    """The tensors of a state dict as numpy arrays, sharing memory where they can."""
+    """The tensors of a state dict as numpy arrays, sharing memory where they can.
+
+    Raises:
+        ValueError: a tensor that numpy cannot hold: sparse, quantised, without numbers.
+    """
     held = {}
     for name, value in state.items():
         if isinstance(value, torch.Tensor):
-            tensor = value.detach().cpu()
-            if tensor.dtype == torch.bfloat16:
-                tensor = tensor.view(torch.uint16)
-            held[name] = tensor.numpy()
+            held[name] = _array(name, value.detach())
     return held
+
+
+def _array(name: str, tensor: torch.Tensor) -> np.ndarray[Any, Any]:
+    """One tensor in numpy."""
+    try:
+        if tensor.dtype == torch.bfloat16:
+            tensor = tensor.view(torch.uint16)
+        return tensor.cpu().numpy()
+    except (TypeError, NotImplementedError, RuntimeError):
+        kind = f"{tensor.layout} tensor of {tensor.dtype} on {tensor.device}"
+        raise ValueError(
+            f"{name} is a {kind}, which numpy cannot hold; save it as a dense one of another dtype"
+        ) from None

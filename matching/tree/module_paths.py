@@ -17,6 +17,8 @@ __all__ = ["LETTERED", "THROUGH", "Paths", "split_path", "word_of"]
 _ENDING = re.compile(r"(\d+)([a-z]?)$")
 LETTERED = 100
 """Number of "6" in "6b": numbers with a letter count 100 times, so that "5d" stands before "6b"."""
+OWN = "\N{FULLWIDTH NUMBER SIGN}"
+"""Stands in a template for a "#" of the path's own, which is no number's place."""
 THROUGH = "@"
 """Ends the name of a container counted through its outer ones."""
 
@@ -42,7 +44,7 @@ def split_path(path: str) -> tuple[str, tuple[int, ...]]:
     """
     parts = []
     numbers: list[int] = []
-    for part in path.split("."):
+    for part in path.replace("#", OWN).split("."):
         if part.isdecimal():
             numbers.append(int(part))
             parts.append("#")

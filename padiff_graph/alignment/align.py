@@ -31,6 +31,7 @@ from padiff_graph.matching.parameters.parameter_map import Values
 from padiff_graph.matching.result import Matching, ParameterRow
 from padiff_graph.matching.rungs.hints import Hints
 from padiff_graph.request.example_inputs import infer_inputs
+from padiff_graph.request.inputs import check_pair, framework_named
 
 __all__ = ["align"]
 
@@ -66,6 +67,10 @@ def align(
         UsageError: where no example is given and none can be inferred.
     """
     timings: dict[str, float] = {}
+    if captures is None:
+        frameworks = framework_named("layer", layer), framework_named("module", module)
+        if example_inp is not None:
+            example_inp = check_pair(example_inp, frameworks)
     engines = _engines(layer, module) if captures is None else _engines_of(captures)
     if example_inp is None:
         example_inp = infer_inputs(layer, module, *engines)

@@ -156,6 +156,7 @@ def _read_torch(path: Path) -> Tensors:
         tensors = checkpoints.read(path)
     except ValueError as error:
         raise UsageError(str(error)) from None
+    tensors = {str(name): array for name, array in tensors.items()}
     halves = frozenset(name for name, array in tensors.items() if array.dtype == np.uint16)
     return tensors, halves
 

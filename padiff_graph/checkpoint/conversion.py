@@ -22,7 +22,7 @@ from padiff_graph.checkpoint.checkpoint_files import (
     read_checkpoint,
     write_checkpoint,
 )
-from padiff_graph.errors import UsageError
+from padiff_graph.errors import UsageError, UsageTypeError
 from padiff_graph.layer_map.layer_map import LayerMap
 from padiff_graph.layer_map.transform_rows import check_filled
 from padiff_graph.progress import shown
@@ -70,11 +70,19 @@ def convert_state_dict(torch_state_dict: Mapping[str, Any], layer_map: Any) -> d
         UsageError: a tensor is missing, has another shape than the map says, or stands in no row
             of it.
     """
+    if not isinstance(torch_state_dict, Mapping):
+        raise UsageTypeError(
+            "torch_state_dict is a dict from name to tensor, as model.state_dict() gives it; "
+            f"found {type(torch_state_dict).__qualname__}"
+        )
     if all(isinstance(value, np.ndarray) for value in torch_state_dict.values()):
         arrays = dict(torch_state_dict)
     else:
         checkpoints = needed(backend("torch").checkpoints)  # the tensors are torch's already
-        arrays = checkpoints.arrays(torch_state_dict)
+        try:
+            arrays = checkpoints.arrays(torch_state_dict)
+        except ValueError as error:
+            raise UsageError(str(error)) from None
     plan, _ = _plan(arrays, frozenset(), LayerMap.of(layer_map))
     return {name: make() for name, (_, _, make) in plan.items()}
 

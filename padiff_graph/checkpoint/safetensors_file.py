@@ -87,6 +87,7 @@ def _header(path: Path, file: BinaryIO, size: int) -> tuple[dict[str, Any], int]
         raise UsageError(f"{expected}; its header claims {length} bytes of {LONGEST} allowed")
     try:
         header = json.loads(file.read(length).decode(), object_pairs_hook=_each_once)
+        json.dumps(header, ensure_ascii=False).encode()  # a lone surrogate is no text
     except (ValueError, RecursionError) as error:
         twice = f" ({error})" if isinstance(error, _Twice) else ""
         raise UsageError(f"{expected}; its header is no JSON{twice}; {AGAIN}") from None

@@ -15,7 +15,7 @@ from padiff_graph.request.forward_arguments import check_arguments
 from padiff_graph.request.input_pairs import InputLeaf, pair_inputs
 from padiff_graph.request.module_tree import has_modules
 
-__all__ = ["SIDES", "Inputs", "check_inputs", "check_models", "check_pair"]
+__all__ = ["SIDES", "Inputs", "check_inputs", "check_models", "check_pair", "framework_named"]
 
 SIDES = ("paddle", "torch")
 """What the two sides are called in messages, whatever they are of."""
@@ -48,7 +48,7 @@ def check_models(layer: Any, module: Any) -> tuple[str, str]:
     Raises:
         UsageTypeError: where one is no model (a class, a tensor), or the two are swapped.
     """
-    first, second = _framework("layer", layer), _framework("module", module)
+    first, second = framework_named("layer", layer), framework_named("module", module)
     if (first, second) == ("torch", "paddle"):
         raise UsageTypeError(
             "the models are swapped: layer is the Paddle model and comes first, module is the "
@@ -58,7 +58,12 @@ def check_models(layer: Any, module: Any) -> tuple[str, str]:
     return first, second
 
 
-def _framework(argument: str, model: Any) -> str:
+def framework_named(argument: str, model: Any) -> str:
+    """The framework of a model, handed in as an argument of this name.
+
+    Raises:
+        UsageTypeError: it is no model.
+    """
     if isinstance(model, type):
         raise UsageTypeError(
             f"{argument}: expected a model, found the class {model.__qualname__}; pass an "
