@@ -89,14 +89,14 @@ class Difference:
     """One structural difference; one cause is one difference.
 
     Attributes:
-        kind: what sort of difference: "attribute", "missing" (on the first side), "extra" (on the
-            first side), "moved", "rewired", "differently-built", "shared" (one parameter where the
-            other side has several).
+        kind: what sort of difference: "attribute", "size", "missing" (on the first side), "extra"
+            (on the first side), "moved", "rewired", "differently-built", "shared" (one parameter
+            where the other side has several).
         first, second: normal-form nodes on each side; empty where one side has none.
         cause_id: the cause's stable id: "attribute.epsilon", "operation.missing", ...
         first_path, second_path: module paths; for a missing or extra operation also on the side
             that lacks it.
-        attribute: its name, for kind "attribute"; "order" for operands in another order.
+        attribute: its name, for kinds "attribute" and "size"; "order" for operands in another order.
         values: of the attribute, (first, second).
         places: the same cause elsewhere, as (first node, second node), -1 for none.
         native: for an attribute that native operations of their own decide (a factor on an
@@ -107,7 +107,14 @@ class Difference:
     """
 
     kind: Literal[
-        "attribute", "missing", "extra", "moved", "rewired", "differently-built", "shared"
+        "attribute",
+        "size",
+        "missing",
+        "extra",
+        "moved",
+        "rewired",
+        "differently-built",
+        "shared",
     ]
     first: tuple[int, ...]
     second: tuple[int, ...]

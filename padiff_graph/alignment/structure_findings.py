@@ -13,6 +13,7 @@ __all__ = ["structure_findings"]
 
 VERDICTS = {
     "attribute": "different",
+    "size": "different",
     "missing": "missing",
     "extra": "extra",
     "moved": "different",

@@ -64,6 +64,8 @@ STRUCTURE: Mapping[str, tuple[str, ...]] = {
         "{op}.{name} {first_value} against {second_value} ({convention})",
         "{op}.{name} {first_value} against {second_value}",
     ),
+    "size": ("{op}.{name} {first_value} against {second_value}",),
+    "size.depth": ("{first_count} blocks in {path} against {second_count}",),
     "operation.missing": (
         (
             "missing {operation}: without {left_out} in {path} of the {side} side, which hands on"
