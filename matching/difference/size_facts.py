@@ -9,7 +9,7 @@ from padiff_graph.capture.normal.form import Edge, NormalGraph, NormalNode
 from padiff_graph.matching.parameters.operand_call import Shape
 from padiff_graph.matching.parameters.relations import squeezed
 
-__all__ = ["INHERITED", "Read", "sizes_of"]
+__all__ = ["INHERITED", "NAMED", "Read", "same_size", "sizes_of"]
 
 INHERITED = frozenset(
     {"in_features", "in_channels", "num_features", "normalized_shape", "input_size"}
@@ -59,6 +59,18 @@ def sizes_of(read: Read, node: NormalNode) -> dict[str, object]:
     """The named sizes of an operation: numbers, or shapes without extents of 1."""
     named = NAMED.get(node.op, _of_parameters)
     return dict(named(read, node))
+
+
+def same_size(first: object, second: object) -> bool:
+    """Whether two values of one name are one size; shapes of parameters are, whatever the order of
+    their axes."""
+    return _extents(first) == _extents(second)
+
+
+def _extents(value: object) -> object:
+    if isinstance(value, tuple) and value and isinstance(value[0], tuple):
+        return [sorted(shape) for shape in value]
+    return value
 
 
 def _linear(read: Read, node: NormalNode) -> Mapping[str, object]:
@@ -120,9 +132,11 @@ def _heads(read: Read, node: NormalNode) -> Mapping[str, object]:
 
 
 def _of_parameters(read: Read, node: NormalNode) -> Mapping[str, object]:
-    """The shapes of all parameters that an operation reads as they are."""
+    """The shapes of all parameters that an operation reads as they are; the order of operands and
+    of axes is no size."""
     shapes = [read.held(edge) for edge in node.inputs]
-    return {"shape": tuple(sorted(squeezed(shape) for shape in shapes if shape is not None))}
+    held = [squeezed(shape) for shape in shapes if shape is not None]
+    return {"shape": tuple(sorted(held, key=sorted))}
 
 
 def _product(read: Read, node: NormalNode) -> Mapping[str, object]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from padiff_graph.capture.normal.form import NormalGraph, NormalNode
 from padiff_graph.capture.normal.traits import LEAVES, attributes_equal
 from padiff_graph.matching.difference.compared import Compared
-from padiff_graph.matching.difference.size_facts import INHERITED, Read, sizes_of
+from padiff_graph.matching.difference.size_facts import INHERITED, NAMED, Read, same_size, sizes_of
 from padiff_graph.matching.result import Difference, Matching
 
 __all__ = ["with_sizes"]
@@ -125,7 +125,9 @@ def _differing(matching: Matching, compared: Compared) -> dict[int, list[_Size]]
         sizes = [
             _Size(name, (mine[name], theirs[name]))
             for name in mine
-            if name in theirs and mine[name] != theirs[name] and _told(name, mine, theirs)
+            if name in theirs
+            and not same_size(mine[name], theirs[name])
+            and _told(name, mine, theirs)
         ]
         if sizes and not _holds_the_same(compared, a, b, whole):
             differing[match.first] = sizes
@@ -166,10 +168,11 @@ def _wholly_mapped(matching: Matching) -> set[tuple[str, str]]:
 def _holds_the_same(
     compared: Compared, a: NormalNode, b: NormalNode, whole: set[tuple[str, str]]
 ) -> bool:
-    """Whether a weight of one is mapped to a weight of the other: then parts of another layout are
-    compared, not other sizes."""
+    """Whether the weight of one is mapped to a weight of the other, or all parameters are where
+    none is the weight: then parts of another layout are compared, not other sizes."""
     ours, theirs = _parameters(compared.first, a), _parameters(compared.second, b)
-    return any((x, y) in whole for x in ours[:1] for y in theirs[:1])
+    held = [any((x, y) in whole for y in theirs) for x in ours]
+    return bool(held) and (held[0] if a.op in NAMED else all(held))
 
 
 def _parameters(graph: NormalGraph, node: NormalNode) -> list[str]:
@@ -253,12 +256,21 @@ def _settle(
                 a.path,
                 b.path,
                 size.name,
-                size.values,
+                _shown(size.values),
                 facts=(("op", a.op),),
             )
         )
     told.places[cause].append((a.id, b.id))
     return frozenset({cause})
+
+
+def _shown(values: tuple[object, object]) -> tuple[object, object]:
+    """The shape itself where there is one only."""
+    first, second = values
+    if isinstance(first, tuple) and isinstance(second, tuple) and len(first) == len(second) == 1:
+        nested = isinstance(first[0], tuple)
+        return (first[0], second[0]) if nested else values
+    return values
 
 
 def _reads_another_size(compared: Compared, pair: tuple[NormalNode, NormalNode]) -> bool:
@@ -273,9 +285,7 @@ def _reads_another_size(compared: Compared, pair: tuple[NormalNode, NormalNode])
     return sizes[0] != sizes[1]
 
 
-def _in_ratio(
-    told: _Told, values: tuple[object, object], origins: _Origins
-) -> int | None:
+def _in_ratio(told: _Told, values: tuple[object, object], origins: _Origins) -> int | None:
     """The nearest cause whose two numbers, times one whole number, are these; of shapes, whose
     numbers are those of every axis that differs."""
     wanted = _extents(values)
@@ -344,9 +354,7 @@ def _of_scale(told: _Told, other: Difference, origins: _Origins) -> int | None:
     return None
 
 
-def _of_padding(
-    told: _Told, origins: _Origins, pair: tuple[NormalNode, NormalNode]
-) -> int | None:
+def _of_padding(told: _Told, origins: _Origins, pair: tuple[NormalNode, NormalNode]) -> int | None:
     """Padding that makes up for another kernel at the same place: the results are of one size."""
     a, b = pair
     if a.outputs[0].shape[2:] != b.outputs[0].shape[2:]:

@@ -7,6 +7,7 @@ from collections.abc import Hashable
 
 from padiff_graph.capture.normal.collection import without_collection
 from padiff_graph.matching.difference.compared import Compared
+from padiff_graph.matching.difference.depth import with_depth
 from padiff_graph.matching.difference.matched_pairs import matched_pairs
 from padiff_graph.matching.difference.open_regions import open_regions
 from padiff_graph.matching.difference.output_differences import output_differences
@@ -30,7 +31,7 @@ def differences(matching: Matching) -> tuple[Difference, ...]:
         *matched_pairs(compared),
         *wiring_differences(compared),
         *output_differences(compared),
-        *open_regions(compared),
+        *with_depth(compared, open_regions(compared)),
         *shared_parameters(matching),
     ]
     single = with_sizes(matching, compared, single)

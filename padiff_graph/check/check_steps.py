@@ -33,6 +33,7 @@ from padiff_graph.check.verdict import unexplained
 from padiff_graph.diagnosis.region_findings import region_findings
 from padiff_graph.findings.finding import Finding
 from padiff_graph.layer_map.contradicted_rows import contradicted_rows
+from padiff_graph.matching.difference.other_sizes import OtherSizes
 from padiff_graph.matching.result import Difference, Matching
 from padiff_graph.obligations.whole_proof import WholeProof
 from padiff_graph.referee.region_result import AGREE, RegionCheck
@@ -111,8 +112,11 @@ class Weighted:
     @property
     def equal(self) -> bool:
         """Whether both sides hold the same weights."""
-        return self.loose is None and not any(
-            finding.phase == "weights" and finding.fails for finding in self.findings
+        sized = any(difference.kind == "size" for difference in self.differences)
+        return (
+            self.loose is None
+            and not sized
+            and not any(finding.phase == "weights" and finding.fails for finding in self.findings)
         )
 
 
@@ -199,10 +203,11 @@ def unify_weights(
     matching = scoped_matching(alignment.matching, request.scope)
     differences = scoped_differences(alignment.differences, request.scope)
     # an exporter folds weights into others: numbers decide there
-    loose = None if request.deployed else unmapped(matching)
+    sizes = OtherSizes.of(matching, differences)
+    loose = None if request.deployed else unmapped(matching, sizes)
     findings: list[Finding] = []
     if not request.deployed:
-        findings = unsure_weights(parameter_findings(matching), loose)
+        findings = unsure_weights(parameter_findings(matching, sizes), loose)
     findings += contradicted_rows(alignment)
     with log.timed("weights"):
         if request.auto_weights:

@@ -17,6 +17,7 @@ from padiff_graph.diagnosis.structural_findings import (
     structural_finding,
 )
 from padiff_graph.findings.finding import Finding
+from padiff_graph.matching.difference.other_sizes import OtherSizes
 from padiff_graph.matching.result import Difference, Matching
 from padiff_graph.referee.region_result import RegionCheck, RegionResult
 
@@ -36,10 +37,12 @@ def region_findings(
     structural difference is told by what the numbers and the operations' marks say.
     """
     located = locate(check, matching, differences)
+    sizes = OtherSizes.of(matching, differences)
     structural = [structural_finding(one, matching) for one in located]
     built = built_differently(check, matching, differences)
     numeric = [
-        numeric_finding(result, check, matching, built) for result in _unexplained(check, located)
+        numeric_finding(result, check, matching, built)
+        for result in _unexplained(check, located, sizes)
     ]
     findings = [finding for finding in structural if finding is not None]
     if check.compared("parameter"):
@@ -48,8 +51,11 @@ def region_findings(
     return tuple(sorted(findings, key=lambda finding: (finding.order, not finding.fails)))
 
 
-def _unexplained(check: RegionCheck, located: Sequence[Located]) -> list[RegionResult]:
-    """Regions that do not agree, without a structural difference that says why."""
+def _unexplained(
+    check: RegionCheck, located: Sequence[Located], sizes: OtherSizes
+) -> list[RegionResult]:
+    """Regions that do not agree, without a structural difference that says why: at their place, or
+    further up, where it gives what they read another size."""
     explained = {
         id(result)
         for one in located
@@ -62,4 +68,8 @@ def _unexplained(check: RegionCheck, located: Sequence[Located]) -> list[RegionR
         for result in check.results
         if result.verdict not in AGREEING
         and not (result.verdict in EXPLICABLE and id(result) in explained)
+        and not (
+            result.verdict == "not-comparable"
+            and sizes.behind(result.first_nodes, result.second_nodes)
+        )
     ]

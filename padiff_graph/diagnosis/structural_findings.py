@@ -70,7 +70,8 @@ def structural_finding(located: Located, matching: Matching) -> Finding | None:
     """The finding that a difference is; None where numbers say all there is to say.
 
     Where its region differs it is the cause; where numbers could not be asked it may be; where they
-    agree it is suspicious, since it changes nothing on this input.
+    agree it is suspicious, since it changes nothing on this input. A size needs no numbers: the
+    weights are others.
     """
     difference = located.difference
     if difference.kind == "differently-built":
@@ -78,6 +79,8 @@ def structural_finding(located: Located, matching: Matching) -> Finding | None:
     differing = [result for result in located.of("different") if explains(difference, result)]
     unsure = located.of("not-comparable")
     base = _base(located, matching)
+    if difference.kind == "size":
+        return replace(base, phase="structure")
     if differing:
         return _failing(base, difference, differing)
     if difference.kind == "shared":

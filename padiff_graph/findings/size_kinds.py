@@ -31,7 +31,9 @@ SIZES = (
     _size("embedding_dim", "the rows of a table have another width", "Gather"),
     _size("num_heads", "a reshape splits a value into another number of heads", "MatMul", 4, 8),
     _size("input_size", "a recurrent layer reads values of another width", "LSTM"),
-    _size("shape", "a parameter that is read as it is has another shape", "Add", ((12,),), ((16,),)),
+    _size(
+        "shape", "a parameter that is read as it is has another shape", "Add", ((12,),), ((16,),)
+    ),
     kind_of(
         "size.depth",
         "blocks of a run are missing, or there are too many",

@@ -10,6 +10,7 @@ from padiff_graph.capture.normal.form import NormalGraph, NormalNode
 from padiff_graph.capture.normal.index_map import View
 from padiff_graph.findings.cause import Cause
 from padiff_graph.findings.finding import Finding
+from padiff_graph.matching.difference.other_sizes import OtherSizes
 from padiff_graph.matching.difference.parameter_sharing import taken_over
 from padiff_graph.matching.parameters.relations import axis_orders
 from padiff_graph.matching.result import Matching, ParameterRow
@@ -23,20 +24,20 @@ IN_ORDER = (
 )
 
 
-def parameter_findings(matching: Matching) -> tuple[Finding, ...]:
-    """Parameters without counterpart on either side, one finding a side, crossed names, odd
-    orders."""
+def parameter_findings(matching: Matching, sizes: OtherSizes) -> tuple[Finding, ...]:
+    """Parameters without counterpart on either side, one finding a side, crossed names, odd orders;
+    those of other `sizes` are told there."""
     return (
-        *_without_counterpart(matching),
-        *_unused(matching),
+        *_without_counterpart(matching, sizes.parameters[0]),
+        *_unused(matching, sizes.parameters[1]),
         *crossed_findings(matching),
         *_shuffled(matching),
     )
 
 
-def _without_counterpart(matching: Matching) -> list[Finding]:
+def _without_counterpart(matching: Matching, told: frozenset[str]) -> list[Finding]:
     """Parameters of the first model that nothing of the second fills."""
-    rows = [row for row in matching.parameters if row.status == "open"]
+    rows = [row for row in matching.parameters if row.status == "open" and row.first not in told]
     if not rows:
         return []
     partner = matching.partner()
@@ -63,9 +64,9 @@ def _without_counterpart(matching: Matching) -> list[Finding]:
     ]
 
 
-def _unused(matching: Matching) -> list[Finding]:
+def _unused(matching: Matching, told: frozenset[str]) -> list[Finding]:
     """Parameters of the second model that fill nothing of the first."""
-    shared = taken_over(matching)
+    shared = {*taken_over(matching), *told}
     names = [name for name in matching.unused_second if name not in shared]
     if not names:
         return []

@@ -15,6 +15,7 @@ from padiff_graph.capture.graph import ComputationGraph
 from padiff_graph.findings.cause import Cause
 from padiff_graph.findings.cause_sentences import sentence
 from padiff_graph.findings.finding import Finding
+from padiff_graph.matching.difference.other_sizes import OtherSizes
 from padiff_graph.matching.result import Matching
 from padiff_graph.referee.region_result import RegionCheck, RegionResult
 
@@ -43,16 +44,16 @@ class Unmapped:
         return Cause.of("parameter.unmapped", first_some=first, second_some=second)
 
 
-def unmapped(matching: Matching) -> Unmapped | None:
-    """The leftover weights of both sides, None where one side has none."""
-    unread = set(matching.unread_second)
+def unmapped(matching: Matching, sizes: OtherSizes) -> Unmapped | None:
+    """The leftover weights of both sides, None where one side has none; those of other `sizes` are
+    told there."""
+    unread = {*matching.unread_second, *sizes.parameters[1]}
     unused = {name for name in matching.unused_second if name not in unread}
-    lost = {row.first for row in matching.parameters if row.status == "open"}
+    rows = [row for row in matching.parameters if row.first not in sizes.parameters[0]]
+    lost = {row.first for row in rows if row.status == "open"}
     if not lost or not unused:
         return None
-    neutral = {
-        row.first for row in matching.parameters if row.status == "neutral" and not row.pieces
-    }
+    neutral = {row.first for row in rows if row.status == "neutral" and not row.pieces}
     least = _numbers(matching.first.graph, lost)
     most = _numbers(matching.first.graph, lost | neutral)
     even = least <= _numbers(matching.second.graph, unused) <= most

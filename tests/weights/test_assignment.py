@@ -7,6 +7,7 @@ import torch
 
 from padiff_graph import LayerMap, WeightAlignmentError, add_special_init, assign_weight, compare
 from padiff_graph.alignment.align import align
+from padiff_graph.matching.difference.other_sizes import OtherSizes
 from padiff_graph.request.special_init import SPECIAL
 from padiff_graph.weights.parameter_findings import parameter_findings
 from tests.models import rebuilt_pairs as models
@@ -126,12 +127,8 @@ def test_special_init_stands_in_for_the_map():
 
 def test_crossed_names_are_told():
     example = models.example(np.random.RandomState(0).randn(3, 8).astype("float32"))
-    found = [
-        finding
-        for finding in parameter_findings(
-            align(models.Swapped(), models.Straight(), example).matching
-        )
-    ]
+    swapped = align(models.Swapped(), models.Straight(), example).matching
+    found = parameter_findings(swapped, OtherSizes())
     assert [finding.verdict for finding in found] == ["suspicious"]
     assert "crossed" in found[0].cause and {found[0].paddle_path, found[0].torch_path} == {
         "fc1",
@@ -140,7 +137,7 @@ def test_crossed_names_are_told():
     same = align(
         models.Mlp(), models.TorchMlp(), models.example(np.ones((3, 8), "float32"), "x", "y")
     )
-    assert not same.differences and not parameter_findings(same.matching)
+    assert not same.differences and not parameter_findings(same.matching, OtherSizes())
 
 
 def test_models_keep_everything_but_the_weights():
