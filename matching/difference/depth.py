@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from padiff_graph.capture.normal.form import NormalGraph
 from padiff_graph.matching.difference.compared import Compared
+from padiff_graph.matching.difference.whereabouts import common_path
 from padiff_graph.matching.result import Difference
 
 __all__ = ["with_depth"]
 
 NUMBER = re.compile(r"\d+")
 """What tells the blocks of a run apart in a segment of their module path."""
+SURPLUS = {"missing": "operation.missing", "extra": "operation.extra"}
+"""Regions that one side has nothing for. Where the end of a run could not be matched, it stands
+against the blocks that one side lacks and that end: then both sides have something."""
 LEAST = 2
 """Operations of a block, chosen so that a layer left out (relu2, norm3) is told as an operation."""
 
@@ -24,11 +28,13 @@ class _Run:
     """Blocks of one kind on the side that has more of them.
 
     Attributes:
+        side: which side that is.
         path: of the module that holds them.
         count: how many there are.
         surplus: how many of them the other side lacks.
     """
 
+    side: int
     path: str
     count: int
     surplus: int
@@ -37,13 +43,13 @@ class _Run:
 def with_depth(compared: Compared, regions: Iterable[Difference]) -> Iterator[Difference]:
     """Missing and extra regions; those that are whole blocks of a run say how many blocks there
     are."""
-    told: dict[tuple[str, str], list[tuple[Difference, _Run]]] = defaultdict(list)
+    told: dict[tuple[int, str], list[tuple[Difference, _Run]]] = defaultdict(list)
     for region in regions:
         run = _run(compared, region)
         if run is None:
             yield region
         else:
-            told[region.kind, run.path].append((region, run))
+            told[run.side, run.path].append((region, run))
     for members in told.values():
         yield _deeper(members)
 
@@ -52,13 +58,17 @@ def _deeper(members: list[tuple[Difference, _Run]]) -> Difference:
     """Regions of one run as one difference."""
     region, run = members[0]
     counts = [run.count - sum(run.surplus for _, run in members), run.count]
-    side = 1
-    if region.kind == "extra":
+    if run.side == 0:
         counts.reverse()
-        side = 0
-    facts = {"side": side, "path": run.path, "first_count": counts[0], "second_count": counts[1]}
+    facts = {
+        "side": run.side,
+        "path": run.path,
+        "first_count": counts[0],
+        "second_count": counts[1],
+    }
     return replace(
         region,
+        kind="missing" if run.side else "extra",
         cause_id="size.depth",
         places=tuple(place for region, _ in members for place in region.places),
         facts=tuple(facts.items()),
@@ -66,51 +76,50 @@ def _deeper(members: list[tuple[Difference, _Run]]) -> Difference:
 
 
 def _run(compared: Compared, region: Difference) -> _Run | None:
-    """The run of which a region is whole blocks; None where it is something else."""
-    if region.kind not in ("missing", "extra") or (region.first and region.second):
+    """The run of which one side of a region has whole blocks more; None where it is something
+    else."""
+    counts = [
+        Counter(graph.nodes[node].op for node in nodes)
+        for graph, nodes in zip(compared.graphs, (region.first, region.second), strict=True)
+    ]
+    more = 0 if counts[0].total() > counts[1].total() else 1
+    against = bool(region.first and region.second)
+    known = "construction.operations" if against else SURPLUS.get(region.kind)
+    if region.cause_id != known or not counts[1 - more] <= counts[more]:
         return None
-    graph, nodes = compared.first, region.first
-    if region.kind == "missing":
-        graph, nodes = compared.second, region.second
-    paths = [graph.nodes[node].path.split(".") for node in nodes]
-    ops = Counter(graph.nodes[node].op for node in nodes)
-    for depth in range(min(map(len, paths)) - 1, -1, -1):
-        holder, template = paths[0][:depth], _template(paths[0][depth])
-        alike = all(path[:depth] == holder and _template(path[depth]) == template for path in paths)
-        if template == paths[0][depth] or not alike:
-            continue
-        run = _of_blocks(_blocks(graph, holder, template), ops, ".".join(holder))
-        if run is not None:
-            return run
+    graph, nodes = compared.graphs[more], (region.first, region.second)[more]
+    surplus = counts[more] - counts[1 - more]
+    common = common_path(graph.nodes[node].path for node in nodes)
+    holder = common.split(".") if common else []
+    for depth in range(len(holder), -1, -1):
+        for blocks in _runs(graph, holder[:depth]):
+            whole = _wholes(surplus, next(iter(blocks.values())), len(blocks))
+            if whole:
+                return _Run(more, ".".join(holder[:depth]), len(blocks), whole)
     return None
 
 
-def _template(segment: str) -> str:
-    """A segment of a path without its numbers."""
-    return NUMBER.sub("#", segment)
+def _wholes(ops: Counter[str], block: Counter[str], most: int) -> int:
+    """How many whole blocks operations are, 0 where they are none; fewer than `most`, of which one
+    at least is on both sides."""
+    if block.total() < LEAST:
+        return 0
+    whole = ops.total() // block.total()
+    repeated = Counter({op: count * whole for op, count in block.items()})
+    return whole if whole < most and repeated == ops else 0
 
 
-def _of_blocks(blocks: dict[str, Counter[str]], ops: Counter[str], path: str) -> _Run | None:
-    """The run whose blocks all do the same, of which operations are several wholes; one block at
-    least is left."""
-    kinds = list(blocks.values())
-    if any(kind != kinds[0] for kind in kinds[1:]):
-        return None
-    size = kinds[0].total()
-    whole, part = divmod(ops.total(), size)
-    if size < LEAST or part or not 0 < whole < len(blocks):
-        return None
-    repeated = Counter({op: count * whole for op, count in kinds[0].items()})
-    return _Run(path, len(blocks), whole) if repeated == ops else None
-
-
-def _blocks(graph: NormalGraph, holder: list[str], template: str) -> dict[str, Counter[str]]:
-    """What each block of a run computes, by operator."""
+def _runs(graph: NormalGraph, holder: list[str]) -> Iterator[dict[str, Counter[str]]]:
+    """The modules in one that differ in their numbers and compute the same, by name: what each
+    computes, by operator."""
     depth = len(holder)
-    blocks: dict[str, Counter[str]] = defaultdict(Counter)
+    members: dict[str, Counter[str]] = defaultdict(Counter)
     for node in graph.nodes:
         path = node.path.split(".")
-        inside = not node.leaf and len(path) > depth and path[:depth] == holder
-        if inside and _template(path[depth]) == template:
-            blocks[path[depth]][node.op] += 1
-    return blocks
+        if not node.leaf and len(path) > depth and path[:depth] == holder:
+            members[path[depth]][node.op] += 1
+    runs: dict[Hashable, dict[str, Counter[str]]] = defaultdict(dict)
+    for name, ops in members.items():
+        if NUMBER.search(name):
+            runs[NUMBER.sub("#", name), frozenset(ops.items())][name] = ops
+    yield from runs.values()
