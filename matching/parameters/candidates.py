@@ -18,12 +18,12 @@ import numpy as np
 
 from padiff_graph.capture.graph import ParameterInfo
 from padiff_graph.capture.normal.index_map import View
-from padiff_graph.matching.parameters.conventions import Shape, orders
+from padiff_graph.matching.parameters.conventions import Shape, gate_orders, orders
 from padiff_graph.matching.parameters.parameter_map import Values
 from padiff_graph.matching.parameters.transform_words import describe
 from padiff_graph.matching.result import Matching, ParameterRow, Piece
 
-__all__ = ["Choice", "Option", "choices", "same_numbers", "template"]
+__all__ = ["Choice", "Option", "choices", "regated", "same_numbers", "template"]
 
 OPTIONS = 12
 """Most candidates of one question; chosen so that two names of a weight and six orders fit."""
@@ -94,6 +94,30 @@ def choices(
         options = _ranked(family, [other for other in left if _fits(family, other)], values)
         if options:
             asked.append(Choice(family.names, options))
+    return asked
+
+
+def regated(matching: Matching, names: Sequence[str]) -> list[Choice]:
+    """For parameters with a row the same with the gates of a recurrent cell in another order."""
+    infos = matching.first.graph.parameters, matching.second.graph.parameters
+    rows = {row.first: row for row in matching.parameters}
+    asked = []
+    for family in _families(names, infos[0]):
+        kept = tuple(rows[name] for name in family.names)
+        seconds = [row.pieces[0].second for row in kept]
+        shape = infos[1][seconds[0]].type.shape
+        if any(infos[1][second].type.shape != shape for second in seconds):
+            continue
+        options = [Option("", kept)]
+        for words, turned in gate_orders(shape):
+            views = [turned.then(row.pieces[0].second_view) for row in kept]
+            same = zip(family.names, seconds, views, strict=True)
+            turned_rows = tuple(
+                _row(name, family.shape, second, shape, view) for name, second, view in same
+            )
+            options.append(Option(words, turned_rows))
+        if len(options) > 1:
+            asked.append(Choice(family.names, tuple(options)))
     return asked
 
 

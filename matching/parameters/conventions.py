@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from padiff_graph.capture.normal.index_map import View
 from padiff_graph.matching.parameters.relations import axis_orders
 
-__all__ = ["TURNED", "Shape", "orders"]
+__all__ = ["TURNED", "Shape", "gate_orders", "orders"]
 
 Shape = tuple[int, ...]
 TURNED = "its axes turned"
@@ -43,10 +43,16 @@ def _all(first: Shape, second: Shape) -> Iterator[tuple[str, View]]:
     plain = list(_axes(first, second))
     yield "", plain[0]
     yield from ((TURNED, view) for view in plain[1:])
+    for words, turned in gate_orders(second):
+        yield from ((words, turned.then(view)) for view in plain)
+
+
+def gate_orders(shape: Shape) -> Iterator[tuple[str, View]]:
+    """A tensor whose first axis holds the gates of a cell, with these in another known order."""
     for words, places in GATES.items():
-        turned = _gated(second, places)
+        turned = _gated(shape, places)
         if turned is not None:
-            yield from ((words, turned.reshape(second).then(view)) for view in plain)
+            yield words, turned.reshape(shape)
 
 
 def _axes(first: Shape, second: Shape) -> Iterator[View]:

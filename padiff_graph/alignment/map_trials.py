@@ -30,6 +30,8 @@ leave (`referee.LEFTOVER`), since attributes held as float32 add up along a whol
 SINGLE = 1e-4
 """The same in float32, where a graph has no float64: rounding of a deep network (1e-5, measured on
 the public pairs of benchmarks/) and room for as much again."""
+TELLING = ("float", "bfloat", "complex")
+"""Dtypes of outputs that decide."""
 TARGETS = 256
 """Most values held side by side; chosen so that a model of a few hundred layers has one of each."""
 
@@ -42,6 +44,8 @@ class Target:
     first_view: View
     second: Value
     second_view: View
+    output: bool = False
+    """Whether both models hand it out."""
 
 
 def targets(matching: Matching, behind: AbstractSet[int]) -> tuple[Target, ...]:
@@ -64,9 +68,11 @@ def _outputs(matching: Matching) -> Iterator[Target]:
     graphs = matching.first.graph, matching.second.graph
     for pair in output_pairs(matching):
         kinds = graphs[0].type_of(pair.first_value), graphs[1].type_of(pair.second_value)
-        if kinds[0] is not None and kinds[1] is not None and kinds[0].shape == kinds[1].shape:
+        if kinds[0] is None or kinds[1] is None or kinds[0].shape != kinds[1].shape:
+            continue
+        if kinds[0].dtype.startswith(TELLING):  # whole numbers may agree by chance
             whole = View.of(kinds[0].shape)
-            yield Target(pair.first_value, whole, pair.second_value, whole)
+            yield Target(pair.first_value, whole, pair.second_value, whole, True)
 
 
 def _points(matching: Matching) -> Iterator[Target]:

@@ -17,7 +17,13 @@ from padiff_graph.alignment.map_trials import Trials, readers_of, targets
 from padiff_graph.alignment.value_proof import prove
 from padiff_graph.capture.engine import Engine, NotRunnable
 from padiff_graph.capture.normal.form import NormalGraph
-from padiff_graph.matching.parameters.candidates import Choice, Option, choices, template
+from padiff_graph.matching.parameters.candidates import (
+    Choice,
+    Option,
+    choices,
+    regated,
+    template,
+)
 from padiff_graph.matching.parameters.conventions import TURNED
 from padiff_graph.matching.parameters.parameter_map import Values
 from padiff_graph.matching.parameters.row_changes import with_rows
@@ -44,6 +50,7 @@ def tried(alignment: Alignment) -> Alignment:
     values = _values(alignment.first_engine), _values(alignment.second_engine)
     names = [*_open(matching), *_doubtful(alignment)]
     asked = choices(matching, values, names) if names else []
+    asked += regated(matching, _gated(alignment, names))
     if not asked:
         return alignment
     behind = readers_of(matching.first.graph, {name for each in asked for name in each.names})
@@ -83,12 +90,26 @@ def _doubtful(alignment: Alignment) -> list[str]:
         if reading.certain
         and (reading.first, matching.matches[reading.match].first) in read_by_moving
     }
+    rows = _turnable(alignment)
+    return [row.first for row in rows if row.first not in sure and not row.proved]
+
+
+def _gated(alignment: Alignment, names: Sequence[str]) -> list[str]:
+    """Parameters that may hold the gates of a recurrent cell written out: in a model with both of
+    its squashings. What reads them may agree, and the gates be told apart wrongly behind it."""
+    matching = alignment.matching
+    ops = {node.op for node in matching.first.nodes}
+    if not ops >= {"Sigmoid", "Tanh"}:
+        return []
+    return [row.first for row in _turnable(alignment) if row.first not in names]
+
+
+def _turnable(alignment: Alignment) -> list[ParameterRow]:
+    """Rows of whole parameters that the user has not given."""
     return [
-        row.first
-        for row in matching.parameters
+        row
+        for row in alignment.matching.parameters
         if row.status == "mapped"
-        and not row.proved
-        and row.first not in sure
         and row.first not in alignment.known.fixed
         and len(row.pieces) == 1
         and row.pieces[0].first_view.identity
@@ -165,14 +186,18 @@ class _Search:
                         continue
                     done.add(proposal)
                     shown = self.trials.agreeing(self._under(proposal))
-                    if len(shown) > len(agreeing) and shown >= before:
+                    more = len(shown) > len(agreeing) and shown >= before
+                    if more or self._complete(shown):
                         plan, agreeing, improved = proposal, shown, True
                     if self._complete(agreeing):
                         break
         return self._proved(plan, before, agreeing)
 
     def _complete(self, agreeing: frozenset[int]) -> bool:
-        return len(agreeing) == len(self.trials.targets)
+        """Whether every output agrees: values between may stand in another order then."""
+        numbered = enumerate(self.trials.targets)
+        outputs = {number for number, target in numbered if target.output}
+        return outputs <= agreeing and bool(outputs)
 
     def _spent(self) -> bool:
         size = len(self.matching.first.graph)

@@ -30,6 +30,9 @@ RANK = 5
 UNREAD = 1 << 30
 """Behind every operation: where a parameter stands that nothing reads."""
 ADVICE = "copy the weights through the parameter map: assign_weight, or auto_weights=True"
+IN_ORDER = "compute in the second model's order, or lay the weights out anew for good"
+"""Where the weights agree as they stand, copying them again would only hide what differs."""
+READ_OTHERWISE = ("weights.read_in_another_order", "weights.permuted")
 
 
 @dataclass(frozen=True)
@@ -244,7 +247,7 @@ def _finding(group: Sequence[_Odd], order: Mapping[str, int], matching: Matching
         error=max(odd.error for odd in ranked),
         relative=max(odd.relative for odd in ranked),
         places=tuple(places),
-        advice=ADVICE,
+        advice=IN_ORDER if cause.kind in READ_OTHERWISE else ADVICE,
         order=position(head),
         frameworks=matching.frameworks,
     )

@@ -39,6 +39,37 @@ class Convolved(torch.nn.Module):
         return self.conv(x)
 
 
+class Cell(paddle.nn.Layer):
+    """A recurrent cell written out, with its gates in another order than the other model's."""
+
+    def __init__(self, wrong: bool) -> None:
+        super().__init__()
+        self.wrong = wrong
+        self.gates, self.kept = paddle.nn.Linear(5, 12), paddle.nn.Linear(3, 12)
+
+    def forward(self, x):
+        squash, hidden, cell = paddle.nn.functional.sigmoid, x[:, 0, :3] * 0, x[:, 0, :3] * 0
+        for step in range(2):
+            i, f, o, g = paddle.chunk(self.gates(x[:, step]) + self.kept(hidden), 4, -1)
+            cell = squash(f) * cell + squash(i) * paddle.tanh(g)
+            hidden = squash(o) * (cell if self.wrong else paddle.tanh(cell))
+        return hidden
+
+
+class TorchCell(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.gates, self.kept = torch.nn.Linear(5, 12), torch.nn.Linear(3, 12)
+
+    def forward(self, x):
+        hidden, cell = x[:, 0, :3] * 0, x[:, 0, :3] * 0
+        for step in range(2):
+            i, f, g, o = torch.chunk(self.gates(x[:, step]) + self.kept(hidden), 4, -1)
+            cell = torch.sigmoid(f) * cell + torch.sigmoid(i) * torch.tanh(g)
+            hidden = torch.sigmoid(o) * torch.tanh(cell)
+        return hidden
+
+
 class Normalised(paddle.nn.Layer):
     """A square weight that is divided by its norm before use."""
 
@@ -86,6 +117,7 @@ IDS = np.array([[0, 2, 5], [6, 1, 3]])
 KINDS = {
     "unfold": (Unfolded, Convolved, (2, 3, 6, 6)),
     "one hot": (OneHot, Embedded, IDS),
+    "cell": (Cell, TorchCell, (4, 2, 5)),
     "norm": (Normalised, TorchNormalised, (4, 6)),
 }
 
