@@ -14,6 +14,7 @@ import types
 from collections import OrderedDict, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -306,7 +307,13 @@ def _aspects(thing: Any, opened: tuple[type, ...] = ()) -> Iterator[_Aspect]:
 
 def _items(thing: Any) -> _Aspect | None:
     """How the members of a container are read and put back; None for anything else."""
-    return next((aspect for kind, aspect in CONTAINERS if isinstance(thing, kind)), None)
+    return _items_of(type(thing))
+
+
+@cache
+def _items_of(kind: type) -> _Aspect | None:
+    """By class, since a model has thousands of tables of a few classes."""
+    return next((aspect for known, aspect in CONTAINERS if issubclass(kind, known)), None)
 
 
 def _by_position(thing: Any) -> dict[int, Any]:

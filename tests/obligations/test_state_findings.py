@@ -1,0 +1,149 @@
+"""What runs leave behind, held against each other: attributes, buffers, parameters, inputs, hooks,
+a second call; healthy counterparts beside each."""
+
+import numpy as np
+import paddle
+import pytest
+import torch
+
+import padiff_graph
+
+OPTIONS = {"atol": 1e-5, "rtol": 1e-4, "compare_mode": "strict"}
+X = np.random.default_rng(0).standard_normal((4, 6)).astype("float32")
+
+
+def built(side, deed):
+    """A layer, and what the deed does around it."""
+    lib, base = (paddle, paddle.nn.Layer) if side == "paddle" else (torch, torch.nn.Module)
+
+    class Model(base):
+        def __init__(self):
+            super().__init__()
+            self.fc = lib.nn.Linear(6, 6)
+            deed.setup(self, lib)
+
+        def forward(self, x):
+            return deed.forward(self, lib, x)
+
+    return Model()
+
+
+class Deed:
+    """Does nothing besides; those below differ by one factor."""
+
+    def __init__(self, factor):
+        self.factor = factor
+
+    def setup(self, model, lib):
+        pass
+
+    def forward(self, model, lib, x):
+        return model.fc(x)
+
+
+class CountsInAnObject(Deed):
+    cause = "state.attribute"
+
+    def setup(self, model, lib):
+        model.stats = {"calls": [0]}
+
+    def forward(self, model, lib, x):
+        model.stats["calls"][0] += self.factor
+        return model.fc(x)
+
+
+class KeepsAverages(Deed):
+    cause = "state.attribute"
+
+    def setup(self, model, lib):
+        model.memory = []
+
+    def forward(self, model, lib, x):
+        y = model.fc(x)
+        model.memory.append(y.detach() * self.factor)
+        return y
+
+
+class WritesABuffer(Deed):
+    cause = "buffer.written"
+
+    def setup(self, model, lib):
+        model.register_buffer("peak", lib.zeros([6]))
+
+    def forward(self, model, lib, x):
+        y = model.fc(x)
+        peak = y.detach().abs().max(0)
+        peak = peak if lib is paddle else peak.values
+        model.peak.copy_(peak * self.factor) if lib is torch else model.peak.set_value(
+            peak * self.factor
+        )
+        return y
+
+
+class WritesItsInput(Deed):
+    cause = "state.input_written"
+
+    def forward(self, model, lib, x):
+        y = model.fc(x * 1.0)
+        if self.factor == 1:
+            return y + x * 3
+        return y + (x.scale_(3.0) if lib is paddle else x.mul_(3.0))
+
+
+class HooksItsBias(Deed):
+    cause = "gradient.hook"
+
+    def setup(self, model, lib):
+        model.fc.bias.register_hook(lambda gradient: gradient * (0.25 * self.factor))
+
+
+DEEDS = [CountsInAnObject, KeepsAverages, WritesABuffer, WritesItsInput, HooksItsBias]
+
+
+def compared(first, second):
+    pair = built("paddle", first), built("torch", second)
+    for model in pair:
+        model.eval()
+    example = {"x": paddle.to_tensor(X)}, {"x": torch.from_numpy(X.copy())}
+    return padiff_graph.compare(*pair, example, options=OPTIONS)
+
+
+@pytest.mark.parametrize("deed", DEEDS)
+@pytest.mark.parametrize("factors", [(1, 2), (2, 1)])
+def test_a_difference_in_what_is_left_behind(deed, factors):
+    report = compared(*map(deed, factors))
+    failing = [finding.cause_id for finding in report.findings if finding.fails]
+    assert not report.passed
+    assert failing == [deed.cause]
+
+
+@pytest.mark.parametrize("deed", DEEDS)
+@pytest.mark.parametrize("factor", [1, 2])
+def test_the_same_left_behind_on_both_sides(deed, factor):
+    report = compared(deed(factor), deed(factor))
+    assert report.passed
+    assert not report.findings
+
+
+class Caches(Deed):
+    """A norm of the weights, kept from the first call on where the factor is 2."""
+
+    def setup(self, model, lib):
+        model.scale = None
+
+    def forward(self, model, lib, x):
+        if model.scale is None or self.factor == 1:
+            model.scale = model.fc.weight.detach().abs().sum()
+        return model.fc(x) / model.scale
+
+
+@pytest.mark.parametrize("factors", [(1, 2), (2, 1)])
+def test_a_cache_that_goes_stale_shows_in_the_second_call(factors):
+    report = compared(*map(Caches, factors))
+    assert not report.passed
+    assert "state.second_call" in [f.cause_id for f in report.findings if f.fails]
+
+
+@pytest.mark.parametrize("factor", [1, 2])
+def test_caches_alike(factor):
+    assert compared(Caches(factor), Caches(factor)).passed
