@@ -298,6 +298,8 @@ def put_gradients(model: paddle.nn.Layer, numbers: Mapping[str, Array]) -> None:
             parameter.grad = paddle.to_tensor(np.array(given), place=parameter.place).astype(
                 dtype(parameter)
             )
+            # cleared gradients are overwritten by the next backward, these are to be added to
+            parameter._unset_fake_empty()
 
 
 def saved(optimizer: Any, model: paddle.nn.Layer) -> Callable[[], None]:

@@ -510,13 +510,20 @@ TRAINING: Mapping[str, tuple[str, ...]] = {
     "training.rounding": (
         (
             "training departs from step {step} on: {first_name} differs by up to {error:.3g}; "
-            "rounding carried along by training"
+            "rounding carried along by training, which parts two right runs by up to {band:.3g}"
+        ),
+    ),
+    "training.departs": (
+        (
+            "training departs at step {step}, first in the {stage}: {first_name} differs by up to"
+            " {error:.3g}, where rounding parts two right runs by up to {band:.3g}"
         ),
     ),
     "training.undecided": (
         (
             "training departs from step {step} on: {first_name} differs by up to {error:.3g}; "
-            "not told from rounding, since parts of the models could not be compared"
+            "not told from rounding, since parts of the models could not be compared or the "
+            "training does not repeat itself"
         ),
     ),
 }

@@ -23,6 +23,10 @@ __all__ = ["DIVERGENT", "SettingWatch", "owners", "trial_findings"]
 
 DIVERGENT = {
     "RMSProp": "Paddle adds epsilon under the square root, torch behind it",
+    "Adamax": (
+        "Paddle adds epsilon to the decayed infinity norm, torch to the gradient's magnitude, "
+        "before the larger of the two is taken"
+    ),
     "ASGD": (
         "Paddle averages the last gradients, torch averages the weights and decays the "
         "learning rate"

@@ -16,8 +16,8 @@ from padiff_graph.findings.finding import Finding
 from padiff_graph.matching.result import Matching, ParameterRow
 from padiff_graph.referee.known_divergence import biased_variance
 from padiff_graph.referee.tolerance import Kind, Quantity, Tolerance, quantity
-from padiff_graph.training.optimizers import Stepper
 from padiff_graph.training.setting_findings import DIVERGENT, owners
+from padiff_graph.training.stages.departure import StageGap
 from padiff_graph.training.stages.step_record import StepRecord
 from padiff_graph.training.training_side import TrainingSide
 
@@ -46,6 +46,7 @@ class StepNumbers:
         losses: the two losses of every step.
         parted: (first, second) names of parameters -> the step from which their updates differ
             though their gradients agree.
+        gaps: how far the sides are apart in each stage.
         notes: what the user should know, in sentences.
     """
 
@@ -66,6 +67,7 @@ class StepNumbers:
         self.rows, self.tolerance, self.start, self.shared = rows, tolerance, start, shared
         self.quantities: list[tuple[int, Quantity]] = []
         self.losses: list[tuple[float, float]] = []
+        self.gaps: list[StageGap] = []
         self.notes: list[str] = []
         self.parted: dict[tuple[str, str], int] = {}
         self._counts = _variance_counts(matching)
@@ -78,6 +80,7 @@ class StepNumbers:
         first, second = ours.record, theirs.record
         self.losses.append((first.loss, second.loss))
         self._add(step, "loss", "loss", "loss", *map(np.asarray, self.losses[-1]))
+        self._gap(step, "loss", "loss", ("loss",), *map(np.asarray, self.losses[-1]))
         if self.shared:
             self._leave_out(OWN_DRAWS)
         states = ours.stepper.state(), theirs.stepper.state()
@@ -88,6 +91,7 @@ class StepNumbers:
             trained = row.first in first.accumulated or second.accumulated.keys() >= set(names)
             if trained:
                 self._compare(step, "parameter", row, first, second)
+                self._gaps(step, row, first, second)
                 self._updates(step, row, first, second)
             else:
                 self._buffer(step, row, first, second)
@@ -99,6 +103,31 @@ class StepNumbers:
         added = quantity(kind, first, second, one, other, self.tolerance)
         self.quantities.append((step, added))
         return added
+
+    def _gaps(self, step: int, row: ParameterRow, ours: StepRecord, theirs: StepRecord) -> None:
+        """How far gradients and weights are apart."""
+        names = tuple(dict.fromkeys(piece.second for piece in row.pieces))
+        stages = {
+            "gradients": (ours.accumulated, theirs.accumulated),
+            "weights": (ours.after, theirs.after),
+        }
+        for stage, (first, second) in stages.items():
+            if row.first in first and second.keys() >= set(names):
+                own = first[row.first]
+                self._gap(step, stage, row.first, names, own, mapped(row, own, second))
+
+    def _buffer_gap(
+        self, step: int, row: ParameterRow, ours: StepRecord, theirs: StepRecord
+    ) -> None:
+        own = ours.after[row.first]
+        names = tuple(dict.fromkeys(piece.second for piece in row.pieces))
+        self._gap(step, "buffers", row.first, names, own, mapped(row, own, theirs.after))
+
+    def _gap(
+        self, step: int, stage: str, first: str, names: tuple[str, ...], own: Array, other: Array
+    ) -> None:
+        error = float(np.abs(np.asarray(own, np.float64) - other).max(initial=0.0))
+        self.gaps.append(StageGap(step, stage, first, names, error))
 
     def _leave_out(self, reason: str) -> None:
         """The last quantity is told and does not count."""
@@ -117,7 +146,11 @@ class StepNumbers:
         count = self._counts.get(row.pieces[0].second)
         if self.shared:
             self._leave_out(OWN_DRAWS)
-        if self.shared or compared.within or count is None:
+            return
+        if count is None:
+            # a variance with a count goes by another rule in each framework: no band is its
+            self._buffer_gap(step, row, ours, theirs)
+        if compared.within or count is None:
             return
         own = ours.after[row.first]
         wanted = mapped(row, own, theirs.after)
@@ -167,18 +200,15 @@ class StepNumbers:
                 f"{share:.2%} where their gradients agree"
             )
 
-    def findings(self, steppers: tuple[Stepper, Stepper], proved: bool) -> list[Finding]:
-        """A departure that nothing known explains: of the optimizers where steps differ on agreeing
-        gradients, of rounding otherwise. `proved`: whether every part of the models agrees."""
-        frameworks = steppers[0].framework, steppers[1].framework
-        if self.parted and not all(stepper.direct for stepper in steppers):
-            return [self._hidden(frameworks)]
+    def beyond(self) -> StageGap | None:
+        """The first counted quantity beyond the tolerance."""
         for step, compared in self.quantities:
             if compared.counted and not compared.within:
-                return [_departure(step, compared, proved, frameworks)]
-        return []
+                stage = {"loss": "loss", "buffer": "buffers"}.get(compared.kind, "weights")
+                return StageGap(step, stage, compared.first, (compared.second,), compared.error)
+        return None
 
-    def _hidden(self, frameworks: tuple[str, str]) -> Finding:
+    def hidden(self, frameworks: tuple[str, str]) -> Finding:
         """Steps that differ on agreeing gradients, taken by callables that hide how."""
         step = min(self.parted.values())
         pairs = [pair for pair, first in self.parted.items() if first == step]
@@ -194,10 +224,10 @@ class StepNumbers:
             frameworks=frameworks,
         )
 
-    def excused(self, algorithm: str) -> list[tuple[int, Quantity]]:
-        """The quantities; where the frameworks' update rules differ, what is trained is not
-        counted."""
-        if algorithm not in DIVERGENT:
+    def excused(self, algorithm: str, departed: bool) -> list[tuple[int, Quantity]]:
+        """The quantities; where the frameworks' update rules were seen to part, what is trained is
+        not counted."""
+        if algorithm not in DIVERGENT or not departed:
             return self.quantities
         reason = f"the frameworks compute {algorithm} differently"
         return [
@@ -227,22 +257,6 @@ def _share(
     if gap <= (PART + NOISE * noise) * size + GRAIN * grain:
         return None
     return gap / size if size else math.inf
-
-
-def _departure(step: int, compared: Quantity, proved: bool, frameworks: tuple[str, str]) -> Finding:
-    """Weights that differ after a step, where the models and optimizers agree as far as is
-    known."""
-    kind = "training.rounding" if proved else "training.undecided"
-    return Finding(
-        "optimizer",
-        "rounding" if proved else "not-comparable",
-        Cause.of(kind, step=step, first_name=compared.first, error=compared.error),
-        *owners(compared.first, compared.second),
-        error=compared.error,
-        relative=compared.relative,
-        order=step,
-        frameworks=frameworks,
-    )
 
 
 def _joined(row: ParameterRow) -> str:

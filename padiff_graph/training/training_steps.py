@@ -21,6 +21,8 @@ from padiff_graph.matching.result import Matching, ParameterRow
 from padiff_graph.referee.tolerance import Quantity, Tolerance
 from padiff_graph.training.optimizers import Stepper
 from padiff_graph.training.setting_findings import SettingWatch, trial_findings
+from padiff_graph.training.stages.band import trained_twice
+from padiff_graph.training.stages.departure import departure_finding
 from padiff_graph.training.step_numbers import StepNumbers
 from padiff_graph.training.training_side import Loss, TrainingSide
 from padiff_graph.training.update_trial import Departure, try_steps
@@ -91,7 +93,8 @@ def train(
     watch = SettingWatch(steppers, rows, first_reads(matching.first.graph))
     numbers = StepNumbers(rows, matching, tolerance, first.values(), shared)
     trials = Trials(sides, rows, steps)
-    undo = [put_back for side in sides for put_back in side.remember()]
+    start = second.remember()
+    undo = [*first.remember(), *start]
     try:
         trials.on_noise()
         watch.look_back()
@@ -102,9 +105,30 @@ def train(
         raise
     findings = [*watch.findings(numbers.parted), *trial_findings(trials.departure, watch)]
     if not findings and not explained:
-        findings += numbers.findings(steppers, proved)
-    quantities = tuple(numbers.excused(watch.algorithm))
+        findings += _departures(second, start, numbers, proved, steppers)
+    quantities = tuple(numbers.excused(watch.algorithm, trials.departure is not None))
     return Training(tuple(findings), quantities, tuple(numbers.losses), steps, tuple(numbers.notes))
+
+
+def _departures(
+    second: TrainingSide,
+    start: Sequence[Callable[[], None]],
+    numbers: StepNumbers,
+    proved: bool,
+    steppers: tuple[Stepper, Stepper],
+) -> list[Finding]:
+    """A departure that nothing known explains: of the optimizers where steps differ on agreeing
+    gradients, else rounding, where two right trainings part as far."""
+    frameworks = steppers[0].framework, steppers[1].framework
+    if numbers.parted and not all(stepper.direct for stepper in steppers):
+        return [numbers.hidden(frameworks)]
+    beyond = numbers.beyond()
+    if beyond is None:
+        return []
+    band = None
+    if not numbers.shared:
+        band = trained_twice(second, start, [loss for _, loss in numbers.losses])
+    return [departure_finding(beyond, numbers.gaps, band, proved, frameworks)]
 
 
 @dataclass
