@@ -12,7 +12,7 @@ import copy
 import dataclasses
 import types
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 __all__ = [
@@ -34,7 +34,14 @@ SINGLE = "output"
 IsTensor = Callable[[Any], bool]
 OPAQUE = (types.ModuleType, types.GeneratorType)
 """Objects that are not looked into."""
-YIELDING = (types.GeneratorType, map, filter, zip, type({}.values()), type({}.items()))
+YIELDING: tuple[type[Iterable[Any]], ...] = (
+    types.GeneratorType,
+    map,
+    filter,
+    zip,
+    type({}.values()),
+    type({}.items()),
+)
 """Types whose members come when asked, a generator's once only."""
 
 
