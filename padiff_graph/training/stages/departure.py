@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from padiff_graph.findings.cause import Cause
-from padiff_graph.findings.finding import Finding
+from padiff_graph.findings.finding import Finding, Verdict
 from padiff_graph.training.stages.band import Band
 
 __all__ = ["StageGap", "departure_finding", "first_outside"]
@@ -66,6 +66,7 @@ def departure_finding(
     numbers = {"step": told.step, "first_name": told.first, "error": told.error}
     if band is not None:
         numbers["band"] = band.allowed(told.step, told.stage, told.second)
+    verdict: Verdict
     if band is None or not (proved if outside else known):
         verdict, cause = "not-comparable", Cause.of("training.undecided", **numbers)
     elif outside is not None:
