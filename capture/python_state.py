@@ -14,7 +14,6 @@ import types
 from collections import OrderedDict, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -307,13 +306,9 @@ def _aspects(thing: Any, opened: tuple[type, ...] = ()) -> Iterator[_Aspect]:
 
 def _items(thing: Any) -> _Aspect | None:
     """How the members of a container are read and put back; None for anything else."""
-    return _items_of(type(thing))
-
-
-@cache
-def _items_of(kind: type) -> _Aspect | None:
-    """By class, since a model has thousands of tables of a few classes."""
-    return next((aspect for known, aspect in CONTAINERS if issubclass(kind, known)), None)
+    return EXACT.get(type(thing)) or next(
+        (aspect for kind, aspect in CONTAINERS if isinstance(thing, kind)), None
+    )
 
 
 def _by_position(thing: Any) -> dict[int, Any]:
@@ -364,6 +359,8 @@ CONTAINERS: tuple[tuple[type, _Aspect], ...] = (
     (frozenset, _Aspect(_by_identity, _leave)),
 )
 """Containers, and how their members are read and put back."""
+EXACT = {**dict(CONTAINERS), OrderedDict: CONTAINERS[0][1]}
+"""By class, since a model has thousands of tables of a few classes."""
 
 
 def _own(thing: Any) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.nn.parameter import UninitializedTensorMixin
+from torch.nn.parameter import is_lazy
 
 from padiff_graph.capture.python_state import PythonState, Watch
 from padiff_graph.capture.torch.internals import hooks_of
@@ -65,7 +65,7 @@ class _Copies:
 
     def copied(self, tensor: torch.Tensor) -> torch.Tensor | None:
         """Its numbers; None on the meta device, for a fake tensor and one that waits for a run."""
-        waiting = isinstance(tensor, UninitializedTensorMixin)
+        waiting = is_lazy(tensor)
         if waiting or tensor.is_meta or isinstance(tensor, torch._subclasses.FakeTensor):
             return None
         return tensor.detach().clone()
@@ -82,7 +82,7 @@ def _named(model: torch.nn.Module) -> dict[str, torch.Tensor]:
     seen: set[int] = set()
     named: dict[str, torch.Tensor] = {}
     for name, tensor in itertools.chain(model.named_parameters(), model.named_buffers()):
-        if id(tensor) not in seen and not isinstance(tensor, UninitializedTensorMixin):
+        if id(tensor) not in seen and not is_lazy(tensor):
             seen.add(id(tensor))
             named[name] = tensor
     return named
@@ -91,7 +91,7 @@ def _named(model: torch.nn.Module) -> dict[str, torch.Tensor]:
 def _lazy(model: torch.nn.Module) -> PutBack:
     """Modules and parameters that become others at their first run: they go on waiting for it."""
     every = itertools.chain(model.parameters(), model.buffers())
-    waiting: list[Any] = [t for t in every if isinstance(t, UninitializedTensorMixin)]
+    waiting: list[Any] = [t for t in every if is_lazy(t)]
     kinds: list[tuple[Any, type]] = [(thing, type(thing)) for thing in (*model.modules(), *waiting)]
 
     def put_back() -> None:
