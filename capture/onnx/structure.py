@@ -197,5 +197,5 @@ def _never_ends(body: onnx.GraphProto) -> bool:
     while told in makers and makers[told].op_type == "Identity":
         told = makers[told].input[0]
     if told in makers:
-        return makers[told].op_type == "Constant"
+        return bool(makers[told].op_type == "Constant")
     return True

@@ -247,9 +247,9 @@ class LayerMap:
             text = Path(path).read_text(encoding="utf-8")
         except OSError as error:
             raise UsageError(f"layer map {path}: {error.strerror or error}") from None
-        except UnicodeDecodeError:
+        except ValueError:  # bytes or a name that are no UTF-8, a name with a zero in it
             raise UsageError(
-                f"layer map {path}: expected YAML in UTF-8, found other bytes"
+                f"layer map {str(path)!r}: expected a file of YAML in UTF-8; found another"
             ) from None
         return cls.from_yaml(text, str(path))
 
