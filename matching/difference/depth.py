@@ -92,10 +92,10 @@ def _run(compared: Compared, region: Difference) -> _Run | None:
     common = common_path(graph.nodes[node].path for node in nodes)
     holder = common.split(".") if common else []
     for depth in range(len(holder), -1, -1):
-        for blocks in _runs(graph, holder[:depth]):
-            whole = _wholes(surplus, next(iter(blocks.values())), len(blocks))
+        for blocks, count in _runs(graph, holder[:depth]):
+            whole = _wholes(surplus, blocks[0], len(blocks))
             if whole:
-                return _Run(more, ".".join(holder[:depth]), len(blocks), whole)
+                return _Run(more, ".".join(holder[:depth]), count, whole)
     return None
 
 
@@ -109,17 +109,22 @@ def _wholes(ops: Counter[str], block: Counter[str], most: int) -> int:
     return whole if whole < most and repeated == ops else 0
 
 
-def _runs(graph: NormalGraph, holder: list[str]) -> Iterator[dict[str, Counter[str]]]:
-    """The modules in one that differ in their numbers and compute the same, by name: what each
-    computes, by operator."""
+def _runs(graph: NormalGraph, holder: list[str]) -> Iterator[tuple[list[Counter[str]], int]]:
+    """The modules in one that differ in their numbers and compute the same: what each computes, by
+    operator, and how many blocks there are with those of the same names that compute otherwise,
+    such as the first of a stage, which makes it narrower."""
     depth = len(holder)
     members: dict[str, Counter[str]] = defaultdict(Counter)
     for node in graph.nodes:
         path = node.path.split(".")
         if not node.leaf and len(path) > depth and path[:depth] == holder:
             members[path[depth]][node.op] += 1
-    runs: dict[Hashable, dict[str, Counter[str]]] = defaultdict(dict)
+    runs: dict[tuple[str, Hashable], list[Counter[str]]] = defaultdict(list)
+    counts: Counter[str] = Counter()
     for name, ops in members.items():
         if NUMBER.search(name):
-            runs[NUMBER.sub("#", name), frozenset(ops.items())][name] = ops
-    yield from runs.values()
+            template = NUMBER.sub("#", name)
+            counts[template] += ops.total() >= LEAST
+            runs[template, frozenset(ops.items())].append(ops)
+    for (template, _), blocks in runs.items():
+        yield blocks, counts[template]
