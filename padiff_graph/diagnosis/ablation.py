@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -21,12 +21,13 @@ from padiff_graph.executor.partition import Cut, Region, Slice
 from padiff_graph.executor.region_run import Side
 from padiff_graph.executor.side_run import side_values
 from padiff_graph.executor.transfer import paired
+from padiff_graph.executor.value_names import value_name
 from padiff_graph.findings.cause import Cause
 from padiff_graph.findings.cause_sentences import DEEDS
 from padiff_graph.referee.region_result import Surplus
 from padiff_graph.referee.rounding_bound import difference
 
-__all__ = ["surplus"]
+__all__ = ["inverted", "surplus"]
 
 VANISHED = 1e-3
 """The difference was that operation's where this share of it, at most, is left without it; chosen
@@ -91,6 +92,28 @@ def surplus(pair: Pair, region: Region, feed: Fed) -> Surplus | None:
         left = _left(cut, halves, whole, trial)
         if left is not None and left <= VANISHED * before:
             return Surplus(trial.side, trial.node, _deed(halves[trial.side], trial))
+    return None
+
+
+def inverted(pair: Pair, region: Region, feed: Fed) -> Cause | None:
+    """That both sides agree once truth values that the first side reads are inverted: one of them
+    lacks a Not, or has one too many."""
+    cut = region.cut
+    truths = [value for value, array in feed.first.items() if array.dtype.kind == "b"]
+    if not cut.exact or not truths:
+        return None
+    first = _Half(pair.first, region.first, feed.first, cut.first)
+    second = _Half(pair.second, region.second, feed.second, cut.second)
+    try:
+        ours, theirs = first.values(), second.values()
+        before = _apart(cut, ours, theirs)
+        for value in truths[:TRIALS]:
+            turned = replace(first, feed={**feed.first, value: ~feed.first[value]})
+            left = _apart(cut, turned.values(), theirs)
+            if before and left is not None and left <= VANISHED * before:
+                return Cause.of("operand.inverted", tensor=value_name(pair.first, value))
+    except NotRunnable:
+        return None
     return None
 
 

@@ -3,12 +3,10 @@ has more of."""
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from padiff_graph.capture.graph import ComputationGraph, Node
-from padiff_graph.capture.normal.form import Edge
 from padiff_graph.diagnosis.finding_places import Place, Places
 from padiff_graph.diagnosis.plain_names import plain_name
 from padiff_graph.diagnosis.reordering import turning
@@ -30,27 +28,6 @@ SPEAKING = frozenset({"gradient.by_design", "framework.same_call", "embedding.pa
 """Kinds that name the operations themselves."""
 SURPLUS = ("operation.extra", "operation.missing")
 """The cause, by the side that has the operation."""
-TELLING = (
-    "flip",
-    "roll",
-    "slice",
-    "pad",
-    "cat",
-    "dropout",
-    "clip",
-    "clamp",
-    "pixel_shuffle",
-    "pixel_unshuffle",
-    "tril",
-    "triu",
-    "cast",
-    "gather",
-    "index_select",
-    "transpose",
-    "mul",
-)
-"""Operators whose surplus on one side of a differing region is worth naming; from the most telling
-on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +39,7 @@ class Told:
     place: Place | None = None
 
 
-def numeric_cause(
-    result: RegionResult, part: Part, matching: Matching, places: Places, *, pinned: bool
-) -> Told:
+def numeric_cause(result: RegionResult, part: Part, matching: Matching, places: Places) -> Told:
     """The likely cause of a region's difference.
 
     Args:
@@ -72,7 +47,6 @@ def numeric_cause(
         part: the tensor that tells most.
         matching: of the two models.
         places: where the finding stands as yet.
-        pinned: whether it stands at a matched operation, so that no other one is to blame.
     """
     if part.probe is not None and part.probe.kind in SPEAKING:
         return Told(part.probe)
@@ -80,11 +54,10 @@ def numeric_cause(
         told = _marked(result, matching)
         if told is not None:
             return replace(told, cause=told.cause.showing(part.probe))
+    if result.inverted is not None:
+        return Told(result.inverted)
     if result.surplus is not None:
         return _left_out(result.surplus, matching)
-    uneven = None if pinned else _uneven(result, matching)
-    if uneven is not None:
-        return replace(uneven, cause=uneven.cause.showing(part.probe))
     return Told(_plain(result, part, places).showing(part.probe))
 
 
@@ -157,66 +130,8 @@ def turned(result: RegionResult, matching: Matching) -> Told | None:
     return None if found is None else _surplus(*found, "turning")
 
 
-def _uneven(result: RegionResult, matching: Matching) -> Told | None:
-    """An operation that one side has more of, where nothing else explains a difference."""
-    alike = _read_alike(result, matching)
-    kinds = (
-        _by_name(matching.first.graph, result.first_nodes, alike[0]),
-        _by_name(matching.second.graph, result.second_nodes, alike[1]),
-    )
-    for name in TELLING:
-        firsts, seconds = kinds[0].get(name, []), kinds[1].get(name, [])
-        if firsts and not seconds:
-            return _surplus(0, firsts[-1], "alone")
-        if seconds and not firsts:
-            return _surplus(1, seconds[-1], "alone")
-    return None
-
-
 def _surplus(side: int, record: Node, evidence: str) -> Told:
     """`evidence` is the fact that says how the operation was found out."""
     title = plain_name(record.op).title().replace("_", "")
     facts = {"side": side, "operation": title, evidence: record.op, "path": record.path}
     return Told(Cause.of(SURPLUS[side], **facts), side, Place.of_record(record))
-
-
-def _by_name(
-    graph: ComputationGraph, natives: tuple[int, ...], alike: set[int]
-) -> dict[str, list[Node]]:
-    """The operations that do something, by plain name."""
-    named: dict[str, list[Node]] = defaultdict(list)
-    for native in natives:
-        record = graph.record(native)
-        # out of training a dropout hands on what it gets
-        idle = "dropout" in record.op and "random" not in record.marks
-        if record.constant is None and not idle and native not in alike:
-            named[plain_name(record.op)].append(record)
-    return named
-
-
-def _read_alike(result: RegionResult, matching: Matching) -> tuple[set[int], set[int]]:
-    """Native operations between matched ones that come to the same on both sides: movement of
-    operands that are read alike, however many operations each side takes for it."""
-    inside = set(result.second_nodes)
-    firsts: set[int] = set()
-    seconds: set[int] = set()
-    for match in matching.matches:
-        a, b = matching.first.nodes[match.first], matching.second.nodes[match.second]
-        if inside.isdisjoint(b.native):
-            continue
-        for x, y in match.operands:
-            mine, theirs = a.inputs[x], b.inputs[y]
-            if mine is not None and theirs is not None and _same_view(mine, theirs):
-                firsts.update(mine.through)
-                seconds.update(theirs.through)
-    return firsts, seconds
-
-
-def _same_view(first: Edge, second: Edge) -> bool:
-    """Whether two operands read the same elements in the same order."""
-    mine, theirs = first.view, second.view
-    if mine is None or theirs is None:
-        return False
-    if mine.size != theirs.size or mine.source != theirs.source:
-        return False
-    return mine.reshape(theirs.shape).same(theirs)

@@ -42,7 +42,7 @@ def numeric_finding(
     assert part is not None
     pinned = matched_places(difference, matching)
     places = pinned or places
-    told = numeric_cause(result, part, matching, places, pinned=pinned is not None)
+    told = numeric_cause(result, part, matching, places)
     verdict = _verdict(shown, told.cause)
     if difference is not None and result.surplus is None:
         told = replace(told, cause=difference_cause(difference).followed_by(told.cause))

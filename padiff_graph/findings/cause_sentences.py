@@ -124,6 +124,9 @@ STRUCTURE: Mapping[str, tuple[str, ...]] = {
     ),
     "construction.operator": ("{first_op} against {second_op} between the same values",),
     "construction.operations": ("{first_operations} against {second_operations}",),
+    "operand.inverted": (
+        ("a mask is read with the other sign: once {tensor} is inverted (Not), both sides agree"),
+    ),
     "embedding.padding": (
         (
             "embedding with padding_idx={row}: the {side} side yields zeros there, and the other"

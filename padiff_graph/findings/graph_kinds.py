@@ -107,6 +107,11 @@ STRUCTURE = (
         second_operations=("Mul",),
     ),
     kind_of(
+        "operand.inverted",
+        "truth values, a mask, are read inverted: with one more Not both sides agree",
+        tensor="the input mask",
+    ),
+    kind_of(
         "embedding.padding",
         "one framework's embedding yields zeros for padding_idx, the other's the row",
         side=0,
