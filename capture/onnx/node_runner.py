@@ -96,7 +96,7 @@ class Loop(op_loop.Loop):  # type: ignore[misc]
     def __init__(self, onnx_node: Any, run_params: Any) -> None:
         super().__init__(onnx_node, run_params)
         self._deadline = 0.0
-        trip = self._run_body
+        trip: Callable[..., Any] = self._run_body  # type: ignore[has-type]
 
         def bounded(*arguments: Any, **settings: Any) -> Any:
             if time.monotonic() > self._deadline:

@@ -91,7 +91,8 @@ def _array(name: str, tensor: torch.Tensor) -> np.ndarray[Any, Any]:
     try:
         if tensor.dtype == torch.bfloat16:
             tensor = tensor.view(torch.uint16)
-        return tensor.cpu().numpy()
+        numbers: np.ndarray[Any, Any] = tensor.cpu().numpy()
+        return numbers
     except (TypeError, NotImplementedError, RuntimeError):
         kind = f"{tensor.layout} tensor of {tensor.dtype} on {tensor.device}"
         raise ValueError(

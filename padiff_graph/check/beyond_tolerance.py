@@ -82,7 +82,7 @@ def beyond_finding(
         other for other in findings if other.verdict in FRAMEWORK and other.phase == finding.phase
     ]
     vanished = proof is not None and not proof.reason and not proof.left
-    if known and worst.relative > LARGE and not vanished:
+    if known and worst.relative > LARGE:
         return _carried(finding, known, quantities)
     if proof is not None and proof.left and not known:
         return unexplained_finding(proof, frameworks)

@@ -147,7 +147,11 @@ def steady_values(engine: Engine, example: Mapping[str, Any]) -> frozenset[str]:
     with engine.quiet():
         runs = [engine.forward(example, grad=False).structure for _ in range(2)]
     first, second = (values(structure, is_tensor) for structure in runs)
-    return frozenset(name for name in first if np.array_equal(first[name], second.get(name)))
+    return frozenset(name for name in first if _equal(first[name], second.get(name)))
+
+
+def _equal(first: Any, second: Any) -> bool:
+    return bool(np.array_equal(first, second))
 
 
 def _before(engine: Engine, request: ModelRequest, witnessed: bool) -> dict[str, Array]:

@@ -28,7 +28,7 @@ class _Loader(yaml.SafeLoader):
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         """One node; refuses what would be shared or deep."""
-        event: yaml.Event = self.peek_event()  # type: ignore[no-untyped-call]
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
         place = f"line {event.start_mark.line + 1}"
         if self.check_event(yaml.AliasEvent):
             raise _Refused(f"{place}: an alias (*{event.anchor}); write the value itself")

@@ -13,6 +13,7 @@ import torch
 import padiff_graph as pg
 from padiff_graph.errors import UsageError
 from padiff_graph.export.repro_script import write_repro
+from padiff_graph.findings.cause import Cause
 from tests.models.made_reports import report as made_report
 
 
@@ -170,7 +171,11 @@ def test_a_script_holds_only_what_it_calls(tmp_path):
 def test_the_first_finding_about_operations_is_taken(tmp_path):
     report = found(epsilon=1e-3)
     weights = dataclasses.replace(
-        report.findings[0], phase="weights", cause="other weights", paddle_op="", torch_op=""
+        report.findings[0],
+        phase="weights",
+        reason=Cause.of("region.not_compared", text="other weights"),
+        paddle_op="",
+        torch_op="",
     )
     text = write_repro(
         dataclasses.replace(report, findings=(weights, *report.findings)), tmp_path / "repro.py"

@@ -26,6 +26,7 @@ def test_values_are_taken():
         "diff_phase": "forward",
         "compare_mode": "strict",
         "single_step": True,
+        "allow_rounding": True,
     }
     asked = parse_options(given)
     assert asked.as_dict() == {**given, "rtol": 0.5}
