@@ -103,7 +103,7 @@ def report_without_graphs(request: CheckRequest, error: CaptureError, log: Check
     for engine, example in zip(engines, request.examples, strict=True):
         with engine.quiet():
             # an exception of the user's forward is the user's to see
-            engine.forward(example, grad=False)
+            engine.forward(example, grad=engine.framework != "onnx")
     first, second = (error.source, "") if error.model is not request.module else ("", error.source)
     finding = Finding(
         "capture",

@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
+import numpy as np
+
 from padiff_graph.capture.normal.form import Edge, NormalGraph, NormalNode
 from padiff_graph.capture.normal.traits import attributes_equal, differing_attributes
 from padiff_graph.matching.result import Match, Matching
@@ -67,6 +69,10 @@ HOW = frozenset(
 )
 """Attributes that choose a kernel, a layout in memory or a spelling, and no other result."""
 
+FLOAT32 = 1e-6
+"""How far two tables may be apart that both frameworks compute in float32 (its unit is 6e-8, over a
+few operations)."""
+
 
 def same_calls(
     matching: Matching, doubted: tuple[Set[int], Set[int]]
@@ -112,9 +118,31 @@ def _same_operands(matching: Matching, match: Match, partner: Mapping[int, int])
             return False
         if partner.get(mine.source) != theirs.source:
             return False
-        if not _same_reading(mine, theirs) and matching.first.nodes[mine.source].op != "Parameter":
+        source = matching.first.nodes[mine.source], matching.second.nodes[theirs.source]
+        if source[0].leaf and not _same_leaf(matching, *source):
+            return False
+        if not _same_reading(mine, theirs) and source[0].op != "Parameter":
             return False
     return True
+
+
+def _same_leaf(matching: Matching, first: NormalNode, second: NormalNode) -> bool:
+    """Whether two leaves hold the same numbers: parameters through the parameter map, tables and
+    other constants by value."""
+    if first.op == "Parameter" and second.op == "Parameter":
+        return any(
+            row.first == first.name and [piece.second for piece in row.pieces] == [second.name]
+            for row in matching.parameters
+        )
+    values = first.constant, second.constant
+    if values[0] is None or values[1] is None:
+        return values[0] is None and values[1] is None
+    if values[0].size != values[1].size:
+        return False
+    flat = [value.reshape(-1) for value in values if value is not None]
+    if flat[0].dtype.kind not in "fc":
+        return bool(np.array_equal(*flat))
+    return bool(np.allclose(*flat, rtol=FLOAT32, atol=FLOAT32, equal_nan=True))
 
 
 def _same_reading(first: Edge, second: Edge) -> bool:

@@ -165,3 +165,35 @@ def test_an_empty_batch_passes_only_where_structure_agrees() -> None:
     report = _report(_PaddleShort(), _TorchShort(torch.tanh), x=nothing)
     assert not report.passed
     assert any(finding.fails for finding in report.findings)
+
+
+class _PaddleShifted(paddle.nn.Layer):
+    def __init__(self, table: np.ndarray) -> None:
+        super().__init__()
+        self.fc = paddle.nn.Linear(5, 5)
+        self.register_buffer("table", paddle.to_tensor(table), persistable=False)
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        return self.fc(x) + self.table
+
+
+class _TorchShifted(torch.nn.Module):
+    def __init__(self, table: np.ndarray) -> None:
+        super().__init__()
+        self.fc = torch.nn.Linear(5, 5)
+        self.register_buffer("table", torch.from_numpy(table.copy()))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.fc(x) + self.table
+
+
+@pytest.mark.parametrize("base", [10000.0, 1000.0])
+def test_a_table_of_other_numbers_is_the_ports(base: float) -> None:
+    tables = [np.sin(np.arange(5) / 10 ** (np.log10(b) / 5)) for b in (base, 10000.0)]
+    first, second = (table.astype("float32") for table in tables)
+    x = np.random.default_rng(0).standard_normal((3, 5)).astype("float32")
+    report = _report(_PaddleShifted(first), _TorchShifted(second), x=x)
+    assert report.passed is (base == 10000.0)
+    if base != 10000.0:
+        assert any(finding.fails for finding in report.findings)
+        assert not any("framework" in finding.verdict for finding in report.findings)
