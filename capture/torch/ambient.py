@@ -36,7 +36,7 @@ def set_aside(arguments: Sequence[Any]) -> Iterator[None]:
 
 def _check_tensors(model: torch.nn.Module) -> None:
     for name, tensor in (*model.named_parameters(), *model.named_buffers()):
-        if tensor.is_inference():
+        if not torch.nn.parameter.is_lazy(tensor) and tensor.is_inference():
             raise ContextError(
                 f"{name} of {type(model).__name__} was made in torch.inference_mode and cannot be "
                 "differentiated; make the model outside of it"

@@ -127,8 +127,9 @@ def report_without_graphs(request: CheckRequest, error: CaptureError, log: Check
     measured = Measured(request.options, whole, frameworks=request.frameworks)
     judgement = judge(measured, [finding, *(_outputs(request, whole, None) if whole else ())])
     return Report(
-        passed=judgement.passed,
-        equivalent=judgement.equivalent,
+        # whatever agrees: neither regions nor gradients of weights were shown
+        passed=False,
+        equivalent=False if judgement.equivalent is False else None,
         findings=judgement.findings,
         obligations=(unshown_capture(error),),
         required_tolerance=whole.required if whole else {},

@@ -49,7 +49,8 @@ def prove_models(request: CheckRequest, regional: Regional, log: CheckLog) -> Re
 
 
 def _can_ask(request: CheckRequest, regional: Regional) -> bool:
-    """Whether both models are to be the same as a whole: equal weights, and nothing left out."""
+    """Whether both models are to be the same as a whole: equal weights, nothing left out, and
+    nothing that draws random numbers which cannot be shared."""
     return (
         not request.deployed
         and not request.scope.pairs
@@ -57,6 +58,7 @@ def _can_ask(request: CheckRequest, regional: Regional) -> bool:
         and regional.weighted.equal
         and regional.weighted.alignment.alive
         and not any(finding.fails for finding in regional.findings)
+        and all(result.verdict != "not-comparable" for result in regional.regions.results)
         and not _exchanged(regional)
     )
 

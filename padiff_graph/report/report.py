@@ -61,9 +61,6 @@ class Report:
 
     passed: bool
     findings: tuple[Finding, ...] = ()
-    equivalent: bool | None = None
-    noise: Mapping[str, float] = field(default_factory=dict)
-    obligations: tuple[Obligation, ...] = ()
     regions: Mapping[str, int] = field(default_factory=dict)
     parameters: tuple[ParameterRow, ...] = ()
     required_tolerance: Mapping[str, float] = field(default_factory=dict)
@@ -78,6 +75,9 @@ class Report:
     matching: Matching | None = None
     engines: tuple[Engine, Engine] | None = field(default=None, repr=False, compare=False)
     options: Mapping[str, Any] = field(default_factory=dict)
+    equivalent: bool | None = None
+    noise: Mapping[str, float] = field(default_factory=dict)
+    obligations: tuple[Obligation, ...] = ()
 
     @property
     def doubt(self) -> str:

@@ -99,6 +99,13 @@ def layer_norm(g: Drafts) -> Edge:
     return g.op("Mul", centred, reshape(g.op("Pow", variance, exponent=-0.5), (2, 1)))
 
 
+def rows_normed(g: Drafts, *shape: int) -> Edge:
+    x = g.input("x", 2, 4, 9)
+    norm = g.op("LayerNormalization", x, None, None, epsilon=1e-5, axis=-1, correction=0)
+    weight = reshape(g.parameter("w", max(shape)), shape)
+    return g.op("Mul", norm, weight, shape=(2, 4, 9))
+
+
 def rms_norm(g: Drafts, axis_rows: bool = True) -> Edge:
     x = g.input("x", 4, 4)
     square = g.op("Pow", x, exponent=2.0)
@@ -269,6 +276,11 @@ APPLIES: list[tuple[str, Build, str]] = [
         layer_norm,
         "LayerNormalization(x, -, -, epsilon=1e-05, axis=-1, correction=0)",
     ),
+    (
+        "channel_parameter_into_norm",
+        lambda g: rows_normed(g, 1, 4, 1),
+        "InstanceNormalization(x, w, -, epsilon=1e-05)",
+    ),
     ("composed_rms_norm", rms_norm, "RMSNormalization(x, -, epsilon=1e-06, axis=-1)"),
     (
         "scale_and_bias_into_norm",
@@ -430,6 +442,7 @@ REFUSES: list[tuple[str, str, Build]] = [
         "composed_layer_norm",
         lambda g: g.op("Mul", g.input("x", 2), g.input("y", 2)),
     ),
+    ("one number a place", "channel_parameter_into_norm", lambda g: rows_normed(g, 1, 1, 9)),
     ("a statistic of columns", "composed_rms_norm", lambda g: rms_norm(g, axis_rows=False)),
     (
         "one number a row",
