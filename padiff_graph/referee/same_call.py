@@ -134,15 +134,15 @@ def _same_leaf(matching: Matching, first: NormalNode, second: NormalNode) -> boo
             row.first == first.name and [piece.second for piece in row.pieces] == [second.name]
             for row in matching.parameters
         )
-    values = first.constant, second.constant
-    if values[0] is None or values[1] is None:
-        return values[0] is None and values[1] is None
-    if values[0].size != values[1].size:
+    mine, theirs = first.constant, second.constant
+    if mine is None or theirs is None:
+        return mine is theirs
+    if mine.size != theirs.size:
         return False
-    flat = [value.reshape(-1) for value in values if value is not None]
-    if flat[0].dtype.kind not in "fc":
-        return bool(np.array_equal(*flat))
-    return bool(np.allclose(*flat, rtol=FLOAT32, atol=FLOAT32, equal_nan=True))
+    mine, theirs = mine.reshape(-1), theirs.reshape(-1)
+    if mine.dtype.kind not in "fc":
+        return bool(np.array_equal(mine, theirs))
+    return bool(np.allclose(mine, theirs, rtol=FLOAT32, atol=FLOAT32, equal_nan=True))
 
 
 def _same_reading(first: Edge, second: Edge) -> bool:
