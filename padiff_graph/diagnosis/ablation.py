@@ -23,7 +23,7 @@ from padiff_graph.executor.side_run import side_values
 from padiff_graph.executor.transfer import paired
 from padiff_graph.executor.value_names import value_name
 from padiff_graph.findings.cause import Cause
-from padiff_graph.findings.cause_sentences import DEEDS
+from padiff_graph.findings.sentences import DEEDS
 from padiff_graph.referee.region_result import Surplus
 from padiff_graph.referee.rounding_bound import difference
 

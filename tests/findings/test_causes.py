@@ -16,8 +16,9 @@ from padiff_graph.capture.torch import optimizer as torch_optimizer
 from padiff_graph.diagnosis.merging import merged
 from padiff_graph.findings.cause import Cause
 from padiff_graph.findings.cause_kinds import KINDS, SETTINGS, cause_id, setting_kind
-from padiff_graph.findings.cause_sentences import DEEDS, MOVES, SENTENCES, sentence
+from padiff_graph.findings.cause_sentences import sentence
 from padiff_graph.findings.finding import Finding
+from padiff_graph.findings.sentences import DEEDS, MOVES, SENTENCES
 from padiff_graph.report.report_json import report_schema
 from tests.docs.causes_page import PAGE, page
 

@@ -1,0 +1,78 @@
+"""What is said of training steps, stage by stage."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+TRAINED = "after step {step} on equal weights and gradients {first_name} differs by up to "
+TRAINED += "{error:.3g} (the step itself is {update:.3g})"
+
+TRAINING: Mapping[str, tuple[str, ...]] = {
+    "loss.differs": (
+        (
+            "the loss functions differ: on the same output {losses} return {first_number:.7g} and "
+            "{second_number:.7g} ({share:.2%} apart)"
+        ),
+    ),
+    "loss.gradient_differs": (
+        (
+            "the gradients of the loss functions differ: on the same output {losses} return the"
+            " same value, but their gradients of {towards} differ by up to {error:.3g}"
+        ),
+    ),
+    "optimizer": (
+        (
+            "the optimizers differ from step {step} on: {setting} is {first_setting}"
+            " ({first_label}) against {second_setting} ({second_label}) for {some}, in"
+            " {first_class} ({first_label}) and {second_class} ({second_label})"
+        ),
+        (
+            "the optimizers differ from step {step} on: {setting} is {first_setting} "
+            "({first_label}) against {second_setting} ({second_label}), in {first_class} "
+            "({first_label}) and {second_class} ({second_label})"
+        ),
+    ),
+    "optimizer.owner": (
+        (
+            "the optimizers do not train the same parameters: {some} is {first_setting} on the "
+            "{first} side and {second_setting} on the {second} side"
+        ),
+    ),
+    "optimizer.schedule": (
+        (
+            "the learning rate schedules differ from step {step} on: the learning rate is "
+            "{first_setting} ({first_label}) against {second_setting} ({second_label}) for {some}"
+        ),
+        (
+            "the learning rate schedules differ from step {step} on: the learning rate is "
+            "{first_setting} ({first_label}) against {second_setting} ({second_label})"
+        ),
+    ),
+    "optimizer.update": ("the optimizers differ though their settings agree: " + TRAINED,),
+    "optimizer.steps": (
+        (
+            "the optimizers differ from step {step} on: where the gradients agree, the steps taken"
+            " on {some} differ by {share:.2%}; the callables hide how"
+        ),
+    ),
+    "training.rounding": (
+        (
+            "training departs from step {step} on: {first_name} differs by up to {error:.3g}; "
+            "rounding carried along by training, which parts two right runs by up to {band:.3g}"
+        ),
+    ),
+    "training.departs": (
+        (
+            "training departs at step {step}, first in the {stage}: {first_name} differs by up to"
+            " {error:.3g}, where rounding parts two right runs by up to {band:.3g}"
+        ),
+    ),
+    "training.undecided": (
+        (
+            "training departs from step {step} on: {first_name} differs by up to {error:.3g}; "
+            "not told from rounding, since parts of the models could not be compared or the "
+            "training does not repeat itself"
+        ),
+    ),
+}
+"""Losses, optimizers, steps."""

@@ -1,0 +1,89 @@
+"""What is said of weights: their map, their orders, what shares them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+WEIGHTS: Mapping[str, tuple[str, ...]] = {
+    "parameter.extra": (
+        "parameters without counterpart in the {second} model: {parameters}: {text}",
+    ),
+    "parameter.missing": (
+        (
+            "parameters of the {second} model that no parameter of the {first} model holds: "
+            "{parameters}"
+        ),
+    ),
+    "parameter.unmapped": (
+        "{loose}, though they hold as many numbers",
+        (
+            "no map was found between the weights {first_some} ({first_label}) and {second_some} "
+            "({second_label})"
+        ),
+    ),
+    "map.module_unknown": (
+        "the layer map has a row of {path}, and the {side} model has no such module that computes; "
+        "the row is not used",
+    ),
+    "map.module_contradicted": (
+        "the layer map pairs {first_path} with {second_path}, and no operation of the one matches "
+        "one of the other; the row is not used",
+    ),
+    "map.parameter_contradicted": (
+        "the layer map makes {first_name} of {said}, and the computation reads {read} there; "
+        "the row is not used",
+    ),
+    "map.parameter_unfit": (
+        "the layer map has a row of {first_name} that does not fit these models: a name or a shape "
+        "is another one; the row is not used",
+    ),
+    "parameter.crossed": (
+        (
+            "names are crossed: {first_owner} takes the weights of {second_owner} ({parameters}); "
+            "a checkpoint loaded by name would go wrong"
+        ),
+    ),
+    "parameter.exchanged": (
+        (
+            "names are crossed: {first_owner} takes the weights of {second_owner} and the other way"
+            " round ({parameters}); a checkpoint loaded by name would go wrong"
+        ),
+    ),
+    "weights.shuffled": (
+        (
+            "{parameters}: the elements stand in another order than in the {second} model; "
+            "a checkpoint copied as it is, or only transposed, would go wrong"
+        ),
+    ),
+    "weights.as_they_are": (
+        "{first_name} holds {second_name} as it is; the map between them is: {transform}",
+    ),
+    "weights.transposed": (
+        (
+            "{first_name} holds {second_name} transposed the wrong way: its own transpose is what"
+            " the map asks for ({transform})"
+        ),
+    ),
+    "weights.swapped": (
+        (
+            "{first_name} holds the values that belong to {parameter}: {first_owner} is swapped"
+            " with {second_owner}"
+        ),
+    ),
+    "weights.initial": ("{first_name} still stands at {number:g}; {second_name} was never copied",),
+    "weights.permuted": (
+        "{first_name} holds the values of {second_name} in another order than the map asks for",
+    ),
+    "weights.read_in_another_order": (
+        (
+            "{first_name} holds the values of {second_name}, but the two models compute with their "
+            "elements in another order ({transform}): {op} in {path} of the {side} side turns them"
+        ),
+        (
+            "{first_name} holds the values of {second_name}, but the two models compute with their "
+            "elements in another order ({transform})"
+        ),
+    ),
+    "weights.differ": ("{first_name} and {second_name} hold different values",),
+}
+"""Weights as they stand."""
