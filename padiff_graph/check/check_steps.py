@@ -52,6 +52,7 @@ __all__ = [
     "Weighted",
     "align_models",
     "compare_regions",
+    "explain_constants",
     "explain_regions",
     "run_end_to_end",
     "unify_weights",
@@ -138,6 +139,8 @@ class Regional:
         findings: about regions.
         whole: the whole run, without what is known to differ or left out.
         proof: what float64 leaves of both models as a whole; None where it was not asked.
+        alike: whether both graphs agree under random cotangents, where the gradients of the loss
+            are what rounding leaves.
     """
 
     weighted: Weighted
@@ -145,6 +148,7 @@ class Regional:
     findings: tuple[Finding, ...] = ()
     whole: WholeCheck | None = None
     proof: WholeProof | None = None
+    alike: bool = False
 
 
 def align_models(request: CheckRequest, attempt: Attempt) -> Alignment:
@@ -302,17 +306,11 @@ def _essence(matching: Matching) -> tuple[object, ...]:
     return matches, points, {(row.first, row.pieces) for row in matching.parameters}
 
 
-def explain_regions(
-    request: CheckRequest, regional: Regional, end_to_end: EndToEnd, log: CheckLog
-) -> Regional:
+def explain_regions(request: CheckRequest, regional: Regional, end_to_end: EndToEnd) -> Regional:
     """The regions with what is to be said of them, and the whole run with what they explain of
     it."""
     weighted = regional.weighted
     findings = list(region_findings(regional.regions, weighted.matching, weighted.differences))
-    told = any(finding.fails for finding in findings)
-    if not told and _may_stand_at_a_kink(request, regional, end_to_end.whole):
-        once_more = _with_own_constants(request, weighted, log)
-        findings += [finding for finding in once_more if finding not in findings]
     if request.deployed:
         findings = [*_reasons_in_weights(weighted, findings), *findings]
     diverging = divergent_buffers(regional.regions)
@@ -320,12 +318,25 @@ def explain_regions(
     return replace(regional, findings=tuple(findings), whole=scoped_whole(whole, request.scope))
 
 
-def _may_stand_at_a_kink(request: CheckRequest, regional: Regional, whole: WholeCheck) -> bool:
-    """Whether the weights as they are may show what random ones in the place of constants hide."""
+def explain_constants(request: CheckRequest, regional: Regional, log: CheckLog) -> Regional:
+    """With what the weights as they are show that random ones in the place of constants hide:
+    where the whole runs are far apart, no region differs, and the whole graphs do not tell that it
+    is rounding."""
+    told = any(finding.fails for finding in regional.findings)
+    proved = regional.proof is not None and regional.proof.clear
+    if told or proved or regional.alike or not _may_stand_at_a_kink(request, regional):
+        return regional
+    once_more = _with_own_constants(request, regional.weighted, log)
+    added = [finding for finding in once_more if finding not in regional.findings]
+    return replace(regional, findings=(*regional.findings, *added))
+
+
+def _may_stand_at_a_kink(request: CheckRequest, regional: Regional) -> bool:
+    """Whether a constant may stand where a function has a kink."""
     # a deployed model's regions have its own weights already
     if request.deployed or request.options.single_step or not regional.weighted.equal:
         return False
-    return unexplained(whole, regional.regions)
+    return regional.whole is not None and unexplained(regional.whole, regional.regions)
 
 
 def _with_own_constants(

@@ -18,6 +18,7 @@ from padiff_graph.check.check_steps import (
     BeginAgain,
     align_models,
     compare_regions,
+    explain_constants,
     explain_regions,
     run_end_to_end,
     unify_weights,
@@ -140,6 +141,7 @@ def _attempted(
     regional = compare_regions(request, weighted, end_to_end, log)
     if isinstance(regional, BeginAgain):
         return regional
-    explained = explain_regions(request, regional, end_to_end, log)
+    explained = explain_regions(request, regional, end_to_end)
     explained = explain_state(request, explained, log)
-    return report_on(request, prove_models(request, explained, log), log)
+    proved = prove_models(request, explained, log)
+    return report_on(request, explain_constants(request, proved, log), log)

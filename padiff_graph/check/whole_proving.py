@@ -3,21 +3,22 @@ the runs."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Protocol, TypeVar
 
+from padiff_graph.capture.engine import NotRunnable
 from padiff_graph.check.check_log import CheckLog
 from padiff_graph.check.check_request import CheckRequest
 from padiff_graph.check.check_steps import Regional
 from padiff_graph.check.compared_counts import divergent_buffers
-from padiff_graph.check.end_to_end import WholeCheck
 from padiff_graph.check.scope import left_out
 from padiff_graph.executor.output_pairs import named_pairs
 from padiff_graph.executor.pair_setup import pair_of
 from padiff_graph.executor.region_parameters import share
-from padiff_graph.obligations.whole_proof import WholeProof, prove_whole
-from padiff_graph.referee.tolerance import Quantity
+from padiff_graph.obligations.whole_proof import WholeProof, prove_whole, whole_tensors
+from padiff_graph.referee.referee import measure
 
 __all__ = ["prove_models"]
 
@@ -25,27 +26,69 @@ FAR = {"output": 1e-3, "loss": 1e-3, "buffer": 1e-3, "input": 0.05, "parameter":
 """How far apart, relative to the largest value of its kind, a quantity may be before float64 is
 asked though the tolerance allows it; chosen above what accumulated rounding reaches in most models,
 since each further question costs a run of both models in float64."""
+_Answer = TypeVar("_Answer")
+
+
+class _Measured(Protocol):
+    """How far two values are apart: largest absolute difference, and largest magnitude."""
+
+    @property
+    def error(self) -> float: ...
+
+    @property
+    def scale(self) -> float: ...
 
 
 def prove_models(request: CheckRequest, regional: Regional, log: CheckLog) -> Regional:
     """The record with what float64 leaves of both models; as it is where that needs no asking."""
     if not _can_ask(request, regional) or not _must_ask(regional):
         return regional
-    assert regional.whole is not None
-    alignment, matching = regional.weighted.alignment, regional.weighted.matching
-    engines = alignment.engines
-    graphs = matching.first.graph, matching.second.graph
-    with log.timed("float64 of the whole"), ExitStack() as stack:
-        for engine, graph in zip(engines, graphs, strict=True):
-            stack.enter_context(engine.quiet(values=graph.calls_back))
-        weights = share(matching, *engines, randomise=False)
-        proof = prove_whole(
-            pair_of(matching, engines, weights),
-            named_pairs(matching, regional.whole.answers.pairs),
-            request.inputs.pairs,
-            backward=request.options.backward,
-        )
-    return replace(regional, proof=_excused(proof, regional))
+    asked = _Asked(request, regional)
+    with log.timed("the whole under random cotangents"):
+        if not _beyond(regional) and asked.alike():
+            return replace(regional, alike=True)
+    with log.timed("float64 of the whole"):
+        return replace(regional, proof=_excused(asked.proof(), regional))
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """Both graphs, to be run as a whole."""
+
+    request: CheckRequest
+    regional: Regional
+
+    def alike(self) -> bool:
+        """Whether nothing that either graph yields is far apart once cotangents are random."""
+        try:
+            tensors = self._run(whole_tensors)
+        except NotRunnable:
+            return False
+        excused = divergent_buffers(self.regional.regions)
+        kept = [
+            entry for entry in tensors if entry.kind != "buffer" or entry.first_name not in excused
+        ]
+        return not far_apart([(entry.kind, measure(*entry.arrays())) for entry in kept])
+
+    def proof(self) -> WholeProof:
+        """What float64 leaves of them."""
+        return self._run(prove_whole)
+
+    def _run(self, ask: Callable[..., _Answer]) -> _Answer:
+        """Asks with the second model's weights in both."""
+        assert self.regional.whole is not None
+        alignment, matching = self.regional.weighted.alignment, self.regional.weighted.matching
+        graphs = matching.first.graph, matching.second.graph
+        with ExitStack() as stack:
+            for engine, graph in zip(alignment.engines, graphs, strict=True):
+                stack.enter_context(engine.quiet(values=graph.calls_back))
+            weights = share(matching, *alignment.engines, randomise=False)
+            return ask(
+                pair_of(matching, alignment.engines, weights),
+                named_pairs(matching, self.regional.whole.answers.pairs),
+                self.request.inputs.pairs,
+                backward=self.request.options.backward,
+            )
 
 
 def _can_ask(request: CheckRequest, regional: Regional) -> bool:
@@ -72,22 +115,31 @@ def _exchanged(regional: Regional) -> bool:
 
 def _must_ask(regional: Regional) -> bool:
     """Whether the eager runs leave it open whether both models are the same."""
+    assert regional.whole is not None
+    counted = [quantity for quantity in regional.whole.quantities if quantity.counted]
+    return _beyond(regional) or far_apart([(quantity.kind, quantity) for quantity in counted])
+
+
+def _beyond(regional: Regional) -> bool:
+    """Whether the eager runs cannot be held against each other, or something is beyond the
+    tolerance."""
     whole = regional.whole
     assert whole is not None
     if whole.random:
         return True
-    counted = [quantity for quantity in whole.quantities if quantity.counted]
-    return any(not quantity.within for quantity in counted) or _far_apart(whole, counted)
+    return any(quantity.counted and not quantity.within for quantity in whole.quantities)
 
 
-def _far_apart(whole: WholeCheck, counted: Sequence[Quantity]) -> bool:
-    """Whether a quantity within the tolerance is far apart on the scale of its kind."""
+def far_apart(measured: Sequence[tuple[str, _Measured]]) -> bool:
+    """Whether a quantity is far apart on the scale of its kind.
+
+    Args:
+        measured: of each its kind, and how far it is apart.
+    """
     scales: dict[str, float] = {}
-    for quantity in counted:
-        scales[quantity.kind] = max(scales.get(quantity.kind, 0.0), quantity.scale)
-    return any(
-        quantity.error > FAR[quantity.kind] * (scales[quantity.kind] or 1.0) for quantity in counted
-    )
+    for kind, apart in measured:
+        scales[kind] = max(scales.get(kind, 0.0), apart.scale)
+    return any(apart.error > FAR[kind] * (scales[kind] or 1.0) for kind, apart in measured)
 
 
 def _excused(proof: WholeProof, regional: Regional) -> WholeProof:

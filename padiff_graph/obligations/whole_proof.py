@@ -26,7 +26,7 @@ from padiff_graph.matching.result import ParameterRow
 from padiff_graph.referee.referee import LEFTOVER, measure
 from padiff_graph.referee.tolerance import whole_numbers
 
-__all__ = ["Remainder", "WholeProof", "prove_whole"]
+__all__ = ["Remainder", "WholeProof", "prove_whole", "whole_tensors"]
 
 NOISES = 8.0
 """So many times as far as one unit in the last place moves a quantity may float64 leave the two
@@ -34,6 +34,9 @@ sides apart; chosen so that several constants held as float32 add up and a diffe
 """
 UP = 0.5
 """Share of the numbers that are moved up; the others are moved down."""
+KINK = 0.05
+"""Share of the largest value that rounding does not move a quantity by in float64; chosen far above
+what constants held as float32 do, and below what another slope at a kink does."""
 NOTHING = 1e-12
 """Share of the largest gradient below which a gradient is zero in float64: its unit, 2e-16, summed
 over a model."""
@@ -97,6 +100,14 @@ class WholeProof:
         """Quantities that really differ, in the order of `remainders`."""
         return tuple(entry for entry in self.remainders if not entry.vanishes)
 
+    @property
+    def clear(self) -> bool:
+        """Whether nothing is left that one unit in the last place has to excuse: at a kink it moves
+        a gradient as far as another slope does."""
+        return not self.reason and not any(
+            entry.relative > KINK and entry.error > entry.floor for entry in self.remainders
+        )
+
     def of(self, kind: str, first: str) -> Remainder | None:
         """What is left of one quantity, by its name in the first model."""
         for entry in self.remainders:
@@ -123,9 +134,7 @@ def prove_whole(
     rows = tuple(pair.rows.values())
     try:
         seeds = _seeds(pair.second, outputs) if backward else None
-        ours = None if seeds is None else _laid_for_first(pair.first, outputs, seeds)
-        first = run_graph(pair.first, ours, double=True)
-        second = run_graph(pair.second, seeds, double=True)
+        first, second = _both(pair, outputs, seeds, double=True)
         moved = run_graph(_moved(pair.second), seeds, double=True, fed=_moved_inputs(pair.second))
     except NotRunnable as error:
         return WholeProof((), str(error))
@@ -135,6 +144,39 @@ def prove_whole(
     return WholeProof(
         tuple(_remainder(entry, other, floor) for entry, other in zip(laid, shifted, strict=True))
     )
+
+
+def whole_tensors(
+    pair: Pair,
+    outputs: Sequence[OutputPair],
+    inputs: Sequence[tuple[str, str]],
+    *,
+    backward: bool,
+) -> tuple[TensorPair, ...]:
+    """What both graphs yield as a whole in their own precision, under random cotangents. A loss
+    such as the mean of a normalised output cancels, and its gradients are what rounding leaves of
+    it; these do not.
+
+    Args: as of `prove_whole`.
+
+    Raises:
+        NotRunnable: where an operation cannot be rerun, or the whole not differentiated.
+    """
+    seeds = _seeds(pair.second, outputs) if backward else None
+    first, second = _both(pair, outputs, seeds, double=False)
+    return tuple(_laid(outputs, inputs, tuple(pair.rows.values()), first, second))
+
+
+def _both(
+    pair: Pair,
+    outputs: Sequence[OutputPair],
+    seeds: Mapping[str, Array] | None,
+    *,
+    double: bool,
+) -> tuple[GraphRun, GraphRun]:
+    ours = None if seeds is None else _laid_for_first(pair.first, outputs, seeds)
+    first = run_graph(pair.first, ours, double=double)
+    return first, run_graph(pair.second, seeds, double=double)
 
 
 def _seeds(second: Side, outputs: Sequence[OutputPair]) -> dict[str, Array]:
