@@ -85,6 +85,10 @@ class Values(Protocol):
         """A tensor's numbers on the host; what numpy lacks (bfloat16) as float32."""
         ...
 
+    def tensor(self, value: Array, /) -> Tensor:
+        """A tensor of an array's numbers, dtype and shape; the array is copied."""
+        ...
+
 
 class State(Protocol):
     """A check must leave the process and the user's model as it found them.

@@ -17,6 +17,7 @@ from padiff_graph.capture.certificate import Certificate
 from padiff_graph.capture.certificate import certify as certify_graph
 from padiff_graph.capture.eager_run import Eager
 from padiff_graph.capture.engine import Engine
+from padiff_graph.capture.example_tensors import with_tensors
 from padiff_graph.capture.exclusive import one_at_a_time
 from padiff_graph.capture.graph import ComputationGraph
 
@@ -54,7 +55,7 @@ def capture_graph(
         >>> graph.certificate.valid
         True
     """
-    capture = Capture.of(model, example)
+    capture = Capture.of(model, with_tensors(framework_of(model), example))
     while certify and not capture.certify():
         pass
     return capture.graph

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["array", "dtype", "is_tensor", "materialised"]
+__all__ = ["array", "dtype", "is_tensor", "materialised", "tensor"]
 
 
 def is_tensor(value: object) -> bool:
@@ -27,3 +27,8 @@ def dtype(value: Any) -> str:
 def array(value: Any) -> np.ndarray[Any, Any]:
     """A tensor's numbers."""
     return np.asarray(value)
+
+
+def tensor(value: np.ndarray[Any, Any]) -> Any:
+    """A tensor of an array's numbers, dtype and shape; the array is copied."""
+    return np.array(value)

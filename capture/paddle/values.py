@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import paddle
 
-__all__ = ["array", "dtype", "is_tensor", "materialised"]
+__all__ = ["array", "dtype", "is_tensor", "materialised", "tensor"]
 
 
 def is_tensor(value: object) -> bool:
@@ -34,3 +34,8 @@ def array(value: Any) -> np.ndarray[Any, Any]:
         host = host.astype("float32")
     found: np.ndarray[Any, Any] = np.asarray(host.numpy())  # a copy already
     return found
+
+
+def tensor(value: np.ndarray[Any, Any]) -> Any:
+    """A tensor of an array's numbers, dtype and shape; the array is copied."""
+    return paddle.to_tensor(np.array(value))

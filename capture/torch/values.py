@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-__all__ = ["array", "dtype", "is_tensor", "materialised"]
+__all__ = ["array", "dtype", "is_tensor", "materialised", "tensor"]
 
 
 def is_tensor(value: object) -> bool:
@@ -34,6 +34,11 @@ def array(value: Any) -> np.ndarray[Any, Any]:
         host = host.to(torch.float32)
     numbers: np.ndarray[Any, Any] = host.resolve_conj().resolve_neg().numpy()
     return numbers
+
+
+def tensor(value: np.ndarray[Any, Any]) -> Any:
+    """A tensor of an array's numbers, dtype and shape; the array is copied."""
+    return torch.from_numpy(np.array(value))
 
 
 NUMPY = frozenset(

@@ -33,8 +33,8 @@ __all__ = ["cli", "main"]
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 PAIR = (
-    "PAIR is package.module:function, a function that returns (layer, module, example_inp) "
-    "or a dict of compare's parameters."
+    "PAIR is package.module:function or path/to/file.py:function, a function that returns "
+    "(layer, module, example_inp) or a dict of compare's parameters."
 )
 OUTPUTS = "padiff_graph.outputs"
 """Where a call keeps the names of its options that name files to be written."""
@@ -256,8 +256,8 @@ def diff(
 
 
 @cli.command(
-    help="Capture one model as a graph. MODEL is package.module:function, a function that returns "
-    "(model, example_kwargs), or an .onnx file."
+    help="Capture one model as a graph. MODEL is package.module:function or "
+    "path/to/file.py:function, a function that returns (model, example_kwargs), or an .onnx file."
 )
 @click.argument("model")
 @output_file(

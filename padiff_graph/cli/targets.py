@@ -1,4 +1,4 @@
-"""Names on the command line: `package.module:function` and files."""
+"""Names on the command line: `package.module:function`, `file.py:function` and files."""
 
 from __future__ import annotations
 
@@ -31,18 +31,19 @@ SHOWN = 12
 
 
 def resolve(target: str) -> Any:
-    """Imports what `package.module:name` names; the working directory is searched first.
+    """Imports what `package.module:name` or `path/to/file.py:name` names; the working directory is
+    searched first, and what a file imports also beside it.
 
     Raises:
         UsageError: another spelling, a module that cannot be imported, a name that is not there.
     """
-    name, colon, attribute = target.partition(":")
+    name, colon, attribute = target.rpartition(":")
     if not colon or not name or not attribute:
         raise UsageError(
-            f"expected package.module:function, found {target!r}; "
+            f"expected package.module:function or path/to/file.py:function, found {target!r}; "
             "for example examples.resnet_port:healthy"
         )
-    value = _imported(name)
+    value = _from_file(name) if name.endswith(".py") else _imported(name)
     for part in attribute.split("."):
         if not hasattr(value, part):
             raise UsageError(f"{name} has no {attribute!r}{_functions_of(value)}")
@@ -68,6 +69,31 @@ def _imported(name: str) -> Any:
         ) from None
     except (Exception, SystemExit) as error:  # whatever the user's module does at import
         raise UsageError(f"importing {name} failed{_what_happened(error)}") from None
+
+
+def _from_file(name: str) -> Any:
+    """The module that a file holds: of its own name where it can be imported so, as a script's
+    neighbours see it; a file inside a package by its dotted name, so that its own relative imports
+    work."""
+    path = os.path.realpath(name)
+    if not os.path.isfile(path):
+        raise UsageError(f"there is no file {name}; it is looked for in {os.getcwd()}")
+    folder, dotted = os.path.dirname(path), os.path.basename(path).removesuffix(".py")
+    while os.path.isfile(os.path.join(folder, "__init__.py")):
+        folder, package = os.path.split(folder)
+        dotted = f"{package}.{dotted}"
+    if not all(part.isidentifier() for part in dotted.split(".")):
+        raise UsageError(f"{name} cannot be imported: {dotted!r} is no name of a module; rename it")
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    module = _imported(dotted)
+    file = getattr(module, "__file__", None)
+    if file is None or os.path.realpath(file) != path:
+        raise UsageError(
+            f"{name} cannot be imported: another module is called {dotted!r} already "
+            f"({file or 'built in'}); rename the file"
+        )
+    return module
 
 
 def _functions_of(value: Any) -> str:

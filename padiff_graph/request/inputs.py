@@ -6,14 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from padiff_graph.capture.backend import backend, framework_of
+from padiff_graph.capture.example_tensors import with_tensors
 from padiff_graph.capture.leaf_names import leaves, values
 from padiff_graph.errors import UsageError, UsageTypeError
 from padiff_graph.request.forward_arguments import check_arguments
 from padiff_graph.request.input_pairs import InputLeaf, pair_inputs
-from padiff_graph.request.module_tree import has_modules
+from padiff_graph.request.module_tree import empty_parameters, has_modules
 
 __all__ = ["SIDES", "Inputs", "check_inputs", "check_models", "check_pair", "framework_named"]
 
@@ -31,7 +30,8 @@ class Inputs:
     """The checked inputs of a check.
 
     Attributes:
-        first, second: each model's keyword arguments, as the user gave them.
+        first, second: each model's keyword arguments, as the user gave them but for numpy
+            arrays, which are tensors here.
         pairs: which leaf of the first corresponds to which of the second.
         notes: what the user should know, in sentences.
     """
@@ -87,6 +87,8 @@ def check_inputs(layer: Any, module: Any, example_inp: Any) -> Inputs:
     for argument, model, example in zip(ARGUMENTS, (layer, module), (first, second), strict=True):
         if has_modules(model):
             check_arguments(argument, model, example)
+    for argument, framework, model in zip(ARGUMENTS, frameworks, (layer, module), strict=True):
+        _check_filled(argument, framework, model)
     for argument, framework, example in zip(ARGUMENTS, frameworks, (first, second), strict=True):
         _check_materialised(argument, framework, example)
     ours, theirs = _leaves(frameworks[0], first), _leaves(frameworks[1], second)
@@ -111,7 +113,7 @@ def check_pair(
         _check_example(position, side, example)
     first, second = example_inp
     _check_strangers((first, second), frameworks)
-    return first, second
+    return with_tensors(frameworks[0], first), with_tensors(frameworks[1], second)
 
 
 def _check_example(position: int, side: str, example: Any) -> None:
@@ -146,6 +148,16 @@ def _check_strangers(examples: tuple[Any, Any], frameworks: tuple[str, str]) -> 
             )
 
 
+def _check_filled(argument: str, framework: str, model: Any) -> None:
+    empty = empty_parameters(model, backend(framework).values.materialised)
+    if empty:
+        raise UsageError(
+            f"{argument}: its parameter {empty[0]} holds no numbers (a meta or lazy model"
+            f"{f', like {len(empty) - 1} more' if len(empty) > 1 else ''}); numbers are needed to "
+            "compare: load its weights first; structural_diff works on shapes alone"
+        )
+
+
 def _check_materialised(argument: str, framework: str, example: Mapping[str, Any]) -> None:
     tools = backend(framework).values
     for name, leaf in leaves(example, tools.is_tensor).items():
@@ -157,16 +169,12 @@ def _check_materialised(argument: str, framework: str, example: Mapping[str, Any
 
 
 def _leaves(framework: str, example: Mapping[str, Any]) -> dict[str, InputLeaf]:
-    """Tensor leaves, and numpy arrays, which count as tensors here."""
+    """Tensor leaves."""
     tools = backend(framework).values
-    tensors = leaves(example, lambda value: tools.is_tensor(value) or isinstance(value, np.ndarray))
-    made = {}
-    for name, value in tensors.items():
-        if isinstance(value, np.ndarray):
-            made[name] = InputLeaf(name, value, str(value.dtype))
-        else:
-            made[name] = InputLeaf(name, tools.array(value), tools.dtype(value))
-    return made
+    return {
+        name: InputLeaf(name, tools.array(value), tools.dtype(value))
+        for name, value in leaves(example, tools.is_tensor).items()
+    }
 
 
 def _numbers(framework: str, example: Mapping[str, Any]) -> dict[str, float]:

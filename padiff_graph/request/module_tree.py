@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from padiff_graph.errors import UsageError
 
-__all__ = ["class_of", "find_path", "has_modules", "modules_of"]
+__all__ = ["class_of", "empty_parameters", "find_path", "has_modules", "modules_of"]
 
 
 SHOWN = 5
@@ -29,6 +29,21 @@ def modules_of(model: Any) -> dict[str, Any]:
         list_modules = getattr(model, "named_sublayers", None) or model.named_modules
         modules.update((path, module) for path, module in list_modules() if path)
     return modules
+
+
+def empty_parameters(model: Any, filled: Callable[[Any], bool]) -> list[str]:
+    """Dotted names of the parameters that hold no numbers though their shape is known.
+
+    Args:
+        filled: whether a tensor holds numbers.
+    """
+    if not has_modules(model):
+        return []
+    return [
+        name
+        for name, tensor in model.named_parameters()
+        if not type(tensor).__name__.startswith("Uninitialized") and not filled(tensor)
+    ]
 
 
 def class_of(module: Any) -> str:
