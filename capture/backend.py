@@ -19,7 +19,8 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -35,6 +36,7 @@ from padiff_graph.capture.abilities import (
     Values,
 )
 from padiff_graph.capture.engine import Engine
+from padiff_graph.capture.remote.handles import RemoteModel
 
 Ability = TypeVar("Ability")
 
@@ -43,8 +45,10 @@ __all__ = [
     "Backend",
     "MissingFrameworkError",
     "backend",
+    "backend_here",
     "framework_of",
     "needed",
+    "serving",
 ]
 
 BACKENDS = {
@@ -113,6 +117,8 @@ def framework_of(model: Any) -> str:
     """
     if isinstance(model, (str, os.PathLike)):
         return "onnx"
+    if isinstance(model, RemoteModel):
+        return model.framework
     for cls in type(model).__mro__:
         package = cls.__module__.partition(".")[0]
         framework = "onnx" if package.startswith("onnx") else package
@@ -124,12 +130,33 @@ def framework_of(model: Any) -> str:
     )
 
 
+_served: dict[str, Backend] = {}
+"""Backends that stand in for a framework's own, since models of it live in another process."""
+
+
+@contextmanager
+def serving(backends: Mapping[str, Backend]) -> Iterator[None]:
+    """Inside, `backend` answers with these."""
+    before = dict(_served)
+    _served.update(backends)
+    try:
+        yield
+    finally:
+        _served.clear()
+        _served.update(before)
+
+
 def backend(framework: str) -> Backend:
-    """Imports a framework's backend.
+    """A framework's backend: imported, or what stands in for it where its models live elsewhere.
 
     Raises:
         MissingFrameworkError: where the framework is not installed; says how to install it.
     """
+    return _served[framework] if framework in _served else backend_here(framework)
+
+
+def backend_here(framework: str) -> Backend:
+    """Imports a framework's backend; errors as of `backend`."""
     _require(framework)
     found = importlib.import_module(BACKENDS[framework]).BACKEND
     assert isinstance(found, Backend)

@@ -6,6 +6,8 @@ Public names are imported when first asked for, so that importing the package lo
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from padiff_graph.version import __version__
+
 if TYPE_CHECKING:
     from padiff_graph.capture.api import capture_graph
     from padiff_graph.capture.capture_errors import CaptureError
@@ -19,16 +21,17 @@ if TYPE_CHECKING:
     from padiff_graph.report.report import Report
     from padiff_graph.report.structural_diff_result import StructuralDiff
     from padiff_graph.request.special_init import add_special_init
+    from padiff_graph.sides.side import Side
     from padiff_graph.testing import assert_ported
     from padiff_graph.weights.assignment import WeightAlignmentError, assign_weight
 
-__version__ = "0.1.0"
 
 __all__ = [
     "CaptureError",
     "LayerMap",
     "LayerMapCandidate",
     "Report",
+    "Side",
     "StructuralDiff",
     "UsageError",
     "WeightAlignmentError",
@@ -49,6 +52,7 @@ _HOMES = {
     "LayerMap": "padiff_graph.layer_map.layer_map",
     "LayerMapCandidate": "padiff_graph.report.layer_map_candidate",
     "Report": "padiff_graph.report.report",
+    "Side": "padiff_graph.sides.side",
     "StructuralDiff": "padiff_graph.report.structural_diff_result",
     "UsageError": "padiff_graph.errors",
     "WeightAlignmentError": "padiff_graph.weights.assignment",

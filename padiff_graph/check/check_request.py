@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from padiff_graph.alignment.correspondence import ResolvedMap
+from padiff_graph.capture.remote.handles import RemoteModel
 from padiff_graph.errors import UsageError, UsageTypeError
 from padiff_graph.layer_map.layer_map import LayerMap
 from padiff_graph.referee.tolerance import Tolerance
@@ -92,6 +93,8 @@ class CheckRequest:
 
 
 def _name(model: Any) -> str:
+    if isinstance(model, RemoteModel):
+        return model.class_name
     return model if isinstance(model, str) else type(model).__name__
 
 

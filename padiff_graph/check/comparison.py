@@ -29,15 +29,17 @@ from padiff_graph.check.threads import alike
 from padiff_graph.check.whole_proving import prove_models
 from padiff_graph.progress import shown
 from padiff_graph.report.report import Report
+from padiff_graph.sides.opened import with_sides
 
 __all__ = ["auto_diff", "compare"]
 
 
+@with_sides
 @one_at_a_time
 def compare(
     layer: Any,
     module: Any,
-    example_inp: Any,
+    example_inp: Any = None,
     auto_weights: bool = True,
     steps: int = 1,
     options: Mapping[str, Any] | None = None,

@@ -11,10 +11,12 @@ from padiff_graph.capture.exclusive import one_at_a_time
 from padiff_graph.findings.finding import Finding
 from padiff_graph.layer_map.layer_map import LayerMap
 from padiff_graph.report.structural_diff_result import StructuralDiff
+from padiff_graph.sides.opened import with_sides
 
 __all__ = ["structural_diff"]
 
 
+@with_sides
 @one_at_a_time
 def structural_diff(
     layer: Any, module: Any, example_inp: Any = None, layer_map: Any = None

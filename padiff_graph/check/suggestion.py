@@ -12,10 +12,12 @@ from padiff_graph.layer_map.layer_map import LayerMap
 from padiff_graph.matching.result import Matching
 from padiff_graph.report.layer_map_candidate import LayerMapCandidate
 from padiff_graph.request.module_tree import class_of
+from padiff_graph.sides.opened import with_sides
 
 __all__ = ["suggest_layer_map"]
 
 
+@with_sides
 @one_at_a_time
 def suggest_layer_map(
     layer: Any, module: Any, example_inp: Any = None, layer_map: Any = None

@@ -69,12 +69,15 @@ def run(command: Callable[[], Any]) -> int:
 def _answer(error: BaseException) -> int:
     """The exit code of an exception, said in one sentence."""
     from padiff_graph.capture.capture_errors import CaptureError  # light
+    from padiff_graph.capture.remote.errors import ElsewhereError
     from padiff_graph.errors import NotWrittenError, UsageError
 
     if isinstance(error, KeyboardInterrupt):
         return _told("stopped", INTERRUPTED)
     if isinstance(error, NotWrittenError):
         return _told(f"error: {error}", NOT_WRITTEN)
+    if isinstance(error, ElsewhereError):
+        return _told(f"nothing was compared: {error}", NOTHING)
     if isinstance(error, CaptureError):
         return _told(f"capture failed: {error}", NOTHING)
     if isinstance(error, ImportError) and type(error) is not ImportError:
@@ -95,7 +98,7 @@ def _stopped(error: BaseException) -> int:
 
     Any other is a mistake of this tool and needs its traceback.
     """
-    from padiff_graph.cli.targets import raised_at
+    from padiff_graph.request.targets import raised_at
 
     where = raised_at(error)
     if where:

@@ -15,6 +15,7 @@ from padiff_graph.layer_map.layer_map import LayerMap
 from padiff_graph.matching.result import ParameterRow
 from padiff_graph.request.module_tree import modules_of
 from padiff_graph.request.special_init import special_inits
+from padiff_graph.sides.opened import with_sides
 
 __all__ = ["WeightAlignmentError", "assign_parameters", "assign_weight"]
 
@@ -34,6 +35,7 @@ class WeightAlignmentError(RuntimeError):
         self.parameters = parameters
 
 
+@with_sides
 @one_at_a_time
 def assign_weight(layer: Any, module: Any, layer_map: Any = None, example_inp: Any = None) -> Any:
     """Copies the torch model's weights into the Paddle model, in place.

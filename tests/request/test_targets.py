@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from padiff_graph.cli.targets import resolve
 from padiff_graph.errors import UsageError
+from padiff_graph.request.targets import resolve
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,145 @@
+"""Asks another process, and stands in for what lives there."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from padiff_graph.capture.leaf_names import leaves
+from padiff_graph.capture.remote.channel import Closed, receive, send
+from padiff_graph.capture.remote.errors import SideEndedError, raised_there
+from padiff_graph.capture.remote.handles import (
+    Elsewhere,
+    Origin,
+    RemoteDict,
+    RemoteFunction,
+    RemoteList,
+    RemoteModel,
+    RemoteTensor,
+)
+from padiff_graph.capture.remote.wire import Buffers, Ref, decode, encode
+
+__all__ = ["Client", "is_tensor"]
+
+
+def is_tensor(value: object) -> bool:
+    """Whether a value stands for a tensor of another process."""
+    return isinstance(value, RemoteTensor)
+
+
+class Client:
+    """The asking end of a connection.
+
+    Args:
+        connection: to the process that answers.
+        name: what the side is called in messages.
+    """
+
+    def __init__(self, connection: socket.socket, name: str) -> None:
+        self.connection: socket.socket | None = connection
+        self.name = name
+        self.dropped: list[int] = []
+        self.reason = "it ended"
+
+    def ask(self, what: str, *arguments: Any, **named: Any) -> Any:
+        """The answer to one question.
+
+        Raises:
+            SideEndedError: there is nobody to answer.
+            Exception: what the other process raised.
+        """
+        buffers: Buffers = []
+        dropped, self.dropped = self.dropped, []
+        message = encode((what, list(arguments), named, dropped), buffers, self._sent)
+        answer, got = self._exchanged(message, buffers)
+        if "error" in answer:
+            raise raised_there(answer["error"])
+        return decode(answer["value"], got, self._found)
+
+    def let_go(self, number: int) -> None:
+        """Said with the next question."""
+        self.dropped.append(number)
+
+    def close(self) -> None:
+        """Ends the connection; the other process ends by that."""
+        if self.connection is not None:
+            self.connection.close()
+            self.connection = None
+
+    def _exchanged(self, message: Any, buffers: Buffers) -> tuple[Any, Buffers]:
+        if self.connection is None:
+            raise SideEndedError(f"{self.name} is not there any more: {self.reason}")
+        try:
+            send(self.connection, message, buffers)
+            return receive(self.connection)
+        except TimeoutError:
+            self.reason = "it did not answer in time"
+        except Closed as error:
+            self.reason = self.why_ended() or str(error)
+        except BaseException:
+            # an answer that nobody waits for would be taken for that of the next question
+            self.reason = "a question to it was broken off"
+            self.close()
+            raise
+        self.close()
+        raise SideEndedError(f"{self.name} stopped: {self.reason}")
+
+    def why_ended(self) -> str:
+        """Why the other process is gone, "" where that is not known."""
+        return ""
+
+    def _sent(self, value: Any) -> Ref | None:
+        """The reference to a thing of the other process, or to a structure of it as it is now."""
+        if isinstance(value, (RemoteDict, RemoteList)):
+            return self._structure(value)
+        if not isinstance(value, Elsewhere):
+            return None
+        if value.caller is not self:
+            raise ValueError(f"a thing of another process was handed to {self.name}")
+        return Ref(value.number)
+
+    def _structure(self, value: RemoteDict | RemoteList) -> Ref:
+        """The thing itself, and which of its tensors are others now."""
+        changed = {
+            name: Ref(leaf.number)
+            for name, leaf in leaves(value, is_tensor).items()
+            if leaf is not value.origin.leaves.get(name)
+        }
+        return Ref(value.origin.number, (changed,) if changed else ())
+
+    def _found(self, ref: Ref) -> Any:
+        """What stands here for a thing of the other process."""
+        kind, *facts = ref.facts
+        if kind == "tensor":
+            shape, dtype, filled = facts
+            return RemoteTensor(self, ref.number, tuple(shape), dtype, filled)
+        if kind == "model":
+            return RemoteModel(self, ref.number, *facts)
+        if kind == "function":
+            return RemoteFunction(self, ref.number)
+        if kind == "structure":
+            return self._with_origin(ref.number, facts[0])
+        return Elsewhere(self, ref.number)
+
+    def _with_origin(self, number: int, members: Any) -> Any:
+        structure: RemoteDict | RemoteList
+        structure = RemoteDict(members) if isinstance(members, dict) else RemoteList(members)
+        structure.origin = Origin(self, number)
+        structure.origin.leaves = leaves(structure, is_tensor)
+        return structure
+
+    @contextmanager
+    def within(self, what: str, *arguments: Any, **named: Any) -> Iterator[Any]:
+        """A context of the other process; what it yields there, as it stands here.
+
+        What it yields is asked for again at the end: a list is filled then.
+        """
+        number, given = self.ask("enter", what, list(arguments), named)
+        try:
+            yield given
+        finally:
+            last = self.ask("exit", number) if self.connection is not None else None
+            if isinstance(given, list) and isinstance(last, list):
+                given[:] = last

@@ -1,0 +1,146 @@
+"""What stands here for a thing in the other process: it has a number there, and is let go there
+when nobody holds it here any more."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from padiff_graph.capture.engine import Array
+
+__all__ = [
+    "Caller",
+    "Elsewhere",
+    "Origin",
+    "RemoteDict",
+    "RemoteFunction",
+    "RemoteList",
+    "RemoteModel",
+    "RemoteTensor",
+]
+
+
+class Caller(Protocol):
+    """Asks the other process."""
+
+    def ask(self, what: str, *arguments: Any, **named: Any) -> Any:
+        """The answer to one question; errors of the other process are raised here."""
+        ...
+
+    def let_go(self, number: int) -> None:
+        """Nobody holds the thing of this number here any more."""
+        ...
+
+
+class Elsewhere:
+    """A thing in the other process.
+
+    Attributes:
+        caller: asks that process.
+        number: of the thing there.
+    """
+
+    def __init__(self, caller: Caller, number: int) -> None:
+        self.caller = caller
+        self.number = number
+
+    def __del__(self) -> None:
+        self.caller.let_go(self.number)
+
+
+class RemoteTensor(Elsewhere):
+    """A tensor of the other process.
+
+    Attributes:
+        shape: of the tensor.
+        dtype: in graph spelling.
+        filled: whether it holds numbers.
+    """
+
+    def __init__(
+        self, caller: Caller, number: int, shape: tuple[int, ...], dtype: str, filled: bool
+    ) -> None:
+        super().__init__(caller, number)
+        self.shape = shape
+        self.dtype = dtype
+        self.filled = filled
+
+    def numpy(self) -> Array:
+        """Its numbers, on the host."""
+        array: Array = self.caller.ask("values.array", self)
+        return array
+
+    def detach(self) -> RemoteTensor:
+        """The same without gradient."""
+        return self._own("detach")
+
+    def clone(self) -> RemoteTensor:
+        """A copy."""
+        return self._own("clone")
+
+    def mean(self) -> RemoteTensor:
+        """The mean of all its numbers."""
+        return self._own("mean")
+
+    def __add__(self, other: object) -> RemoteTensor:
+        return self._own("__add__", other)
+
+    def __truediv__(self, other: object) -> RemoteTensor:
+        return self._own("__truediv__", other)
+
+    def _own(self, method: str, *arguments: object) -> RemoteTensor:
+        made: RemoteTensor = self.caller.ask("method", self, method, *arguments)
+        return made
+
+
+class RemoteModel(Elsewhere):
+    """A model of the other process; called, it runs there.
+
+    Attributes:
+        framework: its framework.
+        class_name: its class.
+        version: of its framework.
+    """
+
+    def __init__(
+        self, caller: Caller, number: int, framework: str, class_name: str, version: str
+    ) -> None:
+        super().__init__(caller, number)
+        self.framework = framework
+        self.class_name = class_name
+        self.version = version
+
+    def __call__(self, **example: Any) -> Any:
+        """What the model returns."""
+        return self.caller.ask("call", self, **example)
+
+
+class RemoteFunction(Elsewhere):
+    """A function of the other process: a loss, a step."""
+
+    def __call__(self, *arguments: Any) -> Any:
+        """What the function returns."""
+        return self.caller.ask("call", self, *arguments)
+
+
+class Origin(Elsewhere):
+    """A structure of the other process.
+
+    Attributes:
+        leaves: its tensors by name, as they came.
+    """
+
+    leaves: Mapping[str, RemoteTensor]
+
+
+class RemoteDict(dict[str, Any]):
+    """What a model takes or returns by name; `origin` is the thing itself, in the other process."""
+
+    origin: Origin
+
+
+class RemoteList(list[Any]):
+    """What a model takes or returns by position; `origin` is the thing itself, in the other
+    process."""
+
+    origin: Origin

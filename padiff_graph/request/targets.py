@@ -1,0 +1,138 @@
+"""Functions that the user names: `package.module:function` and `path/to/file.py:function`."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+from typing import Any
+
+from padiff_graph.errors import UsageError
+
+__all__ = ["kind_of", "made_by", "raised_at", "resolve"]
+
+SHOWN = 12
+"""Functions that an error message offers; chosen so that it stays a few lines."""
+
+
+def resolve(target: str) -> Any:
+    """Imports what `package.module:name` or `path/to/file.py:name` names; the working directory is
+    searched first, and what a file imports also beside it.
+
+    Raises:
+        UsageError: another spelling, a module that cannot be imported, a name that is not there.
+    """
+    name, colon, attribute = target.rpartition(":")
+    if not colon or not name or not attribute:
+        raise UsageError(
+            f"expected package.module:function or path/to/file.py:function, found {target!r}; "
+            "for example examples.resnet_port:healthy"
+        )
+    value = _from_file(name) if name.endswith(".py") else _imported(name)
+    for part in attribute.split("."):
+        if not hasattr(value, part):
+            raise UsageError(f"{name} has no {attribute!r}{_functions_of(value)}")
+        value = getattr(value, part)
+    return value
+
+
+def _imported(name: str) -> Any:
+    here = os.getcwd()
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        missing = error.name or name
+        if name == missing or name.startswith(f"{missing}."):
+            raise UsageError(
+                f"there is no module {missing!r}; "
+                f"it is looked for in {here} and among installed packages"
+            ) from None
+        raise UsageError(
+            f"importing {name} failed: it imports {missing!r}, which is not installed"
+        ) from None
+    except (Exception, SystemExit) as error:  # whatever the user's module does at import
+        raise UsageError(f"importing {name} failed{_what_happened(error)}") from None
+
+
+def _from_file(name: str) -> Any:
+    """The module that a file holds: of its own name where it can be imported so, as a script's
+    neighbours see it; a file inside a package by its dotted name, so that its own relative imports
+    work."""
+    path = os.path.realpath(name)
+    if not os.path.isfile(path):
+        raise UsageError(f"there is no file {name}; it is looked for in {os.getcwd()}")
+    folder, dotted = os.path.dirname(path), os.path.basename(path).removesuffix(".py")
+    while os.path.isfile(os.path.join(folder, "__init__.py")):
+        folder, package = os.path.split(folder)
+        dotted = f"{package}.{dotted}"
+    if not all(part.isidentifier() for part in dotted.split(".")):
+        raise UsageError(f"{name} cannot be imported: {dotted!r} is no name of a module; rename it")
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    module = _imported(dotted)
+    file = getattr(module, "__file__", None)
+    if file is None or os.path.realpath(file) != path:
+        raise UsageError(
+            f"{name} cannot be imported: another module is called {dotted!r} already "
+            f"({file or 'built in'}); rename the file"
+        )
+    return module
+
+
+def _functions_of(value: Any) -> str:
+    """What could have been meant: the first public functions of a module or class."""
+    names = [
+        name
+        for name in getattr(value, "__dict__", ())
+        if not name.startswith("_") and callable(getattr(value, name))
+    ]
+    return f"; it has {', '.join(names[:SHOWN])}" if names else ""
+
+
+def _what_happened(error: BaseException) -> str:
+    """The user's own exception in one line, with where it was raised."""
+    return f"{raised_at(error)}: {type(error).__name__}: {error}"
+
+
+def raised_at(error: BaseException) -> str:
+    """`" at file:line"` of the innermost frame that is the user's own; `""` where none is.
+
+    Frames of this package and of installed ones are not.
+    """
+    ours = tuple(
+        os.path.dirname(os.path.abspath(str(sys.modules[name].__file__))) + os.sep
+        for name in ("padiff_graph", "padiff_graph.capture")
+        if name in sys.modules
+    )
+    place = ""
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        file = frame.f_code.co_filename
+        installed = {"site-packages", "dist-packages"} & {*file.split(os.sep)}
+        if not installed and not file.startswith((*ours, "<")):
+            place = f" at {file}:{line}"
+    return place
+
+
+def made_by(target: str) -> Any:
+    """What the function named returns.
+
+    Raises:
+        UsageError: there is no such function, or it raises.
+    """
+    function = resolve(target)
+    if not callable(function):
+        raise UsageError(f"expected a function at {target}, found {type(function).__name__}")
+    try:
+        return function()
+    except (Exception, SystemExit) as error:  # the user's code: said in one line, where it happened
+        raise UsageError(f"{target} failed{_what_happened(error)}") from None
+
+
+def kind_of(value: Any) -> str:
+    """What a value is, in words: its type, and how many members a sequence has."""
+    if isinstance(value, (tuple, list)):
+        return f"a {type(value).__name__} of {len(value)}"
+    return type(value).__name__

@@ -1,0 +1,141 @@
+"""Another interpreter, seen from here: started, greeted, asked, ended."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections import deque
+from types import TracebackType
+from typing import Any
+
+from padiff_graph.capture.remote.channel import Closed, receive
+from padiff_graph.capture.remote.client import Client
+from padiff_graph.errors import UsageError
+from padiff_graph.version import __version__
+
+__all__ = ["PATIENCE", "WorkerProcess"]
+
+PATIENCE = 1800.0
+"""Seconds that one answer may take; chosen far above the longest step of a check of a large model
+on one core, so that only what hangs is given up."""
+PARTING = 5.0
+"""Seconds that a process has to end by itself once its connection is closed."""
+REMEMBERED = 20
+"""Last lines of what the process said, to tell why it could not start."""
+
+
+class WorkerProcess(Client):
+    """Another interpreter that holds one model.
+
+    Args:
+        python: the interpreter.
+        name: of the side, for messages.
+
+    Raises:
+        UsageError: it cannot be started, or holds another version of this package.
+    """
+
+    def __init__(self, python: str, name: str) -> None:
+        here, there = socket.socketpair()
+        here.settimeout(PATIENCE)
+        super().__init__(here, name)
+        self.python = python
+        self.said: deque[str] = deque(maxlen=REMEMBERED)
+        with there:
+            self.process = subprocess.Popen(
+                [python, "-m", "padiff_graph.sides.worker", str(there.fileno())],
+                pass_fds=[there.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # an interrupt is for who asks; that ends this one
+            )
+        self.reader = threading.Thread(target=self._listen, daemon=True)
+        self.reader.start()
+        self._greet(here)
+
+    def __enter__(self) -> WorkerProcess:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """Ends the process, by force where it does not end by itself."""
+        self.close()
+        try:
+            self.process.wait(PARTING)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.reader.join(PARTING)
+        self.reason = "its check has ended"
+
+    def why_ended(self) -> str:
+        """By what the process ended."""
+        try:
+            code = self.process.wait(PARTING)
+        except subprocess.TimeoutExpired:
+            return ""
+        if code == -signal.SIGKILL:
+            return "it was killed (signal 9), for want of memory most likely"
+        if code < 0:
+            return f"it was ended by {signal.Signals(-code).name}"
+        return f"it ended with exit code {code}"
+
+    def _listen(self) -> None:
+        """Hands on what the process prints, to standard error."""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            text = line.decode(errors="replace")
+            self.said.append(text.strip())
+            if self.greeted:
+                sys.stderr.write(text)
+
+    greeted = False
+
+    def _greet(self, connection: socket.socket) -> None:
+        try:
+            greeting, _ = receive(connection)
+        except (Closed, TimeoutError):
+            self.end()
+            raise UsageError(
+                f"{self.name}: {self.python} could not start; it says: {self._last_words()}"
+            ) from None
+        if greeting != __version__:
+            self.end()
+            raise UsageError(
+                f"{self.name}: padiff-graph is {greeting} in {self.python} and {__version__} here; "
+                "install the same version in both"
+            )
+        self.greeted = True
+
+    def _last_words(self) -> str:
+        words = [line for line in self.said if line]
+        if words and words[-1].endswith("No module named padiff_graph"):
+            return f"{words[-1]}; install padiff-graph there"
+        return words[-1] if words else self.why_ended() or "nothing"
+
+    def open(self, target: str) -> dict[str, Any]:
+        """Has the other interpreter make its model.
+
+        Returns:
+            "model", "inputs", "loss" and "optimizer", each None where there is none.
+
+        Raises:
+            UsageError: the target is no function, or returns something else.
+            SideEndedError: the process ended.
+        """
+        try:
+            opened: dict[str, Any] = self.ask("open", target)
+        except ValueError as error:
+            raise UsageError(f"{self.name}: {error}") from None
+        return opened

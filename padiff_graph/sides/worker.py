@@ -1,0 +1,92 @@
+"""What runs in the other interpreter: `python -m padiff_graph.sides.worker FD`. It makes one model
+and answers questions about it until its connection ends."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import traceback
+from importlib import import_module
+from typing import Any
+
+from padiff_graph.capture.backend import backend, framework_of
+from padiff_graph.capture.remote.channel import Closed, receive, send
+from padiff_graph.capture.remote.errors import error_data
+from padiff_graph.capture.remote.service import Service
+from padiff_graph.capture.remote.wire import Ref, decode, encode
+from padiff_graph.request.targets import raised_at
+from padiff_graph.sides.made_side import made_side
+from padiff_graph.version import __version__
+
+__all__ = ["main"]
+
+
+def main(number: int) -> None:
+    """Serves one connection.
+
+    Args:
+        number: its file descriptor.
+    """
+    os.dup2(2, 1)  # what a model prints is no answer of a command
+    with socket.socket(fileno=number) as connection:
+        try:
+            send(connection, __version__, [])
+            service = _opened(connection)
+            if service is not None:
+                service.serve(connection, _failed)
+        except Closed:
+            return
+
+
+def _failed(error: BaseException) -> dict[str, Any]:
+    trace = "".join(traceback.format_exception(error))
+    return error_data(error, raised_at(error), trace)
+
+
+def _opened(connection: socket.socket) -> Service | None:
+    """Answers the first question: which model is to be made."""
+    message, got = receive(connection)
+    what, arguments, _, _ = decode(message, got, lambda ref: ref)
+    try:
+        if what != "open":
+            raise ValueError(f"the first question is 'open'; found {what!r}")
+        service, value = _made(*arguments)
+        answer: dict[str, Any] = {"value": encode(value, [], service.stays)}
+    except BaseException as error:  # the user's code, and wrong use: both are the answer
+        send(connection, {"error": _failed(error)}, [])
+        return None
+    send(connection, answer, [])
+    return service
+
+
+def _made(target: str) -> tuple[Service, dict[str, Any]]:
+    made = made_side(target)
+    model = made["model"]
+    framework = framework_of(model)
+    service = Service(backend(framework))
+    version = str(getattr(import_module(framework), "__version__", ""))
+    facts = ("model", framework, type(model).__name__, version)
+    inputs = made["inputs"]
+    return service, {
+        "model": service.kept(model, *facts),
+        "inputs": None if inputs is None else service.example(inputs),
+        "loss": _function(service, made["loss"]),
+        "optimizer": _function(service, made["optimizer"]),
+    }
+
+
+def _function(service: Service, thing: Any) -> Ref | None:
+    if thing is None:
+        return None
+    return service.stays(thing) or service.kept(thing, "function")
+
+
+def _arguments(values: list[str]) -> int:
+    if len(values) != 2 or not values[1].isdigit():
+        raise SystemExit("this is started by padiff-graph itself, with a connection's number")
+    return int(values[1])
+
+
+if __name__ == "__main__":
+    main(_arguments(sys.argv))
