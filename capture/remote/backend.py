@@ -60,7 +60,7 @@ def remote_backend(framework: str, clients: Sequence[Client], *, here: bool) -> 
         cast(Values, _values(own)),
         cast(State, _state(own)),
         threads=cast(Threads, _threads(own, clients)),
-        optimizers=cast(Optimizers, _optimizers(own)),
+        optimizers=cast(Optimizers, _optimizers(own, clients)),
     )
 
 
@@ -123,7 +123,7 @@ def _threads(own: Backend | None, clients: Sequence[Client]) -> Any:
     return SimpleNamespace(threads=threads, threaded=threaded)
 
 
-def _optimizers(own: Backend | None) -> Any:
+def _optimizers(own: Backend | None, clients: Sequence[Client]) -> Any:
     """Each function goes where its first argument lives."""
 
     def local(name: str) -> Any:
@@ -150,7 +150,8 @@ def _optimizers(own: Backend | None) -> Any:
 
     def is_optimizer(thing: object) -> bool:
         if isinstance(thing, Elsewhere):
-            return bool(thing.caller.ask("optimizers.is_optimizer", thing))
+            ours = thing.caller in clients
+            return ours and bool(thing.caller.ask("optimizers.is_optimizer", thing))
         return own is not None and bool(local("is_optimizer")(thing))
 
     functions = {name: question(name) for name in (*IN_OPTIMIZERS, "bare")}

@@ -119,6 +119,8 @@ class Client:
             return RemoteModel(self, ref.number, *facts)
         if kind == "function":
             return RemoteFunction(self, ref.number)
+        if kind == "optimizer":
+            return type(str(facts[0]), (Elsewhere,), {})(self, ref.number)
         if kind == "structure":
             return self._with_origin(ref.number, facts[0])
         return Elsewhere(self, ref.number)

@@ -46,6 +46,7 @@ def error_data(error: BaseException, place: str, trace: str) -> dict[str, Any]:
     """
     return {
         "type": type(error).__name__,
+        "kinds": [cls.__name__ for cls in type(error).__mro__],
         "text": str(error),
         "place": place,
         "trace": trace,
@@ -60,8 +61,9 @@ def raised_there(data: Mapping[str, Any]) -> Exception:
     if name in CAPTURE:
         attempts = tuple((way, reason) for way, reason in data["attempts"])
         return CAPTURE[name](text, data["source"], attempts)
-    if name in OWN and not data["place"]:
-        return OWN[name](text)
+    own = next((OWN[kind] for kind in data["kinds"] if kind in OWN), None)
+    if own is not None and not data["place"]:
+        return own(text)
     error = ElsewhereError(f"{name}{data['place']}: {text}")
     error.trace = data["trace"]
     return error

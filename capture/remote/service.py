@@ -169,7 +169,7 @@ class Service:
             return self.kept(value, "tensor", shape, tools.dtype(value), filled)
         optimizers = self.backend.optimizers
         if optimizers is not None and optimizers.is_optimizer(value):
-            return self.kept(value, "optimizer")
+            return self.kept(value, "optimizer", type(value).__name__)
         return None
 
     # -- questions

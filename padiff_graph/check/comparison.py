@@ -95,7 +95,7 @@ def compare(
 def auto_diff(
     layer: Any,
     module: Any,
-    example_inp: Any,
+    example_inp: Any = None,
     auto_weights: bool = True,
     steps: int = 1,
     options: Mapping[str, Any] | None = None,

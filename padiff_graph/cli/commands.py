@@ -21,6 +21,7 @@ from padiff_graph.cli.exit_codes import (
     NOTHING,
     help_text,
 )
+from padiff_graph.cli.two_targets import Targets, two_targets
 
 if TYPE_CHECKING:
     from padiff_graph.capture.graph import ComputationGraph
@@ -34,7 +35,9 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 PAIR = (
     "PAIR is package.module:function or path/to/file.py:function, a function that returns "
-    "(layer, module, example_inp) or a dict of compare's parameters."
+    "(layer, module, example_inp) or a dict of compare's parameters. With SECOND each model has a "
+    "function of its own, which returns (model, inputs) or a dict, and may have an interpreter of "
+    "its own."
 )
 OUTPUTS = "padiff_graph.outputs"
 """Where a call keeps the names of its options that name files to be written."""
@@ -112,7 +115,7 @@ def cli() -> None:
 
 
 @cli.command(help=f"Compare two models, forward and backward. {PAIR}")
-@click.argument("pair")
+@two_targets
 @map_option
 @click.option("--atol", type=float, help="absolute tolerance (default 0)")
 @click.option("--rtol", type=float, help="relative tolerance (default 1e-7)")
@@ -152,7 +155,7 @@ def cli() -> None:
     help="write a script that reruns the first finding's region in both frameworks",
 )
 def align(
-    pair: str,
+    targets: Targets,
     layer_map: str | None,
     steps: int | None,
     keep_weights: bool,
@@ -170,10 +173,9 @@ def align(
     given_map = _load_map(layer_map)
 
     from padiff_graph.check.comparison import compare
-    from padiff_graph.cli.targets import load_pair
     from padiff_graph.request.options import rounding_allowed
 
-    arguments = load_pair(pair)
+    arguments = targets.load()
     named = {**(arguments.get("options") or {}), **asked}
     arguments["options"] = rounding_allowed(named)
     if steps is not None:
@@ -210,12 +212,12 @@ def _answer(report: Report) -> int:
 
 
 @cli.command(help=f"Find which layers and parameters correspond. {PAIR}")
-@click.argument("pair")
+@two_targets
 @output_file("-o", "--out", help="write the best map as YAML")
 @click.option("--map", "layer_map", metavar="FILE", help="what is known already")
-def suggest(pair: str, out: str | None, layer_map: str | None) -> int:
+def suggest(targets: Targets, out: str | None, layer_map: str | None) -> int:
     """`suggest_layer_map`, printed."""
-    models = _models_to_match(pair, layer_map)
+    models = _models_to_match(targets, layer_map)
 
     from padiff_graph.check.suggestion import suggest_layer_map
     from padiff_graph.report.structural_views import show_candidate
@@ -232,16 +234,20 @@ def suggest(pair: str, out: str | None, layer_map: str | None) -> int:
 
 
 @cli.command(help=f"Compare how two models are built, without their weights. {PAIR}")
-@click.argument("pair")
+@two_targets
 @map_option
 @output_file("--html", help="write the diff as a page")
 @output_file("--json", "json_file", help="write the diff as JSON")
 @explorer_option
 def diff(
-    pair: str, layer_map: str | None, html: str | None, json_file: str | None, explorer: str | None
+    targets: Targets,
+    layer_map: str | None,
+    html: str | None,
+    json_file: str | None,
+    explorer: str | None,
 ) -> int:
     """`structural_diff`, printed. Built differently alone is no difference."""
-    models = _models_to_match(pair, layer_map)
+    models = _models_to_match(targets, layer_map)
 
     from padiff_graph.check.structural_diff import structural_diff
 
@@ -335,13 +341,10 @@ def convert(checkpoint: str, layer_map: str, out: str, script: str | None) -> in
     return ALIGNED
 
 
-def _models_to_match(pair: str, layer_map: str | None) -> tuple[Any, Any, Any, Any]:
+def _models_to_match(targets: Targets, layer_map: str | None) -> tuple[Any, Any, Any, Any]:
     """Both models, their example and what is known of their layers."""
     known = _load_map(layer_map)
-
-    from padiff_graph.cli.targets import load_pair
-
-    arguments = load_pair(pair)
+    arguments = targets.load()
     if known is None:
         known = arguments.get("layer_map")
     return arguments["layer"], arguments["module"], arguments["example_inp"], known

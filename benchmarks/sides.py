@@ -1,0 +1,156 @@
+"""The same check in one process and with each model in an interpreter of its own: verdict,
+findings, regions and time.
+
+    python benchmarks/sides.py                       twenty published pairs and the example
+    python benchmarks/sides.py tv_resnet18 hf_bert   some
+    python benchmarks/sides.py --python PYTHON       the interpreter of both sides (this one)
+
+Each pair is checked in processes of its own. A pair counts as the same where passed, equivalent,
+the findings (kind of cause, verdict, phase, both places) and the regions by verdict are equal.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+SECONDS = 600
+PAIRS = (
+    "example_healthy",
+    "example_buggy",
+    "tv_resnet18",
+    "tv_mobilenet_v3_small",
+    "tv_googlenet",
+    "hf_bert",
+    "hf_albert",
+    "hf_bart",
+    "hf_gpt2",
+    "hf_t5",
+    "hf_mpnet_eps",
+    "nlp_llama",
+    "pf_llama",
+    "pf_qwen2",
+    "pf_qwen2_moe",
+    "nn_gru",
+    "nn_lstm_bi2",
+    "nn_transformer_encoder",
+    "ocr_rec_crnn_mbv3",
+    "timm_resnet18d",
+    "timm_mobilevit_xxs",
+    "df_unet2d",
+)
+OPTIONS = {"rtol": 1e-3, "atol": 1e-4}
+"""The tolerance of both checks; what they find does not depend on it."""
+
+
+def pair(name: str) -> tuple[Any, Any, Any]:
+    """(layer, module, example), seeded."""
+    import numpy as np
+    import paddle
+    import torch
+
+    torch.manual_seed(0)
+    paddle.seed(0)
+    np.random.seed(0)
+    if name.startswith("example_"):
+        sys.path.insert(0, str(HERE.parent))
+        from examples import resnet_port
+
+        made: tuple[Any, Any, Any] = getattr(resnet_port, name.removeprefix("example_"))()
+        return made
+    sys.path.insert(0, str(HERE / "pairs"))
+    import pairs
+
+    layer, module, example = pairs.PAIRS[name].fn()
+    return layer.eval(), module.eval(), example
+
+
+def first() -> tuple[Any, Any]:
+    """The first side of the pair that the environment names."""
+    layer, _, example = pair(os.environ["SIDES_PAIR"])
+    return layer, example[0]
+
+
+def second() -> tuple[Any, Any]:
+    """The second side of it."""
+    _, module, example = pair(os.environ["SIDES_PAIR"])
+    return module, example[1]
+
+
+def checked(name: str, python: str | None) -> dict[str, Any]:
+    """What one check says."""
+    import padiff_graph as pg
+
+    started = time.perf_counter()
+    if python is None:
+        layer, module, example = pair(name)
+        started = time.perf_counter()
+        report = pg.compare(layer, module, example, options=OPTIONS)
+        seconds = time.perf_counter() - started
+    else:
+        os.environ["SIDES_PAIR"] = name
+        sides = [pg.Side(f"{__file__}:{side}", python=python) for side in ("first", "second")]
+        report = pg.compare(*sides, options=OPTIONS)
+        seconds = sum(report.timings.values())
+    findings = [
+        (own.cause_id, own.verdict, own.phase, own.paddle_path, own.torch_path)
+        for own in report.findings
+    ]
+    return {
+        "seconds": seconds,
+        "timed": sum(report.timings.values()),
+        "said": [report.passed, report.equivalent, sorted(findings), dict(report.regions)],
+        "frameworks": [name for name in ("torch", "paddle") if name in sys.modules],
+    }
+
+
+def asked(name: str, python: str | None) -> dict[str, Any]:
+    """`checked` in a process of its own."""
+    command = [sys.executable, __file__, name, "--one", python or "here"]
+    try:
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)
+    except subprocess.TimeoutExpired:
+        return {"said": f"nothing in {SECONDS} s", "timed": 0.0, "frameworks": []}
+    lines = [line for line in ran.stdout.splitlines() if line.startswith("{")]
+    if not lines:
+        return {"said": ran.stderr.strip()[-300:], "timed": 0.0, "frameworks": []}
+    answer: dict[str, Any] = json.loads(lines[-1])
+    return answer
+
+
+def main() -> None:
+    """The table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("pairs", nargs="*", default=PAIRS)
+    parser.add_argument("--python", default=sys.executable)
+    parser.add_argument("--one", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.one:
+        print(json.dumps(checked(given.pairs[0], None if given.one == "here" else given.one)))
+        return
+    same = 0
+    for name in given.pairs:
+        here, there = asked(name, None), asked(name, given.python)
+        equal = here["said"] == there["said"] and isinstance(here["said"], list)
+        same += equal
+        ratio = there["timed"] / here["timed"] if here["timed"] else 0.0
+        word = "same" if equal else "DIFFERENT"
+        print(f"{name:28} {word:10} {here['timed']:6.1f} s  {ratio:5.2f} times", flush=True)
+        if not equal:
+            print(f"    here:  {str(here['said'])[:400]}\n    there: {str(there['said'])[:400]}")
+        if there["frameworks"]:
+            print(f"    the judge imported {there['frameworks']}")
+    print(f"{same} of {len(given.pairs)} the same")
+
+
+if __name__ == "__main__":
+    main()

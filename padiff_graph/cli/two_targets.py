@@ -1,0 +1,110 @@
+"""Two models on the command line: a pair by one function, or each by its own, in an interpreter of
+its own where it needs one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from padiff_graph.capture.engine import Array
+
+__all__ = ["Targets", "two_targets"]
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What names the two models.
+
+    Attributes:
+        pair: the function of a pair, or of the first model.
+        second: that of the second model; None for a pair.
+        pythons: the interpreters of both; None for this one.
+        inputs: a file of inputs for both.
+    """
+
+    pair: str
+    second: str | None
+    pythons: tuple[str | None, str | None]
+    inputs: str | None
+
+    def load(self) -> dict[str, Any]:
+        """`compare`'s parameters.
+
+        Raises:
+            UsageError: what is named is not there, or returns something else.
+        """
+        from padiff_graph.cli.targets import load_pair
+        from padiff_graph.errors import UsageError
+
+        if self.second is not None:
+            example = None if self.inputs is None else _example(self.inputs)
+            return {
+                "layer": _side(self.pair, self.pythons[0]),
+                "module": _side(self.second, self.pythons[1]),
+                "example_inp": None if example is None else (example, example),
+            }
+        if self.inputs is not None or any(self.pythons):
+            raise UsageError(
+                "--first-python, --second-python and --inputs go with two targets, one for each "
+                "model; for example first.py:build second.py:build"
+            )
+        return load_pair(self.pair)
+
+
+def two_targets(command: Command) -> Command:
+    """The arguments that name two models; handed on as `targets`."""
+
+    @wraps(command)
+    def taken(
+        pair: str,
+        second: str | None,
+        first_python: str | None,
+        second_python: str | None,
+        inputs: str | None,
+        **options: Any,
+    ) -> Any:
+        targets = Targets(pair, second, (first_python, second_python), inputs)
+        return command(targets=targets, **options)
+
+    for option in (
+        click.option("--inputs", metavar="FILE.npz", help="inputs of both models, by name"),
+        click.option("--second-python", metavar="PYTHON", help="the second model's interpreter"),
+        click.option("--first-python", metavar="PYTHON", help="the first model's interpreter"),
+        click.argument("second", required=False, metavar="[SECOND]"),
+        click.argument("pair"),
+    ):
+        taken = option(taken)
+    return taken  # type: ignore[return-value]
+
+
+def _side(target: str, python: str | None) -> Any:
+    from padiff_graph.errors import UsageError
+    from padiff_graph.sides.side import Side
+
+    if not target.endswith(".onnx"):
+        return Side(target, python)
+    if python is not None:
+        raise UsageError(f"{target} is a file; it needs no interpreter of its own")
+    return target
+
+
+def _example(path: str) -> dict[str, Array]:
+    """The arrays of an .npz file, by name."""
+    import numpy as np
+
+    from padiff_graph.errors import UsageError
+
+    try:
+        with np.load(path, allow_pickle=False) as held:
+            return {name: held[name] for name in held.files}
+    except (OSError, ValueError, EOFError, AttributeError) as error:
+        raise UsageError(
+            f"--inputs: expected a file as numpy.savez writes it; {path} cannot be read: {error}"
+        ) from None
