@@ -1,0 +1,206 @@
+"""Each model in an interpreter of its own: the same answers, and an end to everything that ends."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import padiff_graph as pg
+from padiff_graph.capture.remote.errors import ElsewhereError, SideEndedError
+from padiff_graph.errors import UsageError, UsageTypeError
+from padiff_graph.sides import process
+from padiff_graph.sides.process import WorkerProcess
+
+MODELS = Path(__file__).parent / "side_models.py"
+OPTIONS = {"rtol": 1e-4, "atol": 1e-5}
+
+
+def _side(name):
+    return pg.Side(f"{MODELS}:{name}", python=sys.executable)
+
+
+@pytest.fixture(autouse=True)
+def _no_process_is_left(monkeypatch):
+    started = []
+    begin = subprocess.Popen
+
+    def noted(*given, **named):
+        started.append(begin(*given, **named))
+        return started[-1]
+
+    monkeypatch.setattr(process.subprocess, "Popen", noted)
+    yield
+    assert all(held.poll() is not None for held in started)
+
+
+def test_a_right_port_passes_with_all_that_is_compared():
+    report = pg.compare(_side("paddle_side"), _side("torch_side"), options=OPTIONS)
+    assert report.passed and report.equivalent
+    assert report.compared.outputs == 2 and report.compared.parameters == 6
+    assert report.compared.gradients > 10
+    assert all(shown.status != "not shown" for shown in report.obligations.values())
+
+
+def test_a_wrong_port_is_told_at_its_place():
+    report = pg.compare(_side("paddle_epsilon"), _side("torch_side"), options=OPTIONS)
+    (finding,) = [found for found in report.findings if found.fails]
+    assert finding.cause_id == "attribute.epsilon"
+    assert (finding.paddle_path, finding.torch_path) == ("norm", "norm")
+    assert "side_models.py" in finding.torch_source
+
+
+def test_the_judge_needs_neither_framework(tmp_path):
+    script = tmp_path / "judge.py"
+    script.write_text(
+        "import sys\n"
+        "sys.path.insert(0, sys.argv[1])\n"
+        "import side_models\n"
+        "side_models._without('torch')\n"
+        "side_models._without('paddle')\n"
+        "import padiff_graph as pg\n"
+        "sides = [pg.Side(f'{side_models.__file__}:{name}', python=sys.executable)\n"
+        "         for name in ('paddle_epsilon', 'torch_side')]\n"
+        "report = pg.compare(*sides, options={'rtol': 1e-4, 'atol': 1e-5})\n"
+        "print([found.cause_id for found in report.findings])\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, str(script), str(MODELS.parent)], capture_output=True, text=True
+    )
+    assert "['attribute.epsilon']" in ran.stdout, ran.stderr
+
+
+def test_inputs_of_one_side_are_for_both():
+    report = pg.compare(_side("paddle_without_inputs"), _side("torch_side"), options=OPTIONS)
+    assert report.passed and report.compared.outputs == 2
+
+
+def test_inputs_of_the_call_go_before_those_of_a_side():
+    example = {"x": np.zeros((2, 6), np.float32)}
+    report = pg.compare(
+        _side("paddle_side"), _side("torch_side"), (example, example), options=OPTIONS
+    )
+    assert report.passed
+    assert any("[2, 6]" in note for note in report.notes)
+
+
+def test_inputs_that_differ_are_refused():
+    with pytest.raises(UsageError, match="the same"):
+        pg.compare(_side("paddle_other_inputs"), _side("torch_side"), options=OPTIONS)
+
+
+def test_training_steps_are_taken_on_both_sides():
+    sides = _side("paddle_more_decay"), _side("torch_training")
+    report = pg.compare(*sides, steps=2, options=OPTIONS)
+    told = [found for found in report.findings if found.phase == "optimizer" and found.fails]
+    assert "weight decay is 0.3" in told[0].cause and "AdamW" in told[0].cause
+
+
+def test_right_training_is_right():
+    sides = _side("paddle_training"), _side("torch_training")
+    report = pg.compare(*sides, steps=2, options={**OPTIONS, "allow_rounding": True})
+    assert not any(found.fails for found in report.findings)
+
+
+def test_structure_and_maps_take_sides():
+    sides = _side("paddle_epsilon"), _side("torch_side")
+    difference = pg.structural_diff(*sides)
+    assert [found.cause_id for found in difference.findings] == ["attribute.epsilon"]
+    (candidate,) = pg.suggest_layer_map(*sides)
+    assert {row.paddle_name for row in candidate.parameters} >= {"fc1.weight", "norm.bias"}
+
+
+def test_a_side_beside_a_model_of_this_process():
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    report = pg.compare(
+        _side("paddle_epsilon"),
+        _Local(torch),
+        ({"x": _inputs()}, {"x": torch.from_numpy(_inputs())}),
+        options=OPTIONS,
+    )
+    assert [found.cause_id for found in report.findings if found.fails] == ["attribute.epsilon"]
+
+
+def _inputs():
+    return np.random.default_rng(0).standard_normal((4, 6)).astype(np.float32)
+
+
+def _Local(torch):
+    class Net(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc1, self.fc2 = torch.nn.Linear(6, 8), torch.nn.Linear(8, 3)
+            self.norm = torch.nn.LayerNorm(8)
+
+        def forward(self, x):
+            hidden = torch.nn.functional.gelu(self.fc1(x))
+            return {"logits": self.fc2(self.norm(hidden)), "hidden": (hidden, 3)}
+
+    return Net()
+
+
+def test_a_side_that_dies_is_one_sentence():
+    with pytest.raises(SideEndedError, match=r"the first side .* stopped: .*exit code 9"):
+        pg.compare(_side("paddle_dies"), _side("torch_side"), options=OPTIONS)
+
+
+def test_a_side_that_hangs_is_given_up(monkeypatch):
+    monkeypatch.setattr(process, "PARTING", 0.5)
+    with WorkerProcess(sys.executable, "the first side") as worker:
+        worker.connection.settimeout(0.05)
+        with pytest.raises(SideEndedError, match="it did not answer in time"):
+            worker.ask("open", f"{MODELS}:paddle_side")
+        with pytest.raises(SideEndedError, match="is not there any more"):
+            worker.ask("open", f"{MODELS}:paddle_side")
+
+
+def test_what_a_model_raises_is_told_with_its_line():
+    with pytest.raises(ElsewhereError, match=r"ValueError at .*side_models.py:\d+: no such thing"):
+        pg.compare(_side("paddle_raises"), _side("torch_side"), options=OPTIONS)
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ("nothing", "expected .* to return"),
+        ("none_such", "has no 'none_such'"),
+    ],
+)
+def test_a_wrong_target_is_wrong_use(target, said):
+    with pytest.raises(UsageError, match=said):
+        pg.compare(_side(target), _side("torch_side"), options=OPTIONS)
+
+
+def test_wrong_sides_are_refused_when_they_are_named():
+    with pytest.raises(UsageError, match="there is no interpreter"):
+        pg.Side("a:b", python="no-such-python")
+    with pytest.raises(UsageTypeError, match="found int"):
+        pg.Side(3)
+    with pytest.raises(UsageError, match="ray cannot be asked for yet"):
+        pg.Side("a:b", ray={})
+
+
+def test_an_interpreter_without_this_package_says_so(tmp_path):
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\necho No module named padiff_graph >&2\nexit 1\n")
+    python.chmod(0o755)
+    with pytest.raises(UsageError, match="install padiff-graph there"):
+        WorkerProcess(str(python), "the first side")
+
+
+def test_another_version_is_refused(monkeypatch):
+    monkeypatch.setattr(process, "__version__", "0.0.0")
+    with pytest.raises(UsageError, match="install the same version in both"):
+        WorkerProcess(sys.executable, "the first side")
+
+
+def test_what_may_not_be_asked_is_not_answered():
+    with WorkerProcess(sys.executable, "the first side") as worker:
+        worker.open(f"{MODELS}:paddle_side")
+        for question in ("engine.__init__", "optimizers.__class__", "system", "state.kept"):
+            with pytest.raises(ValueError, match="is not answered here"):
+                worker.ask(question)
