@@ -3,6 +3,7 @@ what eager tensors have."""
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -48,6 +49,7 @@ def operand_patches(recording: Recording) -> list[Patch]:
         *_value_patches(recording),
         *_place_patches(),
         _exact_scale(),
+        _signed_zero(),
     ]
 
 
@@ -169,6 +171,21 @@ def _exact_scale() -> Patch:
 
     why = "a program keeps both numbers as float32, eager mode has them as float64"
     return Patch(paddle._C_ops, "scale", by_mode(plain, scaled), why)
+
+
+def _signed_zero() -> Patch:
+    """A zero below zero is written as a product: programs hold equal attributes once, for the whole
+    process, and -0.0 equals 0.0, so that whichever was made first would stand for both."""
+    plain = paddle._C_ops.full
+
+    def filled(shape: Any, value: Any, dtype: Any, *more: Any) -> Any:
+        if not isinstance(value, float) or value != 0.0 or math.copysign(1.0, value) > 0.0:
+            return plain(shape, value, dtype, *more)
+        signs, zeros = (plain(shape, number, dtype, *more) for number in (-1.0, 0.0))
+        return paddle.multiply(signs, zeros)
+
+    why = "a program has no zero below zero once it has had one above"
+    return Patch(paddle._C_ops, "full", by_mode(plain, filled), why)
 
 
 def _whole(value: Any) -> bool:

@@ -9,14 +9,19 @@ from typing import Any
 
 import torch
 from torch import fx
+from torch.overrides import TorchFunctionMode
 
 from padiff_graph.capture.torch import internals
 from padiff_graph.capture.torch.fx_places import MODULES, SOURCE, innermost_frame
 
-__all__ = ["noted_calls", "noted_sources", "noted_takings"]
+__all__ = ["ASKED", "noted_calls", "noted_detaching", "noted_sources", "noted_takings"]
 
 TAKINGS = ("numpy", "tolist", "__array__")
 """Methods of tensors that hand all numbers to Python unseen by tracers; `item` they see."""
+ASKED = "asked_for"
+"""Key of a node's notes: true where the model asked for it, false where autograd did by itself."""
+DETACHING = ("detach", "detach_", "__get__")
+"""Calls that detach: the methods, and the getter of `Tensor.data`."""
 
 
 @contextmanager
@@ -59,6 +64,38 @@ def noted_calls(model: torch.nn.Module) -> Iterator[None]:
         for handle in handles:
             hooks.callback(handle.remove)
         yield
+
+
+@contextmanager
+def noted_detaching() -> Iterator[None]:
+    """Notes on every fx node that is made inside whether the model asked to detach something then.
+
+    Autograd detaches what it saves for a backward: below it that stands in the trace of a gradient
+    that a forward asks for, and cuts nothing there.
+    """
+    calls = _Detaching()
+
+    def note(node: fx.Node) -> None:
+        node.meta[ASKED] = calls.depth > 0
+
+    with internals.made_nodes(note), calls:
+        yield
+
+
+class _Detaching(TorchFunctionMode):
+    """Counts the model's calls that detach, while they run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.depth = 0
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        detaches = getattr(func, "__name__", "") in DETACHING
+        self.depth += detaches
+        try:
+            return func(*args, **(kwargs or {}))
+        finally:
+            self.depth -= detaches
 
 
 @contextmanager

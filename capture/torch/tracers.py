@@ -13,7 +13,13 @@ from padiff_graph.capture.torch import internals
 from padiff_graph.capture.torch.aliases import Untold
 from padiff_graph.capture.torch.captured_nodes import Leaf
 from padiff_graph.capture.torch.flat_model import FlatModel
-from padiff_graph.capture.torch.fx_notes import noted_calls, noted_sources, noted_takings
+from padiff_graph.capture.torch.fx_notes import (
+    ASKED,
+    noted_calls,
+    noted_detaching,
+    noted_sources,
+    noted_takings,
+)
 from padiff_graph.capture.torch.fx_places import ROOT
 from padiff_graph.capture.torch.quiet import quiet
 
@@ -86,7 +92,20 @@ def along_example(
 
 def below_autograd(flat: FlatModel, tensors: Sequence[torch.Tensor]) -> Traced:
     """`make_fx` at the lowest level: transformations such as vmap are gone, operators in parts."""
-    return along_example(flat, tensors, pre_dispatch=False)
+    with noted_detaching():
+        traced = along_example(flat, tensors, pre_dispatch=False)
+    _keep_differentiable(traced.module)
+    return traced
+
+
+def _keep_differentiable(module: fx.GraphModule) -> None:
+    """Takes out what autograd detached by itself: the numbers it saves for a backward are the
+    differentiable ones once that backward is part of the forward."""
+    for node in module.graph.find_nodes(op="call_function", target=torch.ops.aten.detach.default):
+        if not node.meta[ASKED]:
+            node.replace_all_uses_with(node.args[0])
+            module.graph.erase_node(node)
+    module.recompile()
 
 
 class _Filled(fx.Interpreter):  # type: ignore[misc]

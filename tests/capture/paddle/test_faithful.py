@@ -379,3 +379,17 @@ def test_a_forward_that_keeps_state_leaves_no_trace():
     model = Caching()
     captured(model, x=values(3, 4))
     assert model.seen == [] and "last" not in vars(model)
+
+
+class ZeroBelowZero(Base):
+    def __init__(self, zero):
+        super().__init__()
+        self.zero = zero
+
+    def forward(self, x):
+        return 1.0 / (paddle.nn.functional.relu(self.fc(x)) * paddle.full([4], self.zero))
+
+
+def test_zeros_keep_their_sign_whichever_was_captured_before():
+    for zero in (0.0, -0.0, 0.0):
+        captured(ZeroBelowZero(zero), x=values(3, 4))

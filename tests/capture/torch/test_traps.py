@@ -480,3 +480,25 @@ def test_no_faithful_capture_left_is_an_error(monkeypatch):
     monkeypatch.setattr(tracing, "RUNGS", [LOSING])
     with pytest.raises(UnfaithfulCaptureError, match="gradients differ up to"):
         capture_graph(Net(hook), {"x": X})
+
+
+def force(net, x):
+    """The gradient of an energy, which is differentiated once more."""
+    x = x.detach().requires_grad_(True)
+    energy = torch.tanh(net.lin(x)).square().sum()
+    return net.out(torch.autograd.grad(energy, x, create_graph=True)[0])
+
+
+def force_cut(net, x):
+    """The same, cut behind the gradient by the model itself."""
+    x = x.detach().requires_grad_(True)
+    energy = torch.sigmoid(net.lin(x)).sum()
+    return net.out(torch.autograd.grad(energy, x, create_graph=True)[0].detach())
+
+
+@pytest.mark.parametrize("body", [force, force_cut])
+def test_a_gradient_inside_forward_is_differentiated_through(body):
+    graph = capture_graph(Net(body, out=nn.Linear(4, 2)), {"x": X})
+    assert graph.certificate.valid, graph.certificate.reasons
+    cut = [node for node in graph.of_kind("operation") if node.op == "aten.detach.default"]
+    assert len(cut) == (1 if body is force else 2)
