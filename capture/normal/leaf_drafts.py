@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from padiff_graph.capture.graph import Node, TensorType, Value
 from padiff_graph.capture.normal.builder import Builder
 from padiff_graph.capture.normal.draft import FLOATS, Draft
@@ -25,6 +27,12 @@ STATISTICS = frozenset(
 )
 """Roles in which native normalisations read their state: a buffer there is a Parameter, known or
 not."""
+ITERATED = ("_u", "_v")
+"""How the frameworks' own spectral norms name the vectors of their power iteration: `weight_u`,
+`parametrizations.weight.0._u`."""
+UNIT = 1e-3
+"""How far from one the length of such a vector may be: float32, and the epsilon that it is divided
+with."""
 
 
 class Leaves:
@@ -69,8 +77,9 @@ class Leaves:
             self._parameter(record, kind)
 
     def _constant_buffer(self, record: Node) -> bool:
-        """Whether a buffer is a known constant: neither a statistic nor written by the run."""
-        if record.kind != "buffer" or record.constant is None:
+        """Whether a buffer is a known constant: neither a statistic nor written by the run, in
+        evaluation mode as in training."""
+        if record.kind != "buffer" or record.constant is None or _iterated(record):
             return False
         return record.id not in self.statistics and record.name not in self.written
 
@@ -98,3 +107,11 @@ class Leaves:
         draft.locations[0] = Location(Value(record.id), View.of(kind.shape))
         self.builder.values[Value(record.id)] = self.builder.read(draft)
         return draft
+
+
+def _iterated(record: Node) -> bool:
+    """Whether it is a vector of a spectral norm's power iteration, which only training writes."""
+    vector = record.constant
+    if vector is None or vector.ndim != 1 or not record.name.endswith(ITERATED):
+        return False
+    return abs(float(np.linalg.norm(vector)) - 1.0) < UNIT

@@ -11,7 +11,7 @@ import numpy as np
 
 from padiff_graph.capture.engine import Array
 from padiff_graph.capture.graph import Value
-from padiff_graph.diagnosis.ablation import inverted, surplus
+from padiff_graph.diagnosis.ablation import inverted, parts_turned, surplus
 from padiff_graph.diagnosis.framework_differences import explain_by_frameworks
 from padiff_graph.diagnosis.probes import probe, probe_gradient
 from padiff_graph.diagnosis.upstream_order import astray, moved
@@ -287,9 +287,9 @@ def _explained(case: _Case, parts: Sequence[Part], opinion: _SecondOpinion) -> R
         return result
     if astray(pair, region, case.plan, feed):
         return replace(result, astray=True)
-    turned = inverted(pair, region, feed)
-    if turned is not None:
-        return replace(result, inverted=turned)
+    tried = inverted(pair, region, feed) or parts_turned(pair, region, feed)
+    if tried is not None:
+        return replace(result, tried=tried)
     return replace(result, surplus=surplus(pair, region, feed))
 
 
@@ -311,7 +311,7 @@ def _held(
 def _settled(case: _Case, run: PairRun, result: RegionResult) -> RegionResult:
     """The result, not comparable where a difference proves nothing or agreement is not all that was
     asked."""
-    plain = replace(result, astray=False, surplus=None, inverted=None)
+    plain = replace(result, astray=False, surplus=None, tried=None)
     if result.verdict == "different":
         region, feed = case.region, case.feed
         drawn = unsteady(

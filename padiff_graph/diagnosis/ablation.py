@@ -4,7 +4,7 @@ that operation is the whole difference."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,7 +18,7 @@ from padiff_graph.diagnosis.plain_names import IDLE, plain_name
 from padiff_graph.diagnosis.probes import probe
 from padiff_graph.executor.pair_run import Fed, Pair
 from padiff_graph.executor.partition import Cut, Region, Slice
-from padiff_graph.executor.region_run import Side
+from padiff_graph.executor.region_run import Side, members
 from padiff_graph.executor.side_run import side_values
 from padiff_graph.executor.transfer import paired
 from padiff_graph.executor.value_names import value_name
@@ -27,7 +27,7 @@ from padiff_graph.findings.sentences import DEEDS
 from padiff_graph.referee.region_result import Surplus
 from padiff_graph.referee.rounding_bound import difference
 
-__all__ = ["inverted", "surplus"]
+__all__ = ["inverted", "parts_turned", "surplus"]
 
 VANISHED = 1e-3
 """The difference was that operation's where this share of it, at most, is left without it; chosen
@@ -50,15 +50,23 @@ class _Half:
         self,
         wanted: tuple[Value, ...] | None = None,
         instead: Mapping[int, Value] | None = None,
+        turned: Collection[int] = (),
     ) -> dict[Value, Array]:
-        """What it yields in float64; `instead` hands on an operand in the place of an operation.
+        """What it yields in float64; `instead` hands on an operand in the place of an operation, and one that is
+        `turned` reads its parts in reverse order.
 
         Raises:
             NotRunnable: where an operation cannot be run by itself.
         """
         asked = self.wanted if wanted is None else wanted
         return side_values(
-            self.side, self.part, self.feed, asked, double=True, instead=instead or {}
+            self.side,
+            self.part,
+            self.feed,
+            asked,
+            double=True,
+            instead=instead or {},
+            turned=turned,
         )
 
 
@@ -114,6 +122,31 @@ def inverted(pair: Pair, region: Region, feed: Fed) -> Cause | None:
                 return Cause.of("operand.inverted", tensor=value_name(pair.first, value))
     except NotRunnable:
         return None
+    return None
+
+
+def parts_turned(pair: Pair, region: Region, feed: Fed) -> Cause | None:
+    """That both sides agree once the first side puts its parts together in reverse order: a
+    concatenation or stack of the same parts."""
+    cut = region.cut
+    joining = [node for node in map(pair.first.graph.record, region.first.nodes) if members(node)]
+    if not cut.exact or not joining:
+        return None
+    first = _Half(pair.first, region.first, feed.first, cut.first)
+    second = _Half(pair.second, region.second, feed.second, cut.second)
+    try:
+        ours, theirs = first.values(), second.values()
+    except NotRunnable:
+        return None
+    before = _apart(cut, ours, theirs)
+    for node in joining[:TRIALS]:
+        try:
+            left = _apart(cut, first.values(turned=(node.id,)), theirs)
+        except NotRunnable:  # parts of other sizes, which its readers refuse
+            continue
+        if before and left is not None and left <= VANISHED * before:
+            line = {"source": node.source} if node.source else {}
+            return Cause.of("operand.parts", op=node.op, **line)
     return None
 
 

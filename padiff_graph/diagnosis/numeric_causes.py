@@ -54,8 +54,8 @@ def numeric_cause(result: RegionResult, part: Part, matching: Matching, places: 
         told = _marked(result, matching)
         if told is not None:
             return replace(told, cause=told.cause.showing(part.probe))
-    if result.inverted is not None:
-        return Told(result.inverted)
+    if result.tried is not None:
+        return Told(result.tried)
     if result.surplus is not None:
         return _left_out(result.surplus, matching)
     return Told(_plain(result, part, places).showing(part.probe))

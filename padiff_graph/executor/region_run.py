@@ -7,7 +7,7 @@ What is handed in are ids and arrays; the native tensors of an `Execution` are f
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +20,7 @@ __all__ = [
     "Execution",
     "Seconds",
     "Side",
+    "members",
     "execute",
     "gradients",
     "run_node",
@@ -88,6 +89,7 @@ class _RegionRun(Interpreter):
         record: bool = False,
         double: bool = False,
         instead: Mapping[int, Value] = NONE,
+        turned: Collection[int] = (),
     ) -> None:
         parameters = side.parameters.__getitem__
         super().__init__(
@@ -95,6 +97,7 @@ class _RegionRun(Interpreter):
         )
         self.side = side
         self.instead = instead
+        self.turned = turned
         self.owned: dict[int, Tensor] = {}
 
     def leaf(self, node: Node) -> Tensor:
@@ -114,6 +117,8 @@ class _RegionRun(Interpreter):
     def operation(self, node: Node, operands: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
         if node.id in self.instead:
             return (self._handed_on(node, operands),)
+        if node.id in self.turned:
+            operands = _turned(node, operands)
         try:
             return super().operation(node, operands)
         except NotRunnable:
@@ -138,6 +143,20 @@ class _RegionRun(Interpreter):
         return self.engine.tensor(array.reshape(shape), None, False)
 
 
+def members(node: Node) -> tuple[int, ...]:
+    """Which of its operands are members of a list of tensors, in order."""
+    return tuple(place for place, role in enumerate(node.roles) if role.endswith("]"))
+
+
+def _turned(node: Node, operands: Sequence[Tensor | None]) -> list[Tensor | None]:
+    """The operands with the members of its list in reverse order."""
+    turned = list(operands)
+    places = members(node)
+    for place, mate in zip(places, reversed(places), strict=True):
+        turned[place] = operands[mate]
+    return turned
+
+
 def execute(
     side: Side,
     part: Slice,
@@ -147,6 +166,7 @@ def execute(
     grad: bool,
     double: bool = False,
     instead: Mapping[int, Value] = NONE,
+    turned: Collection[int] = (),
 ) -> Execution:
     """Runs the operations of a slice in program order.
 
@@ -158,12 +178,13 @@ def execute(
         grad: record, for `gradients`.
         double: compute in float64.
         instead: operations that are not run; each hands on that operand, in its result's shape.
+        turned: operations that read their list of tensors in reverse order.
 
     Raises:
         NotRunnable: where an operation cannot be rerun; the message names it.
     """
     graph = side.graph
-    run = _RegionRun(side, record=grad, double=double, instead=instead)
+    run = _RegionRun(side, record=grad, double=double, instead=instead, turned=turned)
     boundary = {
         value: leaf_tensor(side.engine, feed[value], side.dtype(value), grad, double)
         for value in part.values

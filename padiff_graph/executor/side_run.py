@@ -7,7 +7,7 @@ side may be answered from anywhere that holds its graph.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from time import perf_counter
 
@@ -108,14 +108,18 @@ def side_values(
     *,
     double: bool = False,
     instead: Mapping[int, Value] = NONE,
+    turned: Collection[int] = (),
 ) -> dict[Value, Array]:
-    """Values of one forward. An operation in `instead` is not run: it hands on that operand.
+    """Values of one forward. An operation in `instead` is not run: it hands on that operand; one in
+    `turned` reads its list of tensors in reverse order.
 
     Raises:
         NotRunnable: where an operation cannot be rerun; the message names it.
     """
     asked = tuple(wanted)
-    ran = execute(side, part, feed, asked, grad=False, double=double, instead=instead)
+    ran = execute(
+        side, part, feed, asked, grad=False, double=double, instead=instead, turned=turned
+    )
     return {value: side.engine.array(ran.outputs[value]) for value in asked}
 
 

@@ -112,6 +112,12 @@ STRUCTURE = (
         tensor="the input mask",
     ),
     kind_of(
+        "operand.parts",
+        "parts are put together in another order: in reverse order both sides agree",
+        op="Concat",
+        source="model.py:12",
+    ),
+    kind_of(
         "embedding.padding",
         "one framework's embedding yields zeros for padding_idx, the other's the row",
         side=0,

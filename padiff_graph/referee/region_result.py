@@ -97,7 +97,7 @@ class RegionResult:
         moved: whether the two sides hold its result in another order or shape.
         astray: whether it differs only by the order in which values arrive from further up.
         surplus: the operation without which both sides agree, where there is one.
-        inverted: that both sides agree once truth values that one reads are inverted.
+        tried: a cause without which both sides agree: truth values inverted, parts turned round.
     """
 
     order: int
@@ -116,7 +116,7 @@ class RegionResult:
     moved: bool = False
     astray: bool = False
     surplus: Surplus | None = None
-    inverted: Cause | None = None
+    tried: Cause | None = None
 
     def worst(self, kind: str = "") -> Part | None:
         """The most telling part: the worst verdict, forward before backward, then the largest

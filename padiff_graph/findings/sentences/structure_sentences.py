@@ -72,6 +72,10 @@ STRUCTURE: Mapping[str, tuple[str, ...]] = {
     "operand.inverted": (
         ("a mask is read with the other sign: once {tensor} is inverted (Not), both sides agree"),
     ),
+    "operand.parts": (
+        "parts of {op} in another order ({source}): in reverse order both sides agree",
+        "parts of {op} in another order: in reverse order both sides agree",
+    ),
     "embedding.padding": (
         (
             "embedding with padding_idx={row}: the {side} side yields zeros there, and the other"
