@@ -485,6 +485,9 @@ def judge(name: str, seed: int) -> dict[str, Any]:
     answer["told"] = " | ".join(
         f"{found.phase} {found.verdict} {found.cause}"[:200] for found in report.findings
     )
+    unshown = [shown.name for shown in report.obligations if shown.status == "not shown"]
+    if report.passed and unshown:
+        return {**answer, "outcome": "passed unshown", "unshown": unshown}
     return {**answer, "outcome": _outcome(fault, draw, report, failing)}
 
 

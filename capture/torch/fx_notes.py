@@ -82,7 +82,7 @@ def noted_detaching() -> Iterator[None]:
         yield
 
 
-class _Detaching(TorchFunctionMode):
+class _Detaching(TorchFunctionMode):  # type: ignore[misc]
     """Counts the model's calls that detach, while they run."""
 
     def __init__(self) -> None:

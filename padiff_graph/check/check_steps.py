@@ -47,6 +47,7 @@ __all__ = [
     "Attempt",
     "BeginAgain",
     "EndToEnd",
+    "KeptState",
     "Reason",
     "Regional",
     "Weighted",
@@ -130,6 +131,21 @@ class EndToEnd:
 
 
 @dataclass(frozen=True)
+class KeptState:
+    """What was asked of the state that both runs leave behind.
+
+    Attributes:
+        places: attributes and buffers that a run of either model left otherwise than it found them.
+        twice: whether both models were called a second time.
+        unasked: why they were not, "" where they were, or where nothing is kept that it could read.
+    """
+
+    places: int
+    twice: bool = False
+    unasked: str = ""
+
+
+@dataclass(frozen=True)
 class Regional:
     """Both models compared region by region.
 
@@ -141,6 +157,7 @@ class Regional:
         proof: what float64 leaves of both models as a whole; None where it was not asked.
         alike: whether both graphs agree under random cotangents, where the gradients of the loss
             are what rounding leaves.
+        kept: what was asked of the state that the runs leave behind; None where nothing was.
     """
 
     weighted: Weighted
@@ -149,6 +166,7 @@ class Regional:
     whole: WholeCheck | None = None
     proof: WholeProof | None = None
     alike: bool = False
+    kept: KeptState | None = None
 
 
 def align_models(request: CheckRequest, attempt: Attempt) -> Alignment:

@@ -75,7 +75,13 @@ def noise_floor(proof: WholeProof | None) -> dict[str, float]:
 
 
 def _captures(check: _Check) -> Answer:
-    return "shown", "both graphs were replayed and held against the eager runs"
+    graphs = [capture.graph for capture in check.regional.weighted.alignment.captures]
+    for graph in graphs:
+        if graph.certificate is None or not graph.certificate.valid:
+            why = "it was not replayed" if graph.certificate is None else str(graph.certificate)
+            return "not shown", f"the {graph.framework} capture: {why}"
+    told = [str(graph.certificate) for graph in graphs]
+    return "shown", f"both graphs were replayed and held against the eager runs: {'; '.join(told)}"
 
 
 def _weights(check: _Check) -> Answer:
@@ -145,12 +151,25 @@ def _updates(check: _Check) -> Answer:
         return "not shown", told
     if check.whole.random:
         return _by_proof(check, "of both graphs in float64, with shared draws")
-    return "shown", "what both eager runs leave behind"
+    buffers = sum(entry.kind == "buffer" for entry in check.whole.quantities)
+    sides = check.whole.left
+    others = max(len(left.parameters) + len(left.inputs) for left in sides)
+    written = f"{buffers} buffers and {others} parameters or inputs"
+    return "shown", f"{written} that the eager runs wrote"
 
 
 def _state(check: _Check) -> Answer:
     told = check.failing("state.")
-    return ("not shown", told) if told else ("shown", "what both models keep was compared")
+    if told:
+        return "not shown", told
+    if check.request.deployed:
+        return "not asked", "a deployed model keeps nothing between calls"
+    kept = check.regional.kept
+    if kept is None or kept.unasked:
+        return "not shown", "nothing was asked" if kept is None else kept.unasked
+    if not kept.places:
+        return "shown", "neither run changed an attribute or buffer that the next call could read"
+    return "shown", f"{kept.places} places were compared, and a second call of both"
 
 
 def _loss(check: _Check) -> Answer:

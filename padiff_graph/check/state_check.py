@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import replace
 
 from padiff_graph.capture.graph import ComputationGraph
 from padiff_graph.check.check_log import CheckLog
 from padiff_graph.check.check_request import CheckRequest
-from padiff_graph.check.check_steps import Regional
+from padiff_graph.check.check_steps import KeptState, Regional
 from padiff_graph.findings.finding import Finding
 from padiff_graph.obligations.hook_findings import hook_findings
 from padiff_graph.obligations.left_behind import Place
@@ -24,13 +24,12 @@ def explain_state(request: CheckRequest, regional: Regional, log: CheckLog) -> R
     if request.deployed or regional.whole is None:
         return regional
     with log.timed("state"):
-        findings = [
-            finding for finding in _found(request, regional) if not _left_out(request, finding)
-        ]
-    return replace(regional, findings=(*regional.findings, *findings))
+        found, kept = _found(request, regional)
+        findings = [finding for finding in found if not _left_out(request, finding)]
+    return replace(regional, findings=(*regional.findings, *findings), kept=kept)
 
 
-def _found(request: CheckRequest, regional: Regional) -> Iterator[Finding]:
+def _found(request: CheckRequest, regional: Regional) -> tuple[list[Finding], KeptState]:
     assert regional.whole is not None
     matching, engines = regional.weighted.matching, regional.weighted.alignment.engines
     runs = Runs(matching, engines, regional.whole.left, request.inputs.pairs)
@@ -44,13 +43,22 @@ def _found(request: CheckRequest, regional: Regional) -> Iterator[Finding]:
     findings = [
         finding for finding in state_findings(runs) if not (values_differ and _may_follow(finding))
     ]
-    yield from findings
-    yield from hook_findings(matching, engines, regional.whole.hooked)
-    failing = any(finding.fails for finding in (*findings, *regional.findings))
-    if any(kept) and not failing and not regional.whole.random and regional.weighted.equal:
-        finding = second_call(matching, engines, request.examples)
-        if finding is not None:
-            yield finding
+    places = len(kept[0].keys() | kept[1].keys())
+    unasked = _reason_to_wait(regional, findings) if places else ""
+    twice = bool(places) and not unasked
+    if twice:
+        models = request.models if regional.whole.random else ()
+        finding = second_call(matching, engines, request.examples, evaluated=models)
+        findings += [finding] if finding is not None else []
+    findings += hook_findings(matching, engines, regional.whole.hooked)
+    return findings, KeptState(places, twice, unasked)
+
+
+def _reason_to_wait(regional: Regional, findings: Sequence[Finding]) -> str:
+    """Why a second call would say nothing, "" where it would."""
+    if any(finding.fails for finding in (*findings, *regional.findings)):
+        return "the first call differs already"
+    return "" if regional.weighted.equal else "both sides hold other weights"
 
 
 def _may_follow(finding: Finding) -> bool:

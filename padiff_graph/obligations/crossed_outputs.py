@@ -15,6 +15,9 @@ ROUNDED = 1e-4
 """Difference relative to the largest value up to which two outputs are one value that two models
 round in their own ways; chosen above what float32 leaves of deep equal models, and so small that
 only a reader of such differences minds which of the two is where."""
+FAR = 10.0
+"""So many times as far as the pair that one computation yields have two values in one place to be
+apart: what rounding, or a fault further up, leaves of either pair is of one size."""
 
 
 @dataclass(frozen=True)
@@ -87,4 +90,4 @@ def _is_another(beside: Quantity, across: Quantity) -> bool:
     yields."""
     if beside.within or beside.error <= ROUNDED * beside.scale:
         return False
-    return bool(beside.reason) or beside.error > across.error
+    return bool(beside.reason) or beside.error > FAR * across.error

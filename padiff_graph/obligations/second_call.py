@@ -31,13 +31,21 @@ def second_call(
     matching: Matching,
     engines: tuple[Engine, Engine],
     examples: tuple[Mapping[str, Any], Mapping[str, Any]],
+    *,
+    evaluated: Sequence[Any] = (),
 ) -> Finding | None:
     """The first output that agrees in the first call and differs in the second; None where there
-    is none."""
+    is none.
+
+    Args:
+        matching, engines, examples: of the two models.
+        evaluated: both models, where they are called in evaluation mode, since draws part them in
+            training.
+    """
     learned = _learned(matching)
     calls = [
-        _called_twice(engine, example, names)
-        for engine, example, names in zip(engines, examples, learned, strict=True)
+        _called_twice(engines[side], examples[side], learned[side], evaluated[side : side + 1])
+        for side in (0, 1)
     ]
     for pair in output_pairs(matching):
         distances = []
@@ -95,10 +103,12 @@ def _learned(matching: Matching) -> tuple[set[str], set[str]]:
 
 
 def _called_twice(
-    engine: Engine, example: Mapping[str, Any], learned: Collection[str]
+    engine: Engine, example: Mapping[str, Any], learned: Collection[str], evaluated: Sequence[Any]
 ) -> tuple[dict[str, Array], dict[str, Array]]:
     """The outputs of two calls in a row, the weights grown in between."""
     with engine.quiet():
+        for model in evaluated:
+            model.eval()  # modes are put back with all that modules hold
         first = _outputs(engine, example)
         own = engine.parameters()
         weights = {name: engine.array(own[name]) for name in learned if name in own}

@@ -147,3 +147,32 @@ def test_a_cache_that_goes_stale_shows_in_the_second_call(factors):
 @pytest.mark.parametrize("factor", [1, 2])
 def test_caches_alike(factor):
     assert compared(Caches(factor), Caches(factor)).passed
+
+
+class RemembersUnderDropout(Deed):
+    """Keeps the doubled weight of its first call; a factor above one makes it anew each time."""
+
+    def setup(self, model, lib):
+        model.doubled, model.drop = None, lib.nn.Dropout(0.25)
+
+    def forward(self, model, lib, x):
+        if model.doubled is None or self.factor > 1:
+            model.doubled = (model.fc.weight * 2.0).detach()
+        return model.drop(model.fc(x)) + model.doubled.sum()
+
+
+@pytest.mark.parametrize("factors", [(1, 2), (2, 1), (1, 1), (2, 2)])
+def test_a_cache_that_goes_stale_shows_under_dropout_too(factors):
+    layer, module = (
+        built(side, RemembersUnderDropout(factor))
+        for side, factor in zip(("paddle", "torch"), factors, strict=True)
+    )
+    layer.train(), module.train()
+    example = {"x": paddle.to_tensor(X)}, {"x": torch.from_numpy(X)}
+    report = padiff_graph.compare(layer, module, example, options=OPTIONS)
+    causes = [finding.cause_id for finding in report.findings if finding.fails]
+    assert causes == (["state.second_call"] if factors[0] != factors[1] else [])
+    assert report.passed == (factors[0] == factors[1])
+    assert layer.training and module.drop.training
+    state = {entry.name: entry for entry in report.obligations}["state"]
+    assert state.status == ("shown" if report.passed else "not shown")
