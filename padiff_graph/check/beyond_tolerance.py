@@ -90,7 +90,7 @@ def beyond_finding(
     if proof is not None and proof.reason and complete:
         unproved = {"text": proof.reason, "enough": f"{enough} would have been enough"}
         return replace(_as(finding, "rounding.unproved", **unproved), verdict="not-comparable")
-    if complete or vanished:
+    if vanished:
         rounding = _as(finding, "rounding.accumulated", enough=f"{enough} would have been enough")
         named = "" if enough == NO_TOLERANCE else f"{enough}, or "
         return replace(

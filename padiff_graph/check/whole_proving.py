@@ -41,11 +41,11 @@ class _Measured(Protocol):
 
 def prove_models(request: CheckRequest, regional: Regional, log: CheckLog) -> Regional:
     """The record with what float64 leaves of both models; as it is where that needs no asking."""
-    if not _can_ask(request, regional) or not _must_ask(regional):
+    if not _can_ask(request, regional) or not _must_ask(request, regional):
         return regional
     asked = _Asked(request, regional)
     with log.timed("the whole under random cotangents"):
-        if not _beyond(regional) and asked.alike():
+        if not _beyond(request, regional) and asked.alike():
             return replace(regional, alike=True)
     with log.timed("float64 of the whole"):
         return replace(regional, proof=_excused(asked.proof(), regional))
@@ -75,14 +75,15 @@ class _Asked:
         return self._run(prove_whole)
 
     def _run(self, ask: Callable[..., _Answer]) -> _Answer:
-        """Asks with the second model's weights in both."""
+        """Asks with the second model's weights in both; with its own where an exporter folded them."""
         assert self.regional.whole is not None
         alignment, matching = self.regional.weighted.alignment, self.regional.weighted.matching
         graphs = matching.first.graph, matching.second.graph
         with ExitStack() as stack:
             for engine, graph in zip(alignment.engines, graphs, strict=True):
                 stack.enter_context(engine.quiet(values=graph.calls_back))
-            weights = share(matching, *alignment.engines, randomise=False)
+            own = self.request.deployed
+            weights = share(matching, *alignment.engines, as_they_are=own, randomise=False)
             return ask(
                 pair_of(matching, alignment.engines, weights),
                 named_pairs(matching, self.regional.whole.answers.pairs),
@@ -92,12 +93,11 @@ class _Asked:
 
 
 def _can_ask(request: CheckRequest, regional: Regional) -> bool:
-    """Whether both models are to be the same as a whole: equal weights, nothing left out, and
+    """Whether both models are to be the same as a whole: equal weights, or those that an exporter
+    made of them, nothing left out, and
     nothing that draws random numbers which cannot be shared."""
     return (
-        not request.deployed
-        and not request.scope.pairs
-        and not left_out(request.scope)
+        not left_out(request.scope)
         and regional.weighted.equal
         and regional.weighted.alignment.alive
         and not any(finding.fails for finding in regional.findings)
@@ -113,21 +113,28 @@ def _exchanged(regional: Regional) -> bool:
     return not answers.random and any(entry.apart > 0.0 for entry in answers.crossed)
 
 
-def _must_ask(regional: Regional) -> bool:
+def _must_ask(request: CheckRequest, regional: Regional) -> bool:
     """Whether the eager runs leave it open whether both models are the same."""
     assert regional.whole is not None
     counted = [quantity for quantity in regional.whole.quantities if quantity.counted]
-    return _beyond(regional) or far_apart([(quantity.kind, quantity) for quantity in counted])
+    return _beyond(request, regional) or far_apart([(quantity.kind, quantity) for quantity in counted])
 
 
-def _beyond(regional: Regional) -> bool:
+def _beyond(request: CheckRequest, regional: Regional) -> bool:
     """Whether the eager runs cannot be held against each other, or something is beyond the
-    tolerance."""
+    tolerance: of the whole, or of a region where these are asked for."""
     whole = regional.whole
     assert whole is not None
     if whole.random:
         return True
+    if request.options.single_step and _region_beyond(regional):
+        return True
     return any(quantity.counted and not quantity.within for quantity in whole.quantities)
+
+
+def _region_beyond(regional: Regional) -> bool:
+    parts = [part for result in regional.regions.results for part in result.parts]
+    return any(part.held is not None and not part.held.within for part in parts)
 
 
 def far_apart(measured: Sequence[tuple[str, _Measured]]) -> bool:
