@@ -15,6 +15,7 @@ from padiff_graph.capture.graph import ComputationGraph, Node
 from padiff_graph.capture.paddle import internals, values
 from padiff_graph.capture.paddle.backward_code import Custom, Hook, run_custom, run_hook
 from padiff_graph.capture.paddle.given_draws import drawn
+from padiff_graph.capture.paddle.internals import Patch
 from padiff_graph.capture.paddle.layer_tensors import named_tensors
 from padiff_graph.capture.paddle.pir_call import Operation
 from padiff_graph.capture.paddle.quiet import quiet
@@ -111,7 +112,7 @@ class PaddleEngine:
                 fresh[name] = own
                 own = own.clone()  # a model may write to its input, which a leaf forbids
             given[name] = own
-        with self.recording(grad):
+        with self.recording(grad), _differentiable_recurrences(grad):
             inputs = leaves.replace(dict(example), values.is_tensor, given)
             structure = leaves.settled(self.model(**inputs))
         outputs = leaves.output_leaves(structure, values.is_tensor)
@@ -274,6 +275,26 @@ class PaddleEngine:
         """Switches recording of gradients on or off."""
         with paddle.enable_grad() if on else paddle.no_grad():
             yield
+
+
+def _differentiable_recurrences(grad: bool) -> AbstractContextManager[None]:
+    """Recurrent layers outside training keep nothing for a backward, and everything in front of
+    them would have no gradient: they compute as in training then, without dropout, which yields the
+    same."""
+    plain = paddle._C_ops.rnn
+
+    def kept(*args: Any) -> Any:
+        *given, _, bidirectional, width, hidden, layers, mode, seed, is_test = args
+        if not is_test or not paddle.is_grad_enabled():
+            return plain(*args)
+        *operands, state = given
+        if state is None or not state._is_initialized():
+            state = paddle.zeros([0], "uint8")
+        settings = bidirectional, width, hidden, layers, mode, seed
+        return plain(*operands, state, 0.0, *settings, False)
+
+    why = "outside training Paddle's recurrent layers cannot be differentiated"
+    return internals.patched([Patch(paddle._C_ops, "rnn", kept, why)] if grad else [])
 
 
 def _accumulates(tensor: Tensor) -> bool:

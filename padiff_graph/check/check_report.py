@@ -15,9 +15,10 @@ from padiff_graph.check.compared_counts import compared, contributions, depth
 from padiff_graph.check.end_to_end import WholeCheck, check_whole
 from padiff_graph.check.scope import left_out
 from padiff_graph.check.shown import noise_floor, obligations, unshown_capture
-from padiff_graph.check.verdict import Measured, judge, one_cause
+from padiff_graph.check.verdict import Judgement, Measured, judge, one_cause
 from padiff_graph.findings.cause import Cause
 from padiff_graph.findings.finding import Finding
+from padiff_graph.findings.obligation import Obligation
 from padiff_graph.obligations.output_findings import output_findings
 from padiff_graph.obligations.output_layouts import with_layouts
 from padiff_graph.obligations.whole_proof import WholeProof
@@ -61,13 +62,15 @@ def report_on(request: CheckRequest, regional: Regional, log: CheckLog) -> Repor
         regional.proof,
     )
     judgement = judge(measured, one_cause(findings))
+    shown = obligations(request, regional, measured, judgement.findings)
+    judgement = _conjunction(judgement, shown, request.frameworks)
     captures = [note for capture in alignment.captures for note in capture.graph.notes]
     return Report(
         passed=judgement.passed,
         equivalent=judgement.equivalent,
         findings=judgement.findings,
         noise=noise_floor(regional.proof),
-        obligations=obligations(request, regional, measured, judgement.findings),
+        obligations=shown,
         regions=regions.counts,
         parameters=matching.parameters,
         required_tolerance=whole.required,
@@ -91,6 +94,27 @@ def report_on(request: CheckRequest, regional: Regional, log: CheckLog) -> Repor
         engines=alignment.engines,
         options=request.given,
     )
+
+
+def _conjunction(
+    judgement: Judgement, shown: Sequence[Obligation], frameworks: tuple[str, str]
+) -> Judgement:
+    """The verdict as the conjunction of what a pass asks for: what is not shown is not passed."""
+    if not judgement.passed:
+        return judgement
+    unshown = [entry for entry in shown if entry.status == "not shown"]
+    if not unshown:
+        return judgement
+    findings = [
+        Finding(
+            "capture",
+            "not-comparable",
+            Cause.of("obligation.unshown", name=entry.name, meaning=entry.meaning, text=entry.by),
+            frameworks=frameworks,
+        )
+        for entry in unshown
+    ]
+    return Judgement(False, None, (*judgement.findings, *findings))
 
 
 def report_without_graphs(request: CheckRequest, error: CaptureError, log: CheckLog) -> Report:

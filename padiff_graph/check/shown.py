@@ -9,6 +9,7 @@ from padiff_graph.capture.capture_errors import CaptureError
 from padiff_graph.check.check_request import CheckRequest
 from padiff_graph.check.check_steps import Regional
 from padiff_graph.check.end_to_end import WholeCheck
+from padiff_graph.check.scope import left_out
 from padiff_graph.check.verdict import Measured
 from padiff_graph.findings.finding import Finding
 from padiff_graph.findings.obligation import OBLIGATIONS, Obligation, Status
@@ -103,12 +104,21 @@ def _sharing(check: _Check) -> Answer:
 def _regions(check: _Check) -> Answer:
     results = check.regional.regions.results
     open_ = [result for result in results if result.verdict == "not-comparable"]
+    if not results and not open_ and _nothing_computed(check):
+        return "shown", "neither model computes anything of its inputs"
     if not results or open_:
         return "not shown", f"{len(open_)} of {len(results)} regions could not be compared"
     differ = [result for result in results if result.verdict == "different"]
     if differ:
         return "not shown", f"{len(differ)} of {len(results)} regions differ"
     return "shown", f"{len(results)} regions were run on the same values"
+
+
+def _nothing_computed(check: _Check) -> bool:
+    matching = check.regional.weighted.matching
+    return not any(
+        normal.graph.of_kind("operation") for normal in (matching.first, matching.second)
+    )
 
 
 def _structure(check: _Check) -> Answer:
@@ -138,8 +148,10 @@ def _gradients(check: _Check) -> Answer:
     if check.whole.random:
         return _by_proof(check, "totals of both graphs in float64, with shared draws")
     graded = [entry for entry in check.whole.quantities if entry.kind in ("input", "parameter")]
+    if not graded and check.whole.notes:
+        return "not shown", "; ".join(check.whole.notes)
     if not graded:
-        return "not shown", "; ".join(check.whole.notes) or "no gradient arrives on either side"
+        return "shown", "no gradient arrives on either side"
     if check.regional.alike:
         return "shown", "totals of both graphs under random cotangents; those of the loss cancel"
     return "shown", f"{len(graded)} totals of the eager runs"
@@ -209,6 +221,8 @@ def _tolerance(check: _Check) -> Answer:
 def _by_proof(check: _Check, what: str) -> Answer:
     """What was left to the whole graphs in float64."""
     proof = check.regional.proof
+    if proof is None and left_out(check.request.scope):
+        return "not asked", "the layer map leaves parts of the models out"
     if proof is None:
         return "not shown", "random draws part the eager runs, and other findings come first"
     if proof.reason:

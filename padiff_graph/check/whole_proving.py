@@ -75,7 +75,7 @@ class _Asked:
         return self._run(prove_whole)
 
     def _run(self, ask: Callable[..., _Answer]) -> _Answer:
-        """Asks with the second model's weights in both; with its own where an exporter folded them."""
+        """Asks with the second model's weights in both; with own ones where an exporter folded."""
         assert self.regional.whole is not None
         alignment, matching = self.regional.weighted.alignment, self.regional.weighted.matching
         graphs = matching.first.graph, matching.second.graph
@@ -117,7 +117,9 @@ def _must_ask(request: CheckRequest, regional: Regional) -> bool:
     """Whether the eager runs leave it open whether both models are the same."""
     assert regional.whole is not None
     counted = [quantity for quantity in regional.whole.quantities if quantity.counted]
-    return _beyond(request, regional) or far_apart([(quantity.kind, quantity) for quantity in counted])
+    return _beyond(request, regional) or far_apart(
+        [(quantity.kind, quantity) for quantity in counted]
+    )
 
 
 def _beyond(request: CheckRequest, regional: Regional) -> bool:

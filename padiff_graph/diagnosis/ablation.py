@@ -52,8 +52,8 @@ class _Half:
         instead: Mapping[int, Value] | None = None,
         turned: Collection[int] = (),
     ) -> dict[Value, Array]:
-        """What it yields in float64; `instead` hands on an operand in the place of an operation, and one that is
-        `turned` reads its parts in reverse order.
+        """What it yields in float64; `instead` hands on an operand in the place of an operation,
+        and one that is `turned` reads its parts in reverse order.
 
         Raises:
             NotRunnable: where an operation cannot be run by itself.

@@ -20,9 +20,9 @@ __all__ = [
     "Execution",
     "Seconds",
     "Side",
-    "members",
     "execute",
     "gradients",
+    "members",
     "run_node",
 ]
 

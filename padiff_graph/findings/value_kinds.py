@@ -106,6 +106,13 @@ VALUES = (
         text="no value of one model could be laid beside one of the other",
     ),
     kind_of(
+        "obligation.unshown",
+        "something that a pass asks for was not shown, though nothing differs",
+        name="gradients",
+        meaning="gradients of inputs and parameters agree as totals, hooks included",
+        text="the framework has no backward for an operation",
+    ),
+    kind_of(
         "capture.refused",
         "a model could not be captured",
         text="the torch model could not be captured: a branch on data",

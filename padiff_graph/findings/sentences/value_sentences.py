@@ -140,6 +140,7 @@ VALUES: Mapping[str, tuple[str, ...]] = {
     "region.not_compared": ("{text}",),
     "tensor.not_comparable": ("{tensor}: {text}",),
     "nothing.compared": ("nothing was compared, and so nothing passed: {text}",),
+    "obligation.unshown": ("not shown, and so not passed: {meaning} ({text})",),
     "capture.refused": ("{text}",),
 }
 """What the numbers say, and where they say nothing."""
