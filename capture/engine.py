@@ -110,6 +110,10 @@ class Engine(Protocol):
         """Runs the user's own model eagerly on the example, in the mode that it is in."""
         ...
 
+    def evaluate(self) -> None:
+        """Puts the model into evaluation mode; inside `quiet`, which puts modes back."""
+        ...
+
     def observe(self, example: Mapping[str, Any]) -> dict[tuple[str, int], list[Array]]:
         """What each call of each module returns in an eager forward, by (path, call).
 

@@ -121,6 +121,9 @@ class OnnxEngine:
         tensors = {n: value for n, value in outputs.items() if isinstance(value, np.ndarray)}
         return Run(tensors, outputs)
 
+    def evaluate(self) -> None:
+        """As of `Engine`; a deployed model has no other mode."""
+
     def observe(self, example: Mapping[str, Any]) -> dict[tuple[str, int], list[Array]]:
         """Nothing: calls of modules are not told apart."""
         return {}

@@ -23,9 +23,9 @@ from padiff_graph.capture.python_state import Watch
 
 __all__ = ["PaddleEngine"]
 
-SHOWN = -3.0
+SHOWN = (-3.0, 1e6, -1e-6)
 """What a parameter's hooks are shown to see whether there are any: chosen so that scaling, negating
-and clipping to one or to zero change it."""
+and clipping to one or to zero change it, and clipping far from one or dropping what is small."""
 
 
 class PaddleEngine:
@@ -133,6 +133,10 @@ class PaddleEngine:
             if not same_numbers(array, values.array(asked[name]))
         }
 
+    def evaluate(self) -> None:
+        """As of `Engine`."""
+        self.model.eval()
+
     def observe(self, example: Mapping[str, Any]) -> dict[tuple[str, int], list[Array]]:
         """Nothing: calls of modules are not told apart."""
         return {}
@@ -179,10 +183,14 @@ class PaddleEngine:
         for name, tensor in named_tensors(self.model).items():
             if not _accumulates(tensor):
                 continue
-            shown = paddle.full_like(tensor, SHOWN)
-            if not bool(paddle.equal_all(self._accumulated(tensor, shown), shown)):
+            if any(self._changes(tensor, number) for number in SHOWN):
                 found.append(name)
         return frozenset(found)
+
+    def _changes(self, tensor: Tensor, number: float) -> bool:
+        """Whether hooks make something else of a gradient of this number throughout."""
+        shown = paddle.full_like(tensor, number)
+        return not bool(paddle.equal_all(self._accumulated(tensor, shown), shown))
 
     def hooked(self, gradients: Mapping[str, Array]) -> dict[str, Array]:
         """What the hooks on parameters make of these gradients; `paddle.grad` runs none."""

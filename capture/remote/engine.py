@@ -149,6 +149,10 @@ class RemoteEngine:
         origin, facts = self._ask("forward", example, grad=grad)
         return RemoteRun(**facts, origin=origin)
 
+    def evaluate(self) -> None:
+        """As of `Engine`."""
+        self._ask("evaluate")
+
     def observe(self, example: Mapping[str, Any]) -> dict[tuple[str, int], list[Array]]:
         """As of `Engine`."""
         seen: dict[tuple[str, int], list[Array]] = self._ask("observe", example)

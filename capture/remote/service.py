@@ -22,7 +22,17 @@ __all__ = ["Service"]
 METHODS = frozenset({"detach", "clone", "mean", "__add__", "__truediv__"})
 """Methods of a tensor that may be called."""
 ENGINE = frozenset(
-    {"tensor", "array", "parameters", "assign", "observe", "hooked_parameters", "hooked", "grad"}
+    {
+        "tensor",
+        "array",
+        "parameters",
+        "assign",
+        "evaluate",
+        "observe",
+        "hooked_parameters",
+        "hooked",
+        "grad",
+    }
 )
 """Methods of the engine whose arguments and answers cross as they are."""
 OPTIMIZERS = frozenset(

@@ -149,6 +149,10 @@ class TorchEngine:
                 moving[name] = parameter
         return {name: self.array(tensor) for name, tensor in moving.items() if not tensor.is_meta}
 
+    def evaluate(self) -> None:
+        """As of `Engine`."""
+        self.model.eval()
+
     def observe(self, example: Mapping[str, Any]) -> dict[tuple[str, int], list[Array]]:
         """What each call of each module returns in an eager forward, by (path, call)."""
         names = {id(module): name for name, module in self.model.named_modules()}

@@ -47,8 +47,8 @@ def _found(request: CheckRequest, regional: Regional) -> tuple[list[Finding], Ke
     unasked = _reason_to_wait(regional, findings) if places else ""
     twice = bool(places) and not unasked
     if twice:
-        models = request.models if regional.whole.random else ()
-        finding = second_call(matching, engines, request.examples, evaluated=models)
+        random = regional.whole.random
+        finding = second_call(matching, engines, request.examples, evaluated=random)
         findings += [finding] if finding is not None else []
     findings += hook_findings(matching, engines, regional.whole.hooked)
     return findings, KeptState(places, twice, unasked)

@@ -18,6 +18,10 @@ from padiff_graph.obligations.state_values import ROUNDING, apart
 
 __all__ = ["hook_findings"]
 
+SCALES = (1.0, 1e6, 1e-6)
+"""Sizes of the gradients that hooks are shown: clipping far from one, or dropping what is small,
+does not show on ordinary ones."""
+
 
 def hook_findings(
     matching: Matching,
@@ -49,13 +53,23 @@ def _unlike(
     row: ParameterRow,
     hooked: tuple[Collection[str], Collection[str]],
 ) -> bool:
-    """Whether the same gradient comes out otherwise on both sides."""
+    """Whether the same gradient, of one size or another, comes out otherwise on both sides."""
+    return any(_apart_at(scale, matching, engines, row, hooked) for scale in SCALES)
+
+
+def _apart_at(
+    scale: float,
+    matching: Matching,
+    engines: tuple[Engine, Engine],
+    row: ParameterRow,
+    hooked: tuple[Collection[str], Collection[str]],
+) -> bool:
     generator = np.random.default_rng(0)
     shapes = {
         piece.second: matching.second.graph.parameters[piece.second].type.shape
         for piece in row.pieces
     }
-    theirs = {name: _drawn(generator, shape) for name, shape in shapes.items()}
+    theirs = {name: scale * _drawn(generator, shape) for name, shape in shapes.items()}
     shape = matching.first.graph.parameters[row.first].type.shape
     ours = {row.first: mapped(row, np.zeros(shape, np.float32), theirs)}
     seen = _seen(engines[0], ours, hooked[0]), _seen(engines[1], theirs, hooked[1])
@@ -64,7 +78,8 @@ def _unlike(
 
 
 def _drawn(generator: np.random.Generator, shape: tuple[int, ...]) -> Array:
-    return np.asarray(generator.standard_normal(shape), np.float32)
+    drawn: Array = generator.standard_normal(shape, np.float32)
+    return drawn
 
 
 def _seen(

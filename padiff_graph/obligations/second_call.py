@@ -32,20 +32,18 @@ def second_call(
     engines: tuple[Engine, Engine],
     examples: tuple[Mapping[str, Any], Mapping[str, Any]],
     *,
-    evaluated: Sequence[Any] = (),
+    evaluated: bool = False,
 ) -> Finding | None:
     """The first output that agrees in the first call and differs in the second; None where there
     is none.
 
     Args:
         matching, engines, examples: of the two models.
-        evaluated: both models, where they are called in evaluation mode, since draws part them in
-            training.
+        evaluated: whether both are called in evaluation mode, since draws part them in training.
     """
     learned = _learned(matching)
     calls = [
-        _called_twice(engines[side], examples[side], learned[side], evaluated[side : side + 1])
-        for side in (0, 1)
+        _called_twice(engines[side], examples[side], learned[side], evaluated) for side in (0, 1)
     ]
     for pair in output_pairs(matching):
         distances = []
@@ -103,12 +101,12 @@ def _learned(matching: Matching) -> tuple[set[str], set[str]]:
 
 
 def _called_twice(
-    engine: Engine, example: Mapping[str, Any], learned: Collection[str], evaluated: Sequence[Any]
+    engine: Engine, example: Mapping[str, Any], learned: Collection[str], evaluated: bool
 ) -> tuple[dict[str, Array], dict[str, Array]]:
     """The outputs of two calls in a row, the weights grown in between."""
     with engine.quiet():
-        for model in evaluated:
-            model.eval()  # modes are put back with all that modules hold
+        if evaluated:
+            engine.evaluate()
         first = _outputs(engine, example)
         own = engine.parameters()
         weights = {name: engine.array(own[name]) for name in learned if name in own}

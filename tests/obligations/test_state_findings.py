@@ -176,3 +176,19 @@ def test_a_cache_that_goes_stale_shows_under_dropout_too(factors):
     assert layer.training and module.drop.training
     state = {entry.name: entry for entry in report.obligations}["state"]
     assert state.status == ("shown" if report.passed else "not shown")
+
+
+class ClipsFarOut(Deed):
+    """A hook that clips a gradient at a number no ordinary one reaches; none where it is 1."""
+
+    def setup(self, model, lib):
+        if self.factor > 1:
+            model.fc.bias.register_hook(lambda gradient: gradient.clip(-self.factor, self.factor))
+
+
+@pytest.mark.parametrize("factors", [(5, 1), (1, 5), (500, 5), (5, 5), (1, 1)])
+def test_a_hook_that_clips_far_out_is_noticed(factors):
+    report = compared(*map(ClipsFarOut, factors))
+    causes = [finding.cause_id for finding in report.findings if finding.fails]
+    assert causes == (["gradient.hook"] if factors[0] != factors[1] else [])
+    assert report.passed == (factors[0] == factors[1])
