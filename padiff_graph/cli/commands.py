@@ -41,6 +41,8 @@ PAIR = (
 )
 OUTPUTS = "padiff_graph.outputs"
 """Where a call keeps the names of its options that name files to be written."""
+FORMAT_NAMES = ("text", "json", "github", "sarif", "junit")
+"""What `align` prints; a test holds it against the writers, which load more."""
 GRAPH_FILES = (".json", ".graphml", ".onnx", ".svg")
 """What `capture` writes; a test holds it against the writers, which load more."""
 SHOWN = 8
@@ -145,6 +147,13 @@ def cli() -> None:
 @click.option(
     "--keep-weights", is_flag=True, help="compare with the weights as they are, nothing copied"
 )
+@click.option(
+    "--format",
+    "printed",
+    type=click.Choice(FORMAT_NAMES),
+    default="text",
+    help="what is printed: text, or for machines JSON, annotations of GitHub Actions, SARIF, JUnit",
+)
 @output_file("--html", help="write the report as a page")
 @output_file("--json", "json_file", help="write the report as JSON")
 @explorer_option
@@ -159,6 +168,7 @@ def align(
     layer_map: str | None,
     steps: int | None,
     keep_weights: bool,
+    printed: str,
     html: str | None,
     json_file: str | None,
     explorer: str | None,
@@ -185,11 +195,21 @@ def align(
     if given_map is not None:
         arguments["layer_map"] = given_map
     report = compare(**arguments)
-    report.show()
+    _print(report, printed)
     wanted = _views(report, html, json_file, explorer)
     if repro is not None:
         wanted.append((repro, lambda: _write_repro(report, repro)))
-    return _written(wanted, _answer(report))
+    return _written(wanted, _answer(report), err=printed != "text")
+
+
+def _print(report: Report, printed: str) -> None:
+    """The report on standard output; what is written beside it is said on standard error then."""
+    from padiff_graph.report.machine_formats import FORMATS
+
+    if printed == "text":
+        report.show()
+    else:
+        click.echo(FORMATS[printed](report))
 
 
 def _check_options(asked: Mapping[str, Any]) -> None:
@@ -370,13 +390,13 @@ def _views(
     return wanted
 
 
-def _written(wanted: Sequence[_Wanted], code: int) -> int:
+def _written(wanted: Sequence[_Wanted], code: int, *, err: bool = False) -> int:
     """Writes every file that can be written; a verdict stands, but one that is missing is told."""
     from padiff_graph.errors import NotWrittenError, UsageError
 
     for path, write in wanted:
         try:
-            say(f"written: {write()}")
+            say(f"written: {write()}", err=err)
         except UsageError as error:  # there is nothing to write; the check itself has its answer
             say(f"not written: {path}: {error}", err=True)
         except NotWrittenError as error:
