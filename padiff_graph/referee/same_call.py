@@ -121,17 +121,19 @@ def _same_operands(matching: Matching, match: Match, partner: Mapping[int, int])
         source = matching.first.nodes[mine.source], matching.second.nodes[theirs.source]
         if source[0].leaf and not _same_leaf(matching, *source):
             return False
-        if not _same_reading(mine, theirs) and source[0].op != "Parameter":
+        if not _same_reading(mine, theirs):
             return False
     return True
 
 
 def _same_leaf(matching: Matching, first: NormalNode, second: NormalNode) -> bool:
-    """Whether two leaves hold the same numbers: parameters through the parameter map, tables and
-    other constants by value."""
+    """Whether two leaves hold the same numbers in the same order: parameters through the parameter
+    map, tables and other constants by value."""
     if first.op == "Parameter" and second.op == "Parameter":
         return any(
-            row.first == first.name and [piece.second for piece in row.pieces] == [second.name]
+            row.first == first.name
+            and [piece.second for piece in row.pieces] == [second.name]
+            and row.pieces[0].first_view.same(row.pieces[0].second_view)
             for row in matching.parameters
         )
     mine, theirs = first.constant, second.constant
