@@ -26,6 +26,7 @@ def assert_ported(
     layer_map: Any = None,
     loss_fn: Any = None,
     optimizer: Any = None,
+    train_step: Any = None,
 ) -> None:
     """The check for tests: silent where the models agree. Where neither atol nor rtol is given,
     proved rounding is allowed.
@@ -45,6 +46,7 @@ def assert_ported(
         layer_map,
         loss_fn,
         optimizer,
+        train_step,
     )
     if not report.passed:
         models = f"{report.models[0]} and {report.models[1]}"

@@ -214,11 +214,12 @@ def _trained(
         training = train(
             alignment.engines,
             request.steppers,
-            request.examples,
+            request.batches,
             _training_losses(request, whole),
             alignment.matching,
             request.steps,
             request.tolerance,
+            request.loops,
             explained=any(finding.fails for finding in findings),
             proved=complete,
             shared=whole.random,

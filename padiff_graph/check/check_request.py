@@ -11,11 +11,12 @@ from padiff_graph.capture.remote.handles import RemoteModel
 from padiff_graph.errors import UsageError, UsageTypeError
 from padiff_graph.layer_map.layer_map import LayerMap
 from padiff_graph.referee.tolerance import Tolerance
+from padiff_graph.request.batches import split_batches
 from padiff_graph.request.inputs import Inputs, check_inputs, check_models
 from padiff_graph.request.loss_pair import check_losses
 from padiff_graph.request.options import Options, parse_options
 from padiff_graph.training.losses import Losses
-from padiff_graph.training.optimizers import Stepper, check_optimizers
+from padiff_graph.training.optimizers import Stepper, check_optimizers, check_train_step
 
 __all__ = ["CheckRequest", "read_request"]
 
@@ -41,6 +42,8 @@ class CheckRequest:
         losses, steppers: the user's; None where none were given.
         notes: what the user should know of the request, in sentences.
         folded: whether one model's weights turned out to be folded into others.
+        further: inputs of the training steps behind the first.
+        loops: the user's own training steps; None where the tool makes them.
     """
 
     layer: Any
@@ -55,6 +58,13 @@ class CheckRequest:
     steppers: tuple[Stepper, Stepper] | None
     notes: tuple[str, ...] = ()
     folded: bool = False
+    further: tuple[Inputs, ...] = ()
+    loops: tuple[Any, Any] | None = None
+
+    @property
+    def batches(self) -> list[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+        """Inputs of the training steps."""
+        return [(inputs.first, inputs.second) for inputs in (self.inputs, *self.further)]
 
     @property
     def tolerance(self) -> Tolerance:
@@ -108,13 +118,19 @@ def read_request(
     layer_map: Any,
     loss_fn: Any,
     optimizer: Any,
+    train_step: Any = None,
 ) -> CheckRequest:
     """The call as a record; arguments as of `compare`.
 
     Raises:
         UsageError: for a call that cannot mean anything.
     """
-    asked = parse_options(options, steps, optimizer)
+    if optimizer is not None and train_step is not None:
+        raise UsageError(
+            "optimizer and train_step were both given: a train_step takes its optimizer's step by "
+            "itself; leave one of them out"
+        )
+    asked = parse_options(options, steps, optimizer if train_step is None else train_step)
     if not isinstance(auto_weights, bool):
         raise UsageTypeError(
             f"auto_weights is True or False; found {auto_weights!r} ({type(auto_weights).__name__})"
@@ -123,9 +139,12 @@ def read_request(
     deployed = "onnx" in frameworks
     if deployed:
         asked = _forward_only(asked, options)
-    inputs = check_inputs(layer, module, example_inp)
+    pairs = split_batches(example_inp, steps)
+    inputs, *further = (check_inputs(layer, module, pair) for pair in pairs)
     losses = check_losses(loss_fn, frameworks)
     steppers = check_optimizers(optimizer, (layer, module), frameworks)
+    if train_step is not None:
+        steppers = check_train_step(train_step, (layer, module), frameworks)
     both = None
     if losses[0] is not None and losses[1] is not None:
         both = Losses((losses[0], losses[1]), frameworks)
@@ -141,6 +160,8 @@ def read_request(
         both,
         steppers,
         (UNGRADED,) if deployed else (),
+        further=tuple(further),
+        loops=None if train_step is None else (train_step[0], train_step[1]),
     )
 
 

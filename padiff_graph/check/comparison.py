@@ -46,6 +46,7 @@ def compare(
     layer_map: Any = None,
     loss_fn: Any = None,
     optimizer: Any = None,
+    train_step: Any = None,
 ) -> Report:
     """Checks whether two models compute the same, forward and backward, and where and why they do
     not.
@@ -53,7 +54,8 @@ def compare(
     Args:
         layer: the Paddle model (or any model; "paddle" then stands for the first).
         module: the torch model (or any model; "torch" then stands for the second).
-        example_inp: (paddle_input, torch_input), each a dict from forward's argument name to value.
+        example_inp: (paddle_input, torch_input), each a dict from forward's argument name to value;
+            or a list of such pairs, one for each of `steps`.
         auto_weights: whether the second model's weights are first copied into the first.
         steps: training steps to take with `optimizer`.
         options: atol, rtol, diff_phase, compare_mode, single_step; see
@@ -62,6 +64,9 @@ def compare(
         loss_fn: [paddle_loss, torch_loss], each of one argument, the model's output.
         optimizer: [paddle_optimizer, torch_optimizer], or callables that do both step and
             clear-grad.
+        train_step: [paddle_step, torch_step] instead of optimizers: callables of (model, batch)
+            that do what the user's loop does with one batch, the optimizer's step included, and
+            return the loss or nothing. The batch is the step's example.
 
     Returns:
         The report; true where the models agree. Models that differ never raise.
@@ -83,6 +88,7 @@ def compare(
         layer_map,
         loss_fn,
         optimizer,
+        train_step,
     )
     with ExitStack() as stack:
         for framework, model in zip(request.frameworks, request.models, strict=True):
@@ -102,6 +108,7 @@ def auto_diff(
     layer_map: Any = None,
     loss_fn: Any = None,
     optimizer: Any = None,
+    train_step: Any = None,
 ) -> bool:
     """Runs `compare` with the same parameters, prints the report, and returns True or False.
 
@@ -109,7 +116,16 @@ def auto_diff(
         UsageError: for a call that cannot mean anything, before anything is changed.
     """
     report = compare(
-        layer, module, example_inp, auto_weights, steps, options, layer_map, loss_fn, optimizer
+        layer,
+        module,
+        example_inp,
+        auto_weights,
+        steps,
+        options,
+        layer_map,
+        loss_fn,
+        optimizer,
+        train_step,
     )
     report.show()
     return report.passed

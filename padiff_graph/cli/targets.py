@@ -21,6 +21,7 @@ PAIR_KEYS = (
     "layer_map",
     "loss_fn",
     "optimizer",
+    "train_step",
 )
 """`compare`'s parameters."""
 

@@ -14,7 +14,7 @@ from padiff_graph.errors import UsageError, UsageTypeError
 from padiff_graph.request.inputs import SIDES
 from padiff_graph.training.held_state import members_of
 
-__all__ = ["Stepper", "check_optimizers"]
+__all__ = ["Stepper", "check_optimizers", "check_train_step"]
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,36 @@ def check_optimizers(
         _stepper(shape, position, optimizer, models, frameworks) for position in (0, 1)
     )
     return first, second
+
+
+def check_train_step(
+    train_step: Any, models: tuple[Any, Any], frameworks: tuple[str, str]
+) -> tuple[Stepper, Stepper]:
+    """Takes `train_step` apart: callables of (model, batch) that do one step of the user's loop.
+
+    Raises:
+        UsageTypeError, UsageError: where it is no pair of callables, or a model cannot be trained.
+    """
+    shape = (
+        "train_step is a pair [paddle_step, torch_step] of callables of (model, batch) that do what"
+        " a training loop does with one batch"
+    )
+    if not isinstance(train_step, (list, tuple)):
+        raise UsageTypeError(f"{shape}; found {type(train_step).__qualname__}")
+    if len(train_step) != 2:
+        raise UsageError(f"{shape}; found {len(train_step)} members")
+    for side, given in zip(SIDES, train_step, strict=True):
+        if isinstance(given, type) or not callable(given):
+            raise UsageTypeError(f"{shape}; the {side} side's is {given!r}")
+    made = []
+    for given, model, framework in zip(train_step, models, frameworks, strict=True):
+        tools = backend(framework).optimizers
+        if tools is None:
+            raise UsageError("an ONNX model cannot be trained; leave train_step out")
+        used = _used(given, tools.is_optimizer)
+        owners = tuple(optimizer for optimizer in used if tools.settings(optimizer, model))
+        made.append(Stepper(framework, model, given, owners))
+    return made[0], made[1]
 
 
 def _stepper(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -29,15 +29,17 @@ class TrainingSide:
     Attributes:
         engine: of the model.
         stepper: its optimizer.
-        example: its keyword arguments.
+        batches: its keyword arguments in each step; the last serves all further ones.
         loss: of its output.
+        loop: the user's own step, of the model and a batch; None where the tool makes the step.
         record: the step that is being taken, or was taken last.
     """
 
     engine: Engine
     stepper: Stepper
-    example: Mapping[str, Any]
+    batches: Sequence[Mapping[str, Any]]
     loss: Loss
+    loop: Callable[[Any, Any], Any] | None = None
     record: StepRecord = field(default_factory=StepRecord)
 
     def values(self) -> dict[str, Array]:
@@ -63,20 +65,47 @@ class TrainingSide:
         """Drops all gradients: those that stem from before the first step."""
         self.stepper.tools.clear(self.stepper.model)
 
-    def learn(self) -> None:
-        """Forward, loss and backward as the user's loop does them; inputs are the tool's own
-        copies."""
-        tools, model = self.stepper.tools, self.stepper.model
-        is_tensor = backend(self.stepper.framework).values.is_tensor
-        copies = {
-            name: leaf.detach().clone() for name, leaf in leaves(self.example, is_tensor).items()
-        }
+    def learn(self, step: int) -> None:
+        """Forward, loss and backward as the user's loop does them, or all of the loop's step where
+        the user gave it; inputs are the tool's own copies.
+
+        Args:
+            step: 1 for the first.
+        """
         self.record = StepRecord(left=self.record.remaining)
+        batch = self._batch(step)
+        if self.loop is not None:
+            self._loop(self.loop, batch)
+            return
+        tools, model = self.stepper.tools, self.stepper.model
         with self.engine.recording(True):
-            loss = self.loss(model(**replaced(self.example, is_tensor, copies)))
+            loss = self.loss(model(**batch))
         tools.learn(loss)
         self.record.loss = float(self.engine.array(loss).reshape(-1)[0])
         self.record.accumulated = tools.gradients(model)
+
+    def _batch(self, step: int) -> Any:
+        """The tool's own copy of a step's batch."""
+        batch = self.batches[min(step, len(self.batches)) - 1]
+        is_tensor = backend(self.stepper.framework).values.is_tensor
+        copies = {name: leaf.detach().clone() for name, leaf in leaves(batch, is_tensor).items()}
+        return replaced(batch, is_tensor, copies)
+
+    def _loop(self, loop: Callable[[Any, Any], Any], batch: Any) -> None:
+        """The user's own step, watched: what each update was handed, and what it left behind."""
+        tools, model, record = self.stepper.tools, self.stepper.model, self.record
+        record.before = self.values()
+        with self.engine.recording(True), tools.watching(model) as updates:
+            loss = loop(model, batch)
+        record.loss = 0.0 if loss is None else self._number(loss)
+        record.updates = tuple(updates)
+        record.accumulated = record.handed
+        record.after = self.values()
+
+    def _number(self, loss: Any) -> float:
+        if backend(self.stepper.framework).values.is_tensor(loss):
+            return float(self.engine.array(loss).reshape(-1)[0])
+        return float(loss)
 
     def give(self, gradients: Mapping[str, Array]) -> None:
         """Other gradients in the place of those that this batch added to what was left."""
@@ -97,7 +126,9 @@ class TrainingSide:
         }
 
     def step(self) -> None:
-        """The optimizer's turn, on the gradients at hand."""
+        """The optimizer's turn, on the gradients at hand; the user's own step has had it."""
+        if self.loop is not None:
+            return
         tools, model, record = self.stepper.tools, self.stepper.model, self.record
         record.before = self.values()
         with tools.watching(model) as updates:

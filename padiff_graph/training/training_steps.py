@@ -22,12 +22,15 @@ from padiff_graph.referee.tolerance import Quantity, Tolerance
 from padiff_graph.training.optimizers import Stepper
 from padiff_graph.training.setting_findings import SettingWatch, trial_findings
 from padiff_graph.training.stages.band import trained_twice
+from padiff_graph.training.stages.carried_over import carried_over
 from padiff_graph.training.stages.departure import departure_finding
 from padiff_graph.training.step_numbers import StepNumbers
 from padiff_graph.training.training_side import Loss, TrainingSide
 from padiff_graph.training.update_trial import Departure, try_steps
 
 __all__ = ["Training", "train"]
+
+Loop = Callable[[Any, Any], Any]
 
 TRIALS = (2, 3)
 """Fewest and most steps that optimizers are tried for: a second one shows what the first left
@@ -61,11 +64,12 @@ class Training:
 def train(
     engines: tuple[Engine, Engine],
     steppers: tuple[Stepper, Stepper],
-    examples: tuple[Mapping[str, Any], Mapping[str, Any]],
+    batches: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]],
     losses: tuple[Loss, Loss],
     matching: Matching,
     steps: int,
     tolerance: Tolerance,
+    loops: tuple[Loop, Loop] | None = None,
     explained: bool = False,
     proved: bool = True,
     shared: bool = False,
@@ -73,10 +77,12 @@ def train(
     """Takes `steps` training steps on the user's models. On an exception all is put back.
 
     Args:
-        engines, steppers, examples, losses: of both sides.
+        engines, steppers, losses: of both sides.
+        batches: inputs of both sides in each step; the last serves all further ones.
         matching: whose counterpart each parameter is.
         steps: how many steps.
         tolerance: what numbers are held against.
+        loops: the users' own steps, of a model and a batch; None where the tool makes the steps.
         explained: whether the models are known to differ already, so that a departure says nothing
             new.
         proved: whether every stretch of the models was found to agree.
@@ -84,10 +90,17 @@ def train(
     """
     rows = [row for row in matching.parameters if row.pieces]
     first, second = (
-        TrainingSide(engine, stepper, example, loss)
-        for engine, stepper, example, loss in zip(engines, steppers, examples, losses, strict=True)
+        TrainingSide(
+            engines[side],
+            steppers[side],
+            [pair[side] for pair in batches],
+            losses[side],
+            None if loops is None else loops[side],
+        )
+        for side in (0, 1)
     )
     sides = first, second
+    shared = shared and loops is None  # what happens inside of a user's step is the user's
     # branches side by side run in an order of their own in each model: a setting is looked for in
     # the port's
     watch = SettingWatch(steppers, rows, first_reads(matching.first.graph))
@@ -181,11 +194,16 @@ def _take_steps(
     for side in sides:
         side.clear()
     for step in range(1, steps + 1):
+        earlier = first.record, second.record
         for side in sides:
-            side.learn()
+            side.learn(step)
+        if first.loop is not None:
+            records = first.record, second.record
+            kept = carried_over(records, earlier, trials.rows)
+            first.record.remaining, second.record.remaining = kept
         if numbers.shared:
             first.give(_handed_over(trials.rows, first.added(), second.added()))
-        if step == 1:
+        if step == 1 and first.loop is None:
             # both optimizers are as they were given: later their states hold each side's rounding
             trials.on_gradients(second.record.accumulated)
         for side in sides:

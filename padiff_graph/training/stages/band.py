@@ -9,7 +9,7 @@ taken once more. What departs no further than that is rounding.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -92,8 +92,8 @@ def _trained(side: TrainingSide, steps: int) -> list[StepRecord]:
     side.record = StepRecord()
     side.clear()
     records = []
-    for _ in range(steps):
-        side.learn()
+    for step in range(1, steps + 1):
+        side.learn(step)
         side.step()
         records.append(side.record)
     return records
@@ -104,14 +104,21 @@ def _moved(side: TrainingSide) -> TrainingSide:
     random = np.random.default_rng(SEED)
     values = side.values()
     side.engine.assign({name: _by_one_unit(array, random) for name, array in values.items()})
+    batches = [_moved_batch(side, batch, random) for batch in side.batches]
+    return replace(side, batches=batches, record=StepRecord())
+
+
+def _moved_batch(
+    side: TrainingSide, batch: Mapping[str, Any], random: np.random.Generator
+) -> Mapping[str, Any]:
     tools = backend(side.stepper.framework).values
     fresh: dict[str, Any] = {}
-    for name, leaf in leaves(side.example, tools.is_tensor).items():
+    for name, leaf in leaves(batch, tools.is_tensor).items():
         numbers = tools.array(leaf)
         if numbers.dtype.kind == "f":
             fresh[name] = side.engine.tensor(_by_one_unit(numbers, random), tools.dtype(leaf))
-    example = replaced(side.example, tools.is_tensor, fresh)
-    return TrainingSide(side.engine, side.stepper, example, side.loss)
+    moved: Mapping[str, Any] = replaced(batch, tools.is_tensor, fresh)
+    return moved
 
 
 def _by_one_unit(array: Array, random: np.random.Generator) -> Array:
