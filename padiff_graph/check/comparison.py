@@ -24,6 +24,7 @@ from padiff_graph.check.check_steps import (
     unify_weights,
     with_folded_weights,
 )
+from padiff_graph.check.not_finite import not_finite_notes
 from padiff_graph.check.state_check import explain_state
 from padiff_graph.check.threads import alike
 from padiff_graph.check.whole_proving import prove_models
@@ -162,4 +163,6 @@ def _attempted(
     explained = explain_regions(request, regional, end_to_end)
     explained = explain_state(request, explained, log)
     proved = prove_models(request, explained, log)
+    if request.options.check_nan:
+        log.notes.extend(not_finite_notes(proved.weighted.alignment))
     return report_on(request, explain_constants(request, proved, log), log)

@@ -140,6 +140,11 @@ def cli() -> None:
     help="whether proved rounding beyond the tolerance passes (default: where none is named)",
 )
 @click.option(
+    "--check-nan/--no-check-nan",
+    default=None,
+    help="say where NaN and infinity first come up on each side",
+)
+@click.option(
     "--steps",
     type=click.IntRange(min=1),
     help="training steps; more than 1 needs optimizers in the pair's dict",

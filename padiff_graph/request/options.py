@@ -32,6 +32,7 @@ class Options:
             do not add up, instead of comparing the whole run.
         allow_rounding: whether a difference beyond the tolerance that is proved to be rounding
             passes.
+        check_nan: whether the report says where NaN and infinity first come up on each side.
     """
 
     atol: float = 0.0
@@ -40,6 +41,7 @@ class Options:
     compare_mode: Literal["mean", "strict"] = "mean"
     single_step: bool = False
     allow_rounding: bool = False
+    check_nan: bool = False
 
     @property
     def forward(self) -> bool:
@@ -174,5 +176,6 @@ CHECKS: dict[str, Callable[[str, object], Any]] = {
     "compare_mode": _choice(MODES),
     "single_step": _flag,
     "allow_rounding": _flag,
+    "check_nan": _flag,
 }
 """Every option with the check of its value."""

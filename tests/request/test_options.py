@@ -27,6 +27,7 @@ def test_values_are_taken():
         "compare_mode": "strict",
         "single_step": True,
         "allow_rounding": True,
+        "check_nan": True,
     }
     asked = parse_options(given)
     assert asked.as_dict() == {**given, "rtol": 0.5}

@@ -1,0 +1,66 @@
+"""NaN and infinity: the first value on either side that holds one, in the order of the program."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from padiff_graph.alignment.aligned import Alignment
+from padiff_graph.alignment.replay import visit_values
+from padiff_graph.capture.engine import Array, Engine
+from padiff_graph.capture.graph import ComputationGraph, Node, Value
+from padiff_graph.capture.interpreter import differentiable
+
+__all__ = ["not_finite_notes"]
+
+KINDS = {"NaN": np.isnan, "infinity": np.isinf}
+"""What is looked for, and how it is told."""
+
+
+def not_finite_notes(alignment: Alignment) -> Iterator[str]:
+    """One sentence for each kind and side: where it comes up first, or that it nowhere does.
+
+    Args:
+        alignment: both captures with live engines; each is run forward once, with its own weights.
+    """
+    graphs = alignment.matching.first.graph, alignment.matching.second.graph
+    for number, (graph, engine) in enumerate(zip(graphs, alignment.engines, strict=True)):
+        side = graph.framework
+        if graphs[0].framework == graphs[1].framework:
+            side = ("the first model", "the second model")[number]
+        first, lost = _first_places(graph, engine)
+        for kind in KINDS:
+            place = first.get(kind)
+            if place is not None:
+                yield f"{side}: the first {kind} comes {_said(graph.record(place.node))}"
+            elif not lost:
+                yield f"{side}: no {kind} in any value of the forward pass"
+        if lost:
+            yield f"{side}: not every value could be looked at for NaN: {lost[0]}"
+
+
+def _first_places(graph: ComputationGraph, engine: Engine) -> tuple[dict[str, Value], list[str]]:
+    """By kind the first value that holds one; and what could not be run."""
+    first: dict[str, Value] = {}
+
+    def look(value: Value, array: Array) -> None:
+        for kind, told in KINDS.items():
+            if kind not in first and bool(told(array).any()):
+                first[kind] = value
+
+    wanted = {
+        Value(node.id, output)
+        for node in graph.records()
+        for output in range(len(node.outputs))
+        if differentiable(node.dtype(output))
+    }
+    return first, visit_values(graph, engine, {}, wanted, look)
+
+
+def _said(node: Node) -> str:
+    if node.kind != "operation":
+        return f"in with the {node.kind} {node.name}"
+    place = node.path or "the root"
+    source = f" ({node.source})" if node.source else ""
+    return f"out of {node.op} in {place}{source}"
