@@ -24,6 +24,8 @@ from padiff_graph.capture.eager_run import (
 )
 from padiff_graph.capture.engine import Engine, NotRunnable
 from padiff_graph.capture.graph import ComputationGraph
+from padiff_graph.capture.remote.whole import asked_whole, is_away
+from padiff_graph.capture.remote.wire import crossing
 from padiff_graph.capture.replay_difference import (
     identical,
     judge,
@@ -34,6 +36,7 @@ from padiff_graph.capture.replay_difference import (
 __all__ = ["Certificate", "certify"]
 
 
+@crossing
 @dataclass(frozen=True)
 class Certificate:
     """What the replay of a capture showed.
@@ -86,6 +89,10 @@ def certify(
             as they are. Where it is one that the replay has to equal bit for bit and does not,
             another is made.
     """
+    if is_away(engine):
+        certificate, noted = _certified_there(graph, engine, example, seed, eager)
+        graph.notes.extend(noted)
+        return certificate
     started = time.perf_counter()
     if graph.session is not None and graph.session.abstract:
         return _impossible(
@@ -99,6 +106,20 @@ def certify(
         certificate = _against(eager_run(graph, engine, example, seed), graph, engine, example)
         assert certificate is not None  # only an exact run is asked for another
     return replace(certificate, seconds=time.perf_counter() - started)
+
+
+@asked_whole
+def _certified_there(
+    graph: ComputationGraph,
+    engine: Engine,
+    example: Mapping[str, Any],
+    seed: int,
+    eager: Eager | None,
+) -> tuple[Certificate, list[str]]:
+    """The certificate by the process of the model, and what it noted of the graph."""
+    before = len(graph.notes)
+    certificate = certify(graph, engine, example, seed=seed, eager=eager)
+    return certificate, graph.notes[before:]
 
 
 def _against(

@@ -10,6 +10,7 @@ import numpy as np
 
 from padiff_graph.capture.engine import Array, Engine, NotRunnable, Run
 from padiff_graph.capture.graph import ComputationGraph
+from padiff_graph.capture.remote.wire import crossing
 
 __all__ = [
     "KINDS",
@@ -30,6 +31,7 @@ GRADIENTS = {"input": "input gradient", "parameter": "parameter gradient"}
 """Prefix of a gradient in `Run.gradients` -> its kind."""
 
 
+@crossing
 @dataclass(frozen=True)
 class Eager:
     """What the user's own model yields, to hold a replay against.

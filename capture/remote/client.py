@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from padiff_graph.capture.graph import ComputationGraph
 from padiff_graph.capture.leaf_names import leaves
 from padiff_graph.capture.remote.channel import Closed, receive, send
 from padiff_graph.capture.remote.errors import SideEndedError, raised_there
@@ -27,6 +28,10 @@ __all__ = ["Client", "is_tensor"]
 def is_tensor(value: object) -> bool:
     """Whether a value stands for a tensor of another process."""
     return isinstance(value, RemoteTensor)
+
+
+ENGINE = ("engine",)
+"""Marks the reference to a model by which its engine is meant."""
 
 
 class Client:
@@ -94,11 +99,17 @@ class Client:
         """The reference to a thing of the other process, or to a structure of it as it is now."""
         if isinstance(value, (RemoteDict, RemoteList)):
             return self._structure(value)
+        if isinstance(value, ComputationGraph) and value.session is not None:
+            value = value.session.graph  # type: ignore[attr-defined]
+        marks: tuple[str, ...] = ()
         if not isinstance(value, Elsewhere):
-            return None
+            model = getattr(value, "model", None)
+            if not isinstance(model, RemoteModel):
+                return None
+            value, marks = model, ENGINE
         if value.caller is not self:
             raise ValueError(f"a thing of another process was handed to {self.name}")
-        return Ref(value.number)
+        return Ref(value.number, marks)
 
     def _structure(self, value: RemoteDict | RemoteList) -> Ref:
         """The thing itself, and which of its tensors are others now."""

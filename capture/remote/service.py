@@ -6,6 +6,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from importlib import import_module
 from typing import Any
 
 from padiff_graph.capture.backend import Backend, needed
@@ -17,8 +18,9 @@ from padiff_graph.capture.python_state import ABSENT, PLAIN, Watch, plain_leaves
 from padiff_graph.capture.remote.channel import receive, send
 from padiff_graph.capture.remote.wire import Buffers, Ref, Unsendable, decode, encode
 
-__all__ = ["Service"]
+__all__ = ["Service", "Stays"]
 
+OURS = "padiff_graph."
 METHODS = frozenset({"detach", "clone", "mean", "__add__", "__truediv__"})
 """Methods of a tensor that may be called."""
 ENGINE = frozenset(
@@ -64,6 +66,10 @@ CONTEXTS = frozenset(
 """Contexts that may be entered."""
 
 
+class Stays:
+    """What a function that is asked whole returns to have it stay where it is."""
+
+
 class Service:
     """Holds what the other end has references to, and answers one question after the other.
 
@@ -79,6 +85,7 @@ class Service:
         self.last = 0
         self.questions: Mapping[str, Callable[..., Any]] = {
             "call": self._call,
+            "whole": self._whole,
             "method": self._method,
             "trace": self._trace,
             "example": self.example,
@@ -168,6 +175,8 @@ class Service:
         thing = self.things[ref.number]
         if not ref.facts:
             return thing
+        if ref.facts[0] == "engine":
+            return self.engine(thing)
         return replace(thing, self.backend.values.is_tensor, ref.facts[0])
 
     def stays(self, value: Any) -> Ref | None:
@@ -183,6 +192,18 @@ class Service:
         return None
 
     # -- questions
+
+    def _whole(self, name: str, arguments: list[Any], named: Mapping[str, Any]) -> Any:
+        """Runs a function that is marked `asked_whole`."""
+        module, _, qualname = name.partition(":")
+        function = None
+        if module.startswith(OURS):
+            function = getattr(import_module(module), qualname, None)
+        if not getattr(function, "asked_whole", False):
+            raise ValueError(f"{name!r} is not answered here")
+        assert function is not None
+        answer = function(*arguments, **named)
+        return self.kept(answer, "kept") if isinstance(answer, Stays) else answer
 
     def _call(self, function: Any, *arguments: Any, **named: Any) -> Any:
         return self.structure(function(*arguments, **named))

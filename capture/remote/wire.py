@@ -9,24 +9,38 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from importlib import import_module
+from typing import Any, TypeVar
 
 import numpy as np
 
 from padiff_graph.capture.abilities import WatchedStep
 from padiff_graph.capture.graph import Node, ParameterInfo, TensorType, Value
 
-__all__ = ["Ref", "Unsendable", "decode", "encode"]
+__all__ = ["Ref", "Unsendable", "crossing", "decode", "encode"]
 
 PLAIN = (str, bool, type(None))
-RECORDS: Mapping[str, type[Any]] = {
+RECORDS: dict[str, type[Any]] = {
     cls.__name__: cls for cls in (Node, ParameterInfo, TensorType, Value, WatchedStep)
 }
-"""Classes whose instances cross by their fields."""
+"""Classes whose instances cross by their fields; `crossing` adds more."""
+NAMES: dict[type[Any], str] = {cls: name for name, cls in RECORDS.items()}
+"""The kinds that they cross as."""
 LEFT_OUT = frozenset({"native"})
 """Fields that stay where they are."""
 ARRAYS = "biufcSU"
 """Kinds of dtypes that cross; objects do not."""
+
+
+Record = TypeVar("Record", bound=type)
+
+
+def crossing(cls: Record) -> Record:
+    """A dataclass whose instances cross by their fields."""
+    name = f"{cls.__module__}:{cls.__name__}"
+    RECORDS[name] = cls
+    NAMES[cls] = name
+    return cls
 
 
 class Unsendable(TypeError):
@@ -68,8 +82,8 @@ def encode(value: Any, buffers: Buffers, stays: Stays) -> Any:
     ref = value if isinstance(value, Ref) else stays(value)
     if ref is not None:
         return {"k": "ref", "v": [ref.number, encode(ref.facts, buffers, stays)]}
-    if type(value) in RECORDS.values():
-        return {"k": type(value).__name__, "v": _record(value, buffers, stays)}
+    if type(value) in NAMES:
+        return {"k": NAMES[type(value)], "v": _record(value, buffers, stays)}
     for cls, kind, plain in WRITERS:
         if isinstance(value, cls):
             return {"k": kind, "v": plain(value, buffers, stays)}
@@ -98,13 +112,22 @@ def decode(value: Any, buffers: Buffers, found: Callable[[Ref], Any]) -> Any:
         return found(Ref(held[0], decode(held[1], buffers, found)))
     if kind == "dict":
         return {_key(decode(k, buffers, found)): decode(v, buffers, found) for k, v in held}
-    if kind in RECORDS:
-        cls = RECORDS[kind]
+    cls = _class(kind)
+    if cls is not None:
         own = {name: decode(member, buffers, found) for name, member in held.items()}
         return cls(**own)
     if kind not in READERS:
         raise ValueError(f"unknown kind {kind!r}")
     return READERS[kind](decode(held, buffers, found))
+
+
+def _class(kind: str) -> type[Any] | None:
+    """The class of a record; None for any other kind. Its module, one of ours, is imported where
+    nobody has asked for it yet."""
+    module = kind.partition(":")[0]
+    if kind not in RECORDS and kind != module and module.startswith("padiff_graph."):
+        import_module(module)
+    return RECORDS.get(kind)
 
 
 def _key(key: Any) -> Any:

@@ -8,10 +8,16 @@ from typing import Any
 from padiff_graph.capture.engine import Array, Engine, NotRunnable
 from padiff_graph.capture.graph import ComputationGraph, Node, Value
 from padiff_graph.capture.interpreter import Interpreter, model_values
+from padiff_graph.capture.remote.whole import asked_whole, is_away
 
 __all__ = ["visit_values"]
 
 Visit = Callable[[Value, Array], None]
+
+
+WHOLE = 1 << 30
+"""Bytes of values that one answer of another process may hold: with the copies at both ends about
+what a check of a large model needs anyway. More is asked operation by operation."""
 
 
 class _Visiting(Interpreter):
@@ -49,6 +55,11 @@ def visit_values(
     Returns:
         What could not be run, in sentences; everything behind it is left out.
     """
+    if is_away(engine) and _size(graph, wanted) <= WHOLE:
+        lost, values_there = _visited_there(graph, engine, dict(parameters), set(wanted))
+        for value, array in values_there.items():
+            visit(value, array)
+        return lost
     with engine.quiet(values=graph.calls_back):
         own = model_values(engine)
 
@@ -61,3 +72,22 @@ def visit_values(
         run.wanted, run.visit, run.lost = wanted, visit, []
         run.run(graph.records())
         return run.lost
+
+
+@asked_whole
+def _visited_there(
+    graph: ComputationGraph,
+    engine: Engine,
+    parameters: dict[str, Array],
+    wanted: set[Value],
+) -> tuple[list[str], dict[Value, Array]]:
+    """What could not be run, and all wanted values, by the process of the model."""
+    values: dict[Value, Array] = {}
+    lost = visit_values(graph, engine, parameters, wanted, values.__setitem__)
+    return lost, values
+
+
+def _size(graph: ComputationGraph, wanted: Collection[Value]) -> int:
+    """Bytes of values, at eight a number."""
+    kinds = (graph.type_of(value) for value in wanted)
+    return sum(8 * kind.size for kind in kinds if kind is not None)

@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from padiff_graph.capture.graph import Value
+from padiff_graph.capture.remote.wire import crossing
 from padiff_graph.matching.result import Point
 
 __all__ = ["Cut", "Key", "Plan", "Region", "Slice", "Update"]
@@ -51,6 +52,7 @@ class Cut:
         return self.first[0], self.second[0]
 
 
+@crossing
 @dataclass(frozen=True, slots=True)
 class Slice:
     """One side of a region.

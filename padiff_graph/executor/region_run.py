@@ -51,6 +51,8 @@ class Side:
     draw: Callable[[Node], Array | None]
     inputs: Mapping[int, Tensor]
     shapes: dict[Value, tuple[int, ...]] = field(default_factory=dict)
+    kept: Any = field(default=None, init=False, repr=False, compare=False)
+    """The same in the process of its model, where that is another; set when it is first asked."""
 
     def shape(self, value: Value) -> tuple[int, ...]:
         """The shape that the capture saw."""

@@ -8,13 +8,17 @@ side may be answered from anywhere that holds its graph.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 
-from padiff_graph.capture.engine import Array
-from padiff_graph.capture.graph import Value
+from padiff_graph.capture.engine import Array, Engine
+from padiff_graph.capture.graph import ComputationGraph, Value
+from padiff_graph.capture.remote.service import Stays
+from padiff_graph.capture.remote.whole import asked_whole, is_away
+from padiff_graph.capture.remote.wire import crossing
 from padiff_graph.executor.partition import Slice
 from padiff_graph.executor.region_run import NONE, Execution, Side, execute, gradients
 from padiff_graph.executor.seeded_cotangents import seeded_cotangent
@@ -22,6 +26,11 @@ from padiff_graph.executor.seeded_cotangents import seeded_cotangent
 __all__ = ["Answer", "Request", "input_values", "run_side", "side_values"]
 
 
+NOTHING = Slice((), (), (), ())
+"""No operation at all."""
+
+
+@crossing
 @dataclass(frozen=True, slots=True)
 class Request:
     """One run of one side of a region.
@@ -46,6 +55,7 @@ class Request:
     double: bool = False
 
 
+@crossing
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What the run yielded.
@@ -74,6 +84,8 @@ def run_side(side: Side, request: Request) -> Answer:
     Raises:
         NotRunnable: where an operation cannot be rerun; the message names it.
     """
+    if is_away(side.engine):
+        return _ran(*_there(side, request.part), request)
     started = perf_counter()
     execution = execute(
         side,
@@ -117,6 +129,9 @@ def side_values(
         NotRunnable: where an operation cannot be rerun; the message names it.
     """
     asked = tuple(wanted)
+    if is_away(side.engine):
+        how = {"double": double, "instead": dict(instead), "turned": frozenset(turned)}
+        return _values(*_there(side, part), part, feed, asked, how)
     ran = execute(
         side, part, feed, asked, grad=False, double=double, instead=instead, turned=turned
     )
@@ -125,7 +140,63 @@ def side_values(
 
 def input_values(side: Side, values: Iterable[Value]) -> dict[Value, Array]:
     """The example's values of inputs."""
+    if is_away(side.engine):
+        return _inputs(_there(side, NOTHING)[0], tuple(values))
     return {value: side.engine.array(side.inputs[value.node]) for value in values}
+
+
+# -- a side of another process: made there once, then asked region by region
+
+Sent = dict[int, Array | None]
+"""What random nodes draw, by node."""
+
+
+@dataclass
+class _KeptSide(Stays):
+    """A side in the process of its model."""
+
+    side: Side
+
+
+@asked_whole
+def _kept(graph: ComputationGraph, engine: Engine, parameters: Mapping[str, Array]) -> _KeptSide:
+    """The side with these weights, with no draws yet."""
+    return _KeptSide(Side(graph, engine, parameters, lambda node: None, engine.inputs(graph)))
+
+
+@asked_whole
+def _ran(kept: _KeptSide, drawn: Sent, request: Request) -> Answer:
+    return run_side(_with(kept, drawn), request)
+
+
+@asked_whole
+def _values(
+    kept: _KeptSide,
+    drawn: Sent,
+    part: Slice,
+    feed: Mapping[Value, Array],
+    wanted: tuple[Value, ...],
+    how: Mapping[str, Any],
+) -> dict[Value, Array]:
+    return side_values(_with(kept, drawn), part, feed, wanted, **how)
+
+
+@asked_whole
+def _inputs(kept: _KeptSide, values: tuple[Value, ...]) -> dict[Value, Array]:
+    return input_values(kept.side, values)
+
+
+def _with(kept: _KeptSide, drawn: Sent) -> Side:
+    """A side that draws what was sent."""
+    return replace(kept.side, draw=lambda node: drawn.get(node.id))
+
+
+def _there(side: Side, part: Slice) -> tuple[Any, Sent]:
+    """The side where its model lives, and what the random nodes of a part draw."""
+    if side.kept is None:
+        side.kept = _kept(side.graph, side.engine, dict(side.parameters))
+    records = map(side.graph.record, part.nodes)
+    return side.kept, {node.id: side.draw(node) for node in records if "random" in node.marks}
 
 
 def _weights(request: Request, outputs: Mapping[Value, Array]) -> dict[Value, Array]:
