@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from padiff_graph.capture.graph import ComputationGraph
@@ -72,6 +72,13 @@ class Client:
         if self.connection is not None:
             self.connection.close()
             self.connection = None
+
+    def break_off(self) -> None:
+        """Ends the connection from another thread than the one that waits for an answer."""
+        self.reason = "a question to it was broken off"
+        if self.connection is not None:
+            with suppress(OSError):  # the other end is gone already
+                self.connection.shutdown(socket.SHUT_RDWR)
 
     def _exchanged(self, message: Any, buffers: Buffers) -> tuple[Any, Buffers]:
         if self.connection is None:

@@ -24,6 +24,7 @@ from padiff_graph.capture.engine import Array, Engine
 from padiff_graph.capture.graph import ComputationGraph
 from padiff_graph.capture.normal.form import NormalGraph
 from padiff_graph.capture.normal.normalize import normalize
+from padiff_graph.capture.remote.at_once import at_once
 from padiff_graph.matching.difference.structural_differences import differences
 from padiff_graph.matching.ladder import match
 from padiff_graph.matching.parameters.joined_linears import join_linears
@@ -76,9 +77,10 @@ def align(
         example_inp = infer_inputs(layer, module, *engines)
     examples: tuple[Example, Example] = example_inp[0], example_inp[1]
     if captures is None:
-        captures = (
-            _captured("first", layer, examples[0], engines[0], certify, timings),
-            _captured("second", module, examples[1], engines[1], certify, timings),
+        captures = at_once(
+            lambda: _captured("first", layer, examples[0], engines[0], certify, timings),
+            lambda: _captured("second", module, examples[1], engines[1], certify, timings),
+            engines,
         )
     started = time.perf_counter()
     normals = normalize(captures[0].graph), normalize(captures[1].graph)

@@ -12,6 +12,8 @@ from typing import Any
 
 from padiff_graph.capture.eager_run import Eager
 from padiff_graph.capture.engine import Engine
+from padiff_graph.capture.remote.at_once import at_once
+from padiff_graph.capture.remote.whole import is_away
 from padiff_graph.check.eager_models import (
     EagerModel,
     Loss,
@@ -128,22 +130,42 @@ def check_whole(
 
     An exception of a model's forward or of a loss passes through as it is.
     """
-    models: list[EagerModel] = []
     engines, examples = (first_engine, second_engine), (first_example, second_example)
-    for side, (engine, example) in enumerate(zip(engines, examples, strict=True)):
+
+    def ran(side: int) -> tuple[EagerModel, Eager | None]:
         loss = losses[side] if losses else None
-        request = _request(matching, side, example, loss, backward)
-        model, eager = run_eagerly(engine, request, witnessed=witness is not None)
-        models.append(model)
-        if witness is not None:
-            witness(side, eager)
-        del eager
+        request = _request(matching, side, examples[side], loss, backward)
+        return run_eagerly(engines[side], request, witnessed=witness is not None)
+
+    pair = _witnessed(ran, engines, witness)
 
     def steady() -> frozenset[str]:
         return steady_values(second_engine, second_example)
 
-    pair = models[0], models[1]
     return _compared(pair, matching, inputs, backward, tolerance or Tolerance(), steady)
+
+
+def _witnessed(
+    ran: Callable[[int], tuple[EagerModel, Eager | None]],
+    engines: tuple[Engine, Engine],
+    witness: Witness | None,
+) -> tuple[EagerModel, EagerModel]:
+    """Both models' runs: at once where one is elsewhere, else one after the other, so that what
+    one is a witness with is let go before the other runs."""
+    if any(map(is_away, engines)):
+        both = at_once(lambda: ran(0), lambda: ran(1), engines)
+        if witness is not None:
+            for side, (_, eager) in enumerate(both):
+                witness(side, eager)
+        return both[0][0], both[1][0]
+    models: list[EagerModel] = []
+    for side in (0, 1):
+        model, eager = ran(side)
+        models.append(model)
+        if witness is not None:
+            witness(side, eager)
+        del eager
+    return models[0], models[1]
 
 
 def _request(

@@ -10,6 +10,7 @@ from functools import wraps
 from typing import Any, TypeVar
 
 from padiff_graph.capture.backend import backend, framework_of, serving
+from padiff_graph.capture.remote.at_once import at_once
 from padiff_graph.capture.remote.backend import remote_backend
 from padiff_graph.capture.remote.client import Client
 from padiff_graph.errors import UsageError
@@ -54,19 +55,26 @@ def with_sides(call: Call) -> Call:
 @contextmanager
 def _opened(models: tuple[Any, Any]) -> Iterator[tuple[_Opened, _Opened]]:
     with ExitStack() as stack:
-        first, second = (
-            _side(stack, name, model) if isinstance(model, Side) else _Opened(model)
-            for name, model in zip(NAMES, models, strict=True)
+        workers = [_started(stack, name, model) for name, model in zip(NAMES, models, strict=True)]
+        first, second = at_once(
+            lambda: _side(models[0], workers[0]), lambda: _side(models[1], workers[1]), workers
         )
         stack.enter_context(serving(_backends((first, second))))
         yield first, second
 
 
-def _side(stack: ExitStack, name: str, side: Side) -> _Opened:
-    if side.python is None:
-        return _Opened(**made_side(side.target))
-    client = stack.enter_context(WorkerProcess(side.python, f"the {name} side ({side.target})"))
-    return _Opened(**client.open(side.target), client=client)
+def _started(stack: ExitStack, name: str, model: Any) -> WorkerProcess | None:
+    """The interpreter of a side; None for what lives in this process."""
+    if not isinstance(model, Side) or model.python is None:
+        return None
+    return stack.enter_context(WorkerProcess(model.python, f"the {name} side ({model.target})"))
+
+
+def _side(model: Any, worker: WorkerProcess | None) -> _Opened:
+    """A model with what belongs to it, made where it lives."""
+    if worker is not None:
+        return _Opened(**worker.open(model.target), client=worker)
+    return _Opened(**made_side(model.target)) if isinstance(model, Side) else _Opened(model)
 
 
 def _backends(both: tuple[_Opened, _Opened]) -> dict[str, Any]:
