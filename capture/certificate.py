@@ -90,9 +90,9 @@ def certify(
             another is made.
     """
     if is_away(engine):
-        certificate, noted = _certified_there(graph, engine, example, seed, eager)
+        there, noted = _certified_there(graph, engine, example, seed, eager)
         graph.notes.extend(noted)
-        return certificate
+        return there
     started = time.perf_counter()
     if graph.session is not None and graph.session.abstract:
         return _impossible(

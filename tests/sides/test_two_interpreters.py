@@ -201,6 +201,9 @@ def test_another_version_is_refused(monkeypatch):
 def test_what_may_not_be_asked_is_not_answered():
     with WorkerProcess(sys.executable, "the first side") as worker:
         worker.open(f"{MODELS}:paddle_side")
+        for name in ("os:system", "padiff_graph.file_writing:write_text", "padiff_graph.sides:no"):
+            with pytest.raises(ValueError, match="is not answered here"):
+                worker.ask("whole", name, ["x"], {})
         for question in ("engine.__init__", "optimizers.__class__", "system", "state.kept"):
             with pytest.raises(ValueError, match="is not answered here"):
                 worker.ask(question)
