@@ -11,6 +11,7 @@ from padiff_graph.capture.engine import Array, NotRunnable
 from padiff_graph.capture.graph import ComputationGraph, Value
 from padiff_graph.diagnosis.plain_names import IDLE, plain_name
 from padiff_graph.executor.finite_differences import Ends, along_cut, along_parameter, change
+from padiff_graph.executor.gradient_paths import cuts_gradients
 from padiff_graph.executor.pair_run import Fed, Pair, first_cotangents
 from padiff_graph.executor.partition import Cut, Plan, Region
 from padiff_graph.executor.seeded_cotangents import seeded_cotangent
@@ -25,8 +26,6 @@ __all__ = ["explain_by_frameworks"]
 
 INTERFERING = frozenset({"no_grad", "gradient_hook", "custom_function"})
 """Marks of operations with which a model itself changes gradients."""
-CUTTING = ("detach", "share_data", "stop_gradient")
-"""Fragments of operator names that do the same."""
 TINY = 1e-300
 """Keeps a division by nothing from being one."""
 
@@ -189,7 +188,7 @@ def _gradients_alone(pair: Pair, region: Region, parts: Sequence[Part]) -> bool:
 
 def _interferes(graph: ComputationGraph, nodes: Sequence[int]) -> bool:
     for record in map(graph.record, nodes):
-        if record.marks & INTERFERING or any(fragment in record.op for fragment in CUTTING):
+        if record.marks & INTERFERING or cuts_gradients(record):
             return True
     return False
 

@@ -9,7 +9,7 @@ import numpy as np
 from padiff_graph.capture.engine import Array
 from padiff_graph.capture.graph import Value
 from padiff_graph.capture.interpreter import differentiable
-from padiff_graph.executor.partition import Cut, Plan, Region
+from padiff_graph.executor.partition import Cut
 from padiff_graph.executor.region_run import Side
 from padiff_graph.executor.tensor_pair import TensorPair
 from padiff_graph.executor.transfer import mapped, pair_gradients
@@ -22,12 +22,12 @@ Gradients = Mapping[Value, Array | None]
 
 
 def input_gradients(
-    sides: tuple[Side, Side], region: Region, plan: Plan, first: Gradients, second: Gradients
+    sides: tuple[Side, Side], cuts: Iterable[Cut], first: Gradients, second: Gradients
 ) -> list[TensorPair]:
-    """Gradients of all that either side reads; a side that does not read a cut has none."""
+    """Gradients of these cuts that either side reads; a side that does not read one has none."""
     tensors: list[TensorPair] = []
-    for read in sorted({*region.first.reads, *region.second.reads}):
-        tensors += _of_cut(sides, plan.cuts[read], first, second)
+    for cut in cuts:
+        tensors += _of_cut(sides, cut, first, second)
     return tensors
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -12,6 +13,7 @@ from padiff_graph.capture.engine import Array, NotRunnable
 from padiff_graph.capture.graph import Value
 from padiff_graph.capture.interpreter import differentiable
 from padiff_graph.executor.gradient_pairs import input_gradients, parameter_gradients
+from padiff_graph.executor.gradient_paths import reached_values
 from padiff_graph.executor.partition import Cut, Plan, Region
 from padiff_graph.executor.region_run import Seconds, Side
 from padiff_graph.executor.side_run import Answer, Request, run_side
@@ -43,6 +45,15 @@ class Pair:
     def sides(self) -> tuple[Side, Side]:
         """The first and the second."""
         return self.first, self.second
+
+    @cached_property
+    def reached(self) -> tuple[frozenset[Value], frozenset[Value]]:
+        """The values of each side that a gradient of an output can reach."""
+        return reached_values(self.first.graph), reached_values(self.second.graph)
+
+    def unreached(self, cut: Cut) -> bool:
+        """Whether no gradient arrives at a cut on either side, wherever the models cut its way."""
+        return self.reached[0].isdisjoint(cut.first) and self.reached[1].isdisjoint(cut.second)
 
 
 @dataclass(frozen=True)
@@ -107,7 +118,9 @@ def run_pair(
     tensors = _forward(pair, region, first, second) if pair.forward else []
     ungraded = second.ungraded or first.ungraded
     if second.cotangents and not ungraded:
-        tensors += input_gradients(pair.sides, region, plan, first.boundary, second.boundary)
+        reads = sorted({*region.first.reads, *region.second.reads})
+        cuts = [plan.cuts[read] for read in reads if not pair.unreached(plan.cuts[read])]
+        tensors += input_gradients(pair.sides, cuts, first.boundary, second.boundary)
         tensors += parameter_gradients(
             pair.sides, pair.rows, first.parameters, second.parameters, second.outputs.values()
         )
@@ -116,7 +129,11 @@ def run_pair(
 
 def _second(pair: Pair, region: Region, feed: Fed, double: bool) -> Answer:
     cut = region.cut
-    graded = pair.backward and any(differentiable(pair.second.dtype(value)) for value in cut.second)
+    graded = (
+        pair.backward
+        and not pair.unreached(cut)
+        and any(differentiable(pair.second.dtype(value)) for value in cut.second)
+    )
     updates = (update.second_value for update in region.updates)
     request = Request(
         region.second,

@@ -1,0 +1,42 @@
+"""Which values of a model a gradient passes: from the outputs back, up to where it is cut."""
+
+from __future__ import annotations
+
+from padiff_graph.capture.graph import ComputationGraph, Node, Value
+
+__all__ = ["cuts_gradients", "reached_values"]
+
+CUTTING = ("detach", "share_data", "stop_gradient")
+"""Fragments of the names of operators that hand their operand on without its gradient."""
+
+
+def cuts_gradients(node: Node) -> bool:
+    """Whether no gradient passes through an operation."""
+    return "no_grad" in node.marks or any(fragment in node.op for fragment in CUTTING)
+
+
+def reached_values(graph: ComputationGraph) -> frozenset[Value]:
+    """The values that a gradient of an output reaches and leaves again, towards an input or a
+    parameter: of the others nobody can see what their gradient would be."""
+    carrying = _carrying(graph)
+    reached: set[Value] = set()
+    passing: set[int] = set()
+    for node in reversed(graph.records()):
+        if node.kind != "output" and node.id not in passing:
+            continue
+        for value in node.inputs:
+            if value is not None and value.node in carrying:
+                reached.add(value)
+                passing.add(value.node)
+    return frozenset(reached)
+
+
+def _carrying(graph: ComputationGraph) -> set[int]:
+    """Inputs, parameters, and the operations behind them that nothing cuts off; an operation behind
+    a cut bears no mark of its own."""
+    carrying: set[int] = set()
+    for node in graph.records():
+        behind = any(value is not None and value.node in carrying for value in node.inputs)
+        if node.kind in ("input", "parameter") or (behind and not cuts_gradients(node)):
+            carrying.add(node.id)
+    return carrying
