@@ -1,0 +1,120 @@
+"""Recordings: what they hold, opened with numpy and json alone; damaged files."""
+
+import io
+import json
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+
+import padiff_graph as pg
+from padiff_graph.errors import UsageError
+from padiff_graph.export.recording import expected_size, record
+from padiff_graph.export.recording_file import Recording
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory):
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(6, 5), torch.nn.ReLU(), torch.nn.Linear(5, 3))
+    x = torch.randn(4, 6)
+    path = tmp_path_factory.mktemp("recording") / "ref.pgref"
+    graph = record(model, {"input": x}, path)
+    return model, x, path, graph
+
+
+def test_it_opens_with_numpy_and_json_alone(recorded):
+    model, x, path, _ = recorded
+    with zipfile.ZipFile(path) as held:
+        manifest = json.loads(held.read("manifest.json"))
+        member = manifest["arrays"]["outputs"]["output"]
+        output = np.load(io.BytesIO(held.read(member)), allow_pickle=False)
+    assert (manifest["format"], manifest["version"]) == ("padiff-graph recording", 1)
+    np.testing.assert_array_equal(output, model(x).detach().numpy())
+
+
+def test_values_stand_in_both_precisions_and_gradients_are_those_of_the_cotangents(recorded):
+    model, x, path, graph = recorded
+    held = Recording(path)
+    last = graph.of_kind("output")[0].inputs[0]
+    name = f"{last.node}.{last.output}"
+    with torch.no_grad():
+        wide = torch.nn.functional.linear(
+            torch.relu(x.double() @ model[0].weight.double().T + model[0].bias.double()),
+            model[2].weight.double(),
+            model[2].bias.double(),
+        )
+    assert held.array("values.float64", name).dtype == np.float64
+    np.testing.assert_allclose(held.array("values.float64", name), wide.numpy(), rtol=1e-12)
+    np.testing.assert_allclose(held.array("values.float32", name), wide.numpy(), rtol=1e-4)
+    cotangent = torch.from_numpy(held.array("cotangents", "output"))
+    (gradient,) = torch.autograd.grad((model(x) * cotangent).sum(), [model[0].weight])
+    np.testing.assert_allclose(
+        held.array("gradients", "parameter:0.weight"), gradient.numpy(), rtol=1e-5, atol=1e-6
+    )
+
+
+def test_values_can_be_left_out(recorded, tmp_path):
+    model, x, path, graph = recorded
+    small = tmp_path / "small.pgref"
+    record(model, {"input": x}, small, precisions=())
+    assert Recording(small).names("values.float32") == []
+    assert small.stat().st_size < path.stat().st_size
+    assert expected_size(graph, ()) < expected_size(graph)
+
+
+@pytest.mark.parametrize("keep", [0, 10, 200, -40])
+def test_a_file_that_is_cut_off_is_one_clear_error(recorded, tmp_path, keep):
+    cut = tmp_path / "cut.pgref"
+    cut.write_bytes(recorded[2].read_bytes()[:keep])
+    with pytest.raises(UsageError, match="cut.pgref: expected a recording"):
+        Recording(cut)
+
+
+def test_a_changed_number_is_found(recorded, tmp_path):
+    held = Recording(recorded[2])
+    data = bytearray(recorded[2].read_bytes())
+    weight = held.array("weights", "0.weight").tobytes()
+    data[data.find(weight)] ^= 1
+    changed = tmp_path / "changed.pgref"
+    changed.write_bytes(data)
+    with pytest.raises(UsageError, match="weights 0.weight cannot be read"):
+        Recording(changed).array("weights", "0.weight")
+
+
+@pytest.mark.parametrize(
+    ("manifest", "found"),
+    [
+        ({"format": "other"}, "of another format"),
+        ([], "of another format"),
+        ({"format": "padiff-graph recording", "version": 99}, "version 99"),
+        (
+            {
+                "format": "padiff-graph recording",
+                "version": 1,
+                "arrays": {"weights": {"w": "../../etc/passwd"}},
+            },
+            "do not fit together",
+        ),
+        ({"format": "padiff-graph recording", "version": 1, "arrays": 3}, "what the arrays are"),
+    ],
+)
+def test_another_manifest_is_refused(tmp_path, manifest, found):
+    path = tmp_path / "made.pgref"
+    with zipfile.ZipFile(path, "w") as held:
+        held.writestr("manifest.json", json.dumps(manifest))
+    with pytest.raises(UsageError, match=found):
+        Recording(path)
+
+
+def test_an_unknown_precision_is_refused_before_anything_is_written(tmp_path):
+    with pytest.raises(UsageError, match="float16"):
+        record(
+            torch.nn.Linear(2, 2),
+            {"input": torch.ones(1, 2)},
+            tmp_path / "a",
+            precisions=["float16"],
+        )
+    assert not list(tmp_path.iterdir())
+    assert pg.UsageError is UsageError
