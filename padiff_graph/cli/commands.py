@@ -45,6 +45,8 @@ FORMAT_NAMES = ("text", "json", "github", "sarif", "junit")
 """What `align` prints; a test holds it against the writers, which load more."""
 GRAPH_FILES = (".json", ".graphml", ".onnx", ".svg")
 """What `capture` writes; a test holds it against the writers, which load more."""
+MIB = 2**20
+"""Bytes in a MiB."""
 SHOWN = 8
 """Names that a line lists before it counts the rest; chosen so that it stays one line."""
 
@@ -309,6 +311,36 @@ def capture(model: str, out: str | None) -> int:
     if out is not None:
         write_graph(graph, out)
         say(f"written: {out}")
+    return ALIGNED
+
+
+@cli.command(
+    help="Write what one model computes to a file that numpy and json open: graph, weights, "
+    "inputs, values, gradients. MODEL is as for capture."
+)
+@click.argument("model")
+@output_file("-o", "--out", required=True, callback=ending(".pgref"), help="what to write")
+@click.option(
+    "--values",
+    type=click.Choice(["both", "float32", "float64", "none"]),
+    default="both",
+    show_default=True,
+    help="in which precision the values on the way are written",
+)
+def record(model: str, out: str, values: str) -> int:
+    """`record`, with the size said before it is written."""
+    from padiff_graph.cli.targets import load_model
+    from padiff_graph.export.recording import PRECISIONS, record
+
+    chosen = {"both": PRECISIONS, "none": ()}.get(values, (values,))
+
+    def expect(size: int) -> None:
+        say(f"about {size / MIB:.1f} MiB will be written")
+
+    graph = record(*load_model(model), out, precisions=chosen, expect=expect)
+    say(_graph_summary(graph, model))
+    say(f"replayed against eager: {graph.certificate}")
+    say(f"written: {out}, {os.path.getsize(out) / MIB:.1f} MiB")
     return ALIGNED
 
 

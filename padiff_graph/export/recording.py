@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
-from padiff_graph import __version__
 from padiff_graph.capture.api import capture_graph
 from padiff_graph.capture.backend import backend, framework_of
 from padiff_graph.capture.eager_run import eager_run
@@ -37,6 +36,7 @@ def record(
     path: str | os.PathLike[str],
     *,
     precisions: Sequence[str] = PRECISIONS,
+    expect: Callable[[int], None] | None = None,
 ) -> ComputationGraph:
     """Writes what a model computes on an example: its graph with the certificate, weights, inputs,
     every value on the way, outputs, buffers, and gradients under seeded cotangents.
@@ -46,6 +46,7 @@ def record(
         inputs: keyword arguments of its forward.
         path: the file, ".pgref" by custom; there when it is whole.
         precisions: in which of `PRECISIONS` the values on the way are written; () for none.
+        expect: told about how many bytes the file will take, before it is written.
 
     Returns:
         The captured graph.
@@ -61,6 +62,8 @@ def record(
     with backend(framework_of(model)).state.kept(model):
         graph = capture_graph(model, inputs)
         engine = backend(graph.framework).engine(model)
+        if expect is not None:
+            expect(expected_size(graph, precisions))
         with new_recording(path) as writer:
             _write(writer, graph, engine, inputs, precisions)
     return graph
@@ -159,7 +162,6 @@ def _facts(
         writer.add("constants", str(number), array)
     certificate = None if graph.certificate is None else asdict(graph.certificate)
     return {
-        "written_by": f"padiff-graph {__version__}",
         "framework": graph.framework,
         "nodes": nodes,
         "facts": facts,
