@@ -72,7 +72,8 @@ def record(
 def expected_size(graph: ComputationGraph, precisions: Sequence[str] = PRECISIONS) -> int:
     """About how many bytes a recording takes: values on the way, and weights twice over with their
     gradients."""
-    sizes = [kind.size for node in graph.records() for kind in node.outputs if kind is not None]
+    operations = graph.of_kind("operation")
+    sizes = [kind.size for node in operations for kind in node.outputs if kind is not None]
     weights = [info.type.size for info in graph.parameters.values()]
     width = sum(np.dtype(name).itemsize for name in precisions)
     return sum(sizes) * width + sum(weights) * 2 * np.dtype(np.float32).itemsize

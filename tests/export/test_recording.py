@@ -64,6 +64,15 @@ def test_values_can_be_left_out(recorded, tmp_path):
     assert expected_size(graph, ()) < expected_size(graph)
 
 
+def test_the_size_said_beforehand_is_near_what_is_written(tmp_path):
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(300, 400), torch.nn.ReLU())
+    path, told = tmp_path / "ref.pgref", []
+    record(model, {"input": torch.randn(200, 300)}, path, expect=told.append)
+    # inputs, outputs and cotangents are written besides, and the graph
+    assert 0.4 * path.stat().st_size < told[0] < 1.2 * path.stat().st_size
+
+
 @pytest.mark.parametrize("keep", [0, 10, 200, -40])
 def test_a_file_that_is_cut_off_is_one_clear_error(recorded, tmp_path, keep):
     cut = tmp_path / "cut.pgref"
