@@ -16,17 +16,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from padiff_graph.capture.graph import ParameterInfo
+from padiff_graph.capture.graph import ComputationGraph, ParameterInfo
 from padiff_graph.capture.normal.index_map import View
-from padiff_graph.matching.parameters.conventions import Shape, gate_orders, orders
+from padiff_graph.matching.parameters.conventions import Shape, gate_orders, orders, rotary_orders
 from padiff_graph.matching.parameters.parameter_map import Values
 from padiff_graph.matching.parameters.transform_words import describe
 from padiff_graph.matching.result import Matching, ParameterRow, Piece
 
-__all__ = ["Choice", "Option", "choices", "regated", "same_numbers", "template"]
+__all__ = ["Choice", "Option", "choices", "head_sizes", "regated", "rotated", "same_numbers", "template"]
 
-OPTIONS = 12
-"""Most candidates of one question; chosen so that two names of a weight and six orders fit."""
+OPTIONS = 24
+"""Most candidates of one question; chosen so that two names of a weight and twelve orders fit."""
 CONFIDENCE = 0.6
 """Of a row that nothing has proved."""
 REASON = "a candidate by name and shape"
@@ -89,12 +89,26 @@ def choices(
     held = {row.first: row.pieces for row in matching.parameters}
     now = [piece.second for name in names for piece in held[name]]
     left = _families(list(dict.fromkeys((*now, *matching.unused_second))), infos[1])
+    heads = head_sizes(matching)
     asked = []
     for family in _families(names, infos[0]):
-        options = _ranked(family, [other for other in left if _fits(family, other)], values)
+        others = [other for other in left if _fits(family, other)]
+        options = _ranked(family, others, values, heads)
         if options:
             asked.append(Choice(family.names, options))
     return asked
+
+
+def head_sizes(matching: Matching) -> list[int]:
+    """How many features a head may have, largest first: the last axes of values of four axes and
+    more that both models compute. An odd number holds no pairs, and two features are one pair."""
+    ours, theirs = (_last_axes(side.graph) for side in (matching.first, matching.second))
+    return sorted((size for size in ours & theirs if size > 2 and not size % 2), reverse=True)
+
+
+def _last_axes(graph: ComputationGraph) -> set[int]:
+    types = [kind for record in graph.records() for kind in record.outputs]
+    return {kind.shape[-1] for kind in types if kind is not None and len(kind.shape) > 3}
 
 
 def regated(matching: Matching, names: Sequence[str]) -> list[Choice]:
@@ -121,6 +135,27 @@ def regated(matching: Matching, names: Sequence[str]) -> list[Choice]:
     return asked
 
 
+def rotated(matching: Matching, names: Sequence[str]) -> list[Choice]:
+    """For parameters that make query and key the same with the rotary features of each head in the
+    other order: one question, since only all of them together leave the products as they are."""
+    parameters = matching.second.graph.parameters
+    rows = {row.first: row for row in matching.parameters}
+    kept = tuple(rows[name] for name in names)
+    found: dict[str, list[ParameterRow]] = defaultdict(list)
+    for size in head_sizes(matching):
+        for row in kept:
+            piece = row.pieces[0]
+            shape = parameters[piece.second].type.shape
+            for words, turned in rotary_orders(shape, [size]):
+                view = turned.then(piece.second_view)
+                own = matching.first.graph.parameters[row.first].type.shape
+                changed = _row(row.first, own, piece.second, shape, view)
+                found[f"{words}, {size} a head"].append(changed)
+    whole = [(words, tuple(turned)) for words, turned in found.items() if len(turned) == len(kept)]
+    options = (Option("", kept), *(Option(words, turned) for words, turned in whole))
+    return [Choice(tuple(names), options)] if whole and kept else []
+
+
 def _families(names: Sequence[str], infos: Mapping[str, ParameterInfo]) -> list[_Family]:
     members: dict[tuple[str, Shape], list[str]] = defaultdict(list)
     for name in names:
@@ -135,11 +170,14 @@ def _fits(first: _Family, second: _Family) -> bool:
 
 
 def _ranked(
-    family: _Family, others: Sequence[_Family], values: tuple[Values, Values]
+    family: _Family,
+    others: Sequence[_Family],
+    values: tuple[Values, Values],
+    heads: Sequence[int],
 ) -> tuple[Option, ...]:
     """The answers: values that agree first, then names that are alike, then plain orders."""
     near = sorted(others, key=lambda other: -_likeness(family.template, other.template))
-    found = [option for other in near for option in _options(family, other, values)]
+    found = [option for other in near for option in _options(family, other, values, heads)]
     return tuple(sorted(found, key=lambda option: not option.agrees)[:OPTIONS])
 
 
@@ -151,9 +189,11 @@ def _likeness(first: str, second: str) -> float:
     return 2.0 * (first == second) + same_end + shared
 
 
-def _options(family: _Family, other: _Family, values: tuple[Values, Values]) -> Iterator[Option]:
+def _options(
+    family: _Family, other: _Family, values: tuple[Values, Values], heads: Sequence[int]
+) -> Iterator[Option]:
     """The second family in every order that a convention explains."""
-    for convention, view in orders(family.shape, other.shape):
+    for convention, view in orders(family.shape, other.shape, heads):
         rows = tuple(
             _row(name, family.shape, second, other.shape, view)
             for name, second in zip(family.names, other.names, strict=True)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from padiff_graph.capture.normal.index_map import View
 from padiff_graph.matching.parameters.relations import axis_orders
 
-__all__ = ["TURNED", "Shape", "gate_orders", "orders"]
+__all__ = ["HEAD_SIZES", "TURNED", "Shape", "gate_orders", "orders", "rotary_orders"]
 
 Shape = tuple[int, ...]
 TURNED = "its axes turned"
@@ -23,28 +23,59 @@ GATES = {
 }
 """Where each gate stands among those of torch and Paddle (i, f, g, o; r, z, n): fused cells of
 TensorFlow and Keras, ONNX, and the inverse of ONNX's."""
+HEAD_SIZES = 2
+"""Most sizes of a head that rotary orders are made for: a model has one, and few have two."""
+HALVES = "rotary features in halves, not in pairs"
+PAIRS = "rotary features in pairs, not in halves"
 
 
-def orders(first: Shape, second: Shape) -> Iterator[tuple[str, View]]:
+def orders(
+    first: Shape, second: Shape, heads: Sequence[int] = ()
+) -> Iterator[tuple[str, View]]:
     """The views of a second parameter that give a first one's elements in order, each once.
 
     Each comes with its convention in words: "" for the likeliest order of axes, which needs none.
+
+    Args:
+        heads: how many features a head with a rotary embedding may have.
     """
     if math.prod(first) != math.prod(second):
         return
     seen: list[View] = []
-    for convention, view in _all(first, second):
+    for convention, view in _all(first, second, heads):
         if not any(view.same(known) for known in seen):
             seen.append(view)
             yield convention, view
 
 
-def _all(first: Shape, second: Shape) -> Iterator[tuple[str, View]]:
+def _all(first: Shape, second: Shape, heads: Sequence[int]) -> Iterator[tuple[str, View]]:
     plain = list(_axes(first, second))
     yield "", plain[0]
     yield from ((TURNED, view) for view in plain[1:])
+    for words, turned in rotary_orders(second, heads):
+        yield words, turned.then(plain[0])
+        yield from ((f"{words}, {TURNED}", turned.then(view)) for view in plain[1:])
     for words, turned in gate_orders(second):
         yield from ((words, turned.then(view)) for view in plain)
+
+
+def rotary_orders(shape: Shape, heads: Sequence[int]) -> Iterator[tuple[str, View]]:
+    """A tensor whose first axis holds heads, with each head's pairs of neighbouring features taken
+    apart into two halves, or its halves put together to pairs.
+
+    Both turn the same planes, so that a rotary embedding comes in either order; query and key go
+    with it (the conversion of Llama's weights for transformers).
+
+    Args:
+        heads: how many features a head may have.
+    """
+    rows = shape[0] if shape else 0
+    fitting = [size for size in heads if rows and not rows % size]
+    for size in fitting[:HEAD_SIZES]:
+        for words, parts in ((HALVES, (size // 2, 2)), (PAIRS, (2, size // 2))):
+            blocks = View.of((shape[0] // size, *parts, *shape[1:]))
+            axes = (0, 2, 1, *range(3, 2 + len(shape)))
+            yield words, blocks.transpose(axes).reshape(shape)
 
 
 def gate_orders(shape: Shape) -> Iterator[tuple[str, View]]:

@@ -22,8 +22,10 @@ from padiff_graph.matching.parameters.candidates import (
     Option,
     choices,
     regated,
+    rotated,
     template,
 )
+from padiff_graph.matching.parameters.complex_rotation import read_as_complex
 from padiff_graph.matching.parameters.conventions import TURNED
 from padiff_graph.matching.parameters.parameter_map import Values
 from padiff_graph.matching.parameters.row_changes import with_rows
@@ -51,6 +53,7 @@ def tried(alignment: Alignment) -> Alignment:
     names = [*_open(matching), *_doubtful(alignment)]
     asked = choices(matching, values, names) if names else []
     asked += regated(matching, _gated(alignment, names))
+    asked += rotated(matching, _rotary(alignment, names))
     if not asked:
         return alignment
     behind = readers_of(matching.first.graph, {name for each in asked for name in each.names})
@@ -102,6 +105,14 @@ def _gated(alignment: Alignment, names: Sequence[str]) -> list[str]:
     if not ops >= {"Sigmoid", "Tanh"}:
         return []
     return [row.first for row in _turnable(alignment) if row.first not in names]
+
+
+def _rotary(alignment: Alignment, names: Sequence[str]) -> list[str]:
+    """Parameters of query and key where one model rotates by complex numbers: these are pairs of
+    neighbours, and the other model may rotate halves."""
+    read = read_as_complex(alignment.matching)
+    rows = _turnable(alignment) if read else []
+    return [row.first for row in rows if row.first in read and row.first not in names]
 
 
 def _turnable(alignment: Alignment) -> list[ParameterRow]:

@@ -12,6 +12,8 @@ from padiff_graph.findings.cause import Cause
 from padiff_graph.findings.finding import Finding
 from padiff_graph.matching.difference.other_sizes import OtherSizes
 from padiff_graph.matching.difference.parameter_sharing import taken_over
+from padiff_graph.matching.parameters.candidates import head_sizes
+from padiff_graph.matching.parameters.conventions import rotary_orders
 from padiff_graph.matching.parameters.relations import axis_orders
 from padiff_graph.matching.result import Matching, ParameterRow
 from padiff_graph.weights.crossed_names import crossed_findings, owner
@@ -130,8 +132,11 @@ def _is_shuffled(row: ParameterRow, matching: Matching) -> bool:
     if not whole or view.identity:
         return False
     rows = other[0] if other else 1
-    orders = [*axis_orders(other, shape), View.of((rows, math.prod(other[1:]))).transpose((1, 0))]
-    return not any(order.same(view) for order in orders)
+    plain = [*axis_orders(other, shape), View.of((rows, math.prod(other[1:]))).transpose((1, 0))]
+    if any(order.same(view) for order in plain):
+        return False
+    turned = [order for _, order in rotary_orders(other, head_sizes(matching))]
+    return not any(inner.then(order).same(view) for inner in turned for order in plain)
 
 
 # -- where a parameter belongs

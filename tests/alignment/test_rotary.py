@@ -1,0 +1,147 @@
+"""Rotary embeddings in four spellings, each against each: the order of query and key that goes with
+both is found and proved, and a wrong order is not passed."""
+
+import itertools
+import math
+
+import numpy as np
+import paddle
+import pytest
+import torch
+
+import padiff_graph as pg
+from padiff_graph.alignment.align import align
+from tests.models import rebuilt_pairs as models
+
+OPTIONS = {"rtol": 1e-4, "atol": 1e-5}
+BATCH, STEPS, HEADS, SIZE = 2, 5, 2, 8
+WIDTH = HEADS * SIZE
+SPELLINGS = ("pairs", "halves", "copy", "complex")
+IN_PAIRS = {"pairs", "complex"}
+"""Spellings that turn neighbouring features; the others turn feature i with i + SIZE / 2."""
+ANGLES = np.outer(np.arange(STEPS), 100.0 ** (-np.arange(0, SIZE, 2) / SIZE)).astype("float32")
+
+
+class Attention(paddle.nn.Layer):
+    """Attention with one head of keys and values for all heads of queries."""
+
+    def __init__(self, spelling: str) -> None:
+        super().__init__()
+        self.turn = getattr(self, spelling)
+        self.query, self.key = paddle.nn.Linear(WIDTH, WIDTH), paddle.nn.Linear(WIDTH, SIZE)
+        self.value, self.out = paddle.nn.Linear(WIDTH, SIZE), paddle.nn.Linear(WIDTH, WIDTH)
+        self.register_buffer("angles", paddle.to_tensor(ANGLES), persistable=False)
+
+    def waves(self):
+        return paddle.cos(self.angles).unsqueeze(1), paddle.sin(self.angles).unsqueeze(1)
+
+    def pairs(self, x):
+        (cos, sin), one, two = self.waves(), x[..., 0::2], x[..., 1::2]
+        return paddle.stack([one * cos - two * sin, one * sin + two * cos], -1).flatten(-2)
+
+    def halves(self, x):
+        (cos, sin), (one, two) = self.waves(), paddle.chunk(x, 2, -1)
+        return paddle.concat([one * cos - two * sin, one * sin + two * cos], -1)
+
+    def copy(self, x):
+        cos, sin = (paddle.concat([wave, wave], -1) for wave in self.waves())
+        one, two = paddle.chunk(x, 2, -1)
+        return x * cos + paddle.concat([-two, one], -1) * sin
+
+    def complex(self, x):
+        pairs = paddle.as_complex(x.reshape([*x.shape[:-1], SIZE // 2, 2]))
+        return paddle.as_real(pairs * paddle.complex(*self.waves())).flatten(-2)
+
+    def forward(self, x):
+        query = self.turn(self.query(x).reshape([BATCH, STEPS, HEADS, SIZE]))
+        key = self.turn(self.key(x).reshape([BATCH, STEPS, 1, SIZE])).transpose([0, 2, 3, 1])
+        value = self.value(x).reshape([BATCH, STEPS, 1, SIZE]).transpose([0, 2, 1, 3])
+        scores = paddle.matmul(query.transpose([0, 2, 1, 3]), key) / math.sqrt(SIZE)
+        mixed = paddle.matmul(paddle.nn.functional.softmax(scores, -1), value)
+        return self.out(mixed.transpose([0, 2, 1, 3]).reshape([BATCH, STEPS, WIDTH]))
+
+
+class TorchAttention(torch.nn.Module):
+    def __init__(self, spelling: str) -> None:
+        super().__init__()
+        self.turn = getattr(self, spelling)
+        self.query, self.key = torch.nn.Linear(WIDTH, WIDTH), torch.nn.Linear(WIDTH, SIZE)
+        self.value, self.out = torch.nn.Linear(WIDTH, SIZE), torch.nn.Linear(WIDTH, WIDTH)
+        self.register_buffer("angles", torch.tensor(ANGLES), persistent=False)
+
+    def waves(self):
+        return torch.cos(self.angles).unsqueeze(1), torch.sin(self.angles).unsqueeze(1)
+
+    def pairs(self, x):
+        (cos, sin), one, two = self.waves(), x[..., 0::2], x[..., 1::2]
+        return torch.stack([one * cos - two * sin, one * sin + two * cos], -1).flatten(-2)
+
+    def halves(self, x):
+        (cos, sin), (one, two) = self.waves(), x.chunk(2, -1)
+        return torch.cat([one * cos - two * sin, one * sin + two * cos], -1)
+
+    def copy(self, x):
+        cos, sin = (torch.cat([wave, wave], -1) for wave in self.waves())
+        one, two = x.chunk(2, -1)
+        return x * cos + torch.cat([-two, one], -1) * sin
+
+    def complex(self, x):
+        pairs = torch.view_as_complex(x.reshape(*x.shape[:-1], SIZE // 2, 2))
+        turns = torch.polar(torch.ones_like(self.angles), self.angles).unsqueeze(1)
+        return torch.view_as_real(pairs * turns).flatten(-2)
+
+    def forward(self, x):
+        query = self.turn(self.query(x).view(BATCH, STEPS, HEADS, SIZE)).transpose(1, 2)
+        key = self.turn(self.key(x).view(BATCH, STEPS, 1, SIZE)).transpose(1, 2)
+        value = self.value(x).view(BATCH, STEPS, 1, SIZE).transpose(1, 2)
+        scores = torch.softmax(query @ key.transpose(-1, -2) / math.sqrt(SIZE), -1)
+        return self.out((scores @ value).transpose(1, 2).reshape(BATCH, STEPS, WIDTH))
+
+
+def _ported(ours: str, theirs: str, wrong: bool = False):
+    """A pair with the torch model's weights, in the order that goes with the spellings; or in the
+    other one, which no port may have."""
+    paddle.seed(0)
+    torch.manual_seed(0)
+    layer, module = Attention(ours), TorchAttention(theirs)
+    order = np.arange(SIZE).reshape(-1, 2).T.reshape(-1)  # pairs taken apart
+    if ours in IN_PAIRS:
+        order = np.argsort(order)
+    turned = ((ours in IN_PAIRS) != (theirs in IN_PAIRS)) != wrong
+    for name, parameter in module.named_parameters():
+        array = parameter.detach().numpy()
+        if turned and name.startswith(("query", "key")):
+            heads = array.reshape(-1, SIZE, *array.shape[1:])
+            array = heads[:, order].reshape(array.shape)
+        dict(layer.named_parameters())[name].set_value(array.T.copy())
+    given = np.random.default_rng(0).standard_normal((BATCH, STEPS, WIDTH)).astype("float32")
+    return layer, module, models.example(given, "x", "x")
+
+
+@pytest.mark.parametrize(("ours", "theirs"), itertools.product(SPELLINGS, SPELLINGS))
+def test_each_spelling_is_mapped_and_proved_against_each(ours, theirs):
+    pair = _ported(ours, theirs)
+    rows = align(*pair, certify=False).matching.parameters
+    assert all(row.status == "mapped" for row in rows), rows
+    report = pg.compare(*pair, auto_weights=True, options=OPTIONS)
+    assert report.passed, report.findings
+    assert not any(finding.fails for finding in report.findings)
+
+
+@pytest.mark.parametrize(("ours", "theirs"), itertools.product(SPELLINGS, SPELLINGS))
+def test_a_wrong_order_of_query_and_key_is_told_at_them(ours, theirs):
+    pair = _ported(ours, theirs, wrong=True)
+    report = pg.compare(*pair, auto_weights=False, options=OPTIONS)
+    assert not report.passed
+    failing = [finding for finding in report.findings if finding.fails]
+    assert {finding.reason.kind for finding in failing} <= {
+        "weights.permuted",
+        "weights.read_in_another_order",
+    }
+    assert {finding.paddle_path for finding in failing} == {"query", "key"}
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [("pairs", "copy"), ("complex", "halves")])
+def test_the_right_order_passes_with_the_models_own_weights(ours, theirs):
+    report = pg.compare(*_ported(ours, theirs), auto_weights=False, options=OPTIONS)
+    assert report.passed, report.findings
