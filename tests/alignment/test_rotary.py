@@ -122,7 +122,8 @@ def _ported(ours: str, theirs: str, wrong: bool = False):
 def test_each_spelling_is_mapped_and_proved_against_each(ours, theirs):
     pair = _ported(ours, theirs)
     rows = align(*pair, certify=False).matching.parameters
-    assert all(row.status == "mapped" for row in rows), rows
+    weights = [row for row in rows if row.first != "angles"]
+    assert all(row.status == "mapped" and row.proved for row in weights), rows
     report = pg.compare(*pair, auto_weights=True, options=OPTIONS)
     assert report.passed, report.findings
     assert not any(finding.fails for finding in report.findings)
