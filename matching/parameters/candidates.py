@@ -23,7 +23,16 @@ from padiff_graph.matching.parameters.parameter_map import Values
 from padiff_graph.matching.parameters.transform_words import describe
 from padiff_graph.matching.result import Matching, ParameterRow, Piece
 
-__all__ = ["Choice", "Option", "choices", "head_sizes", "regated", "rotated", "same_numbers", "template"]
+__all__ = [
+    "Choice",
+    "Option",
+    "choices",
+    "head_sizes",
+    "regated",
+    "rotated",
+    "same_numbers",
+    "template",
+]
 
 OPTIONS = 24
 """Most candidates of one question; chosen so that two names of a weight and twelve orders fit."""

@@ -29,9 +29,7 @@ HALVES = "rotary features in halves, not in pairs"
 PAIRS = "rotary features in pairs, not in halves"
 
 
-def orders(
-    first: Shape, second: Shape, heads: Sequence[int] = ()
-) -> Iterator[tuple[str, View]]:
+def orders(first: Shape, second: Shape, heads: Sequence[int] = ()) -> Iterator[tuple[str, View]]:
     """The views of a second parameter that give a first one's elements in order, each once.
 
     Each comes with its convention in words: "" for the likeliest order of axes, which needs none.
