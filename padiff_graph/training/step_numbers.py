@@ -79,8 +79,9 @@ class StepNumbers:
         ours, theirs = sides
         first, second = ours.record, theirs.record
         self.losses.append((first.loss, second.loss))
-        self._add(step, "loss", "loss", "loss", *map(np.asarray, self.losses[-1]))
-        self._gap(step, "loss", "loss", ("loss",), *map(np.asarray, self.losses[-1]))
+        if first.told and second.told:
+            self._add(step, "loss", "loss", "loss", *map(np.asarray, self.losses[-1]))
+            self._gap(step, "loss", "loss", ("loss",), *map(np.asarray, self.losses[-1]))
         if self.shared:
             self._leave_out(OWN_DRAWS)
         states = ours.stepper.state(), theirs.stepper.state()

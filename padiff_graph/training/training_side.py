@@ -97,6 +97,7 @@ class TrainingSide:
         record.before = self.values()
         with self.engine.recording(True), tools.watching(model) as updates:
             loss = loop(model, batch)
+        record.told = loss is not None
         record.loss = 0.0 if loss is None else self._number(loss)
         record.updates = tuple(updates)
         record.accumulated = record.handed

@@ -18,7 +18,8 @@ class StepRecord:
     """One step of one side; arrays by parameter name.
 
     Attributes:
-        loss: of the batch.
+        loss: of the batch; 0.0 where the user's own step returns none.
+        told: whether it is known.
         left: gradients that the step before left behind.
         accumulated: gradients when the optimizer's turn comes: those of this batch on top.
         updates: each step that an optimizer took in this turn.
@@ -27,6 +28,7 @@ class StepRecord:
     """
 
     loss: float = 0.0
+    told: bool = True
     left: Values = field(default_factory=dict)
     accumulated: Values = field(default_factory=dict)
     updates: tuple[WatchedStep, ...] = ()
