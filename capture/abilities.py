@@ -23,6 +23,7 @@ __all__ = [
     "Export",
     "Optimizers",
     "Scripts",
+    "StandIn",
     "State",
     "Threads",
     "Trace",
@@ -103,6 +104,33 @@ class State(Protocol):
 
     def snapshot(self, model: Model, example: Any, /) -> dict[str, object]:
         """Everything that a check could change, by a label that says what it is; for tests."""
+        ...
+
+
+class StandIn(Protocol):
+    """A half-precision model can be captured on every CPU where float64 stands for its precision.
+
+    What the code casts to float32 by hand stays float32; what follows the model's own dtype shows
+    as float64.
+    """
+
+    def copied(self, model: Model, precision: str, /) -> Model:
+        """A copy in float64: of all floats, or of the low ones alone where the model has some."""
+        ...
+
+    def example(self, given: Mapping[str, Any], /) -> dict[str, Any]:
+        """The example with its floats in float64."""
+        ...
+
+    def asking(self, precision: str, /) -> AbstractContextManager[set[int]]:
+        """Code that asks for the dtype inside is answered as a model of that precision would be.
+
+        Yields what `explicit_casts` needs of a capture made inside.
+        """
+        ...
+
+    def explicit_casts(self, graph: ComputationGraph, noted: set[int], /) -> frozenset[int]:
+        """Nodes that are casts asked for by the code, not by promotion."""
         ...
 
 

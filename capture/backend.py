@@ -8,7 +8,8 @@ To add a framework, make a folder `capture/<framework>/` and, in its `backend.py
 - `trace` (`padiff_graph.capture.abilities.Trace`), capturing;
 - `engine`, a class of one model with the methods of `padiff_graph.capture.engine.Engine`;
 - `values` and `state`, modules with the functions of `Values` and `State`;
-- of `threads`, `optimizers`, `scripts`, `checkpoints`, `declared_example` and `export` those that
+- of `threads`, `optimizers`, `scripts`, `checkpoints`, `declared_example`, `export` and
+  `stand_in` those that
   the framework can do.
 
 Then name it in `BACKENDS`, say in `INSTALL` how to get it and in `MODELS` how its models are told.
@@ -30,6 +31,7 @@ from padiff_graph.capture.abilities import (
     Export,
     Optimizers,
     Scripts,
+    StandIn,
     State,
     Threads,
     Trace,
@@ -94,6 +96,7 @@ class Backend:
         checkpoints: reading weights from files.
         declared_example: inputs by a model's own declaration.
         export: a captured graph as a file of the framework's.
+        stand_in: float64 in place of a half precision.
     """
 
     framework: str
@@ -107,6 +110,7 @@ class Backend:
     checkpoints: Checkpoints | None = None
     declared_example: DeclaredExample | None = None
     export: Export | None = None
+    stand_in: StandIn | None = None
 
 
 def framework_of(model: Any) -> str:

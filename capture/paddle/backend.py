@@ -1,7 +1,7 @@
 """Paddle's backend: see `padiff_graph.capture.backend`."""
 
 from padiff_graph.capture.backend import Backend
-from padiff_graph.capture.paddle import optimizer, script, state, values
+from padiff_graph.capture.paddle import optimizer, script, stand_in, state, values
 from padiff_graph.capture.paddle.engine import PaddleEngine
 from padiff_graph.capture.paddle.trace import trace
 
@@ -16,4 +16,5 @@ BACKEND = Backend(
     threads=state,
     optimizers=optimizer,
     scripts=script,
+    stand_in=stand_in,
 )

@@ -1,7 +1,7 @@
 """torch's backend: see `padiff_graph.capture.backend`."""
 
 from padiff_graph.capture.backend import Backend
-from padiff_graph.capture.torch import optimizer, script, state, torch_checkpoint, values
+from padiff_graph.capture.torch import optimizer, script, stand_in, state, torch_checkpoint, values
 from padiff_graph.capture.torch.engine import TorchEngine
 from padiff_graph.capture.torch.trace import trace
 
@@ -16,5 +16,6 @@ BACKEND = Backend(
     threads=state,
     optimizers=optimizer,
     scripts=script,
+    stand_in=stand_in,
     checkpoints=torch_checkpoint,
 )

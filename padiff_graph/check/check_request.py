@@ -136,6 +136,8 @@ def read_request(
             f"auto_weights is True or False; found {auto_weights!r} ({type(auto_weights).__name__})"
         )
     frameworks = check_models(layer, module)
+    if asked.precision:
+        _check_stand_ins((layer, module), frameworks)
     deployed = "onnx" in frameworks
     if deployed:
         asked = _forward_only(asked, options)
@@ -163,6 +165,21 @@ def read_request(
         further=tuple(further),
         loops=None if train_step is None else (train_step[0], train_step[1]),
     )
+
+
+def _check_stand_ins(models: tuple[Any, Any], frameworks: tuple[str, str]) -> None:
+    """Refuses half precision where a model cannot be copied in float64 here."""
+    for name, model, framework in zip(("layer", "module"), models, frameworks, strict=True):
+        if isinstance(model, RemoteModel):
+            found = "a model in another interpreter"
+        elif framework == "onnx":
+            found = "an ONNX model, whose file fixes every dtype"
+        else:
+            continue
+        raise UsageError(
+            "options: precision looks at copies of both models, which are torch modules or Paddle "
+            f"layers of this process; found {name}: {found}; leave precision out"
+        )
 
 
 def _forward_only(asked: Options, given: Mapping[str, Any] | None) -> Options:

@@ -24,6 +24,7 @@ from padiff_graph.check.check_steps import (
     unify_weights,
     with_folded_weights,
 )
+from padiff_graph.check.half_precision import with_half_precision
 from padiff_graph.check.not_finite import not_finite_notes
 from padiff_graph.check.state_check import explain_state
 from padiff_graph.check.threads import alike
@@ -96,7 +97,7 @@ def compare(
             stack.enter_context(backend(framework).state.kept(model))
         stack.enter_context(alike(request.frameworks))
         log = CheckLog(stack.enter_context(shown("capture and matching")))
-        return _checked(request, log)
+        return with_half_precision(request, _checked(request, log), log)
 
 
 def auto_diff(

@@ -147,6 +147,16 @@ def cli() -> None:
     help="say where NaN and infinity first come up on each side",
 )
 @click.option(
+    "--precision",
+    metavar="bfloat16|float16",
+    help="look at both models in half precision too; on any machine, by emulation",
+)
+@click.option(
+    "--observed",
+    type=float,
+    help="with --precision: the largest difference of an output that two runs showed",
+)
+@click.option(
     "--steps",
     type=click.IntRange(min=1),
     help="training steps; more than 1 needs optimizers in the pair's dict",

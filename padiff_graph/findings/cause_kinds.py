@@ -12,6 +12,7 @@ from padiff_graph.findings.cause import Cause
 from padiff_graph.findings.graph_kinds import GRADIENTS, STRUCTURE
 from padiff_graph.findings.kind import Kind, kind_of
 from padiff_graph.findings.output_kinds import OUTPUTS
+from padiff_graph.findings.precision_kinds import PRECISIONS
 from padiff_graph.findings.size_kinds import SIZES
 from padiff_graph.findings.state_kinds import STATE
 from padiff_graph.findings.training_kinds import FRAMEWORKS, TOLERANCE, TRAINING, WEIGHTS
@@ -103,6 +104,7 @@ KINDS: Mapping[str, Kind] = {
         *_attribute_kinds(),
         *GRADIENTS,
         *VALUES,
+        *PRECISIONS,
         *OUTPUTS,
         *STATE,
         *FRAMEWORKS,

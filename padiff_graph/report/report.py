@@ -10,6 +10,7 @@ from typing import Any
 from padiff_graph.capture.engine import Engine
 from padiff_graph.findings.finding import Finding
 from padiff_graph.findings.obligation import Obligation
+from padiff_graph.findings.precision_result import PrecisionResult
 from padiff_graph.matching.result import Matching, ParameterRow
 
 __all__ = ["Compared", "Report"]
@@ -57,6 +58,7 @@ class Report:
             capture failed.
         engines: both models' engines, to rerun regions for a repro; None where capture failed.
         options: the options as given.
+        precision: both models in half precision; None where that was not asked.
     """
 
     passed: bool
@@ -78,6 +80,7 @@ class Report:
     equivalent: bool | None = None
     noise: Mapping[str, float] = field(default_factory=dict)
     obligations: tuple[Obligation, ...] = ()
+    precision: PrecisionResult | None = None
 
     @property
     def doubt(self) -> str:

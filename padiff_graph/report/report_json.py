@@ -11,6 +11,7 @@ from typing import Any
 
 from padiff_graph.file_writing import write_text
 from padiff_graph.findings.finding import Finding
+from padiff_graph.findings.precision_result import PrecisionResult
 from padiff_graph.matching.result import ParameterRow
 from padiff_graph.report.report import Report
 
@@ -72,7 +73,24 @@ def report_data(report: Report) -> dict[str, Any]:
             for key, value in report.options.items()
         },
         "notes": list(report.notes),
+        "precision": None if report.precision is None else _precision(report.precision),
     }
+
+
+def _precision(result: PrecisionResult) -> dict[str, Any]:
+    """Both models in half precision."""
+    data = {**asdict(result), "band": result.band, "drift": result.drift}
+    finite: dict[str, Any] = _finite(data)
+    return finite
+
+
+def _finite(data: Any) -> Any:
+    """The same with infinite numbers as strings."""
+    if isinstance(data, dict):
+        return {name: _finite(member) for name, member in data.items()}
+    if isinstance(data, (list, tuple)):
+        return [_finite(member) for member in data]
+    return _number(data) if isinstance(data, float) else data
 
 
 def finding_data(finding: Finding) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from rich.text import Text
 
 from padiff_graph.findings.finding import Finding
 from padiff_graph.printable import printable
+from padiff_graph.report.precision_text import precision_text
 from padiff_graph.report.report import Report
 from padiff_graph.report.source_lines import code_line, short_source
 from padiff_graph.report.wording import noun
@@ -102,6 +103,8 @@ def render_report(report: Report) -> RenderableType:
             render_findings(rest),
         ]
     parts += [Text(), _tolerance(report)]
+    if report.precision is not None:
+        parts += [Text(), Text(precision_text(report.precision, report.frameworks))]
     if report.notes:
         parts += [Text(), _heading("Notes")]
         parts += [Padding(Text(f"- {note}"), (0, 0, 0, 2)) for note in report.notes]

@@ -15,6 +15,7 @@ __all__ = ["CHECKS", "Options", "parse_options", "rounding_allowed"]
 
 PHASES = ("both", "forward", "backward")
 MODES = ("mean", "strict")
+PRECISIONS = ("bfloat16", "float16")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,10 @@ class Options:
         allow_rounding: whether a difference beyond the tolerance that is proved to be rounding
             passes.
         check_nan: whether the report says where NaN and infinity first come up on each side.
+        precision: "bfloat16" or "float16": look at both models in half precision too, on any
+            machine; "" for not.
+        observed: with `precision`, the largest absolute difference of an output that was seen
+            between two runs in it, to be called drift or more; None where none was.
     """
 
     atol: float = 0.0
@@ -42,6 +47,8 @@ class Options:
     single_step: bool = False
     allow_rounding: bool = False
     check_nan: bool = False
+    precision: str = ""
+    observed: float | None = None
 
     @property
     def forward(self) -> bool:
@@ -101,6 +108,11 @@ def _check_together(options: Options, steps: int, trains: bool) -> None:
             "options: diff_phase='backward' compares backward passes unit by unit and so needs "
             "single_step=True; add 'single_step': True, or use diff_phase='both'"
         )
+    if options.observed is not None and not options.precision:
+        raise UsageError(
+            "options: observed is a difference between two runs in half precision and so needs "
+            "'precision': 'bfloat16' or 'float16'"
+        )
     if steps > 1 and options.diff_phase != "both":
         raise UsageError(
             f"steps={steps} trains the models and so needs diff_phase='both'; "
@@ -154,6 +166,14 @@ def _choice(allowed: tuple[str, ...]) -> Callable[[str, object], str]:
     return check
 
 
+def _precision(key: str, value: object) -> str:
+    return "" if value is None else _choice(PRECISIONS)(key, value)
+
+
+def _observed(key: str, value: object) -> float | None:
+    return None if value is None else _tolerance(key, value)
+
+
 def _flag(key: str, value: object) -> bool:
     if not isinstance(value, bool):
         raise UsageTypeError(f"options: {key} is True or False; found {_kind(value)}")
@@ -177,5 +197,7 @@ CHECKS: dict[str, Callable[[str, object], Any]] = {
     "single_step": _flag,
     "allow_rounding": _flag,
     "check_nan": _flag,
+    "precision": _precision,
+    "observed": _observed,
 }
 """Every option with the check of its value."""

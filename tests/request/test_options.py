@@ -28,6 +28,8 @@ def test_values_are_taken():
         "single_step": True,
         "allow_rounding": True,
         "check_nan": True,
+        "precision": "bfloat16",
+        "observed": 0.25,
     }
     asked = parse_options(given)
     assert asked.as_dict() == {**given, "rtol": 0.5}
@@ -88,3 +90,17 @@ def test_wrong_types_are_type_errors_too():
     with pytest.raises(TypeError):
         parse_options({"single_step": "yes"})
     assert issubclass(UsageTypeError, ValueError)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"precision": "float8"}, "precision is one of 'bfloat16', 'float16'; found 'float8'"),
+        ({"precision": 16}, "precision is one of"),
+        ({"observed": 0.1}, "needs 'precision'"),
+        ({"precision": "bfloat16", "observed": -1}, "observed is a finite number"),
+    ],
+)
+def test_half_precision_is_asked_for_by_name(given, said):
+    with pytest.raises((UsageError, TypeError), match=said):
+        parse_options(given)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from padiff_graph.findings.sentences.framework_sentences import FRAMEWORKS, TOLERANCE
+from padiff_graph.findings.sentences.precision_sentences import PRECISIONS
 from padiff_graph.findings.sentences.structure_sentences import STRUCTURE
 from padiff_graph.findings.sentences.training_sentences import TRAINING
 from padiff_graph.findings.sentences.value_sentences import (
@@ -23,6 +24,7 @@ SENTENCES: Mapping[str, tuple[str, ...]] = {
     **STRUCTURE,
     **GRADIENTS,
     **VALUES,
+    **PRECISIONS,
     **OUTPUTS,
     **STATE,
     **FRAMEWORKS,

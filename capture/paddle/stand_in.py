@@ -1,0 +1,93 @@
+"""A Paddle layer in float64 that stands for the same layer in bfloat16 or float16."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import paddle
+
+from padiff_graph.capture import leaf_names
+from padiff_graph.capture.graph import ComputationGraph
+from padiff_graph.capture.paddle import internals, values
+from padiff_graph.capture.paddle.internals import Patch
+
+__all__ = ["asking", "copied", "example", "explicit_casts"]
+
+LOW = ("bfloat16", "float16")
+FLOATS = (*LOW, "float32")
+
+
+def copied(model: paddle.nn.Layer, precision: str) -> paddle.nn.Layer:
+    """A copy in float64: of all floats, or of the low ones alone where the layer has some."""
+    made = copy.deepcopy(model)
+    tensors = [*made.parameters(), *made.buffers()]
+    mixed = any(values.dtype(tensor) in LOW for tensor in tensors)
+    chosen = LOW if mixed else FLOATS
+
+    def moved(tensor: Any, device: Any, dtype: Any, blocking: Any) -> Any:
+        if values.dtype(tensor) not in chosen:
+            return tensor
+        return made._transform(tensor, device, dtype, blocking)
+
+    made._apply(moved, None, paddle.float64, True)
+    return made
+
+
+def example(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The example with its floats in float64."""
+    found = leaf_names.leaves(given, values.is_tensor)
+    moved = {
+        name: leaf.detach().astype("float64") if values.dtype(leaf) in FLOATS else leaf
+        for name, leaf in found.items()
+    }
+    answer: dict[str, Any] = leaf_names.replace(dict(given), values.is_tensor, moved)
+    return answer
+
+
+@contextmanager
+def asking(precision: str) -> Iterator[set[int]]:
+    """Code that asks for the dtype inside is answered as a layer of that precision would be.
+
+    Yields:
+        The ids of the program's casts that the code asks for by itself; Paddle writes others where
+        two dtypes meet.
+    """
+    low = getattr(paddle, precision)
+    finfo, cast = paddle.finfo, paddle._C_ops.cast
+    noted: set[int] = set()
+
+    def limits(asked: Any) -> Any:
+        return finfo(low if asked == paddle.float64 or asked == "float64" else asked)
+
+    def noting(tensor: Any, dtype: Any, *more: Any) -> Any:
+        made = cast(tensor, paddle.float64 if dtype == low else dtype, *more)
+        if isinstance(made, paddle.pir.Value):
+            noted.add(made.get_defining_op().id())
+        return made
+
+    def as_type(self: Any, dtype: Any) -> Any:
+        if not isinstance(dtype, paddle.base.core.DataType):
+            dtype = paddle.pir.core.convert_np_dtype_to_dtype_(dtype)
+        return noting(self, dtype)
+
+    with internals.patched(
+        [
+            Patch(paddle, "finfo", limits, "limits of what float64 stands for are asked"),
+            Patch(paddle, precision, paddle.float64, "code asks whether a dtype is the low one"),
+            Patch(paddle._C_ops, "cast", noting, "a cast asked for is told from one by promotion"),
+            Patch(paddle.pir.Value, "astype", as_type, "a cast to the own dtype leaves no trace"),
+        ]
+    ):
+        yield noted
+
+
+def explicit_casts(graph: ComputationGraph, noted: set[int]) -> frozenset[int]:
+    """Nodes that are casts asked for by the code, not by promotion."""
+    return frozenset(
+        node.id
+        for node in graph.of_kind("operation")
+        if node.op == "pd_op.cast" and node.native.native.id() in noted
+    )

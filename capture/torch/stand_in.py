@@ -1,0 +1,113 @@
+"""A torch model in float64 that stands for the same model in bfloat16 or float16."""
+
+from __future__ import annotations
+
+import copy
+import functools
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch.overrides import TorchFunctionMode
+
+from padiff_graph.capture import leaf_names
+from padiff_graph.capture.graph import ComputationGraph
+from padiff_graph.capture.torch import values
+from padiff_graph.capture.torch.aten_schema import DTYPES
+
+__all__ = ["asking", "copied", "example", "explicit_casts"]
+
+LOW = (torch.bfloat16, torch.float16)
+CASTS = frozenset(
+    f"aten.{name}"
+    for name in (
+        "to.dtype",
+        "to.dtype_layout",
+        "to.device",
+        "to.other",
+        "_to_copy.default",
+        "type_as.default",
+        "bfloat16.default",
+        "half.default",
+        "float.default",
+    )
+)
+"""Operations whose result has the dtype that the code asks for, whatever it had before."""
+
+
+def copied(model: torch.nn.Module, precision: str) -> torch.nn.Module:
+    """A copy in float64: of all floats, or of the low ones alone where the model has some."""
+    made = copy.deepcopy(model)
+    tensors = [*made.parameters(), *made.buffers()]
+    mixed = any(tensor.dtype in LOW for tensor in tensors)
+
+    def moved(tensor: torch.Tensor) -> torch.Tensor:
+        low = tensor.dtype in LOW if mixed else tensor.is_floating_point()
+        return tensor.double() if low else tensor
+
+    made._apply(moved)
+    _answered(made, DTYPES[precision])
+    return made
+
+
+def example(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The example with its floats in float64."""
+    found = leaf_names.leaves(given, values.is_tensor)
+    moved = {
+        name: leaf.detach().double() if leaf.is_floating_point() else leaf
+        for name, leaf in found.items()
+    }
+    answer: dict[str, Any] = leaf_names.replace(dict(given), values.is_tensor, moved)
+    return answer
+
+
+@contextmanager
+def asking(precision: str) -> Iterator[set[int]]:
+    """Code that asks for the dtype is answered by `copied` itself; nothing is left to do here."""
+    yield set()
+
+
+class _Answering(TorchFunctionMode):  # type: ignore[misc]  # untyped in torch
+    """To the code inside float64 is the low precision: asked for a dtype, and given one.
+
+    It must stand round the model's own forward alone: a tracer's own questions need the truth.
+    """
+
+    def __init__(self, low: torch.dtype) -> None:
+        super().__init__()
+        self.low = low
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        given = [torch.float64 if member is self.low else member for member in args]
+        named = {
+            name: torch.float64 if member is self.low else member
+            for name, member in (kwargs or {}).items()
+        }
+        if func in self._lowering:
+            return given[0].to(torch.float64)
+        answer = func(*given, **named)
+        return self.low if answer is torch.float64 else answer
+
+    @property
+    def _lowering(self) -> tuple[Any, ...]:
+        """The method that names the low precision."""
+        methods = {torch.bfloat16: torch.Tensor.bfloat16, torch.float16: torch.Tensor.half}
+        return (methods[self.low],)
+
+
+def _answered(model: torch.nn.Module, low: torch.dtype) -> None:
+    """Lets a model of ours ask as one of the low precision."""
+    forward = model.forward
+
+    @functools.wraps(forward)
+    def answered(*args: Any, **kwargs: Any) -> Any:
+        with _Answering(low):
+            return forward(*args, **kwargs)
+
+    model.forward = answered
+
+
+def explicit_casts(graph: ComputationGraph, noted: set[int]) -> frozenset[int]:
+    """Nodes that are casts asked for by the code; a trace of torch's holds no others."""
+    return frozenset(node.id for node in graph.of_kind("operation") if node.op in CASTS)

@@ -1,0 +1,1 @@
+"""What two models would compute in half precision, and where their precisions part."""

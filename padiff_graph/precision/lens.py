@@ -1,0 +1,105 @@
+"""Two models looked at in half precision: findings about casts, and the errors in numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from padiff_graph.alignment.correspondence import ResolvedMap
+from padiff_graph.capture.capture_errors import CaptureError
+from padiff_graph.capture.engine import NotRunnable
+from padiff_graph.findings.cause import Cause
+from padiff_graph.findings.finding import Finding
+from padiff_graph.findings.precision_result import PrecisionResult
+from padiff_graph.matching.result import Matching
+from padiff_graph.precision.band import output_errors, place_errors, truths
+from padiff_graph.precision.groups import grouped
+from padiff_graph.precision.precision_findings import (
+    cast_findings,
+    constant_findings,
+    output_findings,
+    range_findings,
+)
+from padiff_graph.precision.profiles import Reading, parted
+from padiff_graph.precision.stand_ins import StandIns, capture_stand_ins
+from padiff_graph.precision.trials import Trial
+
+__all__ = ["Seen", "look"]
+
+DRAWN = (
+    "random operations draw other numbers on each side, so that half precision was compared in its"
+    " casts alone: compare in eval mode too"
+)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the look showed.
+
+    Attributes:
+        findings: about precision, most upstream first.
+        result: errors in numbers; None where nothing could be run.
+        notes: what the user should know, in sentences.
+    """
+
+    findings: tuple[Finding, ...] = ()
+    result: PrecisionResult | None = None
+    notes: tuple[str, ...] = ()
+
+
+def look(
+    models: tuple[Any, Any],
+    examples: tuple[Mapping[str, Any], Mapping[str, Any]],
+    precision: str,
+    resolved: ResolvedMap,
+    frameworks: tuple[str, str],
+    observed: float | None = None,
+) -> Seen:
+    """Compares both models in half precision; neither is changed.
+
+    Args:
+        models, examples: of the first and the second side, with the weights to be compared.
+        precision: "bfloat16" or "float16".
+        resolved: what the user knows of the correspondence.
+        frameworks: of both.
+        observed: the largest absolute difference of an output that the user saw between two runs.
+    """
+    try:
+        stand_ins = capture_stand_ins(models, examples, precision, resolved)
+        seen = _seen(stand_ins, precision, observed)
+    except (CaptureError, NotRunnable) as error:
+        cause = Cause.of("precision.not_shown", precision=precision, text=str(error))
+        return Seen((Finding("capture", "not-comparable", cause, frameworks=frameworks),))
+    found = tuple(replace(finding, frameworks=frameworks) for finding in seen.findings)
+    return replace(seen, findings=found)
+
+
+def _seen(stand_ins: StandIns, precision: str, observed: float | None) -> Seen:
+    matching = stand_ins.matching
+    first, second = stand_ins.sides
+    readings = Reading(first, matching.first), Reading(second, matching.second)
+    groups = grouped(parted(matching, readings), matching)
+    trial = Trial(matching, readings, precision)
+    told, closest = cast_findings(trial, groups)
+    truth = truths(trial)
+    told += constant_findings(trial)
+    told += range_findings(trial, truth)
+    told += output_findings(trial)
+    result = PrecisionResult(
+        precision,
+        output_errors(trial, truth),
+        place_errors(trial, truth, matching),
+        closest,
+        observed,
+    )
+    notes = (DRAWN,) if _draws(matching) else ()
+    return Seen(tuple(sorted(told, key=lambda finding: finding.order)), result, notes)
+
+
+def _draws(matching: Matching) -> bool:
+    return any(
+        "random" in node.marks
+        for normal in (matching.first, matching.second)
+        for node in normal.graph.records()
+    )

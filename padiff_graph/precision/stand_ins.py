@@ -1,0 +1,139 @@
+"""Both models copied, as float64 in place of a half precision, captured and aligned."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from padiff_graph.alignment.align import align
+from padiff_graph.alignment.correspondence import ResolvedMap
+from padiff_graph.capture.api import Capture
+from padiff_graph.capture.backend import backend, framework_of, needed
+from padiff_graph.capture.eager_run import Eager, standing
+from padiff_graph.capture.engine import Engine
+from padiff_graph.capture.graph import ComputationGraph, Node, ParameterInfo, TensorType
+from padiff_graph.matching.result import Matching
+from padiff_graph.precision.placement import placed
+from padiff_graph.precision.rounding import LowSide, rounded
+
+__all__ = ["StandIns", "capture_stand_ins", "captured"]
+
+
+FORWARD = "half precision is looked at forward"
+
+
+@dataclass(frozen=True)
+class StandIns:
+    """Two captured stand-ins.
+
+    Attributes:
+        sides: of the first and of the second model.
+        matching: of both graphs as if all floats were alike: casts between floats are no
+            operations in it, so that models match as they do in float32.
+    """
+
+    sides: tuple[LowSide, LowSide]
+    matching: Matching
+
+
+def capture_stand_ins(
+    models: tuple[Any, Any],
+    examples: tuple[Mapping[str, Any], Mapping[str, Any]],
+    precision: str,
+    resolved: ResolvedMap,
+) -> StandIns:
+    """Copies, captures and matches; the user's models and examples stay as they are.
+
+    Raises:
+        CaptureError: where a stand-in cannot be captured faithfully.
+    """
+    first, first_side = captured(models[0], examples[0], precision)
+    second, second_side = captured(models[1], examples[1], precision)
+    alignment = align(
+        first.model,
+        second.model,
+        (first.example, second.example),
+        resolved,
+        certify=False,
+        evidence=False,
+        captures=(first, second),
+    )
+    return StandIns((first_side, second_side), alignment.matching)
+
+
+def captured(model: Any, example: Mapping[str, Any], precision: str) -> tuple[Capture, LowSide]:
+    """One model's stand-in: the capture to match by, with all floats alike, and the one to run.
+
+    Raises:
+        CaptureError: where it cannot be captured faithfully.
+    """
+    side = backend(framework_of(model))
+    stand_in = needed(side.stand_in)
+    made = stand_in.copied(model, precision)
+    given = stand_in.example(example)
+    engine = side.engine(made)
+    _round_weights(engine, precision)
+    with stand_in.asking(precision) as noted:
+        capture = Capture.of(made, given, engine)
+        eager = _forward(capture.graph, engine, given)
+        while not capture.certify(eager):
+            pass
+        casts = stand_in.explicit_casts(capture.graph, noted)
+    placement = placed(capture.graph, casts)
+    return replace(capture, graph=_single(capture.graph)), LowSide(
+        capture.graph, engine, placement, casts | _promotions(capture.graph)
+    )
+
+
+def _forward(graph: ComputationGraph, engine: Engine, example: Mapping[str, Any]) -> Eager:
+    """What the stand-in yields, to hold its capture against: nothing is differentiated here."""
+    with engine.quiet():
+        before = standing(graph, engine)
+        run = engine.forward(example, grad=False)
+        outputs = {name: engine.array(tensor) for name, tensor in run.outputs.items()}
+    return Eager(before, outputs, dict(run.buffers), {}, {}, frozenset(), FORWARD)
+
+
+def _promotions(graph: ComputationGraph) -> frozenset[int]:
+    """Casts that Paddle writes where two dtypes meet, among all of its casts."""
+    return frozenset(node.id for node in graph.of_kind("operation") if node.op == "pd_op.cast")
+
+
+def _round_weights(engine: Engine, precision: str) -> None:
+    """The copy's weights as the low precision holds them: in the truth too they are these."""
+    arrays = {name: engine.array(tensor) for name, tensor in engine.parameters().items()}
+    low = {name: rounded(array, precision) for name, array in arrays.items() if array.dtype == "f8"}
+    engine.assign(low)
+
+
+def _single(graph: ComputationGraph) -> ComputationGraph:
+    """The graph with float32 for float64, so that no cast between both changes a value."""
+    return ComputationGraph.build(
+        graph.framework,
+        [_single_node(node) for node in graph.records()],
+        training=graph.training,
+        modules=graph.modules,
+        parameters={name: _single_parameter(info) for name, info in graph.parameters.items()},
+        notes=list(graph.notes),
+        updates=graph.updates,
+        session=graph.session,
+    )
+
+
+def _single_node(node: Node) -> Node:
+    attrs = {
+        name: "float32" if isinstance(value, str) and value == "float64" else value
+        for name, value in node.attrs.items()
+    }
+    return replace(node, attrs=attrs, outputs=tuple(_single_type(kind) for kind in node.outputs))
+
+
+def _single_parameter(info: ParameterInfo) -> ParameterInfo:
+    return replace(info, type=_single_type(info.type) or info.type)
+
+
+def _single_type(kind: TensorType | None) -> TensorType | None:
+    if kind is None or kind.dtype != "float64":
+        return kind
+    return kind._replace(dtype="float32")
