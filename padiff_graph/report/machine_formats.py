@@ -8,7 +8,8 @@ Sources: GitHub's workflow commands, the OASIS standard "Static Analysis Results
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote
 from xml.etree import ElementTree
@@ -28,6 +29,8 @@ LEVELS = {True: "error", False: "warning"}
 """Whether a finding fails -> its level, in SARIF's words and GitHub's."""
 QUIET = frozenset({"rounding", "framework-divergence"})
 """Verdicts that nobody has to do anything about, while nothing fails by them."""
+NOT_XML = re.compile("[^\\t\\n\\r\\u0020-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")
+"""What is no character of XML 1.0 (production 2, Char): controls and halves of surrogate pairs."""
 
 
 def github(report: Report) -> str:
@@ -164,12 +167,7 @@ def _property(text: str) -> str:
 
 def _xml_text(text: str) -> str:
     """Without what XML 1.0 cannot hold."""
-    return "".join(_allowed(text))
-
-
-def _allowed(text: str) -> Iterator[str]:
-    for letter in text:
-        yield letter if letter in "\t\n\r" or " " <= letter <= "\ufffd" else "?"
+    return NOT_XML.sub("?", text)
 
 
 FORMATS: Mapping[str, Callable[[Report], str]] = {

@@ -86,3 +86,11 @@ def test_junit_of_a_pass_fails_nothing():
 @pytest.mark.parametrize("name", sorted(FORMATS))
 def test_each_format_writes_any_report(name):
     assert FORMATS[name](Report(True)) and FORMATS[name](FAILED)
+
+
+def test_junit_keeps_what_xml_can_hold_and_no_more():
+    names = ("模型.\U0001f680", "half.\ud83d", "null.\x00")
+    findings = tuple(Finding("forward", "different", EPSILON, name) for name in names)
+    cases = ElementTree.fromstring(junit(Report(False, findings)).encode()).findall("testcase")
+    shown = [case.get("classname") for case in cases[1:]]
+    assert shown == ["模型.\U0001f680", "half.?", "null.?"]

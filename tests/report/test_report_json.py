@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 
 import jsonschema
@@ -12,6 +13,8 @@ import pytest
 from padiff_graph.report.report import Report
 from padiff_graph.report.report_json import report_schema
 from tests.models.sample_reports import empty, failed, passed, rounding
+
+PAGE = Path(__file__).parents[2] / "docs" / "json.md"
 
 
 @pytest.mark.parametrize(
@@ -35,3 +38,9 @@ def test_written_file_is_the_text(tmp_path: Path) -> None:
     data = json.loads(path.read_text(encoding="utf-8"))
     assert data["parameters"][0]["torch_names"] == ["head.weight"]
     assert data["findings"][0]["places"][1] == ["layer2.0.bn1", "body.2.norms.0"]
+
+
+def test_page_names_every_field_and_no_other() -> None:
+    rows = re.findall(r"^\| (`.*?) \|", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    named = re.findall(r"`(\w+)`", " ".join(rows))
+    assert sorted(named) == sorted(report_schema()["properties"])
