@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from padiff_graph.check.suggestion import suggest_layer_map
     from padiff_graph.checkpoint.conversion import convert_state_dict
     from padiff_graph.errors import UsageError
+    from padiff_graph.export.recording import record
     from padiff_graph.layer_map.layer_map import LayerMap
     from padiff_graph.report.layer_map_candidate import LayerMapCandidate
     from padiff_graph.report.report import Report
@@ -43,6 +44,7 @@ __all__ = [
     "capture_graph",
     "compare",
     "convert_state_dict",
+    "record",
     "structural_diff",
     "suggest_layer_map",
 ]
@@ -63,6 +65,7 @@ _HOMES = {
     "capture_graph": "padiff_graph.capture.api",
     "compare": "padiff_graph.check.comparison",
     "convert_state_dict": "padiff_graph.checkpoint.conversion",
+    "record": "padiff_graph.export.recording",
     "structural_diff": "padiff_graph.check.structural_diff",
     "suggest_layer_map": "padiff_graph.check.suggestion",
 }

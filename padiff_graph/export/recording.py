@@ -13,6 +13,7 @@ from padiff_graph.capture.api import capture_graph
 from padiff_graph.capture.backend import backend, framework_of
 from padiff_graph.capture.eager_run import eager_run
 from padiff_graph.capture.engine import Array, Engine, NotRunnable
+from padiff_graph.capture.example_tensors import with_tensors
 from padiff_graph.capture.exclusive import one_at_a_time
 from padiff_graph.capture.graph import ComputationGraph, Node, Value
 from padiff_graph.capture.interpreter import Interpreter, model_values
@@ -59,6 +60,7 @@ def record(
     unknown = [name for name in precisions if name not in PRECISIONS]
     if unknown:
         raise UsageError(f"precisions: expected some of {PRECISIONS}; found {unknown[0]!r}")
+    inputs = with_tensors(framework_of(model), inputs)
     with backend(framework_of(model)).state.kept(model):
         graph = capture_graph(model, inputs)
         engine = backend(graph.framework).engine(model)
