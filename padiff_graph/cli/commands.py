@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -17,9 +17,17 @@ from padiff_graph.cli.answers import CheckedCommand, run, say
 from padiff_graph.cli.exit_codes import (
     ALIGNED,
     DIFFERENT,
-    NOT_WRITTEN,
     NOTHING,
     help_text,
+)
+from padiff_graph.cli.files import (
+    Wanted,
+    ending,
+    output_file,
+    to,
+    views,
+    write_repro_script,
+    written,
 )
 from padiff_graph.cli.two_targets import Targets, two_targets
 
@@ -27,7 +35,6 @@ if TYPE_CHECKING:
     from padiff_graph.capture.graph import ComputationGraph
     from padiff_graph.layer_map.layer_map import LayerMap
     from padiff_graph.report.report import Report
-    from padiff_graph.report.structural_diff_result import StructuralDiff
 
 __all__ = ["cli", "main"]
 
@@ -39,8 +46,6 @@ PAIR = (
     "function of its own, which returns (model, inputs) or a dict, and may have an interpreter of "
     "its own."
 )
-OUTPUTS = "padiff_graph.outputs"
-"""Where a call keeps the names of its options that name files to be written."""
 FORMAT_NAMES = ("text", "json", "github", "sarif", "junit")
 """What `align` prints; a test holds it against the writers, which load more."""
 GRAPH_FILES = (".json", ".graphml", ".onnx", ".svg")
@@ -49,46 +54,6 @@ MIB = 2**20
 """Bytes in a MiB."""
 SHOWN = 8
 """Names that a line lists before it counts the rest; chosen so that it stays one line."""
-
-
-def writable(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
-    """A file to be written: its folder is looked at before anything is run."""
-    if value is None:
-        return None
-    folder = os.path.dirname(value) or "."
-    if not os.path.isdir(folder):
-        reason = f"{value} cannot be written: there is no folder {folder}"
-        raise click.BadParameter(reason, ctx, param)
-    if os.path.isdir(value):
-        raise click.BadParameter(f"{value} cannot be written: it is a folder", ctx, param)
-    for name, other in ctx.params.items():
-        if name in ctx.meta.get(OUTPUTS, ()) and other and _same_file(value, other):
-            raise click.BadParameter(f"{value} is named by two options", ctx, param)
-    ctx.meta.setdefault(OUTPUTS, set()).add(param.name)
-    return value
-
-
-def _same_file(first: str, second: str) -> bool:
-    return os.path.realpath(first) == os.path.realpath(second)
-
-
-def ending(*suffixes: str) -> Callable[[click.Context, click.Parameter, str | None], str | None]:
-    """`writable`, for a file that must end in one of some suffixes."""
-
-    def check(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
-        if value is not None and not value.endswith(suffixes):
-            wanted = ", ".join(suffixes)
-            raise click.BadParameter(
-                f"expected a file that ends in {wanted}; found {value}", ctx, param
-            )
-        return writable(ctx, param, value)
-
-    return check
-
-
-def output_file(*names: str, **settings: Any) -> Callable[[Command], Command]:
-    """An option that names a file to be written."""
-    return click.option(*names, **{"metavar": "FILE", "callback": writable, **settings})
 
 
 map_option = click.option(
@@ -213,10 +178,10 @@ def align(
         arguments["layer_map"] = given_map
     report = compare(**arguments)
     _print(report, printed)
-    wanted = _views(report, html, json_file, explorer)
+    wanted = views(report, html, json_file, explorer)
     if repro is not None:
-        wanted.append((repro, lambda: _write_repro(report, repro)))
-    return _written(wanted, _answer(report), err=printed != "text")
+        wanted.append((repro, lambda: write_repro_script(report, repro)))
+    return written(wanted, _answer(report), err=printed != "text")
 
 
 def _print(report: Report, printed: str) -> None:
@@ -264,10 +229,10 @@ def suggest(targets: Targets, out: str | None, layer_map: str | None) -> int:
         say("Nothing of the two models corresponds.")
         return NOTHING
     show_candidate(candidates[0])
-    wanted: list[_Wanted] = []
+    wanted: list[Wanted] = []
     if out is not None:
-        wanted.append((out, lambda: _to(out, candidates[0].to_yaml)))
-    return _written(wanted, ALIGNED)
+        wanted.append((out, lambda: to(out, candidates[0].to_yaml)))
+    return written(wanted, ALIGNED)
 
 
 @cli.command(help=f"Compare how two models are built, without their weights. {PAIR}")
@@ -295,7 +260,7 @@ def diff(
         code = NOTHING
     elif any(finding.fails for finding in difference.findings):
         code = DIFFERENT
-    return _written(_views(difference, html, json_file, explorer), code)
+    return written(views(difference, html, json_file, explorer), code)
 
 
 @cli.command(
@@ -415,63 +380,6 @@ def _models_to_match(targets: Targets, layer_map: str | None) -> tuple[Any, Any,
     if known is None:
         known = arguments.get("layer_map")
     return arguments["layer"], arguments["module"], arguments["example_inp"], known
-
-
-# -- files of a result
-
-_Wanted = tuple[str, Callable[[], str]]
-"""A file that was asked for, and what writes it and says what was written."""
-
-
-def _views(
-    result: Report | StructuralDiff, html: str | None, json_file: str | None, explorer: str | None
-) -> list[_Wanted]:
-    """The views of a result that were asked for."""
-    wanted: list[_Wanted] = []
-    if html is not None:
-        wanted.append((html, lambda: _to(html, result.to_html)))
-    if json_file is not None:
-        wanted.append((json_file, lambda: _to(json_file, result.to_json)))
-    if explorer is not None:
-        wanted.append((explorer, lambda: _explore(result, explorer)))
-    return wanted
-
-
-def _written(wanted: Sequence[_Wanted], code: int, *, err: bool = False) -> int:
-    """Writes every file that can be written; a verdict stands, but one that is missing is told."""
-    from padiff_graph.errors import NotWrittenError, UsageError
-
-    for path, write in wanted:
-        try:
-            say(f"written: {write()}", err=err)
-        except UsageError as error:  # there is nothing to write; the check itself has its answer
-            say(f"not written: {path}: {error}", err=True)
-        except NotWrittenError as error:
-            say(f"error: {error}; the answer above stands", err=True)
-            code = NOT_WRITTEN
-    return code
-
-
-def _to(path: str, write: Callable[[str], object]) -> str:
-    write(path)
-    return path
-
-
-def _explore(result: Report | StructuralDiff, path: str) -> str:
-    from padiff_graph.errors import UsageError
-    from padiff_graph.export.model_explorer import model_explorer
-
-    if result.matching is None:
-        raise UsageError("a model could not be captured")
-    paths = model_explorer(result.matching, path, result.findings)
-    return " and ".join(map(str, paths))
-
-
-def _write_repro(report: Report, path: str) -> str:
-    from padiff_graph.export.repro_script import write_repro
-
-    write_repro(report, path)
-    return f"{path}, and its values beside it"
 
 
 def _load_map(path: str | None) -> LayerMap | None:
