@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 
-__all__ = ["code_comment", "docstring_line", "printable"]
+__all__ = ["code_comment", "docstring_line", "encodable", "printable"]
 
 UNSEEN = frozenset({"Cc", "Cs", "Zl", "Zp"})
 """Unicode categories of what moves a cursor, ends a line or cannot be encoded."""
@@ -28,6 +28,12 @@ def code_comment(text: str) -> str:
 def docstring_line(text: str) -> str:
     """The text as it may stand in a line of a docstring, which it neither ends nor escapes from."""
     return code_comment(text).replace("\\", "\\\\").replace('"', "'")
+
+
+def encodable(text: str) -> str:
+    """The text with lone surrogates, which UTF-8 cannot hold, as their escapes; in JSON these stand
+    for the same characters."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _seen(character: str, kept: frozenset[str]) -> str:

@@ -114,18 +114,23 @@ class Client:
             if not isinstance(model, RemoteModel):
                 return None
             value, marks = model, ENGINE
-        if value.caller is not self:
-            raise ValueError(f"a thing of another process was handed to {self.name}")
-        return Ref(value.number, marks)
+        return self._own(value, marks)
 
     def _structure(self, value: RemoteDict | RemoteList) -> Ref:
         """The thing itself, and which of its tensors are others now."""
         changed = {
-            name: Ref(leaf.number)
+            name: self._own(leaf)
             for name, leaf in leaves(value, is_tensor).items()
             if leaf is not value.origin.leaves.get(name)
         }
-        return Ref(value.origin.number, (changed,) if changed else ())
+        number = self._own(value.origin).number
+        return Ref(number, (changed,) if changed else ())
+
+    def _own(self, value: Elsewhere, marks: tuple[str, ...] = ()) -> Ref:
+        """The reference to a thing, which must be of the process that is asked."""
+        if value.caller is not self:
+            raise ValueError(f"a thing of another process was handed to {self.name}")
+        return Ref(value.number, marks)
 
     def _found(self, ref: Ref) -> Any:
         """What stands here for a thing of the other process."""

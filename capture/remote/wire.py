@@ -111,7 +111,7 @@ def decode(value: Any, buffers: Buffers, found: Callable[[Ref], Any]) -> Any:
     if kind == "ref":
         return found(Ref(held[0], decode(held[1], buffers, found)))
     if kind == "dict":
-        return {_key(decode(k, buffers, found)): decode(v, buffers, found) for k, v in held}
+        return {decode(k, buffers, found): decode(v, buffers, found) for k, v in held}
     cls = _class(kind)
     if cls is not None:
         own = {name: decode(member, buffers, found) for name, member in held.items()}
@@ -128,10 +128,6 @@ def _class(kind: str) -> type[Any] | None:
     if kind not in RECORDS and kind != module and module.startswith("padiff_graph."):
         import_module(module)
     return RECORDS.get(kind)
-
-
-def _key(key: Any) -> Any:
-    return tuple(key) if isinstance(key, list) else key
 
 
 def _members(value: Any, buffers: Buffers, stays: Stays) -> list[Any]:

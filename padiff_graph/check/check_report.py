@@ -34,6 +34,11 @@ OWN_DRAWS = (
     "running statistics were not"
 )
 """What is said of training steps where a model draws random numbers."""
+LOOPS_DRAW = (
+    "the steps of train_step draw other random numbers on each side (dropout), and what happens "
+    "inside of them is theirs: a departure is not told from these draws"
+)
+"""The same where the steps are the user's own."""
 
 
 def report_on(request: CheckRequest, regional: Regional, log: CheckLog) -> Report:
@@ -225,7 +230,7 @@ def _trained(
             shared=whole.random,
         )
     if whole.random:
-        log.notes.append(OWN_DRAWS)
+        log.notes.append(OWN_DRAWS if request.loops is None else LOOPS_DRAW)
     log.notes.extend(training.notes)
     return training
 

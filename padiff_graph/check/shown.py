@@ -194,9 +194,9 @@ def _loss(check: _Check) -> Answer:
 def _training(check: _Check) -> Answer:
     if check.request.steppers is None:
         return "not asked", "no optimizer was given"
-    told = _of_phase(check, "optimizer")
-    if told:
-        return "not shown", told
+    for finding in check.findings:
+        if finding.phase == "optimizer" and (finding.fails or finding.verdict == "not-comparable"):
+            return "not shown", finding.cause
     return "shown", f"{check.request.steps} steps were taken on both sides"
 
 
@@ -209,13 +209,18 @@ def _tolerance(check: _Check) -> Answer:
     beyond = sum(not quantity.within for quantity, _ in held)
     if not beyond:
         return "shown", f"{len(held)} values within {asked}"
-    if (
-        options.allow_rounding
-        and check.regional.proof is not None
-        and not check.regional.proof.left
-    ):
+    if options.allow_rounding and _proved(check):
         return "shown", f"{beyond} of {len(held)} values are beyond {asked}, by proved rounding"
     return "not shown", f"{beyond} of {len(held)} values are beyond {asked}"
+
+
+def _proved(check: _Check) -> bool:
+    """Whether what lies beyond the tolerance was proved to be rounding; no proof speaks of values
+    after training steps."""
+    if any(not quantity.within for quantity, _ in check.measured.of_training()):
+        return False
+    proof = check.regional.proof
+    return proof is not None and not proof.left
 
 
 def _by_proof(check: _Check, what: str) -> Answer:

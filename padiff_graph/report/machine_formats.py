@@ -141,7 +141,7 @@ def _place(finding: Finding) -> tuple[str, int]:
 
 def _split(source: str) -> tuple[str, int]:
     file, _, line = short_source(source).rpartition(":")
-    return (file, int(line)) if line.isdigit() else ("", 1)
+    return (printable(file), int(line)) if line.isdigit() else ("", 1)
 
 
 def _text(finding: Finding) -> str:

@@ -13,6 +13,7 @@ from padiff_graph.file_writing import write_text
 from padiff_graph.findings.finding import Finding
 from padiff_graph.findings.precision_result import PrecisionResult
 from padiff_graph.matching.result import ParameterRow
+from padiff_graph.printable import encodable
 from padiff_graph.report.report import Report
 
 __all__ = [
@@ -129,7 +130,7 @@ def parameter_data(row: ParameterRow) -> dict[str, Any]:
 
 def write_json(report: Report, path: str | os.PathLike[str] | None = None) -> str:
     """The report as JSON text; written to a file where one is named."""
-    text = json.dumps(report_data(report), indent=1, ensure_ascii=False)
+    text = encodable(json.dumps(report_data(report), indent=1, ensure_ascii=False))
     if path is not None:
         write_text(path, text)
     return text

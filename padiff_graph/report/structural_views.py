@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from padiff_graph.file_writing import write_text
+from padiff_graph.printable import encodable
 from padiff_graph.report.html_page import candidate_page, diff_page, render_page
 from padiff_graph.report.layer_map_candidate import LayerMapCandidate
 from padiff_graph.report.report_json import SCHEMA_VERSION, finding_data, parameter_data
@@ -157,7 +158,7 @@ def to_json(diff: StructuralDiff, path: str | os.PathLike[str] | None = None) ->
         "parameters": [parameter_data(row) for row in matching.parameters],
         "notes": list(diff.notes),
     }
-    return _written(json.dumps(content, indent=1, ensure_ascii=False), path)
+    return _written(encodable(json.dumps(content, indent=1, ensure_ascii=False)), path)
 
 
 def to_html(diff: StructuralDiff, path: str | os.PathLike[str] | None = None) -> str:

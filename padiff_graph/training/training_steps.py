@@ -86,7 +86,8 @@ def train(
         explained: whether the models are known to differ already, so that a departure says nothing
             new.
         proved: whether every stretch of the models was found to agree.
-        shared: whether the first side steps on the second's gradients.
+        shared: whether both sides draw random numbers of their own, so that the first side steps on
+            the second's gradients.
     """
     rows = [row for row in matching.parameters if row.pieces]
     first, second = (
@@ -100,11 +101,12 @@ def train(
         for side in (0, 1)
     )
     sides = first, second
-    shared = shared and loops is None  # what happens inside of a user's step is the user's
     # branches side by side run in an order of their own in each model: a setting is looked for in
     # the port's
     watch = SettingWatch(steppers, rows, first_reads(matching.first.graph))
-    numbers = StepNumbers(rows, matching, tolerance, first.values(), shared)
+    # what happens inside of a user's step is the user's: no gradients are handed over there
+    handed_over = shared and loops is None
+    numbers = StepNumbers(rows, matching, tolerance, first.values(), handed_over)
     trials = Trials(sides, rows, steps)
     start = second.remember()
     undo = [*first.remember(), *start]
@@ -118,20 +120,27 @@ def train(
         raise
     findings = [*watch.findings(numbers.parted), *trial_findings(trials.departure, watch)]
     if not findings and not explained:
-        findings += _departures(second, start, numbers, proved, steppers)
+        repeatable = None if shared else second
+        findings += _departures(repeatable, start, numbers, proved, steppers)
     quantities = tuple(numbers.excused(watch.algorithm, trials.departure is not None))
     return Training(tuple(findings), quantities, tuple(numbers.losses), steps, tuple(numbers.notes))
 
 
 def _departures(
-    second: TrainingSide,
+    repeatable: TrainingSide | None,
     start: Sequence[Callable[[], None]],
     numbers: StepNumbers,
     proved: bool,
     steppers: tuple[Stepper, Stepper],
 ) -> list[Finding]:
     """A departure that nothing known explains: of the optimizers where steps differ on agreeing
-    gradients, else rounding, where two right trainings part as far."""
+    gradients, else rounding, where two right trainings part as far.
+
+    Args:
+        repeatable: the second side; None where it draws random numbers, by which two trainings
+            part.
+        start: puts it back to its start.
+    """
     frameworks = steppers[0].framework, steppers[1].framework
     if numbers.parted and not all(stepper.direct for stepper in steppers):
         return [numbers.hidden(frameworks)]
@@ -139,8 +148,8 @@ def _departures(
     if beyond is None:
         return []
     band = None
-    if not numbers.shared:
-        band = trained_twice(second, start, [loss for _, loss in numbers.losses])
+    if repeatable is not None:
+        band = trained_twice(repeatable, start, [loss for _, loss in numbers.losses])
     return [departure_finding(beyond, numbers.gaps, band, proved, frameworks)]
 
 

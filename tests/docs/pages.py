@@ -61,6 +61,8 @@ def _run(page: Path, folder: Path) -> list[Ran]:
         ROOT / "examples", folder / "examples", ignore=shutil.ignore_patterns("__pycache__")
     )
     names: dict = {"__name__": "page"}
+    here = Path(sys.executable).parent  # `python` is the one that has this package, as a user's is
+    os.environ["PATH"] = f"{here}{os.pathsep}{os.environ['PATH']}"
     ran = []
     before = os.getcwd()
     os.chdir(folder)
@@ -95,10 +97,13 @@ def _command(command: str, place: str) -> str:
     if any(setup in shown for setup in SETUP):
         return ""
     wanted = int(found[1]) if (found := re.search(r"# exit code (\d)", shown)) else 0
-    here = Path(sys.executable).parent
-    environment = {**os.environ, "PATH": f"{here}{os.pathsep}{os.environ['PATH']}", "COLUMNS": "80"}
     done = subprocess.run(
-        shown, shell=True, capture_output=True, text=True, timeout=300, env=environment
+        shown,
+        shell=True,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, "COLUMNS": "80"},
     )
     assert done.returncode == wanted, (
         f"{place}: exit code {done.returncode} instead of {wanted} from:"

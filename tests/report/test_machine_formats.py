@@ -94,3 +94,13 @@ def test_junit_keeps_what_xml_can_hold_and_no_more():
     cases = ElementTree.fromstring(junit(Report(False, findings)).encode()).findall("testcase")
     shown = [case.get("classname") for case in cases[1:]]
     assert shown == ["模型.\U0001f680", "half.?", "null.?"]
+
+
+@pytest.mark.parametrize("name", sorted(FORMATS))
+def test_a_file_name_that_is_no_text_can_be_printed(name):
+    source = b"port\xff.py:7".decode(
+        "utf-8", "surrogateescape"
+    )  # as os.fsdecode spells such a name
+    finding = Finding("forward", "different", EPSILON, "norm", "norm", paddle_source=source)
+    text = FORMATS[name](Report(False, (finding,)))
+    assert "norm" in text and text.encode("utf-8")

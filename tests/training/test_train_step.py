@@ -164,3 +164,27 @@ def test_as_many_batches_as_steps():
         pg.compare(
             _Paddle(), _Torch(), _batches(2), steps=3, train_step=[len, len], options=OPTIONS
         )
+
+
+class _DropoutPaddle(_Paddle):
+    def forward(self, x):
+        return self.fc2(
+            paddle.nn.functional.dropout(paddle.tanh(self.fc1(x)), 0.5, training=self.training)
+        )
+
+
+class _DropoutTorch(_Torch):
+    def forward(self, x):
+        return self.fc2(torch.nn.functional.dropout(torch.tanh(self.fc1(x)), 0.5, self.training))
+
+
+def test_loops_that_draw_for_themselves_are_not_shown():
+    layer, module = _DropoutPaddle(), _DropoutTorch()
+    layer.train()
+    module.train()
+    both = [_paddle_step(layer), _torch_step(module)]
+    report = pg.compare(layer, module, _batches(1)[0], train_step=both, options=OPTIONS)
+    assert not report.passed and report.equivalent is None
+    status = {shown.name: shown.status for shown in report.obligations}
+    assert status["training"] == "not shown" and status["tolerance"] == "not shown"
+    assert not any("stepped on the second's gradients" in note for note in report.notes)
