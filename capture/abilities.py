@@ -268,8 +268,11 @@ class Scripts(Protocol):
 class Checkpoints(Protocol):
     """Weights are converted from files without a model, which only the framework can unpickle."""
 
-    def read(self, path: Path, /) -> dict[str, Array]:
+    def read(self, path: Path, /) -> tuple[dict[str, Array], frozenset[str]]:
         """The state dict of a checkpoint file, weights only; bfloat16 as its bits in uint16.
+
+        Returns:
+            the arrays by name, and the names of those that are bfloat16.
 
         Raises:
             ValueError: the file is no checkpoint, holds more than weights, or no state dict.
@@ -277,7 +280,7 @@ class Checkpoints(Protocol):
         ...
 
     def arrays(self, state: Mapping[str, Any], /) -> dict[str, Array]:
-        """The tensors of a state dict as arrays, as `read`; other entries left out."""
+        """The tensors of a state dict as arrays, as in `read`; other entries left out."""
         ...
 
 

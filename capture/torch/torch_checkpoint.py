@@ -15,10 +15,13 @@ import torch
 __all__ = ["arrays", "read"]
 
 
-def read(path: Path) -> dict[str, np.ndarray[Any, Any]]:
+def read(path: Path) -> tuple[dict[str, np.ndarray[Any, Any]], frozenset[str]]:
     """The state dict of a .pt, .pth or .bin file, also one level down: "state_dict", "model".
 
     bfloat16 comes as its bits in uint16, which is how Paddle holds it in numpy.
+
+    Returns:
+        the arrays by name, and the names of those that are bfloat16.
 
     Raises:
         ValueError: the file is no checkpoint, holds more than weights, or holds no state dict.
@@ -43,7 +46,7 @@ def read(path: Path) -> dict[str, np.ndarray[Any, Any]]:
             " save model.state_dict() and convert that"
         )
     try:
-        return arrays(state)
+        return arrays(state), _bfloat16(state)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
 
@@ -84,6 +87,11 @@ def arrays(state: Mapping[str, Any]) -> dict[str, np.ndarray[Any, Any]]:
         if isinstance(value, torch.Tensor):
             held[name] = _array(name, value.detach())
     return held
+
+
+def _bfloat16(state: Mapping[str, Any]) -> frozenset[str]:
+    tensors = {name: value for name, value in state.items() if isinstance(value, torch.Tensor)}
+    return frozenset(name for name, value in tensors.items() if value.dtype == torch.bfloat16)
 
 
 def _array(name: str, tensor: torch.Tensor) -> np.ndarray[Any, Any]:

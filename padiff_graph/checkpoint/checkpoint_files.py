@@ -153,12 +153,11 @@ def _lies_below(shard: Any) -> bool:
 def _read_torch(path: Path) -> Tensors:
     checkpoints = needed(backend("torch").checkpoints)
     try:
-        tensors = checkpoints.read(path)
+        tensors, halves = checkpoints.read(path)
     except ValueError as error:
         raise UsageError(str(error)) from None
-    tensors = {str(name): array for name, array in tensors.items()}
-    halves = frozenset(name for name, array in tensors.items() if array.dtype == np.uint16)
-    return tensors, halves
+    named = {str(name): array for name, array in tensors.items()}
+    return named, frozenset(map(str, halves))
 
 
 def _silent(number: int, total: int, name: str) -> None:
@@ -172,15 +171,27 @@ def write_checkpoint(path: Path, tensors: Written, progress: Progress = _silent)
     The file stands at `path` when it is complete, which may be where the tensors are read from.
 
     Raises:
-        UsageError: another suffix.
+        UsageError: another suffix, or integers that a .pdparams cannot tell from bfloat16.
         NotWrittenError: the file cannot be written; what stood at `path` is as it was.
     """
     if path.suffix not in WRITERS:
         raise UsageError(
             f"{path}: expected .pdparams or .safetensors; found {path.suffix or 'no suffix'}"
         )
+    if path.suffix == ".pdparams":
+        _check_no_uint16(path, tensors)
     with new_file(path) as beside:
         WRITERS[path.suffix](beside, tensors, progress)
+
+
+def _check_no_uint16(path: Path, tensors: Written) -> None:
+    """Paddle reads every uint16 array as the bits of bfloat16 (`paddle.load`)."""
+    names = [name for name, (_, dtype, _) in tensors.items() if dtype == "U16"]
+    if names:
+        raise UsageError(
+            f"{path}: expected no uint16, which paddle.load reads as bfloat16; found "
+            f"{cut_short(names, SHOWN)}; write .safetensors instead"
+        )
 
 
 def _made(tensors: Written, progress: Progress) -> Iterator[tuple[str, Array]]:

@@ -206,6 +206,21 @@ def test_bfloat16_keeps_its_bits(
     np.testing.assert_array_equal(back["fc.bias"], half["head.bias"].view(torch.uint16).numpy())
 
 
+def test_integers_of_sixteen_bits_are_not_taken_for_bfloat16(
+    layer_map: LayerMap, tensors: dict[str, Any], tmp_path: Path
+) -> None:
+    state = {name: torch.from_numpy(value) for name, value in tensors.items()}
+    whole = {name: value.abs().to(torch.uint16) for name, value in state.items()}
+    torch.save(whole, tmp_path / "whole.pt")
+    convert_checkpoint(tmp_path / "whole.pt", layer_map, tmp_path / "out.safetensors")
+    back, halves = read_safetensors(tmp_path / "out.safetensors")
+    assert not halves
+    np.testing.assert_array_equal(back["fc.bias"], whole["head.bias"].numpy())
+    with pytest.raises(UsageError, match=r"reads as bfloat16.*fc\.bias"):
+        convert_checkpoint(tmp_path / "whole.pt", layer_map, tmp_path / "out.pdparams")
+    assert not (tmp_path / "out.pdparams").exists()
+
+
 def test_script_needs_neither_tool_nor_torch(
     layer_map: LayerMap, tensors: dict[str, Any], tmp_path: Path
 ) -> None:
