@@ -7,19 +7,15 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from padiff_graph import __version__
 from padiff_graph.cli.answers import CheckedCommand, run, say
-from padiff_graph.cli.exit_codes import (
-    ALIGNED,
-    DIFFERENT,
-    NOTHING,
-    help_text,
-)
+from padiff_graph.cli.check_options import Asked, check_options
+from padiff_graph.cli.compare_reports import compare_reports
+from padiff_graph.cli.exit_codes import ALIGNED, DIFFERENT, NOTHING, help_text, verdict_code
 from padiff_graph.cli.files import (
     Wanted,
     ending,
@@ -29,23 +25,15 @@ from padiff_graph.cli.files import (
     write_repro_script,
     written,
 )
+from padiff_graph.cli.options import PAIR, explorer_option, load_map, map_option
 from padiff_graph.cli.two_targets import Targets, two_targets
 
 if TYPE_CHECKING:
     from padiff_graph.capture.graph import ComputationGraph
-    from padiff_graph.layer_map.layer_map import LayerMap
     from padiff_graph.report.report import Report
 
 __all__ = ["cli", "main"]
 
-Command = TypeVar("Command", bound=Callable[..., Any])
-
-PAIR = (
-    "PAIR is package.module:function or path/to/file.py:function, a function that returns "
-    "(layer, module, example_inp) or a dict of compare's parameters. With SECOND each model has a "
-    "function of its own, which returns (model, inputs) or a dict, and may have an interpreter of "
-    "its own."
-)
 FORMAT_NAMES = ("text", "json", "github", "sarif", "junit")
 """What `align` prints; a test holds it against the writers, which load more."""
 GRAPH_FILES = (".json", ".graphml", ".onnx", ".svg")
@@ -54,16 +42,6 @@ MIB = 2**20
 """Bytes in a MiB."""
 SHOWN = 8
 """Names that a line lists before it counts the rest; chosen so that it stays one line."""
-
-
-map_option = click.option(
-    "--map", "layer_map", metavar="FILE", help="a layer map, as `suggest` writes it"
-)
-explorer_option = output_file(
-    "--explorer",
-    metavar="FILE.json",
-    help="write both graphs and their mapping for Model Explorer",
-)
 
 
 class _Commands(click.Group):
@@ -85,50 +63,7 @@ def cli() -> None:
 
 @cli.command(help=f"Compare two models, forward and backward. {PAIR}")
 @two_targets
-@map_option
-@click.option("--atol", type=float, help="absolute tolerance (default 0)")
-@click.option("--rtol", type=float, help="relative tolerance (default 1e-7)")
-@click.option(
-    "--mode",
-    "compare_mode",
-    metavar="mean|strict",
-    help="the mean or the largest error is held against the tolerance (default mean)",
-)
-@click.option(
-    "--phase",
-    "diff_phase",
-    metavar="both|forward|backward",
-    help="what is compared (default both)",
-)
-@click.option("--single-step", is_flag=True, help="give every matched unit the same inputs")
-@click.option(
-    "--allow-rounding/--no-allow-rounding",
-    default=None,
-    help="whether proved rounding beyond the tolerance passes (default: where none is named)",
-)
-@click.option(
-    "--check-nan/--no-check-nan",
-    default=None,
-    help="say where NaN and infinity first come up on each side",
-)
-@click.option(
-    "--precision",
-    metavar="bfloat16|float16",
-    help="look at both models in half precision too; on any machine, by emulation",
-)
-@click.option(
-    "--observed",
-    type=float,
-    help="with --precision: the largest difference of an output that two runs showed",
-)
-@click.option(
-    "--steps",
-    type=click.IntRange(min=1),
-    help="training steps; more than 1 needs optimizers in the pair's dict",
-)
-@click.option(
-    "--keep-weights", is_flag=True, help="compare with the weights as they are, nothing copied"
-)
+@check_options
 @click.option(
     "--format",
     "printed",
@@ -147,41 +82,24 @@ def cli() -> None:
 )
 def align(
     targets: Targets,
-    layer_map: str | None,
-    steps: int | None,
-    keep_weights: bool,
+    asked: Asked,
     printed: str,
     html: str | None,
     json_file: str | None,
     explorer: str | None,
     repro: str | None,
-    **options: Any,
 ) -> int:
     """`compare`, printed."""
-    asked = {name: value for name, value in options.items() if value is not None}
-    if not options["single_step"]:
-        del asked["single_step"]  # the pair's own setting stands
-    _check_options(asked)
-    given_map = _load_map(layer_map)
+    asked.check()
 
     from padiff_graph.check.comparison import compare
-    from padiff_graph.request.options import rounding_allowed
 
-    arguments = targets.load()
-    named = {**(arguments.get("options") or {}), **asked}
-    arguments["options"] = rounding_allowed(named)
-    if steps is not None:
-        arguments["steps"] = steps
-    if keep_weights:
-        arguments["auto_weights"] = False
-    if given_map is not None:
-        arguments["layer_map"] = given_map
-    report = compare(**arguments)
+    report = compare(**asked.arguments(targets))
     _print(report, printed)
     wanted = views(report, html, json_file, explorer)
     if repro is not None:
         wanted.append((repro, lambda: write_repro_script(report, repro)))
-    return written(wanted, _answer(report), err=printed != "text")
+    return written(wanted, verdict_code(report), err=printed != "text")
 
 
 def _print(report: Report, printed: str) -> None:
@@ -192,25 +110,6 @@ def _print(report: Report, printed: str) -> None:
         report.show()
     else:
         click.echo(FORMATS[printed](report))
-
-
-def _check_options(asked: Mapping[str, Any]) -> None:
-    """Each option by itself: what goes together, the pair may decide."""
-    from padiff_graph.request.options import CHECKS
-
-    for name, value in asked.items():
-        CHECKS[name](name, value)
-
-
-def _answer(report: Report) -> int:
-    """The exit code of a report."""
-    if report.passed:
-        return ALIGNED
-    counts = report.compared
-    something = counts.outputs or counts.regions or counts.gradients
-    if something or any(finding.fails for finding in report.findings):
-        return DIFFERENT
-    return NOTHING
 
 
 @cli.command(help=f"Find which layers and parameters correspond. {PAIR}")
@@ -357,7 +256,7 @@ def convert(checkpoint: str, layer_map: str, out: str, script: str | None) -> in
     from padiff_graph.checkpoint.converter_script import write_script
     from padiff_graph.report.wording import cut_short
 
-    given_map = _load_map(layer_map)
+    given_map = load_map(layer_map)
     done = convert_checkpoint(checkpoint, given_map, out)
     say(f"written: {out}, {len(done.written)} parameters")
     for title, names in (
@@ -375,20 +274,14 @@ def convert(checkpoint: str, layer_map: str, out: str, script: str | None) -> in
 
 def _models_to_match(targets: Targets, layer_map: str | None) -> tuple[Any, Any, Any, Any]:
     """Both models, their example and what is known of their layers."""
-    known = _load_map(layer_map)
+    known = load_map(layer_map)
     arguments = targets.load()
     if known is None:
         known = arguments.get("layer_map")
     return arguments["layer"], arguments["module"], arguments["example_inp"], known
 
 
-def _load_map(path: str | None) -> LayerMap | None:
-    """A map's file, None where none is named."""
-    if path is None:
-        return None
-    from padiff_graph.layer_map.layer_map import LayerMap
-
-    return LayerMap.load(path)
+cli.command("compare-reports")(compare_reports)
 
 
 def main(arguments: list[str] | None = None) -> None:

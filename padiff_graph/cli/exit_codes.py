@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from padiff_graph.report.report import Report
+
 __all__ = [
     "ALIGNED",
     "DIFFERENT",
@@ -11,6 +16,7 @@ __all__ = [
     "NOT_WRITTEN",
     "WRONG",
     "help_text",
+    "verdict_code",
 ]
 
 ALIGNED, DIFFERENT, WRONG, NOTHING, NOT_WRITTEN = 0, 1, 2, 3, 4
@@ -31,3 +37,14 @@ MEANINGS = {
 def help_text() -> str:
     """The codes as the help shows them."""
     return "\n\n".join(f"{code}: {meaning}" for code, meaning in MEANINGS.items())
+
+
+def verdict_code(report: Report) -> int:
+    """The exit code of a report."""
+    if report.passed:
+        return ALIGNED
+    counts = report.compared
+    something = counts.outputs or counts.regions or counts.gradients
+    if something or any(finding.fails for finding in report.findings):
+        return DIFFERENT
+    return NOTHING

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from padiff_graph.capture.engine import Engine
 from padiff_graph.findings.finding import Finding
 from padiff_graph.findings.obligation import Obligation
 from padiff_graph.findings.precision_result import PrecisionResult
 from padiff_graph.matching.result import Matching, ParameterRow
+
+if TYPE_CHECKING:
+    from padiff_graph.report.report_diff import ReportDiff
 
 __all__ = ["Compared", "Report"]
 
@@ -131,6 +134,21 @@ class Report:
         from padiff_graph.report.html_page import write_html
 
         write_html(self, path)
+
+    def diff(self, earlier: Report | str | os.PathLike[str]) -> ReportDiff:
+        """What got better and what got worse since an earlier report: one of this process, or a
+        JSON file that `to_json` wrote.
+
+        Findings of both are the same by cause, values and places.
+
+        Raises:
+            UsageError: the file holds no report.
+        """
+        from padiff_graph.report.report_diff import diff_reports, read_report
+        from padiff_graph.report.report_json import report_data
+
+        before = report_data(earlier) if isinstance(earlier, Report) else read_report(earlier)
+        return diff_reports(before, report_data(self))
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""

@@ -15,6 +15,7 @@ from padiff_graph.findings.precision_result import PrecisionResult
 from padiff_graph.matching.result import ParameterRow
 from padiff_graph.printable import encodable
 from padiff_graph.report.report import Report
+from padiff_graph.report.told_findings import reason_data
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -101,6 +102,7 @@ def finding_data(finding: Finding) -> dict[str, Any]:
         "verdict": finding.verdict,
         "cause": finding.cause,
         "cause_id": finding.cause_id,
+        "reason": reason_data(finding.reason),
         "paddle_path": finding.paddle_path,
         "torch_path": finding.torch_path,
         "paddle_op": finding.paddle_op,
