@@ -1,0 +1,10 @@
+"""The cases, by theme."""
+
+from __future__ import annotations
+
+from benchmarks.realbugs.case import Case
+from benchmarks.realbugs.cases import norms, rotary
+
+__all__ = ["CASES"]
+
+CASES: tuple[Case, ...] = (*norms.CASES, *rotary.CASES)
