@@ -6,6 +6,7 @@ held against that run.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,6 +23,8 @@ from padiff_graph.capture.exclusive import one_at_a_time
 from padiff_graph.capture.graph import ComputationGraph
 
 __all__ = ["Capture", "capture_graph"]
+
+LOG = logging.getLogger(__name__)
 
 
 @one_at_a_time
@@ -61,6 +64,13 @@ def capture_graph(
     return capture.graph
 
 
+def _told(graph: ComputationGraph) -> str:
+    """How much was captured, and by which way."""
+    operations = len(graph.of_kind("operation"))
+    way = getattr(graph.session, "rung", "") or graph.framework
+    return f"{operations} operations captured by {way}"
+
+
 @contextmanager
 def _naming(model: Any) -> Iterator[None]:
     """A failed capture says of which model it was."""
@@ -91,7 +101,9 @@ class Capture:
         """By the best way that succeeds, uncertified; errors as of `capture_graph`."""
         side = backend(framework_of(model))
         with _naming(model):
-            return cls(model, example, side.trace(model, example), engine or side.engine(model))
+            graph = side.trace(model, example)
+        LOG.info("%s: %s", type(model).__name__, _told(graph))
+        return cls(model, example, graph, engine or side.engine(model))
 
     def certify(self, eager: Eager | None = None) -> bool:
         """Holds the graph against eager.
@@ -115,6 +127,7 @@ class Capture:
 
     def _next_way(self, certificate: Certificate) -> None:
         """Captures by what comes after the way that was refused."""
+        LOG.info("the capture is refused: %s", certificate)
         rung = self.graph.session.rung if self.graph.session is not None else ""
         way = rung or self.graph.framework
         self.refused += [note for note in self.graph.notes if note.startswith("not captured by")]

@@ -8,10 +8,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Steps", "shown"]
+__all__ = ["Steps", "shown", "unwatched"]
+
+WATCHED: ContextVar[bool] = ContextVar("WATCHED", default=True)
+"""Whether a terminal is told of steps."""
 
 
 @dataclass
@@ -42,12 +46,22 @@ class Steps:
 
 
 @contextmanager
+def unwatched() -> Iterator[None]:
+    """No steps are shown while the block runs."""
+    before = WATCHED.set(False)
+    try:
+        yield
+    finally:
+        WATCHED.reset(before)
+
+
+@contextmanager
 def shown(first: str) -> Iterator[Steps]:
     """Shows steps on standard error while the block runs, and takes the line away at the end.
 
     The standard streams stay as they are: what a model prints is printed.
     """
-    if not sys.stderr.isatty():
+    if not (WATCHED.get() and sys.stderr.isatty()):
         yield Steps()
         return
     from rich.console import Console

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-__all__ = ["assert_ported", "pytest_addoption", "structure_lock"]
+__all__ = ["assert_ported", "pytest_addoption", "pytest_configure", "structure_lock"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -29,6 +29,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="write the structure locks of ported models anew",
     )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keeps Paddle's word on C++ extensions, given at import, out of the summary of warnings."""
+    config.addinivalue_line("filterwarnings", "ignore:No ccache found:UserWarning")
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,8 @@ Each step down that loses something is noted with its reason.
 
 from __future__ import annotations
 
+import logging
+import os
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -16,6 +18,7 @@ import paddle
 
 from padiff_graph.capture import leaf_names as leaves
 from padiff_graph.capture.capture_errors import CaptureError
+from padiff_graph.capture.chatter import Chatter, without_chatter
 from padiff_graph.capture.graph import ComputationGraph, Kind, ParameterInfo
 from padiff_graph.capture.paddle import internals, values
 from padiff_graph.capture.paddle.backward_code import is_value
@@ -36,6 +39,8 @@ from padiff_graph.capture.paddle.user_lines import in_user_code, written
 
 __all__ = ["RUNGS", "Session", "trace"]
 
+LOG = logging.getLogger(__name__)
+
 REASON_LENGTH = 300
 """Characters of an exception that are told; chosen so that a ladder of reasons fits a screen."""
 
@@ -55,6 +60,11 @@ class Session:
     program: Any
     rung: str
     abstract: bool
+
+
+CHATTER = Chatter(
+    "paddle", os.path.dirname(paddle.__file__) + os.sep, stand_ins=("Value(define_op_name=",)
+)
 
 
 @dataclass(frozen=True)
@@ -165,6 +175,7 @@ def trace(
             graph = _captured(rung, model, example)
         except Exception as error:  # whatever a user's forward raises: the next rung may do
             where = getattr(error, "source", "") or _source_of(error)
+            LOG.debug("%s failed", rung.name, exc_info=error)
             source = where or source
             if rung.told:
                 attempts.append((rung.name, _reason(error, where)))
@@ -194,6 +205,7 @@ def _captured(rung: Rung, model: paddle.nn.Layer, example: Mapping[str, Any]) ->
     with (
         quiet(model, values=False),
         _silence(),
+        without_chatter(CHATTER),
         deep_enough(nesting(model)),
         recorded(recording),
     ):

@@ -6,6 +6,8 @@ anew by the next way (`trace(below=)`).
 
 from __future__ import annotations
 
+import logging
+import os
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +17,7 @@ import torch
 
 from padiff_graph.capture import leaf_names
 from padiff_graph.capture.capture_errors import CaptureError
+from padiff_graph.capture.chatter import Chatter, without_chatter
 from padiff_graph.capture.graph import ComputationGraph
 from padiff_graph.capture.torch import effects, values
 from padiff_graph.capture.torch.aliases import Untold
@@ -26,6 +29,8 @@ from padiff_graph.capture.torch.traced_graph import Session, graph_of
 from padiff_graph.capture.torch.tracers import Traced, along_example, below_autograd, by_export
 
 __all__ = ["RUNGS", "Rung", "Session", "trace"]
+
+LOG = logging.getLogger(__name__)
 
 
 class Rung(NamedTuple):
@@ -66,6 +71,12 @@ RUNGS = [
 ]
 """Ways to capture, best first."""
 
+CHATTER = Chatter(
+    "torch",
+    os.path.dirname(torch.__file__) + os.sep,
+    stand_ins=("FakeTensor(", "_to_functional_tensor("),
+    switches=("TORCH_LOGS", "TORCH_TRACE"),
+)
 MESSAGE = 300
 """Characters of another tool's message that a note quotes: chosen so that one line of torch's own
 messages comes whole."""
@@ -115,6 +126,7 @@ def trace(
         except Exception as error:
             # whatever a tracer or a user's forward raises: the next rung may do
             attempts.add(rung.name, error)
+            LOG.debug("%s failed", rung.name, exc_info=error)
         else:
             tried = [f"not captured by {name}: {reason}" for name, reason in attempts.reasons]
             graph.notes[:0] = tried
@@ -154,6 +166,7 @@ def _by_inputs(rung: Rung, flat: FlatModel, given: Mapping[str, torch.Tensor]) -
         effects.recorded() as recorded,
         quiet(flat.model),
         without_warnings(),
+        without_chatter(CHATTER),
         torch.enable_grad(),
     ):
         traced = rung.capture(flat, list(given.values()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,8 @@ from dataclasses import dataclass, field
 from padiff_graph.progress import Steps
 
 __all__ = ["CheckLog"]
+
+LOG = logging.getLogger("padiff_graph.check")
 
 
 @dataclass
@@ -37,5 +40,6 @@ class CheckLog:
             yield
         finally:
             spent = time.perf_counter() - started
+            LOG.info("%s: %.2f s", step, spent)
             self.timings[step] = self.timings.get(step, 0.0) + spent - self._inside
             self._inside = outer + spent

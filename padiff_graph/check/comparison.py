@@ -3,6 +3,7 @@ region."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any
@@ -34,6 +35,8 @@ from padiff_graph.report.report import Report
 from padiff_graph.sides.opened import with_sides
 
 __all__ = ["auto_diff", "compare"]
+
+LOG = logging.getLogger(__name__)
 
 
 @with_sides
@@ -143,8 +146,10 @@ def _checked(request: CheckRequest, log: CheckLog) -> Report:
                 if isinstance(outcome, Report):
                     undo.pop_all()
                     return outcome
+            LOG.info("the check begins again: %s", outcome.reason.value)
             attempt = outcome.attempt
     except CaptureError as error:
+        LOG.info("a model could not be captured: %s", error)
         return report_without_graphs(request, error, log)
 
 

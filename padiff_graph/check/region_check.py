@@ -7,6 +7,7 @@ error stays in its region. Cuts that turn out wrong are taken away and the merge
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -32,6 +33,8 @@ from padiff_graph.referee.structural_evidence import Structure
 from padiff_graph.referee.tolerance import Tolerance
 
 __all__ = ["Progress", "check_regions"]
+
+LOG = logging.getLogger(__name__)
 
 Progress = Callable[[int, int, str], None]
 """Called with regions done, regions in all, and the module path at hand."""
@@ -129,6 +132,7 @@ class _Rounds:
         def finished(region: Region, result: RegionResult) -> None:
             nonlocal done
             done += 1
+            LOG.debug("region %s: %s %s", region.cut.label, result.verdict, result.reason)
             self.results[region.identity] = _placed(self.matching, region, result)
             if progress is not None:
                 last = self.matching.second.graph.record(region.cut.second[-1].node)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import traceback
 from collections.abc import Callable
@@ -16,9 +17,11 @@ from padiff_graph.cli.exit_codes import (
     NOTHING,
     WRONG,
 )
-from padiff_graph.printable import printable
+from padiff_graph.cli.speech import complain, speaking, speech_options
 
-__all__ = ["CheckedCommand", "run", "say"]
+__all__ = ["CheckedCommand", "run"]
+
+LOG = logging.getLogger(__name__)
 
 
 class _Ended(Exception):
@@ -34,19 +37,22 @@ class _Ended(Exception):
 
 
 class CheckedCommand(click.Command):
-    """A command of which only what it returns becomes an exit code."""
+    """A command of which only what it returns becomes an exit code; it says what was asked for."""
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self.params += speech_options()
 
     def invoke(self, ctx: click.Context) -> Any:
         """Runs the command; an exception leaves it in an envelope."""
-        try:
-            return super().invoke(ctx)
-        except BaseException as error:
-            raise _Ended(error) from error
-
-
-def say(text: str, *, err: bool = False) -> None:
-    """Prints a line, without control characters of the names in it."""
-    click.echo(printable(text), err=err)
+        with speaking(ctx):
+            try:
+                code = super().invoke(ctx)
+            except BaseException as error:
+                LOG.info("it ended by an exception", exc_info=error)
+                raise _Ended(error) from error
+            LOG.info("exit code %s", code)
+            return code
 
 
 def run(command: Callable[[], Any]) -> int:
@@ -73,7 +79,7 @@ def _answer(error: BaseException) -> int:
     from padiff_graph.errors import NotWrittenError, UsageError
 
     if isinstance(error, KeyboardInterrupt):
-        return _told("stopped", INTERRUPTED)
+        return _told("stopped by Ctrl-C, before it was done", INTERRUPTED)
     if isinstance(error, NotWrittenError):
         return _told(f"error: {error}", NOT_WRITTEN)
     if isinstance(error, ElsewhereError):
@@ -89,7 +95,7 @@ def _answer(error: BaseException) -> int:
 
 
 def _told(sentence: str, code: int) -> int:
-    say(sentence, err=True)
+    complain(sentence)
     return code
 
 

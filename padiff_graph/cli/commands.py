@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from padiff_graph import __version__
-from padiff_graph.cli.answers import CheckedCommand, run, say
+from padiff_graph.cli.answers import CheckedCommand, run
 from padiff_graph.cli.check_options import Asked, check_options
 from padiff_graph.cli.compare_reports import compare_reports
 from padiff_graph.cli.exit_codes import ALIGNED, DIFFERENT, NOTHING, help_text, verdict_code
@@ -26,6 +26,7 @@ from padiff_graph.cli.files import (
     written,
 )
 from padiff_graph.cli.options import PAIR, explorer_option, load_map, map_option
+from padiff_graph.cli.speech import headline, quiet, say
 from padiff_graph.cli.two_targets import Targets, two_targets
 
 if TYPE_CHECKING:
@@ -106,10 +107,14 @@ def _print(report: Report, printed: str) -> None:
     """The report on standard output; what is written beside it is said on standard error then."""
     from padiff_graph.report.machine_formats import FORMATS
 
-    if printed == "text":
-        report.show()
-    else:
+    if printed != "text":
         click.echo(FORMATS[printed](report))
+    elif quiet():
+        from padiff_graph.report.terminal import report_headline
+
+        headline(report_headline(report).plain)
+    else:
+        report.show()
 
 
 @cli.command(help=f"Find which layers and parameters correspond. {PAIR}")
@@ -121,13 +126,16 @@ def suggest(targets: Targets, out: str | None, layer_map: str | None) -> int:
     models = _models_to_match(targets, layer_map)
 
     from padiff_graph.check.suggestion import suggest_layer_map
-    from padiff_graph.report.structural_views import show_candidate
+    from padiff_graph.report.structural_views import candidate_headline, show_candidate
 
     candidates = suggest_layer_map(*models)
     if not candidates:
-        say("Nothing of the two models corresponds.")
+        headline("Nothing of the two models corresponds.")
         return NOTHING
-    show_candidate(candidates[0])
+    if quiet():
+        headline(candidate_headline(candidates[0]).plain)
+    else:
+        show_candidate(candidates[0])
     wanted: list[Wanted] = []
     if out is not None:
         wanted.append((out, lambda: to(out, candidates[0].to_yaml)))
@@ -151,9 +159,13 @@ def diff(
     models = _models_to_match(targets, layer_map)
 
     from padiff_graph.check.structural_diff import structural_diff
+    from padiff_graph.report.structural_views import diff_headline
 
     difference = structural_diff(*models)
-    difference.show()
+    if quiet():
+        headline(diff_headline(difference).plain)
+    else:
+        difference.show()
     code = ALIGNED
     if not difference.matching.matches:
         code = NOTHING
@@ -177,7 +189,7 @@ def capture(model: str, out: str | None) -> int:
     from padiff_graph.export.graph_formats import write_graph
 
     graph = capture_graph(*load_model(model))
-    say(_graph_summary(graph, model))
+    headline(_graph_summary(graph, model))
     if graph.certificate is not None:
         say(f"replayed against eager: {graph.certificate}")
     for note in graph.notes:
@@ -212,7 +224,7 @@ def record(model: str, out: str, values: str) -> int:
         say(f"about {size / MIB:.1f} MiB will be written")
 
     graph = record(*load_model(model), out, precisions=chosen, expect=expect)
-    say(_graph_summary(graph, model))
+    headline(_graph_summary(graph, model))
     say(f"replayed against eager: {graph.certificate}")
     say(f"written: {out}, {os.path.getsize(out) / MIB:.1f} MiB")
     return ALIGNED
@@ -258,7 +270,7 @@ def convert(checkpoint: str, layer_map: str, out: str, script: str | None) -> in
 
     given_map = load_map(layer_map)
     done = convert_checkpoint(checkpoint, given_map, out)
-    say(f"written: {out}, {len(done.written)} parameters")
+    headline(f"written: {out}, {len(done.written)} parameters")
     for title, names in (
         ("kept at Paddle's initial value", done.kept),
         ("not needed by Paddle", done.unused),

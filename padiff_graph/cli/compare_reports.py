@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-from padiff_graph.cli.answers import say
 from padiff_graph.cli.exit_codes import ALIGNED, DIFFERENT, NOTHING
 from padiff_graph.cli.files import output_file, to, written
+from padiff_graph.cli.speech import answer
 
 __all__ = ["compare_reports"]
 
@@ -31,7 +31,7 @@ def compare_reports(earlier: str, later: str, json_file: str | None) -> int:
     from padiff_graph.report.report_diff import diff_reports, read_report
 
     difference = diff_reports(read_report(earlier), read_report(later))
-    say(str(difference))
+    answer(str(difference))
     wanted = []
     if json_file is not None:
         wanted.append((json_file, lambda: to(json_file, difference.to_json)))

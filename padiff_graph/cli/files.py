@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from padiff_graph.cli.answers import say
 from padiff_graph.cli.exit_codes import NOT_WRITTEN
+from padiff_graph.cli.speech import complain, say
 
 if TYPE_CHECKING:
     from padiff_graph.report.report import Report
@@ -97,9 +97,9 @@ def written(wanted: Sequence[Wanted], code: int, *, err: bool = False) -> int:
         try:
             say(f"written: {write()}", err=err)
         except UsageError as error:  # there is nothing to write; the check itself has its answer
-            say(f"not written: {path}: {error}", err=True)
+            complain(f"not written: {path}: {error}")
         except NotWrittenError as error:
-            say(f"error: {error}; the answer above stands", err=True)
+            complain(f"error: {error}; the answer above stands")
             code = NOT_WRITTEN
     return code
 

@@ -21,8 +21,10 @@ from padiff_graph.report.terminal import Shown, render_finding, render_findings,
 from padiff_graph.report.wording import cut_short, noun
 
 __all__ = [
+    "candidate_headline",
     "candidate_html",
     "candidate_text",
+    "diff_headline",
     "diff_text",
     "render_candidate",
     "render_diff",
@@ -40,15 +42,10 @@ def render_diff(diff: StructuralDiff) -> RenderableType:
     """One screen: alike or not, how much, the first difference in full, the rest as a table."""
     matching = diff.matching
     first, second = matching.first.graph, matching.second.graph
-    names = " against ".join(
-        f"{graph.modules.get('', f'{which} model')} ({graph.framework})"
-        for graph, which in ((first, "first"), (second, "second"))
-    )
-    answer = ("BUILT ALIKE", "bold green") if diff.identical else ("BUILT DIFFERENTLY", "bold red")
     captured = f"{len(first.of_kind('operation'))} and {len(second.of_kind('operation'))}"
     matched = sum(not matching.first.nodes[match.first].leaf for match in matching.matches)
     parts: list[RenderableType] = [
-        Text.assemble(answer, f"  {names}"),
+        diff_headline(diff),
         Text(f"operations: {captured} as captured; {matched} matched in normal form"),
     ]
     if diff.findings:
@@ -60,6 +57,19 @@ def render_diff(diff: StructuralDiff) -> RenderableType:
     if diff.notes:
         parts += [Text(), _heading("Notes"), *(Text(f"- {note}") for note in diff.notes)]
     return Group(*parts)
+
+
+def diff_headline(diff: StructuralDiff) -> Text:
+    """The answer in a line: alike or not, and which models."""
+    names = " against ".join(
+        f"{graph.modules.get('', f'{which} model')} ({graph.framework})"
+        for graph, which in (
+            (diff.matching.first.graph, "first"),
+            (diff.matching.second.graph, "second"),
+        )
+    )
+    answer = ("BUILT ALIKE", "bold green") if diff.identical else ("BUILT DIFFERENTLY", "bold red")
+    return Text.assemble(answer, f"  {names}")
 
 
 def diff_text(diff: StructuralDiff) -> str:
@@ -76,23 +86,28 @@ def show(diff: StructuralDiff) -> None:
         print(diff_text(diff))
 
 
-def render_candidate(candidate: LayerMapCandidate) -> RenderableType:
-    """One screen: how sure, module rows, parameters that are not plain copies, what is left."""
+def candidate_headline(candidate: LayerMapCandidate) -> Text:
+    """The answer in a line: how much is mapped, and how sure it is."""
     mapped = [row for row in candidate.parameters if row.status == "mapped"]
     proved = sum(row.proved for row in mapped)
     modules = len(candidate.rows)
-    headline = Text.assemble(
+    return Text.assemble(
         (f"{modules} {noun('modules', modules)}", "bold"),
         " and ",
         (f"{len(mapped)} of {len(candidate.parameters)} parameters", "bold"),
         f" mapped, {proved} proved by running; confidence {candidate.confidence:.2f}",
     )
+
+
+def render_candidate(candidate: LayerMapCandidate) -> RenderableType:
+    """One screen: how sure, module rows, parameters that are not plain copies, what is left."""
+    mapped = [row for row in candidate.parameters if row.status == "mapped"]
     pairs = [
         (row.paddle_path or "(root)", row.torch_path or "(root)", f"{row.confidence:.2f}")
         for row in candidate.rows
     ]
     parts: list[RenderableType] = [
-        headline,
+        candidate_headline(candidate),
         Text(),
         _table(("first model", "second model", "sure"), pairs),
     ]

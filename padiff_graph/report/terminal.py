@@ -23,7 +23,15 @@ from padiff_graph.report.report import Report
 from padiff_graph.report.source_lines import code_line, short_source
 from padiff_graph.report.wording import noun
 
-__all__ = ["Shown", "finding_text", "html_of", "render_findings", "render_report", "text_of"]
+__all__ = [
+    "Shown",
+    "finding_text",
+    "html_of",
+    "render_findings",
+    "render_report",
+    "report_headline",
+    "text_of",
+]
 
 PRE = (
     '<pre style="font-family:Menlo,Consolas,monospace;line-height:1.35;white-space:pre-wrap">'
@@ -89,7 +97,7 @@ def html_of(renderable: RenderableType, width: int = 100) -> str:
 def render_report(report: Report) -> RenderableType:
     """The whole screen."""
     first, rest = report.findings[:1], report.findings[1:]
-    parts: list[RenderableType] = [_headline(report), _compared(report)]
+    parts: list[RenderableType] = [report_headline(report), _compared(report)]
     for finding in first:
         parts += [
             Text(),
@@ -206,7 +214,8 @@ def _title(framework: str) -> str:
     return TITLES.get(framework, framework)
 
 
-def _headline(report: Report) -> Text:
+def report_headline(report: Report) -> Text:
+    """The answer, and of which models: a line, two where all that differs is rounding."""
     first, second = (
         f"{model or unnamed} ({_title(framework)})"
         for model, unnamed, framework in zip(

@@ -1,0 +1,123 @@
+"""-v, -q and --log-file: how much a command says, and where."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from padiff_graph.cli.answers import run
+from padiff_graph.cli.commands import cli
+
+pytest.importorskip("torch")
+pytest.importorskip("paddle")
+
+HERE = Path(__file__).parents[1] / "models"
+TOLERANT = ("--rtol", "1e-4", "--atol", "1e-6")
+
+
+@pytest.fixture(autouse=True)
+def beside_the_pairs(monkeypatch):
+    monkeypatch.chdir(HERE)
+    monkeypatch.syspath_prepend(str(HERE))
+
+
+@pytest.fixture
+def call(capsys):
+    def called(*arguments):
+        code = run(lambda: cli.main([*map(str, arguments)], standalone_mode=False))
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return called
+
+
+def test_quiet_prints_the_headline_alone(call, tmp_path):
+    page = tmp_path / "r.html"
+    code, out, err = call("align", "cli_pairs:buggy", *TOLERANT, "-q", "--html", page)
+    assert (code, err) == (1, "")
+    assert out.startswith("NOT ALIGNED") and out.count("\n") == 1
+    assert page.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "begins"),
+    [
+        (("diff", "cli_pairs:healthy"), "BUILT "),
+        (("suggest", "cli_pairs:healthy"), "4 modules and "),
+        (("capture", "cli_pairs:one_model"), "TorchNet"),
+    ],
+)
+def test_every_command_has_a_headline(call, arguments, begins):
+    code, out, err = call(*arguments, "-q")
+    assert (code, err) == (0, "")
+    assert out.startswith(begins) and out.count("\n") == 1
+
+
+def test_verbose_says_what_is_done_on_standard_error(call):
+    code, out, err = call("align", "cli_pairs:healthy", *TOLERANT, "-v")
+    assert code == 0
+    assert out.startswith("ALIGNED")
+    assert "padiff_graph.check: regions" in err
+    assert "region " not in call("align", "cli_pairs:healthy", *TOLERANT, "-v")[2]
+    assert (
+        "padiff_graph.check.region_check: region "
+        in call("align", "cli_pairs:healthy", *TOLERANT, "-vv")[2]
+    )
+
+
+def test_a_log_is_added_to_and_nothing_listens_afterwards(call, tmp_path):
+    log = tmp_path / "check.log"
+    for _ in range(2):
+        code, out, err = call("align", "cli_pairs:healthy", *TOLERANT, "--log-file", log)
+        assert (code, err) == (0, "")
+        assert out.startswith("ALIGNED")
+    text = log.read_text()
+    assert text.count("exit code 0") == 2
+    assert "DEBUG padiff_graph.check.region_check" in text
+    assert not logging.getLogger("padiff_graph").handlers
+    assert logging.getLogger("padiff_graph").propagate
+
+
+def test_wrong_use(call, tmp_path):
+    code, _, err = call("align", "cli_pairs:healthy", "-v", "-q")
+    assert code == 2 and "-v and -q" in err
+    code, _, err = call("align", "cli_pairs:healthy", "--log-file", tmp_path / "none" / "a.log")
+    assert code == 2 and "cannot be written" in err
+
+
+def test_a_mistake_in_the_pair_has_its_traceback_in_the_log(call, tmp_path):
+    log = tmp_path / "check.log"
+    code, _, err = call("align", "cli_pairs:raising", "-q", "--log-file", log)
+    assert code == 3
+    assert err.count("\n") == 1
+    assert "Traceback" in log.read_text()
+
+
+def test_ctrl_c_says_so(tmp_path):
+    (tmp_path / "slow.py").write_text(
+        "import time\n\n\ndef pair():\n    print('begun', flush=True)\n    time.sleep(60)\n"
+    )
+    command = [sys.executable, "-m", "padiff_graph", "align", "slow.py:pair"]
+    environment = {**os.environ, "PYTHONPATH": str(HERE.parents[1])}
+    with subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "begun\n"
+        time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert (out, err) == ("", "stopped by Ctrl-C, before it was done\n")
