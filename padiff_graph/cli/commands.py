@@ -39,6 +39,8 @@ FORMAT_NAMES = ("text", "json", "github", "sarif", "junit")
 """What `align` prints; a test holds it against the writers, which load more."""
 GRAPH_FILES = (".json", ".graphml", ".onnx", ".svg")
 """What `capture` writes; a test holds it against the writers, which load more."""
+COMPLETION = "_PADIFF_GRAPH_COMPLETE"
+"""Where a shell asks for completions; click's name for it, and its answer."""
 MIB = 2**20
 """Bytes in a MiB."""
 SHOWN = 8
@@ -301,6 +303,8 @@ def main(arguments: list[str] | None = None) -> None:
 
     A user's mistake is one sentence and exit code 2, a failed capture 3; never a traceback.
     """
+    if os.environ.get(COMPLETION):  # a shell asks what could be typed next
+        cli.main(arguments, prog_name="padiff-graph")
     code = run(lambda: cli.main(arguments, prog_name="padiff-graph", standalone_mode=False))
     try:
         sys.stdout.flush()

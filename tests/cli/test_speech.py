@@ -121,3 +121,24 @@ def test_ctrl_c_says_so(tmp_path):
         out, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert (out, err) == ("", "stopped by Ctrl-C, before it was done\n")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_is_told_how_to_complete(shell):
+    asked = {"_PADIFF_GRAPH_COMPLETE": f"{shell}_source", "PYTHONPATH": str(HERE.parents[1])}
+    command = [sys.executable, "-m", "padiff_graph"]
+    said = subprocess.run(command, env={**os.environ, **asked}, capture_output=True, text=True)
+    assert (said.returncode, said.stderr) == (0, "")
+    assert "padiff" in said.stdout
+
+
+def test_options_complete():
+    asked = {
+        "_PADIFF_GRAPH_COMPLETE": "bash_complete",
+        "COMP_WORDS": "padiff-graph align --ato",
+        "COMP_CWORD": "2",
+        "PYTHONPATH": str(HERE.parents[1]),
+    }
+    command = [sys.executable, "-m", "padiff_graph"]
+    said = subprocess.run(command, env={**os.environ, **asked}, capture_output=True, text=True)
+    assert (said.returncode, said.stdout.strip(), said.stderr) == (0, "plain,--atol", "")
