@@ -167,7 +167,8 @@ class Engine(Protocol):
             node: the operation.
             operands: in the order of `node.inputs`; None where one is absent.
             double: see the class.
-            draw: the mask or noise that a random operation shall use; None to draw by itself.
+            draw: the raw numbers, uniform in [0, 1) or of the standard normal distribution, of
+                which a random operation makes its mask or noise; None to draw by itself.
 
         Returns:
             The results, as many as `node.outputs`; None for what is no tensor.

@@ -362,12 +362,14 @@ _RECURRENT: Mapping[str, Operator] = {
 
 _RANDOM: Mapping[str, Operator] = {
     "Dropout": _elementwise(
-        attributes=("ratio", "channelwise"),
+        attributes=("ratio",),
         about="kept elements are scaled by 1 / (1 - ratio)",
     ),
     "Bernoulli": Operator(attributes=("p",), about="ones with probability p"),
-    "RandomUniform": Operator(attributes=("low", "high")),
-    "RandomNormal": Operator(attributes=("mean", "scale")),
+    "RandomUniform": Operator(about="in [0, 1); a range is a factor and a shift on its edge"),
+    "RandomNormal": Operator(about="mean 0, deviation 1; others are on its edge"),
+    "RandomInteger": Operator(attributes=("low", "high"), about="high is left out"),
+    "RandomPermutation": Operator(attributes=("n",), about="the numbers below n in any order"),
 }
 
 OPERATORS: Mapping[str, Operator] = {

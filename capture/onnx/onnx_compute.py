@@ -114,7 +114,7 @@ def dropout(call: Call) -> Result:
     edge, ratio = call["data"], call.number("ratio", 0.5)
     if not call.number("training_mode", 0) or not ratio:
         return [call.touch(edge)]
-    return [call.draft("Dropout", [edge], {"ratio": float(ratio), "channelwise": False})]
+    return [call.draft("Dropout", [edge], {"ratio": float(ratio)})]
 
 
 # -- products

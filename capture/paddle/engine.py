@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
@@ -24,8 +25,9 @@ from padiff_graph.capture.python_state import Watch
 __all__ = ["PaddleEngine"]
 
 SHOWN = (-3.0, 1e6, -1e-6)
-"""What a parameter's hooks are shown to see whether there are any: chosen so that scaling, negating
-and clipping to one or to zero change it, and clipping far from one or dropping what is small."""
+"""Sizes of what a parameter's hooks are shown to see whether there are any: chosen so that scaling,
+negating and clipping to one or to zero change it, and clipping far from one or dropping what is
+small."""
 
 
 class PaddleEngine:
@@ -188,8 +190,10 @@ class PaddleEngine:
         return frozenset(found)
 
     def _changes(self, tensor: Tensor, number: float) -> bool:
-        """Whether hooks make something else of a gradient of this number throughout."""
-        shown = paddle.full_like(tensor, number)
+        """Whether hooks make something else of a gradient of numbers up to twice this one, all
+        different, so that turning it or centring it shows too."""
+        rising = np.linspace(1.0, 2.0, math.prod(tensor.shape)).reshape(tensor.shape)
+        shown = paddle.to_tensor(number * rising, place=tensor.place).astype(tensor.dtype)
         return not bool(paddle.equal_all(self._accumulated(tensor, shown), shown))
 
     def hooked(self, gradients: Mapping[str, Array]) -> dict[str, Array]:
@@ -233,7 +237,7 @@ class PaddleEngine:
             operation: Operation = node.native
             given = operation.grouped(operands)
             if draw is not None and "random" in node.marks:
-                results = drawn(operation, given, self.tensor(draw), double)
+                results = drawn(operation, given, draw, double)
             else:
                 results = operation(given, double)
         return tuple(operation.flattened(results))

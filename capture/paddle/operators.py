@@ -104,8 +104,10 @@ from padiff_graph.capture.paddle.pir_sampling import (
     folded,
     fourier,
     grid_sample,
+    integers,
     interpolation,
     normal,
+    permutation,
     pooling,
     recurrent,
     unfolded,
@@ -344,6 +346,8 @@ ROWS: Mapping[str, Row] = {
     "bernoulli": bernoulli,
     "uniform": uniform,
     "gaussian": normal,
+    "randint": integers,
+    "randperm": permutation,
 }
 
 RANDOM = frozenset(

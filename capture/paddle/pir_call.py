@@ -45,7 +45,16 @@ RANDOM: Mapping[str, str] = {
 """Operations that draw, and the attribute or operand whose zero silences them ("" for none)."""
 
 OWN_DRAW = frozenset(
-    {"dropout", "gaussian", "uniform", "bernoulli", "gaussian_inplace", "uniform_inplace"}
+    {
+        "dropout",
+        "gaussian",
+        "uniform",
+        "bernoulli",
+        "gaussian_inplace",
+        "uniform_inplace",
+        "randint",
+        "randperm",
+    }
 )
 """Random operations that take a draw from outside."""
 

@@ -20,8 +20,10 @@ __all__ = [
     "folded",
     "fourier",
     "grid_sample",
+    "integers",
     "interpolation",
     "normal",
+    "permutation",
     "pooling",
     "recurrent",
     "unfolded",
@@ -258,7 +260,7 @@ def dropout(call: Call) -> Result:
         return [call.touch(edge)]
     if call.get("is_test", False):
         return [call.affine(edge, 1.0 - ratio) if downscale else call.touch(edge)]
-    kept = call.draft("Dropout", [edge], {"ratio": ratio, "channelwise": False})
+    kept = call.draft("Dropout", [edge], {"ratio": ratio})
     return [call.affine(kept, 1.0 - ratio) if downscale else kept]
 
 
@@ -271,12 +273,23 @@ def bernoulli(call: Call) -> Result:
 
 
 def uniform(call: Call) -> Result:
-    """uniform(shape, min, max)."""
+    """uniform(shape, min, max): the range is a factor and a shift."""
     low, high = float(call.number("min", 0.0)), float(call.number("max", 1.0))
-    return call.draft("RandomUniform", [], {"low": low, "high": high})
+    return call.affine(call.draft("RandomUniform", []), high - low, low)
 
 
 def normal(call: Call) -> Result:
-    """gaussian(shape, mean, std)."""
+    """gaussian(shape, mean, std): mean and deviation are a shift and a factor."""
     mean, deviation = float(call.number("mean", 0.0)), float(call.number("std", 1.0))
-    return call.draft("RandomNormal", [], {"mean": mean, "scale": deviation})
+    return call.affine(call.draft("RandomNormal", []), deviation, mean)
+
+
+def integers(call: Call) -> Result:
+    """randint(low, high, shape)."""
+    bounds = {"low": int(call.number("low", 0)), "high": int(call.number("high"))}
+    return call.draft("RandomInteger", [], bounds)
+
+
+def permutation(call: Call) -> Result:
+    """randperm(n)."""
+    return call.draft("RandomPermutation", [], {"n": int(call.number("n"))})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from padiff_graph.capture.graph import TensorType
 from padiff_graph.capture.normal import lowering as rows
 from padiff_graph.capture.normal.call import Call, Result, Row, Unsupported
 from padiff_graph.capture.normal.edges import broadcast, reshape, shape_of
@@ -9,6 +10,7 @@ from padiff_graph.capture.normal.edges import broadcast, reshape, shape_of
 __all__ = [
     "add_matmul",
     "add_products",
+    "alpha_dropout",
     "attention",
     "bernoulli",
     "cast",
@@ -20,6 +22,7 @@ __all__ = [
     "gelu",
     "glu",
     "gradient_hook",
+    "integers",
     "lerp",
     "linear",
     "masked_fill",
@@ -28,6 +31,7 @@ __all__ = [
     "normal",
     "nothing",
     "outer",
+    "permutation",
     "prelu",
     "relu6",
     "reversed_subtract",
@@ -249,16 +253,40 @@ def fourier(inverse: bool) -> Row:
 
 
 def dropout(channelwise: bool) -> Row:
-    """Nothing in evaluation and for ratio 0."""
+    """Nothing in evaluation and for ratio 0; of channels a coin for each, as Paddle writes it."""
 
     def row(call: Call) -> Result:
         edge = call.operand("input") or call["self"]
-        ratio = call.number("p", 0.5)
+        ratio = float(call.number("p", 0.5))
         if not call.number("train", call.number("training", True)) or ratio == 0:
             return call.touch(edge)
-        return call.draft("Dropout", [edge], {"ratio": float(ratio), "channelwise": channelwise})
+        if not channelwise or ratio == 1:
+            return call.draft("Dropout", [edge], {"ratio": ratio})
+        shape = shape_of(edge)
+        channels = TensorType((*shape[:2], *[1] * len(shape[2:])), call.type().dtype)
+        coin = call.draft("Bernoulli", [], {"p": 1.0 - ratio}, channels)
+        kept = call.draft("Mul", [edge, broadcast(coin, shape)])
+        return call.affine(kept, 1.0 / (1.0 - ratio))
 
     return row
+
+
+ALPHA = -1.7580993408473766
+"""What a self-normalising network's units saturate at: torch's and Paddle's constant."""
+
+
+def alpha_dropout(call: Call) -> Result:
+    """a * (kept x, ALPHA where dropped) + b, with a and b that keep mean and deviation."""
+    edge, ratio = call["input"], float(call.number("p", 0.5))
+    if not call.number("train", True) or ratio == 0:
+        return call.touch(edge)
+    if ratio == 1:
+        raise Unsupported("an alpha dropout that keeps nothing")
+    coin = call.draft("Bernoulli", [], {"p": 1.0 - ratio})
+    kept = call.draft("Mul", [edge, coin])
+    filled = call.draft("Add", [kept, call.affine(coin, -ALPHA)])
+    scale = ((ALPHA**2 * ratio + 1) * (1 - ratio)) ** -0.5
+    return call.affine(filled, scale, scale * ALPHA * (1 - ratio))
 
 
 def bernoulli(call: Call) -> Result:
@@ -272,21 +300,26 @@ def bernoulli(call: Call) -> Result:
 
 
 def uniform(call: Call) -> Result:
-    """rand, uniform_."""
-    return call.draft(
-        "RandomUniform",
-        [],
-        {"low": float(call.number("from", 0.0)), "high": float(call.number("to", 1.0))},
-    )
+    """rand, uniform_: the range is a factor and a shift."""
+    low, high = float(call.number("from", 0.0)), float(call.number("to", 1.0))
+    return call.affine(call.draft("RandomUniform", []), high - low, low)
 
 
 def normal(call: Call) -> Result:
-    """randn, normal_."""
-    return call.draft(
-        "RandomNormal",
-        [],
-        {
-            "mean": float(call.number("mean", 0.0) or 0.0),
-            "scale": float(call.number("std", 1.0) or 1.0),
-        },
-    )
+    """randn, normal_, normal of two numbers: these are a factor and a shift."""
+    if any(call.operand(role) is not None for role in ("mean", "std")):
+        raise Unsupported("draws with tensors of means or deviations")
+    mean, deviation = call.number("mean", 0.0), call.number("std", 1.0)
+    drawn = call.draft("RandomNormal", [])
+    return call.affine(drawn, float(deviation), float(mean))
+
+
+def integers(call: Call) -> Result:
+    """randint, randint_like."""
+    bounds = {"low": int(call.number("low", 0)), "high": int(call.number("high"))}
+    return call.draft("RandomInteger", [], bounds)
+
+
+def permutation(call: Call) -> Result:
+    """randperm."""
+    return call.draft("RandomPermutation", [], {"n": int(call.number("n"))})

@@ -34,6 +34,7 @@ SHAREABLE = {
     "dropout",
     "scaled_dot_product_attention",
     "feature_dropout",
+    "alpha_dropout",
     "bernoulli",
     "bernoulli_",
     "rand",

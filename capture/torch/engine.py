@@ -1,8 +1,8 @@
 """Running PyTorch: the user's model, and captured operations one by one.
 
-A draw (`run(draw=...)`) has the shape of the node's first result. For dropout it is the keep mask
-(1 keep, 0 drop; the node's own p scales; over the weights for a fused attention), for every other
-random operation the drawn values.
+A draw (`run(draw=...)`) is raw numbers (see `padiff_graph.capture.raw_draws`) in the shape of the
+node's first result; for a dropout of channels one for each channel, for a fused attention one for
+each weight.
 """
 
 from __future__ import annotations

@@ -295,9 +295,12 @@ SELECTION = [
 DRAWN = [
     ("dropout", compute.dropout(False)),
     ("feature_dropout", compute.dropout(True)),
+    ("alpha_dropout", compute.alpha_dropout),
     ("bernoulli", compute.bernoulli),
-    ("rand rand_like uniform_", compute.uniform),
-    ("randn randn_like normal_", compute.normal),
+    ("rand rand_like uniform uniform_", compute.uniform),
+    ("randn randn_like normal normal_ normal_functional", compute.normal),
+    ("randint randint_like", compute.integers),
+    ("randperm", compute.permutation),
 ]
 """What draws at random."""
 
@@ -321,11 +324,15 @@ RANDOM = frozenset(
         "bernoulli_",
         "rand",
         "rand_like",
+        "uniform",
         "uniform_",
         "randn",
         "randn_like",
+        "normal",
         "normal_",
+        "normal_functional",
         "randint",
+        "randint_like",
         "randperm",
         "multinomial",
     }

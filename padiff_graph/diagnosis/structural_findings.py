@@ -29,6 +29,7 @@ EFFECTS = ("gradient.hook", "gradient.custom_backward")
 FORWARD = frozenset({"scale", "shift"})
 """Causes that show in the outputs wherever they show at all."""
 OTHER_INPUT = "check it with another input"
+OTHER_DRAW = "the draws of this check hit the same on both sides; others do not"
 DIVERGENT = frozenset({"framework-divergence", "framework-defect"})
 
 
@@ -90,6 +91,8 @@ def structural_finding(located: Located, matching: Matching) -> Finding | None:
         return _undecided(base, difference, unsure[0], matching)
     if located.of(*DIVERGENT) or located.of("different"):
         return None
+    if difference.kind == "attribute" and _draws(difference, matching):
+        return replace(base, phase="structure", advice=OTHER_DRAW)
     return _without_effect(base, located)
 
 
@@ -185,6 +188,15 @@ def _undecided(
         return replace(base, phase="structure", advice=unasked)
     told = f"these operations may not correspond, and {unasked}"
     return replace(base, phase="structure", verdict="not-comparable", advice=told)
+
+
+def _draws(difference: Difference, matching: Matching) -> bool:
+    """Whether the operations that a difference stands at draw random numbers: how likely each is
+    does not show in one draw."""
+    sides = (matching.first, difference.first), (matching.second, difference.second)
+    return all(
+        any("random" in normal.nodes[node].marks for node in nodes) for normal, nodes in sides
+    )
 
 
 def _sure(difference: Difference, matching: Matching) -> bool:

@@ -6,13 +6,14 @@ import math
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from functools import cached_property
 
 import numpy as np
 
 from padiff_graph.capture.engine import Array
 from padiff_graph.capture.graph import ComputationGraph, Node, Value
-from padiff_graph.capture.normal.form import NormalGraph
+from padiff_graph.capture.normal.form import NormalGraph, NormalNode
+from padiff_graph.capture.normal.traits import attributes_equal
 from padiff_graph.executor.partition import Slice
 from padiff_graph.executor.region_run import Side
 from padiff_graph.executor.side_run import side_values
@@ -21,17 +22,16 @@ from padiff_graph.matching.result import Matching, Point
 
 __all__ = ["Coin", "Draws", "coins", "random_pairs", "unsteady"]
 
-RATES = ("p", "dropout_prob", "ratio", "prob", "dropout_p")
-"""Attribute names under which operators hold the probability to drop."""
-USUAL_RATE = 0.5
-"""The same where none is given: the default of both frameworks' dropout layers."""
-SPELLED: Mapping[Literal["floor", "below"], tuple[str, ...]] = {
-    "floor": ("floor",),
-    "below": ("less", ".lt"),
-}
-"""Fragments of names of operators that make a coin of a uniform draw."""
 NORMAL = ("randn", "normal", "gauss")
 """Fragments of names of operators that draw from the normal distribution; others draw uniformly."""
+SMALLER, LARGER = ("less", ".lt", ".le"), ("greater", ".gt", ".ge")
+"""Fragments of names of operators that compare a draw with a bound."""
+STEPS = 1 << 16
+"""Uniform draws are odd multiples of half of one over this: no usual probability is among them, and
+float32 holds them and their sums with one exactly."""
+DISPUTED = 0.25
+"""Share of a coin's draws put where coins of two probabilities fall on different sides: chosen so
+that few draws show it and most stay as they are."""
 
 
 def random_pairs(matching: Matching) -> dict[int, tuple[int, Point | None]]:
@@ -65,43 +65,62 @@ class Coin:
 
     Attributes:
         probability: of a one.
-        way: "coin" by one operator; "floor" as floor(u + probability), "below" as u < probability,
-            of a uniform draw u.
+        below: whether a small uniform draw gives a one, as in u < probability, rather than a large
+            one, as in floor(u + probability), u > 1 - probability, and where an operator throws
+            the coin.
     """
 
     probability: float
-    way: Literal["coin", "floor", "below"]
+    below: bool
 
     def drawn(self, uniform: Array) -> Array:
-        """What the random operation yields, so that every way makes the same ones of one uniform
+        """The random operation's own draw, so that every way makes the same ones of one uniform
         draw."""
-        if self.way == "floor":
-            return uniform
-        if self.way == "below":
-            return 1.0 - uniform
-        ones: Array = np.floor(uniform + np.float32(self.probability)).astype(np.float32)
-        return ones
+        return 1.0 - uniform if self.below else uniform
 
 
 def coins(normal: NormalGraph) -> dict[int, Coin]:
-    """The random native operations of a model that throw a coin, as it does."""
+    """The random native operations of a model that throw a coin, as it does; a dropout throws one
+    for each element that it keeps."""
     thrown: dict[int, Coin] = {}
     for node in normal.nodes:
-        if node.op != "Bernoulli" or not isinstance(node.attrs.get("p"), (int, float)):
+        probability = _probability(node)
+        if probability is None:
             continue
-        names = [normal.graph.record(native).op for native in node.native]
-        way: Literal["coin", "floor", "below"] = "coin"
-        for spelled, fragments in SPELLED.items():
-            if any(fragment in name for name in names for fragment in fragments):
-                way = spelled
+        below = _below(normal, node)
         for native in _random(normal, node.id):
-            thrown[native] = Coin(float(node.attrs["p"]), way)
+            thrown[native] = Coin(probability, below)
     return thrown
+
+
+def _probability(node: NormalNode) -> float | None:
+    """How likely a node's coins give a one; None for what throws none."""
+    if node.op == "Bernoulli" and isinstance(node.attrs.get("p"), (int, float)):
+        return float(node.attrs["p"])
+    if node.op == "Dropout" and isinstance(node.attrs.get("ratio"), (int, float)):
+        return 1.0 - float(node.attrs["ratio"])
+    return None
+
+
+def _below(normal: NormalGraph, node: NormalNode) -> bool:
+    """Whether a comparison makes ones of the smaller draws."""
+    records = {native: normal.graph.record(native) for native in node.native}
+    drawn: set[int] = set()
+    for native, record in sorted(records.items()):
+        reads = [value is not None and value.node in drawn for value in record.inputs]
+        if "random" in record.marks or any(reads):
+            drawn.add(native)
+        if any(reads) and any(fragment in record.op for fragment in SMALLER):
+            return reads[0]
+        if any(reads) and any(fragment in record.op for fragment in LARGER):
+            return not reads[0]
+    return False
 
 
 @dataclass(frozen=True)
 class Draws:
-    """Makes each random node's draw, the same whenever asked.
+    """Makes each random node's draw, the same whenever asked: raw numbers, of which every operation
+    makes its own.
 
     Attributes:
         first, second: the captured graphs.
@@ -116,12 +135,29 @@ class Draws:
 
     def of_second(self, node: Node) -> Array | None:
         """A draw of the second side's own."""
-        return self._thrown(1, node.id, _draw(node, self.second))
+        return self._thrown(1, node.id, self._raw(node))
 
     def _thrown(self, side: int, node: int, drawn: Array | None) -> Array | None:
         """A uniform draw as the node's own way to throw a coin asks for it."""
         coin = self.coins[side].get(node)
         return drawn if coin is None or drawn is None else coin.drawn(drawn)
+
+    def _raw(self, node: Node) -> Array | None:
+        """Raw numbers of a node of the second side: where its counterpart throws coins of another
+        probability, some fall where the two part."""
+        drawn = _draw(node, self.second)
+        own = self.coins[1].get(node.id)
+        other = self.coins[0].get(self._back.get(node.id, -1))
+        if drawn is None or own is None or other is None:
+            return drawn
+        if attributes_equal(own.probability, other.probability):
+            return drawn
+        return _with_disputed(drawn, own.probability, other.probability)
+
+    @cached_property
+    def _back(self) -> dict[int, int]:
+        """Random node of the second side -> its counterpart."""
+        return {second: first for first, (second, _) in self.pairs.items()}
 
     def of_first(self, node: Node) -> Array | None:
         """The draw of the counterpart in the second, laid out for the first; a draw of its own
@@ -129,22 +165,32 @@ class Draws:
         return self._thrown(0, node.id, self._laid_out(node))
 
     def _laid_out(self, node: Node) -> Array | None:
-        other = self.pairs.get(node.id)
+        pair = self.pairs.get(node.id)
         kind = node.outputs[0] if node.outputs else None
-        drawn = None
-        if other is not None and kind is not None:
-            drawn = _draw(self.second.record(other[0]), self.second)
-        if drawn is None or other is None or kind is None:
+        if pair is None or kind is None:
             return _draw(node, self.first)
-        point = other[1]
+        drawn = self._raw(self.second.record(pair[0]))
+        if drawn is None:
+            return _draw(node, self.first)
+        point = pair[1]
         if point is not None and _lays_out(point, drawn):
             target = np.zeros(kind.shape, drawn.dtype)
             point.first_view.scatter(target, read(point.second_view, drawn))
             return target
-        shape = _attention_weights(node, self.first) or kind.shape
-        if drawn.size == math.prod(shape):
+        shape = _own_shape(node, self.first)
+        if shape is not None and drawn.size == math.prod(shape):
             return drawn.reshape(shape)
         return _draw(node, self.first)
+
+
+def _with_disputed(drawn: Array, *probabilities: float) -> Array:
+    """Draws of which some lie where a coin of one probability gives a one and of the other none."""
+    low, high = sorted(1.0 - probability for probability in probabilities)
+    flat: Array = drawn.reshape(-1).copy()
+    order = np.argsort(flat, kind="stable")[: math.ceil(flat.size * DISPUTED)]
+    flat[order] = (low + high) / 2
+    disputed: Array = flat.reshape(drawn.shape)
+    return disputed
 
 
 def _lays_out(point: Point, drawn: Array) -> bool:
@@ -170,36 +216,26 @@ def _attention_weights(node: Node, graph: ComputationGraph) -> tuple[int, ...] |
     return None if query is None or key is None else (*query.shape[:-1], key.shape[-2])
 
 
-def _draw(node: Node, graph: ComputationGraph) -> Array | None:
-    """Seeded by the node; the keep mask of a dropout, else normal or uniform noise."""
+def _own_shape(node: Node, graph: ComputationGraph) -> tuple[int, ...] | None:
+    """How many numbers a node draws: of channels one for each."""
     kind = node.outputs[0] if node.outputs else None
     if kind is None:
         return None
-    weights = _attention_weights(node, graph)
+    if "feature" in node.op:
+        return (*kind.shape[:2], *[1] * len(kind.shape[2:]))
+    return _attention_weights(node, graph) or kind.shape
+
+
+def _draw(node: Node, graph: ComputationGraph) -> Array | None:
+    """Raw numbers seeded by the node: normal or uniform."""
+    shape = _own_shape(node, graph)
+    if shape is None:
+        return None
     generator = np.random.default_rng(zlib.crc32(f"{node.id}".encode()))
-    if "dropout" in node.op or weights is not None:
-        return _kept(node, weights or kind.shape, generator)
     if any(fragment in node.op for fragment in NORMAL):
-        return generator.standard_normal(kind.shape).astype(np.float32)
-    return generator.random(kind.shape, np.float32)
-
-
-def _kept(node: Node, shape: tuple[int, ...], generator: np.random.Generator) -> Array:
-    """The keep mask of a dropout: of whole channels for one that drops features."""
-    rate = _rate(node)
-    if "feature" not in node.op:
-        return (generator.random(shape, np.float32) >= rate).astype(np.float32)
-    channels = (*shape[:2], *[1] * len(shape[2:]))
-    return np.broadcast_to(generator.random(channels) >= rate, shape).astype(np.float32)
-
-
-def _rate(node: Node) -> float:
-    """The probability to drop."""
-    for name in RATES:
-        value = node.attrs.get(name)
-        if isinstance(value, (int, float)):
-            return float(value)
-    return USUAL_RATE
+        return generator.standard_normal(shape).astype(np.float32)
+    steps = generator.integers(STEPS, size=shape)
+    return ((steps + 0.5) / STEPS).astype(np.float32)
 
 
 def unsteady(

@@ -192,3 +192,19 @@ def test_a_hook_that_clips_far_out_is_noticed(factors):
     causes = [finding.cause_id for finding in report.findings if finding.fails]
     assert causes == (["gradient.hook"] if factors[0] != factors[1] else [])
     assert report.passed == (factors[0] == factors[1])
+
+
+class TurnsAGradient(Deed):
+    """A hook that rearranges a gradient, which shows on none that is the same throughout."""
+
+    def setup(self, model, lib):
+        if self.factor > 1:
+            model.fc.weight.register_hook(lambda gradient: gradient.flip([0]).flip([1]))
+
+
+@pytest.mark.parametrize("factors", [(2, 1), (1, 2), (2, 2), (1, 1)])
+def test_a_hook_that_turns_a_gradient_is_noticed(factors):
+    report = compared(*map(TurnsAGradient, factors))
+    causes = [finding.cause_id for finding in report.findings if finding.fails]
+    assert causes == (["gradient.hook"] if factors[0] != factors[1] else [])
+    assert report.passed == (factors[0] == factors[1])

@@ -76,7 +76,7 @@ def attention(
         weights = _masked(call, weights, mask, scores)
     weights = call.draft("Softmax", [weights], {"axis": -1}, scores)
     if dropout:
-        attrs = {"ratio": float(dropout), "channelwise": False}
+        attrs = {"ratio": float(dropout)}
         weights = call.draft("Dropout", [weights], attrs, scores)
     kind = TensorType((*lead, length, shape_of(value)[-1]), dtype)
     return call.draft("MatMul", [weights, value], None, kind)

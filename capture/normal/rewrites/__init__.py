@@ -45,7 +45,11 @@ from padiff_graph.capture.normal.rewrites.padding import (
 )
 from padiff_graph.capture.normal.rewrites.powers import power_of_power, product_of_equals
 from padiff_graph.capture.normal.rewrites.product_bias import bias_into_product
-from padiff_graph.capture.normal.rewrites.random_draws import bernoulli_from_uniform
+from padiff_graph.capture.normal.rewrites.random_draws import (
+    bernoulli_from_uniform,
+    coin_as_truth,
+    dropout_of_constant,
+)
 from padiff_graph.capture.normal.rewrites.rule import Rule, sweep
 from padiff_graph.capture.normal.rewrites.split_linear import split_linear
 from padiff_graph.capture.normal.rewrites.trivial_operations import (
@@ -58,6 +62,8 @@ __all__ = ["FIRST", "REWRITES", "SECOND"]
 FIRST: tuple[Rule, ...] = (
     where_of_constant,
     bernoulli_from_uniform,
+    coin_as_truth,
+    dropout_of_constant,
     part_of_concat,
     reduction_of_one,
     matmul_with_parameter,

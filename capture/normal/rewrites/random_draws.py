@@ -3,39 +3,84 @@
 from __future__ import annotations
 
 from padiff_graph.capture.normal.draft import Draft
-from padiff_graph.capture.normal.edges import view_of
+from padiff_graph.capture.normal.edges import expand, view_of
 from padiff_graph.capture.normal.form import Edge
 from padiff_graph.capture.normal.rewrites.rule import Sweep, applies_to
 
-__all__ = ["bernoulli_from_uniform"]
+__all__ = ["bernoulli_from_uniform", "coin_as_truth", "dropout_of_constant"]
+
+BELOW = frozenset({"Less", "LessOrEqual"})
+"""Comparisons that hold where their first operand is the smaller one; of draws equal ones never
+matter."""
+ABOVE = frozenset({"Greater", "GreaterOrEqual"})
+"""Comparisons that hold where their second operand is the smaller one."""
 
 
-@applies_to("Floor", "Less")
+@applies_to("Floor", *BELOW, *ABOVE)
 def bernoulli_from_uniform(sweep: Sweep, draft: Draft) -> bool:
-    """Floor(u + p) and u < p with u uniform in [0, 1) are ones with probability p: stochastic
-    depth.
+    """Floor(u + p), u < p, and u > 1 - p with u uniform in [0, 1) are ones with probability p:
+    stochastic depth.
 
-    Refuses other ranges, draws that are read elsewhere too or scaled, bounds that are not known,
-    and probabilities outside (0, 1].
+    Refuses draws that are read elsewhere too or reversed, bounds that are not known, and
+    probabilities outside (0, 1].
     """
-    uniform = draft.inputs[0]
+    place = _drawn_operand(sweep, draft)
+    uniform = draft.inputs[place]
     source = sweep.behind(uniform, "RandomUniform")
     if uniform is None or source is None or not sweep.alone(source):
         return False
-    if (source.attrs["low"], source.attrs["high"]) != (0.0, 1.0):
+    if uniform.scale <= 0.0 or not view_of(uniform).identity:
         return False
-    if uniform.scale != 1.0 or not view_of(uniform).identity:
-        return False
-    probability = _probability(sweep, draft, uniform)
+    probability = _probability(sweep, draft, uniform, place)
     if probability is None or not 0.0 < probability <= 1.0:
         return False
     sweep.replace(draft, sweep.made_of(draft, "Bernoulli", [], {"p": probability}, source))
     return True
 
 
-def _probability(sweep: Sweep, draft: Draft, uniform: Edge) -> float | None:
+def _drawn_operand(sweep: Sweep, draft: Draft) -> int:
+    """The position of the operand that is drawn."""
+    drawn = sweep.behind(draft.inputs[-1], "RandomUniform") is not None
+    return len(draft.inputs) - 1 if drawn else 0
+
+
+def _probability(sweep: Sweep, draft: Draft, uniform: Edge, place: int) -> float | None:
     """How likely a draw gives one."""
     if draft.op == "Floor":
-        return uniform.shift
-    bound = sweep.builder.scalar(draft.inputs[1])
-    return None if bound is None else float(bound) - uniform.shift
+        return uniform.shift if uniform.scale == 1.0 else None
+    bound = sweep.builder.scalar(draft.inputs[1 - place])
+    if bound is None:
+        return None
+    below = (float(bound) - uniform.shift) / uniform.scale
+    return below if (draft.op in BELOW) == (place == 0) else 1.0 - below
+
+
+@applies_to("Cast")
+def coin_as_truth(sweep: Sweep, draft: Draft) -> bool:
+    """Cast(coin, bool) = coin: a truth value is the same as zero or one.
+
+    Refuses scaled coins and other types. Leaves movement.
+    """
+    edge = draft.inputs[0]
+    if edge is None or sweep.behind(edge, "Bernoulli") is None:
+        return False
+    if draft.attrs.get("to") != "bool" or edge.scale != 1.0 or edge.shift != 0.0:
+        return False
+    sweep.builder.replace(draft, expand(edge, draft.shape, *draft.native))
+    return True
+
+
+@applies_to("Dropout")
+def dropout_of_constant(sweep: Sweep, draft: Draft) -> bool:
+    """Dropout(c) = c / (1 - ratio) times ones with probability 1 - ratio: stochastic depth as a
+    dropout of ones.
+
+    Refuses constants that are not one number throughout.
+    """
+    number = sweep.builder.scalar(draft.inputs[0])
+    ratio = float(draft.attrs["ratio"])
+    if number is None or not number or ratio >= 1.0:
+        return False
+    coin = sweep.made_of(draft, "Bernoulli", [], {"p": 1.0 - ratio})
+    sweep.replace(draft, coin, scale=float(number) / (1.0 - ratio))
+    return True

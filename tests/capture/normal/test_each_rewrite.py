@@ -145,10 +145,26 @@ def masked(g: Drafts, hidden: float = -1e9) -> Edge:
     return g.op("Softmax", chosen, axis=-1)
 
 
-def uniform(g: Drafts, high: float = 1.0) -> Edge:
-    draw = g.builder.add("RandomUniform", (), {"low": 0.0, "high": high}, (TensorType((4,), F),))
+def drawn(g: Drafts, op: str = "RandomUniform", **attrs: float) -> Edge:
+    draw = g.builder.add(op, (), attrs, (TensorType((4,), F),))
     draw.varies = True
-    return g.op("Floor", affine(g.builder.read(draw), 1.0, 0.9))
+    return g.builder.read(draw)
+
+
+def uniform(g: Drafts, high: float = 1.0) -> Edge:
+    return g.op("Floor", affine(drawn(g), high, 0.9))
+
+
+def above(g: Drafts, high: float = 1.0) -> Edge:
+    return g.op("Greater", affine(drawn(g), high, 0.0), g.constant(np.float32(0.25)))
+
+
+def ones_dropped(g: Drafts, number: float = 1.0) -> Edge:
+    return g.op("Dropout", g.constant(np.full(4, number, np.float32)), ratio=0.5)
+
+
+def true_coin(g: Drafts, to: str = "bool") -> Edge:
+    return g.op("Where", g.op("Cast", drawn(g, "Bernoulli", p=0.5), to=to), g.input("x", 4), None)
 
 
 def concat(g: Drafts, *parts: Edge, axis: int = 0) -> Edge:
@@ -169,6 +185,10 @@ APPLIES: list[tuple[str, Build, str]] = [
         "x",
     ),
     ("bernoulli_from_uniform", uniform, "Bernoulli(p=0.9)"),
+    ("bernoulli_from_uniform", above, "Bernoulli(p=0.75)"),
+    ("bernoulli_from_uniform", lambda g: above(g, 2.0), "Bernoulli(p=0.875)"),
+    ("coin_as_truth", true_coin, "Where(Bernoulli(p=0.5), x, -)"),
+    ("dropout_of_constant", ones_dropped, "2 * Bernoulli(p=0.5)"),
     (
         "part_of_concat",
         lambda g: g.op("Relu", take(concat(g, g.input("x", 2), g.input("y", 3)), 0, range(2, 5))),
@@ -348,6 +368,9 @@ REFUSES: list[tuple[str, str, Build]] = [
         lambda g: g.op("Where", g.input("c", 4, dtype="bool"), g.input("x", 4), g.input("y", 4)),
     ),
     ("another range", "bernoulli_from_uniform", lambda g: uniform(g, 2.0)),
+    ("a draw turned over", "bernoulli_from_uniform", lambda g: above(g, -1.0)),
+    ("another type", "coin_as_truth", lambda g: true_coin(g, "int8")),
+    ("a dropout of zeros", "dropout_of_constant", lambda g: ones_dropped(g, 0.0)),
     (
         "a reading across parts",
         "part_of_concat",
