@@ -20,10 +20,7 @@ from padiff_graph.training.optimizers import Stepper, check_optimizers, check_tr
 
 __all__ = ["CheckRequest", "read_request"]
 
-UNGRADED = (
-    "an ONNX model has no gradients: forward only was compared, "
-    "with the weights as they are on both sides"
-)
+UNGRADED = "an ONNX model has no gradients: forward only was compared"
 """What is said of a check of an exported model."""
 
 
@@ -44,6 +41,8 @@ class CheckRequest:
         folded: whether one model's weights turned out to be folded into others.
         further: inputs of the training steps behind the first.
         loops: the user's own training steps; None where the tool makes them.
+        from_file: whether the weights of the second model, an ONNX file, may be copied into the
+            first, where that holds others.
     """
 
     layer: Any
@@ -60,6 +59,7 @@ class CheckRequest:
     folded: bool = False
     further: tuple[Inputs, ...] = ()
     loops: tuple[Any, Any] | None = None
+    from_file: bool = False
 
     @property
     def batches(self) -> list[tuple[Mapping[str, Any], Mapping[str, Any]]]:
@@ -164,6 +164,7 @@ def read_request(
         (UNGRADED,) if deployed else (),
         further=tuple(further),
         loops=None if train_step is None else (train_step[0], train_step[1]),
+        from_file=auto_weights and frameworks[1] == "onnx" != frameworks[0],
     )
 
 

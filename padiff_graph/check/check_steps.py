@@ -38,6 +38,7 @@ from padiff_graph.matching.result import Difference, Matching
 from padiff_graph.obligations.whole_proof import WholeProof
 from padiff_graph.referee.region_result import AGREE, RegionCheck
 from padiff_graph.weights.assignment import assign_parameters
+from padiff_graph.weights.file_weights import FOLDED, TAKEN, holds_others, taken_weights
 from padiff_graph.weights.folded_weights import NOTE, folded
 from padiff_graph.weights.parameter_findings import parameter_findings
 from padiff_graph.weights.unmapped import Unmapped, unmapped, unsure_regions, unsure_weights
@@ -169,9 +170,14 @@ class Regional:
     kept: KeptState | None = None
 
 
-def align_models(request: CheckRequest, attempt: Attempt) -> Alignment:
+def align_models(
+    request: CheckRequest, attempt: Attempt, log: CheckLog, undo: ExitStack
+) -> Alignment:
     """Both models captured and matched; with values as evidence where structure leaves something
     open.
+
+    A port that holds other weights than the ONNX file beside it gets the file's; `undo` puts its
+    own back.
 
     Raises:
         CaptureError: where a model cannot be captured.
@@ -184,9 +190,22 @@ def align_models(request: CheckRequest, attempt: Attempt) -> Alignment:
         evidence=False,
         captures=attempt.captures,
     )
+    if request.from_file and alignment.alive and holds_others(alignment):
+        _take_weights(alignment, log, undo)
     if not attempt.values_first and _values_can_wait(request, alignment.matching):
         return alignment
     return gather(alignment)
+
+
+def _take_weights(alignment: Alignment, log: CheckLog, undo: ExitStack) -> None:
+    engine = alignment.first_engine
+    values, folded_away = taken_weights(alignment)
+    before = {name: engine.array(tensor) for name, tensor in engine.parameters().items()}
+    undo.callback(engine.assign, before)
+    engine.assign(values)
+    for note in (TAKEN, FOLDED)[: 1 + folded_away]:
+        if note not in log.notes:
+            log.notes.append(note)
 
 
 def _values_can_wait(request: CheckRequest, matching: Matching) -> bool:

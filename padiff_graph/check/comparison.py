@@ -157,7 +157,7 @@ def _attempted(
     request: CheckRequest, attempt: Attempt, log: CheckLog, undo: ExitStack
 ) -> Report | BeginAgain:
     """The steps of the check, one after the other."""
-    alignment = align_models(request, attempt)
+    alignment = align_models(request, attempt, log, undo)
     request = with_folded_weights(request, alignment)
     weighted = unify_weights(request, alignment, log, undo)
     end_to_end = run_end_to_end(request, weighted, attempt, log)

@@ -91,6 +91,8 @@ def _weights(check: _Check) -> Answer:
     told = _of_phase(check, "weights")
     if told:
         return "not shown", told
+    if check.request.deployed:
+        return "shown", "each side ran with those that it holds, some folded into others"
     if check.request.auto_weights:
         return "shown", "they were copied through the parameter map"
     return "shown", "they were compared through the parameter map"
