@@ -51,7 +51,7 @@ def align(
     *,
     certify: bool = True,
     evidence: bool = True,
-    captures: tuple[Capture, Capture] | None = None,
+    captures: tuple[Capture | None, Capture | None] | None = None,
 ) -> Alignment:
     """Aligns two models.
 
@@ -62,28 +62,29 @@ def align(
         resolved: what the user knows, by dotted path.
         certify: hold the captures against eager.
         evidence: use values where both models have numbers.
-        captures: both models' captures, where they were made before.
+        captures: the models' captures, where they were made before.
+
     Raises:
         CaptureError: where a model cannot be captured.
         UsageError: where no example is given and none can be inferred.
     """
     timings: dict[str, float] = {}
-    if captures is None:
+    before = captures or (None, None)
+    if before[0] is None or before[1] is None:
         frameworks = framework_named("layer", layer), framework_named("module", module)
         if example_inp is not None:
             example_inp = check_pair(example_inp, frameworks)
-    engines = _engines(layer, module) if captures is None else _engines_of(captures)
+    engines = _engine(layer, before[0]), _engine(module, before[1])
     if example_inp is None:
         example_inp = infer_inputs(layer, module, *engines)
     examples: tuple[Example, Example] = example_inp[0], example_inp[1]
-    if captures is None:
-        captures = at_once(
-            lambda: _captured("first", layer, examples[0], engines[0], certify, timings),
-            lambda: _captured("second", module, examples[1], engines[1], certify, timings),
-            engines,
-        )
+    made = at_once(
+        lambda: before[0] or _captured("first", layer, examples[0], engines[0], certify, timings),
+        lambda: before[1] or _captured("second", module, examples[1], engines[1], certify, timings),
+        engines,
+    )
     started = time.perf_counter()
-    normals = normalize(captures[0].graph), normalize(captures[1].graph)
+    normals = normalize(made[0].graph), normalize(made[1].graph)
     timings["normal form"] = time.perf_counter() - started
     started = time.perf_counter()
     known = _known(normals, engines, examples, resolved or ResolvedMap())
@@ -92,7 +93,7 @@ def align(
     alignment = Alignment(
         matching,
         *engines,
-        captures,
+        made,
         resolved or ResolvedMap(),
         known,
         layout,
@@ -105,15 +106,9 @@ def align(
     return replace(alignment, differences=differences(matching))
 
 
-def _engines(layer: Any, module: Any) -> tuple[Engine, Engine]:
-    return (
-        backend(framework_of(layer)).engine(layer),
-        backend(framework_of(module)).engine(module),
-    )
-
-
-def _engines_of(captures: tuple[Capture, Capture]) -> tuple[Engine, Engine]:
-    return captures[0].engine, captures[1].engine
+def _engine(model: Any, capture: Capture | None) -> Engine:
+    """The engine that made a capture, where there is one."""
+    return backend(framework_of(model)).engine(model) if capture is None else capture.engine
 
 
 def _captured(

@@ -74,11 +74,11 @@ class Attempt:
     """What a beginning starts from.
 
     Attributes:
-        captures: both models' captures, where they were made before.
+        captures: the models' captures, where they were made before.
         values_first: whether values are gathered before anything is compared.
     """
 
-    captures: tuple[Capture, Capture] | None = None
+    captures: tuple[Capture | None, Capture | None] | None = None
     values_first: bool = False
 
 

@@ -34,7 +34,7 @@ from padiff_graph.progress import shown
 from padiff_graph.report.report import Report
 from padiff_graph.sides.opened import with_sides
 
-__all__ = ["auto_diff", "compare"]
+__all__ = ["auto_diff", "compare", "run_check"]
 
 LOG = logging.getLogger(__name__)
 
@@ -95,12 +95,22 @@ def compare(
         optimizer,
         train_step,
     )
+    return run_check(request)
+
+
+def run_check(request: CheckRequest, attempt: Attempt | None = None) -> Report:
+    """The check that a request asks for; exceptions and what is left as of `compare`.
+
+    Args:
+        request: what is asked.
+        attempt: what is known from an earlier check of the same models.
+    """
     with ExitStack() as stack:
         for framework, model in zip(request.frameworks, request.models, strict=True):
             stack.enter_context(backend(framework).state.kept(model))
         stack.enter_context(alike(request.frameworks))
         log = CheckLog(stack.enter_context(shown("capture and matching")))
-        return with_half_precision(request, _checked(request, log), log)
+        return with_half_precision(request, _checked(request, attempt or Attempt(), log), log)
 
 
 def auto_diff(
@@ -136,9 +146,8 @@ def auto_diff(
     return report.passed
 
 
-def _checked(request: CheckRequest, log: CheckLog) -> Report:
+def _checked(request: CheckRequest, attempt: Attempt, log: CheckLog) -> Report:
     """Attempts until one stands; each beginning anew leaves the weights as they were."""
-    attempt = Attempt()
     try:
         while True:
             with ExitStack() as undo:

@@ -19,7 +19,7 @@ from padiff_graph.cli.exit_codes import (
 )
 from padiff_graph.cli.speech import complain, speaking, speech_options
 
-__all__ = ["CheckedCommand", "run"]
+__all__ = ["CheckedCommand", "answered", "run"]
 
 LOG = logging.getLogger(__name__)
 
@@ -70,6 +70,11 @@ def run(command: Callable[[], Any]) -> int:
     except BaseException as error:
         return _answer(error)
     return code if isinstance(code, int) else ALIGNED
+
+
+def answered(error: BaseException) -> int:
+    """The exit code of an exception, said in one sentence, for a command that goes on."""
+    return _answer(error)
 
 
 def _answer(error: BaseException) -> int:

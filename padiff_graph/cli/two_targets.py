@@ -34,6 +34,29 @@ class Targets:
     pythons: tuple[str | None, str | None]
     inputs: str | None
 
+    @property
+    def named(self) -> list[str]:
+        """The functions that are named."""
+        return [target for target in (self.pair, self.second) if target is not None]
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether a model lives in another interpreter."""
+        return any(self.pythons)
+
+    def load_here(self) -> dict[str, Any]:
+        """`compare`'s parameters, models of this process in place of sides where they can be.
+
+        Raises:
+            UsageError: as `load`.
+        """
+        arguments = self.load()
+        if self.second is None or self.elsewhere:
+            return arguments
+        from padiff_graph.sides.opened import opened_here
+
+        return opened_here(arguments["layer"], arguments["module"], arguments["example_inp"])
+
     def load(self) -> dict[str, Any]:
         """`compare`'s parameters.
 

@@ -100,12 +100,15 @@ def _what_happened(error: BaseException) -> str:
 def raised_at(error: BaseException) -> str:
     """`" at file:line"` of the innermost frame that is the user's own; `""` where none is.
 
-    Frames of this package and of installed ones are not.
+    Frames of Python's own modules, of this package and of installed ones are not.
     """
-    ours = tuple(
-        os.path.dirname(os.path.abspath(str(sys.modules[name].__file__))) + os.sep
-        for name in ("padiff_graph", "padiff_graph.capture")
-        if name in sys.modules
+    ours = (
+        os.path.dirname(importlib.__path__[0]) + os.sep,
+        *(
+            os.path.dirname(os.path.abspath(str(sys.modules[name].__file__))) + os.sep
+            for name in ("padiff_graph", "padiff_graph.capture")
+            if name in sys.modules
+        ),
     )
     place = ""
     for frame, line in traceback.walk_tb(error.__traceback__):

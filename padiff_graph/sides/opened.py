@@ -18,7 +18,7 @@ from padiff_graph.sides.made_side import made_side
 from padiff_graph.sides.process import WorkerProcess
 from padiff_graph.sides.side import Side
 
-__all__ = ["with_sides"]
+__all__ = ["opened_here", "with_sides"]
 
 NAMES = ("first", "second")
 Call = TypeVar("Call", bound=Callable[..., Any])
@@ -50,6 +50,23 @@ def with_sides(call: Call) -> Call:
             return call(both[0].model, both[1].model, **arguments)
 
     return sided  # type: ignore[return-value]
+
+
+def opened_here(first: Any, second: Any, example_inp: Any = None) -> dict[str, Any]:
+    """`compare`'s arguments for two models of this process, each a side or a model.
+
+    Raises:
+        UsageError: a side's function cannot be found, raises, or returns something else.
+    """
+    both = _side(first, None), _side(second, None)
+    losses, optimizers = [side.loss for side in both], [side.optimizer for side in both]
+    return {
+        "layer": both[0].model,
+        "module": both[1].model,
+        "example_inp": _inputs(both, example_inp),
+        "loss_fn": _both_or_none("loss_fn", losses),
+        "optimizer": _both_or_none("optimizer", optimizers),
+    }
 
 
 @contextmanager
