@@ -58,7 +58,13 @@ def capture_graph(
         >>> graph.certificate.valid
         True
     """
-    capture = Capture.of(model, with_tensors(framework_of(model), example))
+    framework = framework_of(model)
+    if not isinstance(example, Mapping):
+        raise CaptureError(
+            "expected the example as a dict from argument name to input; found "
+            f"{type(example).__name__}"
+        )
+    capture = Capture.of(model, with_tensors(framework, example))
     while certify and not capture.certify():
         pass
     return capture.graph
