@@ -61,10 +61,11 @@ BACKENDS = {
 """Module that holds each framework's `BACKEND`."""
 
 INSTALL = {
-    "torch": "pip install torch (CPU: pip install 'padiff-graph[cpu]')",
-    "paddle": (
-        "pip install paddlepaddle, or paddlepaddle-gpu (CPU: pip install 'padiff-graph[cpu]')"
+    "torch": (
+        "pip install torch (for the CPU alone: "
+        "pip install torch --index-url https://download.pytorch.org/whl/cpu)"
     ),
+    "paddle": "pip install paddlepaddle, or paddlepaddle-gpu",
     "onnx": "pip install onnx",
 }
 

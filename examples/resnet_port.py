@@ -1,7 +1,7 @@
 """ResNet ported from PyTorch to Paddle, once right and once with two bugs that a port often has.
 
-    padiff-graph align examples.resnet_port:healthy
-    padiff-graph align examples.resnet_port:buggy
+    padiff-graph align padiff_graph_examples.resnet_port:healthy
+    padiff-graph align padiff_graph_examples.resnet_port:buggy
 
 The torch network is written as a functional PyTorch code base would: layers are defined in another
 order, under other names and another nesting than Paddle's.

@@ -3,6 +3,7 @@
 Public names are imported when first asked for, so that importing the package loads nothing heavy.
 """
 
+import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +71,11 @@ _HOMES = {
     "suggest_layer_map": "padiff_graph.check.suggestion",
 }
 """The module of each public name; tests hold it against the imports above."""
+
+
+_LOG = logging.getLogger(__name__)
+if _LOG.level == logging.NOTSET:  # a framework may have put a talkative handler on the root logger
+    _LOG.setLevel(logging.WARNING)
 
 
 def __getattr__(name: str) -> Any:

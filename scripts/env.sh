@@ -31,5 +31,5 @@ if ! .venv/bin/python -c 'import torch' 2>/dev/null; then
     pip install --quiet $index "$(grep '^torch' requirements/frameworks.txt)"
 fi
 echo "Installing PaDiff-Graph into .venv ..." >&2
-pip install --quiet -c requirements/frameworks.txt -e ".[cpu${extras:+,$extras}]"
+pip install --quiet -c requirements/frameworks.txt -e ".[frameworks${extras:+,$extras}]"
 printf '%s\n' "$wanted" > "$stamp"

@@ -16,6 +16,7 @@ from padiff_graph.cli import watch
 from padiff_graph.cli.answers import CheckedCommand, run
 from padiff_graph.cli.check_options import Asked, check_options
 from padiff_graph.cli.compare_reports import compare_reports
+from padiff_graph.cli.demo import demo
 from padiff_graph.cli.exit_codes import ALIGNED, DIFFERENT, NOTHING, help_text, verdict_code
 from padiff_graph.cli.files import (
     Wanted,
@@ -297,9 +298,13 @@ def _models_to_match(targets: Targets, layer_map: str | None) -> tuple[Any, Any,
 
 
 cli.command("compare-reports")(compare_reports)
+<<<<<<< HEAD
 cli.command("watch", short_help="Check again whenever the source changes.", help=watch.HELP)(
     watch.watch
 )
+=======
+cli.command("demo")(demo)
+>>>>>>> 61dde8c (The demo and the README run from an installed wheel; loggers are silent until asked)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -27,7 +27,7 @@ def resolve(target: str) -> Any:
     if not colon or not name or not attribute:
         raise UsageError(
             f"expected package.module:function or path/to/file.py:function, found {target!r}; "
-            "for example examples.resnet_port:healthy"
+            "for example padiff_graph_examples.resnet_port:healthy"
         )
     value = _from_file(name) if name.endswith(".py") else _imported(name)
     for part in attribute.split("."):

@@ -142,3 +142,12 @@ def test_options_complete():
     command = [sys.executable, "-m", "padiff_graph"]
     said = subprocess.run(command, env={**os.environ, **asked}, capture_output=True, text=True)
     assert (said.returncode, said.stdout.strip(), said.stderr) == (0, "plain,--atol", "")
+
+
+def test_a_talkative_root_logger_hears_nothing_unasked(caplog):
+    import padiff_graph as pg
+    from tests.models.cli_pairs import healthy
+
+    with caplog.at_level(logging.INFO):
+        assert pg.compare(*healthy(), options={"rtol": 1e-4, "atol": 1e-6})
+    assert not [record for record in caplog.records if record.name.startswith("padiff_graph")]

@@ -2,7 +2,8 @@
 a shell.
 
 `<!-- file: NAME -->` in front of a block writes it to a file; `<!-- output -->` holds what the
-block before printed. `python -m tests.docs.pages` writes those outputs anew.
+block before printed. `python -m tests.docs.pages` writes those outputs anew;
+`python tests/docs/pages.py --installed PAGE` runs a page with the installed package alone.
 """
 
 import contextlib
@@ -56,10 +57,14 @@ def run_page(page: Path, folder: Path) -> list[Ran]:
 
 
 def _run(page: Path, folder: Path) -> list[Ran]:
+    package = folder / "padiff_graph_examples"
+    shutil.copytree(ROOT / "examples", package, ignore=shutil.ignore_patterns("__pycache__"))
+    return run_blocks(page, folder)
+
+
+def run_blocks(page: Path, folder: Path) -> list[Ran]:
+    """Runs a page's blocks inside `folder`, in this process."""
     text = (ROOT / page).read_text(encoding="utf-8")
-    shutil.copytree(
-        ROOT / "examples", folder / "examples", ignore=shutil.ignore_patterns("__pycache__")
-    )
     names: dict = {"__name__": "page"}
     here = Path(sys.executable).parent  # `python` is the one that has this package, as a user's is
     os.environ["PATH"] = f"{here}{os.pathsep}{os.environ['PATH']}"
@@ -130,9 +135,19 @@ def rewrite(page: Path, folder: Path) -> None:
     (ROOT / page).write_text(text, encoding="utf-8")
 
 
+def hold_installed(page: Path, folder: Path) -> None:
+    """Runs a page with what is installed, and holds what it prints against what it shows."""
+    for ran in run_blocks(page, folder):
+        assert ran.expected is not None, f"{page}:{ran.line}: the output is not shown"
+        assert alike(ran.expected) == alike(ran.printed), f"{page}:{ran.line}: {ran.printed}"
+
+
 if __name__ == "__main__":
     import tempfile
 
-    for name in sys.argv[1:] or [str(page) for page in PAGES]:
+    arguments = sys.argv[1:]
+    work = hold_installed if "--installed" in arguments else rewrite
+    named = [name for name in arguments if name != "--installed"]
+    for name in named or [str(page) for page in PAGES]:
         with tempfile.TemporaryDirectory() as place:
-            rewrite(Path(name), Path(place))
+            work(Path(name), Path(place))

@@ -21,19 +21,42 @@ FOLDERS = {
     "padiff_graph": "padiff_graph",
     "capture": "padiff_graph.capture",
     "matching": "padiff_graph.matching",
+    "examples": "padiff_graph_examples",
 }
+LINKS = {
+    "capture": "padiff_graph/capture",
+    "matching": "padiff_graph/matching",
+    "examples": "padiff_graph_examples",
+}
+NOT_SHIPPED = {".gitignore"}
 
 
 def _own(folder):
-    """Every Python file below a folder; links are not followed."""
+    """Every file below a folder; links are not followed."""
     for place, _, files in os.walk(folder):
-        yield from (Path(place) / file for file in files if file.endswith(".py"))
+        yield from (Path(place) / file for file in files if not file.endswith(".pyc"))
+
+
+def _tracked():
+    """Every file of the project."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split("\n")
+    return [name for name in listed if name and (ROOT / name).exists()]
+
+
+def _through_its_link(name):
+    folder, slash, inside = name.partition("/")
+    return f"{LINKS.get(folder, folder)}{slash}{inside}"
 
 
 def test_the_root_folders_are_linked_into_the_package():
-    for folder in ("capture", "matching"):
-        link = ROOT / "padiff_graph" / folder
-        assert link.is_symlink() and link.resolve() == ROOT / folder
+    for folder, link in LINKS.items():
+        assert (ROOT / link).is_symlink() and (ROOT / link).resolve() == ROOT / folder
 
 
 @pytest.fixture(scope="module")
@@ -42,17 +65,9 @@ def built(tmp_path_factory):
     pytest.importorskip("setuptools")
     place = tmp_path_factory.mktemp("built")
     source = place / "source"
-    tracked = subprocess.run(
-        ["git", "ls-files", "-co", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.split("\n")
-    for name in filter(None, tracked):
+    for name in _tracked():
         (source / name).parent.mkdir(parents=True, exist_ok=True)
-        if (ROOT / name).exists():
-            shutil.copy(ROOT / name, source / name, follow_symlinks=False)
+        shutil.copy(ROOT / name, source / name, follow_symlinks=False)
     found = []
     for kind in ("sdist", "wheel"):
         target = place / kind
@@ -81,11 +96,10 @@ def test_wheel_holds_everything(built):
         for file in _own(ROOT / folder):
             inside = file.relative_to(ROOT / folder).as_posix()
             assert f"{name.replace('.', '/')}/{inside}" in names, file
-    assert {f"padiff_graph/report/templates/page.{kind}" for kind in ("html", "css", "js")} <= names
-    assert {"padiff_graph/py.typed", "padiff_graph/report/schema.json"} <= names
     tops = {name.split("/")[0] for name in names}
     assert tops == {
         "padiff_graph",
+        "padiff_graph_examples",
         next(top for top in tops if top.endswith(".dist-info")),
     }, "nothing named capture or matching lands beside it"
     assert any(name.endswith("licenses/LICENSE") for name in names)
@@ -98,7 +112,9 @@ def test_sdist_holds_everything(built):
         for file in _own(ROOT / folder):
             inside = file.relative_to(ROOT / folder).as_posix()
             assert f"{name.replace('.', '/')}/{inside}" in names, file
-    assert {"README.md", "LICENSE", "pyproject.toml", "tests/packaging/test_packaging.py"} <= names
+    wanted = {*_tracked()} - NOT_SHIPPED - {*LINKS.values()}
+    missing = {name for name in wanted if not {name, _through_its_link(name)} & names}
+    assert not missing
 
 
 CODE = (
@@ -113,8 +129,8 @@ def test_wheel_imports_from_anywhere_and_from_the_checkout(built, tmp_path):
 
     The rest must be found all the same.
     """
-    zipfile.ZipFile(built[1]).extractall(tmp_path / "site")
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
+    zipfile.ZipFile(built[1]).extractall(tmp_path / "site-packages")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site-packages")}
     for where in (tmp_path, ROOT):
         done = subprocess.run(
             [sys.executable, "-c", CODE], cwd=where, env=environment, capture_output=True, text=True
@@ -124,6 +140,42 @@ def test_wheel_imports_from_anywhere_and_from_the_checkout(built, tmp_path):
             "False",
             "False",
         ], "neither framework is imported before it is needed"
+
+
+@pytest.fixture
+def installed(built, tmp_path):
+    """The environment of a place that knows the wheel alone."""
+    zipfile.ZipFile(built[1]).extractall(tmp_path / "site-packages")
+    return {**os.environ, "PYTHONPATH": str(tmp_path / "site-packages")}
+
+
+def _ran(arguments, where, environment):
+    done = subprocess.run(
+        [sys.executable, *arguments], cwd=where, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr + done.stdout
+    return done.stdout
+
+
+def test_the_demo_runs_from_the_wheel(installed, tmp_path):
+    pytest.importorskip("torch")
+    pytest.importorskip("paddle")
+    said = _ran(["-m", "padiff_graph", "demo", "-q", "--html", "r.html"], tmp_path, installed)
+    healthy, buggy = said.splitlines()
+    assert healthy.startswith("ALIGNED")
+    assert buggy.startswith("NOT ALIGNED")
+    assert (tmp_path / "r.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+def test_the_readme_runs_from_the_wheel(installed, tmp_path):
+    pytest.importorskip("torch")
+    pytest.importorskip("paddle")
+    (tmp_path / "bin").mkdir()
+    command = tmp_path / "bin" / "padiff-graph"
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m padiff_graph "$@"\n')
+    command.chmod(0o755)
+    installed["COLUMNS"] = "80"
+    _ran([ROOT / "tests/docs/pages.py", "--installed", "README.md"], tmp_path, installed)
 
 
 def test_started_in_the_checkout():
