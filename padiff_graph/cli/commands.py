@@ -298,13 +298,10 @@ def _models_to_match(targets: Targets, layer_map: str | None) -> tuple[Any, Any,
 
 
 cli.command("compare-reports")(compare_reports)
-<<<<<<< HEAD
 cli.command("watch", short_help="Check again whenever the source changes.", help=watch.HELP)(
     watch.watch
 )
-=======
 cli.command("demo")(demo)
->>>>>>> 61dde8c (The demo and the README run from an installed wheel; loggers are silent until asked)
 
 
 def main(arguments: list[str] | None = None) -> None:
