@@ -84,7 +84,8 @@ def align(
         engines,
     )
     started = time.perf_counter()
-    normals = normalize(made[0].graph), normalize(made[1].graph)
+    first = normalize(made[0].graph)
+    normals = first, _in_order_of(first, normalize(made[1].graph))
     timings["normal form"] = time.perf_counter() - started
     started = time.perf_counter()
     known = _known(normals, engines, examples, resolved or ResolvedMap())
@@ -104,6 +105,14 @@ def align(
     if evidence:
         return gather(alignment)
     return replace(alignment, differences=differences(matching))
+
+
+def _in_order_of(first: NormalGraph, second: NormalGraph) -> NormalGraph:
+    """The second model with its outputs in the first's order, where both go by the same names: a
+    dict is read by its keys, and tells like heads apart."""
+    if first.outputs.keys() != second.outputs.keys():
+        return second
+    return replace(second, outputs={name: second.outputs[name] for name in first.outputs})
 
 
 def _engine(model: Any, capture: Capture | None) -> Engine:

@@ -6,6 +6,10 @@ which of them correspond.
 
 from __future__ import annotations
 
+import datetime
+import decimal
+import enum
+import fractions
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -24,7 +28,20 @@ Pairing = Callable[[Names, Names], Sequence[tuple[str, str]]]
 """Which of some outputs of both models correspond by what yields them."""
 Way = Literal["value", "type", "spelling", "lack"]
 PLAIN = (str, bytes, bool, int, float, complex, np.generic, np.ndarray)
-"""What is compared of the values that are no tensors; other objects say nothing by themselves."""
+"""Numbers and texts among the values that are no tensors."""
+WHOLE = (
+    set,
+    frozenset,
+    range,
+    slice,
+    bytearray,
+    enum.Enum,
+    decimal.Decimal,
+    fractions.Fraction,
+    datetime.date,
+    datetime.timedelta,
+)
+"""What is compared as a whole, equal or not. Other objects say nothing by themselves."""
 TAKEN = 1e-5
 """Relative difference of two Python floats that float32 may leave where they were taken from a
 tensor: the unit in the last place, 6e-8, summed over a few hundred numbers."""
@@ -106,7 +123,14 @@ def _is_tensor(leaf: Leaf) -> bool:
 
 def _counts(leaf: Leaf) -> bool:
     """Whether it is missed where the other model lacks it."""
-    return isinstance(leaf.value, (TensorLeaf, *PLAIN))
+    return _comparable(leaf.value)
+
+
+def _comparable(value: object) -> bool:
+    """Whether a value can be held against another; a set of objects cannot."""
+    if isinstance(value, (set, frozenset)):
+        return all(isinstance(member, (*PLAIN, enum.Enum, tuple)) for member in value)
+    return isinstance(value, (TensorLeaf, *PLAIN, *WHOLE))
 
 
 def _yielded(
@@ -144,7 +168,7 @@ def unlike(first: Leaf, second: Leaf, asked: Tolerance) -> Unlike | None:
         return _types(ours.dtype, theirs.dtype)
     if (ours is None) != (theirs is None):
         return Unlike("lack", _told(ours), _told(theirs))
-    if not isinstance(ours, (TensorLeaf, *PLAIN)) or not isinstance(theirs, (TensorLeaf, *PLAIN)):
+    if not _comparable(ours) or not _comparable(theirs):
         return None
     if not _alike(ours, theirs, asked):
         return Unlike("value", _told(ours), _told(theirs))
@@ -174,6 +198,8 @@ def _kind(dtype: str) -> str:
 
 def _alike(ours: Any, theirs: Any, asked: Tolerance) -> bool:
     """Whether two values are equal: numbers with a fraction as near as float32 may leave them."""
+    if _is_whole(ours) or _is_whole(theirs):
+        return bool(_as_whole(ours) == _as_whole(theirs))
     if isinstance(ours, (str, bytes)) or isinstance(theirs, (str, bytes)):
         return bool(ours == theirs) and isinstance(ours, type(theirs))
     if isinstance(ours, bool) != isinstance(theirs, bool) and _bare(ours) and _bare(theirs):
@@ -185,6 +211,15 @@ def _alike(ours: Any, theirs: Any, asked: Tolerance) -> bool:
         return held[0].shape == held[1].shape and bool(np.all(held[0] == held[1]))
     loose = Tolerance(max(asked.rtol, TAKEN), asked.atol, "strict")
     return quantity("output", "", "", *held, loose).within
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, WHOLE) and not isinstance(value, PLAIN)
+
+
+def _as_whole(value: Any) -> Any:
+    """A value to hold against another; members of enumerations by name, each port has its own."""
+    return (value.name, value.value) if isinstance(value, enum.Enum) else value
 
 
 def _bare(value: Any) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+import itertools
 
 import numpy as np
 
@@ -15,6 +15,8 @@ __all__ = ["ROUNDING", "apart", "same_values", "unlike"]
 ROUNDING = 1e-4
 """Share of the largest value up to which what two models keep differs by rounding: chosen ten times
 above what a forward of a hundred layers in float32 carries along."""
+MOST_AXES = 5
+"""Up to as many axes every order of them is tried: what models keep between calls has four."""
 NUMBERS = (bool, int, float, complex, np.generic, np.ndarray)
 COMPARED = (*NUMBERS, str, bytes, bytearray, type(None))
 """Values that can be held against each other; classes and slices are a framework's own."""
@@ -58,12 +60,20 @@ def _same(ours: object, theirs: object) -> bool:
         return True
     if first.shape == second.shape and apart(first, second) <= ROUNDING:
         return True
-    return first.size == second.size > 1 and apart(_sorted(first), _sorted(second)) <= ROUNDING
+    return first.size == second.size > 1 and _laid_out_alike(first, second)
 
 
 def _numeric(array: Array) -> bool:
     return array.dtype.kind in "biufc"
 
 
-def _sorted(array: Any) -> Array:
-    return np.sort(array, axis=None)
+def _laid_out_alike(first: Array, second: Array) -> bool:
+    """Whether two arrays hold the same numbers with their axes in another order, or in another
+    shape: what is turned over or rolled along an axis is no layout."""
+    if second.ndim > MOST_AXES:
+        return apart(first.reshape(-1), second.reshape(-1)) <= ROUNDING
+    orders = itertools.permutations(range(second.ndim))
+    return any(
+        apart(first.reshape(-1), second.transpose(order).reshape(-1)) <= ROUNDING
+        for order in orders
+    )

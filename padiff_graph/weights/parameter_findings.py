@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 
 from padiff_graph.capture.normal.form import NormalGraph, NormalNode
 from padiff_graph.capture.normal.index_map import View
@@ -13,7 +14,7 @@ from padiff_graph.findings.finding import Finding
 from padiff_graph.matching.difference.other_sizes import OtherSizes
 from padiff_graph.matching.difference.parameter_sharing import taken_over
 from padiff_graph.matching.parameters.candidates import head_sizes
-from padiff_graph.matching.parameters.conventions import rotary_orders
+from padiff_graph.matching.parameters.conventions import Shape, gate_orders, rotary_orders
 from padiff_graph.matching.parameters.relations import axis_orders
 from padiff_graph.matching.result import Matching, ParameterRow
 from padiff_graph.weights.crossed_names import crossed_findings, owner
@@ -21,6 +22,13 @@ from padiff_graph.weights.crossed_names import crossed_findings, owner
 __all__ = ["parameter_findings"]
 
 ADVICE = "give the correspondence in a LayerMap, if there is one"
+CELLS = frozenset({"LSTM", "GRU"})
+"""Operators of recurrent cells with gates."""
+GATES = frozenset({"Sigmoid", "Tanh"})
+"""What the gates of a cell that is written out go through."""
+QUERY_AND_KEY = 2
+"""Fewest modules whose weights stand in an order of rotary features: a rotation that is not of both
+leaves no product as it is."""
 IN_ORDER = (
     "keep copying weights by the map, or read what is computed here in the second model's order"
 )
@@ -100,14 +108,22 @@ def _with_shape(normal: NormalGraph, name: str) -> str:
 
 
 def _shuffled(matching: Matching) -> list[Finding]:
-    """Weights whose elements stand in an order that no transpose gives: interleaved heads, or a
-    result that is flipped. Copied by the map nothing is wrong; copied as they are, everything
-    behind would be.
+    """Weights whose elements stand in an order that no transpose gives: interleaved heads, parts
+    in another order, or a result that is flipped. Copied by the map nothing is wrong; copied as
+    they are, everything behind would be.
     """
     modules: dict[tuple[str, str], list[str]] = defaultdict(list)
+    rotary: dict[tuple[str, str], list[str]] = defaultdict(list)
+    heads, gated = head_sizes(matching), _has_gates(matching)
     for row in matching.parameters:
-        if row.status == "mapped" and len(row.pieces) == 1 and _is_shuffled(row, matching):
-            modules[owner(row.first), owner(row.pieces[0].second)].append(row.first)
+        shapes = _whole_shapes(row, matching)
+        if shapes is None or _ordered(row, _plain_orders(*shapes, gated)):
+            continue
+        turned = _ordered(row, _rotary_orders(*shapes, heads))
+        place = owner(row.first), owner(row.pieces[0].second)
+        (rotary if turned else modules)[place].append(row.first)
+    if len(rotary) < QUERY_AND_KEY:
+        modules.update(rotary)
     return [
         Finding(
             "weights",
@@ -122,21 +138,50 @@ def _shuffled(matching: Matching) -> list[Finding]:
     ]
 
 
-def _is_shuffled(row: ParameterRow, matching: Matching) -> bool:
-    """Whether a parameter is the whole of another, and no order of axes makes one of the other."""
-    piece = row.pieces[0]
-    view = piece.second_view
+def _whole_shapes(row: ParameterRow, matching: Matching) -> tuple[Shape, Shape] | None:
+    """The shapes of a parameter that is the whole of one other, and of that one; None elsewhere."""
+    names = {piece.second for piece in row.pieces}
+    if row.status != "mapped" or len(names) != 1:
+        return None
     shape = tuple(matching.first.graph.parameters[row.first].type.shape)
-    other = tuple(matching.second.graph.parameters[piece.second].type.shape)
-    whole = piece.first_view.identity and view.size == math.prod(other)
-    if not whole or view.identity:
-        return False
+    other = tuple(matching.second.graph.parameters[row.pieces[0].second].type.shape)
+    read = sum(piece.second_view.size for piece in row.pieces)
+    filled = sum(piece.first_view.size for piece in row.pieces)
+    return (shape, other) if math.prod(shape) == math.prod(other) == read == filled else None
+
+
+def _ordered(row: ParameterRow, orders: Iterable[View]) -> bool:
+    """Whether one of these orders of the second parameter's elements gives the first."""
+    return any(
+        all(order.then(piece.first_view).same(piece.second_view) for piece in row.pieces)
+        for order in orders
+    )
+
+
+def _has_gates(matching: Matching) -> bool:
+    """Whether a model has recurrent cells, as one operation or written out."""
+    ops = {node.op for side in (matching.first, matching.second) for node in side.nodes}
+    return bool(ops & CELLS) or ops >= GATES
+
+
+def _plain_orders(shape: Shape, other: Shape, gated: bool) -> Iterator[View]:
+    """The orders that need no word: as it is, other axes, gates of a recurrent cell."""
+    yield View.of(other).reshape(shape)
+    yield from _axis_orders(shape, other)
+    for _, turned in gate_orders(other) if gated else ():
+        yield from (turned.then(order) for order in _axis_orders(shape, other))
+
+
+def _axis_orders(shape: Shape, other: Shape) -> Iterator[View]:
     rows = other[0] if other else 1
-    plain = [*axis_orders(other, shape), View.of((rows, math.prod(other[1:]))).transpose((1, 0))]
-    if any(order.same(view) for order in plain):
-        return False
-    turned = [order for _, order in rotary_orders(other, head_sizes(matching))]
-    return not any(inner.then(order).same(view) for inner in turned for order in plain)
+    yield from axis_orders(other, shape)
+    yield View.of((rows, math.prod(other[1:]))).transpose((1, 0))
+
+
+def _rotary_orders(shape: Shape, other: Shape, heads: Sequence[int]) -> Iterator[View]:
+    """The orders of rotary features."""
+    for _, turned in rotary_orders(other, heads):
+        yield from (turned.then(order) for order in _axis_orders(shape, other))
 
 
 # -- where a parameter belongs

@@ -3,6 +3,8 @@ directions beside their healthy counterparts."""
 
 from __future__ import annotations
 
+import enum
+import fractions
 from types import SimpleNamespace
 
 import numpy as np
@@ -212,3 +214,44 @@ def test_whole_numbers_are_exact_where_paddle_programs_round():
     for sides in ((2**24, 2**24 + 1), (2**24 + 1, 2**24)):
         report = checked(*map(numbered, sides))
         assert not report.passed and failing(report)
+
+
+def heads(self, x):
+    return self.fc(x), self.head(x)
+
+
+def test_keys_in_another_order_are_no_difference():
+    def ours(self, x, lib):
+        a, b = heads(self, x)
+        return {"a": a, "b": b}
+
+    def theirs(self, x, lib):
+        a, b = heads(self, x)
+        return {"b": b, "a": a}
+
+    report = checked(ours, theirs)
+    assert report.passed and not report.findings
+
+
+class Kind(enum.Enum):
+    A = 1
+    B = 2
+
+
+WHOLE = [
+    ({"a", "b"}, {"a", "c"}),
+    (frozenset({1}), frozenset({2})),
+    (range(3), range(4)),
+    (Kind.A, Kind.B),
+    (fractions.Fraction(1, 3), fractions.Fraction(1, 4)),
+]
+
+
+@pytest.mark.parametrize(("value", "other"), WHOLE, ids=[type(a).__name__ for a, _ in WHOLE])
+def test_values_that_are_compared_as_a_whole(value, other):
+    def returning(what):
+        return lambda self, x, lib: (self.fc(x), what)
+
+    assert checked(returning(value), returning(value)).passed
+    report = checked(returning(value), returning(other))
+    assert not report.passed and causes(report, "different") == ["outputs.value"]

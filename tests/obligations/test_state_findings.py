@@ -208,3 +208,20 @@ def test_a_hook_that_turns_a_gradient_is_noticed(factors):
     causes = [finding.cause_id for finding in report.findings if finding.fails]
     assert causes == (["gradient.hook"] if factors[0] != factors[1] else [])
     assert report.passed == (factors[0] == factors[1])
+
+
+class KeepsItsHidden(Deed):
+    """Keeps an array, turned over along its rows where the factor is 2, its axes turned where 3."""
+
+    def forward(self, model, lib, x):
+        kept = x.detach()
+        if self.factor == 2:
+            kept = kept.flip([0])
+        model.kept = kept.T if self.factor == 3 else kept
+        return model.fc(x)
+
+
+@pytest.mark.parametrize("factors", [(1, 2), (2, 1), (1, 3), (3, 1), (2, 2)])
+def test_what_is_kept_may_be_laid_out_otherwise_and_not_turned_over(factors):
+    report = compared(*map(KeepsItsHidden, factors))
+    assert report.passed == (2 not in factors or factors == (2, 2))

@@ -1,0 +1,51 @@
+"""Weights that agree only in an unusual order: the check passes, and says which."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import paddle
+import pytest
+import torch
+
+import padiff_graph as pg
+
+STRICT = {"atol": 1e-4, "rtol": 1e-4, "compare_mode": "strict"}
+X = np.random.default_rng(0).standard_normal((2, 3, 8)).astype("float32")
+
+
+def attended(lib: Any, query: Any, key: Any, value: Any) -> Any:
+    scores = lib.matmul(query, lib.transpose(key, *AXES[lib])) * 8**-0.5
+    return lib.matmul(lib.nn.functional.softmax(scores, -1), value)
+
+
+AXES: dict[Any, tuple[Any, ...]] = {paddle: ([0, 2, 1],), torch: (1, 2)}
+
+
+class _Paddle(paddle.nn.Layer):
+    def __init__(self, order: tuple[int, int, int]) -> None:
+        super().__init__()
+        self.qkv, self.order = paddle.nn.Linear(8, 24), order
+
+    def forward(self, x: Any) -> Any:
+        parts = paddle.split(self.qkv(x), 3, -1)
+        return attended(paddle, *[parts[place] for place in self.order])
+
+
+class _Torch(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.qkv = torch.nn.Linear(8, 24)
+
+    def forward(self, x: Any) -> Any:
+        return attended(torch, *self.qkv(x).chunk(3, -1))
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (0, 2, 1), (1, 0, 2), (2, 1, 0), (1, 2, 0)])
+def test_parts_of_a_packed_projection_in_another_order_are_told(order: Any) -> None:
+    inputs = {"x": paddle.to_tensor(X)}, {"x": torch.from_numpy(X.copy())}
+    report = pg.compare(_Paddle(order).eval(), _Torch().eval(), inputs, options=STRICT)
+    told = [(finding.verdict, finding.cause_id) for finding in report.findings]
+    assert report.passed
+    assert told == ([] if order == (0, 1, 2) else [("suspicious", "weights.shuffled")])
