@@ -4,6 +4,7 @@ findings, regions and time.
     python benchmarks/sides.py                       twenty published pairs and the example
     python benchmarks/sides.py tv_resnet18 hf_bert   some
     python benchmarks/sides.py --python PYTHON       the interpreter of both sides (this one)
+    python benchmarks/sides.py --recording           the second model as a recording of it instead
 
 Each pair is checked in processes of its own. A pair counts as the same where passed, equivalent,
 the findings (kind of cause, verdict, phase, both places) and the regions by verdict are equal.
@@ -16,12 +17,15 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
 SECONDS = 600
+RECORDING = "recording"
+"""In the place of an interpreter: the second model is recorded."""
 PAIRS = (
     "example_healthy",
     "example_buggy",
@@ -88,8 +92,19 @@ def checked(name: str, python: str | None) -> dict[str, Any]:
     """What one check says."""
     import padiff_graph as pg
 
+    size = 0
     started = time.perf_counter()
-    if python is None:
+    if python == RECORDING:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "second.pgref"
+            _, module, example = pair(name)
+            pg.record(module, example[1], path)
+            size = path.stat().st_size
+            layer, _, example = pair(name)
+            started = time.perf_counter()
+            report = pg.compare(layer, path, example, options=OPTIONS)
+            seconds = time.perf_counter() - started
+    elif python is None:
         layer, module, example = pair(name)
         started = time.perf_counter()
         report = pg.compare(layer, module, example, options=OPTIONS)
@@ -105,6 +120,7 @@ def checked(name: str, python: str | None) -> dict[str, Any]:
     ]
     return {
         "seconds": seconds,
+        "size": size,
         "timed": sum(report.timings.values()),
         "said": [report.passed, report.equivalent, sorted(findings), dict(report.regions)],
         "frameworks": [name for name in ("torch", "paddle") if name in sys.modules],
@@ -132,6 +148,7 @@ def main() -> None:
     )
     parser.add_argument("pairs", nargs="*", default=PAIRS)
     parser.add_argument("--python", default=sys.executable)
+    parser.add_argument("--recording", action="store_true")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.one:
@@ -139,15 +156,16 @@ def main() -> None:
         return
     same = 0
     for name in given.pairs:
-        here, there = asked(name, None), asked(name, given.python)
+        here, there = asked(name, None), asked(name, RECORDING if given.recording else given.python)
         equal = here["said"] == there["said"] and isinstance(here["said"], list)
         same += equal
         ratio = there["timed"] / here["timed"] if here["timed"] else 0.0
         word = "same" if equal else "DIFFERENT"
-        print(f"{name:28} {word:10} {here['timed']:6.1f} s  {ratio:5.2f} times", flush=True)
+        size = f"  {there['size'] / 2**20:7.1f} MiB" if there.get("size") else ""
+        print(f"{name:28} {word:10} {here['timed']:6.1f} s  {ratio:5.2f} times{size}", flush=True)
         if not equal:
             print(f"    here:  {str(here['said'])[:400]}\n    there: {str(there['said'])[:400]}")
-        if there["frameworks"]:
+        if there["frameworks"] and not given.recording:
             print(f"    the judge imported {there['frameworks']}")
     print(f"{same} of {len(given.pairs)} the same")
 

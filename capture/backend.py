@@ -38,7 +38,7 @@ from padiff_graph.capture.abilities import (
     Values,
 )
 from padiff_graph.capture.engine import Engine
-from padiff_graph.capture.remote.handles import RemoteModel
+from padiff_graph.capture.remote.handles import AbsentModel
 
 Ability = TypeVar("Ability")
 
@@ -122,7 +122,7 @@ def framework_of(model: Any) -> str:
     """
     if isinstance(model, (str, os.PathLike)):
         return "onnx"
-    if isinstance(model, RemoteModel):
+    if isinstance(model, AbsentModel):
         return model.framework
     for cls in type(model).__mro__:
         package = cls.__module__.partition(".")[0]

@@ -215,6 +215,15 @@ class PythonState:
             members |= members[table]
         return members.get(name, ABSENT)
 
+    def places(self) -> Iterator[tuple[str, str]]:
+        """Every (path of a module, name of an attribute) that `now` answers for."""
+        for owner, module in self._roots.items():
+            members = dict(vars(module))
+            for table in self.tables & members.keys():
+                members |= members[table]
+            for name in members.keys() - self.own:
+                yield owner, name
+
     def restore(self) -> None:
         """Puts every member and every number back where it was found."""
         for held in self._held:

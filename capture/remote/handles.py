@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from padiff_graph.capture.engine import Array
 
 __all__ = [
+    "AbsentModel",
     "Caller",
     "Elsewhere",
     "Origin",
@@ -93,7 +94,23 @@ class RemoteTensor(Elsewhere):
         return made
 
 
-class RemoteModel(Elsewhere):
+class AbsentModel:
+    """What stands for a model that is not of this process.
+
+    Attributes:
+        framework: its framework.
+        class_name: its class.
+        kind: what it is, for messages.
+        second: whether it stands second whatever its framework.
+    """
+
+    framework: str
+    class_name: str
+    kind: str = ""
+    second: bool = False
+
+
+class RemoteModel(Elsewhere, AbsentModel):
     """A model of the other process; called, it runs there.
 
     Attributes:
@@ -101,6 +118,8 @@ class RemoteModel(Elsewhere):
         class_name: its class.
         version: of its framework.
     """
+
+    kind = "a model in another interpreter"
 
     def __init__(
         self, caller: Caller, number: int, framework: str, class_name: str, version: str

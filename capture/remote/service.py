@@ -18,7 +18,7 @@ from padiff_graph.capture.python_state import ABSENT, PLAIN, Watch, plain_leaves
 from padiff_graph.capture.remote.channel import receive, send
 from padiff_graph.capture.remote.wire import Buffers, Ref, Unsendable, decode, encode
 
-__all__ = ["Service", "Stays"]
+__all__ = ["Service", "Stays", "members", "plain"]
 
 OURS = "padiff_graph."
 METHODS = frozenset({"detach", "clone", "mean", "__add__", "__truediv__"})
@@ -118,10 +118,10 @@ class Service:
         is_tensor = self.backend.values.is_tensor
         if is_tensor(thing):
             return thing
-        members = _members(tree(thing, is_tensor, lambda name, tensor: tensor))
-        if not isinstance(members, (dict, list)):
-            return members
-        return self.kept(thing, "structure", members)
+        held = members(tree(thing, is_tensor, lambda name, tensor: tensor))
+        if not isinstance(held, (dict, list)):
+            return held
+        return self.kept(thing, "structure", held)
 
     def example(self, example: Mapping[str, Any]) -> Any:
         """An example with a tensor in the place of each array."""
@@ -256,7 +256,7 @@ class Service:
             return None
         is_tensor = self.backend.values.is_tensor
         return {
-            way: leaf if is_tensor(leaf) else _plain(leaf)
+            way: leaf if is_tensor(leaf) else plain(leaf)
             for way, leaf in plain_leaves(value, is_tensor).items()
         }
 
@@ -282,12 +282,13 @@ class Service:
         return yielded if isinstance(yielded, list) else None
 
 
-def _members(structure: Tree) -> Any:
+def members(structure: Tree) -> Any:
+    """What a model takes or returns as plain dicts and lists; a tensor as it stands there."""
     if isinstance(structure, Leaf):
-        return _plain(structure.value) if not _is_handle(structure.value) else structure.value
+        return plain(structure.value) if not _is_handle(structure.value) else structure.value
     if isinstance(structure, Fields):
-        return {name: _members(member) for name, member in structure.members.items()}
-    return [_members(member) for member in structure.members]
+        return {name: members(member) for name, member in structure.members.items()}
+    return [members(member) for member in structure.members]
 
 
 def _is_handle(value: Any) -> bool:
@@ -296,7 +297,7 @@ def _is_handle(value: Any) -> bool:
     return hasattr(value, "shape") and hasattr(value, "dtype") and not isinstance(value, PLAIN)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """A value that is no tensor, as it crosses; what cannot is said in words."""
     try:
         encode(value, [], lambda thing: None)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from typing import Any, cast
 
-from padiff_graph.capture.engine import Array, Engine, NotRunnable
+from padiff_graph.capture.engine import Array, Engine, NotRunnable, same_numbers
 from padiff_graph.capture.graph import ComputationGraph, Node, Value
 from padiff_graph.capture.interpreter import Interpreter, model_values
 from padiff_graph.capture.remote.whole import asked_whole, is_away
+from padiff_graph.sides.recorded_engine import RecordedEngine, is_recorded
 
 __all__ = ["visit_values"]
 
@@ -18,6 +19,9 @@ Visit = Callable[[Value, Array], None]
 WHOLE = 1 << 30
 """Bytes of values that one answer of another process may hold: with the copies at both ends about
 what a check of a large model needs anyway. More is asked operation by operation."""
+
+
+UNRECORDED = "the recording holds no value of it with these weights"
 
 
 class _Visiting(Interpreter):
@@ -60,6 +64,8 @@ def visit_values(
         for value, array in values_there.items():
             visit(value, array)
         return lost
+    if is_recorded(engine):
+        return _recalled(graph, cast(RecordedEngine, engine), parameters, wanted, visit)
     with engine.quiet(values=graph.calls_back):
         own = model_values(engine)
 
@@ -85,6 +91,34 @@ def _visited_there(
     values: dict[Value, Array] = {}
     lost = visit_values(graph, engine, parameters, wanted, values.__setitem__)
     return lost, values
+
+
+def _recalled(
+    graph: ComputationGraph,
+    engine: RecordedEngine,
+    parameters: Mapping[str, Array],
+    wanted: Collection[Value],
+    visit: Visit,
+) -> list[str]:
+    """Recorded values: those that depend on no weight which is another one here."""
+    others = {
+        name
+        for name, array in parameters.items()
+        if not same_numbers(engine.region_weight(name), array)
+    }
+    behind: set[int] = set()
+    for node in graph.records():
+        read = {value.node for value in node.inputs if value is not None}
+        if (node.name in others and node.kind in ("parameter", "buffer")) or read & behind:
+            behind.add(node.id)
+    lost: list[str] = []
+    for value in sorted(wanted):
+        array = None if value.node in behind else engine.value(value)
+        if array is None:
+            lost.append(f"{graph.record(value.node).op}: {UNRECORDED}")
+        else:
+            visit(value, array)
+    return lost
 
 
 def _size(graph: ComputationGraph, wanted: Collection[Value]) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from padiff_graph.alignment.correspondence import ResolvedMap
-from padiff_graph.capture.remote.handles import RemoteModel
+from padiff_graph.capture.remote.handles import AbsentModel
 from padiff_graph.errors import UsageError, UsageTypeError
 from padiff_graph.layer_map.layer_map import LayerMap
 from padiff_graph.referee.tolerance import Tolerance
@@ -103,7 +103,7 @@ class CheckRequest:
 
 
 def _name(model: Any) -> str:
-    if isinstance(model, RemoteModel):
+    if isinstance(model, AbsentModel):
         return model.class_name
     return model if isinstance(model, str) else type(model).__name__
 
@@ -171,8 +171,8 @@ def read_request(
 def _check_stand_ins(models: tuple[Any, Any], frameworks: tuple[str, str]) -> None:
     """Refuses half precision where a model cannot be copied in float64 here."""
     for name, model, framework in zip(("layer", "module"), models, frameworks, strict=True):
-        if isinstance(model, RemoteModel):
-            found = "a model in another interpreter"
+        if isinstance(model, AbsentModel):
+            found = model.kind
         elif framework == "onnx":
             found = "an ONNX model, whose file fixes every dtype"
         else:

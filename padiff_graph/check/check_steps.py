@@ -37,6 +37,7 @@ from padiff_graph.matching.difference.other_sizes import OtherSizes
 from padiff_graph.matching.result import Difference, Matching
 from padiff_graph.obligations.whole_proof import WholeProof
 from padiff_graph.referee.region_result import AGREE, RegionCheck
+from padiff_graph.sides.recorded_engine import is_recorded
 from padiff_graph.weights.assignment import assign_parameters
 from padiff_graph.weights.file_weights import FOLDED, TAKEN, holds_others, taken_weights
 from padiff_graph.weights.folded_weights import NOTE, folded
@@ -364,6 +365,10 @@ def explain_constants(request: CheckRequest, regional: Regional, log: CheckLog) 
     if told or proved or regional.alike or not _may_stand_at_a_kink(request, regional):
         return regional
     once_more = _with_own_constants(request, regional.weighted, log)
+    if any(map(is_recorded, regional.weighted.alignment.engines)):
+        # regions are recorded with random numbers in the place of constants: of these nothing is
+        # said here
+        once_more = tuple(finding for finding in once_more if finding.fails)
     added = [finding for finding in once_more if finding not in regional.findings]
     return replace(regional, findings=(*regional.findings, *added))
 

@@ -27,6 +27,7 @@ from padiff_graph.matching.result import Matching, ParameterRow
 from padiff_graph.obligations.left_behind import LeftBehind
 from padiff_graph.obligations.output_findings import Answers
 from padiff_graph.referee.tolerance import Quantity, Tolerance, quantity
+from padiff_graph.sides.recorded_engine import is_recorded
 
 __all__ = ["WholeCheck", "check_whole"]
 
@@ -135,7 +136,8 @@ def check_whole(
     def ran(side: int) -> tuple[EagerModel, Eager | None]:
         loss = losses[side] if losses else None
         request = _request(matching, side, examples[side], loss, backward)
-        return run_eagerly(engines[side], request, witnessed=witness is not None)
+        witnessed = witness is not None and not is_recorded(engines[side])
+        return run_eagerly(engines[side], request, witnessed=witnessed)
 
     pair = _witnessed(ran, engines, witness)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from padiff_graph.capture.engine import NotRunnable
 from padiff_graph.capture.graph import ComputationGraph
 from padiff_graph.check.check_log import CheckLog
 from padiff_graph.check.check_request import CheckRequest
@@ -24,7 +25,10 @@ def explain_state(request: CheckRequest, regional: Regional, log: CheckLog) -> R
     if request.deployed or regional.whole is None:
         return regional
     with log.timed("state"):
-        found, kept = _found(request, regional)
+        try:
+            found, kept = _found(request, regional)
+        except NotRunnable as error:  # a recording that does not hold what is asked of it
+            return replace(regional, kept=KeptState(0, unasked=str(error)))
         findings = [finding for finding in found if not _left_out(request, finding)]
     return replace(regional, findings=(*regional.findings, *findings), kept=kept)
 

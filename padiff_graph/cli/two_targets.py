@@ -109,9 +109,10 @@ def two_targets(command: Command) -> Command:
 
 def _side(target: str, python: str | None) -> Any:
     from padiff_graph.errors import UsageError
+    from padiff_graph.sides.recording_file import SUFFIX
     from padiff_graph.sides.side import Side
 
-    if not target.endswith(".onnx"):
+    if not target.endswith((".onnx", SUFFIX)):
         return Side(target, python)
     if python is not None:
         raise UsageError(f"{target} is a file; it needs no interpreter of its own")

@@ -15,8 +15,9 @@ from padiff_graph.capture.interpreter import differentiable
 from padiff_graph.executor.gradient_pairs import input_gradients, parameter_gradients
 from padiff_graph.executor.gradient_paths import reached_values
 from padiff_graph.executor.partition import Cut, Plan, Region
+from padiff_graph.executor.questions import Answer, Request
 from padiff_graph.executor.region_run import Seconds, Side
-from padiff_graph.executor.side_run import Answer, Request, run_side
+from padiff_graph.executor.side_run import run_side
 from padiff_graph.executor.tensor_pair import TensorPair
 from padiff_graph.executor.transfer import cotangents as laid_out
 from padiff_graph.executor.transfer import paired

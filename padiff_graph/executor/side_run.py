@@ -1,81 +1,31 @@
-"""What is asked of one side of a region and what it answers: node ids, values and arrays, no
-tensors.
-
-One request is one call: forward, and backward where it is asked for. Nothing else passes, so that a
-side may be answered from anywhere that holds its graph.
-"""
+"""One side of a region run where its model lives, as one question with one answer: here, in another
+process, or from a recording."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 
-from padiff_graph.capture.engine import Array, Engine
+from padiff_graph.capture.engine import Array, Engine, NotRunnable
 from padiff_graph.capture.graph import ComputationGraph, Value
 from padiff_graph.capture.remote.service import Stays
 from padiff_graph.capture.remote.whole import asked_whole, is_away
-from padiff_graph.capture.remote.wire import crossing
 from padiff_graph.executor.partition import Slice
+from padiff_graph.executor.questions import Answer, Request
+from padiff_graph.executor.recorded_side import OTHERWISE, recalled, recalled_values
 from padiff_graph.executor.region_run import NONE, Execution, Side, execute, gradients
 from padiff_graph.executor.seeded_cotangents import seeded_cotangent
+from padiff_graph.sides.recorded_engine import is_recorded
 
-__all__ = ["Answer", "Request", "input_values", "run_side", "side_values"]
+__all__ = ["input_values", "run_side", "side_values"]
 
 
 NOTHING = Slice((), (), (), ())
 """No operation at all."""
-
-
-@crossing
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One run of one side of a region.
-
-    Attributes:
-        part: the operations.
-        feed: the values of the cuts that they read.
-        wanted: the values to be handed out.
-        recorded: whether gradients are recorded, as they are in a model that trains.
-        cotangents: of the wanted values, to be pulled back; None where nothing is.
-        seeded: values whose cotangents the side makes by itself, since their shape shows only as it
-            runs.
-        double: compute in float64.
-    """
-
-    part: Slice
-    feed: Mapping[Value, Array]
-    wanted: tuple[Value, ...]
-    recorded: bool = False
-    cotangents: Mapping[Value, Array] | None = None
-    seeded: tuple[Value, ...] = ()
-    double: bool = False
-
-
-@crossing
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What the run yielded.
-
-    Attributes:
-        outputs: of every wanted value.
-        cotangents: those that were pulled back.
-        boundary: gradients of the values fed in, None where no path leads to one.
-        parameters: gradients by parameter name; a name is missing where no path leads to it.
-        ungraded: why there are no gradients though they were asked for, "" elsewhere.
-        forward, backward: seconds.
-    """
-
-    outputs: Mapping[Value, Array]
-    cotangents: Mapping[Value, Array] = field(default_factory=dict)
-    boundary: Mapping[Value, Array | None] = field(default_factory=dict)
-    parameters: Mapping[str, Array] = field(default_factory=dict)
-    ungraded: str = ""
-    forward: float = 0.0
-    backward: float = 0.0
 
 
 def run_side(side: Side, request: Request) -> Answer:
@@ -86,6 +36,8 @@ def run_side(side: Side, request: Request) -> Answer:
     """
     if is_away(side.engine):
         return _ran(*_there(side, request.part), request)
+    if is_recorded(side.engine):
+        return recalled(side, request)
     started = perf_counter()
     execution = execute(
         side,
@@ -132,6 +84,10 @@ def side_values(
     if is_away(side.engine):
         how = {"double": double, "instead": dict(instead), "turned": frozenset(turned)}
         return _values(*_there(side, part), part, feed, asked, how)
+    if is_recorded(side.engine):
+        if instead or turned:
+            raise NotRunnable(OTHERWISE)
+        return recalled_values(side, part, feed, asked, double=double)
     ran = execute(
         side, part, feed, asked, grad=False, double=double, instead=instead, turned=turned
     )

@@ -16,8 +16,11 @@ from padiff_graph.capture.engine import Array, NotRunnable
 from padiff_graph.capture.graph import ComputationGraph, Value
 from padiff_graph.capture.interpreter import differentiable
 from padiff_graph.executor.partition import Slice
+from padiff_graph.executor.questions import Answer, Request
+from padiff_graph.executor.recorded_graph import recalled_graph
 from padiff_graph.executor.region_run import Side
-from padiff_graph.executor.side_run import Answer, Request, input_values, run_side, side_values
+from padiff_graph.executor.side_run import input_values, run_side, side_values
+from padiff_graph.sides.recorded_engine import is_recorded
 
 __all__ = ["GraphRun", "example_values", "graph_values", "output_values", "run_graph"]
 
@@ -65,6 +68,8 @@ def run_graph(
     Raises:
         NotRunnable: where an operation cannot be rerun, or the whole not differentiated.
     """
+    if is_recorded(side.engine):
+        return GraphRun(*recalled_graph(side, cotangents, fed, double=double))
     handed_out = output_values(side.graph)
     names = _inputs(side)
     values = input_values(side, names)

@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
-
-import numpy as np
 
 from padiff_graph.capture.api import capture_graph
 from padiff_graph.capture.backend import backend, framework_of
-from padiff_graph.capture.eager_run import eager_run
-from padiff_graph.capture.engine import Array, Engine, NotRunnable
+from padiff_graph.capture.engine import Array, Engine
 from padiff_graph.capture.example_tensors import with_tensors
 from padiff_graph.capture.exclusive import one_at_a_time
-from padiff_graph.capture.graph import ComputationGraph, Node, Value
-from padiff_graph.capture.interpreter import Interpreter, model_values
-from padiff_graph.capture.normal.normalize import normalize
-from padiff_graph.capture.remote.wire import encode
+from padiff_graph.capture.graph import ComputationGraph
+from padiff_graph.capture.leaf_names import tree
+from padiff_graph.capture.remote.service import members
+from padiff_graph.capture.remote.wire import Ref, encode
 from padiff_graph.errors import UsageError
-from padiff_graph.executor.shared_draws import Draws, coins
-from padiff_graph.export.recording_file import RecordingWriter, new_recording
+from padiff_graph.export.recorded_regions import write_regions
+from padiff_graph.export.recorded_whole import WholeRun, write_whole
+from padiff_graph.sides.recording_file import RecordingWriter, new_recording
 
 __all__ = ["PRECISIONS", "expected_size", "record"]
 
 PRECISIONS = ("float32", "float64")
+CHOICES = (PRECISIONS, PRECISIONS[:1], ())
+WIDTHS = {"float32": 4, "float64": 8}
+WHOLE_GRADIENTS = 2
+"""How many sets of gradients of the whole are written."""
 FACTS = ("training", "modules", "parameters", "notes", "updates")
 """Attributes of a graph that the manifest holds beside its nodes."""
 
@@ -46,7 +48,8 @@ def record(
         model: of any framework. As before afterwards.
         inputs: keyword arguments of its forward.
         path: the file, ".pgref" by custom; there when it is whole.
-        precisions: in which of `PRECISIONS` the values on the way are written; () for none.
+        precisions: in which of `PRECISIONS` regions are written; float32 alone, or () for none of
+            them, lessens the file and what a check can be told from it.
         expect: told about how many bytes the file will take, before it is written.
 
     Returns:
@@ -57,9 +60,8 @@ def record(
         CaptureError: the model cannot be captured.
         NotWrittenError: the file cannot be written.
     """
-    unknown = [name for name in precisions if name not in PRECISIONS]
-    if unknown:
-        raise UsageError(f"precisions: expected some of {PRECISIONS}; found {unknown[0]!r}")
+    if tuple(precisions) not in CHOICES:
+        raise UsageError(f"precisions: expected one of {CHOICES}; found {tuple(precisions)}")
     inputs = with_tensors(framework_of(model), inputs)
     with backend(framework_of(model)).state.kept(model):
         graph = capture_graph(model, inputs)
@@ -75,10 +77,13 @@ def expected_size(graph: ComputationGraph, precisions: Sequence[str] = PRECISION
     """About how many bytes a recording takes: values on the way, and weights twice over with their
     gradients."""
     operations = graph.of_kind("operation")
-    sizes = [kind.size for node in operations for kind in node.outputs if kind is not None]
-    weights = [info.type.size for info in graph.parameters.values()]
-    width = sum(np.dtype(name).itemsize for name in precisions)
-    return sum(sizes) * width + sum(weights) * 2 * np.dtype(np.float32).itemsize
+    values = sum(kind.size for node in operations for kind in node.outputs if kind is not None)
+    weights = sum(info.type.size for info in graph.parameters.values())
+    width = sum(WIDTHS[name] for name in precisions)
+    whole = (1 + WHOLE_GRADIENTS) * WIDTHS["float32"]
+    if "float64" in precisions:
+        whole += WIDTHS["float64"] + WIDTHS["float32"]  # the whole graph, and how far it moves
+    return weights * (whole + width) + values * 2 * width
 
 
 def _write(
@@ -92,83 +97,42 @@ def _write(
         writer.add("weights", name, engine.array(tensor))
     for number, tensor in engine.inputs(graph).items():
         writer.add("leaves", str(number), engine.array(tensor))
-    eager = eager_run(graph, engine, inputs, 0)
-    for kind, arrays in (
-        ("outputs", eager.outputs),
-        ("buffers", eager.buffers),
-        ("cotangents", {} if eager.ungraded else eager.seeds),
-        ("gradients", eager.gradients),
-    ):
-        for name, array in arrays.items():
-            writer.add(kind, name, array)
-    lost: dict[str, list[str]] = {}
-    with engine.quiet(values=graph.calls_back):
-        for precision in precisions:
-            lost[precision] = _values(writer, graph, engine, precision)
-    writer.finish(_facts(graph, eager.ungraded, lost, writer))
+    whole = write_whole(writer, WholeRun(graph, engine, inputs))
+    regions = write_regions(writer, graph, engine, precisions)
+    is_tensor = backend(graph.framework).values.is_tensor
+    facts: dict[str, Any] = {
+        "facts": {name: getattr(graph, name) for name in FACTS},
+        "certificate": None if graph.certificate is None else asdict(graph.certificate),
+        "inputs": members(tree(inputs, is_tensor, lambda name, tensor: tensor)),
+        "whole": whole,
+        "regions": regions.regions,
+        "seeded": regions.seeded,
+        "graphs": regions.graphs,
+        "not_run": regions.not_run,
+    }
+    _Manifest(writer, engine).finish(graph, facts)
 
 
-def _values(
-    writer: RecordingWriter, graph: ComputationGraph, engine: Engine, precision: str
-) -> list[str]:
-    """Every operation's value in one precision; what could not be run, in sentences."""
-    run = _Recording(
-        graph,
-        engine,
-        model_values(engine),
-        engine.inputs(graph),
-        double=precision == "float64",
-    )
-    normal = normalize(graph)
-    run.draws = Draws(graph, graph, {}, ({}, coins(normal)))
-    run.writer, run.kind, run.lost = writer, f"values.{precision}", []
-    run.run(graph.records())
-    return run.lost
-
-
-class _Recording(Interpreter):
-    """Writes each value as soon as it is there, and lets it go after its last reader."""
+@dataclass
+class _Manifest:
+    """Facts as JSON; arrays and tensors among them are constants of the file."""
 
     writer: RecordingWriter
-    kind: str
-    draws: Draws
-    lost: list[str]
+    engine: Engine
+    arrays: list[Array] = field(default_factory=list)
 
-    def produced(self, value: Value, tensor: Any) -> None:
-        if self.graph.record(value.node).kind == "operation":
-            array = self.engine.array(tensor)
-            self.writer.add(self.kind, f"{value.node}.{value.output}", array)
+    def finish(self, graph: ComputationGraph, facts: Mapping[str, Any]) -> None:
+        """Writes the constants, then the manifest."""
+        encoded = {name: encode(fact, self.arrays, self._stays) for name, fact in facts.items()}
+        nodes = [encode(node, self.arrays, self._stays) for node in graph.records()]
+        for number, array in enumerate(self.arrays):
+            self.writer.add("constants", str(number), array)
+        self.writer.finish({"framework": graph.framework, "nodes": nodes, **encoded})
 
-    def draw(self, node: Node) -> Array | None:
-        return self.draws.of_second(node)
-
-    def failed(self, node: Node, error: NotRunnable) -> None:
-        if node.kind == "operation":
-            self.lost.append(str(error))
-
-
-def _facts(
-    graph: ComputationGraph,
-    ungraded: str,
-    lost: Mapping[str, Collection[str]],
-    writer: RecordingWriter,
-) -> dict[str, Any]:
-    """What the manifest holds beside the arrays."""
-    arrays: list[np.ndarray[Any, Any]] = []
-
-    def nothing(value: Any) -> None:
-        return None
-
-    nodes = [encode(node, arrays, nothing) for node in graph.records()]
-    facts = encode({name: getattr(graph, name) for name in FACTS}, arrays, nothing)
-    for number, array in enumerate(arrays):
-        writer.add("constants", str(number), array)
-    certificate = None if graph.certificate is None else asdict(graph.certificate)
-    return {
-        "framework": graph.framework,
-        "nodes": nodes,
-        "facts": facts,
-        "certificate": encode(certificate, [], nothing),
-        "ungraded": ungraded,
-        "not_run": {name: list(reasons) for name, reasons in lost.items()},
-    }
+    def _stays(self, value: Any) -> Ref | None:
+        """A tensor, by the number of its array and its dtype."""
+        tools = backend(self.engine.framework).values
+        if not tools.is_tensor(value):
+            return None
+        self.arrays.append(tools.array(value))
+        return Ref(len(self.arrays) - 1, (tools.dtype(value),))

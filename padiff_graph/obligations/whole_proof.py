@@ -26,7 +26,15 @@ from padiff_graph.matching.result import ParameterRow
 from padiff_graph.referee.referee import LEFTOVER, measure
 from padiff_graph.referee.tolerance import whole_numbers
 
-__all__ = ["Remainder", "WholeProof", "prove_whole", "whole_tensors"]
+__all__ = [
+    "Remainder",
+    "WholeProof",
+    "moved",
+    "moved_inputs",
+    "prove_whole",
+    "seeds_of",
+    "whole_tensors",
+]
 
 NOISES = 8.0
 """So many times as far as one unit in the last place moves a quantity may float64 leave the two
@@ -133,13 +141,13 @@ def prove_whole(
     """
     rows = tuple(pair.rows.values())
     try:
-        seeds = _seeds(pair.second, outputs) if backward else None
+        seeds = seeds_of(pair.second, outputs) if backward else None
         first, second = _both(pair, outputs, seeds, double=True)
-        moved = run_graph(_moved(pair.second), seeds, double=True, fed=_moved_inputs(pair.second))
+        away = run_graph(moved(pair.second), seeds, double=True, fed=moved_inputs(pair.second))
     except NotRunnable as error:
         return WholeProof((), str(error))
     laid = list(_laid(outputs, inputs, rows, first, second))
-    shifted = list(_laid(outputs, inputs, rows, first, moved))
+    shifted = list(_laid(outputs, inputs, rows, first, away))
     floor = _floor(laid)
     return WholeProof(
         tuple(_remainder(entry, other, floor) for entry, other in zip(laid, shifted, strict=True))
@@ -162,7 +170,7 @@ def whole_tensors(
     Raises:
         NotRunnable: where an operation cannot be rerun, or the whole not differentiated.
     """
-    seeds = _seeds(pair.second, outputs) if backward else None
+    seeds = seeds_of(pair.second, outputs) if backward else None
     first, second = _both(pair, outputs, seeds, double=False)
     return tuple(_laid(outputs, inputs, tuple(pair.rows.values()), first, second))
 
@@ -179,7 +187,7 @@ def _both(
     return first, run_graph(pair.second, seeds, double=double)
 
 
-def _seeds(second: Side, outputs: Sequence[OutputPair]) -> dict[str, Array]:
+def seeds_of(second: Side, outputs: Sequence[OutputPair]) -> dict[str, Array]:
     """Random cotangents of the second's outputs that have a counterpart and a gradient."""
     return {
         pair.second: seeded_cotangent(pair.second_value, second.shape(pair.second_value))
@@ -210,13 +218,13 @@ def _laid_for_first(
     return laid
 
 
-def _moved(side: Side) -> Side:
+def moved(side: Side) -> Side:
     """The side with each weight moved by one unit in the last place, up or down at random."""
     parameters = {name: _by_one_unit(name, array) for name, array in side.parameters.items()}
     return replace(side, parameters=parameters)
 
 
-def _moved_inputs(side: Side) -> dict[str, Array]:
+def moved_inputs(side: Side) -> dict[str, Array]:
     """The example moved in the same way."""
     return {name: _by_one_unit(name, array) for name, array in example_values(side).items()}
 

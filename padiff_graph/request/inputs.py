@@ -9,6 +9,7 @@ from typing import Any
 from padiff_graph.capture.backend import backend, framework_of
 from padiff_graph.capture.example_tensors import with_tensors
 from padiff_graph.capture.leaf_names import leaves, values
+from padiff_graph.capture.remote.handles import AbsentModel
 from padiff_graph.errors import UsageError, UsageTypeError
 from padiff_graph.request.forward_arguments import check_arguments
 from padiff_graph.request.input_pairs import InputLeaf, pair_inputs
@@ -49,7 +50,8 @@ def check_models(layer: Any, module: Any) -> tuple[str, str]:
         UsageTypeError: where one is no model (a class, a tensor), or the two are swapped.
     """
     first, second = framework_named("layer", layer), framework_named("module", module)
-    if (first, second) == ("torch", "paddle"):
+    anywhere = isinstance(module, AbsentModel) and module.second
+    if (first, second) == ("torch", "paddle") and not anywhere:
         raise UsageTypeError(
             "the models are swapped: layer is the Paddle model and comes first, module is the "
             f"torch model; found layer={type(layer).__qualname__} (torch), "

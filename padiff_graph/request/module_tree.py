@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from padiff_graph.capture.remote.handles import RemoteModel
+from padiff_graph.capture.remote.handles import AbsentModel
 from padiff_graph.errors import UsageError
 
 __all__ = ["class_of", "empty_parameters", "find_path", "has_modules", "modules_of"]
@@ -49,7 +49,7 @@ def empty_parameters(model: Any, filled: Callable[[Any], bool]) -> list[str]:
 
 def class_of(module: Any) -> str:
     """A module's class name."""
-    return module.class_name if isinstance(module, RemoteModel) else type(module).__name__
+    return module.class_name if isinstance(module, AbsentModel) else type(module).__name__
 
 
 def find_path(model: Any, reference: Any) -> str | None:

@@ -3,24 +3,34 @@ the call lasts."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any, TypeVar
 
-from padiff_graph.capture.backend import backend, framework_of, serving
+import numpy as np
+
+from padiff_graph.capture.backend import backend, backend_here, framework_of, serving
+from padiff_graph.capture.engine import Array, same_numbers
+from padiff_graph.capture.leaf_names import leaves
 from padiff_graph.capture.remote.at_once import at_once
 from padiff_graph.capture.remote.backend import remote_backend
 from padiff_graph.capture.remote.client import Client
 from padiff_graph.errors import UsageError
 from padiff_graph.sides.made_side import made_side
 from padiff_graph.sides.process import WorkerProcess
+from padiff_graph.sides.recorded_backend import recorded_backend
+from padiff_graph.sides.recorded_model import RecordedModel, opened_model
+from padiff_graph.sides.recording_file import Recording, recording_of
 from padiff_graph.sides.side import Side
 
 __all__ = ["opened_here", "with_sides"]
 
 NAMES = ("first", "second")
+PAIRED = ("layer_map", "loss_fn", "optimizer", "train_step")
+"""Arguments that say something of both models in their order."""
 Call = TypeVar("Call", bound=Callable[..., Any])
 
 
@@ -43,9 +53,12 @@ def with_sides(call: Call) -> Call:
 
     @wraps(call)
     def sided(layer: Any, module: Any, *given: Any, **named: Any) -> Any:
-        if not isinstance(layer, Side) and not isinstance(module, Side):
+        models = recording_of(layer), recording_of(module)
+        if not any(isinstance(model, (Side, Recording)) for model in models):
             return call(layer, module, *given, **named)
-        with _opened((layer, module)) as both:
+        if isinstance(models[0], Recording) and not isinstance(models[1], Recording):
+            return sided(module, layer, **_turned(_named(call, given, named)))
+        with _opened(models) as both:
             arguments = _arguments(call, both, given, named)
             return call(both[0].model, both[1].model, **arguments)
 
@@ -72,6 +85,9 @@ def opened_here(first: Any, second: Any, example_inp: Any = None) -> dict[str, A
 @contextmanager
 def _opened(models: tuple[Any, Any]) -> Iterator[tuple[_Opened, _Opened]]:
     with ExitStack() as stack:
+        for model in models:
+            if isinstance(model, Recording):
+                stack.enter_context(model)
         workers = [_started(stack, name, model) for name, model in zip(NAMES, models, strict=True)]
         first, second = at_once(
             lambda: _side(models[0], workers[0]), lambda: _side(models[1], workers[1]), workers
@@ -91,6 +107,9 @@ def _side(model: Any, worker: WorkerProcess | None) -> _Opened:
     """A model with what belongs to it, made where it lives."""
     if worker is not None:
         return _Opened(**worker.open(model.target), client=worker)
+    if isinstance(model, Recording):
+        recorded = opened_model(model)
+        return _Opened(recorded, recorded.inputs)
     return _Opened(**made_side(model.target)) if isinstance(model, Side) else _Opened(model)
 
 
@@ -100,11 +119,23 @@ def _backends(both: tuple[_Opened, _Opened]) -> dict[str, Any]:
     for side in both:
         if side.client is not None:
             clients.setdefault(side.model.framework, []).append(side.client)
-    here = {framework_of(side.model) for side in both if side.client is None}
-    return {
+    absent = {side.model.framework for side in both if _recorded(side)}
+    present = (side for side in both if side.client is None and not _recorded(side))
+    here = {framework_of(side.model) for side in present}
+    backends = {
         framework: remote_backend(framework, held, here=framework in here)
         for framework, held in clients.items()
     }
+    for framework in absent:
+        # a tensor that the caller hands in is one of a framework that is loaded
+        loaded = framework in here or framework in sys.modules
+        beside = backend_here(framework) if loaded else None
+        backends[framework] = recorded_backend(framework, backends.get(framework, beside))
+    return backends
+
+
+def _recorded(side: _Opened) -> bool:
+    return isinstance(side.model, RecordedModel)
 
 
 def _arguments(
@@ -114,9 +145,8 @@ def _arguments(
     named: Mapping[str, Any],
 ) -> dict[str, Any]:
     """The call's own arguments by name, filled from the sides."""
-    code = call.__wrapped__.__code__ if hasattr(call, "__wrapped__") else call.__code__
-    names = code.co_varnames[2 : code.co_argcount]
-    arguments = {**dict(zip(names, given, strict=False)), **named}
+    names = _names(call)
+    arguments = _named(call, given, named)
     arguments["example_inp"] = _inputs(both, arguments.get("example_inp"))
     for argument, values in (
         ("loss_fn", [side.loss for side in both]),
@@ -124,6 +154,32 @@ def _arguments(
     ):
         if argument in names and arguments.get(argument) is None:
             arguments[argument] = _both_or_none(argument, values)
+    return arguments
+
+
+def _names(call: Callable[..., Any]) -> tuple[str, ...]:
+    """The call's parameters behind the two models."""
+    code = call.__wrapped__.__code__ if hasattr(call, "__wrapped__") else call.__code__
+    return code.co_varnames[2 : code.co_argcount]
+
+
+def _named(
+    call: Callable[..., Any], given: tuple[Any, ...], named: Mapping[str, Any]
+) -> dict[str, Any]:
+    return {**dict(zip(_names(call), given, strict=False)), **named}
+
+
+def _turned(arguments: dict[str, Any]) -> dict[str, Any]:
+    """The arguments for the models in the other order, since a recording stands second."""
+    paired = [name for name in PAIRED if arguments.get(name) is not None]
+    if paired:
+        raise UsageError(
+            f"{paired[0]}: the recording was given first and stands second in a check; give it "
+            "second, and what belongs to both models in that order"
+        )
+    example = arguments.get("example_inp")
+    if isinstance(example, (tuple, list)) and len(example) == len(NAMES):
+        arguments["example_inp"] = (example[1], example[0])
     return arguments
 
 
@@ -156,9 +212,37 @@ def _inputs(both: tuple[_Opened, _Opened], given: Any) -> Any:
 
 def _there(side: _Opened, inputs: Any) -> Any:
     """Inputs where the model lives."""
+    if _recorded(side):
+        return _as_recorded(side.model, inputs)
     if side.client is None or hasattr(inputs, "origin"):
         return inputs
     return side.client.ask("example", inputs)
+
+
+def _as_recorded(model: RecordedModel, inputs: Any) -> Any:
+    """The inputs that a recording was made with; these must be the same."""
+    tools = backend(model.framework).values
+
+    def filled(value: object) -> bool:
+        return isinstance(value, np.ndarray) or tools.is_tensor(value)
+
+    given, own = leaves(inputs, filled), leaves(model.inputs, filled)
+    for name in (*own, *given):
+        both = [
+            leaf if isinstance(leaf, np.ndarray) else tools.array(leaf)
+            for leaf in (given.get(name), own.get(name))
+            if leaf is not None
+        ]
+        if len(both) < len(NAMES) or not _equal(*both):
+            raise UsageError(
+                f"{model.recording.path} was recorded with other inputs: {name} differs; "
+                "check with those of the recording, or record again"
+            )
+    return model.inputs
+
+
+def _equal(first: Array, second: Array) -> bool:
+    return first.shape == second.shape and same_numbers(first, second)
 
 
 def _numbers(side: _Opened, inputs: Any) -> Any:

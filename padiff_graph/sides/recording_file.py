@@ -11,7 +11,7 @@ import json
 import os
 import zipfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,12 +21,23 @@ from padiff_graph.capture.engine import Array
 from padiff_graph.errors import UsageError
 from padiff_graph.file_writing import new_file
 
-__all__ = ["FORMAT", "VERSION", "Recording", "RecordingWriter", "new_recording"]
+__all__ = [
+    "FORMAT",
+    "SUFFIX",
+    "VERSION",
+    "Recording",
+    "RecordingWriter",
+    "new_recording",
+    "recording_of",
+]
 
 FORMAT = "padiff-graph recording"
-VERSION = 1
+VERSION = 2
+SUFFIX = ".pgref"
 MANIFEST = "manifest.json"
 WHAT = "a recording as `padiff-graph record` writes it"
+UNREADABLE = (OSError, zipfile.BadZipFile, KeyError, ValueError, NotImplementedError)
+"""What reading a damaged zip, or a manifest in it, raises."""
 
 
 @dataclass
@@ -49,6 +60,16 @@ class RecordingWriter:
         with self.held.open(member, "w", force_zip64=True) as file:
             np.lib.format.write_array(file, np.asarray(array), allow_pickle=False)
         self.arrays.setdefault(kind, {})[name] = member
+
+    def holds(self, kind: str, name: str) -> bool:
+        """Whether an array of this kind and name was written."""
+        return name in self.arrays.get(kind, ())
+
+    def array(self, kind: str, name: str) -> Array:
+        """An array that was written."""
+        with self.held.open(self.arrays[kind][name]) as file:
+            array: Array = np.lib.format.read_array(file, allow_pickle=False)
+        return array
 
     def finish(self, facts: Mapping[str, Any]) -> None:
         """Writes the manifest: the facts, and which member holds what."""
@@ -84,9 +105,38 @@ class Recording:
             with zipfile.ZipFile(self.path) as held:
                 members = held.namelist()
                 manifest = json.loads(held.read(MANIFEST).decode("utf-8"))
-        except (OSError, zipfile.BadZipFile, KeyError, ValueError, NotImplementedError) as error:
-            raise self._refused(f"it cannot be read ({_told(error)})") from None
+        except UNREADABLE as error:
+            raise self.refused(f"it cannot be read ({_told(error)})") from None
         self.manifest: dict[str, Any] = self._checked(manifest, members)
+        self._held: zipfile.ZipFile | None = None
+
+    def __enter__(self) -> Recording:
+        """Keeps the file open, for who reads many arrays."""
+        self._held = zipfile.ZipFile(self.path)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._held is not None:
+            self._held.close()
+            self._held = None
+
+    def verify(self) -> None:
+        """Reads all of the file once.
+
+        Raises:
+            UsageError: a member is damaged.
+        """
+        try:
+            with zipfile.ZipFile(self.path) as held:
+                damaged = held.testzip()
+        except UNREADABLE as error:
+            raise self.refused(f"it cannot be read ({_told(error)})") from None
+        if damaged is not None:
+            raise self.refused(f"its member {damaged} is damaged")
+
+    def holds(self, kind: str, name: str) -> bool:
+        """Whether there is an array of this kind and name."""
+        return name in self.manifest["arrays"].get(kind, ())
 
     def names(self, kind: str) -> list[str]:
         """The names of the arrays of one kind, in the order of writing."""
@@ -101,35 +151,52 @@ class Recording:
         """
         member = self.manifest["arrays"][kind][name]
         try:
-            with zipfile.ZipFile(self.path) as held, held.open(member) as file:
+            with self._opened() as held, held.open(member) as file:
                 array: Array = np.lib.format.read_array(file, allow_pickle=False)
                 if file.read(1):
                     raise ValueError("more than one array")
-        except (OSError, zipfile.BadZipFile, ValueError, EOFError, SyntaxError) as error:
-            raise self._refused(f"{kind} {name} cannot be read ({_told(error)})") from None
+        except (*UNREADABLE, EOFError, SyntaxError) as error:
+            raise self.refused(f"{kind} {name} cannot be read ({_told(error)})") from None
         return array
+
+    def _opened(self) -> AbstractContextManager[zipfile.ZipFile]:
+        return zipfile.ZipFile(self.path) if self._held is None else nullcontext(self._held)
+
+    def refused(self, found: str) -> UsageError:
+        """The error to raise where the file turns out to be no recording."""
+        return UsageError(f"{self.path}: expected {WHAT}; {found}")
 
     def _checked(self, manifest: Any, members: list[str]) -> dict[str, Any]:
         """The manifest, where it is one and names what the file holds and nothing else."""
         if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-            raise self._refused("its manifest is of another format")
+            raise self.refused("its manifest is of another format")
         version = manifest.get("version")
         if version != VERSION:
-            raise self._refused(
+            raise self.refused(
                 f"it is of version {version!r}, this package reads version {VERSION}; record again"
             )
         arrays = manifest.get("arrays")
         if not isinstance(arrays, dict) or not all(
             isinstance(own, dict) for own in arrays.values()
         ):
-            raise self._refused("its manifest does not say what the arrays are")
+            raise self.refused("its manifest does not say what the arrays are")
         named = [member for own in arrays.values() for member in own.values()]
         if sorted([*map(str, named), MANIFEST]) != sorted(members):
-            raise self._refused("its manifest and its members do not fit together")
+            raise self.refused("its manifest and its members do not fit together")
         return manifest
 
-    def _refused(self, found: str) -> UsageError:
-        return UsageError(f"{self.path}: expected {WHAT}; {found}")
+
+def recording_of(model: Any) -> Any:
+    """The recording that a path names, whole and undamaged; what is no such path as it is.
+
+    Raises:
+        UsageError: as of `Recording` and `Recording.verify`.
+    """
+    if not isinstance(model, (str, os.PathLike)) or not os.fspath(model).endswith(SUFFIX):
+        return model
+    recording = Recording(model)
+    recording.verify()
+    return recording
 
 
 def _told(error: Exception) -> str:

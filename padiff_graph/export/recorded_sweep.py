@@ -1,0 +1,81 @@
+"""A recording's backward sweep: what each region sends back of the gradient that arrives at it from
+the outputs, so that regions can be put together that a port computes as one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from padiff_graph.capture.engine import Array, NotRunnable
+from padiff_graph.capture.graph import Value
+from padiff_graph.capture.interpreter import differentiable
+from padiff_graph.executor.partition import Region
+from padiff_graph.executor.questions import Answer, Request
+from padiff_graph.executor.region_run import Side
+from padiff_graph.executor.seeded_cotangents import seeded_cotangent
+from padiff_graph.executor.side_run import input_values, run_side
+from padiff_graph.executor.whole_graph import output_values
+from padiff_graph.sides.recorded_engine import value_name
+from padiff_graph.sides.recording_file import RecordingWriter
+
+__all__ = ["write_sweep"]
+
+
+def write_sweep(
+    writer: RecordingWriter, side: Side, regions: Sequence[Region], facts: Sequence[dict[str, Any]]
+) -> list[Value]:
+    """Differentiates the regions from the last to the first, each under what the later ones sent
+    back, the outputs under seeded cotangents.
+
+    Args:
+        writer: of the file, which holds the values of the regions already.
+        side: the model with the weights of the regions.
+        regions: as they were run, one after the other.
+        facts: what the manifest says of each; "swept" is told of each that a gradient reaches.
+
+    Returns:
+        The outputs that were given cotangents.
+    """
+    handed_out = dict.fromkeys(output_values(side.graph).values())
+    seeded = [value for value in handed_out if differentiable(side.dtype(value))]
+    arriving = {value: seeded_cotangent(value, side.shape(value)) for value in seeded}
+    for number in reversed(range(len(regions))):
+        region = regions[number]
+        # one without operations compares a value that another one yields
+        if region.second.nodes and any(value in arriving for value in region.cut.second):
+            answer = _sent_back(writer, side, region, arriving)
+            facts[number]["swept"] = answer is not None
+            if answer is not None:
+                _write(writer, number, answer, arriving)
+    return seeded
+
+
+def _sent_back(
+    writer: RecordingWriter, side: Side, region: Region, arriving: dict[Value, Array]
+) -> Answer | None:
+    """A region under the gradient that arrives at it; None where it cannot be differentiated."""
+    cut = region.cut.second
+    inputs = [value for value in region.second.values if value.node in side.inputs]
+    feed = input_values(side, inputs)
+    for value in region.second.values:
+        if value not in feed:
+            feed[value] = writer.array("values.float32", value_name(value))
+    cotangents = {value: arriving.pop(value) for value in cut if value in arriving}
+    request = Request(region.second, feed, cut, recorded=True, cotangents=cotangents)
+    try:
+        answer = run_side(side, request)
+    except NotRunnable:
+        return None
+    return None if answer.ungraded else answer
+
+
+def _write(
+    writer: RecordingWriter, number: int, answer: Answer, arriving: dict[Value, Array]
+) -> None:
+    """Writes the shares of one region, and adds them to what arrives further up."""
+    for value, share in answer.boundary.items():
+        if share is not None:
+            writer.add("sweep", f"{number}.boundary.{value_name(value)}", share)
+            arriving[value] = arriving[value] + share if value in arriving else share
+    for name, share in answer.parameters.items():
+        writer.add("sweep", f"{number}.parameter.{name}", share)

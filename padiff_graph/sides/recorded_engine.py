@@ -1,0 +1,276 @@
+"""The engine of a recorded model: it answers what the recording holds, and says so where it does
+not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, cast
+
+import numpy as np
+
+from padiff_graph.capture.engine import Array, NotRunnable, Run, same_numbers
+from padiff_graph.capture.graph import ComputationGraph, Node, Value
+from padiff_graph.capture.python_state import ABSENT, Change, PythonState, Watch
+from padiff_graph.capture.remote.engine import restored
+from padiff_graph.sides.recorded_model import RecordedModel, RecordedTensor
+
+__all__ = ["BEFORE", "RecordedEngine", "is_recorded", "value_name"]
+
+BEFORE, FORWARD, BACKWARD = range(3)
+"""What has happened to the model since it was last looked after."""
+CALL = "a recording holds what one model did on one example; "
+
+
+def is_recorded(engine: object) -> bool:
+    """Whether an engine is of a recorded model."""
+    return isinstance(engine, RecordedEngine)
+
+
+def value_name(value: Value) -> str:
+    """A value's name in a recording."""
+    return f"{value.node}.{value.output}"
+
+
+class _RecordedPython:
+    """The attributes that the recorded run changed, as `PythonState` answers for them."""
+
+    def __init__(self, engine: RecordedEngine) -> None:
+        self.engine = engine
+        left = engine.model.facts["whole"]["left"]
+        self.before = {tuple(place): leaves for place, leaves in left["before"]}
+        self.others = {tuple(place): (plain, value) for place, plain, value in left["others"]}
+        self.after = {tuple(place): leaves for place, leaves in left["attributes"]}
+
+    def changed(self) -> Iterator[Change]:
+        """Places that the run left otherwise."""
+        if self.engine.stage != BEFORE:
+            for owner, name in self.after:
+                yield Change(owner, name, None, None)
+
+    def now(self, owner: str, name: str) -> Any:
+        """What stands there, as far as it is known."""
+        place = owner, name
+        held = self.before if self.engine.stage == BEFORE else self.after
+        if place in held:
+            return ABSENT if held[place] is None else restored(held[place])
+        plain, value = self.others.get(place, (True, ABSENT))
+        if not plain:
+            where = f"{owner}.{name}".removeprefix(".")
+            raise NotRunnable(f"{CALL}not what stands at {where}")
+        return value
+
+    def restore(self) -> None:
+        """Puts everything back."""
+        self.engine.stage = BEFORE
+
+
+class RecordedEngine:
+    """`Engine`, for a recorded model. Weights may be assigned and are remembered; nothing can be
+    run with others than the recording was made with.
+    """
+
+    def __init__(self, model: RecordedModel) -> None:
+        self.model = model
+        self.framework = model.framework
+        self.stage = BEFORE
+        self.assigned: dict[str, Array] = {}
+        self.own = {
+            name: self._weight(name, info.type.dtype)
+            for name, info in model.graph.parameters.items()
+        }
+        self.randomised = frozenset(model.recording.names("lively"))
+        self.stretches = {_key(own): number for number, own in enumerate(model.facts["regions"])}
+
+    def _weight(self, name: str, dtype: str) -> RecordedTensor:
+        return RecordedTensor(lambda: self.model.array("weights", name), dtype)
+
+    @contextmanager
+    def quiet(self, *, values: bool = True) -> Iterator[Watch]:
+        """As of `Engine`."""
+        before = self.stage, dict(self.assigned)
+        self.stage = BEFORE
+        python = cast(PythonState, _RecordedPython(self))
+        try:
+            yield Watch(python, self._written)
+        finally:
+            self.stage, self.assigned = before
+
+    def _written(self) -> frozenset[str]:
+        whole = self.model.facts["whole"]
+        return frozenset() if self.stage == BEFORE else frozenset(whole["left"]["written"])
+
+    def tensor(
+        self, array: Array, dtype: str | None = None, requires_grad: bool = False
+    ) -> RecordedTensor:
+        """As of `Engine`."""
+        return RecordedTensor.of(np.array(array), dtype or "")
+
+    def array(self, tensor: RecordedTensor) -> Array:
+        """As of `Engine`."""
+        return np.array(tensor.numpy())
+
+    def parameters(self) -> dict[str, RecordedTensor]:
+        """As of `Engine`."""
+        held = dict(self.own)
+        now = dict(self.assigned)
+        if self.stage != BEFORE:
+            now |= self.model.arrays("buffers")
+        if self.stage == BACKWARD:
+            now |= self.model.arrays("buffers.backward")
+        for name, array in now.items():
+            held[name] = RecordedTensor.of(array, held[name].dtype)
+        return held
+
+    def assign(self, values: Mapping[str, Array]) -> None:
+        """As of `Engine`."""
+        for name, array in values.items():
+            own = self.own[name].numpy()
+            self.assigned[name] = np.asarray(array, own.dtype).reshape(own.shape)
+
+    def inputs(self, graph: ComputationGraph) -> dict[int, RecordedTensor]:
+        """As of `Engine`."""
+        return {
+            int(number): RecordedTensor(
+                lambda number=number: self.model.array("leaves", number),  # type: ignore[misc]
+                graph.record(int(number)).dtype(),
+            )
+            for number in self.model.recording.names("leaves")
+        }
+
+    def forward(self, example: Mapping[str, Any], *, grad: bool) -> Run:
+        """As of `Engine`; the recorded run.
+
+        Raises:
+            NotRunnable: the weights are others than the recorded ones.
+        """
+        for name, array in self.assigned.items():
+            if not same_numbers(self.own[name].numpy(), array):
+                raise NotRunnable(f"{CALL}not with other weights, as of {name} here")
+        whole = self.model.facts["whole"]
+        self.stage = FORWARD
+        return Run(
+            {name: RecordedTensor.of(array) for name, array in self._outputs().items()},
+            whole["structure"],
+            self.model.arrays("buffers"),
+            {},
+            {name: RecordedTensor.of(np.zeros(())) for name in whole["differentiable"]},
+            self.model.arrays("written"),
+        )
+
+    def _outputs(self) -> dict[str, Array]:
+        return self.model.arrays("outputs")
+
+    def evaluate(self) -> None:
+        """As of `Engine`."""
+        if self.model.graph.training:
+            raise NotRunnable(f"{CALL}in training mode, not in evaluation mode")
+
+    def observe(self, example: Mapping[str, Any]) -> dict[tuple[str, int], list[Array]]:
+        """As of `Engine`; a recording cannot tell."""
+        return {}
+
+    def backward(
+        self,
+        run: Run,
+        cotangents: Mapping[str, Array] | None = None,
+        loss: Any = None,
+        *,
+        again: bool = False,
+    ) -> None:
+        """As of `Engine`; under the cotangents that the recording holds.
+
+        Raises:
+            NotRunnable: under others.
+        """
+        whole = self.model.facts["whole"]
+        if whole["ungraded"]:
+            raise NotRunnable(whole["ungraded"])
+        for kind in ("", ".mean"):
+            recorded = self.model.arrays(f"cotangents{kind}")
+            if cotangents is not None and _same(cotangents, recorded):
+                run.gradients.update(self.model.arrays(f"gradients{kind}"))
+                self.stage = BACKWARD
+                return
+        raise NotRunnable(f"{CALL}not its gradients under this loss")
+
+    def hooked_parameters(self) -> frozenset[str]:
+        """As of `Engine`."""
+        return frozenset(self.model.facts["whole"]["hooked"])
+
+    def hooked(self, gradients: Mapping[str, Array]) -> dict[str, Array]:
+        """As of `Engine`; of the gradients that the recording holds."""
+        after: dict[str, Array] = {}
+        for name, gradient in gradients.items():
+            key = f"parameter:{name}"
+            held = self.model.recording.holds
+            if not held("hooked", key) or not held("gradients.mean", key):
+                raise NotRunnable(f"{CALL}not what its hooks make of other gradients")
+            if not same_numbers(gradient, self.model.array("gradients.mean", key)):
+                raise NotRunnable(f"{CALL}not what its hooks make of other gradients")
+            after[name] = self.model.array("hooked", key)
+        return after
+
+    def run(
+        self,
+        node: Node,
+        operands: Sequence[Any],
+        *,
+        double: bool = False,
+        draw: Array | None = None,
+    ) -> tuple[Any, ...]:
+        """As of `Engine`; nothing is run.
+
+        Raises:
+            NotRunnable: always.
+        """
+        raise NotRunnable(f"{CALL}{node.op} cannot be run on other values")
+
+    def grad(
+        self, outputs: Sequence[Any], inputs: Sequence[Any], cotangents: Sequence[Any]
+    ) -> list[Any]:
+        """As of `Engine`; nothing is run.
+
+        Raises:
+            NotRunnable: always.
+        """
+        raise NotRunnable(f"{CALL}nothing of it can be differentiated anew")
+
+    def recording(self, on: bool) -> AbstractContextManager[None]:
+        """As of `Engine`."""
+        return nullcontext()
+
+    # -- what is recorded on the way
+
+    def region_weight(self, name: str) -> Array:
+        """A weight as regions were recorded with it: constants replaced by random numbers."""
+        if name in self.randomised:
+            return self.model.array("lively", name)
+        return self.own[name].numpy()
+
+    def value(self, value: Value) -> Array | None:
+        """A value on the way, with the weights of the regions; None where it is not recorded."""
+        number = str(value.node)
+        if self.model.recording.holds("leaves", number):
+            return self.model.array("leaves", number)
+        name = value_name(value)
+        if self.model.recording.holds("values.float32", name):
+            return self.model.array("values.float32", name)
+        return None
+
+    def stretch(self, nodes: Sequence[int], values: Sequence[Value]) -> int | None:
+        """The number of the recorded region of these operations that reads these values."""
+        return self.stretches.get((tuple(nodes), tuple(values)))
+
+
+def _key(region: Mapping[str, Any]) -> tuple[tuple[int, ...], tuple[Value, ...]]:
+    return tuple(region["nodes"]), tuple(region["values"])
+
+
+def _same(given: Mapping[str, Array], recorded: Mapping[str, Array]) -> bool:
+    """Whether two sets of cotangents are the same."""
+    return (
+        bool(recorded)
+        and given.keys() == recorded.keys()
+        and all(same_numbers(array, recorded[name]) for name, array in given.items())
+    )

@@ -1,0 +1,135 @@
+"""What stands for a model of which there is a recording: the model, its tensors, its graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from padiff_graph.capture.certificate import Certificate
+from padiff_graph.capture.engine import Array
+from padiff_graph.capture.graph import ComputationGraph
+from padiff_graph.capture.remote.handles import AbsentModel
+from padiff_graph.capture.remote.wire import Ref, decode
+from padiff_graph.sides.recording_file import Recording
+
+__all__ = ["Interned", "RecordedModel", "RecordedTensor", "opened_model"]
+
+FACTS = ("whole", "regions", "seeded", "graphs", "not_run")
+"""Parts of the manifest that say what was recorded of runs."""
+WRONG = (KeyError, ValueError, TypeError, IndexError, AttributeError)
+"""What decoding a manifest raises that says something else than this package writes."""
+
+
+@dataclass(frozen=True, eq=False)
+class RecordedTensor:
+    """A tensor of a recorded model.
+
+    Attributes:
+        read: its numbers.
+        dtype: in graph spelling.
+    """
+
+    read: Callable[[], Array]
+    dtype: str
+
+    @classmethod
+    def of(cls, array: Array, dtype: str = "") -> RecordedTensor:
+        """The tensor of an array."""
+        held = np.asarray(array)
+        return cls(lambda: held, dtype or str(held.dtype))
+
+    def numpy(self) -> Array:
+        """Its numbers."""
+        return self.read()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of its numbers."""
+        shape: tuple[int, ...] = self.read().shape
+        return shape
+
+
+class RecordedModel(AbsentModel):
+    """A model of which there is a recording.
+
+    Attributes:
+        recording: the file.
+        graph: its graph, with the certificate.
+        inputs: its example, `RecordedTensor`s in the place of tensors.
+        facts: what the manifest says of runs and regions.
+    """
+
+    kind = "a recording"
+    second = True
+
+    def __init__(
+        self,
+        recording: Recording,
+        graph: ComputationGraph,
+        inputs: Mapping[str, Any],
+        facts: Mapping[str, Any],
+    ) -> None:
+        self.recording = recording
+        self.graph = graph
+        self.inputs = inputs
+        self.facts = facts
+        self.framework = graph.framework
+        self.class_name = graph.modules.get("", "") or "a recorded model"
+
+    def array(self, kind: str, name: str) -> Array:
+        """One array of the file."""
+        return self.recording.array(kind, name)
+
+    def arrays(self, kind: str) -> dict[str, Array]:
+        """All arrays of one kind, by name."""
+        return {name: self.array(kind, name) for name in self.recording.names(kind)}
+
+
+@dataclass(frozen=True)
+class Interned:
+    """The session of a recorded graph: nothing of it can be run.
+
+    Attributes:
+        tensors, rung, abstract: as of `Session`.
+    """
+
+    tensors: Mapping[int, Any] = field(default_factory=dict)
+    rung: str = ""
+    abstract: bool = False
+
+
+def opened_model(recording: Recording) -> RecordedModel:
+    """The model of a recording.
+
+    Raises:
+        UsageError: the manifest says something else than this package writes.
+    """
+    manifest = recording.manifest
+    names = recording.names("constants")
+    try:
+        constants = [recording.array("constants", str(number)) for number in range(len(names))]
+
+        def found(ref: Ref) -> RecordedTensor:
+            if ref.number < 0:
+                return RecordedTensor.of(np.zeros(0), ref.facts[0])
+            return RecordedTensor.of(constants[ref.number], ref.facts[0])
+
+        def restored(name: str) -> Any:
+            return decode(manifest[name], constants, found)
+
+        nodes = [decode(node, constants, found) for node in manifest["nodes"]]
+        graph = ComputationGraph.build(manifest["framework"], nodes, **restored("facts"))
+        certificate = restored("certificate")
+        if certificate is not None:
+            graph.certificate = Certificate(**certificate)
+        graph.session = Interned()
+        facts = {
+            name: restored(name) for name in ("whole", "regions", "seeded", "graphs", "not_run")
+        }
+        return RecordedModel(recording, graph, restored("inputs"), facts)
+    except WRONG as error:
+        told = f"{type(error).__name__}: {error}"
+        raise recording.refused(f"its manifest cannot be understood ({told})") from None

@@ -1,0 +1,75 @@
+"""A reference in torch and ports of it in Paddle. A framework is imported where it is used."""
+
+from __future__ import annotations
+
+import numpy as np
+
+X = np.random.default_rng(0).standard_normal((4, 6)).astype(np.float32)
+
+
+def reference():
+    import torch
+
+    class Net(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc1, self.fc2 = torch.nn.Linear(6, 8), torch.nn.Linear(8, 3)
+            self.norm = torch.nn.LayerNorm(8)
+            self.gate = torch.nn.Linear(8, 8)
+
+        def forward(self, x):
+            hidden = torch.nn.functional.gelu(self.fc1(x))
+            gated = self.norm(hidden) * torch.sigmoid(self.gate(hidden))
+            logits = self.fc2(gated + hidden)
+            return {"logits": logits, "shares": logits.softmax(-1)}
+
+    torch.manual_seed(0)
+    return Net().eval(), {"x": torch.from_numpy(X)}
+
+
+def changed(epsilon=1e-5, residual=True, squash="sigmoid", exchanged=False, detached=False):
+    import paddle
+
+    class Net(paddle.nn.Layer):
+        def __init__(self):
+            super().__init__()
+            self.fc1, self.fc2 = paddle.nn.Linear(6, 8), paddle.nn.Linear(8, 3)
+            self.norm = paddle.nn.LayerNorm(8, epsilon=epsilon)
+            self.gate = paddle.nn.Linear(8, 8)
+
+        def forward(self, x):
+            functional = paddle.nn.functional
+            squashed = {
+                "sigmoid": functional.sigmoid,
+                "tanh": functional.tanh,
+                "spelled": lambda x: (functional.tanh(x * 0.5) + 1) * 0.5,
+                "misspelled": lambda x: (functional.tanh(x * 0.5) + 1) * 0.51,
+            }
+            hidden = functional.gelu(self.fc1(x))
+            gate = squashed[squash](self.gate(hidden))
+            gated = self.norm(hidden) * (gate.detach() if detached else gate)
+            logits = self.fc2(gated + hidden if residual else gated)
+            shares = functional.softmax(logits, -1)
+            both = (shares, logits) if exchanged else (logits, shares)
+            return {"logits": both[0], "shares": both[1]}
+
+    paddle.seed(0)
+    model = Net()
+    model.eval()
+    return model
+
+
+def port():
+    return changed(), {"x": X}
+
+
+def port_epsilon():
+    return changed(epsilon=1e-3), {"x": X}
+
+
+def port_without_inputs():
+    return {"model": changed()}
+
+
+def port_of_other_inputs():
+    return changed(), {"x": X + 1}

@@ -1,0 +1,184 @@
+"""A recording in the place of a model: the verdict, the findings and their places are those of the
+check in one process; what it cannot tell is not passed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import padiff_graph as pg
+from padiff_graph.errors import UsageError
+from tests.sides.recorded_models import X, changed, reference
+
+HERE = Path(__file__).parent
+MODELS = HERE / "recorded_models.py"
+OPTIONS = {"rtol": 1e-4, "atol": 1e-5}
+WHOLE = 9
+"""Regions of the reference, each with a counterpart in a right port."""
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory):
+    path = tmp_path_factory.mktemp("recorded") / "ref.pgref"
+    pg.record(*reference(), path)
+    return path
+
+
+def _findings(report):
+    return [
+        (own.cause_id, own.verdict, own.phase, own.paddle_path, own.torch_path)
+        for own in report.findings
+    ]
+
+
+def _said(report):
+    return report.passed, report.equivalent, _findings(report), dict(report.regions)
+
+
+def test_a_right_port_passes_with_all_obligations(recording):
+    report = pg.compare(changed(), recording, ({"x": X}, {"x": X}), options=OPTIONS)
+    assert report.passed and report.equivalent
+    assert report.compared.outputs == 2 and report.compared.parameters == 8
+    assert report.compared.gradients > 10
+    assert all(shown.status != "not shown" for shown in report.obligations)
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"epsilon": 1e-3},
+        {"residual": False},
+        {"squash": "tanh"},
+        {"exchanged": True},
+        {"detached": True},
+    ],
+    ids=lambda how: next(iter(how)),
+)
+def test_what_is_wrong_is_told_as_in_one_process(recording, how):
+    module, example = reference()
+    here = pg.compare(changed(**how), module, ({"x": X}, example), options=OPTIONS)
+    there = pg.compare(changed(**how), recording, ({"x": X}, {"x": X}), options=OPTIONS)
+    assert not there.passed
+    assert _said(there) == _said(here)
+
+
+def test_what_the_port_computes_in_other_steps_is_compared_as_one(recording):
+    for squash, passed in (("spelled", True), ("misspelled", False)):
+        here, there = (
+            pg.compare(changed(squash=squash), other, ({"x": X}, {"x": X}), options=OPTIONS)
+            for other in (reference()[0], recording)
+        )
+        assert there.passed is passed
+        assert _said(there) == _said(here)
+        # the gradients of two recorded regions, put together
+        assert sum(there.regions.values()) < WHOLE
+
+
+def test_rounding_is_proved_where_no_tolerance_is_named(recording):
+    options = {"allow_rounding": True}
+    here = pg.compare(changed(), reference()[0], ({"x": X}, {"x": X}), options=options)
+    there = pg.compare(changed(), recording, ({"x": X}, {"x": X}), options=options)
+    assert there.passed and _said(there) == _said(here)
+    assert there.noise == pytest.approx(here.noise, rel=1e-3, abs=1e-12)
+
+
+def test_weights_are_copied_into_the_live_model_or_compared(recording):
+    live = changed()
+    assert pg.compare(live, recording, ({"x": X}, {"x": X}), options=OPTIONS).passed
+    held = reference()[0].state_dict()
+    assert (live.fc1.weight.numpy() == held["fc1.weight"].numpy().T).all()
+    assert pg.compare(live, recording, ({"x": X}, {"x": X}), False, options=OPTIONS).passed
+    live.fc1.weight.set_value(live.fc1.weight + 1.0)
+    report = pg.compare(live, recording, ({"x": X}, {"x": X}), False, options=OPTIONS)
+    assert not report.passed
+    found = [own for own in report.findings if own.fails]
+    assert (found[0].cause_id, found[0].paddle_path) == ("weights.differ", "fc1")
+
+
+def test_it_may_be_given_first_and_stands_second_then(recording):
+    report = pg.compare(recording, changed(epsilon=1e-3), ({"x": X}, {"x": X}), options=OPTIONS)
+    assert report.findings[0].cause_id == "attribute.epsilon"
+    assert "pd_op" in report.matching.first.graph.of_kind("operation")[0].op
+    with pytest.raises(UsageError, match="loss_fn: the recording was given first"):
+        pg.compare(recording, changed(), ({"x": X}, {"x": X}), loss_fn=[len, len])
+
+
+def test_other_inputs_are_refused(recording):
+    with pytest.raises(UsageError, match="recorded with other inputs: x differs"):
+        pg.compare(changed(), recording, ({"x": X + 1}, {"x": X + 1}))
+    side = pg.Side(f"{MODELS}:port_of_other_inputs")
+    with pytest.raises(UsageError, match="the same inputs"):
+        pg.compare(side, recording)
+
+
+def test_a_recording_without_values_passes_nothing(tmp_path):
+    path = tmp_path / "small.pgref"
+    pg.record(*reference(), path, precisions=())
+    report = pg.compare(changed(), path, ({"x": X}, {"x": X}), options=OPTIONS)
+    assert not report.passed
+    assert {own.name: own.status for own in report.obligations}["regions"] == "not shown"
+    assert {own.name: own.status for own in report.obligations}["outputs"] == "shown"
+    told = [own.cause for own in report.findings if own.cause_id == "region.not_compared"]
+    assert "without the values on the way" in told[0]
+
+
+def test_the_judge_needs_no_torch(recording, tmp_path):
+    script = tmp_path / "judge.py"
+    script.write_text(
+        "import sys\n"
+        "class Refused:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.partition('.')[0] == 'torch':\n"
+        "            raise ModuleNotFoundError(f'No module named {name!r}', name=name)\n"
+        "sys.meta_path.insert(0, Refused())\n"
+        "from padiff_graph.cli.commands import main\n"
+        "main(sys.argv[1:])\n"
+    )
+    for target, code in (("port", 0), ("port_epsilon", 1)):
+        page = tmp_path / "report.json"
+        ran = subprocess.run(
+            [sys.executable, script, "align", f"{MODELS}:{target}", recording, "--json", page],
+            capture_output=True,
+            text=True,
+        )
+        assert ran.returncode == code, ran.stdout + ran.stderr
+        causes = [own["cause_id"] for own in json.loads(page.read_text())["findings"]]
+        assert causes == [["rounding.accumulated"], ["attribute.epsilon"]][code]
+
+
+def test_structure_alone_is_compared_and_matched(recording):
+    side = pg.Side(f"{MODELS}:port_epsilon")
+    difference = pg.structural_diff(side, recording)
+    assert [own.cause_id for own in difference.findings] == ["attribute.epsilon"]
+    (candidate,) = pg.suggest_layer_map(side, recording)
+    assert {row.paddle_path: row.torch_path for row in candidate.rows}["norm"] == "norm"
+
+
+def test_a_damaged_file_is_one_sentence(recording, tmp_path):
+    whole = recording.read_bytes()
+    for number, data in enumerate((whole[:-40], whole[:1000] + b"x" * 8 + whole[1008:], b"")):
+        path = tmp_path / f"{number}.pgref"
+        path.write_bytes(data)
+        ran = subprocess.run(
+            [sys.executable, "-m", "padiff_graph", "align", f"{MODELS}:port", path],
+            capture_output=True,
+            text=True,
+        )
+        assert ran.returncode == 2, ran.stderr
+        assert ran.stderr.count("\n") == 1
+        assert ran.stderr.startswith(f"error: {path}: expected a recording")
+
+
+def test_torch_stands_against_torch_and_before_paddle(tmp_path):
+    path = tmp_path / "paddle.pgref"
+    pg.record(changed(), {"x": X}, path)
+    report = pg.compare(
+        reference()[0], path, ({"x": torch.from_numpy(X)}, {"x": X}), options=OPTIONS
+    )
+    assert report.passed
+    assert dict(report.regions) == {"equal": WHOLE}
