@@ -166,6 +166,24 @@ class WatchedStep:
     settings: Mapping[str, Mapping[str, object]]
 
 
+@dataclass(frozen=True)
+class WatchedPass:
+    """One backward pass, with the model's runs since the one before.
+
+    Attributes:
+        inputs, outputs: of each run of the model, arrays by leaf name.
+        training: whether the model was in training mode, for each run.
+        loss: the number that was differentiated.
+        gradients: what stands in the parameters afterwards, by parameter name.
+    """
+
+    inputs: tuple[Mapping[str, Array], ...]
+    outputs: tuple[Mapping[str, Array], ...]
+    training: tuple[bool, ...]
+    loss: float
+    gradients: Mapping[str, Array]
+
+
 class Optimizers(Protocol):
     """Training steps are compared too, and an optimizer's settings and state in words for both.
 
@@ -194,8 +212,9 @@ class Optimizers(Protocol):
         """What the optimizer remembers: parameter name -> name of the state -> numbers."""
         ...
 
-    def watching(self, model: Model, /) -> AbstractContextManager[list[WatchedStep]]:
-        """Notes every step that an optimizer takes of this model's parameters, whoever calls it.
+    def watching(self, model: Model, /) -> AbstractContextManager[list[WatchedStep | WatchedPass]]:
+        """Notes every step that an optimizer takes of this model's parameters, whoever calls it,
+        and every backward pass before it.
 
         Nothing of the watching outlives the context.
         """
@@ -226,6 +245,10 @@ class Optimizers(Protocol):
 
     def put_gradients(self, model: Model, numbers: Mapping[str, Array], /) -> None:
         """Sets gradients by parameter name; parameters that are not named get none."""
+        ...
+
+    def overwrite(self, tensor: Tensor, numbers: Array, /) -> None:
+        """Puts numbers into a tensor that is no parameter of the model."""
         ...
 
     def saved(self, optimizer: Optimizer, model: Model, /) -> Callable[[], None]:

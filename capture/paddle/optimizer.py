@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import paddle
 
-from padiff_graph.capture.abilities import WatchedStep
+from padiff_graph.capture.abilities import WatchedPass, WatchedStep
+from padiff_graph.capture.paddle.passes import noting_passes
 from padiff_graph.capture.paddle.values import array, dtype
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "is_optimizer",
     "kept",
     "learn",
+    "overwrite",
     "put_gradients",
     "refusal",
     "saved",
@@ -215,14 +217,14 @@ def _meaning(optimizer: Any, key: str) -> str | None:
 
 
 @contextmanager
-def watching(model: paddle.nn.Layer) -> Iterator[list[WatchedStep]]:
-    """Notes every step of any optimizer that owns parameters of the layer.
+def watching(model: paddle.nn.Layer) -> Iterator[list[WatchedStep | WatchedPass]]:
+    """Notes every step of any optimizer that owns parameters of the layer, and backward passes.
 
     Every optimizer adds its regularization to the gradients when they are clipped and nothing else
     is done to them (paddle/optimizer/optimizer.py, `_apply_optimize`, 3.x): the class's method
     is watched there while the context lasts.
     """
-    seen: list[WatchedStep] = []
+    seen: list[WatchedStep | WatchedPass] = []
     base = paddle.optimizer.Optimizer
     original = base.append_regularization_ops
 
@@ -232,13 +234,17 @@ def watching(model: paddle.nn.Layer) -> Iterator[list[WatchedStep]]:
 
     base.append_regularization_ops = noted
     try:
-        yield seen
+        with noting_passes(model, lambda: gradients(model), seen.append):
+            yield seen
     finally:
         base.append_regularization_ops = original
 
 
 def _note(
-    seen: list[WatchedStep], optimizer: Any, model: paddle.nn.Layer, handed: list[tuple[Any, Any]]
+    seen: list[WatchedStep | WatchedPass],
+    optimizer: Any,
+    model: paddle.nn.Layer,
+    handed: list[tuple[Any, Any]],
 ) -> None:
     """Adds a step; each group of parameters comes by itself and belongs to the step before it."""
     names = {id(parameter): name for name, parameter in model.named_parameters()}
@@ -250,8 +256,14 @@ def _note(
     owned = settings(optimizer, model)
     if not owned:
         return
-    if seen and seen[-1].optimizer is optimizer and not arrived.keys() & seen[-1].gradients.keys():
-        arrived = {**seen.pop().gradients, **arrived}
+    last = seen[-1] if seen else None
+    if (
+        isinstance(last, WatchedStep)
+        and last.optimizer is optimizer
+        and not arrived.keys() & last.gradients.keys()
+    ):
+        arrived = {**last.gradients, **arrived}
+        seen.pop()
     seen.append(WatchedStep(optimizer, arrived, owned))
 
 
@@ -300,6 +312,12 @@ def put_gradients(model: paddle.nn.Layer, numbers: Mapping[str, Array]) -> None:
             )
             # cleared gradients are overwritten by the next backward, these are to be added to
             parameter._unset_fake_empty()
+
+
+def overwrite(tensor: paddle.Tensor, numbers: Array) -> None:
+    """Puts numbers into a tensor."""
+    with paddle.no_grad():
+        paddle.assign(paddle.to_tensor(np.array(numbers)).astype(dtype(tensor)), tensor)
 
 
 def saved(optimizer: Any, model: paddle.nn.Layer) -> Callable[[], None]:

@@ -28,6 +28,7 @@ IN_OPTIMIZERS = (
     "clear",
     "gradients",
     "put_gradients",
+    "overwrite",
     "saved",
 )
 """Functions of `Optimizers` that are one question each."""

@@ -49,6 +49,7 @@ OPTIMIZERS = frozenset(
         "clear",
         "gradients",
         "put_gradients",
+        "overwrite",
         "is_optimizer",
     }
 )

@@ -14,14 +14,14 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from padiff_graph.capture.abilities import WatchedStep
+from padiff_graph.capture.abilities import WatchedPass, WatchedStep
 from padiff_graph.capture.graph import Node, ParameterInfo, TensorType, Value
 
 __all__ = ["Ref", "Unsendable", "crossing", "decode", "encode"]
 
 PLAIN = (str, bool, type(None))
 RECORDS: dict[str, type[Any]] = {
-    cls.__name__: cls for cls in (Node, ParameterInfo, TensorType, Value, WatchedStep)
+    cls.__name__: cls for cls in (Node, ParameterInfo, TensorType, Value, WatchedPass, WatchedStep)
 }
 """Classes whose instances cross by their fields; `crossing` adds more."""
 NAMES: dict[type[Any], str] = {cls: name for name, cls in RECORDS.items()}

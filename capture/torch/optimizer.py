@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from padiff_graph.capture.abilities import WatchedStep
+from padiff_graph.capture.abilities import WatchedPass, WatchedStep
+from padiff_graph.capture.torch.passes import noting_passes
 from padiff_graph.capture.torch.values import array
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "is_optimizer",
     "kept",
     "learn",
+    "overwrite",
     "put_gradients",
     "refusal",
     "saved",
@@ -149,13 +151,13 @@ def state(optimizer: torch.optim.Optimizer, model: torch.nn.Module) -> dict[str,
 
 
 @contextmanager
-def watching(model: torch.nn.Module) -> Iterator[list[WatchedStep]]:
-    """Notes every step of any optimizer that owns parameters of the model.
+def watching(model: torch.nn.Module) -> Iterator[list[WatchedStep | WatchedPass]]:
+    """Notes every step of any optimizer that owns parameters of the model, and backward passes.
 
     torch calls hooks on all optimizers before those of one: at an optimizer's first step the former
     adds one of the latter, which so comes behind the user's own hooks.
     """
-    seen: list[WatchedStep] = []
+    seen: list[WatchedStep | WatchedPass] = []
     handles: dict[int, Any] = {}
 
     def note(optimizer: torch.optim.Optimizer, *_: Any) -> None:
@@ -171,7 +173,8 @@ def watching(model: torch.nn.Module) -> Iterator[list[WatchedStep]]:
 
     everywhere = register_optimizer_step_pre_hook(first)
     try:
-        yield seen
+        with noting_passes(model, lambda: gradients(model), seen.append):
+            yield seen
     finally:
         for handle in (everywhere, *handles.values()):
             handle.remove()
@@ -216,6 +219,12 @@ def put_gradients(model: torch.nn.Module, numbers: Mapping[str, Array]) -> None:
         parameter.grad = None
         if name in numbers:
             parameter.grad = torch.from_numpy(np.array(numbers[name])).to(parameter)
+
+
+def overwrite(tensor: torch.Tensor, numbers: Array) -> None:
+    """Puts numbers into a tensor."""
+    with torch.no_grad():
+        tensor.copy_(torch.from_numpy(np.array(numbers)))
 
 
 def saved(optimizer: torch.optim.Optimizer, model: torch.nn.Module) -> Callable[[], None]:

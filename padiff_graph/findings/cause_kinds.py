@@ -43,6 +43,10 @@ SETTINGS = (
     "gradients after a step",
     "steps of the optimizer in one call",
     "state carried in",
+    "accumulation",
+    "loss factor",
+    "unscaling of gradients",
+    "average of weights",
 )
 """Settings of optimizers, in the words that both frameworks share."""
 OPEN = frozenset({"values.differ", "gradient.differs"})

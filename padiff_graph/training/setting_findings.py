@@ -14,6 +14,7 @@ from padiff_graph.training.optimizer_settings import (
     setting_differences,
 )
 from padiff_graph.training.optimizers import Stepper
+from padiff_graph.training.stages.average_rule import AverageWatch
 from padiff_graph.training.stages.carried_state import carried_differences
 from padiff_graph.training.stages.observed_differences import CLIPPING, observed_differences
 from padiff_graph.training.stages.step_record import StepRecord
@@ -33,6 +34,7 @@ DIVERGENT = {
     ),
 }
 """Update rules that the two frameworks do not compute alike, whatever the settings."""
+AVERAGE = "average of weights"
 HIDDEN = "a callable"
 """The class of an optimizer that a callable hides."""
 
@@ -45,8 +47,14 @@ class SettingWatch:
         steppers: tuple[Stepper, Stepper],
         rows: Sequence[ParameterRow],
         positions: Mapping[str, int],
+        averages: AverageWatch,
     ) -> None:
-        """`positions`: where the first model first reads each of its parameters."""
+        """
+        Args:
+            positions: where the first model first reads each of its parameters.
+            averages: what is known of averages that callables keep.
+        """
+        self.averages = averages
         self.steppers, self.rows, self.positions = steppers, rows, positions
         self.seen: dict[tuple[str, tuple[str, str]], tuple[int, SettingDifference]] = {}
         self.algorithm = ""
@@ -73,6 +81,7 @@ class SettingWatch:
             seen.add(CLIPPING)
         kept = [difference for difference in told_settings if difference.setting not in seen]
         self._note(step, [*kept, *observed])
+        self.averages.look(step, first, second)
 
     def _settings(self, record: StepRecord, side: int) -> Settings:
         """As the update found them; where none was made, as they are."""
@@ -94,6 +103,11 @@ class SettingWatch:
 
     def findings(self, parted: Mapping[tuple[str, str], int]) -> list[Finding]:
         """One finding for each difference; `parted` is the step at which parameters part."""
+        averages = self.averages.difference()
+        pairs = tuple((row.first, piece.second) for row in self.rows for piece in row.pieces)
+        if averages is not None and not self.seen and pairs:
+            step, values = averages
+            self._note(step, [SettingDifference(AVERAGE, values, pairs, everywhere=True)])
         return [self._finding(step, difference, parted) for step, difference in self.seen.values()]
 
     def _finding(

@@ -9,12 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from padiff_graph.capture.abilities import WatchedPass, WatchedStep
 from padiff_graph.capture.backend import backend
 from padiff_graph.capture.engine import Array, Engine
 from padiff_graph.capture.leaf_names import leaves
 from padiff_graph.capture.leaf_names import replace as replaced
 from padiff_graph.training.held_state import held_state
 from padiff_graph.training.optimizers import Stepper
+from padiff_graph.training.stages.held_averages import HeldAverage, find_average
 from padiff_graph.training.stages.step_record import StepRecord
 
 __all__ = ["Loss", "TrainingSide"]
@@ -33,6 +35,7 @@ class TrainingSide:
         loss: of its output.
         loop: the user's own step, of the model and a batch; None where the tool makes the step.
         record: the step that is being taken, or was taken last.
+        average: an average of the weights that the user's callable keeps.
     """
 
     engine: Engine
@@ -41,6 +44,24 @@ class TrainingSide:
     loss: Loss
     loop: Callable[[Any, Any], Any] | None = None
     record: StepRecord = field(default_factory=StepRecord)
+    average: HeldAverage | None = None
+
+    def __post_init__(self) -> None:
+        tools, model = self.stepper.tools, self.stepper.model
+        values = backend(self.stepper.framework).values
+        if hasattr(model, "named_parameters") and not self.stepper.direct:
+            self.average = find_average(
+                self.stepper.given,
+                (*self.stepper.optimizers, model),
+                model,
+                tools.trainable(model),
+                values.is_tensor,
+                values.array,
+            )
+
+    def averages(self) -> dict[str, Array]:
+        """Averages of weights that the user's callable keeps, by parameter name."""
+        return {} if self.average is None else self.average.values()
 
     def values(self) -> dict[str, Array]:
         """Copies of all parameters and buffers."""
@@ -59,6 +80,7 @@ class TrainingSide:
             *saved,
             held_state(self.stepper.given, (*self.stepper.optimizers, model)),
             partial(tools.put_gradients, model, gradients),
+            *([] if self.average is None else self.average.remembered(tools.overwrite)),
         ]
 
     def clear(self) -> None:
@@ -95,13 +117,15 @@ class TrainingSide:
         """The user's own step, watched: what each update was handed, and what it left behind."""
         tools, model, record = self.stepper.tools, self.stepper.model, self.record
         record.before = self.values()
-        with self.engine.recording(True), tools.watching(model) as updates:
+        with self.engine.recording(True), tools.watching(model) as events:
             loss = loop(model, batch)
         record.told = loss is not None
         record.loss = 0.0 if loss is None else self._number(loss)
-        record.updates = tuple(updates)
-        record.accumulated = record.handed
+        record.updates = tuple(event for event in events if isinstance(event, WatchedStep))
+        record.passes = tuple(event for event in events if isinstance(event, WatchedPass))
+        record.accumulated = _accumulated(events) or record.handed
         record.after = self.values()
+        record.averages = self.averages()
 
     def _number(self, loss: Any) -> float:
         if backend(self.stepper.framework).values.is_tensor(loss):
@@ -132,8 +156,19 @@ class TrainingSide:
             return
         tools, model, record = self.stepper.tools, self.stepper.model, self.record
         record.before = self.values()
-        with tools.watching(model) as updates:
+        with tools.watching(model) as events:
             self.stepper.advance()
-        record.updates = tuple(updates)
+        record.updates = tuple(event for event in events if isinstance(event, WatchedStep))
         record.remaining = tools.gradients(model)
         record.after = self.values()
+        record.averages = self.averages()
+
+
+def _accumulated(events: Sequence[WatchedStep | WatchedPass]) -> Mapping[str, Array]:
+    """The gradients that the last backward pass before the first update left."""
+    left: Mapping[str, Array] = {}
+    for event in events:
+        if isinstance(event, WatchedStep):
+            break
+        left = event.gradients
+    return left

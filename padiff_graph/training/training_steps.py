@@ -21,6 +21,7 @@ from padiff_graph.matching.result import Matching, ParameterRow
 from padiff_graph.referee.tolerance import Quantity, Tolerance
 from padiff_graph.training.optimizers import Stepper
 from padiff_graph.training.setting_findings import SettingWatch, trial_findings
+from padiff_graph.training.stages.average_rule import AverageWatch
 from padiff_graph.training.stages.band import trained_twice
 from padiff_graph.training.stages.carried_over import carried_over
 from padiff_graph.training.stages.departure import departure_finding
@@ -103,7 +104,8 @@ def train(
     sides = first, second
     # branches side by side run in an order of their own in each model: a setting is looked for in
     # the port's
-    watch = SettingWatch(steppers, rows, first_reads(matching.first.graph))
+    averages = AverageWatch((first.averages(), second.averages()))
+    watch = SettingWatch(steppers, rows, first_reads(matching.first.graph), averages)
     # what happens inside of a user's step is the user's: no gradients are handed over there
     handed_over = shared and loops is None
     numbers = StepNumbers(rows, matching, tolerance, first.values(), handed_over)

@@ -32,6 +32,30 @@ TRAINING: Mapping[str, tuple[str, ...]] = {
             "({first_label}) and {second_class} ({second_label})"
         ),
     ),
+    "optimizer.accumulation": (
+        (
+            "gradients accumulate to another multiple from step {step} on: differentiated is "
+            "{first_setting} ({first_label}) against {second_setting} ({second_label})"
+        ),
+    ),
+    "optimizer.loss_factor": (
+        (
+            "the loss is differentiated with another factor from step {step} on: "
+            "{first_setting} ({first_label}) against {second_setting} ({second_label})"
+        ),
+    ),
+    "optimizer.unscaling_of_gradients": (
+        (
+            "a scale is taken back from the gradients on one side from step {step} on: they are "
+            "changed {first_setting} ({first_label}) against {second_setting} ({second_label})"
+        ),
+    ),
+    "optimizer.average_of_weights": (
+        (
+            "the averages of weights differ from step {step} on: {first_setting} "
+            "({first_label}) against {second_setting} ({second_label})"
+        ),
+    ),
     "optimizer.owner": (
         (
             "the optimizers do not train the same parameters: {some} is {first_setting} on the "

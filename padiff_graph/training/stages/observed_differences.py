@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
+from padiff_graph.capture.abilities import WatchedStep
 from padiff_graph.capture.engine import Array
 from padiff_graph.executor.transfer import mapped
 from padiff_graph.matching.result import ParameterRow
@@ -16,16 +18,24 @@ from padiff_graph.training.stages.gradient_treatment import (
     compatible,
     treatments,
 )
+from padiff_graph.training.stages.loss_factor import factor_words, multiple, power_of_two
 from padiff_graph.training.stages.step_record import StepRecord
 
 __all__ = ["CLIPPING", "observed_differences"]
 
 CLIPPING = "gradient clipping"
 CLEARING = "gradients after a step"
+UNSCALING = "unscaling of gradients"
 COUNT = "steps of the optimizer in one call"
 AGREE = 1e-3
 """Gradients that differ by less than this share of their largest are held against each other as
 numbers, others by the rule that they went through."""
+SAME = 1e-3
+"""Share of the weights' norm by which two sides that started a step alike may be apart: a tenth of
+the least factor that is told."""
+CARRIED = 1e-2
+"""Relative difference of a factor that the update is handed from the one that gradients came with.
+"""
 NOISE = 10
 """How many times the gradients' own difference what is done to them may carry on."""
 
@@ -49,12 +59,54 @@ def observed_differences(
         for setting, values in _counted(pair, first, second):
             if values[0] != values[1]:
                 told.setdefault((setting, *values), []).append(pair)
-    for pair, values in _clipped(rows, first, second):
-        told.setdefault((CLIPPING, *values), []).append(pair)
+    both = rows, first, second
+    factor = multiple(rows, first.accumulated, second.accumulated)
+    if _fresh(first, second) and factor.constant and not factor.agrees and _started_alike(*both):
+        words = _carried_on(rows, first, second, factor.factor)
+        if words is not None:
+            told.setdefault(words, []).extend(pairs)
+        # the rest is held against each other as if the factor were none
+        first = replace(first, accumulated=_divided(first.accumulated, factor.factor))
+        if words is not None:
+            first = replace(first, updates=tuple(_handed(first, factor.factor)))
+    for setting, pair, values in _treated(rows, first, second):
+        told.setdefault((setting, *values), []).append(pair)
     return [
         SettingDifference(setting, (one, other), tuple(where), len(where) == len(pairs))
         for (setting, one, other), where in told.items()
     ]
+
+
+def _fresh(first: StepRecord, second: StepRecord) -> bool:
+    """Whether both gradients are known to be of this step's backward passes alone."""
+    return all(record.passes and not record.remaining for record in (first, second))
+
+
+def _started_alike(rows: Sequence[ParameterRow], first: StepRecord, second: StepRecord) -> bool:
+    """Whether both sides held the same weights: gradients of others say nothing of a factor."""
+    weights = multiple(rows, first.before, second.before)
+    return weights.rest <= SAME and abs(weights.factor - 1) <= SAME
+
+
+def _carried_on(
+    rows: Sequence[ParameterRow], first: StepRecord, second: StepRecord, factor: float
+) -> Told | None:
+    """The setting and both values of a factor that the updates are handed too; None where it is
+    taken back on the way, as a scale of the loss is."""
+    handed = multiple(rows, first.handed, second.handed)
+    if not handed.constant or not np.isclose(handed.factor, factor, rtol=CARRIED):
+        return None
+    words, setting = factor_words(first, second, factor)
+    return setting, *words
+
+
+def _divided(arrays: Mapping[str, Array], factor: float) -> dict[str, Array]:
+    return {name: array / array.dtype.type(factor) for name, array in arrays.items()}
+
+
+def _handed(record: StepRecord, factor: float) -> Iterator[WatchedStep]:
+    for update in record.updates:
+        yield replace(update, gradients=_divided(update.gradients, factor))
 
 
 def _arrived(row: ParameterRow, first: Mapping[str, Array], second: Mapping[str, Array]) -> bool:
@@ -75,9 +127,9 @@ def _fate(record: StepRecord, name: str) -> str:
     return "cleared" if remaining is None or not remaining.any() else "kept"
 
 
-def _clipped(
+def _treated(
     rows: Sequence[ParameterRow], first: StepRecord, second: StepRecord
-) -> Iterator[tuple[Pair, tuple[object, object]]]:
+) -> Iterator[tuple[str, Pair, tuple[object, object]]]:
     """Parameters whose gradients went through another treatment, with both."""
     handed = first.handed, second.handed
     rows = [row for row in rows if _arrived(row, *handed)]
@@ -92,7 +144,8 @@ def _clipped(
     # a parameter left out of a norm changes the factor of all others, with the norm the same
     causes = [entry for entry in differing if not compatible(*entry[1])]
     for pair, (one, other) in causes or differing:
-        yield pair, (str(one), str(other))
+        setting = UNSCALING if power_of_two(one, other) else CLIPPING
+        yield setting, pair, (str(one), str(other))
 
 
 def _same(
@@ -108,12 +161,15 @@ def _same(
     before, after = first.accumulated[row.first], first.handed[row.first]
     noise = _gap(before, mapped(row, before, second.accumulated))
     scale = float(np.abs(before).max(initial=0.0))
-    if noise > AGREE * scale:
-        return all(compatible(own, other) for other in theirs)
     wanted = mapped(row, after, second.handed)
+    size = float(np.abs(wanted).max(initial=0.0))
     allowed = max(allowance(treatment) for treatment in (own, *theirs))
+    if noise > AGREE * scale:
+        return _gap(after, wanted) <= allowed * size or all(
+            compatible(own, other) for other in theirs
+        )
     carried = NOISE * noise / scale if scale else 0.0
-    return _gap(after, wanted) <= (allowed + carried) * float(np.abs(wanted).max(initial=0.0))
+    return _gap(after, wanted) <= (allowed + carried) * size
 
 
 def _gap(first: Array, second: Array) -> float:

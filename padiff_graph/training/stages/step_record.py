@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from padiff_graph.capture.abilities import WatchedStep
+from padiff_graph.capture.abilities import WatchedPass, WatchedStep
 from padiff_graph.capture.engine import Array
 
 __all__ = ["StepRecord"]
@@ -21,20 +21,25 @@ class StepRecord:
         loss: of the batch; 0.0 where the user's own step returns none.
         told: whether it is known.
         left: gradients that the step before left behind.
-        accumulated: gradients when the optimizer's turn comes: those of this batch on top.
+        passes: the backward passes of the user's own step.
+        accumulated: gradients when the optimizer's turn comes: those of this batch on top. In the
+            user's own step they are those that the last backward pass before it left.
         updates: each step that an optimizer took in this turn.
         remaining: gradients that the turn left behind.
         before, after: weights and buffers around the turn.
+        averages: of weights, where the user's callable keeps one.
     """
 
     loss: float = 0.0
     told: bool = True
     left: Values = field(default_factory=dict)
+    passes: tuple[WatchedPass, ...] = ()
     accumulated: Values = field(default_factory=dict)
     updates: tuple[WatchedStep, ...] = ()
     remaining: Values = field(default_factory=dict)
     before: Values = field(default_factory=dict)
     after: Values = field(default_factory=dict)
+    averages: Values = field(default_factory=dict)
 
     @property
     def settings(self) -> dict[str, Mapping[str, object]]:

@@ -1,0 +1,88 @@
+"""A model's runs, noted while a context lasts: what it was given and returned, in which mode."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from padiff_graph.capture.leaf_names import leaves, output_leaves
+
+__all__ = ["NotedRuns", "noting_runs"]
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass
+class NotedRuns:
+    """The runs since the last one was taken.
+
+    Attributes:
+        inputs, outputs: arrays of each run by leaf name.
+        training: the mode of each.
+    """
+
+    inputs: list[Mapping[str, Array]] = field(default_factory=list)
+    outputs: list[Mapping[str, Array]] = field(default_factory=list)
+    training: list[bool] = field(default_factory=list)
+
+    def taken(self) -> NotedRuns:
+        """What was noted, and nothing is noted any more."""
+        noted = NotedRuns(self.inputs, self.outputs, self.training)
+        self.inputs, self.outputs, self.training = [], [], []
+        return noted
+
+
+@contextmanager
+def noting_runs(
+    model: Any, is_tensor: Callable[[object], bool], array: Callable[[Any], Array]
+) -> Iterator[NotedRuns]:
+    """Notes every run of a model by its `forward`, which is as it was afterwards.
+
+    Args:
+        model: of either framework.
+        is_tensor, array: of that framework.
+    """
+    runs = NotedRuns()
+    own = vars(model)
+    kept, had = own.get("forward"), "forward" in own
+    original = model.forward
+
+    def noted(*given: Any, **named: Any) -> Any:
+        inputs = {
+            name: np.array(array(leaf))
+            for name, leaf in leaves(_by_name(original, given, named), is_tensor).items()
+        }
+        result = original(*given, **named)
+        runs.inputs.append(inputs)
+        runs.outputs.append(
+            {name: np.array(array(leaf)) for name, leaf in output_leaves(result, is_tensor).items()}
+        )
+        runs.training.append(bool(model.training))
+        return result
+
+    own["forward"] = noted
+    try:
+        yield runs
+    finally:
+        if had:
+            own["forward"] = kept
+        else:
+            own.pop("forward", None)
+
+
+def _by_name(forward: Any, given: tuple[Any, ...], named: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments by the names that the forward has for them."""
+    try:
+        bound = inspect.signature(forward).bind(*given, **named).arguments
+    except (TypeError, ValueError):  # no signature, or a call that fails by itself
+        return {**{str(number): value for number, value in enumerate(given)}, **named}
+    arguments = dict(bound)
+    for name, parameter in inspect.signature(forward).parameters.items():
+        if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+            arguments.update(arguments.pop(name, {}))
+    return arguments

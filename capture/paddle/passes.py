@@ -1,0 +1,69 @@
+"""Backward passes noted while a context lasts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import paddle
+
+from padiff_graph.capture.abilities import WatchedPass
+from padiff_graph.capture.noted_runs import noting_runs
+from padiff_graph.capture.paddle.values import array, is_tensor
+
+__all__ = ["noting_passes"]
+
+Gradients = Callable[[], Mapping[str, np.ndarray[Any, Any]]]
+
+
+@contextmanager
+def noting_passes(
+    model: paddle.nn.Layer, gradients: Gradients, note: Callable[[WatchedPass], None]
+) -> Iterator[None]:
+    """Notes each backward pass; what was patched is as it was afterwards.
+
+    `Tensor.backward` and `paddle.autograd.backward` both call `core.eager.run_backward`
+    (paddle/base/dygraph/tensor_patch_methods.py, paddle/autograd/backward_mode.py, 3.x).
+
+    Args:
+        model: whose runs and gradients are noted.
+        gradients: what stands in its parameters.
+        note: is handed each pass.
+    """
+    eager = paddle.base.core.eager
+    original = eager.run_backward
+    with noting_runs(model, is_tensor, array) as runs:
+
+        def noted(tensors: Sequence[Any], weights: Sequence[Any], *more: Any) -> Any:
+            loss = _differentiated(tensors, weights)
+            result = original(tensors, weights, *more)
+            since = runs.taken()
+            note(
+                WatchedPass(
+                    tuple(since.inputs),
+                    tuple(since.outputs),
+                    tuple(since.training),
+                    loss,
+                    gradients(),
+                )
+            )
+            return result
+
+        eager.run_backward = noted
+        try:
+            yield
+        finally:
+            eager.run_backward = original
+
+
+def _differentiated(tensors: Sequence[Any], weights: Sequence[Any]) -> float:
+    """The one number that a backward is of: what is handed to it, weighted."""
+    factors = [*weights, *[None] * (len(tensors) - len(weights))]
+    return float(
+        sum(
+            float((array(tensor) * (1.0 if factor is None else array(factor))).sum())
+            for tensor, factor in zip(tensors, factors, strict=True)
+        )
+    )
