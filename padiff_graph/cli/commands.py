@@ -24,6 +24,7 @@ from padiff_graph.cli.files import (
     output_file,
     to,
     views,
+    write_acceptance_card,
     write_repro_script,
     written,
 )
@@ -85,6 +86,12 @@ def cli() -> None:
     callback=ending(".py"),
     help="write a script that reruns the first finding's region in both frameworks",
 )
+@output_file(
+    "--card",
+    metavar="FILE.md|.json",
+    callback=ending(".md", ".json"),
+    help="write an acceptance card: what was compared, how it was shown, what would be missed",
+)
 def align(
     targets: Targets,
     asked: Asked,
@@ -93,6 +100,7 @@ def align(
     json_file: str | None,
     explorer: str | None,
     repro: str | None,
+    card: str | None,
 ) -> int:
     """`compare`, printed."""
     asked.check()
@@ -104,6 +112,8 @@ def align(
     wanted = views(report, html, json_file, explorer)
     if repro is not None:
         wanted.append((repro, lambda: write_repro_script(report, repro)))
+    if card is not None:
+        wanted.append((card, lambda: write_acceptance_card(report, card)))
     return written(wanted, verdict_code(report), err=printed != "text")
 
 

@@ -22,6 +22,7 @@ __all__ = [
     "to",
     "views",
     "writable",
+    "write_acceptance_card",
     "write_repro_script",
     "written",
 ]
@@ -126,3 +127,11 @@ def write_repro_script(report: Report, path: str) -> str:
 
     write_repro(report, path)
     return f"{path}, and its values beside it"
+
+
+def write_acceptance_card(report: Report, path: str) -> str:
+    """Writes the card, and says where."""
+    from padiff_graph.export.card import write_card
+
+    write_card(report, path)
+    return path

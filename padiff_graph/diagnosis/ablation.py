@@ -27,7 +27,7 @@ from padiff_graph.findings.sentences import DEEDS
 from padiff_graph.referee.region_result import Surplus
 from padiff_graph.referee.rounding_bound import difference
 
-__all__ = ["inverted", "parts_turned", "surplus"]
+__all__ = ["inverted", "parts_turned", "stand_ins", "surplus"]
 
 VANISHED = 1e-3
 """The difference was that operation's where this share of it, at most, is left without it; chosen
@@ -196,7 +196,7 @@ def _trials(halves: tuple[_Half, _Half]) -> Iterator[_Trial]:
             rank = kinds[side][name] <= kinds[1 - side][name], -node
             if name not in IDLE:
                 ranked += [
-                    (rank, _Trial(side, node, operand)) for operand in _stand_ins(half.side, record)
+                    (rank, _Trial(side, node, operand)) for operand in stand_ins(half.side, record)
                 ]
     ranked.sort(key=lambda entry: entry[0])
     for _, trial in ranked[:TRIALS]:
@@ -208,7 +208,7 @@ def _kinds(half: _Half) -> Counter[str]:
     return Counter(plain_name(half.side.graph.record(node).op) for node in half.part.nodes)
 
 
-def _stand_ins(side: Side, record: Node) -> Iterator[Value]:
+def stand_ins(side: Side, record: Node) -> Iterator[Value]:
     """The operands that could be handed on in the place of an operation: of its dtype and size."""
     result = Value(record.id)
     dtype = side.dtype(result)

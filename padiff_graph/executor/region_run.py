@@ -31,6 +31,8 @@ Seconds = defaultdict[str, float]
 """Time spent, by step."""
 NONE: Mapping[int, Value] = {}
 """No operation left out."""
+AS_CAPTURED: Mapping[int, Node] = {}
+"""No operation called otherwise."""
 
 
 @dataclass
@@ -92,6 +94,7 @@ class _RegionRun(Interpreter):
         double: bool = False,
         instead: Mapping[int, Value] = NONE,
         turned: Collection[int] = (),
+        altered: Mapping[int, Node] = AS_CAPTURED,
     ) -> None:
         parameters = side.parameters.__getitem__
         super().__init__(
@@ -100,6 +103,7 @@ class _RegionRun(Interpreter):
         self.side = side
         self.instead = instead
         self.turned = turned
+        self.altered = altered
         self.owned: dict[int, Tensor] = {}
 
     def leaf(self, node: Node) -> Tensor:
@@ -122,7 +126,7 @@ class _RegionRun(Interpreter):
         if node.id in self.turned:
             operands = _turned(node, operands)
         try:
-            return super().operation(node, operands)
+            return super().operation(self.altered.get(node.id, node), operands)
         except NotRunnable:
             if node.constant is None:
                 raise
@@ -169,6 +173,7 @@ def execute(
     double: bool = False,
     instead: Mapping[int, Value] = NONE,
     turned: Collection[int] = (),
+    altered: Mapping[int, Node] = AS_CAPTURED,
 ) -> Execution:
     """Runs the operations of a slice in program order.
 
@@ -181,12 +186,15 @@ def execute(
         double: compute in float64.
         instead: operations that are not run; each hands on that operand, in its result's shape.
         turned: operations that read their list of tensors in reverse order.
+        altered: operations that are called otherwise than captured.
 
     Raises:
         NotRunnable: where an operation cannot be rerun; the message names it.
     """
     graph = side.graph
-    run = _RegionRun(side, record=grad, double=double, instead=instead, turned=turned)
+    run = _RegionRun(
+        side, record=grad, double=double, instead=instead, turned=turned, altered=altered
+    )
     boundary = {
         value: leaf_tensor(side.engine, feed[value], side.dtype(value), grad, double)
         for value in part.values
