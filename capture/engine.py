@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from padiff_graph.capture.graph import ComputationGraph, Node
+from padiff_graph.capture.handed_in import Containers
 from padiff_graph.capture.python_state import Watch
 
 __all__ = ["Array", "Engine", "NotRunnable", "Run", "same_numbers"]
@@ -41,6 +42,7 @@ class Run:
             filled by `Engine.backward`; a missing key means that no gradient arrived.
         leaves: the float input leaves that were made to require gradients, by leaf name.
         written: the input leaves that the run has written in place, as it left them, by leaf name.
+        containers: the lists and dicts that were handed in, with what the run made of them.
     """
 
     outputs: dict[str, Tensor]
@@ -49,6 +51,7 @@ class Run:
     gradients: dict[str, Array] = field(default_factory=dict)
     leaves: dict[str, Tensor] = field(default_factory=dict)
     written: dict[str, Array] = field(default_factory=dict)
+    containers: Containers = field(default_factory=dict)
 
 
 def same_numbers(first: Array, second: Array) -> bool:

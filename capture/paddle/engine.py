@@ -13,6 +13,7 @@ import paddle
 from padiff_graph.capture import leaf_names as leaves
 from padiff_graph.capture.engine import Array, NotRunnable, Run, Tensor, same_numbers
 from padiff_graph.capture.graph import ComputationGraph, Node
+from padiff_graph.capture.handed_in import HandedIn
 from padiff_graph.capture.paddle import internals, values
 from padiff_graph.capture.paddle.backward_code import Custom, Hook, run_custom, run_hook
 from padiff_graph.capture.paddle.given_draws import drawn
@@ -116,6 +117,7 @@ class PaddleEngine:
             given[name] = own
         with self.recording(grad), _differentiable_recurrences(grad):
             inputs = leaves.replace(dict(example), values.is_tensor, given)
+            handed_in = HandedIn(inputs)
             structure = leaves.settled(self.model(**inputs))
         outputs = leaves.output_leaves(structure, values.is_tensor)
         buffers = {
@@ -123,7 +125,9 @@ class PaddleEngine:
             for name, tensor in named_tensors(self.model, buffers_only=True).items()
             if name in filled
         }
-        return Run(outputs, structure, buffers, leaves=fresh, written=self._written(example, given))
+        written = self._written(example, given)
+        put = handed_in.changed(values.is_tensor, self.array)
+        return Run(outputs, structure, buffers, leaves=fresh, written=written, containers=put)
 
     def _written(self, example: Mapping[str, Any], given: Mapping[str, Tensor]) -> dict[str, Array]:
         """The input leaves that do not hold the example's numbers any more."""

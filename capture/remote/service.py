@@ -235,6 +235,7 @@ class Service:
             "gradients": run.gradients,
             "leaves": run.leaves,
             "written": run.written,
+            "containers": run.containers,
         }
         return self.kept(run, "run"), facts
 

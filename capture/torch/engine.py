@@ -18,6 +18,7 @@ import torch
 from padiff_graph.capture import leaf_names
 from padiff_graph.capture.engine import Array, NotRunnable, Run, same_numbers
 from padiff_graph.capture.graph import ComputationGraph, Node
+from padiff_graph.capture.handed_in import Containers, HandedIn
 from padiff_graph.capture.python_state import Watch
 from padiff_graph.capture.torch import effects, values
 from padiff_graph.capture.torch.aten_call import run_node
@@ -125,11 +126,17 @@ class TorchEngine:
                 given = plain
         outputs = leaf_names.output_leaves(structure, values.is_tensor)
         written = self._written(example, given)
-        return Run(outputs, structure, self._moving(versions), leaves=fresh, written=written)
+        moving, put = self._moving(versions), self._containers()
+        return Run(outputs, structure, moving, leaves=fresh, written=written, containers=put)
 
     def _called(self, example: Mapping[str, Any], given: Mapping[str, Tensor]) -> Any:
         inputs = leaf_names.replace(dict(example), values.is_tensor, dict(given))
+        self._handed_in = HandedIn(inputs)
         return leaf_names.settled(self.model(**inputs))
+
+    def _containers(self) -> Containers:
+        """What the last call has made of the containers that it was handed."""
+        return self._handed_in.changed(values.is_tensor, self.array)
 
     def _written(self, example: Mapping[str, Any], given: Mapping[str, Tensor]) -> dict[str, Array]:
         """The input leaves that do not hold the example's numbers any more."""

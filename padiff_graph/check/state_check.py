@@ -36,9 +36,10 @@ def explain_state(request: CheckRequest, regional: Regional, log: CheckLog) -> R
 def _found(request: CheckRequest, regional: Regional) -> tuple[list[Finding], KeptState]:
     assert regional.whole is not None
     matching, engines = regional.weighted.matching, regional.weighted.alignment.engines
-    runs = Runs(matching, engines, regional.whole.left, request.inputs.pairs)
+    random = regional.whole.random
+    runs = Runs(matching, engines, regional.whole.left, request.inputs.pairs, random=random)
     kept = kept_places(runs)
-    if regional.whole.random and any(kept):
+    if random and any(kept):
         runs = replace(runs, drawn=_drawn(request, regional))
     values_differ = any(
         finding.fails and finding.phase in ("forward", "weights")
@@ -51,7 +52,6 @@ def _found(request: CheckRequest, regional: Regional) -> tuple[list[Finding], Ke
     unasked = _reason_to_wait(regional, findings) if places else ""
     twice = bool(places) and not unasked
     if twice:
-        random = regional.whole.random
         finding = second_call(matching, engines, request.examples, evaluated=random)
         findings += [finding] if finding is not None else []
     findings += hook_findings(matching, engines, regional.whole.hooked)
@@ -69,7 +69,8 @@ def _may_follow(finding: Finding) -> bool:
     """Whether values that differ elsewhere may be all there is to it: what is kept of them
     differs too. A number that a module counts does not follow from them."""
     kept = finding.cause_id in ("state.attribute", "buffer.written")
-    return finding.fails and kept and finding.reason.get("first_value") is None
+    held = finding.cause_id == "state.container" and finding.reason.get("first_name") is not None
+    return finding.fails and (held or (kept and finding.reason.get("first_value") is None))
 
 
 def _drawn(request: CheckRequest, regional: Regional) -> tuple[frozenset[Place], frozenset[Place]]:

@@ -35,6 +35,12 @@ STATE = (
         name="x",
     ),
     kind_of(
+        "state.container",
+        "a forward changes a list or dict that it is handed, on one side or otherwise",
+        side=0,
+        name="past",
+    ),
+    kind_of(
         "buffer.written",
         "a forward writes another value into a buffer, read or not",
         first_name="seen",

@@ -10,6 +10,7 @@ import numpy as np
 
 from padiff_graph.capture.backend import backend
 from padiff_graph.capture.engine import Array, Engine, Run, same_numbers
+from padiff_graph.capture.handed_in import Containers
 from padiff_graph.capture.python_state import ABSENT, PythonState, Watch, plain_leaves
 
 __all__ = ["Leaves", "LeftBehind", "Place", "attribute_now", "left_behind", "written_since"]
@@ -29,12 +30,14 @@ class LeftBehind:
         parameters: the parameters that the forward wrote, as it left them.
         inputs: the caller's tensors that it wrote in place, by leaf name.
         in_backward: buffers that the backward wrote once more.
+        containers: the lists and dicts that it was handed, with what it made of them.
     """
 
     attributes: Mapping[Place, Leaves] = field(default_factory=dict)
     parameters: Mapping[str, Array] = field(default_factory=dict)
     inputs: Mapping[str, Array] = field(default_factory=dict)
     in_backward: frozenset[str] = frozenset()
+    containers: Containers = field(default_factory=dict)
 
 
 def left_behind(watch: Watch, engine: Engine, run: Run, buffers: Collection[str]) -> LeftBehind:
@@ -47,7 +50,7 @@ def left_behind(watch: Watch, engine: Engine, run: Run, buffers: Collection[str]
         buffers: names of what is a buffer by meaning.
     """
     if watch.python is None:
-        return LeftBehind(inputs=run.written)
+        return LeftBehind(inputs=run.written, containers=run.containers)
     changed: dict[Place, Leaves] = {}
     for change in watch.python.changed():
         place = change.owner, change.name.partition(".")[0]
@@ -59,7 +62,7 @@ def left_behind(watch: Watch, engine: Engine, run: Run, buffers: Collection[str]
     trained = names - set(buffers)
     now = engine.parameters() if trained else {}
     parameters = {name: engine.array(now[name]) for name in trained & now.keys()}
-    return LeftBehind(changed, parameters, run.written)
+    return LeftBehind(changed, parameters, run.written, containers=run.containers)
 
 
 def written_since(engine: Engine, run: Run) -> frozenset[str]:

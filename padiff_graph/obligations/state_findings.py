@@ -37,6 +37,7 @@ class Runs:
         left: what was left behind.
         inputs: which input leaves correspond, (first, second).
         drawn: places of each model whose values depend on random draws.
+        random: whether the runs drew random numbers of their own.
     """
 
     matching: Matching
@@ -44,6 +45,7 @@ class Runs:
     left: tuple[LeftBehind, LeftBehind]
     inputs: Sequence[tuple[str, str]] = ()
     drawn: tuple[frozenset[Place], frozenset[Place]] = (frozenset(), frozenset())
+    random: bool = False
 
     @property
     def normals(self) -> tuple[NormalGraph, NormalGraph]:
@@ -58,6 +60,7 @@ def state_findings(runs: Runs) -> list[Finding]:
         *_written_in_backward(runs),
         *_parameters(runs),
         *_inputs(runs),
+        *_containers(runs),
     ]
 
 
@@ -216,6 +219,25 @@ def _inputs(runs: Runs) -> Iterator[Finding]:
             yield _finding(runs, "different", cause, "", "")
         elif first in ours and apart(ours[first], theirs[second]) > ROUNDING:
             cause = Cause.of("state.input_written", first_name=first, second_name=second)
+            yield _finding(runs, "different", cause, "", "")
+
+
+def _containers(runs: Runs) -> Iterator[Finding]:
+    """Lists and dicts that both models are handed: what one of them puts in or takes out, its
+    caller finds there afterwards."""
+    ours, theirs = (left.containers for left in runs.left)
+    pairs = [(name, name) for name in ours if name in theirs]
+    if not pairs and len(ours) == len(theirs):
+        pairs = list(zip(ours, theirs, strict=True))
+    for first, second in pairs:
+        mine, other = ours[first], theirs[second]
+        if mine is not None and other is not None:
+            if not runs.random and unlike(mine, other) is not None:
+                cause = Cause.of("state.container", first_name=first, second_name=second)
+                yield _finding(runs, "different", cause, "", "")
+        elif mine is not None or other is not None:
+            side = 0 if mine is not None else 1
+            cause = Cause.of("state.container", side=side, name=(first, second)[side])
             yield _finding(runs, "different", cause, "", "")
 
 

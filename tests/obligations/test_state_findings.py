@@ -225,3 +225,40 @@ class KeepsItsHidden(Deed):
 def test_what_is_kept_may_be_laid_out_otherwise_and_not_turned_over(factors):
     report = compared(*map(KeepsItsHidden, factors))
     assert report.passed == (2 not in factors or factors == (2, 2))
+
+
+class PutsIn:
+    """Puts what it computes into the list that it is handed, so many times."""
+
+    def __init__(self, times):
+        self.times = times
+
+    def __call__(self, model, x, past):
+        y = model.fc(x)
+        past.extend([y] * self.times)
+        return y
+
+
+@pytest.mark.parametrize("times", [(1, 0), (0, 1), (1, 2), (1, 1), (0, 0)])
+def test_a_list_that_is_handed_in_grows_alike(times):
+    class First(paddle.nn.Layer):
+        def __init__(self):
+            super().__init__()
+            self.fc = paddle.nn.Linear(6, 6)
+
+        def forward(self, x, past):
+            return PutsIn(times[0])(self, x, past)
+
+    class Second(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = torch.nn.Linear(6, 6)
+
+        def forward(self, x, past):
+            return PutsIn(times[1])(self, x, past)
+
+    example = {"x": paddle.to_tensor(X), "past": []}, {"x": torch.from_numpy(X.copy()), "past": []}
+    report = padiff_graph.compare(First().eval(), Second().eval(), example, options=OPTIONS)
+    causes = [finding.cause_id for finding in report.findings if finding.fails]
+    assert causes == (["state.container"] if times[0] != times[1] else [])
+    assert example[0]["past"] == example[1]["past"] == []

@@ -189,6 +189,10 @@ STATE: Mapping[str, tuple[str, ...]] = {
         ),
         "a forward writes other values into its input {first_name} than into {second_name}",
     ),
+    "state.container": (
+        "a forward changes what {name} holds on the {side} side only: its caller finds it changed",
+        "a forward leaves other values in {first_name} than in {second_name}",
+    ),
     "buffer.written": (
         (
             "a forward writes other values into the buffer {first_name} on the {first} side than"
