@@ -41,8 +41,9 @@ class Targets:
 
     @property
     def elsewhere(self) -> bool:
-        """Whether a model lives in another interpreter."""
-        return any(self.pythons)
+        """Whether a model lives in another interpreter or in a recording."""
+        recorded = any(target.endswith(".pgref") for target in self.named)
+        return any(self.pythons) or recorded
 
     def load_here(self) -> dict[str, Any]:
         """`compare`'s parameters, models of this process in place of sides where they can be.

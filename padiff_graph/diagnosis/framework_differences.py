@@ -21,6 +21,7 @@ from padiff_graph.referee.gradient_check import Slope, overflown
 from padiff_graph.referee.known_divergence import biased_variance, known_case, padding_row
 from padiff_graph.referee.region_result import Part, RegionVerdict
 from padiff_graph.referee.structural_evidence import Structure
+from padiff_graph.sides.recorded_engine import is_recorded
 
 __all__ = ["explain_by_frameworks"]
 
@@ -230,12 +231,10 @@ def _slopes(
     }
     cotangents = first_cotangents(pair, region.cut, weights), weights
     try:
-        changes = [
-            change(part, seeds, *moved)
-            for part, seeds, moved in zip(
-                (region.first, region.second), cotangents, ends, strict=True
-            )
-        ]
+        changes = [change(region.first, cotangents[0], *ends[0])]
+        # a recorded side cannot be moved; both yield the same here, and so they change alike
+        recorded = is_recorded(pair.second.engine)
+        changes += changes if recorded else [change(region.second, cotangents[1], *ends[1])]
     except NotRunnable:
         return None
     analytic = [float(np.vdot(gradient, direction)) for gradient in gradients]

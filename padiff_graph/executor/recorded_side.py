@@ -4,6 +4,7 @@ weights."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import cast
 
 import numpy as np
@@ -32,8 +33,7 @@ def recalled(side: Side, request: Request) -> Answer:
     """
     part = request.part
     outputs = recalled_values(side, part, request.feed, request.wanted, double=request.double)
-    if request.cotangents:
-        raise NotRunnable("the recording holds this part under other cotangents")
+    request = _with_seeds(request, outputs)
     if not request.seeded:
         return Answer(outputs)
     cotangents = _cotangents(request, outputs)
@@ -48,6 +48,21 @@ def recalled(side: Side, request: Request) -> Answer:
         return Answer(outputs, *swept(side, engine, part, request.seeded))
     except NotRunnable as error:
         return Answer(outputs, cotangents, ungraded=str(error))
+
+
+def _with_seeds(request: Request, outputs: Mapping[Value, Array]) -> Request:
+    """A request under cotangents of the other side, where they are those of the recording.
+
+    Raises:
+        NotRunnable: they are others.
+    """
+    if not request.cotangents:
+        return request
+    seeded = replace(request, seeded=tuple(request.cotangents), cotangents=None)
+    own = _cotangents(seeded, outputs)
+    if not all(same_numbers(own[value], array) for value, array in request.cotangents.items()):
+        raise NotRunnable("the recording holds this part under other cotangents")
+    return seeded
 
 
 def _recorded_alone(side: Side, request: Request) -> bool:

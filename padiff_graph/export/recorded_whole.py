@@ -22,6 +22,7 @@ from padiff_graph.obligations.left_behind import (
     left_behind,
     written_since,
 )
+from padiff_graph.obligations.second_call import GROWTH, called_twice
 from padiff_graph.sides.recording_file import RecordingWriter
 
 __all__ = ["WholeRun", "mean_cotangents", "write_whole"]
@@ -53,7 +54,12 @@ def write_whole(writer: RecordingWriter, run: WholeRun) -> dict[str, Any]:
         What the manifest says of it: what was returned, what was left behind, why there are no
         gradients.
     """
-    facts = _forward(writer, run)
+    facts = _forward(writer, run, "")
+    random = any("random" in node.marks for node in run.graph.of_kind("operation"))
+    facts["again"] = _forward(writer, run, ".again") if random else None
+    facts["second_call"] = (
+        _second_call(writer, run, random) if facts["left"]["attributes"] else None
+    )
     graded = run.graph.framework != "onnx"
     facts["ungraded"] = "" if graded else "an ONNX model has no gradients"
     if graded:
@@ -74,7 +80,8 @@ def mean_cotangents(outputs: Mapping[str, Array]) -> dict[str, Array]:
     }
 
 
-def _forward(writer: RecordingWriter, own: WholeRun) -> dict[str, Any]:
+def _forward(writer: RecordingWriter, own: WholeRun, which: str) -> dict[str, Any]:
+    """Writes one forward; `which` marks that of a second run, which draws other numbers."""
     engine = own.engine
     with engine.quiet() as watch:
         run = engine.forward(own.example, grad=own.graph.framework != "onnx")
@@ -87,7 +94,7 @@ def _forward(writer: RecordingWriter, own: WholeRun) -> dict[str, Any]:
             ("written", run.written),
         ):
             for name, array in arrays.items():
-                writer.add(kind, name, array)
+                writer.add(f"{kind}{which}", name, array)
         returned = _returned(engine, run)
         written = sorted(watch.written())
     return {
@@ -96,6 +103,24 @@ def _forward(writer: RecordingWriter, own: WholeRun) -> dict[str, Any]:
         "differentiable": sorted(run.leaves),
         "hooked": sorted(engine.hooked_parameters()),
     }
+
+
+def _second_call(writer: RecordingWriter, own: WholeRun, random: bool) -> dict[str, Any]:
+    """Writes two calls in a row, the weights grown in between, as a check asks for them where
+    either model keeps something."""
+    read = {node.name for node in own.graph.of_kind("parameter")}
+    infos = own.graph.parameters.items()
+    learned = sorted(name for name, info in infos if name in read and not info.buffer)
+    facts: dict[str, Any] = {"learned": learned, "growth": GROWTH, "unasked": ""}
+    try:
+        calls = called_twice(own.engine, own.example, learned, random)
+    except Exception as error:  # whatever the user's forward raises when it is called again
+        facts["unasked"] = f"the second of two calls raised {type(error).__name__}: {error}"
+        return facts
+    for number, outputs in enumerate(calls):
+        for name, array in outputs.items():
+            writer.add(f"calls.{number}", name, array)
+    return facts
 
 
 def _returned(engine: Engine, run: Run) -> Any:

@@ -17,7 +17,7 @@ from padiff_graph.matching.result import Matching
 from padiff_graph.obligations.left_behind import LeftBehind, Place, left_behind
 from padiff_graph.obligations.state_values import ROUNDING, apart, same_values
 
-__all__ = ["drawn_places", "second_call"]
+__all__ = ["GROWTH", "called_twice", "drawn_places", "second_call"]
 
 GROWTH = 1.125
 """What weights are multiplied by between the calls: exact in binary, so that it adds no rounding,
@@ -43,7 +43,7 @@ def second_call(
     """
     learned = _learned(matching)
     calls = [
-        _called_twice(engines[side], examples[side], learned[side], evaluated) for side in (0, 1)
+        called_twice(engines[side], examples[side], learned[side], evaluated) for side in (0, 1)
     ]
     for pair in output_pairs(matching):
         distances = []
@@ -100,7 +100,7 @@ def _learned(matching: Matching) -> tuple[set[str], set[str]]:
     return ours, theirs
 
 
-def _called_twice(
+def called_twice(
     engine: Engine, example: Mapping[str, Any], learned: Collection[str], evaluated: bool
 ) -> tuple[dict[str, Array], dict[str, Array]]:
     """The outputs of two calls in a row, the weights grown in between."""

@@ -48,7 +48,8 @@ class _Opened:
 def with_sides(call: Call) -> Call:
     """A call of (layer, module, example_inp, ...) whose models may be `Side`s.
 
-    A side's inputs, loss and optimizer are the call's where the call names none.
+    A side's inputs, loss and optimizer are the call's where the call names none. A path to a
+    recording stands for the model that was recorded; it comes second.
     """
 
     @wraps(call)
@@ -60,6 +61,8 @@ def with_sides(call: Call) -> Call:
             return sided(module, layer, **_turned(_named(call, given, named)))
         with _opened(models) as both:
             arguments = _arguments(call, both, given, named)
+            if all(map(_recorded, both)) and "auto_weights" in _names(call):
+                arguments["auto_weights"] = False  # neither can be run with the other's
             return call(both[0].model, both[1].model, **arguments)
 
     return sided  # type: ignore[return-value]

@@ -37,10 +37,16 @@ class _RecordedPython:
 
     def __init__(self, engine: RecordedEngine) -> None:
         self.engine = engine
-        left = engine.model.facts["whole"]["left"]
+        whole = engine.model.facts["whole"]
+        self.runs = [_attributes(whole), _attributes(whole["again"] or whole)]
+        left = whole["left"]
         self.before = {tuple(place): leaves for place, leaves in left["before"]}
         self.others = {tuple(place): (plain, value) for place, plain, value in left["others"]}
-        self.after = {tuple(place): leaves for place, leaves in left["attributes"]}
+
+    @property
+    def after(self) -> Mapping[tuple[str, str], Any]:
+        """What the last run left."""
+        return self.runs[self.engine.calls > 1]
 
     def changed(self) -> Iterator[Change]:
         """Places that the run left otherwise."""
@@ -61,8 +67,12 @@ class _RecordedPython:
         return value
 
     def restore(self) -> None:
-        """Puts everything back."""
+        """Puts everything back; the next call is another run."""
         self.engine.stage = BEFORE
+
+
+def _attributes(run: Mapping[str, Any]) -> dict[tuple[str, str], Any]:
+    return {tuple(place): leaves for place, leaves in run["left"]["attributes"]}
 
 
 class RecordedEngine:
@@ -74,6 +84,8 @@ class RecordedEngine:
         self.model = model
         self.framework = model.framework
         self.stage = BEFORE
+        self.calls = 0
+        self.evaluated = False
         self.assigned: dict[str, Array] = {}
         self.own = {
             name: self._weight(name, info.type.dtype)
@@ -88,13 +100,13 @@ class RecordedEngine:
     @contextmanager
     def quiet(self, *, values: bool = True) -> Iterator[Watch]:
         """As of `Engine`."""
-        before = self.stage, dict(self.assigned)
-        self.stage = BEFORE
+        before = self.stage, self.calls, self.evaluated, dict(self.assigned)
+        self.stage, self.calls, self.evaluated = BEFORE, 0, False
         python = cast(PythonState, _RecordedPython(self))
         try:
             yield Watch(python, self._written)
         finally:
-            self.stage, self.assigned = before
+            self.stage, self.calls, self.evaluated, self.assigned = before
 
     def _written(self) -> frozenset[str]:
         whole = self.model.facts["whole"]
@@ -115,7 +127,7 @@ class RecordedEngine:
         held = dict(self.own)
         now = dict(self.assigned)
         if self.stage != BEFORE:
-            now |= self.model.arrays("buffers")
+            now |= self.model.arrays(f"buffers{self._which()}")
         if self.stage == BACKWARD:
             now |= self.model.arrays("buffers.backward")
         for name, array in now.items():
@@ -144,27 +156,64 @@ class RecordedEngine:
         Raises:
             NotRunnable: the weights are others than the recorded ones.
         """
-        for name, array in self.assigned.items():
-            if not same_numbers(self.own[name].numpy(), array):
-                raise NotRunnable(f"{CALL}not with other weights, as of {name} here")
+        self.calls += 1
         whole = self.model.facts["whole"]
+        outputs = self._outputs(whole["second_call"])
+        run = whole if not self._which() else whole["again"]
         self.stage = FORWARD
         return Run(
-            {name: RecordedTensor.of(array) for name, array in self._outputs().items()},
-            whole["structure"],
-            self.model.arrays("buffers"),
+            {name: RecordedTensor.of(array) for name, array in outputs.items()},
+            run["structure"],
+            self.model.arrays(f"buffers{self._which()}"),
             {},
             {name: RecordedTensor.of(np.zeros(())) for name in whole["differentiable"]},
-            self.model.arrays("written"),
+            self.model.arrays(f"written{self._which()}"),
         )
 
-    def _outputs(self) -> dict[str, Array]:
-        return self.model.arrays("outputs")
+    def _which(self) -> str:
+        """The mark of the run that the last call was: one that draws is recorded twice."""
+        again = self.model.facts["whole"]["again"] is not None
+        return ".again" if again and self.calls > 1 else ""
+
+    def _outputs(self, second_call: Mapping[str, Any]) -> dict[str, Array]:
+        """What the last call yields; that of the second of two calls with grown weights, too."""
+        others = [
+            name
+            for name, array in self.assigned.items()
+            if not same_numbers(self.own[name].numpy(), array)
+        ]
+        if not others:
+            kind = "calls.0" if self.evaluated else f"outputs{self._which()}"
+            return self.model.arrays(kind)
+        if self.calls > 1 and self._grown(others, second_call):
+            if second_call["unasked"]:
+                raise NotRunnable(second_call["unasked"])
+            return self.model.arrays("calls.1")
+        raise NotRunnable(f"{CALL}not with other weights, as of {others[0]} here")
+
+    def _grown(self, others: Sequence[str], second_call: Mapping[str, Any]) -> bool:
+        """Whether all that a model learns has grown as it had for the recorded second call."""
+        growth = second_call["growth"]
+        held = {name: self.own[name].numpy() for name in second_call["learned"]}
+        grown = {
+            name: array * array.dtype.type(growth if array.dtype.kind in "fc" else 1)
+            for name, array in held.items()
+        }
+        return set(others) <= grown.keys() and all(
+            same_numbers(array, self.assigned.get(name, held[name]))
+            for name, array in grown.items()
+        )
 
     def evaluate(self) -> None:
-        """As of `Engine`."""
-        if self.model.graph.training:
-            raise NotRunnable(f"{CALL}in training mode, not in evaluation mode")
+        """As of `Engine`; only the two calls in a row were recorded so.
+
+        Raises:
+            NotRunnable: there are none.
+        """
+        whole = self.model.facts["whole"]
+        if whole["again"] is None or whole["second_call"]["unasked"]:
+            raise NotRunnable(f"{CALL}not in evaluation mode")
+        self.evaluated = True
 
     def observe(self, example: Mapping[str, Any]) -> dict[tuple[str, int], list[Array]]:
         """As of `Engine`; a recording cannot tell."""

@@ -73,3 +73,49 @@ def port_without_inputs():
 
 def port_of_other_inputs():
     return changed(), {"x": X + 1}
+
+
+def keeping(framework, step=1):
+    """A model that counts its calls and reads the count."""
+    if framework == "torch":
+        import torch as package
+
+        base, linear = package.nn.Module, package.nn.Linear
+        package.manual_seed(0)
+    else:
+        import paddle as package
+
+        base, linear = package.nn.Layer, package.nn.Linear
+
+    class Counting(base):
+        def __init__(self):
+            super().__init__()
+            self.fc = linear(6, 3)
+            self.calls = 0
+
+        def forward(self, x):
+            out = self.fc(x)
+            if self.calls > 0:
+                out = out * 2
+            self.calls += step
+            return out
+
+    model = Counting()
+    model.eval()
+    return model
+
+
+def training(framework, rate=0.25):
+    """Dropout and a BatchNorm in training mode."""
+    if framework == "torch":
+        import torch
+
+        torch.manual_seed(0)
+        layers = torch.nn.Linear(6, 8), torch.nn.BatchNorm1d(8), torch.nn.Dropout(rate)
+        return torch.nn.Sequential(*layers, torch.nn.Linear(8, 3)).train()
+    import paddle
+
+    layers = paddle.nn.Linear(6, 8), paddle.nn.BatchNorm1D(8), paddle.nn.Dropout(rate)
+    model = paddle.nn.Sequential(*layers, paddle.nn.Linear(8, 3))
+    model.train()
+    return model

@@ -13,7 +13,7 @@ import torch
 
 import padiff_graph as pg
 from padiff_graph.errors import UsageError
-from tests.sides.recorded_models import X, changed, reference
+from tests.sides.recorded_models import X, changed, keeping, reference, training
 
 HERE = Path(__file__).parent
 MODELS = HERE / "recorded_models.py"
@@ -182,3 +182,52 @@ def test_torch_stands_against_torch_and_before_paddle(tmp_path):
     )
     assert report.passed
     assert dict(report.regions) == {"equal": WHOLE}
+
+
+def _both(first, second, name, folder):
+    """The same check in one process and against a recording."""
+    path = folder / "second.pgref"
+    pg.record(second(), {name: torch.from_numpy(X)}, path)
+    example = {name if name == "x" else "input": X}
+    return [
+        pg.compare(first(), other, (example, {name: X}), options=OPTIONS)
+        for other in (second(), path)
+    ]
+
+
+@pytest.mark.parametrize("step", [1, 2])
+def test_what_a_model_keeps_between_calls_was_recorded(tmp_path, step):
+    reports = _both(lambda: keeping("paddle", step), lambda: keeping("torch"), "x", tmp_path)
+    assert _said(reports[0]) == _said(reports[1])
+    assert reports[1].passed is (step == 1)
+    state = {own.name: own for own in reports[1].obligations}["state"]
+    assert state.status == ("shown" if step == 1 else "not shown")
+
+
+@pytest.mark.parametrize("rate", [0.25, 0.5])
+def test_a_training_mode_with_draws_is_recorded(tmp_path, rate):
+    reports = _both(lambda: training("paddle", rate), lambda: training("torch"), "input", tmp_path)
+    assert _said(reports[0]) == _said(reports[1])
+    assert reports[1].passed is (rate == 0.25)
+
+
+def test_two_recordings_of_the_same_numbers_are_compared_with_neither_framework(tmp_path):
+    first, second, other = (tmp_path / f"{name}.pgref" for name in ("first", "second", "other"))
+    model, example = reference()
+    pg.record(model, example, first)
+    pg.record(model, example, second)
+    model.norm.eps = 1e-3
+    pg.record(model, example, other)
+    script = tmp_path / "judge.py"
+    script.write_text(
+        "import sys\n"
+        "import padiff_graph as pg\n"
+        "report = pg.compare(*sys.argv[1:], options={'rtol': 1e-4, 'atol': 1e-5})\n"
+        "print(report.passed, [own.cause_id for own in report.findings if own.fails])\n"
+        "print([name for name in ('torch', 'paddle') if name in sys.modules])\n"
+    )
+    for path, told in ((second, "True []"), (other, "False ['attribute.epsilon']")):
+        ran = subprocess.run(
+            [sys.executable, script, first, path], capture_output=True, text=True, check=True
+        )
+        assert ran.stdout.splitlines() == [told, "[]"]
