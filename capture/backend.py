@@ -62,8 +62,8 @@ BACKENDS = {
 
 INSTALL = {
     "torch": (
-        "pip install torch (for the CPU alone: "
-        "pip install torch --index-url https://download.pytorch.org/whl/cpu)"
+        "pip install torch (for the CPU alone with --index-url INDEX, the index of CPU builds that "
+        "pytorch.org names under 'Get Started')"
     ),
     "paddle": "pip install paddlepaddle, or paddlepaddle-gpu",
     "onnx": "pip install onnx",
