@@ -132,14 +132,15 @@ def _cause(worst: Quantity, where: str, options: Options) -> Cause:
     if worst.reason:
         return Cause.of("tensor.not_comparable", tensor=_name(worst), text=worst.reason)
     error = worst.mean_error if options.compare_mode == "mean" else worst.error
+    atol, rtol = worst.own or (options.atol, options.rtol)
     cause = Cause.of(
         "whole.not_located",
         tensor=_name(worst),
         error=error,
         mode=options.compare_mode,
         scale=worst.scale,
-        atol=options.atol,
-        rtol=options.rtol,
+        atol=atol,
+        rtol=rtol,
     )
     return replace(cause, facts=(*cause.facts, ("where", where))) if where else cause
 

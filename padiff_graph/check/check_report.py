@@ -11,7 +11,7 @@ from padiff_graph.capture.capture_errors import CaptureError
 from padiff_graph.check.check_log import CheckLog
 from padiff_graph.check.check_request import CheckRequest
 from padiff_graph.check.check_steps import Regional
-from padiff_graph.check.compared_counts import compared, contributions, depth
+from padiff_graph.check.compared_counts import compared, contributions, depth, layers, outputs
 from padiff_graph.check.end_to_end import WholeCheck, check_whole
 from padiff_graph.check.scope import left_out
 from padiff_graph.check.shown import noise_floor, obligations, unshown_capture
@@ -84,6 +84,8 @@ def report_on(request: CheckRequest, regional: Regional, log: CheckLog) -> Repor
         tolerance=_tolerance(request),
         contributions=contributions(matching, regions),
         depth=depth(matching, regions),
+        outputs=outputs(whole),
+        layers=layers(matching, regions),
         notes=_once(
             *request.inputs.notes,
             *alignment.notes,
@@ -162,6 +164,7 @@ def report_without_graphs(request: CheckRequest, error: CaptureError, log: Check
         findings=judgement.findings,
         obligations=(unshown_capture(error),),
         required_tolerance=whole.required if whole else {},
+        outputs=outputs(whole),
         timings=log.timings,
         compared=compared(None, None, whole),
         tolerance=_tolerance(request),

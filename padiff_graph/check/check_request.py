@@ -69,7 +69,8 @@ class CheckRequest:
     @property
     def tolerance(self) -> Tolerance:
         """What differences are held against."""
-        return Tolerance(self.options.rtol, self.options.atol, self.options.compare_mode)
+        options = self.options
+        return Tolerance(options.rtol, options.atol, options.compare_mode, options.tolerances)
 
     @property
     def models(self) -> tuple[Any, Any]:

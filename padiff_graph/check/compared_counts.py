@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import astuple
 
 from padiff_graph.capture.graph import ComputationGraph
 from padiff_graph.check.beyond_tolerance import PHASES
@@ -10,9 +11,10 @@ from padiff_graph.check.end_to_end import WholeCheck
 from padiff_graph.findings.finding import Phase
 from padiff_graph.matching.result import Matching
 from padiff_graph.referee.region_result import Part, RegionCheck, RegionResult
+from padiff_graph.report.compared_tensor import ComparedTensor
 from padiff_graph.report.report import Compared
 
-__all__ = ["compared", "contributions", "depth", "divergent_buffers"]
+__all__ = ["compared", "contributions", "depth", "divergent_buffers", "layers", "outputs"]
 
 GRADIENTS = ("input", "parameter")
 """Kinds of compared tensors that are gradients."""
@@ -76,6 +78,38 @@ def depth(
             (result.order, *paths, phase, part.relative, part.verdict)
             for phase, part in worst.items()
         ]
+    return tuple(rows)
+
+
+def outputs(whole: WholeCheck | None) -> tuple[ComparedTensor, ...]:
+    """The outputs of both runs, with the numbers that people ask for."""
+    held = () if whole is None else whole.quantities
+    return tuple(
+        ComparedTensor(
+            own.first,
+            own.second,
+            "",
+            "within" if own.within else "beyond",
+            *astuple(own.closeness),
+        )
+        for own in held
+        if own.closeness is not None
+    )
+
+
+def layers(matching: Matching, regions: RegionCheck) -> tuple[ComparedTensor, ...]:
+    """What each region yields on the same values, in the order of the data: where it yields
+    several tensors, the one that is farthest apart."""
+    rows: list[ComparedTensor] = []
+    for result in regions.results:
+        near = [part.closeness for part in result.parts if part.closeness is not None]
+        if not near:
+            continue
+        worst = max(near, key=lambda own: own.relative_l2)
+        op = ""
+        if result.second_nodes:
+            op = matching.second.graph.record(max(result.second_nodes)).op
+        rows.append(ComparedTensor(*_paths(matching, result), op, result.verdict, *astuple(worst)))
     return tuple(rows)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from typing import Any
 
 from padiff_graph.capture.eager_run import Eager
@@ -23,10 +24,12 @@ from padiff_graph.check.eager_models import (
 )
 from padiff_graph.check.returned_answers import answers_of
 from padiff_graph.check.whole_quantities import held_quantities, pair_outputs
+from padiff_graph.errors import UsageError
 from padiff_graph.matching.result import Matching, ParameterRow
 from padiff_graph.obligations.left_behind import LeftBehind
 from padiff_graph.obligations.output_findings import Answers
 from padiff_graph.referee.tolerance import Quantity, Tolerance, quantity
+from padiff_graph.report.wording import cut_short
 from padiff_graph.sides.recorded_engine import is_recorded
 
 __all__ = ["WholeCheck", "check_whole"]
@@ -80,7 +83,12 @@ class WholeCheck:
     @property
     def required(self) -> dict[str, float]:
         """The tolerance that the whole run would have needed."""
-        counted = [quantity for quantity in self.quantities if quantity.counted]
+        counted = [
+            quantity
+            for quantity in self.quantities
+            # what is within a tolerance of its own says nothing of the general one
+            if quantity.counted and not (quantity.own and quantity.within)
+        ]
         return {
             "rtol": max((quantity.rtol for quantity in counted), default=0.0),
             "atol": max((quantity.atol for quantity in counted), default=0.0),
@@ -203,6 +211,7 @@ def _compared(
     ]
     random = matching is not None and _draws(matching)
     answers, held = answers_of(models, matching, asked, steady if random else None)
+    _check_names(asked, held)
     lossy = first.loss is not None and second.loss is not None
     if first.loss is not None and second.loss is not None:
         held.append(quantity("loss", "loss", "loss", first.loss, second.loss, asked))
@@ -218,6 +227,17 @@ def _compared(
     left = first.left, second.left
     hooked = first.hooked, second.hooked
     return WholeCheck(tuple(held), answers, random, tuple(notes), left, hooked)
+
+
+def _check_names(asked: Tolerance, outputs: Sequence[Quantity]) -> None:
+    """Refuses tolerances of outputs that are not there: a misspelt name would be held loosely."""
+    names = [name for own in outputs for name in dict.fromkeys((own.first, own.second))]
+    for pattern, _, _ in asked.named:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            raise UsageError(
+                f"options: tolerances names {pattern!r}, which is no output; "
+                f"outputs are {cut_short(names, SHOWN)}"
+            )
 
 
 def _uncounted(held: Sequence[Quantity], reason: str) -> list[Quantity]:

@@ -23,6 +23,7 @@ from padiff_graph.executor.side_run import side_values
 from padiff_graph.executor.tensor_pair import TensorPair
 from padiff_graph.executor.value_names import cut_labels, value_name
 from padiff_graph.findings.cause import Cause
+from padiff_graph.referee.closeness import closeness
 from padiff_graph.referee.referee import Measured, measure
 from padiff_graph.referee.region_result import EMPTY, Part, RegionResult, worst
 from padiff_graph.referee.region_units import RegionUnits
@@ -221,6 +222,7 @@ def _judged(
                 judged.verdict,
                 None if judged.double is None else judged.double.error,
                 _seen(judged, fine or plain, units, extra),
+                closeness=closeness(*plain.arrays()) if plain.kind == "output" else None,
             )
         )
     return parts

@@ -13,6 +13,7 @@ from padiff_graph.obligations.crossed_outputs import Crossing, crossings
 from padiff_graph.obligations.output_findings import Answers
 from padiff_graph.obligations.output_layouts import Layout, layout_of
 from padiff_graph.obligations.returned import Laid, Unlike, lay, numbers, unlike
+from padiff_graph.referee.closeness import closeness
 from padiff_graph.referee.tolerance import Quantity, Tolerance, quantity
 
 __all__ = ["answers_of", "output_quantities"]
@@ -83,7 +84,10 @@ def output_quantities(laid: Laid, order: Sequence[str], asked: Tolerance) -> Ite
     plain = [pair for pair in laid.plain if all(isinstance(leaf.value, float) for leaf in pair)]
     for ours, theirs in (*tensors, *plain):
         held = numbers(ours.value), numbers(theirs.value)
-        yield quantity("output", ours.name, theirs.name, *held, asked)
+        own = asked.own(ours.name, theirs.name)
+        single = quantity("output", ours.name, theirs.name, *held, own or asked)
+        named = None if own is None else (own.atol, own.rtol)
+        yield replace(single, closeness=closeness(*held), own=named)
 
 
 def _differing(

@@ -205,6 +205,8 @@ def _training(check: _Check) -> Answer:
 def _tolerance(check: _Check) -> Answer:
     options = check.request.options
     asked = f"atol={options.atol:g}, rtol={options.rtol:g}, {options.compare_mode}"
+    if options.tolerances:
+        asked += f" ({len(options.tolerances)} of outputs by name)"
     held = check.measured.held()
     if not held:
         return "not shown", "nothing was compared"

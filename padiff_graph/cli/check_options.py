@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -18,10 +18,38 @@ __all__ = ["Asked", "check_options"]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+
+def by_name(
+    ctx: click.Context, param: click.Parameter, values: Sequence[str]
+) -> dict[str, tuple[float, float]] | None:
+    """Tolerances by name; None where none was named."""
+    named: dict[str, tuple[float, float]] = {}
+    for value in values:
+        name, _, numbers = value.rpartition("=")
+        try:
+            atol, rtol = map(float, numbers.split(","))
+        except ValueError:
+            name = ""
+        if not name:
+            raise click.BadParameter(
+                f"expected NAME=ATOL,RTOL, as 'logits*=1e-5,1e-4'; found {value!r}", ctx, param
+            )
+        named[name] = (atol, rtol)
+    return named or None
+
+
 OPTIONS = (
     map_option,
     click.option("--atol", type=float, help="absolute tolerance (default 0)"),
     click.option("--rtol", type=float, help="relative tolerance (default 1e-7)"),
+    click.option(
+        "--tolerance",
+        "tolerances",
+        multiple=True,
+        callback=by_name,
+        metavar="NAME=ATOL,RTOL",
+        help="tolerance of an output by its name or pattern, as 'logits*=1e-5,1e-4'; repeatable",
+    ),
     click.option(
         "--mode",
         "compare_mode",

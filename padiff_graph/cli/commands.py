@@ -29,7 +29,7 @@ from padiff_graph.cli.files import (
     written,
 )
 from padiff_graph.cli.options import PAIR, explorer_option, load_map, map_option
-from padiff_graph.cli.speech import headline, quiet, say
+from padiff_graph.cli.speech import headline, quiet, say, verbose
 from padiff_graph.cli.two_targets import Targets, two_targets
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def _print(report: Report, printed: str) -> None:
 
         headline(report_headline(report).plain)
     else:
-        report.show()
+        report.show(numbers=bool(verbose()))
 
 
 @cli.command(help=f"Find which layers and parameters correspond. {PAIR}")

@@ -58,7 +58,8 @@ def speech_options() -> list[click.Parameter]:
         click.Option(
             ["-v", "--verbose"],
             count=True,
-            help="say on standard error what is done; -vv for more",
+            help="say on standard error what is done, and show numbers of outputs and layers; "
+            "-vv for more",
         ),
         click.Option(
             ["-q", "--quiet"], is_flag=True, help="print the first line of the answer alone"

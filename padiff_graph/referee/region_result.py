@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from padiff_graph.findings.cause import Cause
+from padiff_graph.referee.closeness import Closeness
 from padiff_graph.referee.tolerance import Quantity
 
 __all__ = ["AGREE", "EMPTY", "VERDICTS", "Part", "RegionCheck", "RegionResult", "Surplus"]
@@ -44,6 +45,7 @@ class Part:
         verdict: of this tensor alone.
         probe: what the numbers show of a difference, None where nothing fits.
         held: the tensor against the tolerance asked for; None where none was.
+        closeness: further numbers, of an output; None elsewhere.
     """
 
     kind: Literal["output", "input", "parameter", "buffer"]
@@ -56,6 +58,7 @@ class Part:
     double: float | None = None
     probe: Cause | None = None
     held: Quantity | None = None
+    closeness: Closeness | None = None
 
     @property
     def relative(self) -> float:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 import numpy as np
 
 from padiff_graph.capture.engine import Array
+from padiff_graph.referee.closeness import Closeness
 
 __all__ = ["Kind", "Mode", "Quantity", "Tolerance", "quantity", "whole_gaps", "whole_numbers"]
 
@@ -21,11 +23,23 @@ COUNTED = 1000
 @dataclass(frozen=True, slots=True)
 class Tolerance:
     """What a difference is held against. In mode "mean" |mean(first) - mean(second)| against
-    atol + rtol * |mean(second)|, as the older tool does; in mode "strict" every element."""
+    atol + rtol * |mean(second)|, as the older tool does; in mode "strict" every element.
+
+    `named` holds (pattern, atol, rtol) of outputs that have a tolerance of their own.
+    """
 
     rtol: float = 1e-7
     atol: float = 0.0
     mode: Mode = "mean"
+    named: tuple[tuple[str, float, float], ...] = ()
+
+    def own(self, *names: str) -> Tolerance | None:
+        """The tolerance of an output by its names, of the first pattern that fits one; None where
+        none does."""
+        for pattern, atol, rtol in self.named:
+            if any(fnmatchcase(name, pattern) for name in names):
+                return Tolerance(rtol, atol, self.mode)
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +55,8 @@ class Quantity:
         within: whether it is within the tolerance asked for.
         reason: why it could not be formed or is not counted, "" otherwise.
         counted: whether the verdict depends on it.
+        closeness: further numbers, of an output; None elsewhere.
+        own: the (atol, rtol) that was asked for it by name; None where the general one was.
     """
 
     kind: Kind
@@ -54,6 +70,8 @@ class Quantity:
     within: bool
     reason: str = ""
     counted: bool = True
+    closeness: Closeness | None = None
+    own: tuple[float, float] | None = None
 
     @property
     def relative(self) -> float:

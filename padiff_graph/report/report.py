@@ -12,6 +12,7 @@ from padiff_graph.findings.finding import Finding
 from padiff_graph.findings.obligation import Obligation
 from padiff_graph.findings.precision_result import PrecisionResult
 from padiff_graph.matching.result import Matching, ParameterRow
+from padiff_graph.report.compared_tensor import ComparedTensor
 
 if TYPE_CHECKING:
     from padiff_graph.report.report_diff import ReportDiff
@@ -55,6 +56,8 @@ class Report:
             error).
         depth: error along depth for plots: (order, paddle path, torch path, phase, relative error,
             verdict).
+        outputs: each compared output: cosine, relative L2, largest difference and its index.
+        layers: the same of what each matched layer yields on the same values, in their order.
         notes: what the user should know, in sentences.
         models: (class name of the first, class name of the second), and frameworks.
         matching: both graphs with their correspondence, for views that draw them; None where
@@ -84,6 +87,8 @@ class Report:
     noise: Mapping[str, float] = field(default_factory=dict)
     obligations: tuple[Obligation, ...] = ()
     precision: PrecisionResult | None = None
+    outputs: tuple[ComparedTensor, ...] = ()
+    layers: tuple[ComparedTensor, ...] = ()
 
     @property
     def doubt(self) -> str:
@@ -108,17 +113,22 @@ class Report:
 
         return text_of(render_report(self)).rstrip("\n")
 
-    def show(self) -> None:
-        """Prints the report on one screen: in colour on a terminal, as plain text elsewhere."""
+    def show(self, numbers: bool = False) -> None:
+        """Prints the report on one screen: in colour on a terminal, as plain text elsewhere.
+
+        Args:
+            numbers: also cosine, relative L2, the largest difference and its index of each output
+                and of the layers farthest apart.
+        """
         from rich.console import Console
 
-        from padiff_graph.report.terminal import Shown, render_report
+        from padiff_graph.report.terminal import Shown, render_report, text_of
 
         console = Console(highlight=False)
         if console.is_terminal:
-            console.print(Shown(render_report(self)))
+            console.print(Shown(render_report(self, numbers=numbers)))
         else:
-            print(self)
+            print(text_of(render_report(self, numbers=numbers)).rstrip("\n"))
 
     def to_json(self, path: str | os.PathLike[str] | None = None) -> str:
         """The report as JSON text, also written to `path`.

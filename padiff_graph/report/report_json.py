@@ -14,6 +14,7 @@ from padiff_graph.findings.finding import Finding
 from padiff_graph.findings.precision_result import PrecisionResult
 from padiff_graph.matching.result import ParameterRow
 from padiff_graph.printable import encodable
+from padiff_graph.report.compared_tensor import ComparedTensor
 from padiff_graph.report.report import Report
 from padiff_graph.report.told_findings import reason_data
 
@@ -69,6 +70,8 @@ def report_data(report: Report) -> dict[str, Any]:
             }
             for order, first, second, phase, error, verdict in report.depth
         ],
+        "outputs": [tensor_data(tensor) for tensor in report.outputs],
+        "layers": [tensor_data(tensor) for tensor in report.layers],
         "timings": {key: _number(value) for key, value in report.timings.items()},
         "options": {
             key: value if isinstance(value, (bool, int, float, str, type(None))) else str(value)
@@ -114,6 +117,21 @@ def finding_data(finding: Finding) -> dict[str, Any]:
         "places": [list(place) for place in finding.places],
         "advice": finding.advice,
         "order": finding.order,
+    }
+
+
+def tensor_data(tensor: ComparedTensor) -> dict[str, Any]:
+    """One compared tensor."""
+    return {
+        "paddle": tensor.first,
+        "torch": tensor.second,
+        "op": tensor.op,
+        "verdict": tensor.verdict,
+        "cosine": tensor.cosine,
+        "relative_l2": _number(tensor.relative_l2),
+        "error": _number(tensor.error),
+        "index": list(tensor.index),
+        "shape": list(tensor.shape),
     }
 
 

@@ -94,8 +94,8 @@ def html_of(renderable: RenderableType, width: int = 100) -> str:
     return console.export_html(inline_styles=True, code_format=PRE)
 
 
-def render_report(report: Report) -> RenderableType:
-    """The whole screen."""
+def render_report(report: Report, *, numbers: bool = False) -> RenderableType:
+    """The whole screen; with `numbers` those of outputs and layers."""
     first, rest = report.findings[:1], report.findings[1:]
     parts: list[RenderableType] = [report_headline(report), _compared(report)]
     for finding in first:
@@ -111,6 +111,10 @@ def render_report(report: Report) -> RenderableType:
             render_findings(rest),
         ]
     parts += [Text(), _tolerance(report)]
+    if numbers and (report.outputs or report.layers):
+        from padiff_graph.report.numbers_text import render_numbers  # which asks for words of here
+
+        parts += [Text(), render_numbers(report)]
     if report.precision is not None:
         parts += [Text(), Text(precision_text(report.precision, report.frameworks))]
     if report.notes:

@@ -15,6 +15,8 @@ __all__ = ["CHECKS", "Options", "parse_options", "rounding_allowed"]
 
 PHASES = ("both", "forward", "backward")
 MODES = ("mean", "strict")
+NAMED = frozenset({"atol", "rtol", "tolerances", "allow_rounding"})
+"""Options that name a tolerance, which is meant then."""
 PRECISIONS = ("bfloat16", "float16")
 
 
@@ -36,6 +38,8 @@ class Options:
         check_nan: whether the report says where NaN and infinity first come up on each side.
         precision: "bfloat16" or "float16": look at both models in half precision too, on any
             machine; "" for not.
+        tolerances: tolerances of outputs by name or pattern ("logits*"), each (atol, rtol); the
+            first pattern that fits an output is its own, the others have the general one.
         observed: with `precision`, the largest absolute difference of an output that was seen
             between two runs in it, to be called drift or more; None where none was.
     """
@@ -49,6 +53,7 @@ class Options:
     check_nan: bool = False
     precision: str = ""
     observed: float | None = None
+    tolerances: tuple[tuple[str, float, float], ...] = ()
 
     @property
     def forward(self) -> bool:
@@ -96,7 +101,7 @@ def rounding_allowed(options: Mapping[str, Any] | None) -> Mapping[str, Any] | N
     are, wrong ones too."""
     if options is None:
         return {"allow_rounding": True}
-    if not isinstance(options, Mapping) or {"atol", "rtol", "allow_rounding"} & set(options):
+    if not isinstance(options, Mapping) or NAMED & set(options):
         return options
     return {**options, "allow_rounding": True}
 
@@ -107,6 +112,11 @@ def _check_together(options: Options, steps: int, trains: bool) -> None:
         raise UsageError(
             "options: diff_phase='backward' compares backward passes unit by unit and so needs "
             "single_step=True; add 'single_step': True, or use diff_phase='both'"
+        )
+    if options.tolerances and options.single_step:
+        raise UsageError(
+            "options: tolerances are of outputs of the whole run, and single_step=True holds "
+            "single units instead; leave one of them out"
         )
     if options.observed is not None and not options.precision:
         raise UsageError(
@@ -174,6 +184,25 @@ def _observed(key: str, value: object) -> float | None:
     return None if value is None else _tolerance(key, value)
 
 
+def _tolerances(key: str, value: object) -> tuple[tuple[str, float, float], ...]:
+    """Pattern -> (atol, rtol), as rows."""
+    if not isinstance(value, Mapping):
+        raise UsageTypeError(
+            f"options: {key} is a dict such as {{'logits*': (1e-5, 1e-4)}}, each (atol, rtol); "
+            f"found {_kind(value)}"
+        )
+    rows: list[tuple[str, float, float]] = []
+    for pattern, pair in value.items():
+        if not isinstance(pattern, str) or not isinstance(pair, (tuple, list)) or len(pair) != 2:
+            raise UsageTypeError(
+                f"options: {key} holds (atol, rtol) by an output's name or pattern; "
+                f"found {pattern!r}: {pair!r}"
+            )
+        atol, rtol = (_tolerance(f"{key}[{pattern!r}]", entry) for entry in pair)
+        rows.append((pattern, atol, rtol))
+    return tuple(rows)
+
+
 def _flag(key: str, value: object) -> bool:
     if not isinstance(value, bool):
         raise UsageTypeError(f"options: {key} is True or False; found {_kind(value)}")
@@ -199,5 +228,6 @@ CHECKS: dict[str, Callable[[str, object], Any]] = {
     "check_nan": _flag,
     "precision": _precision,
     "observed": _observed,
+    "tolerances": _tolerances,
 }
 """Every option with the check of its value."""
