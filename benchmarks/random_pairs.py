@@ -663,7 +663,11 @@ def _changed(step, rng, shapes, program):
 
 def changes_something(program: Program, mutated: Program) -> bool:
     """Whether a mutation changes outputs, gradients or buffers, told in float64 by torch alone."""
-    models = [TorchProgram(one, style=7).double() for one in (program, mutated)]
+    return differ(program, [TorchProgram(one, style=7).double() for one in (program, mutated)])
+
+
+def differ(program: Program, models) -> bool:
+    """Whether two torch models of a program differ in outputs, gradients or buffers."""
     own = dict(models[0].state_dict())
     generator = torch.Generator().manual_seed(program.seed)
     for name, value in own.items():
@@ -679,19 +683,13 @@ def changes_something(program: Program, mutated: Program) -> bool:
         inputs = {name: value.double().requires_grad_() for name, value in given.items()}
         torch.manual_seed(0)
         returned = model(**inputs)
-        outputs = (
-            list(returned.values())
-            if isinstance(returned, dict)
-            else list(returned)
-            if isinstance(returned, (tuple, list))
-            else [returned]
-        )
+        outputs = [value for value in tensors_of(returned) if value.is_floating_point()]
         weights = torch.Generator().manual_seed(1)
         loss = sum(
-            (out * torch.randn(out.shape, generator=weights, dtype=torch.float64)).sum()
+            (out.double() * torch.randn(out.shape, generator=weights, dtype=torch.float64)).sum()
             for out in outputs
         )
-        if loss.requires_grad:
+        if getattr(loss, "requires_grad", False):
             loss.backward()
         found = {f"out{number}": out.detach() for number, out in enumerate(outputs)}
         found.update({f"grad {name}": value.grad for name, value in inputs.items()})
@@ -715,12 +713,27 @@ def changes_something(program: Program, mutated: Program) -> bool:
     return False
 
 
+def tensors_of(returned):
+    """The tensors of an answer."""
+    if isinstance(returned, torch.Tensor):
+        return [returned]
+    if isinstance(returned, dict):
+        returned = list(returned.values())
+    if isinstance(returned, (tuple, list)):
+        return [value for member in returned for value in tensors_of(member)]
+    return []
+
+
 def build(program: Program, paddle_program: Program | None = None):
     """(layer, module, example_inp) in the program's mode.
 
     The Paddle side may follow another program.
     """
-    layer, module = PaddleProgram(paddle_program or program), TorchProgram(program)
+    return ready(program, PaddleProgram(paddle_program or program), TorchProgram(program))
+
+
+def ready(program: Program, layer, module):
+    """(layer, module, example_inp) in the program's mode, biases and norms drawn."""
     generator = torch.Generator().manual_seed(program.seed)
     with torch.no_grad():
         for parameter in module.parameters():

@@ -220,6 +220,9 @@ class TorchEngine:
         answer: dict[str, Array] = {}
         for name, gradient in gradients.items():
             tensor = own[name]
+            if not tensor.requires_grad:  # frozen since: no gradient comes to its hooks
+                answer[name] = gradient
+                continue
             kept, tensor.grad = tensor.grad, None
             try:
                 torch.autograd.backward([tensor], [_like(gradient, tensor)], inputs=[tensor])

@@ -54,15 +54,17 @@ def _reads(region: Region) -> set[int]:
 def _doubtful_reads(
     plan: Plan, region: Region, result: RegionResult, bad: Collection[int]
 ) -> Iterable[int]:
-    """Cuts in front of a bad region that may be what is wrong with it."""
+    """Cuts in front of a bad region that may be what is wrong with it: where one side goes around
+    one of them, to what stands further up (it computes a value once more), gradients part
+    otherwise and come to the same."""
     outputs_agree = not any(
         part.kind == "output" and part.verdict == "different" for part in result.parts
     )
+    lopsided = set(region.first.reads) != set(region.second.reads)
     for read in _reads(region):
         cut = plan.cuts[read]
         if cut.source:
             continue
-        lopsided = (read in region.first.reads) != (read in region.second.reads)
         unrun = not result.parts and not cut.exact
         if read in bad or unrun or (lopsided and outputs_agree):
             yield read

@@ -65,6 +65,7 @@ class WholeCheck:
         notes: what the user should know, in sentences.
         left: what each run left behind.
         hooked: parameters of each model whose gradients hooks of the user's change.
+        ungraded: why gradients of the whole runs are not compared, "" where they are.
     """
 
     quantities: tuple[Quantity, ...]
@@ -73,6 +74,7 @@ class WholeCheck:
     notes: tuple[str, ...] = ()
     left: tuple[LeftBehind, LeftBehind] = (LeftBehind(), LeftBehind())
     hooked: tuple[frozenset[str], frozenset[str]] = (frozenset(), frozenset())
+    ungraded: str = ""
 
     @property
     def within(self) -> bool:
@@ -209,13 +211,14 @@ def _compared(
         for side, model in zip(SIDES, models, strict=True)
         if model.ungraded
     ]
+    ungraded = "; ".join(notes)
     random = matching is not None and _draws(matching)
     answers, held = answers_of(models, matching, asked, steady if random else None)
     _check_names(asked, held)
     lossy = first.loss is not None and second.loss is not None
     if first.loss is not None and second.loss is not None:
         held.append(quantity("loss", "loss", "loss", first.loss, second.loss, asked))
-    graded = backward and not notes
+    graded = backward and not ungraded
     held += held_quantities(rows, inputs, models, asked, gradients=graded)
     notes += _lost_notes(answers.lost)
     if not answers.pairs and not lossy:
@@ -226,7 +229,7 @@ def _compared(
         notes.append(DRAWN)
     left = first.left, second.left
     hooked = first.hooked, second.hooked
-    return WholeCheck(tuple(held), answers, random, tuple(notes), left, hooked)
+    return WholeCheck(tuple(held), answers, random, tuple(notes), left, hooked, ungraded)
 
 
 def _check_names(asked: Tolerance, outputs: Sequence[Quantity]) -> None:

@@ -150,8 +150,8 @@ def _gradients(check: _Check) -> Answer:
     if check.whole.random:
         return _by_proof(check, "totals of both graphs in float64, with shared draws")
     graded = [entry for entry in check.whole.quantities if entry.kind in ("input", "parameter")]
-    if not graded and check.whole.notes:
-        return "not shown", "; ".join(check.whole.notes)
+    if not graded and check.whole.ungraded:
+        return "not shown", check.whole.ungraded
     if not graded:
         return "shown", "no gradient arrives on either side"
     if check.regional.alike:

@@ -262,3 +262,35 @@ def test_a_list_that_is_handed_in_grows_alike(times):
     causes = [finding.cause_id for finding in report.findings if finding.fails]
     assert causes == (["state.container"] if times[0] != times[1] else [])
     assert example[0]["past"] == example[1]["past"] == []
+
+
+class FreezesWhatItHooks(Deed):
+    """A hook on a parameter that is frozen afterwards, so that no gradient comes to it."""
+
+    def setup(self, model, lib):
+        model.fc.bias.register_hook(lambda gradient: gradient * self.factor)
+        if lib is torch:
+            model.fc.bias.requires_grad_(False)
+        else:
+            model.fc.bias.stop_gradient = True
+
+
+@pytest.mark.parametrize("factors", [(2, 2), (2, 3)])
+def test_hooks_on_a_frozen_parameter_say_nothing(factors):
+    assert compared(*map(FreezesWhatItHooks, factors)).passed
+
+
+def test_no_gradient_and_a_number_that_one_model_returns():
+    class First(paddle.nn.Layer):
+        def forward(self, ids):
+            return {"ids": ids + 1, "count": 2}
+
+    class Second(torch.nn.Module):
+        def forward(self, ids):
+            return {"ids": ids + 1}
+
+    ids = np.arange(6)
+    example = {"ids": paddle.to_tensor(ids)}, {"ids": torch.from_numpy(ids.copy())}
+    report = padiff_graph.compare(First(), Second(), example, options=OPTIONS)
+    shown = {obligation.name: obligation.status for obligation in report.obligations}
+    assert report.passed and shown["gradients"] == "shown"

@@ -1,0 +1,45 @@
+"""A value that one model computes once more than the other: gradients part otherwise, and come to
+the same; a copy that is cut off is a difference all the same."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import paddle
+import pytest
+import torch
+
+import padiff_graph as pg
+
+STRICT = {"atol": 1e-4, "rtol": 1e-4, "compare_mode": "strict"}
+X = np.random.default_rng(0).standard_normal((2, 3, 8)).astype("float32")
+
+
+class _Paddle(paddle.nn.Layer):
+    def __init__(self, detached: bool) -> None:
+        super().__init__()
+        self.a, self.b, self.detached = paddle.nn.Linear(8, 8), paddle.nn.Linear(8, 8), detached
+
+    def forward(self, x: Any) -> Any:
+        again = self.a(x.detach() if self.detached else x)
+        scores = paddle.matmul(self.a(x), again, transpose_y=True)
+        return paddle.matmul(paddle.nn.functional.softmax(scores, -1), self.b(x))
+
+
+class _Torch(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = torch.nn.Linear(8, 8), torch.nn.Linear(8, 8)
+
+    def forward(self, x: Any) -> Any:
+        h = self.a(x)
+        return torch.softmax(h @ h.transpose(1, 2), -1) @ self.b(x)
+
+
+@pytest.mark.parametrize("detached", [False, True])
+def test_a_value_that_is_computed_twice(detached: bool) -> None:
+    inputs = {"x": paddle.to_tensor(X)}, {"x": torch.from_numpy(X.copy())}
+    report = pg.compare(_Paddle(detached).eval(), _Torch().eval(), inputs, options=STRICT)
+    assert report.passed is not detached
+    assert any(finding.fails for finding in report.findings) is detached
