@@ -28,6 +28,7 @@ from padiff_graph.file_writing import write_text
 from padiff_graph.findings.obligation import OBLIGATIONS
 from padiff_graph.report.report import Report
 from padiff_graph.report.terminal import report_headline
+from padiff_graph.sides.recorded_engine import is_recorded
 from padiff_graph.version import __version__
 
 __all__ = ["CARD_VERSION", "card_data", "write_card"]
@@ -103,7 +104,8 @@ def _model(report: Report, side: int) -> dict[str, Any]:
     engine = report.engines[side]
     graph = (report.matching.first, report.matching.second)[side].graph
     if not is_away(engine):
-        facts["version"] = str(getattr(import_module(framework), "__version__", ""))
+        if not is_recorded(engine):
+            facts["version"] = str(getattr(import_module(framework), "__version__", ""))
         facts["weights_sha256"] = weights_hash(engine)
     regions = cut_graphs(report.matching).regions
     slices = [(region.first, region.second)[side] for region in regions]

@@ -32,6 +32,7 @@ from padiff_graph.executor.schedule import Stream
 from padiff_graph.matching.result import Matching
 from padiff_graph.referee.referee import judge, measure
 from padiff_graph.referee.region_units import RegionUnits
+from padiff_graph.sides.recorded_engine import is_recorded
 
 __all__ = ["Planted", "PlantedFault", "plant_faults"]
 
@@ -153,6 +154,8 @@ def plant_faults(
     """
     if any(map(is_away, engines)):
         return Planted(reason="a model lives in another interpreter")
+    if any(map(is_recorded, engines)):
+        return Planted(reason="a model is a recording, of which nothing can be run otherwise")
     with engines[0].quiet(), engines[1].quiet():
         pair = pair_of(matching, engines, share(matching, *engines), backward=backward)
         plan = cut_graphs(matching)

@@ -96,9 +96,10 @@ def _forward(writer: RecordingWriter, own: WholeRun, which: str) -> dict[str, An
             for name, array in arrays.items():
                 writer.add(f"{kind}{which}", name, array)
         returned = _returned(engine, run)
-        written = sorted(watch.written())
+        written, put = sorted(watch.written()), run.containers
     return {
         "structure": returned,
+        "containers": {way: None if held is None else dict(held) for way, held in put.items()},
         "left": {**_left(engine, left), "written": written},
         "differentiable": sorted(run.leaves),
         "hooked": sorted(engine.hooked_parameters()),

@@ -29,6 +29,7 @@ from padiff_graph.findings.finding import Finding
 from padiff_graph.matching.result import Matching
 from padiff_graph.report.page_data import place_of
 from padiff_graph.report.report import Report
+from padiff_graph.sides.recorded_engine import is_recorded
 
 __all__ = ["write_repro"]
 
@@ -65,6 +66,8 @@ def write_repro(
             "the report holds no graphs: a model could not be captured, "
             "or the report comes from another process"
         )
+    if any(map(is_recorded, report.engines)):
+        raise UsageError("a repro calls both frameworks; one of the models is a recording")
     others = [framework for framework in report.frameworks if framework not in WRITTEN]
     if others:
         raise UsageError(

@@ -29,7 +29,10 @@ from padiff_graph.sides.side import Side
 __all__ = ["opened_here", "with_sides"]
 
 NAMES = ("first", "second")
-PAIRED = ("layer_map", "loss_fn", "optimizer", "train_step")
+WRITING = frozenset({"assign_weight"})
+"""Calls that write into the first model, and mean it."""
+TRAINING = ("loss_fn", "optimizer", "train_step")
+PAIRED = ("layer_map", *TRAINING)
 """Arguments that say something of both models in their order."""
 Call = TypeVar("Call", bound=Callable[..., Any])
 
@@ -57,6 +60,10 @@ def with_sides(call: Call) -> Call:
         models = recording_of(layer), recording_of(module)
         if not any(isinstance(model, (Side, Recording)) for model in models):
             return call(layer, module, *given, **named)
+        if isinstance(models[0], Recording) and call.__name__ in WRITING:
+            raise UsageError(
+                f"{call.__name__}: the first model is written to; found the recording {layer}"
+            )
         if isinstance(models[0], Recording) and not isinstance(models[1], Recording):
             return sided(module, layer, **_turned(_named(call, given, named)))
         with _opened(models) as both:
@@ -151,6 +158,9 @@ def _arguments(
     names = _names(call)
     arguments = _named(call, given, named)
     arguments["example_inp"] = _inputs(both, arguments.get("example_inp"))
+    if any(map(_recorded, both)):
+        _refuse_training(arguments)
+        return arguments
     for argument, values in (
         ("loss_fn", [side.loss for side in both]),
         ("optimizer", [side.optimizer for side in both]),
@@ -158,6 +168,17 @@ def _arguments(
         if argument in names and arguments.get(argument) is None:
             arguments[argument] = _both_or_none(argument, values)
     return arguments
+
+
+def _refuse_training(arguments: Mapping[str, Any]) -> None:
+    """Refuses what a recorded model cannot be asked for; a side's own loss and optimizer are left
+    out."""
+    for name in TRAINING:
+        if arguments.get(name) is not None:
+            raise UsageError(
+                f"{name}: a recording holds no loss and no training; leave it out, or check with "
+                "the model itself"
+            )
 
 
 def _names(call: Callable[..., Any]) -> tuple[str, ...]:

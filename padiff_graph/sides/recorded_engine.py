@@ -168,6 +168,7 @@ class RecordedEngine:
             {},
             {name: RecordedTensor.of(np.zeros(())) for name in whole["differentiable"]},
             self.model.arrays(f"written{self._which()}"),
+            run["containers"],
         )
 
     def _which(self) -> str:

@@ -67,15 +67,15 @@ def port_epsilon():
     return changed(epsilon=1e-3), {"x": X}
 
 
-def port_without_inputs():
-    return {"model": changed()}
+def port_with_loss():
+    return {"model": changed(), "inputs": {"x": X}, "loss": lambda out: out["logits"].mean()}
 
 
 def port_of_other_inputs():
     return changed(), {"x": X + 1}
 
 
-def keeping(framework, step=1):
+def keeping(framework, step=1, noting=True):
     """A model that counts its calls and reads the count."""
     if framework == "torch":
         import torch as package
@@ -93,8 +93,10 @@ def keeping(framework, step=1):
             self.fc = linear(6, 3)
             self.calls = 0
 
-        def forward(self, x):
+        def forward(self, x, seen=None):
             out = self.fc(x)
+            if seen is not None and noting:
+                seen.append(out.shape[0])
             if self.calls > 0:
                 out = out * 2
             self.calls += step

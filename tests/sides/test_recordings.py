@@ -13,6 +13,8 @@ import torch
 
 import padiff_graph as pg
 from padiff_graph.errors import UsageError
+from padiff_graph.export.card import write_card
+from padiff_graph.export.repro_script import write_repro
 from tests.sides.recorded_models import X, changed, keeping, reference, training
 
 HERE = Path(__file__).parent
@@ -100,12 +102,29 @@ def test_weights_are_copied_into_the_live_model_or_compared(recording):
     assert (found[0].cause_id, found[0].paddle_path) == ("weights.differ", "fc1")
 
 
+def test_recorded_weights_are_assigned(recording):
+    live = changed()
+    pg.assign_weight(live, recording, example_inp=({"x": X}, {"x": X}))
+    held = reference()[0].state_dict()
+    assert (live.gate.weight.numpy() == held["gate.weight"].numpy().T).all()
+    with pytest.raises(UsageError, match="the first model is written to"):
+        pg.assign_weight(recording, live)
+
+
 def test_it_may_be_given_first_and_stands_second_then(recording):
     report = pg.compare(recording, changed(epsilon=1e-3), ({"x": X}, {"x": X}), options=OPTIONS)
     assert report.findings[0].cause_id == "attribute.epsilon"
     assert "pd_op" in report.matching.first.graph.of_kind("operation")[0].op
     with pytest.raises(UsageError, match="loss_fn: the recording was given first"):
         pg.compare(recording, changed(), ({"x": X}, {"x": X}), loss_fn=[len, len])
+
+
+def test_losses_and_optimizers_are_refused(recording):
+    example = {"x": X}, {"x": X}
+    with pytest.raises(UsageError, match="loss_fn: a recording holds no loss"):
+        pg.compare(changed(), recording, example, loss_fn=[len, len])
+    side = pg.Side(f"{MODELS}:port_with_loss")
+    assert pg.compare(side, recording, options=OPTIONS).passed
 
 
 def test_other_inputs_are_refused(recording):
@@ -230,4 +249,42 @@ def test_two_recordings_of_the_same_numbers_are_compared_with_neither_framework(
         ran = subprocess.run(
             [sys.executable, script, first, path], capture_output=True, text=True, check=True
         )
+        assert ran.stdout.splitlines() == [told, "[]"]
+
+
+def test_what_a_forward_puts_into_a_list_was_recorded(tmp_path):
+    path = tmp_path / "second.pgref"
+    pg.record(keeping("torch"), {"x": torch.from_numpy(X), "seen": []}, path)
+    for noting in (True, False):
+        example = {"x": X, "seen": []}, {"x": X, "seen": []}
+        report = pg.compare(keeping("paddle", noting=noting), path, example, options=OPTIONS)
+        assert report.passed is noting
+        told = [own.cause_id for own in report.findings if own.fails]
+        assert told == ([] if noting else ["state.container"])
+
+
+def test_views_of_the_report_need_no_second_framework(recording, tmp_path):
+    report = pg.compare(changed(epsilon=1e-3), recording, ({"x": X}, {"x": X}), options=OPTIONS)
+    card = tmp_path / "card.json"
+    write_card(report, card)
+    held = json.loads(card.read_text())
+    assert "a recording" in json.dumps(held["planted"])
+    report.to_html(tmp_path / "report.html")
+    with pytest.raises(UsageError, match="one of the models is a recording"):
+        write_repro(report, tmp_path / "repro.py")
+
+
+def test_the_port_may_live_in_another_interpreter(recording, tmp_path):
+    script = tmp_path / "judge.py"
+    script.write_text(
+        "import sys\n"
+        "import padiff_graph as pg\n"
+        "side = pg.Side(sys.argv[1], python=sys.executable)\n"
+        "report = pg.compare(side, sys.argv[2], options={'rtol': 1e-4, 'atol': 1e-5})\n"
+        "print(report.passed, [own.cause_id for own in report.findings if own.fails])\n"
+        "print([name for name in ('torch', 'paddle') if name in sys.modules])\n"
+    )
+    for target, told in (("port", "True []"), ("port_epsilon", "False ['attribute.epsilon']")):
+        command = [sys.executable, script, f"{MODELS}:{target}", recording]
+        ran = subprocess.run(command, capture_output=True, text=True, check=True)
         assert ran.stdout.splitlines() == [told, "[]"]
