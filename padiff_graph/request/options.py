@@ -67,7 +67,8 @@ class Options:
 
     def as_dict(self) -> dict[str, Any]:
         """The options as a user writes them."""
-        return asdict(self)
+        named = {pattern: (atol, rtol) for pattern, atol, rtol in self.tolerances}
+        return {**asdict(self), "tolerances": named}
 
 
 def parse_options(

@@ -30,9 +30,12 @@ def test_values_are_taken():
         "check_nan": True,
         "precision": "bfloat16",
         "observed": 0.25,
+        "tolerances": {},
     }
     asked = parse_options(given)
     assert asked.as_dict() == {**given, "rtol": 0.5}
+    named = {"tolerances": {"logits*": (1e-5, 1e-4)}}
+    assert parse_options(named).as_dict()["tolerances"] == named["tolerances"]
 
 
 def test_given_dict_is_not_kept():
