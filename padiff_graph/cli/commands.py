@@ -135,8 +135,26 @@ def _print(report: Report, printed: str) -> None:
 @two_targets
 @output_file("-o", "--out", help="write the best map as YAML")
 @click.option("--map", "layer_map", metavar="FILE", help="what is known already")
-def suggest(targets: Targets, out: str | None, layer_map: str | None) -> int:
+@output_file(
+    "--aoa",
+    metavar="FILE.json",
+    callback=ending(".json"),
+    help="write the parameter map as AOA statements, which PaddleFormers reads",
+)
+@click.option(
+    "--check-aoa", metavar="FILE", help="hold AOA statements written by hand against the map"
+)
+def suggest(
+    targets: Targets,
+    out: str | None,
+    layer_map: str | None,
+    aoa: str | None,
+    check_aoa: str | None,
+) -> int:
     """`suggest_layer_map`, printed."""
+    from padiff_graph.cli.aoa import checked_aoa, statements_of, write_statements
+
+    given = statements_of(check_aoa)
     models = _models_to_match(targets, layer_map)
 
     from padiff_graph.check.suggestion import suggest_layer_map
@@ -153,7 +171,9 @@ def suggest(targets: Targets, out: str | None, layer_map: str | None) -> int:
     wanted: list[Wanted] = []
     if out is not None:
         wanted.append((out, lambda: to(out, candidates[0].to_yaml)))
-    return written(wanted, ALIGNED)
+    if aoa is not None:
+        wanted.append((aoa, lambda: write_statements(candidates[0], aoa)))
+    return written(wanted, checked_aoa(given, candidates[0]))
 
 
 @cli.command(help=f"Compare how two models are built, without their weights. {PAIR}")
