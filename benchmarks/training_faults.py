@@ -167,9 +167,7 @@ GRADIENTS = {
     "callable: gradients not cleared": Fault(
         "gradients", {"cleared": False}, CALLED, ("kept", "cleared"), step=1
     ),
-    "no gradient for vectors": Fault(
-        "gradients", {"stopped": True}, DIRECT, ("trained", "left alone")
-    ),
+    "no gradient for vectors": Fault("gradients", {"stopped": True}, DIRECT, ("frozen", "trained")),
     "scale not undone": Fault("unscaled", {"unscale": "never"}, SCALED, (1024.0,)),
     "scale undone behind clipping": Fault(
         "clipped", {"unscale": "after"}, {**SCALED, "clip": "global"}, (0.01 / 1024, 0.01)
@@ -196,8 +194,8 @@ UPDATES = {
     "vectors left out": Fault("update", {"frozen": True}, DIRECT, ("left alone", "trained")),
     "rate": Fault("update", {"rate": 0.02}, DIRECT, (0.02, 0.01)),
     "rate of vectors": Fault("update", {"ratio": 1.0}, {**DIRECT, "ratio": 2.0}, (0.01, 0.02)),
-    "momentum": Fault("update", {"momentum": 0.8}, DIRECT, (0.8, 0.9), step=1),
-    "loop: momentum": Fault("update", {"momentum": 0.8}, {}, (0.8, 0.9), step=1),
+    "momentum": Fault("update", {"momentum": 0.8}, DIRECT, (0.8, 0.9), step=2),
+    "loop: momentum": Fault("update", {"momentum": 0.8}, {}, (0.8, 0.9), step=2),
     "nesterov": Fault("update", {"nesterov": True}, DIRECT, ("True", "False")),
     "dampening": Fault("update", {"dampening": 0.0}, {**DIRECT, "dampening": 0.5}, (0.0, 0.5)),
     "beta1": Fault("update", {"beta1": 0.95}, ADAM, (0.95, 0.9)),

@@ -46,6 +46,11 @@ STAGES = {
     "optimizer.learning_rate": "schedule update",
     "optimizer.schedule": "schedule",
     "optimizer.owner": "update gradients",
+    "optimizer.accumulation": "accumulated",
+    "optimizer.loss_factor": "loss",
+    "optimizer.unscaling_of_gradients": "unscaled",
+    "optimizer.average_of_weights": "averages",
+    "parameter.frozen": "gradients",
     "optimizer": "update",
 }
 """Stages that a kind of cause speaks of; a cause with a stage of its own says it."""

@@ -98,6 +98,8 @@ class Backend:
         declared_example: inputs by a model's own declaration.
         export: a captured graph as a file of the framework's.
         stand_in: float64 in place of a half precision.
+        function_model: makes a model of a function of one argument, a dict of tensors; None where
+            the framework's models are no Python.
     """
 
     framework: str
@@ -112,6 +114,7 @@ class Backend:
     declared_example: DeclaredExample | None = None
     export: Export | None = None
     stand_in: StandIn | None = None
+    function_model: Callable[[Callable[[Any], Any]], Any] | None = None
 
 
 def framework_of(model: Any) -> str:

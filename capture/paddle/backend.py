@@ -3,6 +3,7 @@
 from padiff_graph.capture.backend import Backend
 from padiff_graph.capture.paddle import optimizer, script, stand_in, state, values
 from padiff_graph.capture.paddle.engine import PaddleEngine
+from padiff_graph.capture.paddle.function_model import FunctionModel
 from padiff_graph.capture.paddle.trace import trace
 
 __all__ = ["BACKEND"]
@@ -17,4 +18,5 @@ BACKEND = Backend(
     optimizers=optimizer,
     scripts=script,
     stand_in=stand_in,
+    function_model=FunctionModel,
 )

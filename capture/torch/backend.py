@@ -3,6 +3,7 @@
 from padiff_graph.capture.backend import Backend
 from padiff_graph.capture.torch import optimizer, script, stand_in, state, torch_checkpoint, values
 from padiff_graph.capture.torch.engine import TorchEngine
+from padiff_graph.capture.torch.function_model import FunctionModel
 from padiff_graph.capture.torch.trace import trace
 
 __all__ = ["BACKEND"]
@@ -17,5 +18,6 @@ BACKEND = Backend(
     optimizers=optimizer,
     scripts=script,
     stand_in=stand_in,
+    function_model=FunctionModel,
     checkpoints=torch_checkpoint,
 )

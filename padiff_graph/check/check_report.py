@@ -24,6 +24,7 @@ from padiff_graph.obligations.output_layouts import with_layouts
 from padiff_graph.obligations.whole_proof import WholeProof
 from padiff_graph.report.report import Report
 from padiff_graph.training.losses import Loss, mean_loss
+from padiff_graph.training.step_numbers import Leaves
 from padiff_graph.training.training_steps import Training, train
 
 __all__ = ["report_on", "report_without_graphs"]
@@ -231,11 +232,19 @@ def _trained(
             explained=any(finding.fails for finding in findings),
             proved=complete,
             shared=whole.random,
+            leaves=_leaves(request, whole),
         )
     if whole.random:
         log.notes.append(OWN_DRAWS if request.loops is None else LOOPS_DRAW)
     log.notes.extend(training.notes)
     return training
+
+
+def _leaves(request: CheckRequest, whole: WholeCheck) -> Leaves:
+    """Names of inputs and outputs that correspond in the user's own steps; of outputs none where
+    both models draw random numbers of their own."""
+    outputs = [] if whole.random else whole.answers.pairs
+    return {"batch": request.inputs.pairs, "outputs": outputs}
 
 
 def _training_losses(request: CheckRequest, whole: WholeCheck) -> tuple[Loss, Loss]:

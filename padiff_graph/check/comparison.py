@@ -26,6 +26,7 @@ from padiff_graph.check.check_steps import (
     with_folded_weights,
 )
 from padiff_graph.check.half_precision import with_half_precision
+from padiff_graph.check.loss_graphs import with_loss_graphs
 from padiff_graph.check.not_finite import not_finite_notes
 from padiff_graph.check.state_check import explain_state
 from padiff_graph.check.threads import alike
@@ -110,7 +111,21 @@ def run_check(request: CheckRequest, attempt: Attempt | None = None) -> Report:
             stack.enter_context(backend(framework).state.kept(model))
         stack.enter_context(alike(request.frameworks))
         log = CheckLog(stack.enter_context(shown("capture and matching")))
-        return with_half_precision(request, _checked(request, attempt or Attempt(), log), log)
+        checked = _checked(request, attempt or Attempt(), log)
+        report = with_half_precision(request, checked, log)
+        return with_loss_graphs(request, report, _plainly_compared)
+
+
+def _plainly_compared(
+    layer: Any, module: Any, example_inp: Any, options: Mapping[str, Any]
+) -> Report:
+    """Two models compared within a check, on its own terms."""
+    request = read_request(layer, module, example_inp, True, 1, options, None, None, None)
+    with ExitStack() as stack:
+        for framework, model in zip(request.frameworks, request.models, strict=True):
+            stack.enter_context(backend(framework).state.kept(model))
+        log = CheckLog(stack.enter_context(shown("loss functions")))
+        return _checked(request, Attempt(), log)
 
 
 def auto_diff(

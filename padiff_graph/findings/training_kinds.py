@@ -265,6 +265,18 @@ TRAINING = (
         band=3e-5,
     ),
     kind_of(
+        "training.passes",
+        "the users' own steps take another number of backward passes",
+        first_setting=2,
+        second_setting=4,
+    ),
+    kind_of(
+        "training.mode",
+        "the users' own steps run the models in other modes",
+        first_setting="evaluation",
+        second_setting="training",
+    ),
+    kind_of(
         "training.undecided",
         "training departs; whether it is rounding is not known",
         step=2,

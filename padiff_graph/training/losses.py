@@ -38,11 +38,13 @@ class Losses:
         given: the user's functions.
         frameworks: whose they are.
         seen: the structures that each was last called with.
+        pairs: which output leaves correspond, where that is known.
     """
 
     given: tuple[Loss, Loss]
     frameworks: tuple[str, str]
     seen: dict[int, Any] = field(default_factory=dict)
+    pairs: tuple[tuple[str, str], ...] = ()
 
     @property
     def functions(self) -> tuple[Loss, Loss]:
@@ -66,6 +68,7 @@ class Losses:
             engines: of both models.
             outputs: which output leaves correspond, (first, second).
         """
+        self.pairs = tuple(outputs)
         if len(self.seen) < 2:
             return None
         for kind in (np.dtype(np.float64), np.dtype(np.float32)):
@@ -80,6 +83,24 @@ class Losses:
                 continue
             return _finding(values, gradients, outputs, BOUNDS[kind], self)
         return None
+
+    def on_second(self, side: int) -> dict[str, Any] | None:
+        """Fresh tensors of one side with the second model's numbers, by the names that they have in
+        what the side's loss was called with; None where that is not known."""
+        if len(self.seen) < 2 or not self.pairs:
+            return None
+        tools = [backend(framework).values for framework in self.frameworks]
+        theirs = output_leaves(self.seen[1], tools[1].is_tensor)
+        own = leaves(self.seen[side], tools[side].is_tensor)
+        names = dict(zip(output_leaves(self.seen[side], tools[side].is_tensor), own, strict=True))
+        fresh = {}
+        for pair in self.pairs:
+            if pair[1] not in theirs or pair[side] not in names:
+                continue
+            numbers = np.array(tools[1].array(theirs[pair[1]]))
+            if tuple(own[names[pair[side]]].shape) == numbers.shape:
+                fresh[names[pair[side]]] = tools[side].tensor(numbers)
+        return fresh or None
 
     def _on(
         self,

@@ -15,9 +15,11 @@ from padiff_graph.findings.cause import Cause
 from padiff_graph.findings.finding import Finding
 from padiff_graph.matching.result import Matching, ParameterRow
 from padiff_graph.referee.known_divergence import biased_variance
-from padiff_graph.referee.tolerance import Kind, Quantity, Tolerance, quantity
+from padiff_graph.referee.tolerance import Kind as QuantityKind
+from padiff_graph.referee.tolerance import Quantity, Tolerance, quantity
 from padiff_graph.training.setting_findings import DIVERGENT, owners
 from padiff_graph.training.stages.departure import StageGap
+from padiff_graph.training.stages.run_values import Kind, habits, run_pairs, run_values
 from padiff_graph.training.stages.step_record import StepRecord
 from padiff_graph.training.training_side import TrainingSide
 
@@ -35,6 +37,7 @@ GRAIN = 2
 TOLD = 3
 """Most parameters that notes speak of."""
 OWN_DRAWS = "both sides draw random numbers of their own"
+Leaves = Mapping[Kind, Sequence[tuple[str, str]]]
 UNBIASED = "torch takes the unbiased batch variance, Paddle the biased one"
 
 
@@ -47,6 +50,7 @@ class StepNumbers:
         parted: (first, second) names of parameters -> the step from which their updates differ
             though their gradients agree.
         gaps: how far the sides are apart in each stage.
+        habits: by step, what the two do otherwise with the model as a whole.
         notes: what the user should know, in sentences.
     """
 
@@ -57,9 +61,11 @@ class StepNumbers:
         tolerance: Tolerance,
         start: Mapping[str, Array],
         shared: bool = False,
+        leaves: Leaves | None = None,
     ) -> None:
         """
         Args:
+            leaves: names of inputs ("batch") and of outputs that correspond.
             start: the first model's weights and buffers before the first step.
             shared: whether the first side steps on the second's gradients, as both draw their own
                 random numbers: losses and buffers are not held against each other then.
@@ -67,6 +73,8 @@ class StepNumbers:
         self.rows, self.tolerance, self.start, self.shared = rows, tolerance, start, shared
         self.quantities: list[tuple[int, Quantity]] = []
         self.losses: list[tuple[float, float]] = []
+        self.leaves = leaves or {}
+        self.habits: dict[int, tuple[Cause, ...]] = {}
         self.gaps: list[StageGap] = []
         self.notes: list[str] = []
         self.parted: dict[tuple[str, str], int] = {}
@@ -79,9 +87,12 @@ class StepNumbers:
         ours, theirs = sides
         first, second = ours.record, theirs.record
         self.losses.append((first.loss, second.loss))
+        self.habits[step] = habits(first, second)
+        self._runs(step, first, second)
         if first.told and second.told:
             self._add(step, "loss", "loss", "loss", *map(np.asarray, self.losses[-1]))
             self._gap(step, "loss", "loss", ("loss",), *map(np.asarray, self.losses[-1]))
+            self.gaps[-1] = replace(self.gaps[-1], numbers=self.losses[-1])
         if self.shared:
             self._leave_out(OWN_DRAWS)
         states = ours.stepper.state(), theirs.stepper.state()
@@ -99,11 +110,19 @@ class StepNumbers:
             self._states(step, row, *states)
 
     def _add(
-        self, step: int, kind: Kind, first: str, second: str, one: Array, other: Array
+        self, step: int, kind: QuantityKind, first: str, second: str, one: Array, other: Array
     ) -> Quantity:
         added = quantity(kind, first, second, one, other, self.tolerance)
         self.quantities.append((step, added))
         return added
+
+    def _runs(self, step: int, ours: StepRecord, theirs: StepRecord) -> None:
+        """How far the runs of the users' own steps are apart in what goes in and comes out."""
+        for stage, pairs in self.leaves.items():
+            first, second = run_values(ours, stage), run_values(theirs, stage)
+            for one, other in run_pairs(pairs, ours, theirs):
+                if one in first and other in second and first[one].shape == second[other].shape:
+                    self._gap(step, stage, one, (other,), first[one], second[other])
 
     def _gaps(self, step: int, row: ParameterRow, ours: StepRecord, theirs: StepRecord) -> None:
         """How far gradients and weights are apart."""
@@ -111,6 +130,7 @@ class StepNumbers:
         stages = {
             "gradients": (ours.accumulated, theirs.accumulated),
             "weights": (ours.after, theirs.after),
+            "averages": (ours.averages, theirs.averages),
         }
         for stage, (first, second) in stages.items():
             if row.first in first and second.keys() >= set(names):
@@ -136,7 +156,7 @@ class StepNumbers:
         self.quantities[-1] = step, replace(added, counted=False, reason=reason)
 
     def _compare(
-        self, step: int, kind: Kind, row: ParameterRow, ours: StepRecord, theirs: StepRecord
+        self, step: int, kind: QuantityKind, row: ParameterRow, ours: StepRecord, theirs: StepRecord
     ) -> Quantity:
         own = ours.after[row.first]
         return self._add(step, kind, row.first, _joined(row), own, mapped(row, own, theirs.after))

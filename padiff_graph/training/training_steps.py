@@ -25,7 +25,7 @@ from padiff_graph.training.stages.average_rule import AverageWatch
 from padiff_graph.training.stages.band import trained_twice
 from padiff_graph.training.stages.carried_over import carried_over
 from padiff_graph.training.stages.departure import departure_finding
-from padiff_graph.training.step_numbers import StepNumbers
+from padiff_graph.training.step_numbers import Leaves, StepNumbers
 from padiff_graph.training.training_side import Loss, TrainingSide
 from padiff_graph.training.update_trial import Departure, try_steps
 
@@ -74,6 +74,7 @@ def train(
     explained: bool = False,
     proved: bool = True,
     shared: bool = False,
+    leaves: Leaves | None = None,
 ) -> Training:
     """Takes `steps` training steps on the user's models. On an exception all is put back.
 
@@ -108,7 +109,7 @@ def train(
     watch = SettingWatch(steppers, rows, first_reads(matching.first.graph), averages)
     # what happens inside of a user's step is the user's: no gradients are handed over there
     handed_over = shared and loops is None
-    numbers = StepNumbers(rows, matching, tolerance, first.values(), handed_over)
+    numbers = StepNumbers(rows, matching, tolerance, first.values(), handed_over, leaves)
     trials = Trials(sides, rows, steps)
     start = second.remember()
     undo = [*first.remember(), *start]
@@ -152,7 +153,7 @@ def _departures(
     band = None
     if repeatable is not None:
         band = trained_twice(repeatable, start, [loss for _, loss in numbers.losses])
-    return [departure_finding(beyond, numbers.gaps, band, proved, frameworks)]
+    return [departure_finding(beyond, numbers.gaps, band, proved, frameworks, numbers.habits)]
 
 
 @dataclass

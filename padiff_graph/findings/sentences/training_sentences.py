@@ -47,7 +47,7 @@ TRAINING: Mapping[str, tuple[str, ...]] = {
     "optimizer.unscaling_of_gradients": (
         (
             "a scale is taken back from the gradients on one side from step {step} on: they are "
-            "changed {first_setting} ({first_label}) against {second_setting} ({second_label})"
+            "{first_setting} ({first_label}) against {second_setting} ({second_label})"
         ),
     ),
     "optimizer.average_of_weights": (
@@ -85,7 +85,24 @@ TRAINING: Mapping[str, tuple[str, ...]] = {
             "rounding carried along by training, which parts two right runs by up to {band:.3g}"
         ),
     ),
+    "training.passes": (
+        (
+            "a step takes {first_setting} backward passes ({first_label}) against "
+            "{second_setting} ({second_label})"
+        ),
+    ),
+    "training.mode": (
+        (
+            "the model runs in {first_setting} mode ({first_label}) against {second_setting} "
+            "({second_label})"
+        ),
+    ),
     "training.departs": (
+        (
+            "training departs at step {step}, first in the {stage}: {first_name} is "
+            "{first_number:.7g} ({first_label}) against {second_number:.7g} ({second_label}), "
+            "{error:.3g} apart, where rounding parts two right runs by up to {band:.3g}"
+        ),
         (
             "training departs at step {step}, first in the {stage}: {first_name} differs by up to"
             " {error:.3g}, where rounding parts two right runs by up to {band:.3g}"

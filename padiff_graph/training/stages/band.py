@@ -18,6 +18,7 @@ from padiff_graph.capture.backend import backend
 from padiff_graph.capture.engine import Array
 from padiff_graph.capture.leaf_names import leaves
 from padiff_graph.capture.leaf_names import replace as replaced
+from padiff_graph.training.stages.run_values import run_values
 from padiff_graph.training.stages.step_record import StepRecord
 from padiff_graph.training.training_side import TrainingSide
 
@@ -145,12 +146,17 @@ def _band(plain: Sequence[StepRecord], moved: Sequence[StepRecord]) -> Band:
     for step, (record, other) in enumerate(zip(plain, moved, strict=True), 1):
         stages: dict[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {
             "loss": ({"loss": np.asarray(record.loss)}, {"loss": np.asarray(other.loss)}),
+            "batch": (run_values(record, "batch"), run_values(other, "batch")),
+            "outputs": (run_values(record, "outputs"), run_values(other, "outputs")),
             "gradients": (record.accumulated, other.accumulated),
+            "averages": (record.averages, other.averages),
             "weights": (record.after, other.after),
             "buffers": (record.after, other.after),
         }
         for stage, (first, second) in stages.items():
             for name in first.keys() & second.keys():
+                if np.shape(first[name]) != np.shape(second[name]):
+                    continue
                 numbers = np.asarray(first[name], np.float64)
                 key = step, stage, name
                 gaps[key] = float(np.abs(numbers - second[name]).max(initial=0.0))

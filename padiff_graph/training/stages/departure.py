@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from padiff_graph.findings.cause import Cause
 from padiff_graph.findings.finding import Finding, Verdict
@@ -11,10 +12,12 @@ from padiff_graph.training.stages.band import Band
 
 __all__ = ["StageGap", "departure_finding", "first_outside"]
 
-STAGES = ("loss", "gradients", "weights", "buffers")
+STAGES = ("batch", "outputs", "loss", "gradients", "weights", "averages", "buffers")
 """Stages that are held against each other as numbers, in the order of a step."""
-TOLD = {"loss": "loss", "gradients": "gradients", "weights": "update", "buffers": "buffers"}
-"""What a stage computes."""
+TOLD = {"weights": "update"}
+"""What a stage is called where it is not called by its numbers."""
+SPLIT = "accumulated"
+"""The stage where two steps take another number of backward passes."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,7 @@ class StageGap:
         first: the first model's name of it.
         second: the second model's names that make it up.
         error: the largest difference.
+        numbers: both, where each is a single number.
     """
 
     step: int
@@ -33,6 +37,7 @@ class StageGap:
     first: str
     second: tuple[str, ...]
     error: float
+    numbers: tuple[float, float] | None = None
 
 
 def first_outside(gaps: Sequence[StageGap], band: Band) -> StageGap | None:
@@ -49,6 +54,7 @@ def departure_finding(
     band: Band | None,
     proved: bool,
     frameworks: tuple[str, str],
+    habits: Mapping[int, Sequence[Cause]] = MappingProxyType({}),
 ) -> Finding:
     """What a departure is that no setting and no region explains.
 
@@ -59,21 +65,25 @@ def departure_finding(
         proved: whether every stretch of the models was found to agree, so that nothing known parts
             them.
         frameworks: of both sides.
+        habits: by step, what the two are known to do otherwise.
     """
     outside = first_outside(gaps, band) if band is not None else None
     told = outside or beyond
+    known_habits = habits.get(told.step, ())
     known = beyond.stage != "buffers" or any(_same(beyond, gap) for gap in gaps)
-    numbers = {"step": told.step, "first_name": told.first, "error": told.error}
+    numbers: dict[str, object] = {"step": told.step}
+    numbers |= {"first_name": told.first, "error": told.error}
     if band is not None:
         numbers["band"] = band.allowed(told.step, told.stage, told.second)
     verdict: Verdict
     if band is None or not (proved if outside else known):
         verdict, cause = "not-comparable", Cause.of("training.undecided", **numbers)
     elif outside is not None:
-        verdict, cause = (
-            "different",
-            Cause.of("training.departs", stage=TOLD[told.stage], **numbers),
-        )
+        if told.numbers is not None:
+            numbers["first_number"], numbers["second_number"] = told.numbers
+        stage = _stage(told, known_habits)
+        verdict, cause = "different", Cause.of("training.departs", stage=stage, **numbers)
+        cause = cause.followed_by(*known_habits)
     else:
         verdict, cause = "rounding", Cause.of("training.rounding", **numbers)
     return Finding(
@@ -86,6 +96,12 @@ def departure_finding(
         order=told.step,
         frameworks=frameworks,
     )
+
+
+def _stage(gap: StageGap, habits: Sequence[Cause]) -> str:
+    if any(habit.kind == "training.passes" for habit in habits):
+        return SPLIT
+    return TOLD.get(gap.stage, gap.stage)
 
 
 def _same(one: StageGap, other: StageGap) -> bool:

@@ -15,7 +15,7 @@ from padiff_graph.matching.result import ParameterRow
 from padiff_graph.training.stages.gradient_treatment import Treatment
 from padiff_graph.training.stages.step_record import StepRecord
 
-__all__ = ["Multiple", "factor_words", "multiple", "power_of_two", "scale_of"]
+__all__ = ["Multiple", "factor_words", "multiple", "power_of_two", "scale_of", "scaled_words"]
 
 LEAST = 1e-2
 """Relative difference from 1 of a factor that is told; chosen above what rounding makes of a
@@ -103,6 +103,15 @@ def power_of_two(own: Treatment, other: Treatment) -> bool:
         return False
     exponent = math.log2(scaled.factor)
     return abs(exponent - round(exponent)) <= EXACT and round(exponent) != 0
+
+
+def scaled_words(treatment: Treatment) -> str:
+    """What a scale that is taken back, or is not, does to gradients."""
+    if treatment.kind == "none":
+        return "left as they are"
+    if treatment.factor < 1:
+        return f"divided by {1 / treatment.factor:.6g}"
+    return f"multiplied by {treatment.factor:.6g}"
 
 
 def _times(scale: float, count: int) -> str:

@@ -18,7 +18,12 @@ from padiff_graph.training.stages.gradient_treatment import (
     compatible,
     treatments,
 )
-from padiff_graph.training.stages.loss_factor import factor_words, multiple, power_of_two
+from padiff_graph.training.stages.loss_factor import (
+    factor_words,
+    multiple,
+    power_of_two,
+    scaled_words,
+)
 from padiff_graph.training.stages.step_record import StepRecord
 
 __all__ = ["CLIPPING", "observed_differences"]
@@ -144,8 +149,10 @@ def _treated(
     # a parameter left out of a norm changes the factor of all others, with the norm the same
     causes = [entry for entry in differing if not compatible(*entry[1])]
     for pair, (one, other) in causes or differing:
-        setting = UNSCALING if power_of_two(one, other) else CLIPPING
-        yield setting, pair, (str(one), str(other))
+        if power_of_two(one, other):
+            yield UNSCALING, pair, (scaled_words(one), scaled_words(other))
+        else:
+            yield CLIPPING, pair, (str(one), str(other))
 
 
 def _same(

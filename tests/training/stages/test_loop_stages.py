@@ -199,3 +199,49 @@ def test_a_multiple_of_arrays():
 
     assert multiple([], {}, {}).agrees
     assert np.isclose(multiple([], {}, {}).factor, 1.0)
+
+
+def _plain(optimizer, factor=1.0, micro=1, training=True, power=2):
+    def step(model, batch):
+        model.train() if training else model.eval()
+        x, total = batch["x"] * factor, 0.0
+        for part in range(micro):
+            loss = (model(x[part::micro]) ** power).mean() / micro
+            loss.backward()
+            total += float(loss)
+        optimizer.step()
+        clear = getattr(optimizer, "clear_grad", optimizer.zero_grad)
+        clear()
+        return total
+
+    return step
+
+
+def _departs(**how):
+    torch.manual_seed(0)
+    layer, module = _Paddle(), _Torch()
+    layer.train()
+    module.train()
+    loops = [
+        _plain(paddle.optimizer.SGD(0.1, parameters=layer.parameters()), **how),
+        _plain(torch.optim.SGD(module.parameters(), 0.1)),
+    ]
+    report = pg.compare(layer, module, _batches(2), steps=2, options=OPTIONS, train_step=loops)
+    (finding,) = [finding for finding in _told(report) if finding.fails]
+    return finding
+
+
+def test_another_batch_is_the_first_stage_that_departs():
+    finding = _departs(factor=2.0)
+    assert finding.cause_id == "training.departs" and "first in the batch: x" in finding.cause
+
+
+def test_another_loss_in_a_loop_is_told_with_both_numbers():
+    finding = _departs(power=4)
+    assert finding.cause_id == "training.departs" and "first in the loss" in finding.cause
+    assert "(paddle) against" in finding.cause and "at step 1" in finding.cause
+
+
+def test_the_mode_is_told_where_training_departs():
+    finding = _departs(power=4, training=False)
+    assert "in evaluation mode (paddle) against training (torch)" in finding.cause

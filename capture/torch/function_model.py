@@ -1,0 +1,26 @@
+"""A function of tensors as a module: what captures models captures losses too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+__all__ = ["FunctionModel"]
+
+
+class FunctionModel(torch.nn.Module):  # type: ignore[misc]
+    """A module whose forward is a function.
+
+    Args:
+        function: of one argument, a dict of tensors.
+    """
+
+    def __init__(self, function: Callable[[Any], Any]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, output: Any) -> Any:
+        """What the function makes of tensors."""
+        return self.function(output)

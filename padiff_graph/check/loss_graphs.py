@@ -1,0 +1,87 @@
+"""What differs inside of two loss functions: they are captured, matched and compared as models are.
+
+A loss is a function of the model's output, so it is a small model of its own: its inputs are the
+second model's output, its operations have lines in the user's code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from padiff_graph.capture.backend import backend
+from padiff_graph.capture.leaf_names import replace as replaced
+from padiff_graph.check.check_request import CheckRequest
+from padiff_graph.errors import UsageError
+from padiff_graph.findings.finding import Finding
+from padiff_graph.report.report import Report
+from padiff_graph.training.losses import Losses
+
+__all__ = ["with_loss_graphs"]
+
+MOST = 4
+"""Most findings inside of losses that are told."""
+Compare = Callable[[Any, Any, Any, Mapping[str, Any]], Report]
+
+
+def with_loss_graphs(request: CheckRequest, report: Report, compare: Compare) -> Report:
+    """The report, with what differs inside of losses that were found to differ.
+
+    Args:
+        request: of the check.
+        report: what it came to.
+        compare: compares two models, on inputs and with options.
+    """
+    told = next((finding for finding in report.findings if finding.phase == "loss"), None)
+    if told is None or request.losses is None or not told.fails:
+        return report
+    inside = _inside(request.losses, compare)
+    if not inside:
+        return report
+    first, *further = inside
+    named = replace(
+        told,
+        reason=told.reason.showing(first.reason),
+        paddle_op=first.paddle_op,
+        torch_op=first.torch_op,
+        paddle_source=first.paddle_source,
+        torch_source=first.torch_source,
+    )
+    findings: list[Finding] = []
+    for finding in report.findings:
+        findings += [named, *further] if finding is told else [finding]
+    return replace(report, findings=tuple(findings))
+
+
+def _inside(losses: Losses, compare: Compare) -> list[Finding]:
+    """What differs between the two losses as graphs; nothing where they cannot be captured."""
+    made = [_as_model(losses, side) for side in (0, 1)]
+    if made[0] is None or made[1] is None:
+        return []
+    (layer, ours), (module, theirs) = made[0], made[1]
+    options = {"rtol": 1e-4, "atol": 0.0, "allow_rounding": True}
+    try:
+        report = compare(layer, module, (ours, theirs), options)
+    except UsageError:  # an output without numbers to compare: what was found before stands
+        return []
+    return [
+        replace(finding, phase="loss", paddle_path="", torch_path="", places=())
+        for finding in report.findings
+        if finding.fails
+    ][:MOST]
+
+
+def _as_model(losses: Losses, side: int) -> tuple[Any, dict[str, Any]] | None:
+    """One loss as a model of the second model's output; None where its output is elsewhere."""
+    tools = backend(losses.frameworks[side])
+    values, function_model = tools.values, tools.function_model
+    tensors = losses.on_second(side)
+    if tensors is None or function_model is None:
+        return None
+    structure, loss = losses.seen[side], losses.given[side]
+
+    def of_tensors(output: Mapping[str, Any]) -> Any:
+        return loss(replaced(structure, values.is_tensor, output))
+
+    return function_model(of_tensors), {"output": tensors}
