@@ -55,9 +55,7 @@ def _compared(first):
     torch.manual_seed(0)
     x = np.random.default_rng(1).standard_normal((4, 6, 5)).astype("float32")
     example = {"x": x}, {"x": x}
-    report = pg.compare(
-        _Layer(), _Module(), example, loss_fn=[first, _torch_loss], options=OPTIONS
-    )
+    report = pg.compare(_Layer(), _Module(), example, loss_fn=[first, _torch_loss], options=OPTIONS)
     return report, [finding for finding in report.findings if finding.phase == "loss"]
 
 
