@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["CaptureError", "ContextError", "UnfaithfulCaptureError"]
+__all__ = ["CaptureError", "ContextError", "MissingKernelError", "UnfaithfulCaptureError"]
 
 
 class CaptureError(RuntimeError):
@@ -31,6 +31,10 @@ class ContextError(CaptureError):
 
     Raised before anything was changed; names the mode.
     """
+
+
+class MissingKernelError(CaptureError):
+    """A model cannot be run where it is: the framework's build has no kernel for its precision."""
 
 
 class UnfaithfulCaptureError(CaptureError):

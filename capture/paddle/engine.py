@@ -19,6 +19,7 @@ from padiff_graph.capture.paddle.backward_code import Custom, Hook, run_custom, 
 from padiff_graph.capture.paddle.given_draws import drawn
 from padiff_graph.capture.paddle.internals import Patch
 from padiff_graph.capture.paddle.layer_tensors import named_tensors
+from padiff_graph.capture.paddle.missing_kernel import kernels_said
 from padiff_graph.capture.paddle.pir_call import Operation
 from padiff_graph.capture.paddle.quiet import quiet
 from padiff_graph.capture.python_state import Watch
@@ -115,7 +116,7 @@ class PaddleEngine:
                 fresh[name] = own
                 own = own.clone()  # a model may write to its input, which a leaf forbids
             given[name] = own
-        with self.recording(grad), _differentiable_recurrences(grad):
+        with self.recording(grad), _differentiable_recurrences(grad), kernels_said():
             inputs = leaves.replace(dict(example), values.is_tensor, given)
             handed_in = HandedIn(inputs)
             structure = leaves.settled(self.model(**inputs))

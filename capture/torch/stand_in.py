@@ -86,6 +86,8 @@ class _Answering(TorchFunctionMode):  # type: ignore[misc]  # untyped in torch
         }
         if func in self._lowering:
             return given[0].to(torch.float64)
+        if func == torch._grouped_mm and _spelled(given, named):
+            return _grouped(given[0], given[1], named["offs"])
         answer = func(*given, **named)
         return self.low if answer is torch.float64 else answer
 
@@ -94,6 +96,25 @@ class _Answering(TorchFunctionMode):  # type: ignore[misc]  # untyped in torch
         """The method that names the low precision."""
         methods = {torch.bfloat16: torch.Tensor.bfloat16, torch.float16: torch.Tensor.half}
         return (methods[self.low],)
+
+
+def _spelled(given: list[Any], named: Mapping[str, Any]) -> bool:
+    """Whether a grouped product is of rows by groups, in float64, for which torch has no kernel."""
+    plain = named.get("bias") is None and named.get("out_dtype") is None
+    ranks = [getattr(operand, "ndim", 0) for operand in given]
+    return plain and ranks == [2, 3] and given[0].dtype is torch.float64
+
+
+def _grouped(rows: torch.Tensor, weights: torch.Tensor, ends: torch.Tensor) -> torch.Tensor:
+    """Each group's rows times its own weight: rows of other groups count as zero in its product."""
+    places = torch.arange(rows.shape[0], device=rows.device)
+    total = rows.new_zeros(rows.shape[0], weights.shape[-1])
+    for group in range(weights.shape[0]):
+        here = places < ends[group]
+        if group:
+            here = here & (places >= ends[group - 1])
+        total = total + rows.masked_fill(~here.unsqueeze(-1), 0.0) @ weights[group]
+    return total
 
 
 def _answered(model: torch.nn.Module, low: torch.dtype) -> None:

@@ -15,6 +15,7 @@ from padiff_graph.request.batches import split_batches
 from padiff_graph.request.inputs import Inputs, check_inputs, check_models
 from padiff_graph.request.loss_pair import check_losses
 from padiff_graph.request.options import Options, parse_options
+from padiff_graph.request.saved_outputs import SavedOutputs, read_saved
 from padiff_graph.training.losses import Losses
 from padiff_graph.training.optimizers import Stepper, check_optimizers, check_train_step
 
@@ -43,6 +44,7 @@ class CheckRequest:
         loops: the user's own training steps; None where the tool makes them.
         from_file: whether the weights of the second model, an ONNX file, may be copied into the
             first, where that holds others.
+        observed: what the user saw between two runs in half precision; None where nothing was.
     """
 
     layer: Any
@@ -60,6 +62,7 @@ class CheckRequest:
     further: tuple[Inputs, ...] = ()
     loops: tuple[Any, Any] | None = None
     from_file: bool = False
+    observed: float | SavedOutputs | None = None
 
     @property
     def batches(self) -> list[tuple[Mapping[str, Any], Mapping[str, Any]]]:
@@ -148,6 +151,8 @@ def read_request(
     steppers = check_optimizers(optimizer, (layer, module), frameworks)
     if train_step is not None:
         steppers = check_train_step(train_step, (layer, module), frameworks)
+    observed = asked.observed
+    seen = read_saved(*observed) if isinstance(observed, tuple) else observed
     both = None
     if losses[0] is not None and losses[1] is not None:
         both = Losses((losses[0], losses[1]), frameworks)
@@ -166,6 +171,7 @@ def read_request(
         further=tuple(further),
         loops=None if train_step is None else (train_step[0], train_step[1]),
         from_file=auto_weights and frameworks[1] == "onnx" != frameworks[0],
+        observed=seen,
     )
 
 

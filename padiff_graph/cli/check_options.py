@@ -38,6 +38,24 @@ def by_name(
     return named or None
 
 
+def number_or_files(ctx: click.Context, param: click.Parameter, values: Sequence[str]) -> Any:
+    """A number, or two files; None where nothing was given."""
+    if not values:
+        return None
+    if len(values) == 2:
+        return tuple(values)
+    try:
+        (number,) = values
+        return float(number)
+    except ValueError:
+        raise click.BadParameter(
+            "expected a number, or --observed FIRST --observed SECOND for two files; found "
+            f"{', '.join(values)}",
+            ctx,
+            param,
+        ) from None
+
+
 OPTIONS = (
     map_option,
     click.option("--atol", type=float, help="absolute tolerance (default 0)"),
@@ -80,8 +98,11 @@ OPTIONS = (
     ),
     click.option(
         "--observed",
-        type=float,
-        help="with --precision: the largest difference of an output that two runs showed",
+        multiple=True,
+        callback=number_or_files,
+        metavar="NUMBER|FILE",
+        help="with --precision: the largest difference of an output that two runs showed; given"
+        " twice, the outputs that each model's run saved (.npy, .npz)",
     ),
     click.option(
         "--steps",

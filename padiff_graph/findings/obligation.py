@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["OBLIGATIONS", "Obligation", "Status", "all_shown"]
+__all__ = ["IN_HALF", "OBLIGATIONS", "Obligation", "Status", "all_shown"]
 
 Status = Literal["shown", "not shown", "not asked"]
 
@@ -29,13 +29,19 @@ OBLIGATIONS: Mapping[str, str] = {
 }
 """Name -> what is to be shown, in the order of a report."""
 
+IN_HALF: Mapping[str, str] = {
+    "half precision": "casts of both models change no value in half precision",
+    "half gradients": "gradients in half precision agree",
+}
+"""What is to be shown besides where half precision was asked for."""
+
 
 @dataclass(frozen=True, slots=True)
 class Obligation:
     """One thing that a pass asks for.
 
     Attributes:
-        name: one of `OBLIGATIONS`.
+        name: one of `OBLIGATIONS`, or of `IN_HALF`.
         status: "shown"; "not shown", which forbids a pass; "not asked" where the call left it out.
         by: how it was shown, why it was not, or why it was not asked, in words.
     """
@@ -47,7 +53,7 @@ class Obligation:
     @property
     def meaning(self) -> str:
         """What is to be shown."""
-        return OBLIGATIONS[self.name]
+        return {**OBLIGATIONS, **IN_HALF}[self.name]
 
     def __str__(self) -> str:
         return f"{self.name}: {self.status}, {self.by}"

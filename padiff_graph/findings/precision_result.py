@@ -17,6 +17,9 @@ class OutputError:
         difference: the largest absolute difference between both sides.
         scale: the largest absolute value of the truth.
         band: the largest difference between two real runs that rounding may explain.
+        size: how many numbers it has.
+        observed: the largest difference between the two runs that the user saved; None where none
+            was saved of this output.
     """
 
     first_name: str
@@ -26,6 +29,13 @@ class OutputError:
     difference: float
     scale: float
     band: float
+    size: int = 0
+    observed: float | None = None
+
+    @property
+    def beyond(self) -> bool:
+        """Whether the saved runs are further apart than rounding may explain."""
+        return self.observed is not None and not self.observed <= self.band
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +60,8 @@ class PrecisionResult:
         closest: the paths of the one change of a cast that brings both sides nearest, with the
             difference of the outputs before and after, root of the mean square; None where none
             brings them nearer.
-        observed: the difference that the user saw between two runs; None where none was given.
+        observed: the largest difference that the user saw between two runs; None where none was
+            given.
         assumed: what the numbers rest on.
     """
 
@@ -74,4 +85,7 @@ class PrecisionResult:
         known."""
         if self.observed is None or not self.outputs:
             return None
+        saved = [output for output in self.outputs if output.observed is not None]
+        if saved:
+            return not any(output.beyond for output in saved)
         return self.observed <= self.band

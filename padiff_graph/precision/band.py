@@ -52,6 +52,7 @@ def output_errors(trial: Trial, truth: tuple[Emulation, Emulation]) -> tuple[Out
                 distance(trial.base[0].values[first], trial.base[1].values[second]),
                 float(np.abs(truth[1].values[second]).max(initial=0.0)),
                 MARGIN * (max(errors[0]) + max(errors[1])),
+                int(truth[1].values[second].size),
             )
         )
     return tuple(answers)

@@ -32,7 +32,7 @@ def grouped(parted: Iterable[Parted], matching: Matching) -> list[list[Parted]]:
     return groups
 
 
-def _way(pair: Parted) -> tuple[str, str]:
-    """Which precision each side has, at the last part that differs."""
+def _way(pair: Parted) -> tuple[str, str, bool]:
+    """Which precision each side has, at the last part that differs, and whether a kernel has it."""
     part = pair.parts[-1]
-    return pair.first_profile[part], pair.second_profile[part]
+    return pair.first_profile[part], pair.second_profile[part], pair.kernel

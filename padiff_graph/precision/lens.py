@@ -15,6 +15,7 @@ from padiff_graph.findings.precision_result import PrecisionResult
 from padiff_graph.matching.result import Matching
 from padiff_graph.precision.band import output_errors, place_errors, truths
 from padiff_graph.precision.groups import grouped
+from padiff_graph.precision.observation import with_observed
 from padiff_graph.precision.precision_findings import (
     cast_findings,
     constant_findings,
@@ -24,6 +25,7 @@ from padiff_graph.precision.precision_findings import (
 from padiff_graph.precision.profiles import Reading, parted
 from padiff_graph.precision.stand_ins import StandIns, capture_stand_ins
 from padiff_graph.precision.trials import Trial
+from padiff_graph.request.saved_outputs import SavedOutputs
 
 __all__ = ["Seen", "look"]
 
@@ -54,7 +56,7 @@ def look(
     precision: str,
     resolved: ResolvedMap,
     frameworks: tuple[str, str],
-    observed: float | None = None,
+    observed: float | SavedOutputs | None = None,
 ) -> Seen:
     """Compares both models in half precision; neither is changed.
 
@@ -63,7 +65,8 @@ def look(
         precision: "bfloat16" or "float16".
         resolved: what the user knows of the correspondence.
         frameworks: of both.
-        observed: the largest absolute difference of an output that the user saw between two runs.
+        observed: what the user saw between two runs: the largest absolute difference of an
+            output, or the outputs themselves.
     """
     try:
         stand_ins = capture_stand_ins(models, examples, precision, resolved)
@@ -75,7 +78,7 @@ def look(
     return replace(seen, findings=found)
 
 
-def _seen(stand_ins: StandIns, precision: str, observed: float | None) -> Seen:
+def _seen(stand_ins: StandIns, precision: str, observed: float | SavedOutputs | None) -> Seen:
     matching = stand_ins.matching
     first, second = stand_ins.sides
     readings = Reading(first, matching.first), Reading(second, matching.second)
@@ -86,14 +89,11 @@ def _seen(stand_ins: StandIns, precision: str, observed: float | None) -> Seen:
     told += constant_findings(trial)
     told += range_findings(trial, truth)
     told += output_findings(trial)
+    outputs, largest, said = with_observed(output_errors(trial, truth), observed)
     result = PrecisionResult(
-        precision,
-        output_errors(trial, truth),
-        place_errors(trial, truth, matching),
-        closest,
-        observed,
+        precision, outputs, place_errors(trial, truth, matching), closest, largest
     )
-    notes = (DRAWN,) if _draws(matching) else ()
+    notes = (*said, DRAWN) if _draws(matching) else said
     return Seen(tuple(sorted(told, key=lambda finding: finding.order)), result, notes)
 
 

@@ -105,7 +105,8 @@ def _cause(trial: Trial, pair: Parted, node: NormalNode) -> Cause:
         edge is not None and trial.matching.second.nodes[edge.source].op == "Parameter"
         for edge in node.inputs
     )
-    if weighted and pair.parts in (("scaled",), ("terms",)):
+    multiplied = node.op == "Mul" or "Normalization" in node.op
+    if weighted and multiplied and pair.parts in (("scaled",), ("terms",)):
         return Cause.of("precision.weight", op=node.op, **dtypes)
     what = "the variance" if part == "statistics" and "Normal" in node.op else WORDS[part]
     return Cause.of("precision.computed", what=what, op=node.op, **dtypes)

@@ -115,7 +115,7 @@ class Reading:
         if not values:
             return {}
         if _inside(node):
-            return {"result": HIGH}
+            return dict.fromkeys(SPELLED, HIGH)
         held = {} if len(values) > 1 else dict.fromkeys(SPELLED, HIGH)
         for part, values in self.parts(node).items():
             seen = [self.effective(value) for value in values]
@@ -176,7 +176,7 @@ def parted(matching: Matching, readings: tuple[Reading, Reading]) -> Iterator[Pa
         if first.op in PRODUCTS:
             parts = tuple(part for part in parts if part == "result")
         if parts:
-            kernel = _inside(first) or _inside(second) or _fused(readings, first, second, parts)
+            kernel = _kept_inside(first, second, parts) or _fused(readings, first, second, parts)
             yield Parted(match.first, match.second, parts, *profiles, kernel)
 
 
@@ -190,14 +190,23 @@ def _inside(node: NormalNode) -> bool:
     return not node.locations or node.locations[0] is None
 
 
+def _kept_inside(first: NormalNode, second: NormalNode, parts: tuple[str, ...]) -> bool:
+    """Whether nothing differs but what a kernel of attention keeps inside: scores, a mask added to
+    them, and their softmax."""
+    kept = {"operands", "terms", "result"}
+    return (_inside(first) or _inside(second)) and set(parts) <= kept
+
+
 def _fused(
     readings: tuple[Reading, Reading], first: NormalNode, second: NormalNode, parts: tuple[str, ...]
 ) -> bool:
     """Whether one side's kernel computes at once what the other spells out without statistics.
 
-    Statistics are what code chooses a precision for: a normalization that is spelled out without
-    an upcast is told, whatever kernel the other side has.
+    Statistics are what code chooses a precision for, and so is the weight of a normalization: one
+    that is spelled out without an upcast is told, whatever kernel the other side has.
     """
+    if "Normalization" in first.op:
+        return False
     counts = [
         len(reading.results(node)) for reading, node in zip(readings, (first, second), strict=True)
     ]

@@ -34,6 +34,12 @@ def _output(output: OutputError, frameworks: Sequence[str]) -> str:
 def _said(result: PrecisionResult) -> Iterator[str]:
     if result.drift is not None:
         yield f"  observed {result.observed:.3g}: {DRIFT[result.drift]}"
+    for output in result.outputs:
+        if output.beyond:
+            yield (
+                f"    {output.first_name}: {output.observed:.3g}, beyond {output.band:.2g}: no "
+                "rounding"
+            )
     if result.closest is not None:
         first, second, before, after = result.closest
         place = f"{first or '(root)'} | {second or '(root)'}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 import numbers
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -40,8 +41,9 @@ class Options:
             machine; "" for not.
         tolerances: tolerances of outputs by name or pattern ("logits*"), each (atol, rtol); the
             first pattern that fits an output is its own, the others have the general one.
-        observed: with `precision`, the largest absolute difference of an output that was seen
-            between two runs in it, to be called drift or more; None where none was.
+        observed: with `precision`, what was seen between two runs in it, to be called drift or
+            more: the largest absolute difference of an output, or two files with the outputs
+            (`.npy`, `.npz`), the first model's first; None where nothing was.
     """
 
     atol: float = 0.0
@@ -52,7 +54,7 @@ class Options:
     allow_rounding: bool = False
     check_nan: bool = False
     precision: str = ""
-    observed: float | None = None
+    observed: float | tuple[str, str] | None = None
     tolerances: tuple[tuple[str, float, float], ...] = ()
 
     @property
@@ -181,8 +183,18 @@ def _precision(key: str, value: object) -> str:
     return "" if value is None else _choice(PRECISIONS)(key, value)
 
 
-def _observed(key: str, value: object) -> float | None:
-    return None if value is None else _tolerance(key, value)
+def _observed(key: str, value: object) -> float | tuple[str, str] | None:
+    if value is None:
+        return None
+    if not isinstance(value, (str, os.PathLike, list, tuple)):
+        return _tolerance(key, value)
+    files = value if isinstance(value, (list, tuple)) else [value]
+    if len(files) != 2 or not all(isinstance(file, (str, os.PathLike)) for file in files):
+        raise UsageTypeError(
+            f"options: {key} is a number, or two files with the saved outputs, the first model's "
+            f"first; found {value!r}"
+        )
+    return os.fspath(files[0]), os.fspath(files[1])
 
 
 def _tolerances(key: str, value: object) -> tuple[tuple[str, float, float], ...]:

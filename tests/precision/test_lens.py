@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import paddle
 import pytest
 import torch
@@ -12,10 +13,11 @@ import padiff_graph as pg
 from padiff_graph.capture.backend import backend
 from padiff_graph.layer_map.layer_map import LayerMap
 from padiff_graph.precision.lens import Seen, look
+from padiff_graph.request.saved_outputs import SavedOutputs
 from tests.models.half_pairs import PLANTS, half_pair
 
 
-def _seen(plant: str, observed: float | None = None) -> Seen:
+def _seen(plant: str, observed: float | SavedOutputs | None = None) -> Seen:
     first, second, examples = half_pair(plant)
     pg.assign_weight(first, second, example_inp=examples)
     precision = "float16" if "range" in plant else "bfloat16"
@@ -32,6 +34,20 @@ def test_a_healthy_pair_has_no_finding_and_a_band() -> None:
     assert seen.result.drift is False
     assert seen.result.closest is None
     assert any(place.first_error > 0 for place in seen.result.places)
+
+
+@pytest.mark.parametrize(
+    ("apart", "size", "drift"),
+    [(1e-4, 120, True), (0.5, 120, False), (np.nan, 120, False), (0.5, 7, None)],
+)
+def test_saved_outputs_are_drift_or_more(apart: float, size: int, drift: bool | None) -> None:
+    first = np.zeros(size)
+    second = first.copy()
+    second[3] = apart
+    seen = _seen("", SavedOutputs({"": first}, {"": second}))
+    assert seen.result is not None
+    assert seen.result.drift is drift
+    assert bool(seen.notes) is (drift is None)
 
 
 @pytest.mark.parametrize("plant", PLANTS)
@@ -52,6 +68,8 @@ def test_float32_does_not_see_a_plant_and_half_precision_fails_it() -> None:
     )
     assert not report.passed
     assert report.equivalent is False
+    told = {entry.name: entry.status for entry in report.obligations}
+    assert (told["half precision"], told["half gradients"]) == ("not shown", "not asked")
     assert report.precision is not None
     assert report.precision.drift is True
     assert "bfloat16" in str(report)
@@ -97,6 +115,38 @@ def test_code_that_asks_for_the_dtype_is_answered() -> None:
     assert seen.findings == ()
     assert seen.result is not None
     assert seen.result.outputs[0].scale == torch.finfo(torch.bfloat16).max
+
+
+class _Grouped(torch.nn.Module):
+    """Rows by groups, for which torch has kernels of single and half precision alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.randn(2, 8, 4))
+
+    def forward(self, x: Any) -> Any:
+        ends = torch.tensor([1, x.shape[0]], dtype=torch.int32)
+        return torch.nn.functional.grouped_mm(x, self.weight, offs=ends)
+
+
+class _PaddleGrouped(paddle.nn.Layer):
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = self.create_parameter([2, 8, 4])
+
+    def forward(self, x: Any) -> Any:
+        return paddle.concat([x[:1] @ self.weight[0], x[1:] @ self.weight[1]])
+
+
+def test_a_grouped_product_is_looked_at() -> None:
+    numbers = torch.randn(3, 8)
+    models = _PaddleGrouped(), _Grouped()
+    models[0].weight.set_value(paddle.to_tensor(models[1].weight.detach().numpy()))
+    examples = {"x": paddle.to_tensor(numbers.numpy())}, {"x": numbers}
+    seen = look(models, examples, "bfloat16", LayerMap().resolve(*models), ("paddle", "torch"))
+    assert seen.result is not None
+    (output,) = seen.result.outputs
+    assert output.difference == 0 < output.second_error
 
 
 def test_a_model_that_cannot_be_captured_is_not_passed() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from padiff_graph.capture.backend import backend
 from padiff_graph.precision.band import MARGIN
 from padiff_graph.precision.rounding import LowSide, emulate, rounded
 from padiff_graph.precision.stand_ins import captured
+from tests.models.half_operations import OPERATIONS, Calls
 from tests.models.half_pairs import half_pair
 
 DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -32,41 +32,6 @@ def test_rounding_is_torchs(precision: str) -> None:
     assert np.isnan(rounded(np.array([np.nan]), precision)).all()
 
 
-OPERATIONS: dict[str, Callable[[Any], Any]] = {
-    "add": lambda x: x + x.flip(-1) * 0.3,
-    "multiply": lambda x: x * x.flip(0),
-    "divide": lambda x: x / (x.abs() + 1),
-    "matmul": lambda x: x @ x.T,
-    "sum": lambda x: x.sum(-1),
-    "mean": lambda x: x.mean(0),
-    "variance": lambda x: x.var(-1),
-    "softmax": lambda x: torch.softmax(x, -1),
-    "log softmax": lambda x: torch.log_softmax(x, -1),
-    "layer norm": lambda x: torch.nn.functional.layer_norm(x, x.shape[-1:]),
-    "rms norm": lambda x: torch.nn.functional.rms_norm(x, x.shape[-1:], eps=1e-6),
-    "gelu": torch.nn.functional.gelu,
-    "silu": torch.nn.functional.silu,
-    "sigmoid": torch.sigmoid,
-    "tanh": torch.tanh,
-    "exponential": torch.exp,
-    "power": lambda x: x.pow(2),
-    "inverse root": lambda x: torch.rsqrt(x.abs() + 1),
-    "sine": torch.sin,
-    "upcast": lambda x: (x.float().pow(2).mean(-1, keepdim=True) + 1e-6).to(x.dtype),
-    "promoted": lambda x: x * x.float().mean(),
-    "clamp": lambda x: x.clamp(-0.7, 0.7),
-}
-
-
-class _Calls(torch.nn.Module):
-    def __init__(self, operation: Callable[[Any], Any]) -> None:
-        super().__init__()
-        self.operation = operation
-
-    def forward(self, x: Any) -> Any:
-        return self.operation(x)
-
-
 def _emulated(model: torch.nn.Module, given: dict[str, Any], precision: str) -> Any:
     side: LowSide = captured(model, given, precision)[1]
     (output,) = (node.inputs[0] for node in side.graph.of_kind("output"))
@@ -78,7 +43,7 @@ def _emulated(model: torch.nn.Module, given: dict[str, Any], precision: str) -> 
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_an_operation_is_torchs_within_the_last_place(name: str, precision: str) -> None:
     x = torch.randn(16, 64, generator=torch.Generator().manual_seed(0))
-    model = _Calls(OPERATIONS[name])
+    model = Calls(OPERATIONS[name])
     ours = _emulated(model, {"x": x}, precision)
     theirs = model(x.to(DTYPES[precision])).double().numpy()
     # two roundings where an operation is two; what cancels is held against the largest value

@@ -102,6 +102,9 @@ def test_wrong_types_are_type_errors_too():
         ({"precision": 16}, "precision is one of"),
         ({"observed": 0.1}, "needs 'precision'"),
         ({"precision": "bfloat16", "observed": -1}, "observed is a finite number"),
+        ({"precision": "bfloat16", "observed": "a.npy"}, "two files"),
+        ({"precision": "bfloat16", "observed": ["a.npy", 2]}, "two files"),
+        ({"observed": ["a.npy", "b.npy"]}, "needs 'precision'"),
     ],
 )
 def test_half_precision_is_asked_for_by_name(given, said):

@@ -10,6 +10,7 @@ from padiff_graph.capture.normal.rewrites.composed_norms import (
     composed_layer_norm,
     composed_rms_norm,
 )
+from padiff_graph.capture.normal.rewrites.composed_softmax import composed_softmax
 from padiff_graph.capture.normal.rewrites.concatenation import (
     concat_of_concat,
     concat_of_one_source,
@@ -82,6 +83,7 @@ FIRST: tuple[Rule, ...] = (
     composed_gelu,
     composed_layer_norm,
     composed_rms_norm,
+    composed_softmax,
     scale_and_bias_into_norm,
     channel_parameter_into_norm,
     concat_of_one_source,

@@ -114,6 +114,14 @@ def rms_norm(g: Drafts, axis_rows: bool = True) -> Edge:
     return g.op("Mul", x, reshape(root, (4, 1) if axis_rows else (1, 4)))
 
 
+def softmax(g: Drafts, axis_rows: bool = True) -> Edge:
+    x = affine(g.input("x", 4, 4), 2.0, 0.0)
+    largest = reshape(g.op("ReduceMax", x, shape=(4,), axes=(-1,)), (4, 1))
+    powers = g.op("Exp", g.op("Add", x, affine(largest, -1.0, 0.0)))
+    inverse = g.op("Pow", g.op("ReduceSum", powers, shape=(4,), axes=(-1,)), exponent=-1.0)
+    return g.op("Mul", powers, reshape(inverse, (4, 1) if axis_rows else (1, 4)))
+
+
 def gelu(g: Drafts, inside: float = math.sqrt(0.5)) -> Edge:
     x = g.input("x", 4)
     return g.op("Mul", x, affine(g.op("Erf", affine(x, inside, 0.0)), 1.0, 1.0))
@@ -302,6 +310,7 @@ APPLIES: list[tuple[str, Build, str]] = [
         "InstanceNormalization(x, w, -, epsilon=1e-05)",
     ),
     ("composed_rms_norm", rms_norm, "RMSNormalization(x, -, epsilon=1e-06, axis=-1)"),
+    ("composed_softmax", softmax, "Softmax(2 * x, axis=-1)"),
     (
         "scale_and_bias_into_norm",
         lambda g: g.op(
@@ -467,6 +476,7 @@ REFUSES: list[tuple[str, str, Build]] = [
     ),
     ("one number a place", "channel_parameter_into_norm", lambda g: rows_normed(g, 1, 1, 9)),
     ("a statistic of columns", "composed_rms_norm", lambda g: rms_norm(g, axis_rows=False)),
+    ("a sum of columns", "composed_softmax", lambda g: softmax(g, axis_rows=False)),
     (
         "one number a row",
         "scale_and_bias_into_norm",
