@@ -324,9 +324,11 @@ def rotary_in_low(layer: Any, chance: random.Random) -> Planted | None:
         return None
 
     def forward(self: Any, own: Any, x: Any, position_ids: Any) -> Any:
-        angles = position_ids.astype(x.dtype).unsqueeze(-1) * self.inv_freq.astype(x.dtype)
+        frequencies = self.inv_freq[None, :, None].astype(x.dtype)
+        frequencies = frequencies.expand([position_ids.shape[0], -1, 1])
+        angles = (frequencies @ position_ids[:, None, :].astype(x.dtype)).transpose([0, 2, 1])
         both = paddle.concat([angles, angles], -1)
-        return both.cos(), both.sin()
+        return both.cos() * self.attention_scaling, both.sin() * self.attention_scaling
 
     given_forward(place[1], forward)
     return Planted(place[0], "rotary angles in the low precision")
