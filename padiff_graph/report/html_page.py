@@ -73,6 +73,7 @@ def report_page(report: Report) -> Page:
         ),
         findings=report.findings,
         depth=report.depth,
+        numbers=(*report.outputs, *report.layers),
         parameters=report.parameters,
         modules=module_rows(report.matching) if report.matching is not None else (),
         notes=report.notes,

@@ -17,6 +17,8 @@ from padiff_graph.capture.graph import ComputationGraph, Node, ParameterInfo, Te
 from padiff_graph.capture.normal.form import NormalNode
 from padiff_graph.findings.finding import Finding
 from padiff_graph.matching.result import Match, Matching, ParameterRow
+from padiff_graph.report.compared_tensor import ComparedTensor
+from padiff_graph.report.numbers_text import cosine_text, index_text
 from padiff_graph.report.report_json import finding_data
 from padiff_graph.report.source_lines import short_source
 
@@ -46,6 +48,7 @@ class Page:
         title: which models.
         facts: labelled numbers under the headline.
         findings, depth, parameters, notes: as in a `Report`.
+        numbers: its outputs, then its layers.
         modules: rows of the module map.
         matching: both graphs; None where capture failed.
     """
@@ -57,6 +60,7 @@ class Page:
     findings: tuple[Finding, ...] = ()
     depth: tuple[tuple[int, str, str, str, float, str], ...] = ()
     parameters: tuple[ParameterRow, ...] = ()
+    numbers: tuple[ComparedTensor, ...] = ()
     modules: tuple[ModuleRow, ...] = ()
     notes: tuple[str, ...] = ()
     matching: Matching | None = None
@@ -92,6 +96,7 @@ def page_data(page: Page) -> dict[str, Any]:
             (order, texts(first), texts(second), phase, float(f"{error:.3g}"), verdict)
             for order, first, second, phase, error, verdict in page.depth
         ],
+        "numbers": [_numbers(tensor) for tensor in page.numbers],
         "parameters": [_parameter(row, matching) for row in page.parameters],
         "modules": [_module(row) for row in page.modules],
         "code": code,
@@ -264,6 +269,20 @@ def _parameter(row: ParameterRow, matching: Matching | None) -> tuple[Any, ...]:
         _shape(first, row.first),
         [_shape(second, name) for name in names],
     )
+
+
+def _numbers(tensor: ComparedTensor) -> list[str]:
+    """One compared tensor, in words."""
+    return [
+        tensor.first,
+        tensor.second,
+        tensor.op,
+        tensor.verdict,
+        cosine_text(tensor.cosine),
+        f"{tensor.relative_l2:.2g}",
+        f"{tensor.error:.2g}",
+        index_text(tensor),
+    ]
 
 
 def _shape(parameters: Mapping[str, ParameterInfo], name: str) -> list[int]:

@@ -267,3 +267,116 @@ def test_one_output_is_one_output(tmp_path):
     report().to_html(tmp_path / "r.html")
     text = (tmp_path / "r.html").read_text(encoding="utf-8")
     assert "1 output," in text and "1 outputs" not in text
+
+
+@needs_chromium
+def test_search_counts_and_goes_on(page):
+    found = probe(
+        page,
+        """
+        const input = document.getElementById("search-1");
+        const count = document.getElementById("found-1");
+        const look = async (text) => {
+            input.value = text;
+            input.dispatchEvent(new Event("input"));
+            await pause();
+            return count.textContent;
+        };
+        found.first = await look("linear");
+        const place = () => document.querySelector("#tree-1 .row.current").style.top;
+        found.at = [place()];
+        document.getElementById("next-1").click();
+        await pause();
+        found.second = count.textContent;
+        found.at.push(place());
+        input.dispatchEvent(new KeyboardEvent("keydown", { key: "Enter", shiftKey: true }));
+        await pause();
+        found.back = count.textContent;
+        found.none = await look("no such thing");
+        found.disabled = document.getElementById("next-1").disabled;
+        found.empty = await look("");
+        """,
+    )
+    total = found["first"].removeprefix("1 of ")
+    assert total.isdigit() and int(total) > 1
+    assert (found["second"], found["back"]) == (f"2 of {total}", f"1 of {total}")
+    assert found["at"][0] != found["at"][1]
+    assert (found["none"], found["disabled"], found["empty"]) == ("none", True, "")
+
+
+IN_VIEW = """
+const seen = (row, list) => {
+    const box = row.getBoundingClientRect(), around = list.getBoundingClientRect();
+    return box.top >= around.top - 1 && box.bottom <= around.bottom + 1;
+};
+await pause();
+found.seen = [0, 1].map((side) => {
+    const list = document.getElementById(`tree-${side}`), row = list.querySelector(".row.picked");
+    return row ? seen(row, list) : null;
+});
+found.cut = [...document.querySelectorAll(".row .dot")].filter((dot) => {
+    const box = dot.getBoundingClientRect();
+    return box.right > dot.parentElement.getBoundingClientRect().right + 1;
+}).length;
+found.wide = document.documentElement.scrollWidth - innerWidth;
+"""
+
+
+@needs_chromium
+@pytest.mark.parametrize("width", [1400, 420])
+def test_the_first_finding_is_in_view_and_no_mark_is_cut_off(page, width):
+    written = page.read_text(encoding="utf-8")
+    # headless Chromium has no window below 500: the page is put into a frame of the width
+    framed = page.with_name("framed.html")
+    framed.write_text(written, encoding="utf-8")
+    style = f"<style>html {{ width: {width}px; }}</style></head>"
+    if width > 500:
+        framed.write_text(written.replace("</head>", style), encoding="utf-8")
+    else:
+        narrow = written.replace("@media (max-width: 600px)", "@media all")
+        framed.write_text(narrow.replace("</head>", style), encoding="utf-8")
+    found = probe(framed, IN_VIEW)
+    assert found["seen"] == [True, True]
+    assert found["cut"] == 0
+    assert found["wide"] <= 0
+
+
+@needs_chromium
+def test_tabs_and_findings_by_keyboard(page):
+    found = probe(
+        page,
+        """
+        const press = (element, key) =>
+            element.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+        const tabs = [...document.querySelectorAll("nav button")];
+        tabs[0].focus();
+        press(tabs[0], "ArrowRight");
+        found.tab = document.activeElement.dataset.tab;
+        press(document.activeElement, "ArrowLeft");
+        found.back = document.activeElement.dataset.tab;
+        const entries = [...document.querySelectorAll("#finding-list > li")];
+        entries[0].focus();
+        press(entries[0], "ArrowDown");
+        press(document.activeElement, "Enter");
+        await pause();
+        found.picked = entries.findIndex((entry) => entry.classList.contains("picked"));
+        """,
+    )
+    assert (found["tab"], found["back"], found["picked"]) == ("depth", "graphs", 1)
+
+
+@needs_chromium
+def test_print_shows_findings_and_no_trees(page, tmp_path):
+    written = page.read_text(encoding="utf-8").replace("@media print", "@media all")
+    printed = tmp_path / "printed.html"
+    printed.write_text(written, encoding="utf-8")
+    found = probe(
+        printed,
+        """
+        const shown = (selector) => getComputedStyle(document.querySelector(selector)).display;
+        found.trees = shown("#tab-graphs");
+        found.finding = shown("#finding-list > li");
+        found.panel = document.getElementById("panel").textContent.length;
+        """,
+    )
+    assert found["trees"] == "none" and found["finding"] != "none" and found["panel"] > 0

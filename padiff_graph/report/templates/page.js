@@ -26,7 +26,8 @@ class List {
     this.items = [];
     this.filler = element.appendChild(make("div", "filler"));
     element.addEventListener("scroll", () => this.refresh());
-    new ResizeObserver(() => this.refresh()).observe(element);
+    new ResizeObserver(() => { this.refresh(); if (this.wanted !== undefined) this.reveal(this.wanted); }).observe(element);
+    for (const gesture of ["wheel", "pointerdown", "keydown"]) element.addEventListener(gesture, () => { this.wanted = undefined; });
   }
   show(items) {
     this.items = items;
@@ -44,7 +45,9 @@ class List {
     }
     this.filler.replaceChildren(...rows);
   }
+  /** Brings a row into view, and keeps it there while other parts of the page take or leave room. */
   reveal(index) {
+    this.wanted = index;
     const top = index * ROW, height = this.element.clientHeight;
     if (top < this.element.scrollTop || top + ROW > this.element.scrollTop + height) this.element.scrollTop = Math.max(0, top - height / 2);
     this.refresh();
@@ -69,7 +72,8 @@ class Tree {
     this.element.addEventListener("keydown", (event) => this.key(event));
     $(`name-${side}`).textContent = `${framework(side)}${this.facts.training ? ", training" : ""}`;
     $(`search-${side}`).addEventListener("input", (event) => this.search(event.target.value));
-    $(`search-${side}`).addEventListener("keydown", (event) => event.key === "Enter" && this.step());
+    $(`search-${side}`).addEventListener("keydown", (event) => event.key === "Enter" && this.step(event.shiftKey ? -1 : 1));
+    $(`next-${side}`).addEventListener("click", () => this.step());
     $(`close-${side}`).addEventListener("click", () => { this.open = new Set([""]); this.refresh(); });
     $(`open-${side}`).addEventListener("click", () => { this.open = new Set(this.modules.keys()); this.refresh(); });
   }
@@ -133,6 +137,7 @@ class Tree {
     if (item === this.picked) row.classList.add("picked");
     if (this.partners.has(item)) row.classList.add("partner");
     if (this.hits.has(item)) row.classList.add("hit");
+    if (item === this.current) row.classList.add("current");
     row.addEventListener("click", () => pick(this.side, item));
     return row;
   }
@@ -154,12 +159,32 @@ class Tree {
       for (const record of this.nodes.values()) if (record.kind < 3 && record.label.toLowerCase().includes(looked)) this.hits.add(record);
     }
     this.at = -1;
+    this.looked = looked;
+    this.order();
     this.hits.size ? this.step() : this.refresh();
+    this.count();
   }
-  step() {
+  /** Hits in the order in which the tree shows them. */
+  order() {
+    const all = [];
+    const walk = (module) => {
+      if (this.hits.has(module)) all.push(module);
+      for (const child of module.children) child.module ? walk(child) : this.hits.has(child) && all.push(child);
+    };
+    walk(this.modules.get(""));
+    this.hits = new Set(all);
+  }
+  step(by = 1) {
     if (!this.hits.size) return;
-    this.at = (this.at + 1) % this.hits.size;
-    this.show([...this.hits][this.at]);
+    this.at = (Math.max(this.at, by > 0 ? this.at : 0) + by + this.hits.size) % this.hits.size;
+    this.current = [...this.hits][this.at];
+    this.show(this.current);
+    this.count();
+  }
+  count() {
+    $(`found-${this.side}`).textContent = !this.looked ? "" : this.hits.size ? `${this.at + 1} of ${this.hits.size}` : "none";
+    $(`next-${this.side}`).disabled = this.hits.size < 2;
+    if (!this.hits.size) this.current = null;
   }
   key(event) {
     const rows = this.list.items, index = rows.indexOf(this.picked), item = this.picked;
@@ -333,7 +358,13 @@ for (const finding of data.findings) {
   finding.entry = entry;
   finding.open = open;
   entry.addEventListener("click", open);
-  entry.addEventListener("keydown", (event) => event.key === "Enter" && open());
+  entry.addEventListener("keydown", (event) => {
+    const near = { ArrowDown: entry.nextElementSibling, ArrowUp: entry.previousElementSibling }[event.key];
+    if (event.key === "Enter") open();
+    else if (near) near.focus();
+    else return;
+    event.preventDefault();
+  });
   $("finding-list").append(entry);
 }
 
@@ -343,9 +374,19 @@ function showTab(name) {
   for (const button of document.querySelectorAll("nav button")) button.setAttribute("aria-selected", button.dataset.tab === name);
   for (const tab of document.querySelectorAll(".tab")) tab.hidden = tab.id !== `tab-${name}`;
   if (name === "depth") plot();
-  [...trees.map((tree) => tree.list), parameters, modules].forEach((list) => list.refresh());
+  [...trees.map((tree) => tree.list), numbers, parameters, modules].forEach((list) => list.refresh());
 }
-for (const button of document.querySelectorAll("nav button")) button.addEventListener("click", () => showTab(button.dataset.tab));
+const tabs = [...document.querySelectorAll("nav button")];
+tabs.forEach((button, index) => {
+  button.addEventListener("click", () => showTab(button.dataset.tab));
+  button.addEventListener("keydown", (event) => {
+    const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (!by) return;
+    const next = tabs[(index + by + tabs.length) % tabs.length];
+    showTab(next.dataset.tab);
+    next.focus();
+  });
+});
 
 // -- tables
 
@@ -354,6 +395,13 @@ function cells(className, values, classes = []) {
   values.forEach((value, index) => { const cell = make("span", classes[index] || "", value); cell.title = value; row.append(cell); });
   return row;
 }
+const numbers = new List($("number-list"), ([first, second, op, verdict, cosine, far, error, place]) => {
+  const row = cells("number", [first || "(root)", `${second || "(root)"}${op ? `  ${op}` : ""}`, cosine, far, error, place], [verdict === "beyond" ? "different" : verdict === "within" ? "" : verdict]);
+  if (op) row.addEventListener("click", () => trees.length && goTo([first, second]));
+  return row;
+});
+$("number-count").textContent = data.numbers.length;
+numbers.show(data.numbers);
 const STATUS = { open: "missing", neutral: "suspicious", unread: "equal", mapped: "" };
 const parameters = new List($("parameter-list"), ([first, names, transform, status, confidence, reason, proved, shape, shapes]) => {
   const row = cells("parameter", [`${first} [${shape.join(", ")}]`, names.map((name, index) => `${name} [${shapes[index].join(", ")}]`).join(" + ") || "-", transform, status, `${confidence.toFixed(2)}${proved ? " proved" : ""}`], ["", "", "", STATUS[status]]);
