@@ -190,9 +190,13 @@ def _correction(statistic: Draft, edge: Edge) -> float | None:
 
 
 def _relative(x: Edge, over: Edge) -> View | None:
-    """How `over` reads what `x` reads, where x is all of its source."""
+    """How `over` reads what `x` reads: where x is all of its source, or in the order of x."""
     if not view_of(x).permutation:
-        return None
+        shape = shape_of(over)
+        alike = math.prod(shape) == math.prod(shape_of(x))
+        if not alike or not view_of(x).reshape(shape).same(view_of(over)):
+            return None
+        return View.of(shape_of(x)).reshape(shape)
     back = view_of(x).inverse((view_of(x).source,))
     return None if back is None else back.then(view_of(over))
 

@@ -90,8 +90,8 @@ def rewritten(rule: str, build: Build) -> tuple[str, str, int]:
 RULES: dict[str, Rule] = {rule.__name__: rule for rule in (*FIRST, *SECOND)}
 
 
-def layer_norm(g: Drafts) -> Edge:
-    x = g.input("x", 2, 8)
+def layer_norm(g: Drafts, sliced: bool = False) -> Edge:
+    x = take(g.input("x", 4, 8), 0, range(2)) if sliced else g.input("x", 2, 8)
     mean = g.op("ReduceMean", x, shape=(2,), axes=(-1,))
     centred = g.op("Add", x, affine(reshape(mean, (2, 1)), -1.0, 0.0))
     square = g.op("Pow", centred, exponent=2.0)
@@ -303,6 +303,11 @@ APPLIES: list[tuple[str, Build, str]] = [
         "composed_layer_norm",
         layer_norm,
         "LayerNormalization(x, -, -, epsilon=1e-05, axis=-1, correction=0)",
+    ),
+    (
+        "composed_layer_norm",
+        lambda g: layer_norm(g, sliced=True),
+        "LayerNormalization(view(x), -, -, epsilon=1e-05, axis=-1, correction=0)",
     ),
     (
         "channel_parameter_into_norm",
