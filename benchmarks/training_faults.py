@@ -197,9 +197,11 @@ UPDATES = {
     "momentum": Fault("update", {"momentum": 0.8}, DIRECT, (0.8, 0.9), step=2),
     "loop: momentum": Fault("update", {"momentum": 0.8}, {}, (0.8, 0.9), step=2),
     "nesterov": Fault("update", {"nesterov": True}, DIRECT, ("True", "False")),
-    "dampening": Fault("update", {"dampening": 0.0}, {**DIRECT, "dampening": 0.5}, (0.0, 0.5)),
-    "beta1": Fault("update", {"beta1": 0.95}, ADAM, (0.95, 0.9)),
-    "beta2": Fault("update", {"beta2": 0.95}, ADAM, (0.95, 0.999)),
+    "dampening": Fault(
+        "update", {"dampening": 0.0}, {**DIRECT, "dampening": 0.5}, (0.0, 0.5), step=2
+    ),
+    "beta1": Fault("update", {"beta1": 0.95}, ADAM, (0.95, 0.9), step=2),
+    "beta2": Fault("update", {"beta2": 0.95}, ADAM, (0.95, 0.999), step=2),
     "epsilon": Fault("update", {"epsilon": 1e-5}, ADAM, (1e-5, 1e-8)),
     "loop: epsilon": Fault("update", {"epsilon": 1e-5}, {**ADAM, "route": "loop"}, (1e-5, 1e-8)),
     "amsgrad": Fault(
