@@ -20,6 +20,7 @@ from padiff_graph.capture.graph import ComputationGraph, ParameterInfo
 from padiff_graph.capture.normal.index_map import View
 from padiff_graph.matching.parameters.conventions import Shape, gate_orders, orders, rotary_orders
 from padiff_graph.matching.parameters.parameter_map import Values
+from padiff_graph.matching.parameters.stacked import list_rows
 from padiff_graph.matching.parameters.transform_words import describe
 from padiff_graph.matching.result import Matching, ParameterRow, Piece
 
@@ -28,6 +29,7 @@ __all__ = [
     "Option",
     "choices",
     "head_sizes",
+    "listed",
     "regated",
     "rotated",
     "same_numbers",
@@ -118,6 +120,16 @@ def head_sizes(matching: Matching) -> list[int]:
 def _last_axes(graph: ComputationGraph) -> set[int]:
     types = [kind for record in graph.records() for kind in record.outputs]
     return {kind.shape[-1] for kind in types if kind is not None and len(kind.shape) > 3}
+
+
+def listed(matching: Matching, names: Sequence[str]) -> list[Choice]:
+    """For parameters that one model keeps in a list and the other in one tensor."""
+    asked = []
+    for answers in list_rows(matching, ("open", "neutral")):
+        family = tuple(row.first for row in answers[0])
+        if set(family) <= set(names):
+            asked.append(Choice(family, tuple(Option("", rows) for rows in answers)))
+    return asked
 
 
 def regated(matching: Matching, names: Sequence[str]) -> list[Choice]:

@@ -1,5 +1,6 @@
 """Parameters that one model keeps in a numbered list and the other stacked in one tensor: the
-experts of a mixture, one Linear each or one three-dimensional weight for all.
+experts of a mixture, one Linear each or one three-dimensional weight for all; the groups of a
+convolution, one after the other or at once.
 
 The two computations are too unlike for any operation to match, so that no reading tells the map.
 What is left over on both sides, its shapes and its numbers leave few possibilities; whoever runs
@@ -11,7 +12,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from padiff_graph.capture.graph import ComputationGraph, ParameterInfo
@@ -19,7 +20,7 @@ from padiff_graph.capture.normal.index_map import View
 from padiff_graph.matching.parameters.transform_words import describe
 from padiff_graph.matching.result import Matching, ParameterRow, Piece
 
-__all__ = ["stackings"]
+__all__ = ["list_rows", "stackings"]
 
 MOST = 24
 """Most possibilities that are offered; more would be guessing."""
@@ -49,23 +50,7 @@ def stackings(matching: Matching) -> Iterator[Matching]:
 
     Each alternative gives the same answer for every block. Nothing where nothing fits.
     """
-    infos = matching.first.graph.parameters, matching.second.graph.parameters
-    left = (
-        [row.first for row in matching.parameters if row.status == "open" and not row.pieces],
-        list(matching.unused_second),
-    )
-    options: list[list[tuple[ParameterRow, ...]]] = []
-    for listed in (0, 1):
-        stacks = _stacks(left[1 - listed], matching, 1 - listed)
-        for family in _families(left[listed], matching, listed):
-            found = [
-                rows
-                for name, blocks in stacks.items()
-                if blocks.keys() == family.lists.keys()
-                for rows in _rows(family, blocks, listed, infos)
-            ]
-            if found:
-                options.append(found)
+    options = list_rows(matching, ("open",))
     if not options or math.prod(len(found) for found in options) > MOST:
         return
     for chosen in itertools.product(*options):
@@ -83,6 +68,36 @@ def stackings(matching: Matching) -> Iterator[Matching]:
             parameters=tuple(rows.get(row.first, row) for row in matching.parameters),
             unused_second=unused,
         )
+
+
+def list_rows(
+    matching: Matching, statuses: Collection[str]
+) -> list[list[tuple[ParameterRow, ...]]]:
+    """For each list of one side its rows with what may be its stack on the other, one answer for
+    each order of axes that fits.
+
+    Args:
+        matching: with rows so far.
+        statuses: of the first model's parameters that may be asked about.
+    """
+    infos = matching.first.graph.parameters, matching.second.graph.parameters
+    left = (
+        [row.first for row in matching.parameters if row.status in statuses and not row.pieces],
+        list(matching.unused_second),
+    )
+    options: list[list[tuple[ParameterRow, ...]]] = []
+    for listed in (0, 1):
+        stacks = _stacks(left[1 - listed], matching, 1 - listed)
+        for family in _families(left[listed], matching, listed):
+            answers = [
+                rows
+                for name, blocks in stacks.items()
+                if blocks.keys() == family.lists.keys()
+                for rows in _rows(family, blocks, listed, infos)
+            ]
+            if answers:
+                options.append(answers)
+    return options
 
 
 def _template(name: str) -> tuple[str, tuple[int, ...]]:
@@ -164,14 +179,14 @@ def _rows(
         if rank >= 2
         else (tuple(range(rank)),)
     ):
-        if whole != (count, *(family.shape[axis] for axis in order)):
+        member = tuple(family.shape[axis] for axis in order)
+        if whole not in _wholes(count, member):
             continue
         rows: list[ParameterRow] = []
         for numbers, members in family.lists.items():
             stack = blocks[numbers]
-            slices = [
-                View.of(whole).select(0, place).transpose(_inverse(order)) for place in range(count)
-            ]
+            stacked = View.of(whole).reshape((count, *member))
+            slices = [stacked.select(0, place).transpose(_inverse(order)) for place in range(count)]
             if listed == 0:
                 for name, view in zip(members, slices, strict=True):
                     rows.append(
@@ -189,6 +204,14 @@ def _rows(
                 )
                 rows.append(_row(stack, pieces, whole, dict.fromkeys(members, family.shape)))
         yield tuple(rows)
+
+
+def _wholes(count: int, member: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
+    """Shapes of all members in one tensor: stacked, or joined along their first axis, as the groups
+    of a convolution are."""
+    if not member:
+        return ((count,),)
+    return (count, *member), (count * member[0], *member[1:])
 
 
 def _inverse(order: Sequence[int]) -> tuple[int, ...]:

@@ -21,6 +21,7 @@ from padiff_graph.matching.parameters.candidates import (
     Choice,
     Option,
     choices,
+    listed,
     regated,
     rotated,
     template,
@@ -52,6 +53,7 @@ def tried(alignment: Alignment) -> Alignment:
     values = _values(alignment.first_engine), _values(alignment.second_engine)
     names = [*_open(matching), *_doubtful(alignment)]
     asked = choices(matching, values, names) if names else []
+    asked += listed(matching, names)
     asked += regated(matching, _gated(alignment, names))
     asked += rotated(matching, _rotary(alignment, names))
     if not asked:
