@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from benchmarks.realbugs.case import Case
-from benchmarks.realbugs.cases import norms, rotary
+from benchmarks.realbugs.cases import exports, heads, masks, norms, rotary
 
 __all__ = ["CASES"]
 
-CASES: tuple[Case, ...] = (*norms.CASES, *rotary.CASES)
+CASES: tuple[Case, ...] = (
+    *norms.CASES,
+    *rotary.CASES,
+    *masks.CASES,
+    *heads.CASES,
+    *exports.CASES,
+)
