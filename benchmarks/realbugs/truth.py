@@ -94,7 +94,8 @@ def _cotangent(number: int, shape: Any) -> Any:
 def _paddle_run(made: Pair, inputs: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Outputs, gradients and written buffers of the port."""
     layer = made.layer
-    before = {name: value.numpy().copy() for name, value in layer.named_buffers()}
+    kept = _kept(layer)
+    before = {name: value.numpy().copy() for name, value in kept.items()}
     answers = _leaves(layer(**inputs))
     seen = {"output": {str(i): answer.numpy() for i, answer in enumerate(answers)}}
     parts = [
@@ -115,7 +116,7 @@ def _paddle_run(made: Pair, inputs: dict[str, Any]) -> dict[str, dict[str, Any]]
             value = parameter.grad.numpy()
             gradients[name] = value.T if name in linears else value
     written = {}
-    for name, value in layer.named_buffers():
+    for name, value in kept.items():
         if not np.array_equal(before[name], value.numpy()):
             written[name] = value.numpy().copy()
         value.set_value(before[name])
@@ -123,11 +124,40 @@ def _paddle_run(made: Pair, inputs: dict[str, Any]) -> dict[str, dict[str, Any]]
     return seen | {"gradient": gradients, "buffer": written}
 
 
+def _kept(layer: Any) -> dict[str, Any]:
+    """What a forward may write: buffers, and a norm's statistics, which Paddle has as parameters
+    without a gradient."""
+    still = {name: value for name, value in layer.named_parameters() if value.stop_gradient}
+    return dict(layer.named_buffers()) | still
+
+
+def _biased(module: Any, before: dict[str, Any]) -> dict[str, Any]:
+    """Running variances as Paddle keeps them, from the biased variance of a batch: the frameworks
+    differ in this as known, and no port can help it."""
+    variances = {}
+    for path, norm in module.named_modules():
+        if isinstance(norm, torch.nn.modules.batchnorm._BatchNorm) and hasattr(norm, "seen"):
+            name = f"{path}.running_var".lstrip(".")
+            old = before[name] * (1 - norm.momentum)
+            variances[name] = old + (norm.running_var - old) * (norm.seen - 1) / norm.seen
+    return variances
+
+
+def _count(norm: Any, inputs: Any, output: Any) -> None:
+    """A hook: how many numbers a channel's statistics are of."""
+    if isinstance(norm, torch.nn.modules.batchnorm._BatchNorm) and norm.training:
+        norm.seen = inputs[0].numel() / inputs[0].shape[1]
+
+
 def _torch_run(made: Pair, inputs: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """The same of the reference, buffers by Paddle's names."""
     module = made.module
     before = {name: value.detach().clone() for name, value in module.named_buffers()}
+    hooks = [sub.register_forward_hook(_count) for sub in module.modules()]
     answers = _leaves(module(**inputs))
+    for hook in hooks:
+        hook.remove()
+    variances = _biased(module, before)
     seen = {"output": {str(i): answer.detach().numpy() for i, answer in enumerate(answers)}}
     parts = [
         (answer * torch.from_numpy(_cotangent(i, answer.shape))).sum()
@@ -146,7 +176,7 @@ def _torch_run(made: Pair, inputs: dict[str, Any]) -> dict[str, dict[str, Any]]:
         if not torch.equal(before[name], value):
             renamed = name.replace("running_mean", "_mean").replace("running_var", "_variance")
             if "num_batches_tracked" not in name:
-                written[renamed] = value.numpy().copy()
+                written[renamed] = variances.get(name, value).numpy().copy()
         value.data.copy_(before[name])
     module.zero_grad()
     return seen | {"gradient": gradients, "buffer": written}

@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from benchmarks.realbugs.case import Case
-from benchmarks.realbugs.cases import exports, heads, masks, norms, rotary
+from benchmarks.realbugs.cases import (
+    exports,
+    frameworks,
+    half,
+    heads,
+    masks,
+    norms,
+    rotary,
+    training,
+)
 
 __all__ = ["CASES"]
 
@@ -13,4 +22,7 @@ CASES: tuple[Case, ...] = (
     *masks.CASES,
     *heads.CASES,
     *exports.CASES,
+    *training.CASES,
+    *half.CASES,
+    *frameworks.CASES,
 )

@@ -188,7 +188,7 @@ CASES = (
                 "the rate of dropout was handed to the attention function in evaluation as well",
             ),
             Source("pytorch/pytorch", 124464, "the functional form drops whenever its rate is set"),
-            Source("huggingface/transformers", 33844, "dropout alive in evaluation", read=False),
+            Source("huggingface/transformers", 33844, "the same of every model copied from Bart"),
         ),
         "attention weights are dropped in evaluation",
         "port",

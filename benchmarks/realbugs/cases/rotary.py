@@ -192,8 +192,7 @@ CASES = (
             Source(
                 "TransformerLensOrg/TransformerLens",
                 910,
-                "the factors of low rotary frequencies",
-                read=False,
+                "Llama 3: the scaling factors of the rotary embedding were not the reference's",
             ),
             Source(
                 "TransformerLensOrg/TransformerLens", 764, "how the low frequencies are divided"
