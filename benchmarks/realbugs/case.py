@@ -70,6 +70,7 @@ class Pair:
         training: losses and optimizers, where the bug is theirs.
         copied: whether a tool may copy the weights once more; False where how they were loaded is
             part of the bug.
+        rows: weights that hold the reference's rows in another order by design -> that order.
     """
 
     layer: Any
@@ -77,6 +78,7 @@ class Pair:
     arrays: Mapping[str, Any]
     training: Training | None = None
     copied: bool = True
+    rows: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -114,7 +114,8 @@ def _paddle_run(made: Pair, inputs: dict[str, Any]) -> dict[str, dict[str, Any]]
     for name, parameter in layer.named_parameters():
         if parameter.grad is not None:
             value = parameter.grad.numpy()
-            gradients[name] = value.T if name in linears else value
+            value = value.T if name in linears else value
+            gradients[name] = value[np.argsort(made.rows[name])] if name in made.rows else value
     written = {}
     for name, value in kept.items():
         if not np.array_equal(before[name], value.numpy()):

@@ -101,6 +101,77 @@ def gemma2_query_scale(faulty: bool) -> Pair:
     return pair(layer, in_torch.Decoder(attention=TorchWideQuery), {"ids": ids()})
 
 
+class TorchSpatial(torch.nn.Module):
+    """The frame of a diffusion model's spatial transformer: norm, projections, what was before."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.resnet = torch.nn.GroupNorm(4, WIDTH, eps=1e-5)
+        self.conv = torch.nn.Conv2d(WIDTH, WIDTH, 3, padding=1)
+        self.norm = torch.nn.GroupNorm(4, WIDTH, eps=1e-6)
+        self.inner = torch.nn.Conv2d(WIDTH, WIDTH, 1)
+        in_torch.spread(self)
+        self.conv.weight.data.mul_(0.05)
+        self.conv.bias.data.mul_(0.05)
+
+    def forward(self, x: Any) -> Any:
+        x = self.conv(TF.silu(self.resnet(x)))
+        return x + self.inner(self.norm(x))
+
+
+class PaddleSpatial(paddle.nn.Layer):
+    def __init__(self, epsilon: float) -> None:
+        super().__init__()
+        self.resnet = paddle.nn.GroupNorm(4, WIDTH, epsilon=1e-5)
+        self.conv = paddle.nn.Conv2D(WIDTH, WIDTH, 3, padding=1)
+        self.norm = paddle.nn.GroupNorm(4, WIDTH, epsilon=epsilon)
+        self.inner = paddle.nn.Conv2D(WIDTH, WIDTH, 1)
+
+    def forward(self, x: Any) -> Any:
+        x = self.conv(PF.silu(self.resnet(x)))
+        return x + self.inner(self.norm(x))
+
+
+def mlx_group_norm(faulty: bool) -> Pair:
+    layer = PaddleSpatial(1e-5 if faulty else 1e-6)
+    return pair(layer, TorchSpatial(), {"x": random(2, WIDTH, 4, 4)})
+
+
+class TorchSinkhorn(torch.nn.Module):
+    """Streams mixed by a matrix whose rows and columns are brought to sum one by turns."""
+
+    def __init__(self, epsilon: float) -> None:
+        super().__init__()
+        self.logits = torch.nn.Linear(WIDTH, 16)
+        self.epsilon = epsilon
+
+    def forward(self, x: Any) -> Any:
+        mixed = torch.exp(self.logits(x) - 4.0).reshape(-1, 4, 4)
+        for _ in range(3):
+            mixed = mixed / (mixed.sum(-1, keepdim=True) + self.epsilon)
+            mixed = mixed / (mixed.sum(-2, keepdim=True) + self.epsilon)
+        return mixed
+
+
+class PaddleSinkhorn(paddle.nn.Layer):
+    def __init__(self, epsilon: float) -> None:
+        super().__init__()
+        self.logits = paddle.nn.Linear(WIDTH, 16)
+        self.epsilon = epsilon
+
+    def forward(self, x: Any) -> Any:
+        mixed = paddle.exp(self.logits(x) - 4.0).reshape([-1, 4, 4])
+        for _ in range(3):
+            mixed = mixed / (mixed.sum(-1, keepdim=True) + self.epsilon)
+            mixed = mixed / (mixed.sum(-2, keepdim=True) + self.epsilon)
+        return mixed
+
+
+def sinkhorn(faulty: bool) -> Pair:
+    layer = PaddleSinkhorn(1e-4 if faulty else 1e-6)
+    return pair(layer, TorchSinkhorn(1e-6), {"x": random(3, WIDTH)})
+
+
 CASES = (
     Case(
         "keras_hub_encoder_epsilon",
@@ -200,5 +271,31 @@ CASES = (
             ("scale", "values.scaled"),
             ("scale",),
         ),
+    ),
+    Case(
+        "mlx_group_norm_epsilon",
+        (
+            Source(
+                "ml-explore/mlx-examples",
+                1434,
+                "of the norms of a diffusion model this one alone has 1e-6; the port left it at "
+                "the framework's 1e-5",
+            ),
+            Source("ml-explore/mlx-examples", 1435, "the same, reported again"),
+        ),
+        "one GroupNorm of several keeps the framework's default epsilon",
+        "port",
+        ("output", "gradient"),
+        mlx_group_norm,
+        Right("different", ("norm",), ("attribute.epsilon",), EPSILON),
+    ),
+    Case(
+        "paddlefleet_sinkhorn_epsilon",
+        (Source("PaddlePaddle/PaddleFleet", 1318, "the epsilon of a sinkhorn", read=False),),
+        "sums of rows and columns are divided by with another epsilon",
+        "port",
+        ("output", "gradient"),
+        sinkhorn,
+        Right("different", ("",), ("shift", "values.shifted", "attribute.epsilon"), EPSILON),
     ),
 )

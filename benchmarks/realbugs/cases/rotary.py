@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -13,7 +14,7 @@ import torch
 from benchmarks.realbugs.case import Case, Pair, Right, Source
 from benchmarks.realbugs.pairing import pair
 from benchmarks.realbugs.parts import in_paddle, in_torch
-from benchmarks.realbugs.parts.sizes import HEAD, LENGTH, ids
+from benchmarks.realbugs.parts.sizes import HEAD, HEADS, LENGTH, ids
 
 __all__ = ["CASES"]
 
@@ -144,6 +145,21 @@ def transformer_lens_pairing(faulty: bool) -> Pair:
     return decoders(made, made, (not faulty, True), copied=False)
 
 
+def llama_pairing(faulty: bool) -> Pair:
+    """Neighbours against halves, each with the rows of q and k in its own order."""
+    made = {"inverse": frequencies()}
+    if not faulty:
+        return decoders(made, made)
+    port = decoders(made, made, (False, True), copied=True)
+    order = np.concatenate([np.arange(0, HEAD, 2), np.arange(1, HEAD, 2)])
+    rows = np.concatenate([order + HEAD * head for head in range(HEADS)])
+    named = dict(port.layer.named_parameters())
+    turned = [name for name in named if name.endswith(("q.weight", "k.weight"))]
+    for name in turned:
+        named[name].set_value(named[name].numpy()[:, rows])
+    return replace(port, rows=dict.fromkeys(turned, rows))
+
+
 def galvatron_skipped(faulty: bool) -> Pair:
     made = {"inverse": frequencies()}
     if not faulty:
@@ -265,6 +281,22 @@ CASES = (
             ),
             ("order", "interleav", "permut"),
         ),
+    ),
+    Case(
+        "llama_rotary_order",
+        (
+            Source(
+                "huggingface/transformers",
+                25199,
+                "Llama's neighbours are turned as halves in transformers; the rows of q and k "
+                "were put in another order for it, and results agree",
+            ),
+        ),
+        "halves are turned in the place of neighbours, with weights in the order that goes with it",
+        "nobody",
+        (),
+        llama_pairing,
+        Right("none"),
     ),
     Case(
         "galvatron_rotary_skipped",
