@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from padiff_graph.capture.graph import ComputationGraph, Node
+from padiff_graph.diagnosis.constant_tables import other_table
 from padiff_graph.diagnosis.finding_places import Place, Places
 from padiff_graph.diagnosis.plain_names import plain_name
 from padiff_graph.diagnosis.reordering import turning
@@ -58,6 +59,10 @@ def numeric_cause(result: RegionResult, part: Part, matching: Matching, places: 
         return Told(result.tried)
     if result.surplus is not None:
         return _left_out(result.surplus, matching)
+    if part.kind == "output" and part.probe is None:
+        table = other_table(result, matching)
+        if table is not None:
+            return Told(table)
     return Told(_plain(result, part, places).showing(part.probe))
 
 

@@ -16,6 +16,15 @@ VALUES = (
         second_path="block",
     ),
     kind_of(
+        "values.table",
+        "an operation reads a table of constants that holds other numbers in the other model",
+        shape=(6, 4),
+        op="Mul",
+        first_path="attention.rotary",
+        second_path="attention.rotary",
+        apart=0.99,
+    ),
+    kind_of(
         "values.carried",
         "the elements lie in another order, and an operation further down needs the order",
         op="pd_op.matmul",

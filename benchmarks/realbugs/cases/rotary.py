@@ -21,8 +21,8 @@ __all__ = ["CASES"]
 HALF = HEAD // 2
 ATTENTION = ("blocks.0.attention", "blocks.1.attention")
 TURNED = ("blocks.0.attention.rotary", "blocks.1.attention.rotary", *ATTENTION)
-NUMBERS = ("scale", "values.scaled", "values.partial", "attribute.exponent")
-"""Ids that say in which way the numbers of a table differ."""
+NUMBERS = ("scale", "values.scaled", "values.partial", "values.table", "attribute.exponent")
+"""Ids that say that a table differs, or in which way its numbers do."""
 
 
 def frequencies(base: float = 10000.0) -> Any:
@@ -335,7 +335,7 @@ CASES = (
         Right(
             "different",
             TURNED,
-            ("values.differ", *NUMBERS, "values.shifted", "shift"),
+            (*NUMBERS, "values.shifted", "shift"),
             ("position", "constant"),
         ),
     ),
@@ -352,6 +352,6 @@ CASES = (
         "port",
         BOTH,
         mlx_global_scaling,
-        Right("different", TURNED, ("scale", "values.scaled"), ("scale",)),
+        Right("different", TURNED, NUMBERS, ("scale", "frequenc", "constant")),
     ),
 )

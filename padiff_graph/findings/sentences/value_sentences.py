@@ -78,6 +78,17 @@ VALUES: Mapping[str, tuple[str, ...]] = {
         ),
         "{first_op} in {first_path} yields other values than {second_op} in {second_path}",
     ),
+    "values.table": (
+        (
+            "{op} reads a table of constants {shape} that the two models compute otherwise, in "
+            "{first_path} and {second_path}, up to {apart:.3g} apart: it is computed from numbers "
+            "of which {seed}"
+        ),
+        (
+            "{op} reads a table of constants {shape} that the two models compute otherwise, in "
+            "{first_path} and {second_path}, up to {apart:.3g} apart"
+        ),
+    ),
     "values.carried": (
         "the order of the elements differs from here on, and {op} in {path} needs it",
     ),
