@@ -21,6 +21,7 @@ __all__ = [
     "Checkpoints",
     "DeclaredExample",
     "Export",
+    "LateWeights",
     "Optimizers",
     "Scripts",
     "StandIn",
@@ -131,6 +132,26 @@ class StandIn(Protocol):
 
     def explicit_casts(self, graph: ComputationGraph, noted: set[int], /) -> frozenset[int]:
         """Nodes that are casts asked for by the code, not by promotion."""
+        ...
+
+
+class LateWeights(Protocol):
+    """A model may be larger than the memory: built without numbers, its weights in files.
+
+    It is run all the same, eagerly and by its capture: a weight is read when an operation asks for
+    it and let go behind it, and read again in the backward; its gradient is handed over as soon as
+    it is there.
+    """
+
+    def attached(
+        self, model: Model, weights: Mapping[str, Array], /
+    ) -> AbstractContextManager[None]:
+        """Inside, what the model has no numbers for is read from these.
+
+        Raises:
+            padiff_graph.capture.late_weights.WeightsError: where something is missing or of
+                another shape.
+        """
         ...
 
 

@@ -8,9 +8,8 @@ To add a framework, make a folder `capture/<framework>/` and, in its `backend.py
 - `trace` (`padiff_graph.capture.abilities.Trace`), capturing;
 - `engine`, a class of one model with the methods of `padiff_graph.capture.engine.Engine`;
 - `values` and `state`, modules with the functions of `Values` and `State`;
-- of `threads`, `optimizers`, `scripts`, `checkpoints`, `declared_example`, `export` and
-  `stand_in` those that
-  the framework can do.
+- of `threads`, `optimizers`, `scripts`, `checkpoints`, `declared_example`, `export`, `stand_in`
+  and `late_weights` those that the framework can do.
 
 Then name it in `BACKENDS`, say in `INSTALL` how to get it and in `MODELS` how its models are told.
 mypy says what is missing. The rows from native operators to the normal form come on top.
@@ -29,6 +28,7 @@ from padiff_graph.capture.abilities import (
     Checkpoints,
     DeclaredExample,
     Export,
+    LateWeights,
     Optimizers,
     Scripts,
     StandIn,
@@ -100,6 +100,7 @@ class Backend:
         stand_in: float64 in place of a half precision.
         function_model: makes a model of a function of one argument, a dict of tensors; None where
             the framework's models are no Python.
+        late_weights: models larger than the memory.
     """
 
     framework: str
@@ -115,6 +116,7 @@ class Backend:
     export: Export | None = None
     stand_in: StandIn | None = None
     function_model: Callable[[Callable[[Any], Any]], Any] | None = None
+    late_weights: LateWeights | None = None
 
 
 def framework_of(model: Any) -> str:

@@ -24,6 +24,7 @@ from padiff_graph.capture.eager_run import (
 )
 from padiff_graph.capture.engine import Engine, NotRunnable
 from padiff_graph.capture.graph import ComputationGraph
+from padiff_graph.capture.late_array import LateArray
 from padiff_graph.capture.remote.whole import asked_whole, is_away
 from padiff_graph.capture.remote.wire import crossing
 from padiff_graph.capture.replay_difference import (
@@ -99,6 +100,12 @@ def certify(
             "the model or the example has shapes and no numbers, so that nothing can be run",
             backward=False,
         )
+    written = _written_late(graph, engine)
+    if written:
+        return _impossible(
+            f"the model writes its parameter {written[0]}, whose numbers are in a file",
+            backward=False,
+        )
     if eager is None:
         eager = eager_run(graph, engine, example, seed)
     certificate = _against(eager, graph, engine, example)
@@ -106,6 +113,14 @@ def certify(
         certificate = _against(eager_run(graph, engine, example, seed), graph, engine, example)
         assert certificate is not None  # only an exact run is asked for another
     return replace(certificate, seconds=time.perf_counter() - started)
+
+
+def _written_late(graph: ComputationGraph, engine: Engine) -> list[str]:
+    """Parameters that a run writes though they are read anew for each reader."""
+    if not graph.updates:
+        return []
+    own = engine.parameters()
+    return [name for name in graph.updates if isinstance(own.get(name), LateArray)]
 
 
 @asked_whole

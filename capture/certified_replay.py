@@ -8,7 +8,7 @@ from typing import Any
 from padiff_graph.capture.eager_run import KINDS, Quantities
 from padiff_graph.capture.engine import Array, Engine
 from padiff_graph.capture.graph import ComputationGraph, Node, Value
-from padiff_graph.capture.interpreter import Interpreter, Known, model_values
+from padiff_graph.capture.interpreter import Interpreter, Known, LateLeaf, made, model_values
 
 __all__ = ["replay", "replayed_values"]
 
@@ -43,7 +43,7 @@ class _Replay(Interpreter):
 
     def leaf(self, node: Node) -> Any:
         tensor = super().leaf(node)
-        if self.asks(node):
+        if self.asks(node) and not isinstance(tensor, LateLeaf):
             self.sought[SOUGHT[node.kind], node.name] = tensor
         return tensor
 
@@ -69,8 +69,8 @@ def replay(
     run = _Replay(graph, engine, differentiable, record=seeds is not None)
     known = run.run(graph.records(), keep={*outputs.values(), *graph.updates.values()})
     arrays: dict[str, dict[str, Array]] = {kind: {} for kind in KINDS}
-    arrays["output"] = {name: engine.array(known[value]) for name, value in outputs.items()}
-    arrays["buffer"] = {name: engine.array(known[value]) for name, value in graph.updates.items()}
+    for kind, wanted in (("output", outputs), ("buffer", graph.updates)):
+        arrays[kind] = {name: engine.array(made(known[value])) for name, value in wanted.items()}
     if seeds:
         seeded = {name: value for name, value in outputs.items() if name in seeds}
         _differentiate(run, known, seeded, seeds, arrays)
@@ -101,7 +101,7 @@ def _differentiate(
     """Adds the gradients to `arrays`; takes `known` and what was sought apart, to free memory."""
     engine = run.engine
     names, leaves = list(run.sought), list(run.sought.values())
-    tensors = [known[value] for value in outputs.values()]
+    tensors = [made(known[value]) for value in outputs.values()]
     cotangents = [
         engine.tensor(seeds[name], run.graph.record(value.node).dtype(value.output) or None)
         for name, value in outputs.items()
@@ -114,3 +114,5 @@ def _differentiate(
         gradient, gradients[place] = gradients[place], None  # let go once its numbers are taken
         if gradient is not None:
             arrays[kind][name] = engine.array(gradient)
+    for number, arriving in run.arrived.items():
+        arrays["parameter gradient"][run.graph.record(number).name] = arriving

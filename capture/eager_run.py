@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from padiff_graph.capture.engine import Array, Engine, NotRunnable, Run
 from padiff_graph.capture.graph import ComputationGraph
+from padiff_graph.capture.late_array import late_of
 from padiff_graph.capture.remote.wire import crossing
 
 __all__ = [
@@ -184,9 +187,9 @@ def moved_by_rounding(
         seeds: cotangents by output name; None for a forward only.
         weights: names of the parameters to move.
     """
-    generator = np.random.default_rng(1)
 
-    def rounded(array: Array) -> Array:
+    def rounded(name: str, array: Array) -> Array:
+        generator = np.random.default_rng(zlib.crc32(name.encode()))
         noise = np.finfo(array.dtype).eps * generator.standard_normal(array.shape)
         return np.asarray(array * (1 + noise), array.dtype)
 
@@ -197,14 +200,14 @@ def moved_by_rounding(
             if name in weights
         }
         floating = {name: array for name, array in own.items() if array.dtype.kind == "f"}
-        engine.assign({name: rounded(array) for name, array in floating.items()})
+        engine.assign({n: late_of(array, partial(rounded, n)) for n, array in floating.items()})
         run = engine.forward(example, grad=seeds is not None)
         outputs = _arrays(engine, run)
         if seeds is not None:
             moved = dict(seeds)
             for name, array in seeds.items():
                 if array.dtype.kind in "fc":
-                    moved[name] = rounded(array)
+                    moved[name] = rounded(name, array)
             engine.backward(run, moved)
         return _by_kind(outputs, run.buffers, run.gradients, run.buffers)
 

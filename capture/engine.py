@@ -7,7 +7,7 @@ are the framework's own and opaque to the caller. numpy arrays are the common cu
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -185,6 +185,25 @@ class Engine(Protocol):
         self, outputs: Sequence[Tensor], inputs: Sequence[Tensor], cotangents: Sequence[Tensor]
     ) -> list[Tensor | None]:
         """Gradients of the inputs, None where no path leads to one."""
+        ...
+
+    def late(
+        self, array: Array, dtype: str | None, arrived: Callable[[Array], None] | None
+    ) -> Tensor:
+        """A tensor of numbers that are read now, for one operation.
+
+        Inside `saving` nothing holds them until the backward.
+
+        Args:
+            array: the numbers.
+            dtype: in graph spelling, where numpy lacks it.
+            arrived: is given each gradient that a later `grad` brings; None where none is asked
+                for.
+        """
+        ...
+
+    def saving(self) -> AbstractContextManager[None]:
+        """What is recorded inside keeps no numbers of `late` tensors: they are read again."""
         ...
 
     def recording(self, on: bool) -> AbstractContextManager[None]:

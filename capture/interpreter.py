@@ -10,14 +10,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from padiff_graph.capture.engine import Array, Engine, NotRunnable
 from padiff_graph.capture.graph import ComputationGraph, Node, Value
+from padiff_graph.capture.late_array import LateArray, fresh, kept, late
 
-__all__ = ["Interpreter", "Known", "differentiable", "leaf_tensor", "model_values"]
+__all__ = [
+    "Interpreter",
+    "Known",
+    "LateLeaf",
+    "differentiable",
+    "leaf_tensor",
+    "made",
+    "model_values",
+]
 
 Tensor = Any
 Known = dict[Value, Tensor | None]
@@ -56,6 +66,22 @@ def model_values(engine: Engine) -> Parameters:
     return lambda name: engine.array(own[name])
 
 
+@dataclass(frozen=True)
+class LateLeaf:
+    """A weight that each of its readers reads anew.
+
+    Attributes:
+        make: reads it.
+    """
+
+    make: Callable[[], Tensor]
+
+
+def made(tensor: Tensor | LateLeaf | None) -> Tensor | None:
+    """The tensor itself; read now, where it is a weight that is read for each reader."""
+    return tensor.make() if isinstance(tensor, LateLeaf) else tensor
+
+
 class Interpreter:
     """Runs nodes of one graph on one engine; subclasses override what they do otherwise.
 
@@ -66,7 +92,11 @@ class Interpreter:
         inputs: the example's leaves and large constants by node.
         record: whether gradients are recorded; under a "no_grad" mark they never are.
         double: compute in float64.
+        lean: whether weights that are read for each reader are let go until the backward, and their
+            gradients may wait in a file.
     """
+
+    lean = True
 
     def __init__(
         self,
@@ -84,6 +114,8 @@ class Interpreter:
         self.inputs = inputs
         self.record = record
         self.double = double
+        self.arrived: dict[int, Array] = {}
+        """Gradients of weights that were read for each reader, by node, once they are asked."""
 
     def run(
         self,
@@ -109,7 +141,8 @@ class Interpreter:
         if known is None:
             known = {}
         done = {} if keep is None else _last_reads(nodes, keep)
-        with nullcontext() if self.record else self.engine.recording(False):
+        recorded = self.engine.saving() if self.lean else nullcontext()
+        with recorded if self.record else self.engine.recording(False):
             for node in nodes:
                 self._run_node(node, known)
                 for value in done.get(node.id, ()):
@@ -122,7 +155,7 @@ class Interpreter:
             return
         if any(operand is not None and operand not in known for operand in node.inputs):
             return
-        operands = [None if operand is None else known[operand] for operand in node.inputs]
+        operands = [None if operand is None else made(known[operand]) for operand in node.inputs]
         try:
             if node.kind == "operation":
                 results = self._recorded(node, operands)
@@ -160,9 +193,28 @@ class Interpreter:
                 f"the value of {node.kind} {node.name or repr(node.id)} is not known to the "
                 "capture; capture the model again"
             )
-        return leaf_tensor(
-            self.engine, array, node.dtype(), self.record and self.asks(node), self.double
-        )
+        asked = self.record and self.asks(node)
+        if isinstance(array, LateArray):
+            return self._late(node, array, asked)
+        return leaf_tensor(self.engine, array, node.dtype(), asked, self.double)
+
+    def _late(self, node: Node, array: Array, asked: bool) -> LateLeaf:
+        dtype: str | None = node.dtype() or None
+        floating = differentiable(node.dtype())
+        if self.double and floating and array.dtype.kind == "f":
+            single = array
+            array = late(array.shape, np.float64, lambda: fresh(single).astype(np.float64))
+            dtype = "float64"
+
+        def arrived(gradient: Array) -> None:
+            before = self.arrived.get(node.id)
+            if self.lean:
+                self.arrived[node.id] = kept(gradient, before)
+            else:
+                self.arrived[node.id] = gradient if before is None else before + gradient
+
+        told = arrived if asked and floating else None
+        return LateLeaf(lambda: self.engine.late(array, dtype, told))
 
     def operation(self, node: Node, operands: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
         """The results of one operation, on operands in the order of `node.inputs`.

@@ -178,9 +178,12 @@ def _room(
 
 
 def _same(first: Array, second: Array) -> bool:
-    return first.dtype == second.dtype and np.array_equal(
-        first, second, equal_nan=first.dtype.kind in "fc"
-    )
+    if first.dtype != second.dtype:
+        return False
+    first, second = np.asarray(first), np.asarray(second)
+    if np.array_equal(first, second):
+        return True  # without the many copies that looking for NaN takes
+    return np.array_equal(first, second, equal_nan=first.dtype.kind in "fc")
 
 
 def _silent(first: Array | None, second: Array | None) -> bool:
@@ -193,6 +196,7 @@ def _silent(first: Array | None, second: Array | None) -> bool:
 
 def _largest(array: Array) -> float:
     """The largest magnitude of what is finite."""
+    array = np.asarray(array)
     if array.dtype.kind == "f" and array.size:
         largest = float(max(array.max(), -array.min()))
         if np.isfinite(largest):
@@ -208,6 +212,7 @@ def _error(first: Array | None, second: Array | None, floor: float, gradient: bo
         return _missing(first, second, gradient)
     if first.shape != second.shape or first.dtype.kind != second.dtype.kind:
         return float("inf")
+    first, second = np.asarray(first), np.asarray(second)
     if np.array_equal(first, second):
         return 0.0
     if first.dtype.kind not in "fc":

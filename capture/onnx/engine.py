@@ -6,8 +6,8 @@ everything in float64, for which onnxruntime lacks kernels.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -92,6 +92,16 @@ class OnnxEngine:
         """The tensor as a float numpy array where it is bfloat16, as it is otherwise."""
         array = np.asarray(tensor)
         return array.astype(np.float32) if array.dtype.name in LACKING else array
+
+    def late(
+        self, array: Array, dtype: str | None, arrived: Callable[[Array], None] | None
+    ) -> Tensor:
+        """As of `Engine`; there are no gradients."""
+        return self.tensor(array, dtype)
+
+    def saving(self) -> AbstractContextManager[None]:
+        """As of `Engine`; nothing is recorded."""
+        return nullcontext()
 
     def parameters(self) -> dict[str, Tensor]:
         """Initializers and constants by name."""

@@ -1,7 +1,7 @@
 """Paddle's backend: see `padiff_graph.capture.backend`."""
 
 from padiff_graph.capture.backend import Backend
-from padiff_graph.capture.paddle import optimizer, script, stand_in, state, values
+from padiff_graph.capture.paddle import late_weights, optimizer, script, stand_in, state, values
 from padiff_graph.capture.paddle.engine import PaddleEngine
 from padiff_graph.capture.paddle.function_model import FunctionModel
 from padiff_graph.capture.paddle.trace import trace
@@ -19,4 +19,5 @@ BACKEND = Backend(
     scripts=script,
     stand_in=stand_in,
     function_model=FunctionModel,
+    late_weights=late_weights,
 )

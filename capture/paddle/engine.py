@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 import numpy as np
 import paddle
@@ -14,10 +15,13 @@ from padiff_graph.capture import leaf_names as leaves
 from padiff_graph.capture.engine import Array, NotRunnable, Run, Tensor, same_numbers
 from padiff_graph.capture.graph import ComputationGraph, Node
 from padiff_graph.capture.handed_in import HandedIn
+from padiff_graph.capture.late_array import LateArray, kept
+from padiff_graph.capture.late_weights import LateModel, late_model
 from padiff_graph.capture.paddle import internals, values
 from padiff_graph.capture.paddle.backward_code import Custom, Hook, run_custom, run_hook
 from padiff_graph.capture.paddle.given_draws import drawn
 from padiff_graph.capture.paddle.internals import Patch
+from padiff_graph.capture.paddle.late_weights import Reader, reading
 from padiff_graph.capture.paddle.layer_tensors import named_tensors
 from padiff_graph.capture.paddle.missing_kernel import kernels_said
 from padiff_graph.capture.paddle.pir_call import Operation
@@ -39,11 +43,21 @@ class PaddleEngine:
 
     def __init__(self, model: paddle.nn.Layer) -> None:
         self.model = model
+        self.weights = late_model(model)
+        self.reader = Reader()
+        self.arrived: dict[str, Array] = {}
         self._own: dict[str, Tensor] = named_tensors(model)
 
     def quiet(self, *, values: bool = True) -> AbstractContextManager[Watch]:
         """Everything run inside leaves the layer and Paddle's global state as they were."""
-        return quiet(self.model, values=values)
+        if self.weights is None:
+            return quiet(self.model, values=values)
+        return self._quiet(self.weights, values)
+
+    @contextmanager
+    def _quiet(self, weights: LateModel, values: bool) -> Iterator[Watch]:
+        with weights.kept(), quiet(self.model, values=values) as watch:
+            yield watch
 
     def tensor(self, array: Array, dtype: str | None = None, requires_grad: bool = False) -> Tensor:
         """A fresh leaf tensor; a copy of the array."""
@@ -57,16 +71,18 @@ class PaddleEngine:
 
     def array(self, tensor: Tensor) -> Array:
         """The tensor's numbers on the host."""
-        return values.array(tensor)
+        return cast(Array, tensor) if isinstance(tensor, LateArray) else values.array(tensor)
 
     def parameters(self) -> dict[str, Tensor]:
         """The layer's parameters and buffers by first dotted name: detached, sharing memory.
 
         A buffer that waits for its first run (a recurrent layer's dropout state) is given as
         zeros."""
-        tensors = {}
+        tensors: dict[str, Tensor] = {}
         for name, tensor in named_tensors(self.model).items():
-            if tensor._is_initialized() or not tensor.stop_gradient:
+            if self.weights is not None and name in self.weights:
+                tensors[name] = self.weights[name]
+            elif tensor._is_initialized() or not tensor.stop_gradient:
                 tensors[name] = tensor.detach()
             else:
                 tensors[name] = paddle.zeros(tensor.shape, tensor.dtype)
@@ -83,12 +99,17 @@ class PaddleEngine:
         own = named_tensors(self.model)
         waiting = {name for name, tensor in own.items() if _waits(tensor)}
         values = {name: array for name, array in values.items() if name not in waiting}
+        late = {} if self.weights is None else dict.fromkeys(self.weights.weights)
         for name, array in values.items():
             if name not in own:
                 raise KeyError(f"the layer has no parameter or buffer {name}")
-            _check_assignable(name, own[name], array)
+            _check_assignable(name, own[name], array, name in late)
+        if self.weights is not None:
+            self.weights.assign({name: values[name] for name in values if name in late})
         with paddle.no_grad():
             for name, array in values.items():
+                if name in late:
+                    continue
                 own[name].set_value(self.tensor(array, internals.spelled(own[name].dtype)))
 
     def inputs(self, graph: ComputationGraph) -> dict[int, Tensor]:
@@ -116,7 +137,12 @@ class PaddleEngine:
                 fresh[name] = own
                 own = own.clone()  # a model may write to its input, which a leaf forbids
             given[name] = own
-        with self.recording(grad), _differentiable_recurrences(grad), kernels_said():
+        with (
+            self.recording(grad),
+            _differentiable_recurrences(grad),
+            kernels_said(),
+            self._weights_read(grad),
+        ):
             inputs = leaves.replace(dict(example), values.is_tensor, given)
             handed_in = HandedIn(inputs)
             structure = leaves.settled(self.model(**inputs))
@@ -129,6 +155,25 @@ class PaddleEngine:
         written = self._written(example, given)
         put = handed_in.changed(values.is_tensor, self.array)
         return Run(outputs, structure, buffers, leaves=fresh, written=written, containers=put)
+
+    @contextmanager
+    def _weights_read(self, grad: bool) -> Iterator[None]:
+        """Inside, the model's layers have the weights that are in files."""
+        if self.weights is None:
+            yield
+            return
+        weights = self.weights
+
+        def read(name: str, parameter: Tensor) -> Tensor:
+            asked = grad and not parameter.stop_gradient and paddle.is_grad_enabled()
+            arrived = partial(self._arrive, name) if asked else None
+            return self.reader.read(weights[name], internals.spelled(parameter.dtype), arrived)
+
+        with reading(self.model, read), self.saving():
+            yield
+
+    def _arrive(self, name: str, gradient: Array) -> None:
+        self.arrived[name] = kept(gradient, self.arrived.get(name))
 
     def _written(self, example: Mapping[str, Any], given: Mapping[str, Tensor]) -> dict[str, Array]:
         """The input leaves that do not hold the example's numbers any more."""
@@ -161,14 +206,16 @@ class PaddleEngine:
         outputs, seeds = self._seeded(run, cotangents or {}, loss)
         wanted = {f"input:{name}": leaf for name, leaf in run.leaves.items()}
         for name, tensor in self._own.items():
-            if not tensor.stop_gradient:
+            if not tensor.stop_gradient and (self.weights is None or name not in self.weights):
                 wanted[f"parameter:{name}"] = tensor
+        self.arrived = {}
         gradients = self._grad(outputs, list(wanted.values()), seeds, again)
         run.gradients = {}
         for place, name in enumerate(wanted):
             gradient, gradients[place] = gradients[place], None  # let go once its numbers are taken
             if gradient is not None:
                 run.gradients[name] = self.array(gradient)
+        run.gradients |= {f"parameter:{name}": array for name, array in self.arrived.items()}
 
     def _seeded(
         self, run: Run, cotangents: Mapping[str, Array], loss: Tensor | None
@@ -267,12 +314,14 @@ class PaddleEngine:
         )
         places = [place for place, tensor in enumerate(inputs) if not tensor.stop_gradient]
         gradients: list[Tensor | None] = [None] * len(inputs)
-        if not pairs or not places:
+        # gradients of weights that were read are handed over on the way to the anchor
+        ways = [inputs[place] for place in places] + self.reader.anchors
+        if not pairs or not ways:
             return gradients
         try:
             answered = paddle.grad(
                 [output for output, _ in pairs],
-                [inputs[place] for place in places],
+                ways,
                 [seed for _, seed in pairs],
                 retain_graph=again,
                 allow_unused=True,
@@ -283,9 +332,19 @@ class PaddleEngine:
             raise NotRunnable(
                 f"Paddle cannot differentiate this: {str(error).strip().splitlines()[0]}"
             ) from error
-        for place, gradient in zip(places, answered, strict=True):
+        for place, gradient in zip(places, answered, strict=False):
             gradients[place] = gradient
         return gradients
+
+    def late(
+        self, array: Array, dtype: str | None, arrived: Callable[[Array], None] | None
+    ) -> Tensor:
+        """As of `Engine`."""
+        return self.reader.read(array, dtype, arrived)
+
+    def saving(self) -> AbstractContextManager[None]:
+        """As of `Engine`."""
+        return nullcontext() if self.weights is None else self.reader.saving()
 
     @contextmanager
     def recording(self, on: bool) -> Iterator[None]:
@@ -331,12 +390,12 @@ def _waits(tensor: Tensor) -> bool:
     return not tensor._is_initialized() and not parameter
 
 
-def _check_assignable(name: str, tensor: Tensor, array: Array) -> None:
+def _check_assignable(name: str, tensor: Tensor, array: Array, late: bool) -> None:
     if tuple(tensor.shape) != tuple(np.shape(array)):
         raise ValueError(
             f"{name} has shape {tuple(tensor.shape)}, the values given {tuple(np.shape(array))}"
         )
-    if not tensor._is_initialized():
+    if not tensor._is_initialized() and not late:
         raise ValueError(
             f"{name} was made under LazyGuard and can hold no values yet;"
             " call its initialize() first"

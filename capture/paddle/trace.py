@@ -20,6 +20,7 @@ from padiff_graph.capture import leaf_names as leaves
 from padiff_graph.capture.capture_errors import CaptureError
 from padiff_graph.capture.chatter import Chatter, without_chatter
 from padiff_graph.capture.graph import ComputationGraph, Kind, ParameterInfo
+from padiff_graph.capture.late_weights import late_model
 from padiff_graph.capture.paddle import internals, values
 from padiff_graph.capture.paddle.backward_code import is_value
 from padiff_graph.capture.paddle.example_numbers import refuse_control_flow
@@ -235,7 +236,9 @@ def _captured(rung: Rung, model: paddle.nn.Layer, example: Mapping[str, Any]) ->
     )
     graph.updates = updated
     graph.notes = _notes(recording, example, tensors)
-    graph.session = Session(conversion.tensors, recording.program, rung.name, not concrete)
+    filled = all(values.materialised(tensor) for tensor in tensors.values()) and not abstract
+    shapes_only = not concrete and not (filled and late_model(model))
+    graph.session = Session(conversion.tensors, recording.program, rung.name, shapes_only)
     return graph
 
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from padiff_graph.capture.graph import ComputationGraph
+from padiff_graph.capture.late_array import LateArray
 from padiff_graph.capture.leaf_names import leaves
 from padiff_graph.capture.remote.channel import Closed, receive, send
 from padiff_graph.capture.remote.errors import SideEndedError, raised_there
@@ -16,6 +17,7 @@ from padiff_graph.capture.remote.handles import (
     Origin,
     RemoteDict,
     RemoteFunction,
+    RemoteLate,
     RemoteList,
     RemoteModel,
     RemoteTensor,
@@ -108,6 +110,9 @@ class Client:
             return self._structure(value)
         if isinstance(value, ComputationGraph) and value.session is not None:
             value = value.session.graph  # type: ignore[attr-defined]
+        if isinstance(value, LateArray):
+            ours = isinstance(value, RemoteLate) and value.origin.caller is self
+            return Ref(value.origin.number) if ours else None
         marks: tuple[str, ...] = ()
         if not isinstance(value, Elsewhere):
             model = getattr(value, "model", None)
@@ -138,6 +143,8 @@ class Client:
         if kind == "tensor":
             shape, dtype, filled = facts
             return RemoteTensor(self, ref.number, tuple(shape), dtype, filled)
+        if kind == "late":
+            return RemoteLate(Elsewhere(self, ref.number), tuple(facts[0]), facts[1])
         if kind == "model":
             return RemoteModel(self, ref.number, *facts)
         if kind == "function":

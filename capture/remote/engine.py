@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, cast
 
 from padiff_graph.capture.engine import Array, Run
 from padiff_graph.capture.graph import ComputationGraph, Node
+from padiff_graph.capture.late_array import LateArray, fresh
 from padiff_graph.capture.python_state import ABSENT, Change, PythonState, Watch
 from padiff_graph.capture.remote.client import Client
 from padiff_graph.capture.remote.handles import Elsewhere, RemoteModel, RemoteTensor
@@ -126,6 +127,8 @@ class RemoteEngine:
 
     def array(self, tensor: RemoteTensor) -> Array:
         """As of `Engine`."""
+        if isinstance(tensor, LateArray):
+            return cast(Array, tensor)
         array: Array = self._ask("array", tensor)
         return array
 
@@ -136,7 +139,10 @@ class RemoteEngine:
 
     def assign(self, values: Mapping[str, Array]) -> None:
         """As of `Engine`."""
-        self._ask("assign", dict(values))
+        late = {name for name, array in values.items() if isinstance(array, LateArray)}
+        self._ask("assign", {name: values[name] for name in values if name not in late})
+        for name in late:  # one in memory at a time
+            self._ask("assign", {name: values[name]})
 
     def inputs(self, graph: ComputationGraph) -> dict[int, Any]:
         """As of `Engine`."""
@@ -202,6 +208,14 @@ class RemoteEngine:
         """As of `Engine`."""
         found: list[Any] = self._ask("grad", list(outputs), list(inputs), list(cotangents))
         return found
+
+    def late(self, array: Array, dtype: str | None, arrived: Callable[[Array], None] | None) -> Any:
+        """As of `Engine`; gradients of such weights are asked where the model lives."""
+        return self.tensor(fresh(array), dtype)
+
+    def saving(self) -> AbstractContextManager[None]:
+        """As of `Engine`; runs that are recorded are asked whole."""
+        return nullcontext()
 
     def recording(self, on: bool) -> AbstractContextManager[None]:
         """As of `Engine`."""

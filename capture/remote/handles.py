@@ -6,7 +6,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+import numpy as np
+
 from padiff_graph.capture.engine import Array
+from padiff_graph.capture.late_array import LateArray
 
 __all__ = [
     "AbsentModel",
@@ -15,6 +18,7 @@ __all__ = [
     "Origin",
     "RemoteDict",
     "RemoteFunction",
+    "RemoteLate",
     "RemoteList",
     "RemoteModel",
     "RemoteTensor",
@@ -92,6 +96,18 @@ class RemoteTensor(Elsewhere):
     def _own(self, method: str, *arguments: object) -> RemoteTensor:
         made: RemoteTensor = self.caller.ask("method", self, method, *arguments)
         return made
+
+
+class RemoteLate(LateArray):
+    """Numbers that the other process reads when they are asked for.
+
+    Attributes:
+        origin: the array there.
+    """
+
+    def __init__(self, origin: Elsewhere, shape: tuple[int, ...], dtype: str) -> None:
+        super().__init__(shape, dtype, lambda: np.array(origin.caller.ask("late.read", origin)))
+        self.origin = origin
 
 
 class AbsentModel:

@@ -13,6 +13,7 @@ from padiff_graph.capture.backend import Backend, needed
 from padiff_graph.capture.engine import Engine, Run
 from padiff_graph.capture.example_tensors import with_tensors
 from padiff_graph.capture.graph import ComputationGraph
+from padiff_graph.capture.late_array import LateArray
 from padiff_graph.capture.leaf_names import Fields, Leaf, Tree, replace, tree
 from padiff_graph.capture.python_state import ABSENT, PLAIN, Watch, plain_leaves
 from padiff_graph.capture.remote.channel import receive, send
@@ -93,6 +94,7 @@ class Service:
             "enter": self._enter,
             "exit": self._exit,
             "values.array": self.backend.values.array,
+            "late.read": lambda array: array.read(),
             "threads.threads": lambda: needed(self.backend.threads).threads(),
             "engine.forward": self._forward,
             "engine.backward": self._backward,
@@ -183,6 +185,8 @@ class Service:
     def stays(self, value: Any) -> Ref | None:
         """The reference that crosses in the place of a tensor or an optimizer; None for what
         crosses itself."""
+        if isinstance(value, LateArray):
+            return self.kept(value, "late", value.shape, value.dtype.str)
         tools = self.backend.values
         if tools.is_tensor(value):
             shape, filled = tuple(int(extent) for extent in value.shape), tools.materialised(value)

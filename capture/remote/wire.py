@@ -16,6 +16,7 @@ import numpy as np
 
 from padiff_graph.capture.abilities import WatchedPass, WatchedStep
 from padiff_graph.capture.graph import Node, ParameterInfo, TensorType, Value
+from padiff_graph.capture.late_array import LateArray
 
 __all__ = ["Ref", "Unsendable", "crossing", "decode", "encode"]
 
@@ -182,6 +183,7 @@ def _scalar(value: np.generic, buffers: Buffers, stays: Stays) -> Any:
 
 WRITERS: tuple[tuple[Any, str, Callable[..., Any]], ...] = (
     (np.ndarray, "array", _array),
+    (LateArray, "array", _array),
     (np.generic, "scalar", _scalar),
     (tuple, "tuple", _members),
     (Mapping, "dict", _pairs),

@@ -8,9 +8,10 @@ each weight.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, TypeAlias
+from functools import partial
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 import torch
@@ -19,12 +20,20 @@ from padiff_graph.capture import leaf_names
 from padiff_graph.capture.engine import Array, NotRunnable, Run, same_numbers
 from padiff_graph.capture.graph import ComputationGraph, Node
 from padiff_graph.capture.handed_in import Containers, HandedIn
+from padiff_graph.capture.late_array import LateArray, fresh, kept
+from padiff_graph.capture.late_weights import LateModel, late_model
 from padiff_graph.capture.python_state import Watch
 from padiff_graph.capture.torch import effects, values
 from padiff_graph.capture.torch.aten_call import run_node
 from padiff_graph.capture.torch.aten_schema import DTYPES
 from padiff_graph.capture.torch.internals import SWITCHES_ITSELF, reenters, version_of
-from padiff_graph.capture.torch.leaf_hooks import StandingHooks, standing_hooks, without_hooks
+from padiff_graph.capture.torch.late_weights import Reader, reading
+from padiff_graph.capture.torch.leaf_hooks import (
+    StandingHooks,
+    hooked_alone,
+    standing_hooks,
+    without_hooks,
+)
 from padiff_graph.capture.torch.quiet import quiet
 
 __all__ = ["TorchEngine", "named_tensors"]
@@ -43,13 +52,25 @@ class TorchEngine:
             (t.device for t in itertools.chain(model.parameters(), model.buffers())),
             torch.device("cpu"),
         )
+        self.weights = late_model(model)
+        if self.weights is not None:
+            self.device = torch.device("cpu")
+        self.reader = Reader(self.device)
         self.recorded: effects.Effects | None = None
         self.live: dict[int, Any] = {}
         self._standing: list[StandingHooks] = []
+        self.arrived: dict[str, Array] = {}
 
     def quiet(self, *, values: bool = True) -> AbstractContextManager[Watch]:
         """Everything run inside leaves the model and torch's global state as they were."""
-        return quiet(self.model, values=values)
+        if self.weights is None:
+            return quiet(self.model, values=values)
+        return self._quiet(self.weights, values)
+
+    @contextmanager
+    def _quiet(self, weights: LateModel, values: bool) -> Iterator[Watch]:
+        with weights.kept(), quiet(self.model, values=values) as watch:
+            yield watch
 
     def tensor(self, array: Array, dtype: str | None = None, requires_grad: bool = False) -> Tensor:
         """A fresh leaf tensor on the model's device."""
@@ -60,12 +81,18 @@ class TorchEngine:
 
     def array(self, tensor: Tensor) -> Array:
         """The tensor's numbers on the host, a copy where somebody might write to it later."""
+        if isinstance(tensor, LateArray):
+            return cast(Array, tensor)
         numbers = values.array(tensor)
         return numbers.copy() if tensor.device.type == "cpu" else numbers
 
     def parameters(self) -> dict[str, Tensor]:
-        """The model's parameters and buffers by first dotted name: detached, sharing memory."""
-        return {name: tensor.detach() for name, tensor in named_tensors(self.model).items()}
+        """The model's parameters and buffers by first dotted name: detached, sharing memory; what
+        is in a file as an array that reads it."""
+        own = {name: tensor.detach() for name, tensor in named_tensors(self.model).items()}
+        if self.weights is not None:
+            own.update((name, self.weights[name]) for name in own if name in self.weights)
+        return own
 
     def assign(self, values: Mapping[str, Array]) -> None:
         """Writes parameters and buffers in place.
@@ -75,19 +102,22 @@ class TorchEngine:
             ValueError: a shape that does not fit. Nothing is written then.
         """
         own = named_tensors(self.model)
+        late = {} if self.weights is None else dict.fromkeys(self.weights.weights)
         for name, array in values.items():
             if name not in own:
                 raise KeyError(f"the model has no parameter or buffer {name}")
-            if tuple(own[name].shape) != tuple(np.shape(array)):
+            if tuple(own[name].shape) != tuple(array.shape):
                 raise ValueError(
-                    f"{name} has shape {tuple(own[name].shape)},"
-                    f" the values given {tuple(np.shape(array))}"
+                    f"{name} has shape {tuple(own[name].shape)}, the values given {array.shape}"
                 )
-            if own[name].is_meta:
+            if own[name].is_meta and name not in late:
                 raise ValueError(f"{name} is on the meta device and can hold no values")
+        if self.weights is not None:
+            self.weights.assign({name: values[name] for name in values if name in late})
         with torch.no_grad():
             for name, array in values.items():
-                _put(own[name], torch.from_numpy(np.array(array, copy=True)))
+                if name not in late:
+                    _put(own[name], torch.from_numpy(np.array(array, copy=True)))
 
     def inputs(self, graph: ComputationGraph) -> dict[int, Tensor]:
         """The example's leaves, and constants, by the id of their node."""
@@ -114,7 +144,7 @@ class TorchEngine:
                 fresh[name] = given[name].requires_grad_()
                 given[name] = fresh[name].clone()  # a model may write to it, a leaf forbids that
         versions = {name: version_of(p) for name, p in self.model.named_parameters()}
-        with torch.set_grad_enabled(grad):
+        with torch.set_grad_enabled(grad), self._weights_read(grad):
             try:
                 structure = self._called(example, given)
             except RuntimeError as error:
@@ -128,6 +158,26 @@ class TorchEngine:
         written = self._written(example, given)
         moving, put = self._moving(versions), self._containers()
         return Run(outputs, structure, moving, leaves=fresh, written=written, containers=put)
+
+    @contextmanager
+    def _weights_read(self, grad: bool) -> Iterator[None]:
+        """Inside, the model's modules have the weights that are in files."""
+        self.arrived = {}
+        if self.weights is None:
+            yield
+            return
+        weights = self.weights
+
+        def read(name: str, parameter: Tensor) -> Tensor:
+            asked = grad and parameter.requires_grad and torch.is_grad_enabled()
+            arrived = partial(self._arrive, name) if asked else None
+            return self.reader.read(weights[name], values.dtype(parameter), arrived)
+
+        with reading(self.model, read), self.saving():
+            yield
+
+    def _arrive(self, name: str, gradient: Array) -> None:
+        self.arrived[name] = kept(gradient, self.arrived.get(name))
 
     def _called(self, example: Mapping[str, Any], given: Mapping[str, Tensor]) -> Any:
         inputs = leaf_names.replace(dict(example), values.is_tensor, dict(given))
@@ -197,8 +247,9 @@ class TorchEngine:
             seeds = [_like(array, run.outputs[name]) for name, array in given.items()]
         wanted = {f"input:{name}": leaf for name, leaf in run.leaves.items()}
         for name, tensor in named_tensors(self.model).items():
-            if tensor.requires_grad:
+            if tensor.requires_grad and not tensor.is_meta:
                 wanted[f"parameter:{name}"] = tensor
+        self.arrived = {}
         with without_hooks(self._standing):
             gradients = self._grad(outputs, list(wanted.values()), seeds, again)
         # nobody else has them, so that no copy is needed
@@ -207,6 +258,7 @@ class TorchEngine:
             for name, gradient in zip(wanted, gradients, strict=True)
             if gradient is not None
         }
+        run.gradients |= {f"parameter:{name}": array for name, array in self.arrived.items()}
 
     def hooked_parameters(self) -> frozenset[str]:
         """Names of the parameters on which hooks of the user's stand."""
@@ -223,12 +275,15 @@ class TorchEngine:
             if not tensor.requires_grad:  # frozen since: no gradient comes to its hooks
                 answer[name] = gradient
                 continue
-            kept, tensor.grad = tensor.grad, None
+            if tensor.is_meta:
+                answer[name] = self.array(hooked_alone(tensor, torch.from_numpy(fresh(gradient))))
+                continue
+            before, tensor.grad = tensor.grad, None
             try:
                 torch.autograd.backward([tensor], [_like(gradient, tensor)], inputs=[tensor])
                 answer[name] = self.array(tensor.grad)
             finally:
-                tensor.grad = kept
+                tensor.grad = before
         return answer
 
     def run(
@@ -271,18 +326,20 @@ class TorchEngine:
         ]
         asked = [place for place, tensor in enumerate(inputs) if tensor.requires_grad]
         answer: list[Tensor | None] = [None] * len(inputs)
-        if not pairs or not asked:
+        # gradients of weights that were read are handed over on the way to the anchor
+        ways = [inputs[place] for place in asked] + self.reader.anchors
+        if not pairs or not ways:
             return answer
         if reenters([output for output, _ in pairs]):
             return self._accumulated(pairs, inputs, again)
         gradients = torch.autograd.grad(
             [output for output, _ in pairs],
-            [inputs[place] for place in asked],
+            ways,
             [seed for _, seed in pairs],
             retain_graph=again,
             allow_unused=True,
         )
-        for place, gradient in zip(asked, gradients, strict=True):
+        for place, gradient in zip(asked, gradients, strict=False):
             answer[place] = gradient
         return answer
 
@@ -302,6 +359,16 @@ class TorchEngine:
         finally:
             for tensor, gradient in zip(touched, kept, strict=True):
                 tensor.grad = gradient
+
+    def late(
+        self, array: Array, dtype: str | None, arrived: Callable[[Array], None] | None
+    ) -> Tensor:
+        """As of `Engine`."""
+        return self.reader.read(array, dtype, arrived)
+
+    def saving(self) -> AbstractContextManager[None]:
+        """As of `Engine`."""
+        return nullcontext() if self.weights is None else self.reader.saving()
 
     @contextmanager
     def recording(self, on: bool) -> Iterator[None]:

@@ -11,7 +11,7 @@ import torch
 
 from padiff_graph.capture.torch.internals import hooks_of
 
-__all__ = ["StandingHooks", "standing_hooks", "without_hooks"]
+__all__ = ["StandingHooks", "hooked_alone", "standing_hooks", "without_hooks"]
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,14 @@ def standing_hooks(tensors: Iterable[torch.Tensor]) -> list[StandingHooks]:
 def _afterwards(tensor: torch.Tensor) -> bool:
     """Whether there are hooks that run once `.grad` is filled."""
     return bool(getattr(tensor, "_post_accumulate_grad_hooks", None))
+
+
+def hooked_alone(tensor: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
+    """What the hooks of a parameter that holds no numbers make of a gradient."""
+    for hook in hooks_of(tensor).values():
+        after = hook(gradient)
+        gradient = gradient if after is None else after
+    return gradient
 
 
 @contextmanager

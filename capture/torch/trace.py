@@ -10,6 +10,7 @@ import logging
 import os
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -19,11 +20,13 @@ from padiff_graph.capture import leaf_names
 from padiff_graph.capture.capture_errors import CaptureError
 from padiff_graph.capture.chatter import Chatter, without_chatter
 from padiff_graph.capture.graph import ComputationGraph
+from padiff_graph.capture.late_weights import late_model
 from padiff_graph.capture.torch import effects, values
 from padiff_graph.capture.torch.aliases import Untold
 from padiff_graph.capture.torch.flat_model import FlatModel
 from padiff_graph.capture.torch.fx_places import foreign
 from padiff_graph.capture.torch.internals import SWITCHES_ITSELF
+from padiff_graph.capture.torch.late_weights import shaped
 from padiff_graph.capture.torch.quiet import quiet, without_warnings
 from padiff_graph.capture.torch.traced_graph import Session, graph_of
 from padiff_graph.capture.torch.tracers import Traced, along_example, below_autograd, by_export
@@ -113,10 +116,11 @@ def trace(
         CaptureError: where no rung succeeds.
     """
     tensors = _tensors(model, example)
+    late = late_model(model) is not None
     abstract = any(tensor.is_meta for tensor in (*tensors.values(), *model.parameters()))
     device = next((tensor.device for tensor in model.parameters()), torch.device("cpu"))
     given = {
-        name: _fresh(tensor, device if abstract else tensor.device)
+        name: _fresh(tensor, device if abstract and not late else tensor.device)
         for name, tensor in tensors.items()
     }
     attempts = _Attempts()
@@ -165,12 +169,14 @@ def _by_inputs(rung: Rung, flat: FlatModel, given: Mapping[str, torch.Tensor]) -
     with (
         effects.recorded() as recorded,
         quiet(flat.model),
+        shaped(flat.model) if late_model(flat.model) else nullcontext(),
         without_warnings(),
         without_chatter(CHATTER),
         torch.enable_grad(),
     ):
         traced = rung.capture(flat, list(given.values()))
-    return graph_of(flat, given, traced, recorded, rung.name)
+    late = late_model(flat.model) is not None
+    return graph_of(flat, given, traced, recorded, rung.name, abstract=flat.abstract and not late)
 
 
 def _tensors(model: torch.nn.Module, example: Mapping[str, Any]) -> dict[str, torch.Tensor]:

@@ -50,6 +50,8 @@ def graph_of(
     traced: Traced,
     recorded: effects.Effects,
     rung: str,
+    *,
+    abstract: bool,
 ) -> ComputationGraph:
     """The graph of a trace.
 
@@ -59,6 +61,7 @@ def graph_of(
         traced: the trace; its results are let go.
         recorded: what was registered during the capture.
         rung: the way that the capture took.
+        abstract: whether there are shapes only.
 
     Raises:
         Untold: where the program cannot be said as a graph of values.
@@ -95,7 +98,7 @@ def graph_of(
         for number, tensor in final.tensors.items()
         if final.nodes[number].kind in ("input", "constant")
     }
-    graph.session = Session(tensors, recorded, rung, flat.abstract)
+    graph.session = Session(tensors, recorded, rung, abstract)
     return graph
 
 

@@ -7,7 +7,8 @@ from typing import Any, cast
 
 from padiff_graph.capture.engine import Array, Engine, NotRunnable, same_numbers
 from padiff_graph.capture.graph import ComputationGraph, Node, Value
-from padiff_graph.capture.interpreter import Interpreter, model_values
+from padiff_graph.capture.interpreter import Interpreter, made, model_values
+from padiff_graph.capture.late_array import LateArray
 from padiff_graph.capture.remote.whole import asked_whole, is_away
 from padiff_graph.sides.recorded_engine import RecordedEngine, is_recorded
 
@@ -33,7 +34,7 @@ class _Visiting(Interpreter):
 
     def produced(self, value: Value, tensor: Any) -> None:
         if value in self.wanted:
-            self.visit(value, self.engine.array(tensor))
+            self.visit(value, self.engine.array(made(tensor)))
 
     def failed(self, node: Node, error: NotRunnable) -> None:
         if node.kind == "operation":
@@ -59,7 +60,8 @@ def visit_values(
     Returns:
         What could not be run, in sentences; everything behind it is left out.
     """
-    if is_away(engine) and _size(graph, wanted) <= WHOLE:
+    late = sum(array.nbytes for array in parameters.values() if isinstance(array, LateArray))
+    if is_away(engine) and _size(graph, wanted) + late <= WHOLE:
         lost, values_there = _visited_there(graph, engine, dict(parameters), set(wanted))
         for value, array in values_there.items():
             visit(value, array)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from padiff_graph.alignment.correspondence import ResolvedMap
+from padiff_graph.capture.late_weights import late_model
 from padiff_graph.capture.remote.handles import AbsentModel
 from padiff_graph.errors import UsageError, UsageTypeError
 from padiff_graph.layer_map.layer_map import LayerMap
@@ -148,6 +149,7 @@ def read_request(
     pairs = split_batches(example_inp, steps)
     inputs, *further = (check_inputs(layer, module, pair) for pair in pairs)
     losses = check_losses(loss_fn, frameworks)
+    _check_trainable((layer, module), optimizer if train_step is None else train_step)
     steppers = check_optimizers(optimizer, (layer, module), frameworks)
     if train_step is not None:
         steppers = check_train_step(train_step, (layer, module), frameworks)
@@ -175,10 +177,21 @@ def read_request(
     )
 
 
+def _check_trainable(models: tuple[Any, Any], trained_by: Any) -> None:
+    """Refuses training where a model's weights are in files."""
+    if trained_by is not None and any(late_model(model) is not None for model in models):
+        raise UsageError(
+            "optimizer, train_step: a model whose weights are read from files is not trained; "
+            "leave them out"
+        )
+
+
 def _check_stand_ins(models: tuple[Any, Any], frameworks: tuple[str, str]) -> None:
     """Refuses half precision where a model cannot be copied in float64 here."""
     for name, model, framework in zip(("layer", "module"), models, frameworks, strict=True):
-        if isinstance(model, AbsentModel):
+        if late_model(model) is not None:
+            found = "a model whose weights are read from files"
+        elif isinstance(model, AbsentModel):
             found = model.kind
         elif framework == "onnx":
             found = "an ONNX model, whose file fixes every dtype"

@@ -5,19 +5,18 @@ bfloat16 stands as its bits in uint16, as Paddle holds it in numpy.
 
 from __future__ import annotations
 
-import json
 import pickle
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 
 from padiff_graph.capture.backend import backend, needed
-from padiff_graph.checkpoint.safetensors_file import NUMPY, Array, header_of, read_safetensors
 from padiff_graph.errors import UsageError
 from padiff_graph.file_writing import new_file
 from padiff_graph.report.wording import cut_short
+from padiff_graph.weight_files.safetensors_file import NUMPY, Array, header_of, read_safetensors
+from padiff_graph.weight_files.shards import INDEX, shards
 
 __all__ = ["BITS", "Written", "read_checkpoint", "write_checkpoint"]
 
@@ -28,7 +27,6 @@ Written = Mapping[str, tuple[tuple[int, ...], str, Callable[[], Array]]]
 Progress = Callable[[int, int, str], None]
 """Told of each tensor: its number, how many there are, its name."""
 
-INDEX = ".index.json"
 IN_FOLDERS = (
     "*.safetensors.index.json",
     "*.safetensors",
@@ -95,7 +93,7 @@ def _file_in(folder: Path) -> Path:
 
 def _read_shards(index: Path) -> Tensors:
     """The tensors of all shards, each of which stands where the index says, and nowhere else."""
-    places = _shards(index)
+    places = shards(index)
     tensors: dict[str, Array] = {}
     halves: frozenset[str] = frozenset()
     for shard in sorted(set(places.values())):
@@ -115,39 +113,6 @@ def _read_shards(index: Path) -> Tensors:
             "download them again"
         )
     return tensors, halves
-
-
-def _shards(index: Path) -> dict[str, str]:
-    """The shard of each tensor, a file in the index's folder or below."""
-    try:
-        places = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        places = None
-    if not isinstance(places, dict):
-        raise UsageError(
-            f"{index}: expected an index of shards, JSON with a weight_map from tensor to file; "
-            "found none; download or save it again"
-        )
-    for name, shard in places.items():
-        if not _lies_below(shard):
-            raise UsageError(
-                f"{index}: expected a checkpoint file beside the index for {name}; "
-                f"found {shard!r:.80}"
-            )
-    return places
-
-
-def _lies_below(shard: Any) -> bool:
-    """Whether it names a file in this folder or below, and no further index."""
-    if not isinstance(shard, str) or not shard.isprintable() or shard.endswith(INDEX):
-        return False
-    windows = PureWindowsPath(shard)
-    return bool(
-        PurePosixPath(shard).name
-        and not PurePosixPath(shard).is_absolute()
-        and not windows.anchor
-        and ".." not in windows.parts
-    )
 
 
 def _read_torch(path: Path) -> Tensors:

@@ -26,12 +26,14 @@ class Targets:
         pair: the function of a pair, or of the first model.
         second: that of the second model; None for a pair.
         pythons: the interpreters of both; None for this one.
+        weights: the files of both models' weights; None where they are in memory.
         inputs: a file of inputs for both.
     """
 
     pair: str
     second: str | None
     pythons: tuple[str | None, str | None]
+    weights: tuple[str | None, str | None]
     inputs: str | None
 
     @property
@@ -41,9 +43,9 @@ class Targets:
 
     @property
     def elsewhere(self) -> bool:
-        """Whether a model lives in another interpreter or in a recording."""
+        """Whether a model lives in another interpreter or a recording, or its weights in files."""
         recorded = any(target.endswith(".pgref") for target in self.named)
-        return any(self.pythons) or recorded
+        return any(self.pythons) or any(self.weights) or recorded
 
     def load_here(self) -> dict[str, Any]:
         """`compare`'s parameters, models of this process in place of sides where they can be.
@@ -70,14 +72,15 @@ class Targets:
         if self.second is not None:
             example = None if self.inputs is None else _example(self.inputs)
             return {
-                "layer": _side(self.pair, self.pythons[0]),
-                "module": _side(self.second, self.pythons[1]),
+                "layer": _side(self.pair, self.pythons[0], self.weights[0]),
+                "module": _side(self.second, self.pythons[1], self.weights[1]),
                 "example_inp": None if example is None else (example, example),
             }
-        if self.inputs is not None or any(self.pythons):
+        if self.inputs is not None or any(self.pythons) or any(self.weights):
             raise UsageError(
-                "--first-python, --second-python and --inputs go with two targets, one for each "
-                "model; for example first.py:build second.py:build"
+                "--first-python, --second-python, --first-weights, --second-weights and --inputs "
+                "go with two targets, one for each model; for example first.py:build "
+                "second.py:build"
             )
         return load_pair(self.pair)
 
@@ -91,14 +94,24 @@ def two_targets(command: Command) -> Command:
         second: str | None,
         first_python: str | None,
         second_python: str | None,
+        first_weights: str | None,
+        second_weights: str | None,
         inputs: str | None,
         **options: Any,
     ) -> Any:
-        targets = Targets(pair, second, (first_python, second_python), inputs)
+        pythons, weights = (first_python, second_python), (first_weights, second_weights)
+        targets = Targets(pair, second, pythons, weights, inputs)
         return command(targets=targets, **options)
 
     for option in (
         click.option("--inputs", metavar="FILE.npz", help="inputs of both models, by name"),
+        click.option("--second-weights", metavar="PATH", help="the second model's, likewise"),
+        click.option(
+            "--first-weights",
+            metavar="PATH",
+            help="read the first model's weights from .safetensors files as they are used: a file, "
+            "an .index.json or a folder",
+        ),
         click.option("--second-python", metavar="PYTHON", help="the second model's interpreter"),
         click.option("--first-python", metavar="PYTHON", help="the first model's interpreter"),
         click.argument("second", required=False, metavar="[SECOND]"),
@@ -108,15 +121,15 @@ def two_targets(command: Command) -> Command:
     return taken  # type: ignore[return-value]
 
 
-def _side(target: str, python: str | None) -> Any:
+def _side(target: str, python: str | None, weights: str | None) -> Any:
     from padiff_graph.errors import UsageError
     from padiff_graph.sides.recording_file import SUFFIX
     from padiff_graph.sides.side import Side
 
     if not target.endswith((".onnx", SUFFIX)):
-        return Side(target, python)
-    if python is not None:
-        raise UsageError(f"{target} is a file; it needs no interpreter of its own")
+        return Side(target, python, weights=weights)
+    if python is not None or weights is not None:
+        raise UsageError(f"{target} is a file; it needs no interpreter and no weights of its own")
     return target
 
 

@@ -109,6 +109,7 @@ def randomised(name: str, array: Array) -> Array | None:
     """
     if array.dtype.kind != "f" or array.size < 2:
         return None
+    array = np.asarray(array)
     value = float(array.reshape(-1)[0])
     if not np.isfinite(value) or not bool((array == array.reshape(-1)[0]).all()):
         return None

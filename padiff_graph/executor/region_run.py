@@ -13,7 +13,15 @@ from typing import Any
 
 from padiff_graph.capture.engine import Array, Engine, NotRunnable
 from padiff_graph.capture.graph import ComputationGraph, Node, Value
-from padiff_graph.capture.interpreter import Interpreter, Known, differentiable, leaf_tensor
+from padiff_graph.capture.interpreter import (
+    Interpreter,
+    Known,
+    LateLeaf,
+    differentiable,
+    leaf_tensor,
+    made,
+)
+from padiff_graph.capture.late_array import LateArray
 from padiff_graph.executor.partition import Slice
 
 __all__ = [
@@ -29,6 +37,10 @@ __all__ = [
 Tensor = Any
 Seconds = defaultdict[str, float]
 """Time spent, by step."""
+AT_ONCE = 1 << 29
+"""Bytes of weights that a region keeps until its backward; those of a larger one are read again.
+Chosen above the largest weight of most models; with gradients, float64 and the second side's, a
+region takes some ten times as much."""
 NONE: Mapping[int, Value] = {}
 """No operation left out."""
 AS_CAPTURED: Mapping[int, Node] = {}
@@ -76,11 +88,14 @@ class Execution:
         outputs: native tensors of the values asked for.
         boundary: the leaf tensors that stand for the cut values.
         parameters: the leaf tensors of parameters and buffers, by node.
+        arrived: gradients of weights that were read for each reader, by node; filled by
+            `gradients`.
     """
 
     outputs: dict[Value, Tensor]
     boundary: dict[Value, Tensor]
     parameters: dict[int, Tensor]
+    arrived: dict[int, Array]
 
 
 class _RegionRun(Interpreter):
@@ -108,8 +123,10 @@ class _RegionRun(Interpreter):
 
     def leaf(self, node: Node) -> Tensor:
         if node.kind in ("parameter", "buffer"):
-            self.owned[node.id] = super().leaf(node)
-            return self.owned[node.id]
+            tensor = super().leaf(node)
+            if not isinstance(tensor, LateLeaf):
+                self.owned[node.id] = tensor
+            return tensor
         if node.id in self.inputs and not self.double:
             return self.inputs[node.id]  # shared: no gradient of it is asked for
         return super().leaf(node)
@@ -195,6 +212,7 @@ def execute(
     run = _RegionRun(
         side, record=grad, double=double, instead=instead, turned=turned, altered=altered
     )
+    run.lean = _read_late(side, part) > AT_ONCE
     boundary = {
         value: leaf_tensor(side.engine, feed[value], side.dtype(value), grad, double)
         for value in part.values
@@ -209,7 +227,16 @@ def execute(
             raise NotRunnable(
                 f"operation {graph.record(value.node).op} yields no result {value.output}"
             )
-    return Execution({value: known[value] for value in wanted}, boundary, run.owned)
+    outputs = {value: made(known[value]) for value in wanted}
+    return Execution(outputs, boundary, run.owned, run.arrived)
+
+
+def _read_late(side: Side, part: Slice) -> int:
+    """Bytes of the weights of a slice that are not in memory."""
+    records = (side.graph.record(number) for number in part.leaves)
+    names = (record.name for record in records if record.kind in ("parameter", "buffer"))
+    arrays = (side.parameters[name] for name in names)
+    return sum(array.nbytes for array in arrays if isinstance(array, LateArray))
 
 
 def run_node(
@@ -239,14 +266,15 @@ def gradients(
     leaves = [execution.boundary[value] for value in boundary]
     leaves += [execution.parameters[node] for node in owned]
     arrays: list[Array | None] = [None] * len(leaves)
-    if outputs and leaves:
+    if outputs:
         for place, gradient in enumerate(engine.grad(outputs, leaves, seeds)):
             if gradient is not None:
                 arrays[place] = engine.array(gradient)
-    return (
-        dict(zip(boundary, arrays[: len(boundary)], strict=True)),
-        dict(zip(owned, arrays[len(boundary) :], strict=True)),
-    )
+    parameters = dict(zip(owned, arrays[len(boundary) :], strict=True))
+    return dict(zip(boundary, arrays[: len(boundary)], strict=True)), {
+        **parameters,
+        **execution.arrived,
+    }
 
 
 def _first_line(error: Exception) -> str:

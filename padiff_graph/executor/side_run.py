@@ -12,6 +12,8 @@ import numpy as np
 
 from padiff_graph.capture.engine import Array, Engine, NotRunnable
 from padiff_graph.capture.graph import ComputationGraph, Value
+from padiff_graph.capture.late_array import LateArray
+from padiff_graph.capture.remote.handles import RemoteLate
 from padiff_graph.capture.remote.service import Stays
 from padiff_graph.capture.remote.whole import asked_whole, is_away
 from padiff_graph.executor.partition import Slice
@@ -103,8 +105,22 @@ def input_values(side: Side, values: Iterable[Value]) -> dict[Value, Array]:
 
 # -- a side of another process: made there once, then asked region by region
 
-Sent = dict[int, Array | None]
-"""What random nodes draw, by node."""
+MOST = 1 << 30
+"""Bytes of weights that may cross with one question; a region takes far less."""
+
+
+@crossing
+@dataclass(frozen=True)
+class Sent:
+    """What crosses with one question.
+
+    Attributes:
+        drawn: what random nodes draw, by node.
+        weights: those that neither the side's own files nor the side that is kept there hold.
+    """
+
+    drawn: dict[int, Array | None]
+    weights: dict[str, Array]
 
 
 @dataclass
@@ -121,20 +137,20 @@ def _kept(graph: ComputationGraph, engine: Engine, parameters: Mapping[str, Arra
 
 
 @asked_whole
-def _ran(kept: _KeptSide, drawn: Sent, request: Request) -> Answer:
-    return run_side(_with(kept, drawn), request)
+def _ran(kept: _KeptSide, sent: Sent, request: Request) -> Answer:
+    return run_side(_with(kept, sent), request)
 
 
 @asked_whole
 def _values(
     kept: _KeptSide,
-    drawn: Sent,
+    sent: Sent,
     part: Slice,
     feed: Mapping[Value, Array],
     wanted: tuple[Value, ...],
     how: Mapping[str, Any],
 ) -> dict[Value, Array]:
-    return side_values(_with(kept, drawn), part, feed, wanted, **how)
+    return side_values(_with(kept, sent), part, feed, wanted, **how)
 
 
 @asked_whole
@@ -142,17 +158,34 @@ def _inputs(kept: _KeptSide, values: tuple[Value, ...]) -> dict[Value, Array]:
     return input_values(kept.side, values)
 
 
-def _with(kept: _KeptSide, drawn: Sent) -> Side:
-    """A side that draws what was sent."""
-    return replace(kept.side, draw=lambda node: drawn.get(node.id))
+def _with(kept: _KeptSide, sent: Sent) -> Side:
+    """A side that draws and holds what was sent."""
+    parameters = {**kept.side.parameters, **sent.weights}
+    return replace(kept.side, draw=lambda node: sent.drawn.get(node.id), parameters=parameters)
 
 
 def _there(side: Side, part: Slice) -> tuple[Any, Sent]:
-    """The side where its model lives, and what the random nodes of a part draw."""
+    """The side where its model lives, and what it needs for a part besides.
+
+    Raises:
+        NotRunnable: where the weights of the part are too many to cross at once.
+    """
     if side.kept is None:
-        side.kept = _kept(side.graph, side.engine, dict(side.parameters))
+        held = {name: array for name, array in side.parameters.items() if not _foreign(array)}
+        side.kept = _kept(side.graph, side.engine, held)
     records = map(side.graph.record, part.nodes)
-    return side.kept, {node.id: side.draw(node) for node in records if "random" in node.marks}
+    drawn = {node.id: side.draw(node) for node in records if "random" in node.marks}
+    leaves = map(side.graph.record, part.leaves)
+    names = [leaf.name for leaf in leaves if leaf.kind in ("parameter", "buffer")]
+    weights = {n: side.parameters[n] for n in names if _foreign(side.parameters[n])}
+    if sum(array.nbytes for array in weights.values()) > MOST:
+        raise NotRunnable("the weights of this part are too many to cross to their process at once")
+    return side.kept, Sent(drawn, weights)
+
+
+def _foreign(array: Array) -> bool:
+    """Whether an array is late and no file of the side itself holds it."""
+    return isinstance(array, LateArray) and not isinstance(array, RemoteLate)
 
 
 def _weights(request: Request, outputs: Mapping[Value, Array]) -> dict[Value, Array]:

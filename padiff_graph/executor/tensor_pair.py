@@ -40,10 +40,10 @@ class TensorPair:
         return self.kind in ("input", "parameter")
 
     def arrays(self) -> tuple[Array, Array]:
-        """Both sides; a gradient that did not arrive is zero."""
+        """Both sides, read now; a gradient that did not arrive is zero."""
         if self.first is None:
             assert self.second is not None
-            return np.zeros_like(self.second), self.second
+            return np.zeros(self.second.shape, self.second.dtype), np.asarray(self.second)
         if self.second is None:
-            return self.first, np.zeros_like(self.first)
-        return self.first, self.second
+            return np.asarray(self.first), np.zeros(self.first.shape, self.first.dtype)
+        return np.asarray(self.first), np.asarray(self.second)

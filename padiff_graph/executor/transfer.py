@@ -8,6 +8,7 @@ import numpy as np
 
 from padiff_graph.capture.engine import Array
 from padiff_graph.capture.graph import Value
+from padiff_graph.capture.late_array import LateArray, late
 from padiff_graph.capture.normal.index_map import View
 from padiff_graph.executor.partition import Cut
 from padiff_graph.matching.result import ParameterRow, Point
@@ -121,8 +122,27 @@ def cotangents(
 
 def mapped(row: ParameterRow, own: Array, second: Mapping[str, Array]) -> Array:
     """The value of one parameter of the first model that the rows give it; elements that no piece
-    covers keep `own`."""
-    if len(row.pieces) == 1 and row.pieces[0].first_view.identity:
+    covers keep `own`. Late where one of them is."""
+    read_late = any(isinstance(second[piece.second], LateArray) for piece in row.pieces)
+    if not read_late and not isinstance(own, LateArray):
+        return _mapped(row, own, second)
+    needed = {piece.second: second[piece.second] for piece in row.pieces}
+    # where nothing of its own stays, only its shape and dtype are held
+    kept = np.broadcast_to(np.zeros((), own.dtype), own.shape) if _whole(row) else own
+
+    def now() -> Array:
+        arrays = {name: np.asarray(array) for name, array in needed.items()}
+        return _mapped(row, np.asarray(kept), arrays)
+
+    return late(own.shape, own.dtype, now)
+
+
+def _whole(row: ParameterRow) -> bool:
+    return len(row.pieces) == 1 and row.pieces[0].first_view.identity
+
+
+def _mapped(row: ParameterRow, own: Array, second: Mapping[str, Array]) -> Array:
+    if _whole(row):
         piece = row.pieces[0]
         return np.asarray(
             read(piece.second_view, second[piece.second]).reshape(own.shape), own.dtype, order="C"

@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from padiff_graph.capture.engine import Array, Engine
+from padiff_graph.capture.late_array import late_of
 from padiff_graph.executor.output_pairs import output_pairs
 from padiff_graph.findings.cause import Cause
 from padiff_graph.findings.finding import Finding
@@ -110,12 +111,13 @@ def called_twice(
         first = _outputs(engine, example)
         own = engine.parameters()
         weights = {name: engine.array(own[name]) for name in learned if name in own}
-        engine.assign({name: array * _growth(array) for name, array in weights.items()})
+        engine.assign({name: late_of(array, _grown) for name, array in weights.items()})
         return first, _outputs(engine, example)
 
 
-def _growth(array: Array) -> Any:
-    return array.dtype.type(GROWTH if array.dtype.kind in "fc" else 1)
+def _grown(array: Array) -> Array:
+    grown: Array = array * array.dtype.type(GROWTH if array.dtype.kind in "fc" else 1)
+    return grown
 
 
 def _outputs(engine: Engine, example: Mapping[str, Any]) -> dict[str, Array]:

@@ -11,10 +11,12 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
 from padiff_graph.capture.engine import Array, NotRunnable
+from padiff_graph.capture.late_array import late_of
 from padiff_graph.executor.output_pairs import OutputPair
 from padiff_graph.executor.pair_run import Pair
 from padiff_graph.executor.region_run import Side
@@ -220,7 +222,9 @@ def _laid_for_first(
 
 def moved(side: Side) -> Side:
     """The side with each weight moved by one unit in the last place, up or down at random."""
-    parameters = {name: _by_one_unit(name, array) for name, array in side.parameters.items()}
+    parameters = {
+        name: late_of(array, partial(_by_one_unit, name)) for name, array in side.parameters.items()
+    }
     return replace(side, parameters=parameters)
 
 

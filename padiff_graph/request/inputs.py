@@ -8,6 +8,7 @@ from typing import Any
 
 from padiff_graph.capture.backend import backend, framework_of
 from padiff_graph.capture.example_tensors import with_tensors
+from padiff_graph.capture.late_weights import late_model
 from padiff_graph.capture.leaf_names import leaves, values
 from padiff_graph.capture.remote.handles import AbsentModel
 from padiff_graph.errors import UsageError, UsageTypeError
@@ -151,12 +152,15 @@ def _check_strangers(examples: tuple[Any, Any], frameworks: tuple[str, str]) -> 
 
 
 def _check_filled(argument: str, framework: str, model: Any) -> None:
+    if late_model(model) is not None:
+        return
     empty = empty_parameters(model, backend(framework).values.materialised)
     if empty:
         raise UsageError(
             f"{argument}: its parameter {empty[0]} holds no numbers (a meta or lazy model"
             f"{f', like {len(empty) - 1} more' if len(empty) > 1 else ''}); numbers are needed to "
-            "compare: load its weights first; structural_diff works on shapes alone"
+            "compare: load its weights first, or name its files (Side's weights=, --first-weights, "
+            "--second-weights); structural_diff works on shapes alone"
         )
 
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
+from padiff_graph.capture.backend import backend, framework_of
+from padiff_graph.capture.late_weights import WeightsError
 from padiff_graph.errors import UsageError
 from padiff_graph.request.targets import kind_of, made_by
+from padiff_graph.weight_files.late_files import late_files
 
-__all__ = ["KEYS", "made_side"]
+__all__ = ["KEYS", "made_side", "with_weights"]
 
 KEYS = ("model", "inputs", "loss", "optimizer")
 
@@ -43,3 +48,25 @@ def made_side(target: str) -> dict[str, Any]:
             f"{kind_of(inputs)}"
         )
     return side
+
+
+@contextmanager
+def with_weights(side: Mapping[str, Any], weights: str | os.PathLike[str] | None) -> Iterator[None]:
+    """Inside, the model of a side has the weights in some files.
+
+    Raises:
+        UsageError: the files are not there or do not hold them, or the model cannot do so.
+    """
+    if weights is None:
+        yield
+        return
+    with ExitStack() as stack:
+        try:
+            framework = framework_of(side["model"])
+            ability = backend(framework).late_weights
+            if ability is None:
+                raise UsageError(f"weights: a model of {framework} has them in its own file")
+            stack.enter_context(ability.attached(side["model"], late_files(weights)))
+        except WeightsError as error:
+            raise UsageError(f"weights {os.fspath(weights)}: {error}") from None
+        yield

@@ -19,7 +19,7 @@ from padiff_graph.capture.remote.at_once import at_once
 from padiff_graph.capture.remote.backend import remote_backend
 from padiff_graph.capture.remote.client import Client
 from padiff_graph.errors import UsageError
-from padiff_graph.sides.made_side import made_side
+from padiff_graph.sides.made_side import made_side, with_weights
 from padiff_graph.sides.process import WorkerProcess
 from padiff_graph.sides.recorded_backend import recorded_backend
 from padiff_graph.sides.recorded_model import RecordedModel, opened_model
@@ -102,6 +102,9 @@ def _opened(models: tuple[Any, Any]) -> Iterator[tuple[_Opened, _Opened]]:
         first, second = at_once(
             lambda: _side(models[0], workers[0]), lambda: _side(models[1], workers[1]), workers
         )
+        for model, side in zip(models, (first, second), strict=True):
+            if isinstance(model, Side) and side.client is None:
+                stack.enter_context(with_weights({"model": side.model}, model.weights))
         stack.enter_context(serving(_backends((first, second))))
         yield first, second
 
@@ -116,7 +119,7 @@ def _started(stack: ExitStack, name: str, model: Any) -> WorkerProcess | None:
 def _side(model: Any, worker: WorkerProcess | None) -> _Opened:
     """A model with what belongs to it, made where it lives."""
     if worker is not None:
-        return _Opened(**worker.open(model.target), client=worker)
+        return _Opened(**worker.open(model.target, model.weights), client=worker)
     if isinstance(model, Recording):
         recorded = opened_model(model)
         return _Opened(recorded, recorded.inputs)

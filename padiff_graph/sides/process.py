@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
@@ -124,8 +125,11 @@ class WorkerProcess(Client):
             return f"{words[-1]}; install padiff-graph there"
         return words[-1] if words else self.why_ended() or "nothing"
 
-    def open(self, target: str) -> dict[str, Any]:
+    def open(self, target: str, weights: str | os.PathLike[str] | None = None) -> dict[str, Any]:
         """Has the other interpreter make its model.
+
+        Args:
+            target, weights: as of `Side`.
 
         Returns:
             "model", "inputs", "loss" and "optimizer", each None where there is none.
@@ -135,7 +139,9 @@ class WorkerProcess(Client):
             SideEndedError: the process ended.
         """
         try:
-            opened: dict[str, Any] = self.ask("open", target)
+            opened: dict[str, Any] = self.ask(
+                "open", target, None if weights is None else os.path.abspath(weights)
+            )
         except ValueError as error:
             raise UsageError(f"{self.name}: {error}") from None
         return opened

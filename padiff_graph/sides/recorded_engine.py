@@ -3,7 +3,7 @@ not."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, cast
 
@@ -285,6 +285,16 @@ class RecordedEngine:
             NotRunnable: always.
         """
         raise NotRunnable(f"{CALL}nothing of it can be differentiated anew")
+
+    def late(
+        self, array: Array, dtype: str | None, arrived: Callable[[Array], None] | None
+    ) -> Any:
+        """As of `Engine`; nothing is run that could read it."""
+        return self.tensor(array, dtype)
+
+    def saving(self) -> AbstractContextManager[None]:
+        """As of `Engine`."""
+        return nullcontext()
 
     def recording(self, on: bool) -> AbstractContextManager[None]:
         """As of `Engine`."""

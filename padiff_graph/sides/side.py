@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import dataclass
 
@@ -21,7 +22,9 @@ class Side:
         python: the interpreter; None for this one. It needs this package and the model's own
             framework.
         ray: not there yet.
-        weights: not there yet.
+        weights: a .safetensors file, an index of such files (.index.json) or a folder of them, for
+            a model that is built without numbers (torch's meta device, Paddle's LazyGuard) since
+            it is larger than the memory. Each weight is read when it is used.
 
     Raises:
         UsageError, UsageTypeError: for what cannot be meant.
@@ -30,7 +33,7 @@ class Side:
     target: str
     python: str | None = None
     ray: object = None
-    weights: object = None
+    weights: str | os.PathLike[str] | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.target, str):
@@ -38,9 +41,13 @@ class Side:
                 "Side: target is 'package.module:function' or 'path/to/file.py:function'; found "
                 f"{type(self.target).__qualname__}"
             )
-        for name, value in (("ray", self.ray), ("weights", self.weights)):
-            if value is not None:
-                raise UsageError(f"Side: {name} cannot be asked for yet; leave it out")
+        if self.ray is not None:
+            raise UsageError("Side: ray cannot be asked for yet; leave it out")
+        if self.weights is not None and not isinstance(self.weights, (str, os.PathLike)):
+            raise UsageTypeError(
+                "Side: weights is the path of a .safetensors file, an .index.json or a folder; "
+                f"found {type(self.weights).__qualname__}"
+            )
         if self.python is not None and shutil.which(self.python) is None:
             raise UsageError(
                 f"Side: there is no interpreter {self.python}; name an executable file"

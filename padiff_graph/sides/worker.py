@@ -7,6 +7,7 @@ import os
 import socket
 import sys
 import traceback
+from contextlib import ExitStack, suppress
 from importlib import import_module
 from typing import Any
 
@@ -16,7 +17,7 @@ from padiff_graph.capture.remote.errors import error_data
 from padiff_graph.capture.remote.service import Service
 from padiff_graph.capture.remote.wire import Ref, decode, encode
 from padiff_graph.request.targets import raised_at
-from padiff_graph.sides.made_side import made_side
+from padiff_graph.sides.made_side import made_side, with_weights
 from padiff_graph.version import __version__
 
 __all__ = ["main"]
@@ -29,14 +30,11 @@ def main(number: int) -> None:
         number: its file descriptor.
     """
     os.dup2(2, 1)  # what a model prints is no answer of a command
-    with socket.socket(fileno=number) as connection:
-        try:
-            send(connection, __version__, [])
-            service = _opened(connection)
-            if service is not None:
-                service.serve(connection, _failed)
-        except Closed:
-            return
+    with socket.socket(fileno=number) as connection, suppress(Closed), ExitStack() as stack:
+        send(connection, __version__, [])
+        service = _opened(connection, stack)
+        if service is not None:
+            service.serve(connection, _failed)
 
 
 def _failed(error: BaseException) -> dict[str, Any]:
@@ -44,14 +42,14 @@ def _failed(error: BaseException) -> dict[str, Any]:
     return error_data(error, raised_at(error), trace)
 
 
-def _opened(connection: socket.socket) -> Service | None:
-    """Answers the first question: which model is to be made."""
+def _opened(connection: socket.socket, stack: ExitStack) -> Service | None:
+    """Answers the first question: which model is to be made, with weights from which files."""
     message, got = receive(connection)
     what, arguments, _, _ = decode(message, got, lambda ref: ref)
     try:
         if what != "open":
             raise ValueError(f"the first question is 'open'; found {what!r}")
-        service, value = _made(*arguments)
+        service, value = _made(stack, *arguments)
         answer: dict[str, Any] = {"value": encode(value, [], service.stays)}
     except BaseException as error:  # the user's code, and wrong use: both are the answer
         send(connection, {"error": _failed(error)}, [])
@@ -60,8 +58,11 @@ def _opened(connection: socket.socket) -> Service | None:
     return service
 
 
-def _made(target: str) -> tuple[Service, dict[str, Any]]:
+def _made(
+    stack: ExitStack, target: str, weights: str | None = None
+) -> tuple[Service, dict[str, Any]]:
     made = made_side(target)
+    stack.enter_context(with_weights(made, weights))
     model = made["model"]
     framework = framework_of(model)
     service = Service(backend(framework))

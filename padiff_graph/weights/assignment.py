@@ -10,6 +10,8 @@ from padiff_graph.alignment.align import align
 from padiff_graph.alignment.aligned import Alignment
 from padiff_graph.capture.engine import Array, Engine
 from padiff_graph.capture.exclusive import one_at_a_time
+from padiff_graph.capture.late_weights import late_model
+from padiff_graph.errors import UsageError
 from padiff_graph.executor.transfer import mapped
 from padiff_graph.layer_map.layer_map import LayerMap
 from padiff_graph.matching.result import ParameterRow
@@ -54,8 +56,14 @@ def assign_weight(layer: Any, module: Any, layer_map: Any = None, example_inp: A
         to.
     Raises:
         WeightAlignmentError: where a parameter has no counterpart; the Paddle model is untouched.
+        UsageError: the Paddle model's weights are in files.
         CaptureError: where a model cannot be captured.
     """
+    if late_model(layer) is not None:
+        raise UsageError(
+            "assign_weight writes into a model in memory; the first one's weights are in files: "
+            "convert the checkpoint instead (padiff-graph convert)"
+        )
     alignment = align(
         layer,
         module,

@@ -204,6 +204,7 @@ def _axis_orders(array: Array, shape: Sequence[int]) -> Iterator[Array]:
 def _same(first: Array, second: Array) -> bool:
     if first.shape != second.shape:
         return False
+    first, second = np.asarray(first), np.asarray(second)
     if first.size and not _close(complex(first.reshape(-1)[0]), complex(second.reshape(-1)[0])):
         return False  # most differ in the first element already
     return bool(np.allclose(first, second, rtol=CLOSE, atol=CLOSE * 1e-2, equal_nan=True))
@@ -215,6 +216,7 @@ def _close(first: complex, second: complex) -> bool:
 
 
 def _constant(array: Array) -> bool:
+    array = np.asarray(array)
     return array.size > 0 and bool((array == array.reshape(-1)[0]).all())
 
 

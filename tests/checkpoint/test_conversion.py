@@ -19,10 +19,10 @@ from padiff_graph.capture.normal.index_map import View
 from padiff_graph.checkpoint.checkpoint_files import write_checkpoint
 from padiff_graph.checkpoint.conversion import convert_checkpoint, convert_state_dict
 from padiff_graph.checkpoint.converter_script import script_text, write_script
-from padiff_graph.checkpoint.safetensors_file import read_safetensors
 from padiff_graph.errors import UsageError
 from padiff_graph.layer_map.layer_map import LayerMap
 from padiff_graph.matching.result import ParameterRow, Piece
+from padiff_graph.weight_files.safetensors_file import read_safetensors
 
 torch = pytest.importorskip("torch")
 paddle = pytest.importorskip("paddle")

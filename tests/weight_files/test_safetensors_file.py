@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from padiff_graph.checkpoint.checkpoint_files import read_checkpoint
-from padiff_graph.checkpoint.safetensors_file import read_safetensors
 from padiff_graph.errors import UsageError
+from padiff_graph.weight_files.safetensors_file import read_safetensors
 
 safetensors = pytest.importorskip("safetensors")
 

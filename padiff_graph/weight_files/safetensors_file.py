@@ -18,9 +18,10 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from padiff_graph.capture.late_array import late, of_file
 from padiff_graph.errors import UsageError
 
-__all__ = ["NUMPY", "Array", "header_of", "read_safetensors"]
+__all__ = ["NUMPY", "Array", "header_of", "late_safetensors", "read_safetensors"]
 
 Array = np.ndarray[Any, Any]
 
@@ -67,13 +68,43 @@ def read_safetensors(path: Path) -> tuple[dict[str, Array], frozenset[str]]:
         UsageError: a file that is cut off, of another kind, or whose header contradicts itself or
             the data; says what is wrong, and of which tensor.
     """
+    entries, start = _entries(path)
+    tensors = {entry.name: _mapped(path, start, entry) for entry in entries}
+    return tensors, frozenset(entry.name for entry in entries if entry.dtype == "BF16")
+
+
+def late_safetensors(path: Path) -> dict[str, Array]:
+    """The tensors of one .safetensors file, each read when its numbers are asked for; bfloat16 as
+    float32.
+
+    Raises:
+        UsageError: as of `read_safetensors`.
+    """
+    entries, start = _entries(path)
+    return {entry.name: _late(path, start, entry) for entry in entries}
+
+
+def _late(path: Path, start: int, entry: _Entry) -> Array:
+    dtype = np.dtype(NUMPY[entry.dtype]).newbyteorder("<")
+    stored = of_file(str(path), start + entry.begin, entry.shape, dtype)
+    if entry.dtype != "BF16":
+        return stored
+    return late(entry.shape, np.float32, lambda: widened(np.asarray(stored)))
+
+
+def widened(bits: Array) -> Array:
+    """bfloat16 in its bits as float32: the upper half of it."""
+    return (bits.astype(np.uint32) << 16).view(np.float32)
+
+
+def _entries(path: Path) -> tuple[list[_Entry], int]:
+    """The tensors of a checked header, and where the data begin."""
     with path.open("rb") as file:
         size = path.stat().st_size
         header, start = _header(path, file, size)
     entries = [_entry(path, name, written) for name, written in header.items()]
     _check_layout(path, entries, size - start)
-    tensors = {entry.name: _mapped(path, start, entry) for entry in entries}
-    return tensors, frozenset(entry.name for entry in entries if entry.dtype == "BF16")
+    return entries, start
 
 
 def _header(path: Path, file: BinaryIO, size: int) -> tuple[dict[str, Any], int]:
