@@ -173,7 +173,7 @@ class Reader:
         reference, make = self.live.get(tensor.data_ptr(), (None, None))
         weight = None if reference is None else reference()
         if weight is None or weight.dtype != tensor.dtype:
-            return tensor
+            return tensor.detach()  # what the operation yields would hold the operation else
         if weight.shape == tensor.shape and weight.strides == tensor.strides:
             return make, None
         return make, (list(tensor.shape), list(tensor.strides))

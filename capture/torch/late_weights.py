@@ -189,7 +189,7 @@ class Reader:
         reference, make = self.live.get(_place(tensor), (None, None))
         weight = None if reference is None else reference()
         if weight is None or weight.dtype != tensor.dtype:
-            return tensor
+            return tensor.detach()  # what the operation yields would hold the operation else
         return make, tuple(tensor.shape), tensor.stride(), tensor.storage_offset()
 
 

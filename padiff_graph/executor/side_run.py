@@ -16,6 +16,7 @@ from padiff_graph.capture.late_array import LateArray
 from padiff_graph.capture.remote.handles import RemoteLate
 from padiff_graph.capture.remote.service import Stays
 from padiff_graph.capture.remote.whole import asked_whole, is_away
+from padiff_graph.capture.remote.wire import crossing
 from padiff_graph.executor.partition import Slice
 from padiff_graph.executor.questions import Answer, Request
 from padiff_graph.executor.recorded_side import OTHERWISE, recalled, recalled_values
