@@ -286,9 +286,7 @@ class RecordedEngine:
         """
         raise NotRunnable(f"{CALL}nothing of it can be differentiated anew")
 
-    def late(
-        self, array: Array, dtype: str | None, arrived: Callable[[Array], None] | None
-    ) -> Any:
+    def late(self, array: Array, dtype: str | None, arrived: Callable[[Array], None] | None) -> Any:
         """As of `Engine`; nothing is run that could read it."""
         return self.tensor(array, dtype)
 

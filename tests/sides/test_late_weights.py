@@ -129,7 +129,7 @@ def test_running_statistics_are_updated_and_compared(files):
     updates = next(entry for entry in report.obligations if entry.name == "updates")
     assert updates.status == "shown"
     assert "2 buffers" in updates.by
-    assert [finding.cause_id for finding in report.findings] == ["framework.biased_variance"]
+    assert [finding.cause_id for finding in report.findings] == ["statistics.differ"]
 
 
 def test_an_epsilon_is_found_at_its_place(files):
