@@ -1,5 +1,5 @@
 # Developer menu: `make` lists it.
-.PHONY: help demo test coverage lint types style package docs
+.PHONY: help demo test coverage lint types style package picture docs
 
 help:          ## this list
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/'
@@ -17,5 +17,7 @@ style:         ## how long, how branched, how wide the code is, a row a folder
 	sh scripts/env.sh test && .venv/bin/python scripts/style.py
 package:       ## wheel and sdist: complete, and the README runs from the wheel
 	sh scripts/env.sh test && .venv/bin/python -m pytest -q tests/packaging
+picture:       ## draw the report that the README begins with
+	sh scripts/env.sh && .venv/bin/python scripts/picture.py
 docs:          ## build the documentation into site/
 	sh scripts/env.sh test docs && .venv/bin/python -m sphinx -W --keep-going -q docs site

@@ -1,9 +1,11 @@
 """Everything that the documentation shows runs, and prints what it shows."""
 
 import re
+from xml.etree import ElementTree
 
 import pytest
 
+import padiff_graph as pg
 from tests.docs.pages import PAGES, ROOT, alike, run_page
 
 
@@ -47,3 +49,22 @@ def skeleton(name):
 
 def test_both_readmes_say_the_same():
     assert skeleton("README.md") == skeleton("README.zh-CN.md")
+
+
+def test_both_readmes_begin_with_the_picture_of_a_report():
+    raw = (ROOT / "docs" / "report.svg").read_text(encoding="utf-8")
+    assert "url(http" not in raw, "nothing is fetched"
+    drawn = "".join(ElementTree.fromstring(raw).itertext()).replace("\u00a0", " ")
+    for name in ("README.md", "README.zh-CN.md"):
+        text = (ROOT / name).read_text(encoding="utf-8")
+        assert re.match(r"# PaDiff-Graph\n\n\[.*?\)\n\n!\[.*?\]\(docs/report.svg\)", text), name
+        shown = re.search(r"^```text\n(.*?)^First finding$", text, re.S | re.M)[1]
+        for line in shown.splitlines():
+            assert alike(line) in alike(drawn), f"{line}: make picture"
+
+
+def test_the_api_has_every_public_name():
+    page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    for name in set(pg.__all__) - {"__version__"}:
+        place = f"{pg._HOMES[name]}.{name}"
+        assert f":: {place}\n" in page, place
