@@ -28,9 +28,10 @@ from padiff_graph.executor.schedule import Stream
 from padiff_graph.executor.side_run import input_values
 from padiff_graph.executor.transfer import paired
 from padiff_graph.matching.result import Difference, Matching
-from padiff_graph.referee.region_result import RegionCheck, RegionResult
+from padiff_graph.referee.region_result import AGREE, RegionCheck, RegionResult
 from padiff_graph.referee.structural_evidence import Structure
 from padiff_graph.referee.tolerance import Tolerance
+from padiff_graph.sides.recorded_engine import is_recorded
 
 __all__ = ["Progress", "check_regions"]
 
@@ -119,9 +120,16 @@ class _Rounds:
                 dropped = dropped.union(*accepted)
                 plan = trial if len(accepted) == len(groups) else self._run(dropped, None)
         notes += _merged(self.matching, dropped)
-        results = [self.results[region.identity] for region in plan.regions]
+        results = [self._decided(self.results[region.identity]) for region in plan.regions]
         results.sort(key=lambda result: result.order)
         return RegionCheck(tuple(results), tuple(notes), dict(self.examination.seconds))
+
+    def _decided(self, result: RegionResult) -> RegionResult:
+        """A region that agrees in float32 where float64 was to tell and a recording holds none."""
+        recorded = is_recorded(self.examination.pair.second.engine)
+        if recorded and result.referee and result.reason and result.verdict in AGREE:
+            return replace(result, verdict="not-comparable")
+        return result
 
     def _run(self, dropped: frozenset[Key], progress: Progress | None) -> Plan:
         """Cuts, and checks what has no result yet."""

@@ -17,10 +17,12 @@ from padiff_graph.diagnosis.probes import probe, probe_gradient
 from padiff_graph.diagnosis.upstream_order import astray, moved
 from padiff_graph.executor.pair_run import Fed, Mismatch, Pair, PairRun, run_pair
 from padiff_graph.executor.partition import Plan, Region
+from padiff_graph.executor.recorded_side import fed_in_double
 from padiff_graph.executor.region_run import Seconds
 from padiff_graph.executor.shared_draws import unsteady
 from padiff_graph.executor.side_run import side_values
 from padiff_graph.executor.tensor_pair import TensorPair
+from padiff_graph.executor.transfer import fed
 from padiff_graph.executor.value_names import cut_labels, value_name
 from padiff_graph.findings.cause import Cause
 from padiff_graph.referee.closeness import closeness
@@ -30,6 +32,7 @@ from padiff_graph.referee.region_units import RegionUnits
 from padiff_graph.referee.structural_evidence import Structure
 from padiff_graph.referee.tensor_judgement import Judgement, Rules, judge_tensor
 from padiff_graph.referee.tolerance import Tolerance, quantity, whole_numbers
+from padiff_graph.sides.recorded_engine import is_recorded
 
 __all__ = ["Examination", "examine"]
 
@@ -184,14 +187,37 @@ def _second_opinion(
     gradients = doubtful or not GRADIENTS.isdisjoint(beyond)
     pair = case.pair if gradients else replace(case.pair, backward=False)
     spent: Seconds = defaultdict(float)
-    again = run_pair(pair, case.region, case.plan, case.feed, spent, double=True)
+    feed = _fed_in_double(case)
+    again = run_pair(pair, case.region, case.plan, feed, spent, double=True)
     examination.seconds["referee"] += perf_counter() - started
     if again.unrunnable:
         reason = f"float64 could not be asked: {again.unrunnable}"
         return _SecondOpinion(nothing, asked=True, reason=reason)
     if len(again.tensors) != len(run.tensors) and pair.backward:
-        return _SecondOpinion(nothing, asked=True)
+        recorded = is_recorded(pair.second.engine)
+        return _SecondOpinion(nothing, asked=True, reason=again.ungraded if recorded else "")
     return _SecondOpinion((*again.tensors, *nothing[len(again.tensors) :]), asked=True)
+
+
+def _fed_in_double(case: _Case) -> Fed:
+    """What both sides are fed in float64: the same as in float32, but where a recording of the
+    second holds the region in float64 from the inputs on alone."""
+    pair, region, plan = case.pair, case.region, case.plan
+    reads = sorted({*region.first.reads, *region.second.reads})
+    cuts = [plan.cuts[read] for read in reads]
+    second = fed_in_double(pair.second, cuts, region.second, case.feed.second)
+    if second is case.feed.second or not all(
+        value in second for cut in cuts for value in cut.second
+    ):
+        return case.feed
+    first: dict[Value, Array] = {}
+    for read in region.first.reads:
+        cut = plan.cuts[read]
+        first |= fed(cut, second, {value: tuple(pair.first.shape(value)) for value in cut.first})
+    return Fed(
+        {value: first[value] for value in region.first.values},
+        {value: second[value] for value in region.second.values},
+    )
 
 
 def _judged(

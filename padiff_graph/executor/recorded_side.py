@@ -3,7 +3,7 @@ weights."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import cast
 
@@ -11,17 +11,18 @@ import numpy as np
 
 from padiff_graph.capture.engine import Array, NotRunnable, same_numbers
 from padiff_graph.capture.graph import Value
-from padiff_graph.executor.partition import Slice
+from padiff_graph.executor.partition import Cut, Slice
 from padiff_graph.executor.questions import Answer, Request
 from padiff_graph.executor.recorded_sweep import swept
 from padiff_graph.executor.region_run import Side
 from padiff_graph.executor.seeded_cotangents import seeded_cotangent
 from padiff_graph.sides.recorded_engine import RecordedEngine, value_name
 
-__all__ = ["OTHERWISE", "recalled", "recalled_values"]
+__all__ = ["OTHERWISE", "fed_in_double", "recalled", "recalled_values"]
 
 OTHERWISE = "the recording holds this part of the model on other values than it is asked for here"
 """Why a part with an operation left out, or fed otherwise, is not answered."""
+WITHOUT = "the recording was made without the values on the way"
 NO_DOUBLE = "the recording holds no float64 of this part"
 
 
@@ -41,11 +42,12 @@ def recalled(side: Side, request: Request) -> Answer:
         return Answer(outputs, cotangents, {value: cotangents.get(value) for value in part.values})
     if _recorded_alone(side, request):
         return Answer(outputs, cotangents, *_gradients(side, request))
-    if request.double:
-        return Answer(outputs, cotangents, ungraded=NO_DOUBLE)
+    engine = cast(RecordedEngine, side.engine)
+    if request.double and engine.stretch(part.nodes, part.values) is not None:
+        return Answer(outputs, cotangents, ungraded=NO_DOUBLE)  # the sweep was fed otherwise
     try:
-        engine = cast(RecordedEngine, side.engine)
-        return Answer(outputs, *swept(side, engine, part, request.seeded))
+        precision = "float64" if request.double else "float32"
+        return Answer(outputs, *swept(side, engine, part, request.seeded, precision))
     except NotRunnable as error:
         return Answer(outputs, cotangents, ungraded=str(error))
 
@@ -98,32 +100,48 @@ def recalled_values(
         NotRunnable: as of `recalled`.
     """
     engine = cast(RecordedEngine, side.engine)
-    _check_feed(engine, part, feed)
-    _check_weights(engine, side, part)
     stretch = engine.stretch(part.nodes, part.values)
+    through = double and stretch is None  # what was float64 from the inputs on
+    _check_feed(engine, part, feed, through)
+    _check_weights(engine, side, part)
     return {
         value: feed[value] if value in feed else _value(engine, stretch, value, double)
         for value in wanted
     }
 
 
+def fed_in_double(
+    side: Side, cuts: Sequence[Cut], part: Slice, feed: Mapping[Value, Array]
+) -> Mapping[Value, Array]:
+    """What a recorded side reads in float64, with all of the values of some cuts; `feed` as it is
+    where the part was recorded as one region, or is of a live model."""
+    if not isinstance(side.engine, RecordedEngine):
+        return feed
+    if side.engine.stretch(part.nodes, part.values) is not None:
+        return feed
+    wide = {value: side.engine.value(value, double=True) for cut in cuts for value in cut.second}
+    return {value: array for value, array in wide.items() if array is not None}
+
+
 def _value(engine: RecordedEngine, stretch: int | None, value: Value, double: bool) -> Array:
-    if not double:
-        found = engine.value(value)
+    if not double or stretch is None:
+        found = engine.value(value, double=double)
         if found is None:
-            raise NotRunnable("the recording was made without the values on the way")
+            raise NotRunnable(NO_DOUBLE if double else WITHOUT)
         return found
     name = f"{stretch}.output.{value_name(value)}"
-    if stretch is None or not engine.model.recording.holds("regions.float64", name):
+    if not engine.model.recording.holds("regions.float64", name):
         raise NotRunnable(NO_DOUBLE)
     return engine.model.array("regions.float64", name)
 
 
-def _check_feed(engine: RecordedEngine, part: Slice, feed: Mapping[Value, Array]) -> None:
+def _check_feed(
+    engine: RecordedEngine, part: Slice, feed: Mapping[Value, Array], double: bool
+) -> None:
     for value in part.values:
-        own = engine.value(value)
+        own = engine.value(value, double=double)
         if own is None:
-            raise NotRunnable("the recording was made without the values on the way")
+            raise NotRunnable(NO_DOUBLE if double else WITHOUT)
         if own.shape != feed[value].shape or not same_numbers(own, feed[value]):
             raise NotRunnable(OTHERWISE)
 

@@ -27,7 +27,9 @@ Swept = tuple[dict[Value, Array], dict[Value, Array | None], dict[str, Array]]
 """Cotangents of what a part yields, gradients of what it reads, and of parameters by name."""
 
 
-def swept(side: Side, engine: RecordedEngine, part: Slice, wanted: Sequence[Value]) -> Swept:
+def swept(
+    side: Side, engine: RecordedEngine, part: Slice, wanted: Sequence[Value], precision: str
+) -> Swept:
     """The gradients of a part, under the gradient that arrived at it in the sweep.
 
     What arrives at a value that the part yields is what its readers outside of the part send back;
@@ -36,7 +38,7 @@ def swept(side: Side, engine: RecordedEngine, part: Slice, wanted: Sequence[Valu
     Raises:
         NotRunnable: the part is no sum of recorded regions, or no gradient arrives at it.
     """
-    sweep = _Sweep(side, engine)
+    sweep = _Sweep(side, engine, precision)
     inside = sweep.making(part, wanted)
     made = {value for number in inside for value in sweep.regions[number]["cut"]}
     if any(sweep.sent(value, inside, outside=True) for value in made - {*wanted}):
@@ -60,12 +62,23 @@ class _Sweep:
 
     side: Side
     engine: RecordedEngine
+    precision: str
 
     @property
     def regions(self) -> Sequence[dict[str, Any]]:
         """What the manifest says of each region."""
         regions: Sequence[dict[str, Any]] = self.engine.model.facts["regions"]
         return regions
+
+    @property
+    def kind(self) -> str:
+        """Of the arrays."""
+        return f"sweep.{self.precision}"
+
+    def _told(self, number: int) -> bool:
+        """Whether a region could be differentiated, or no gradient reaches it."""
+        told: bool = self.regions[number].get("swept", {}).get(self.precision, True)
+        return told
 
     @cached_property
     def makers(self) -> dict[Value, int]:
@@ -84,7 +97,7 @@ class _Sweep:
         while todo:
             value = todo.pop()
             number = self.makers.get(value)
-            if number is None or not self.regions[number].get("swept", True):
+            if number is None or not self._told(number):
                 raise NotRunnable(UNCUT)
             if number not in inside:
                 inside.add(number)
@@ -101,10 +114,10 @@ class _Sweep:
         for number, region in enumerate(self.regions):
             name = f"{number}.boundary.{value_name(value)}"
             reads = value in region["values"] and (number in inside) != outside
-            if reads and not region.get("swept", True):
+            if reads and not self._told(number):
                 raise NotRunnable(UNCUT)
-            if reads and self.engine.model.recording.holds("sweep", name):
-                shares.append(self.engine.model.array("sweep", name))
+            if reads and self.engine.model.recording.holds(self.kind, name):
+                shares.append(self.engine.model.array(self.kind, name))
         if outside and value in self.engine.model.facts["seeded"]:
             shares.append(seeded_cotangent(value, self.side.shape(value)))
         return shares
@@ -118,8 +131,8 @@ class _Sweep:
         prefix = f"{number}.parameter."
         recording = self.engine.model.recording
         return {
-            name.removeprefix(prefix): recording.array("sweep", name)
-            for name in recording.names("sweep")
+            name.removeprefix(prefix): recording.array(self.kind, name)
+            for name in recording.names(self.kind)
             if name.startswith(prefix)
         }
 

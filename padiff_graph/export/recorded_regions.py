@@ -24,7 +24,7 @@ from padiff_graph.executor.region_run import Side
 from padiff_graph.executor.schedule import Stream
 from padiff_graph.executor.side_run import run_side
 from padiff_graph.export.recorded_graphs import write_graphs
-from padiff_graph.export.recorded_sweep import write_sweep
+from padiff_graph.export.recorded_sweep import write_doubles, write_sweep
 from padiff_graph.matching.ladder import match
 from padiff_graph.matching.result import Matching
 from padiff_graph.matching.rungs.hints import Hints
@@ -75,8 +75,10 @@ def write_regions(
         side = pair_of(matching, (engine, engine), shared).second
         recorder = _Recorder(writer, side, precisions, told)
         recorder.all_of(matching)
-        if not deployed:
-            told.seeded.extend(write_sweep(writer, side, recorder.order, told.regions))
+        if "float64" in precisions:
+            write_doubles(writer, side, recorder.order)
+        for precision in () if deployed else precisions:
+            told.seeded[:] = write_sweep(writer, side, recorder.order, told.regions, precision)
         _Rest.of(side, writer, told.not_run[precisions[0]]).run(graph.records())
         if "float64" in precisions:
             runs, lost = write_graphs(writer, matching, engine)

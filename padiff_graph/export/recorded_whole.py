@@ -57,9 +57,7 @@ def write_whole(writer: RecordingWriter, run: WholeRun) -> dict[str, Any]:
     facts = _forward(writer, run, "")
     random = any("random" in node.marks for node in run.graph.of_kind("operation"))
     facts["again"] = _forward(writer, run, ".again") if random else None
-    facts["second_call"] = (
-        _second_call(writer, run, random) if facts["left"]["attributes"] else None
-    )
+    facts["second_call"] = _second_call(writer, run, random)
     graded = run.graph.framework != "onnx"
     facts["ungraded"] = "" if graded else "an ONNX model has no gradients"
     if graded:

@@ -26,6 +26,9 @@ __all__ = ["PRECISIONS", "expected_size", "record"]
 PRECISIONS = ("float32", "float64")
 CHOICES = (PRECISIONS, PRECISIONS[:1], ())
 WIDTHS = {"float32": 4, "float64": 8}
+REGIONAL = (0, 3 * WIDTHS["float32"], 3 * WIDTHS["float32"] + 4 * WIDTHS["float64"])
+"""Bytes for each value on the way, by how many precisions are written: itself, and its gradient
+in the regions and in the sweep."""
 WHOLE_GRADIENTS = 2
 """How many sets of gradients of the whole are written."""
 FACTS = ("training", "modules", "parameters", "notes", "updates")
@@ -83,7 +86,8 @@ def expected_size(graph: ComputationGraph, precisions: Sequence[str] = PRECISION
     whole = (1 + WHOLE_GRADIENTS) * WIDTHS["float32"]
     if "float64" in precisions:
         whole += WIDTHS["float64"] + WIDTHS["float32"]  # the whole graph, and how far it moves
-    return weights * (whole + width) + values * 2 * width
+    # regions and the sweep: gradients twice in each precision; values twice in float64
+    return weights * (whole + 2 * width) + values * REGIONAL[len(precisions)]
 
 
 def _write(

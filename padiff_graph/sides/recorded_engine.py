@@ -306,15 +306,18 @@ class RecordedEngine:
             return self.model.array("lively", name)
         return self.own[name].numpy()
 
-    def value(self, value: Value) -> Array | None:
-        """A value on the way, with the weights of the regions; None where it is not recorded."""
+    def value(self, value: Value, *, double: bool = False) -> Array | None:
+        """A value on the way, with the weights of the regions; None where it is not recorded.
+
+        Args:
+            value: of an input or an operation.
+            double: as float64 yields it from the inputs on.
+        """
         number = str(value.node)
         if self.model.recording.holds("leaves", number):
             return self.model.array("leaves", number)
-        name = value_name(value)
-        if self.model.recording.holds("values.float32", name):
-            return self.model.array("values.float32", name)
-        return None
+        name, kind = value_name(value), "values.float64" if double else "values.float32"
+        return self.model.array(kind, name) if self.model.recording.holds(kind, name) else None
 
     def stretch(self, nodes: Sequence[int], values: Sequence[Value]) -> int | None:
         """The number of the recorded region of these operations that reads these values."""

@@ -27,7 +27,9 @@ def reference():
     return Net().eval(), {"x": torch.from_numpy(X)}
 
 
-def changed(epsilon=1e-5, residual=True, squash="sigmoid", exchanged=False, detached=False):
+def changed(
+    epsilon=1e-5, residual=True, squash="sigmoid", exchanged=False, detached=False, noting=False
+):
     import paddle
 
     class Net(paddle.nn.Layer):
@@ -38,11 +40,14 @@ def changed(epsilon=1e-5, residual=True, squash="sigmoid", exchanged=False, deta
             self.gate = paddle.nn.Linear(8, 8)
 
         def forward(self, x):
+            if noting:
+                self.rows = x.shape[0]
             functional = paddle.nn.functional
             squashed = {
                 "sigmoid": functional.sigmoid,
                 "tanh": functional.tanh,
                 "spelled": lambda x: (functional.tanh(x * 0.5) + 1) * 0.5,
+                "nearly": lambda x: (functional.tanh(x * 0.5) + 1) * 0.5 + 2e-6,
                 "misspelled": lambda x: (functional.tanh(x * 0.5) + 1) * 0.51,
             }
             hidden = functional.gelu(self.fc1(x))

@@ -69,8 +69,8 @@ def test_what_is_wrong_is_told_as_in_one_process(recording, how):
     assert _said(there) == _said(here)
 
 
-def test_what_the_port_computes_in_other_steps_is_compared_as_one(recording):
-    for squash, passed in (("spelled", True), ("misspelled", False)):
+def test_what_the_port_computes_in_other_steps_is_compared_as_one(recording, tmp_path):
+    for squash, passed in (("spelled", True), ("misspelled", False), ("nearly", False)):
         here, there = (
             pg.compare(changed(squash=squash), other, ({"x": X}, {"x": X}), options=OPTIONS)
             for other in (reference()[0], recording)
@@ -79,6 +79,22 @@ def test_what_the_port_computes_in_other_steps_is_compared_as_one(recording):
         assert _said(there) == _said(here)
         # the gradients of two recorded regions, put together
         assert sum(there.regions.values()) < WHOLE
+    small = tmp_path / "small.pgref"
+    pg.record(*reference(), small, precisions=("float32",))
+    report = pg.compare(changed(squash="spelled"), small, ({"x": X}, {"x": X}), options=OPTIONS)
+    # the numbers agree in float32; float64, which would decide it, is not there
+    assert not report.passed and report.regions["not-comparable"] == 1
+    assert all(own.phase == "structure" for own in report.findings)
+    assert pg.compare(changed(), small, ({"x": X}, {"x": X}), options=OPTIONS).passed
+
+
+def test_what_the_port_alone_keeps_is_told_and_both_are_called_twice(recording):
+    here, there = (
+        pg.compare(changed(noting=True), other, ({"x": X}, {"x": X}), options=OPTIONS)
+        for other in (reference()[0], recording)
+    )
+    assert _said(there) == _said(here)
+    assert there.passed and [own.cause_id for own in there.findings] == ["state.attribute"]
 
 
 def test_rounding_is_proved_where_no_tolerance_is_named(recording):
