@@ -22,6 +22,7 @@ __all__ = [
     "DeclaredExample",
     "Export",
     "LateWeights",
+    "Known",
     "Optimizers",
     "Scripts",
     "StandIn",
@@ -281,6 +282,22 @@ class Optimizers(Protocol):
         ...
 
 
+class Known(str):
+    """What stands for an operand whose numbers are known.
+
+    Attributes:
+        literal: those numbers as Python writes them.
+    """
+
+    literal: str
+
+    def __new__(cls, name: str, literal: str) -> Known:
+        """What stands for it, and its numbers."""
+        known = super().__new__(cls, name)
+        known.literal = literal
+        return known
+
+
 class Scripts(Protocol):
     """A finding can be handed on as a script that needs the framework and nothing of this package.
 
@@ -296,15 +313,27 @@ class Scripts(Protocol):
         """
         ...
 
-    def expression(self, node: Node, operands: list[str], /) -> str:
+    def expression(self, node: Node, operands: list[str], /, *, model: bool = False) -> str:
         """An operation's call, as an expression that yields the list of its results.
 
         Args:
             node: an operation, with its native handle.
             operands: what stands for each operand; "None" for an absent one.
+            model: whether the call stands in a model, which writes its running statistics and may
+                be captured; operands may be `Known` then.
 
         Raises:
             NotRunnable: where the operation is more than a call.
+        """
+        ...
+
+
+    def resized(self, node: Node, sizes: Callable[[int], int], /) -> Node:
+        """The operation with each extent that its attributes name changed; itself where none is.
+
+        Args:
+            node: an operation, with its native handle.
+            sizes: from an extent to what it becomes.
         """
         ...
 

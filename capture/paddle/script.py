@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import paddle
 
+from padiff_graph.capture.abilities import Known
 from padiff_graph.capture.engine import NotRunnable
 from padiff_graph.capture.graph import Node
 from padiff_graph.capture.paddle import internals
 from padiff_graph.capture.paddle.pir_call import BATCH_NORM, SPECIAL, Argument, Operation
 
-__all__ = ["PRELUDE", "expression"]
+__all__ = ["PRELUDE", "expression", "resized"]
 
 PRELUDE = '''\
 def paddle_leaf(array, dtype=None):
@@ -22,6 +24,14 @@ def paddle_leaf(array, dtype=None):
         tensor = tensor.astype(dtype)
     tensor.stop_gradient = not floating
     return tensor
+
+
+def paddle_parameter(layer, array, dtype=None, trained=True):
+    value = paddle_leaf(array, dtype).detach()
+    initial = paddle.nn.initializer.Assign(value)
+    parameter = layer.create_parameter(value.shape, None, value.dtype, False, initial)
+    parameter.stop_gradient = not trained
+    return parameter
 
 
 def paddle_array(tensor):
@@ -93,12 +103,43 @@ def paddle_gradients(outputs, cotangents, leaves):
 DOUBLE."""
 
 
-def expression(node: Node, operands: Sequence[str]) -> str:
+EXTENTS = frozenset({"shape", "sections", "target_shape", "num_heads", "num"})
+"""Attributes of operations that are extents of tensors."""
+SPELLED_OUT = frozenset({"assign_value", "assign_value_"})
+"""Operations whose extents are those of numbers that stand in an attribute."""
+
+
+def resized(node: Node, sizes: Callable[[int], int]) -> Node:
+    """The operation with each extent that its attributes name changed; itself where none is.
+
+    All members of a list of numbers that operations read (`full_int_array`) are taken for extents.
+    """
+    if not isinstance(node.native, Operation) or node.native.name in SPELLED_OUT:
+        return node
+    named = frozenset({"value"}) if node.native.name == "full_int_array" else EXTENTS
+    attrs = {
+        name: _resized(value, sizes) if name in named else value
+        for name, value in node.native.attrs.items()
+    }
+    if attrs == node.native.attrs:
+        return node
+    return replace(node, native=replace(node.native, attrs=attrs, _plan=None, _static=None))
+
+
+def _resized(value: Any, sizes: Callable[[int], int]) -> Any:
+    if isinstance(value, (list, tuple)):
+        return tuple(_resized(member, sizes) for member in value)
+    return sizes(value) if type(value) is int else value
+
+
+def expression(node: Node, operands: Sequence[str], *, model: bool = False) -> str:
     """The node's call, as an expression that yields the list of its results.
 
     Args:
         node: an operation, with its native handle.
         operands: what stands for each operand; "None" for an absent one.
+        model: whether the call stands in a model, which writes its running statistics and may be
+            captured.
 
     Raises:
         NotRunnable: where the operation is more than a call of Paddle's eager functions.
@@ -111,6 +152,10 @@ def expression(node: Node, operands: Sequence[str]) -> str:
         raise NotRunnable(f"{node.op} draws random numbers")
     operation = node.native
     given = [_listed(member) for member in operation.grouped(operands)]
+    if model and operation.name in MODELLED:
+        return MODELLED[operation.name](
+            dict(zip(operation.roles, given, strict=True)), operation.attrs
+        )
     if operation.name in WRITTEN:
         by_role = dict(zip(operation.roles, given, strict=True))
         call = WRITTEN[operation.name](by_role, operation.attrs)
@@ -136,7 +181,7 @@ def _laid_out(operation: Operation, call: str) -> str:
     return f"paddle_list({call}, {hidden}, {widths})"
 
 
-def _call(operation: Operation, given: Sequence[str]) -> str:
+def _call(operation: Operation, given: Sequence[Any]) -> str:
     function, plan = operation.prepared()
     if function is None:
         raise NotRunnable(f"{operation.name} has no eager function")
@@ -144,11 +189,13 @@ def _call(operation: Operation, given: Sequence[str]) -> str:
     return f"paddle._C_ops.{operation.name.removesuffix(internals.INPLACE)}({arguments})"
 
 
-def _written(operation: Operation, argument: Argument, given: Sequence[str]) -> str:
+def _written(operation: Operation, argument: Argument, given: Sequence[Any]) -> str:
     """One argument of an eager function."""
     kind, payload = argument
     if kind == "operand":
         return str(given[payload])
+    if kind in ("number", "numbers") and isinstance(given[payload], Known):
+        return given[payload].literal
     if kind == "number":
         return "None" if given[payload] == "None" else f"{given[payload]}.item()"
     if kind == "numbers":
@@ -225,3 +272,25 @@ WRITTEN: Mapping[str, Callable[[Operands, Attributes], str]] = {
     "assign_value_": _assign_value,
 }
 """Operations whose eager call is not the generated function on the same arguments."""
+
+
+def _statistics_written(operands: Operands, attrs: Attributes) -> str:
+    """As a layer calls it: the running statistics are written, and nothing but the values come
+    back."""
+    arguments = ", ".join(operands[name] for name in ("x", "mean", "variance", "scale", "bias"))
+    settings = {
+        "training": not attrs["is_test"],
+        "momentum": attrs["momentum"],
+        "epsilon": attrs["epsilon"],
+        "data_format": attrs["data_format"],
+        "use_global_stats": attrs["use_global_stats"],
+    }
+    named = ", ".join(f"{name}={value!r}" for name, value in settings.items())
+    return f"[paddle.nn.functional.batch_norm({arguments}, {named})]"
+
+
+MODELLED: Mapping[str, Callable[[Operands, Attributes], str]] = {
+    "batch_norm": _statistics_written,
+    "batch_norm_": _statistics_written,
+}
+"""Operations that a model calls otherwise."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from padiff_graph.capture.engine import NotRunnable
@@ -20,7 +21,7 @@ from padiff_graph.capture.torch.aten_schema import (
 )
 from padiff_graph.capture.torch.internals import arguments_of, returns_of
 
-__all__ = ["PRELUDE", "expression"]
+__all__ = ["PRELUDE", "expression", "resized"]
 
 PRELUDE = '''\
 def torch_leaf(array, dtype=None):
@@ -28,6 +29,10 @@ def torch_leaf(array, dtype=None):
     if tensor.is_floating_point():
         tensor = tensor.to(torch.float64 if DOUBLE else tensor.dtype).requires_grad_()
     return tensor
+
+
+def torch_parameter(array, dtype=None, trained=True):
+    return torch.nn.Parameter(torch_leaf(array, dtype).detach(), requires_grad=trained)
 
 
 def torch_array(tensor):
@@ -83,12 +88,46 @@ def torch_gradients(outputs, cotangents, leaves):
 '''
 
 
-def expression(node: Node, operands: Sequence[str]) -> str:
+EXTENTS = frozenset(
+    {
+        "size",
+        "shape",
+        "normalized_shape",
+        "split_size",
+        "split_sizes",
+        "sizes",
+        "num_heads",
+        "N",
+        "C",
+        "HxW",
+        "end",
+    }
+)
+"""Arguments of operators that are extents of tensors, or counts of what lies along an axis."""
+
+
+def resized(node: Node, sizes: Callable[[int], int]) -> Node:
+    """The operation with each extent that its attributes name changed; itself where none is."""
+    attrs = {
+        name: _resized(value, sizes) if name in EXTENTS else value
+        for name, value in node.attrs.items()
+    }
+    return node if attrs == dict(node.attrs) else replace(node, attrs=attrs)
+
+
+def _resized(value: Any, sizes: Callable[[int], int]) -> Any:
+    if isinstance(value, (list, tuple)):
+        return tuple(_resized(member, sizes) for member in value)
+    return sizes(value) if type(value) is int else value
+
+
+def expression(node: Node, operands: Sequence[str], *, model: bool = False) -> str:
     """The node's call, as an expression that yields the list of its results.
 
     Args:
         node: an operation.
         operands: what stands for each operand; "None" for an absent one.
+        model: whether the call stands in a model, which writes its running statistics.
 
     Raises:
         NotRunnable: where the operation is more than a call: a hook, a custom backward function, a
@@ -99,7 +138,8 @@ def expression(node: Node, operands: Sequence[str]) -> str:
         overload = find_overload(node.op)
     except KeyError as error:
         raise NotRunnable(str(error)) from None
-    call = f"torch.ops.{node.op}({_arguments(node, overload, _given(node, overload, operands))})"
+    given = _given(node, overload, operands, model)
+    call = f"torch.ops.{node.op}({_arguments(node, overload, given)})"
     returns = returns_of(overload)
     listed = f"torch_list({call})"
     if len(returns) == 1 and str(returns[0].type) == "Tensor":
@@ -120,10 +160,10 @@ def _refuse(node: Node) -> None:
         raise NotRunnable(f"{node.op} of complex numbers is not differentiated by torch")
 
 
-def _given(node: Node, overload: Any, operands: Sequence[str]) -> dict[str, Any]:
+def _given(node: Node, overload: Any, operands: Sequence[str], model: bool) -> dict[str, Any]:
     """The operands by argument; what the operator writes to as a copy."""
     written = set(mutated(overload))
-    if node.op in STATISTICS:
+    if node.op in STATISTICS and not model:
         written.update(MOVING)
     spelled = []
     for role, operand in zip(node.roles, operands, strict=True):

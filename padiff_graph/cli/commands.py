@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from padiff_graph import __version__
-from padiff_graph.cli import watch
+from padiff_graph.cli import shrink, watch
 from padiff_graph.cli.answers import CheckedCommand, run
 from padiff_graph.cli.check_options import Asked, check_options
 from padiff_graph.cli.compare_reports import compare_reports
@@ -328,6 +328,7 @@ def _models_to_match(targets: Targets, layer_map: str | None) -> tuple[Any, Any,
 
 
 cli.command("compare-reports")(compare_reports)
+cli.command("shrink", short_help=shrink.SHORT, help=shrink.HELP)(shrink.shrink)
 cli.command("watch", short_help="Check again whenever the source changes.", help=watch.HELP)(
     watch.watch
 )

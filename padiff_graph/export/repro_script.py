@@ -31,7 +31,7 @@ from padiff_graph.report.page_data import place_of
 from padiff_graph.report.report import Report
 from padiff_graph.sides.recorded_engine import is_recorded
 
-__all__ = ["write_repro"]
+__all__ = ["finding_region", "finding_to_run", "write_repro"]
 
 WRITTEN = ("torch", "paddle")
 """Frameworks whose operations can be written as lines of Python."""
@@ -58,7 +58,7 @@ def write_repro(
         raise UsageError(
             f"a repro is a Python script: expected a path that ends in .py, found {target.name}"
         )
-    chosen = finding if finding is not None else _first(report)
+    chosen = finding if finding is not None else finding_to_run(report)
     if chosen is None:
         raise UsageError("the report has no finding to reproduce")
     if report.matching is None or report.engines is None:
@@ -86,7 +86,7 @@ def write_repro(
     return target
 
 
-def _first(report: Report) -> Finding | None:
+def finding_to_run(report: Report) -> Finding | None:
     """The first failing finding that is about operations; else the next best."""
 
     def rank(finding: Finding) -> tuple[bool, bool]:
@@ -100,7 +100,7 @@ def _script(
 ) -> tuple[str, Saved]:
     pair = pair_of(matching, engines, share(matching, *engines))
     plan = cut_graphs(matching)
-    region = _region(matching, plan, finding)
+    region = finding_region(matching, plan, finding)
     feed = _feed(pair, plan, region)
     saved: Saved = {}
     first_seeds, second_seeds = _cotangents(pair, region, saved)
@@ -115,7 +115,7 @@ def _script(
     return text, saved
 
 
-def _region(matching: Matching, plan: Plan, finding: Finding) -> Region:
+def finding_region(matching: Matching, plan: Plan, finding: Finding) -> Region:
     """The smallest region that holds the finding's operation."""
     first = place_of(
         matching.first.graph, finding.paddle_path, finding.paddle_op, finding.paddle_source

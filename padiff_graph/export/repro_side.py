@@ -16,7 +16,7 @@ from padiff_graph.export.recorded_values import Recorded, recorded
 from padiff_graph.printable import code_comment
 from padiff_graph.report.source_lines import short_source
 
-__all__ = ["Saved", "WrittenSide", "write_side"]
+__all__ = ["Saved", "WrittenSide", "leaf_array", "write_side"]
 
 Saved = dict[str, Array]
 """The arrays of the .npz file beside a script, by key."""
@@ -66,7 +66,7 @@ def write_side(
     for number in part.leaves:
         record = side.graph.record(number)
         key = f"{label}_{record.kind}_{number}"
-        saved[key] = np.ascontiguousarray(_leaf_array(side, record))
+        saved[key] = np.ascontiguousarray(leaf_array(side, record))
         _add_leaf(written, Value(number), key, record.name, side.dtype(Value(number)))
     calls = _calls(side, part, written)
     if written.own:
@@ -97,7 +97,7 @@ def _add_leaf(written: WrittenSide, value: Value, key: str, note: str, dtype: st
     written.lines.append(line)
 
 
-def _leaf_array(side: Side, record: Node) -> Array:
+def leaf_array(side: Side, record: Node) -> Array:
     """The value of a parameter, a constant or an input."""
     if record.kind in ("parameter", "buffer"):
         return np.asarray(side.parameters[record.name])

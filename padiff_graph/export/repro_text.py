@@ -14,7 +14,7 @@ from padiff_graph.findings.finding import Finding
 from padiff_graph.printable import docstring_line
 from padiff_graph.report.source_lines import code_line, short_source
 
-__all__ = ["Comparison", "script_text"]
+__all__ = ["SHOW", "Comparison", "called", "script_text"]
 
 SHOW = '''\
 def show(name, one, other, first_index, second_index):
@@ -38,6 +38,7 @@ def show(name, one, other, first_index, second_index):
         f"relative {relative:.3g}"
     )
 '''
+"""The function that lays two tensors beside each other and prints how far they are apart."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def script_text(
         *_main(comparisons, differentiated),
     ]
     for name in frameworks:
-        body = [*_called(needed(backend(name).scripts).PRELUDE, body), *body]
+        body = [*called(needed(backend(name).scripts).PRELUDE, body), *body]
     return "\n".join([*lines, *body]) + "\n"
 
 
@@ -162,7 +163,7 @@ def _main(comparisons: Sequence[Comparison], differentiated: bool) -> list[str]:
     return lines
 
 
-def _called(prelude: str, lines: Sequence[str]) -> list[str]:
+def called(prelude: str, lines: Sequence[str]) -> list[str]:
     """Of the functions that a framework's statements may call those that these call."""
     functions = {
         text.partition("(")[0].removeprefix("def "): text

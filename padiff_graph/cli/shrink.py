@@ -1,0 +1,74 @@
+"""`padiff-graph shrink`: the smallest pair that keeps a difference, as a script that runs alone."""
+
+from __future__ import annotations
+
+import click
+
+from padiff_graph.cli.check_options import Asked, check_options
+from padiff_graph.cli.exit_codes import ALIGNED, NOT_WRITTEN
+from padiff_graph.cli.files import ending, output_file
+from padiff_graph.cli.options import PAIR
+from padiff_graph.cli.speech import complain, headline, say
+from padiff_graph.cli.two_targets import Targets, two_targets
+
+__all__ = ["HELP", "SHORT", "shrink"]
+
+SHORT = "Make a difference small: a script of a few operations that runs alone."
+HELP = f"{SHORT} {PAIR}"
+
+
+@two_targets
+@check_options
+@output_file(
+    "-o",
+    "--out",
+    metavar="FILE.py",
+    required=True,
+    callback=ending(".py"),
+    help="what to write; its numbers go beside it",
+)
+@click.option("--cause", metavar="ID", help="the finding to shrink, by its cause_id")
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=0),
+    default=120.0,
+    show_default=True,
+    help="how long smaller pairs are looked for",
+)
+def shrink(targets: Targets, asked: Asked, out: str, cause: str | None, seconds: float) -> int:
+    """`shrink`, printed; the script written and checked once more."""
+    asked.check()
+
+    from padiff_graph.check.comparison import compare
+    from padiff_graph.errors import NotWrittenError, UsageError
+    from padiff_graph.report.terminal import report_headline
+    from padiff_graph.shrinking.script import shows_again, write_shrunk
+    from padiff_graph.shrinking.shrink import shrink, told
+
+    if targets.elsewhere:
+        raise UsageError("a model in another interpreter cannot be shrunk; name no interpreters")
+    report = compare(**asked.over(targets.load_here()))
+    headline(report_headline(report).plain)
+    finding = None
+    if cause is not None:
+        alike = [found for found in report.findings if found.fails and found.cause_id == cause]
+        if not alike:
+            known = dict.fromkeys(found.cause_id for found in report.findings if found.fails)
+            raise UsageError(
+                f"no failing finding is {cause!r}; there is {', '.join(known) or 'none'}"
+            )
+        finding = alike[0]
+    shrunk = shrink(report, finding, seconds=seconds)
+    say(f"{shrunk.original.verdict}: {shrunk.original.cause}")
+    for line in told(shrunk):
+        say(line)
+    say(f"{shrunk.checks} small pairs were checked in {shrunk.seconds:.0f} s")
+    try:
+        write_shrunk(shrunk, out)
+    except NotWrittenError as error:
+        complain(f"error: {error}; the answer above stands")
+        return NOT_WRITTEN
+    if not shows_again(shrunk, out):
+        raise UsageError(f"{out} was written, but its pair does not show the finding by itself")
+    say(f"written: {out}, and its numbers beside it; the pair in it shows the same cause")
+    return ALIGNED
