@@ -286,15 +286,15 @@ class Known(str):
     """What stands for an operand whose numbers are known.
 
     Attributes:
-        literal: those numbers as Python writes them.
+        numbers: them.
     """
 
-    literal: str
+    numbers: tuple[int | float | bool, ...]
 
-    def __new__(cls, name: str, literal: str) -> Known:
+    def __new__(cls, name: str, numbers: tuple[int | float | bool, ...]) -> Known:
         """What stands for it, and its numbers."""
         known = super().__new__(cls, name)
-        known.literal = literal
+        known.numbers = numbers
         return known
 
 
@@ -326,7 +326,6 @@ class Scripts(Protocol):
             NotRunnable: where the operation is more than a call.
         """
         ...
-
 
     def resized(self, node: Node, sizes: Callable[[int], int], /) -> Node:
         """The operation with each extent that its attributes name changed; itself where none is.

@@ -195,7 +195,8 @@ def _written(operation: Operation, argument: Argument, given: Sequence[Any]) -> 
     if kind == "operand":
         return str(given[payload])
     if kind in ("number", "numbers") and isinstance(given[payload], Known):
-        return given[payload].literal
+        numbers = given[payload].numbers
+        return _literal(numbers[0] if kind == "number" else numbers)
     if kind == "number":
         return "None" if given[payload] == "None" else f"{given[payload]}.item()"
     if kind == "numbers":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from padiff_graph.cli.check_options import Asked, check_options
@@ -10,6 +12,10 @@ from padiff_graph.cli.files import ending, output_file
 from padiff_graph.cli.options import PAIR
 from padiff_graph.cli.speech import complain, headline, say
 from padiff_graph.cli.two_targets import Targets, two_targets
+
+if TYPE_CHECKING:
+    from padiff_graph.findings.finding import Finding
+    from padiff_graph.report.report import Report
 
 __all__ = ["HELP", "SHORT", "shrink"]
 
@@ -49,15 +55,7 @@ def shrink(targets: Targets, asked: Asked, out: str, cause: str | None, seconds:
         raise UsageError("a model in another interpreter cannot be shrunk; name no interpreters")
     report = compare(**asked.over(targets.load_here()))
     headline(report_headline(report).plain)
-    finding = None
-    if cause is not None:
-        alike = [found for found in report.findings if found.fails and found.cause_id == cause]
-        if not alike:
-            known = dict.fromkeys(found.cause_id for found in report.findings if found.fails)
-            raise UsageError(
-                f"no failing finding is {cause!r}; there is {', '.join(known) or 'none'}"
-            )
-        finding = alike[0]
+    finding = None if cause is None else _named(report, cause)
     shrunk = shrink(report, finding, seconds=seconds)
     say(f"{shrunk.original.verdict}: {shrunk.original.cause}")
     for line in told(shrunk):
@@ -72,3 +70,19 @@ def shrink(targets: Targets, asked: Asked, out: str, cause: str | None, seconds:
         raise UsageError(f"{out} was written, but its pair does not show the finding by itself")
     say(f"written: {out}, and its numbers beside it; the pair in it shows the same cause")
     return ALIGNED
+
+
+def _named(report: Report, cause: str) -> Finding:
+    """The first failing finding with a cause.
+
+    Raises:
+        UsageError: there is none.
+    """
+    from padiff_graph.errors import UsageError
+
+    failing = [finding for finding in report.findings if finding.fails]
+    for finding in failing:
+        if finding.cause_id == cause:
+            return finding
+    known = ", ".join(dict.fromkeys(finding.cause_id for finding in failing))
+    raise UsageError(f"no failing finding is {cause!r}; found {known or 'none'}")

@@ -115,8 +115,20 @@ def _script(
     return text, saved
 
 
-def finding_region(matching: Matching, plan: Plan, finding: Finding) -> Region:
-    """The smallest region that holds the finding's operation."""
+def finding_region(
+    matching: Matching, plan: Plan, finding: Finding, *, one_sided: bool = False
+) -> Region:
+    """The smallest region that holds the finding's operation.
+
+    Args:
+        matching: both graphs.
+        plan: their regions.
+        finding: about an operation.
+        one_sided: take a region without operations on one side where there is no other.
+
+    Raises:
+        UsageError: no region holds it.
+    """
     first = place_of(
         matching.first.graph, finding.paddle_path, finding.paddle_op, finding.paddle_source
     )
@@ -126,10 +138,11 @@ def finding_region(matching: Matching, plan: Plan, finding: Finding) -> Region:
     holding = [
         region
         for region in plan.regions
-        if (first in region.first.nodes or second in region.second.nodes)
-        and region.first.nodes
-        and region.second.nodes
+        if first in region.first.nodes or second in region.second.nodes
     ]
+    full = [region for region in holding if region.first.nodes and region.second.nodes]
+    if full or not one_sided:
+        holding = full
     if not holding:
         raise UsageError(
             f"this finding names no operation that a region could be run for: {finding.cause}"

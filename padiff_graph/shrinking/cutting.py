@@ -50,7 +50,7 @@ class Cutter:
         assert report.matching is not None and report.engines is not None
         shared = share(report.matching, *report.engines)
         plan = cut_graphs(report.matching)
-        target = finding_region(report.matching, plan, finding)
+        target = finding_region(report.matching, plan, finding, one_sided=True)
         return cls(pair_of(report.matching, report.engines, shared), plan, target)
 
     @property
@@ -81,14 +81,12 @@ class Cutter:
         """
         regions = [region for region in self.plan.regions if region.cut.index in chosen]
         feeds = self._feeds([region.cut.index for region in regions])
-        made = {region.cut.index for region in regions}
-        names = self._names(regions, made)
+        names = self._names(regions)
         ends = self._ends(regions)
         first = _side_piece(
             self.pair.first,
             [region.first for region in regions],
             [feed.first for feed in feeds],
-            {value for region in regions for value in region.cut.first},
             names[0],
             [value for cut in ends for value in cut.cut.first],
         )
@@ -96,7 +94,6 @@ class Cutter:
             self.pair.second,
             [region.second for region in regions],
             [feed.second for feed in feeds],
-            {value for region in regions for value in region.cut.second},
             names[1],
             [value for cut in ends for value in cut.cut.second],
         )
@@ -115,13 +112,12 @@ class Cutter:
             raise NotRunnable("the values that it reads could not be computed by themselves")
         return [reached[index] for index in todo]
 
-    def _names(
-        self, regions: list[Region], made: set[int]
-    ) -> tuple[dict[Value, str], dict[Value, str]]:
-        """How the small models call the values that come from outside: alike on both sides."""
+    def _names(self, regions: list[Region]) -> tuple[dict[Value, str], dict[Value, str]]:
+        """How the small models call what is read, where it comes from outside: alike on both
+        sides."""
         first: dict[Value, str] = {}
         second: dict[Value, str] = {}
-        read = sorted({read for region in regions for read in _reads(region)} - made)
+        read = sorted({read for region in regions for read in _reads(region)})
         for number, index in enumerate(read):
             cut = self.plan.cuts[index]
             for names, values in ((first, cut.first), (second, cut.second)):
@@ -147,17 +143,16 @@ def _side_piece(
     side: Side,
     parts: Iterable[Slice],
     feeds: Iterable[Mapping[Value, Array]],
-    made: set[Value],
     names: Mapping[Value, str],
     ends: list[Value],
 ) -> SidePiece:
     """One side of a piece."""
     leaves: dict[Value, Leaf] = {}
-    numbers: set[int] = set()
+    parts = list(parts)
+    numbers = {number for part in parts for number in part.nodes}
     for part, feed in zip(parts, feeds, strict=True):
-        numbers.update(part.nodes)
         for value in part.values:
-            if value not in made:
+            if value.node not in numbers:
                 record = side.graph.record(value.node)
                 label = record.path or record.name
                 array = np.asarray(feed[value])
@@ -175,9 +170,10 @@ def _leaf(side: Side, number: int) -> Leaf:
     kind = record.kind
     if kind == "parameter" and info is not None and info.buffer:
         kind = "buffer"
-    prefix = {"parameter": "p", "buffer": "b", "input": "i"}.get(kind, "c")
+    prefixes = {"parameter": "p", "buffer": "b", "input": "i"}
+    prefix = prefixes.get(kind, "c")
     return Leaf(
-        kind,
+        kind if kind in prefixes else "constant",
         f"{prefix}{number}",
         np.asarray(leaf_array(side, record)),
         side.dtype(Value(number)),

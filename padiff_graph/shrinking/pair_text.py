@@ -5,6 +5,7 @@ Names of the user's models stand in comments only.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Sequence
 
@@ -167,23 +168,25 @@ def _names(side: SidePiece) -> dict[Value, str]:
     for value, leaf in side.leaves.items():
         names[value] = leaf.name if leaf.fed else f"self.{leaf.name}"
         if _inline(leaf):
-            names[value] = _constant(side.framework, leaf)
+            names[value] = Known(
+                _constant(side.framework, leaf), tuple(leaf.array.reshape(-1).tolist())
+            )
     for node in side.nodes:
         for output in range(max(len(node.outputs), 1)):
             name = f"v{node.id}[{output}]"
-            numbers = _numbers(node)
-            names[Value(node.id, output)] = name if numbers is None else Known(name, numbers)
+            known = _numbers(node)
+            names[Value(node.id, output)] = name if known is None else Known(name, known)
     return names
 
 
-def _numbers(node: Node) -> str | None:
-    """The numbers that an operation of the framework stands for, as Python writes them."""
+def _numbers(node: Node) -> tuple[int | float | bool, ...] | None:
+    """The numbers that an operation of the framework stands for; None for any other."""
     attrs = getattr(node.native, "attrs", node.attrs)
     kind = node.op.rpartition(".")[2]
     if kind == "full_int_array":
-        return repr(list(attrs["value"]))
-    if kind == "full":
-        return repr(attrs["value"])
+        return tuple(attrs["value"])
+    if kind == "full" and math.prod(attrs["shape"]) == 1:
+        return (attrs["value"],)
     return None
 
 

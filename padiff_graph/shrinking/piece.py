@@ -64,20 +64,41 @@ class SidePiece:
 
     @property
     def extents(self) -> set[int]:
-        """The extents of all leaves."""
-        return {extent for leaf in self.leaves.values() for extent in leaf.array.shape}
+        """The extents of all leaves, and those that operations name."""
+        known: set[int] = set()
+
+        def noted(extent: int) -> int:
+            known.add(extent)
+            return extent
+
+        def kept(leaf: Leaf, _sizes: Callable[[int], int]) -> Leaf:
+            known.update(leaf.array.shape)
+            return leaf
+
+        self.resized(noted, kept)
+        return known
 
     def resized(
         self, sizes: Callable[[int], int], cut: Callable[[Leaf, Callable[[int], int]], Leaf]
     ) -> SidePiece:
-        """The piece with other extents, in leaves and in the attributes that name them."""
+        """The piece with other extents, in leaves and in what names them.
+
+        Args:
+            sizes: from an extent to what it becomes.
+            cut: a leaf with such extents.
+        """
         script = needed(backend(self.framework).scripts)
         readers = self._readers()
         nodes = [
             script.resized(node, sizes) if _extents_only(readers.get(node.id, ()), node) else node
             for node in self.nodes
         ]
-        leaves = {value: cut(leaf, sizes) for value, leaf in self.leaves.items()}
+        leaves = {
+            value: _renumbered(leaf, sizes)
+            if leaf.kind == "constant" and _shapes(readers.get(value.node, ()))
+            else cut(leaf, sizes)
+            for value, leaf in self.leaves.items()
+        }
         return replace(self, nodes=tuple(nodes), leaves=leaves)
 
     def _readers(self) -> dict[int, list[str]]:
@@ -94,7 +115,19 @@ def _extents_only(roles: Sequence[str], node: Node) -> bool:
     """Whether the numbers that an operation names may be extents: a list of numbers is, where it is
     read as one."""
     listed = node.op.rpartition(".")[2] == "full_int_array"
-    return not listed or (bool(roles) and SHAPE_ROLES.issuperset(roles))
+    return not listed or _shapes(roles)
+
+
+def _shapes(roles: Sequence[str]) -> bool:
+    """Whether what is read in these roles is a list of extents."""
+    return bool(roles) and SHAPE_ROLES.issuperset(roles)
+
+
+def _renumbered(leaf: Leaf, sizes: Callable[[int], int]) -> Leaf:
+    """A constant whose numbers are extents, with other ones."""
+    numbers = [sizes(int(number)) for number in leaf.array.reshape(-1)]
+    array = np.array(numbers, leaf.array.dtype).reshape(leaf.array.shape)
+    return replace(leaf, array=array)
 
 
 @dataclass(frozen=True)

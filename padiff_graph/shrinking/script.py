@@ -20,7 +20,7 @@ from padiff_graph.file_writing import new_file
 from padiff_graph.printable import code_comment
 from padiff_graph.report.source_lines import short_source
 from padiff_graph.shrinking.pair_text import CLASSES, arrays_of, pair_text
-from padiff_graph.shrinking.shrink import Shrunk, told
+from padiff_graph.shrinking.shrink import OPTIONS, Shrunk, told
 from padiff_graph.shrinking.trial import Shown
 
 __all__ = ["shows_again", "write_shrunk"]
@@ -59,8 +59,8 @@ def write_shrunk(shrunk: Shrunk, path: str | os.PathLike[str]) -> Path:
 def shows_again(shrunk: Shrunk, path: str | os.PathLike[str]) -> bool:
     """Whether the pair of a written script shows the finding: the last proof."""
     layer, module, inputs = run_path(os.fspath(path))["pair"]()
-    options = dict(shrunk.shown.report.options)
-    named = {name: options[name] for name in ("rtol", "atol", "diff_phase") if name in options}
+    options = shrunk.shown.report.options
+    named = {name: value for name, value in options.items() if name in OPTIONS}
     report = compare(layer, module, inputs, options=named)
     return any(
         finding.fails and finding.cause_id == shrunk.original.cause_id

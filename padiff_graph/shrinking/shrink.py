@@ -16,7 +16,7 @@ from padiff_graph.shrinking.cutting import Cutter
 from padiff_graph.shrinking.sizes import candidates
 from padiff_graph.shrinking.trial import Shown, Trials
 
-__all__ = ["SECONDS", "Shrunk", "shrink", "told"]
+__all__ = ["OPTIONS", "SECONDS", "Shrunk", "shrink", "told"]
 
 SECONDS = 120.0
 """How long shrinking may take unless said otherwise; a person waits two minutes."""

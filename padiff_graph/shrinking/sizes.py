@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from padiff_graph.capture.engine import Array
 from padiff_graph.shrinking.piece import Leaf, Piece, sliced
 
 __all__ = ["Resize", "candidates"]
@@ -52,12 +53,12 @@ class Resize:
             array = self._within(array)
         return replace(leaf, array=array)
 
-    def _within(self, numbers: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+    def _within(self, numbers: Array) -> Array:
         """Indices of what became smaller stay inside it."""
         largest = int(numbers.max(initial=0))
         for old, new in self.extents.items():
             if new <= largest < old:
-                return np.minimum(numbers, new - 1)
+                return np.minimum(numbers, new - 1).astype(numbers.dtype)
         return numbers
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from padiff_graph.capture.backend import backend
 from padiff_graph.capture.engine import NotRunnable
 from padiff_graph.check.comparison import compare
+from padiff_graph.errors import UsageError
 from padiff_graph.findings.finding import Finding
 from padiff_graph.report.report import Report
 from padiff_graph.report.report_json import finding_data
@@ -82,10 +83,14 @@ class Trials:
             self.why = str(error)
             return None
         except Exception as error:  # of the frameworks: sizes that do not go together
-            self.why = f"it does not run: {type(error).__name__}"
+            self.why = f"the operations do not go together ({type(error).__name__})"
             return None
         self.checks += 1
-        report = compare(layer, module, inputs, options=dict(self.options))
+        try:
+            report = compare(layer, module, inputs, options=dict(self.options))
+        except UsageError as error:  # inputs of one side that the other does not read
+            self.why = f"it cannot be compared: {error}"
+            return None
         failing = [finding for finding in report.findings if finding.fails]
         alike = [finding for finding in failing if self._same(finding)]
         if not alike or len(alike) < len(failing):
