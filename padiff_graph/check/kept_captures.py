@@ -14,7 +14,7 @@ from padiff_graph.capture.engine import Engine
 from padiff_graph.capture.exclusive import one_at_a_time
 from padiff_graph.check.check_request import CheckRequest, read_request
 from padiff_graph.check.check_steps import Attempt
-from padiff_graph.check.comparison import run_check
+from padiff_graph.check.comparison import compare, run_check
 from padiff_graph.check.same_model import same_model
 from padiff_graph.report.report import Report
 
@@ -64,12 +64,14 @@ def compare_keeping(arguments: Mapping[str, Any], kept: Kept) -> tuple[Report, K
     its weights, which then are written into the model of that check.
 
     Args:
-        arguments: of `compare`; models of this process.
+        arguments: of `compare`; what is no model of this process is never kept.
         kept: what the check before left; `Kept()` for none.
 
     Raises:
         as `compare`.
     """
+    if not all(hasattr(arguments[side], "named_parameters") for side in ("layer", "module")):
+        return compare(**arguments), Kept()  # a side, a file, a recording
     request = read_request(**{**DEFAULTS, **arguments})
     if request.steppers is not None or request.loops is not None:
         return run_check(request), Kept()  # an optimizer holds on to its own model

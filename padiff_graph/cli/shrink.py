@@ -52,7 +52,9 @@ def shrink(targets: Targets, asked: Asked, out: str, cause: str | None, seconds:
     from padiff_graph.shrinking.shrink import shrink, told
 
     if targets.elsewhere:
-        raise UsageError("a model in another interpreter cannot be shrunk; name no interpreters")
+        raise UsageError(
+            "models of this process can be shrunk; name neither interpreters nor recordings"
+        )
     report = compare(**asked.over(targets.load_here()))
     headline(report_headline(report).plain)
     finding = None if cause is None else _named(report, cause)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from padiff_graph.capture.engine import NotRunnable
+from padiff_graph.capture.remote.engine import RemoteEngine
 from padiff_graph.errors import UsageError
 from padiff_graph.export.repro_script import WRITTEN, finding_to_run
 from padiff_graph.findings.finding import Finding
@@ -15,6 +16,7 @@ from padiff_graph.report.report import Report
 from padiff_graph.shrinking.cutting import Cutter
 from padiff_graph.shrinking.sizes import candidates
 from padiff_graph.shrinking.trial import Shown, Trials
+from padiff_graph.sides.recorded_engine import is_recorded
 
 __all__ = ["OPTIONS", "SECONDS", "Shrunk", "shrink", "told"]
 
@@ -134,6 +136,8 @@ def _chosen(report: Report, finding: Finding | None) -> Finding:
         raise UsageError("nothing fails: there is no difference to shrink")
     if report.matching is None or report.engines is None:
         raise UsageError("a model could not be captured: there is no graph to cut")
+    if any(is_recorded(engine) or isinstance(engine, RemoteEngine) for engine in report.engines):
+        raise UsageError("models of this process can be shrunk; one of these is elsewhere")
     others = [framework for framework in report.frameworks if framework not in WRITTEN]
     if others:
         raise UsageError(
