@@ -24,6 +24,7 @@ from padiff_graph.precision.precision_findings import (
 )
 from padiff_graph.precision.profiles import Reading, parted
 from padiff_graph.precision.stand_ins import StandIns, capture_stand_ins
+from padiff_graph.precision.tables import table_findings
 from padiff_graph.precision.trials import Trial
 from padiff_graph.request.saved_outputs import SavedOutputs
 
@@ -87,6 +88,7 @@ def _seen(stand_ins: StandIns, precision: str, observed: float | SavedOutputs | 
     told, closest = cast_findings(trial, groups)
     truth = truths(trial)
     told += constant_findings(trial)
+    told += table_findings(trial)
     told += range_findings(trial, truth)
     told += output_findings(trial)
     outputs, largest, said = with_observed(output_errors(trial, truth), observed)

@@ -13,11 +13,11 @@ from padiff_graph.findings.cause import Cause
 from padiff_graph.findings.finding import Finding
 from padiff_graph.precision.constants import Constant, lone_constants
 from padiff_graph.precision.placement import HIGH, LOW
-from padiff_graph.precision.profiles import Parted
+from padiff_graph.precision.profiles import Parted, Reading
 from padiff_graph.precision.rounding import Emulation
 from padiff_graph.precision.trials import Trial
 
-__all__ = ["cast_findings", "constant_findings", "output_findings", "range_findings"]
+__all__ = ["cast_findings", "constant_findings", "output_findings", "range_findings", "tell"]
 
 Closest = tuple[str, str, float, float]
 WORDS = {
@@ -43,13 +43,13 @@ def cast_findings(
         if not tried.changed:
             continue
         finding = _finding(trial, group, tried.output)
-        _tell(told, finding)
+        tell(told, finding)
         if tried.apart < (before if closest is None else closest[3]):
             closest = finding.paddle_path, finding.torch_path, before, tried.apart
     return told, closest
 
 
-def _tell(told: list[Finding], finding: Finding) -> None:
+def tell(told: list[Finding], finding: Finding) -> None:
     """Adds a finding; one of the same cause on the same lines is a further place of it."""
     for place, known in enumerate(told):
         if _alike(known) == _alike(finding):
@@ -142,12 +142,22 @@ def constant_findings(trial: Trial) -> list[Finding]:
         if not np.isfinite(constant.held):
             continue  # told as beyond the range
         placement = dict(trial.readings[constant.side].placement)
-        values = (constant.value, *trial.readings[constant.side].casts(constant.value))
+        reading = trial.readings[constant.side]
+        values = (*_above(reading, constant.value), *reading.casts(constant.value))
         placement |= dict.fromkeys(values, HIGH)
         tried = trial.of(constant.side, placement)
         if tried.changed:
             told.append(_constant_finding(trial, constant, tried.output))
     return told
+
+
+def _above(reading: Reading, value: Value) -> list[Value]:
+    """A number and what it was moved from: as a leaf of the graph it is rounded too."""
+    found, graph = [value], reading.side.graph
+    for operand in graph.record(value.node).inputs:
+        if operand is not None and graph.record(operand.node).constant is not None:
+            found += [above for above in _above(reading, operand) if above in reading.placement]
+    return found
 
 
 def _constant_finding(trial: Trial, constant: Constant, error: float) -> Finding:
