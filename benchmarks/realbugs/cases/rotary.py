@@ -150,7 +150,7 @@ def llama_pairing(faulty: bool) -> Pair:
     made = {"inverse": frequencies()}
     if not faulty:
         return decoders(made, made)
-    port = decoders(made, made, (False, True), copied=False)
+    port = decoders(made, made, (False, True), copied=True)
     order = np.concatenate([np.arange(0, HEAD, 2), np.arange(1, HEAD, 2)])
     rows = np.concatenate([order + HEAD * head for head in range(HEADS)])
     named = dict(port.layer.named_parameters())
