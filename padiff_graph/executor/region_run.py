@@ -90,12 +90,14 @@ class Execution:
         parameters: the leaf tensors of parameters and buffers, by node.
         arrived: gradients of weights that were read for each reader, by node; filled by
             `gradients`.
+        late: whether there are such weights.
     """
 
     outputs: dict[Value, Tensor]
     boundary: dict[Value, Tensor]
     parameters: dict[int, Tensor]
     arrived: dict[int, Array]
+    late: bool
 
 
 class _RegionRun(Interpreter):
@@ -220,6 +222,7 @@ def execute(
     known: Known = dict(boundary)
     for number in part.leaves:  # an integer that is known beforehand is a leaf too: it is not run
         known[Value(number)] = run.leaf(graph.record(number))
+    late = any(isinstance(value, LateLeaf) for value in known.values())
     nodes = [graph.record(number) for number in part.nodes]
     run.run(nodes, known, keep=set(wanted))
     for value in wanted:
@@ -228,7 +231,7 @@ def execute(
                 f"operation {graph.record(value.node).op} yields no result {value.output}"
             )
     outputs = {value: made(known[value]) for value in wanted}
-    return Execution(outputs, boundary, run.owned, run.arrived)
+    return Execution(outputs, boundary, run.owned, run.arrived, late)
 
 
 def _read_late(side: Side, part: Slice) -> int:
@@ -266,7 +269,7 @@ def gradients(
     leaves = [execution.boundary[value] for value in boundary]
     leaves += [execution.parameters[node] for node in owned]
     arrays: list[Array | None] = [None] * len(leaves)
-    if outputs:
+    if outputs and (leaves or execution.late):
         for place, gradient in enumerate(engine.grad(outputs, leaves, seeds)):
             if gradient is not None:
                 arrays[place] = engine.array(gradient)

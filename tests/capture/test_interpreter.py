@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,9 @@ class Plain:
         before, self.recorded = self.recorded, on
         yield
         self.recorded = before
+
+    def saving(self) -> Any:
+        return nullcontext()
 
     def tensor(self, array: Any, dtype: str | None = None, requires_grad: bool = False) -> Any:
         return np.array(array, dtype)

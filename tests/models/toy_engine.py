@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -116,6 +116,9 @@ class ToyEngine:
                 [one for one, _ in kept], inputs, [other for _, other in kept], allow_unused=True
             )
         )
+
+    def saving(self) -> Any:
+        return nullcontext()
 
     @contextmanager
     def recording(self, on: bool) -> Any:
