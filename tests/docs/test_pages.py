@@ -4,8 +4,10 @@ import re
 from xml.etree import ElementTree
 
 import pytest
+import yaml
 
 import padiff_graph as pg
+from padiff_graph.cli.commands import cli
 from tests.docs.pages import PAGES, ROOT, alike, run_page
 
 
@@ -68,3 +70,15 @@ def test_the_api_has_every_public_name():
     for name in set(pg.__all__) - {"__version__"}:
         place = f"{pg._HOMES[name]}.{name}"
         assert f":: {place}\n" in page, place
+
+
+def test_workflows_are_yaml_and_call_what_there_is():
+    text = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^```yaml\n(.*?)^```$", text, re.S | re.M)
+    workflow = yaml.safe_load(block)
+    steps = workflow["jobs"]["check"]["steps"]
+    assert all(("uses" in step) != ("run" in step) for step in steps)
+    called = [step["run"].split() for step in steps if "padiff-graph align" in step.get("run", "")]
+    known = {name for option in cli.commands["align"].params for name in option.opts}
+    assert len(called) == 2
+    assert {word for words in called for word in words if word.startswith("--")} <= known
