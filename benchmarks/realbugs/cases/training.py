@@ -221,6 +221,7 @@ ACCUMULATED = (
     "gradient.scaled",
     "gradient.differs",
     "optimizer.gradient_scale",
+    "optimizer.accumulation",
 )
 
 CASES = (
