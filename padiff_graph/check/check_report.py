@@ -77,6 +77,7 @@ def report_on(request: CheckRequest, regional: Regional, log: CheckLog) -> Repor
         findings=judgement.findings,
         noise=noise_floor(regional.proof),
         obligations=shown,
+        training=() if training is None else training.curves,
         regions=regions.counts,
         parameters=matching.parameters,
         required_tolerance=whole.required,

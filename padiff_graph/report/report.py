@@ -16,6 +16,7 @@ from padiff_graph.report.compared_tensor import ComparedTensor
 
 if TYPE_CHECKING:
     from padiff_graph.report.report_diff import ReportDiff
+from padiff_graph.report.training_curves import TrainingStep
 
 __all__ = ["Compared", "Report"]
 
@@ -65,6 +66,7 @@ class Report:
         engines: both models' engines, to rerun regions for a repro; None where capture failed.
         options: the options as given.
         precision: both models in half precision; None where that was not asked.
+        training: each step of both trainings, with the band in which two right runs part.
     """
 
     passed: bool
@@ -89,6 +91,7 @@ class Report:
     precision: PrecisionResult | None = None
     outputs: tuple[ComparedTensor, ...] = ()
     layers: tuple[ComparedTensor, ...] = ()
+    training: tuple[TrainingStep, ...] = ()
 
     @property
     def doubt(self) -> str:

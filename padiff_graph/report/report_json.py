@@ -72,6 +72,7 @@ def report_data(report: Report) -> dict[str, Any]:
         ],
         "outputs": [tensor_data(tensor) for tensor in report.outputs],
         "layers": [tensor_data(tensor) for tensor in report.layers],
+        "training": [_finite(asdict(step)) for step in report.training],
         "timings": {key: _number(value) for key, value in report.timings.items()},
         "options": {
             key: value if isinstance(value, (bool, int, float, str, type(None))) else str(value)

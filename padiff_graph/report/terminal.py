@@ -21,6 +21,7 @@ from padiff_graph.printable import printable
 from padiff_graph.report.precision_text import precision_text
 from padiff_graph.report.report import Report
 from padiff_graph.report.source_lines import code_line, short_source
+from padiff_graph.report.training_curves import training_table
 from padiff_graph.report.wording import noun
 
 __all__ = [
@@ -117,6 +118,9 @@ def render_report(report: Report, *, numbers: bool = False) -> RenderableType:
         parts += [Text(), render_numbers(report)]
     if report.precision is not None:
         parts += [Text(), Text(precision_text(report.precision, report.frameworks))]
+    trained = training_table(report.training, report.frameworks)
+    if trained is not None:
+        parts += [Text(), _heading("Training, step by step"), Padding(trained, (0, 0, 0, 2))]
     if report.notes:
         parts += [Text(), _heading("Notes")]
         parts += [Padding(Text(f"- {note}"), (0, 0, 0, 2)) for note in report.notes]

@@ -17,7 +17,9 @@ from padiff_graph.matching.result import Matching, ParameterRow
 from padiff_graph.referee.known_divergence import biased_variance
 from padiff_graph.referee.tolerance import Kind as QuantityKind
 from padiff_graph.referee.tolerance import Quantity, Tolerance, quantity
+from padiff_graph.report.training_curves import TrainingStep
 from padiff_graph.training.setting_findings import DIVERGENT, owners
+from padiff_graph.training.stages.curves import curve_step
 from padiff_graph.training.stages.departure import StageGap
 from padiff_graph.training.stages.run_values import Kind, habits, run_pairs, run_values
 from padiff_graph.training.stages.step_record import StepRecord
@@ -50,6 +52,7 @@ class StepNumbers:
         parted: (first, second) names of parameters -> the step from which their updates differ
             though their gradients agree.
         gaps: how far the sides are apart in each stage.
+        curves: both trainings step by step.
         habits: by step, what the two do otherwise with the model as a whole.
         notes: what the user should know, in sentences.
     """
@@ -76,6 +79,7 @@ class StepNumbers:
         self.leaves = leaves or {}
         self.habits: dict[int, tuple[Cause, ...]] = {}
         self.gaps: list[StageGap] = []
+        self.curves: list[TrainingStep] = []
         self.notes: list[str] = []
         self.parted: dict[tuple[str, str], int] = {}
         self._counts = _variance_counts(matching)
@@ -108,6 +112,7 @@ class StepNumbers:
             else:
                 self._buffer(step, row, first, second)
             self._states(step, row, *states)
+        self.curves.append(curve_step(step, first, second, self.gaps))
 
     def _add(
         self, step: int, kind: QuantityKind, first: str, second: str, one: Array, other: Array

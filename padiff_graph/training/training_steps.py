@@ -19,11 +19,13 @@ from padiff_graph.executor.transfer import mapped
 from padiff_graph.findings.finding import Finding
 from padiff_graph.matching.result import Matching, ParameterRow
 from padiff_graph.referee.tolerance import Quantity, Tolerance
+from padiff_graph.report.training_curves import TrainingStep
 from padiff_graph.training.optimizers import Stepper
 from padiff_graph.training.setting_findings import SettingWatch, trial_findings
 from padiff_graph.training.stages.average_rule import AverageWatch
 from padiff_graph.training.stages.band import trained_twice
 from padiff_graph.training.stages.carried_over import carried_over
+from padiff_graph.training.stages.curves import with_band
 from padiff_graph.training.stages.departure import departure_finding
 from padiff_graph.training.step_numbers import Leaves, StepNumbers
 from padiff_graph.training.training_side import Loss, TrainingSide
@@ -48,6 +50,7 @@ class Training:
         losses: the two losses of every step.
         steps: how many steps were taken.
         notes: what the user should know, in sentences.
+        curves: both trainings step by step.
     """
 
     findings: tuple[Finding, ...] = ()
@@ -55,6 +58,7 @@ class Training:
     losses: tuple[tuple[float, float], ...] = ()
     steps: int = 0
     notes: tuple[str, ...] = ()
+    curves: tuple[TrainingStep, ...] = ()
 
     @property
     def within(self) -> bool:
@@ -126,7 +130,14 @@ def train(
         repeatable = None if shared else second
         findings += _departures(repeatable, start, numbers, proved, steppers)
     quantities = tuple(numbers.excused(watch.algorithm, trials.departure is not None))
-    return Training(tuple(findings), quantities, tuple(numbers.losses), steps, tuple(numbers.notes))
+    return Training(
+        tuple(findings),
+        quantities,
+        tuple(numbers.losses),
+        steps,
+        tuple(numbers.notes),
+        tuple(numbers.curves),
+    )
 
 
 def _departures(
@@ -153,6 +164,8 @@ def _departures(
     band = None
     if repeatable is not None:
         band = trained_twice(repeatable, start, [loss for _, loss in numbers.losses])
+    if band is not None:
+        numbers.curves = with_band(numbers.curves, numbers.gaps, band)
     return [departure_finding(beyond, numbers.gaps, band, proved, frameworks, numbers.habits)]
 
 
