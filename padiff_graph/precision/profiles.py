@@ -27,6 +27,8 @@ PARTS = ("operands", *SPELLED)
 """With what is scaled or shifted by a number before the operation reads it."""
 SCALINGS = frozenset({"mul", "multiply", "div", "divide", "scale", "add", "sub", "subtract"})
 """Native operations that an edge may stand for and that round."""
+REDUCTIONS = frozenset({"sum", "mean", "max", "amax", "logsumexp"})
+"""Native operations that a softmax is spelled out with."""
 PRODUCTS = frozenset({"Linear", "Gemm", "MatMul", "Conv", "ConvTranspose"})
 """Their bias is added by the kernel of one framework and by an operation of the other: no choice of
 the code."""
@@ -137,6 +139,10 @@ class Reading:
             found["result"] = values[-1:]
         return {"operands": scaled, **found} if scaled else found
 
+    def reduces(self, node: NormalNode) -> bool:
+        """Whether one of an operation's native operations is a reduction of its own."""
+        return any(_tail(self.side.graph, number) in REDUCTIONS for number in node.native)
+
     def _scaled_operands(self, node: NormalNode) -> list[Value]:
         """What edges scale on the way to an operation."""
         return [value for edge in node.inputs if edge is not None for value in self.scaled(edge)]
@@ -176,7 +182,9 @@ def parted(matching: Matching, readings: tuple[Reading, Reading]) -> Iterator[Pa
         if first.op in PRODUCTS:
             parts = tuple(part for part in parts if part == "result")
         if parts:
-            kernel = _kept_inside(first, second, parts) or _fused(readings, first, second, parts)
+            kernel = _kept_inside(readings, first, second, parts) or _fused(
+                readings, first, second, parts
+            )
             yield Parted(match.first, match.second, parts, *profiles, kernel)
 
 
@@ -190,11 +198,19 @@ def _inside(node: NormalNode) -> bool:
     return not node.locations or node.locations[0] is None
 
 
-def _kept_inside(first: NormalNode, second: NormalNode, parts: tuple[str, ...]) -> bool:
+def _kept_inside(
+    readings: tuple[Reading, Reading],
+    first: NormalNode,
+    second: NormalNode,
+    parts: tuple[str, ...],
+) -> bool:
     """Whether nothing differs but what a kernel of attention keeps inside: scores, a mask added to
-    them, and their softmax."""
-    kept = {"operands", "terms", "result"}
-    return (_inside(first) or _inside(second)) and set(parts) <= kept
+    them, and their softmax, unless the other side spells that out."""
+    if not (_inside(first) or _inside(second)):
+        return False
+    if set(parts) <= {"operands", "terms", "result"}:
+        return True
+    return not (readings[0].reduces(first) or readings[1].reduces(second))
 
 
 def _fused(
