@@ -167,7 +167,7 @@ class _Around:
 
     def prepared(self, framework: Any) -> None:
         self.framework = framework
-        for own in self.effects:
+        for own in sorted(self.effects, key=lambda own: own.kind == "frozen"):
             if own.kind == "frozen":
                 for layer in _layers(self, own.at):
                     freeze(layer.weight)

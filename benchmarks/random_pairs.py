@@ -668,7 +668,7 @@ def changes_something(program: Program, mutated: Program) -> bool:
 
 def differ(program: Program, models) -> bool:
     """Whether two torch models of a program differ in outputs, gradients or buffers."""
-    own = dict(models[0].state_dict())
+    own = {name: value.clone() for name, value in models[0].state_dict().items()}
     generator = torch.Generator().manual_seed(program.seed)
     for name, value in own.items():
         if value.is_floating_point() and not name.endswith("running_var"):

@@ -16,7 +16,7 @@ from padiff_graph.findings.cause import Cause
 from padiff_graph.findings.finding import Finding
 from padiff_graph.matching.result import Matching
 from padiff_graph.obligations.left_behind import LeftBehind, Place, left_behind
-from padiff_graph.obligations.state_values import ROUNDING, apart, same_values
+from padiff_graph.obligations.state_values import apart, rounding_of, same_values
 
 __all__ = ["GROWTH", "called_twice", "drawn_places", "second_call"]
 
@@ -48,11 +48,13 @@ def second_call(
     ]
     for pair in output_pairs(matching):
         distances = []
+        least = 0.0
         for first, second in zip(*calls, strict=True):
             if pair.first not in first or pair.second not in second:
                 return None
             distances.append(apart(first[pair.first], second[pair.second]))
-        if distances[0] <= ROUNDING and distances[1] > max(ROUNDING, TIMES * distances[0]):
+            least = max(rounding_of(first[pair.first]), rounding_of(second[pair.second]))
+        if distances[0] <= least and distances[1] > max(least, TIMES * distances[0]):
             facts = {"first_name": pair.first, "second_name": pair.second, "error": distances[1]}
             cause = Cause.of("state.second_call", **facts)
             return Finding(

@@ -10,7 +10,7 @@ from padiff_graph.capture.engine import Array
 from padiff_graph.obligations.left_behind import Leaves
 from padiff_graph.referee.tolerance import Tolerance, quantity
 
-__all__ = ["ROUNDING", "apart", "same_values", "unlike"]
+__all__ = ["ROUNDING", "apart", "rounding_of", "same_values", "unlike"]
 
 ROUNDING = 1e-4
 """Share of the largest value up to which what two models keep differs by rounding: chosen ten times
@@ -40,6 +40,13 @@ def unlike(ours: Leaves, theirs: Leaves) -> str | None:
         elif way.rpartition(".")[2].isdigit() or not way:
             return way
     return None
+
+
+def rounding_of(array: Array) -> float:
+    """Share of the largest value up to which arrays of a type differ by rounding: in half precision
+    one unit in the last place is more than what float32 carries along."""
+    coarse = array.dtype.kind in "fc" and float(np.finfo(array.dtype).eps)
+    return max(ROUNDING, coarse)
 
 
 def apart(first: Array, second: Array) -> float:
