@@ -113,8 +113,8 @@ class Trials:
 
     def _same(self, finding: Finding) -> bool:
         """Whether a finding of a small pair is the one that is looked for."""
-        if finding.cause_id != self.finding.cause_id:
-            return False
+        if (finding.cause_id, finding.phase) != (self.finding.cause_id, self.finding.phase):
+            return False  # in another phase it may be what rounding leaves of a zero
         if finding.cause_id.startswith("size."):
             return True
         wanted, found = (
