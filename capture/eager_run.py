@@ -5,14 +5,13 @@ from __future__ import annotations
 import zlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
 
 from padiff_graph.capture.engine import Array, Engine, NotRunnable, Run
 from padiff_graph.capture.graph import ComputationGraph
-from padiff_graph.capture.late_array import late_of
+from padiff_graph.capture.late_array import LateArray, late_of
 from padiff_graph.capture.remote.wire import crossing
 
 __all__ = [
@@ -188,10 +187,7 @@ def moved_by_rounding(
         weights: names of the parameters to move.
     """
 
-    def rounded(name: str, array: Array) -> Array:
-        generator = np.random.default_rng(zlib.crc32(name.encode()))
-        noise = np.finfo(array.dtype).eps * generator.standard_normal(array.shape)
-        return np.asarray(array * (1 + noise), array.dtype)
+    generator = np.random.default_rng(1)
 
     with engine.quiet():
         own = {
@@ -200,16 +196,32 @@ def moved_by_rounding(
             if name in weights
         }
         floating = {name: array for name, array in own.items() if array.dtype.kind == "f"}
-        engine.assign({n: late_of(array, partial(rounded, n)) for n, array in floating.items()})
+        engine.assign({n: _rounded(array, n, generator) for n, array in floating.items()})
         run = engine.forward(example, grad=seeds is not None)
         outputs = _arrays(engine, run)
         if seeds is not None:
             moved = dict(seeds)
             for name, array in seeds.items():
                 if array.dtype.kind in "fc":
-                    moved[name] = rounded(name, array)
+                    moved[name] = _rounded(array, name, generator)
             engine.backward(run, moved)
         return _by_kind(outputs, run.buffers, run.gradients, run.buffers)
+
+
+def _rounded(array: Array, name: str, generator: np.random.Generator) -> Array:
+    """An array moved by its rounding; the same each time where it is read anew for each reader."""
+    if isinstance(array, LateArray):
+        return late_of(array, lambda own: _noisy(own, _named_generator(name)))
+    return _noisy(array, generator)
+
+
+def _named_generator(name: str) -> np.random.Generator:
+    return np.random.default_rng(zlib.crc32(name.encode()))
+
+
+def _noisy(array: Array, generator: np.random.Generator) -> Array:
+    noise = np.finfo(array.dtype).eps * generator.standard_normal(array.shape)
+    return np.asarray(array * (1 + noise), array.dtype)
 
 
 def _arrays(engine: Engine, run: Run) -> dict[str, Array]:

@@ -67,6 +67,8 @@ def _table(trial: Trial, side: int, node: NormalNode) -> _Table | None:
     if held is None or held.size != node.constant.size or held.dtype.kind != "f":
         return None
     truth: Array = node.constant.astype(np.float64)
+    if (np.isfinite(truth) & ~np.isfinite(held)).any():
+        return None  # told as beyond the range
     return _Table(node, distance(held, truth), float(np.abs(truth).max()))
 
 
