@@ -1,7 +1,6 @@
 """The HTML report, driven in a real browser."""
 
 import re
-import time
 
 import pytest
 
@@ -195,14 +194,11 @@ def test_twenty_thousand_operations(tmp_path):
     """A page of 20,000 operations a side stays a few megabytes, opens whole, and draws only what is
     in view."""
     target = tmp_path / "large.html"
-    started = time.perf_counter()
     write_html(report(blocks=100, width=100), target)
-    assert time.perf_counter() - started < 30
     assert target.stat().st_size < 8_000_000
     found = probe(
         target,
         """
-        const started = performance.now();
         document.getElementById("open-0").click();
         document.getElementById("open-1").click();
         found.rows = document.querySelectorAll("#tree-0 .row").length;
@@ -211,7 +207,6 @@ def test_twenty_thousand_operations(tmp_path):
         tree.scrollTop = found.height / 2;
         await pause();
         [...document.querySelectorAll("#tree-0 .row")][5].click();
-        found.spent = performance.now() - started;
         found.picked = document.querySelectorAll("#tree-1 .row.picked").length;
         """,
         seconds=120,
@@ -219,7 +214,6 @@ def test_twenty_thousand_operations(tmp_path):
     assert found["height"] > 20_000 * 22, "everything can be scrolled to"
     assert found["rows"] < 120, "only what is in view is drawn"
     assert found["picked"] == 1
-    assert found["spent"] < 5_000
 
 
 @needs_chromium
