@@ -138,6 +138,17 @@ def test_draws_stand_as_numbers(tmp_path):
     assert 0.199 < relative(shown["output"]) < 1.5
 
 
+def test_both_sides_of_a_script_have_the_same_draws(tmp_path):
+    report = found(0.4, rate=0.4, hook=0.5)
+    finding = next(one for one in report.findings if one.fails)
+    script = write_repro(report, tmp_path / "repro.py", finding)
+    assert "dropout" in script.read_text(encoding="utf-8")
+    shown = run(script)
+    assert relative(shown["output"]) < 1e-5
+    halved = [line for name, line in shown.items() if name.startswith("gradient of what")]
+    assert [round(relative(line), 4) for line in halved] == [0.5]
+
+
 class Scaled(torch.nn.Module):
     def __init__(self, factor):
         super().__init__()
