@@ -17,13 +17,13 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-SECONDS = 300
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*")
     parser.add_argument("--one", action="store_true", help="run the pair in this process")
+    parser.add_argument("--seconds", type=float, default=300, help="the most for one pair")
     options = parser.parse_args()
     sys.path.insert(0, str(HERE / "pairs"))
     if options.one:
@@ -31,21 +31,21 @@ def main() -> None:
         return
     known = json.loads((HERE / "pairs" / "known.json").read_text())
     names = options.names or sorted(known)
-    changed = [name for name in names if not told(name, isolated(name))]
+    changed = [name for name in names if not told(name, isolated(name, options.seconds))]
     print(f"{len(names) - len(changed)} of {len(names)} pairs are told alike under their own map")
     sys.exit(bool(changed))
 
 
-def isolated(name: str) -> dict:
+def isolated(name: str, seconds: float) -> dict:
     """The pair in a process of its own."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, __file__, "--one", name]
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=SECONDS, env=environment
+            command, capture_output=True, text=True, timeout=seconds, env=environment
         )
     except subprocess.TimeoutExpired:
-        return {"error": f"no answer in {SECONDS} s"}
+        return {"error": f"no answer in {seconds:g} s"}
     for text in done.stdout.splitlines():
         if text.startswith("RESULT "):
             return json.loads(text.removeprefix("RESULT "))

@@ -18,18 +18,25 @@ import numpy as np
 
 from padiff_graph.capture.graph import ComputationGraph, ParameterInfo
 from padiff_graph.capture.normal.index_map import View
-from padiff_graph.matching.parameters.conventions import Shape, gate_orders, orders, rotary_orders
+from padiff_graph.matching.parameters.conventions import (
+    Shape,
+    any_gate_orders,
+    orders,
+    rotary_orders,
+)
 from padiff_graph.matching.parameters.parameter_map import Values
 from padiff_graph.matching.parameters.stacked import list_rows
 from padiff_graph.matching.parameters.transform_words import describe
 from padiff_graph.matching.result import Matching, ParameterRow, Piece
 
 __all__ = [
+    "GATES",
     "Choice",
     "Option",
     "choices",
     "head_sizes",
     "listed",
+    "may_have_gates",
     "regated",
     "rotated",
     "same_numbers",
@@ -38,6 +45,14 @@ __all__ = [
 
 OPTIONS = 24
 """Most candidates of one question; chosen so that two names of a weight and twelve orders fit."""
+GATED = 48
+"""Further ones where a cell is written out: two names of a weight, in every order of its gates."""
+CELLS = frozenset({"LSTM", "GRU"})
+"""Operators of recurrent cells with gates."""
+GATES = frozenset({"Sigmoid", "Tanh"})
+"""What the gates of a cell that is written out go through."""
+LAYER = re.compile(r"_l\d+(?=_reverse$|$)")
+"""How the frameworks' recurrent layers number their weights: weight_ih_l0, bias_hh_l1_reverse."""
 CONFIDENCE = 0.6
 """Of a row that nothing has proved."""
 REASON = "a candidate by name and shape"
@@ -85,8 +100,9 @@ class _Family:
 
 
 def template(name: str) -> str:
-    """A name with every number that stands for itself replaced."""
-    return ".".join("#" if part.isdecimal() else part for part in name.split("."))
+    """A name with every number that stands for itself replaced, and that of a recurrent layer."""
+    parts = ("#" if part.isdecimal() else part for part in name.split("."))
+    return LAYER.sub("_l#", ".".join(parts))
 
 
 def choices(
@@ -100,11 +116,11 @@ def choices(
     held = {row.first: row.pieces for row in matching.parameters}
     now = [piece.second for name in names for piece in held[name]]
     left = _families(list(dict.fromkeys((*now, *matching.unused_second))), infos[1])
-    heads = head_sizes(matching)
+    heads, gated = head_sizes(matching), may_have_gates(matching)
     asked = []
     for family in _families(names, infos[0]):
         others = [other for other in left if _fits(family, other)]
-        options = _ranked(family, others, values, heads)
+        options = _ranked(family, others, values, heads, gated)
         if options:
             asked.append(Choice(family.names, options))
     return asked
@@ -115,6 +131,12 @@ def head_sizes(matching: Matching) -> list[int]:
     more that both models compute. An odd number holds no pairs, and two features are one pair."""
     ours, theirs = (_last_axes(side.graph) for side in (matching.first, matching.second))
     return sorted((size for size in ours & theirs if size > 2 and not size % 2), reverse=True)
+
+
+def may_have_gates(matching: Matching) -> bool:
+    """Whether a model has recurrent cells, as one operation or written out."""
+    ops = {node.op for side in (matching.first, matching.second) for node in side.nodes}
+    return bool(ops & CELLS) or ops >= GATES
 
 
 def _last_axes(graph: ComputationGraph) -> set[int]:
@@ -144,7 +166,7 @@ def regated(matching: Matching, names: Sequence[str]) -> list[Choice]:
         if any(infos[1][second].type.shape != shape for second in seconds):
             continue
         options = [Option("", kept)]
-        for words, turned in gate_orders(shape):
+        for words, turned in any_gate_orders(shape):
             views = [turned.then(row.pieces[0].second_view) for row in kept]
             same = zip(family.names, seconds, views, strict=True)
             turned_rows = tuple(
@@ -195,11 +217,13 @@ def _ranked(
     others: Sequence[_Family],
     values: tuple[Values, Values],
     heads: Sequence[int],
+    gated: bool,
 ) -> tuple[Option, ...]:
     """The answers: values that agree first, then names that are alike, then plain orders."""
     near = sorted(others, key=lambda other: -_likeness(family.template, other.template))
-    found = [option for other in near for option in _options(family, other, values, heads)]
-    return tuple(sorted(found, key=lambda option: not option.agrees)[:OPTIONS])
+    found = [option for other in near for option in _options(family, other, values, heads, gated)]
+    most = OPTIONS + GATED * gated
+    return tuple(sorted(found, key=lambda option: not option.agrees)[:most])
 
 
 def _likeness(first: str, second: str) -> float:
@@ -211,10 +235,14 @@ def _likeness(first: str, second: str) -> float:
 
 
 def _options(
-    family: _Family, other: _Family, values: tuple[Values, Values], heads: Sequence[int]
+    family: _Family,
+    other: _Family,
+    values: tuple[Values, Values],
+    heads: Sequence[int],
+    gated: bool,
 ) -> Iterator[Option]:
     """The second family in every order that a convention explains."""
-    for convention, view in orders(family.shape, other.shape, heads):
+    for convention, view in orders(family.shape, other.shape, heads, gated):
         rows = tuple(
             _row(name, family.shape, second, other.shape, view)
             for name, second in zip(family.names, other.names, strict=True)

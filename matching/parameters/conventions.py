@@ -5,11 +5,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from itertools import permutations
 
 from padiff_graph.capture.normal.index_map import View
 from padiff_graph.matching.parameters.relations import axis_orders
 
-__all__ = ["HEAD_SIZES", "TURNED", "Shape", "gate_orders", "orders", "rotary_orders"]
+__all__ = [
+    "HEAD_SIZES",
+    "TURNED",
+    "Shape",
+    "any_gate_orders",
+    "gate_orders",
+    "orders",
+    "rotary_orders",
+]
 
 Shape = tuple[int, ...]
 TURNED = "its axes turned"
@@ -23,19 +32,24 @@ GATES = {
 }
 """Where each gate stands among those of torch and Paddle (i, f, g, o; r, z, n): fused cells of
 TensorFlow and Keras, ONNX, and the inverse of ONNX's."""
+LETTERS = ("ifgo", "rzn")
+"""The gates of a cell by their usual names, in the order of torch and Paddle."""
 HEAD_SIZES = 2
 """Most sizes of a head that rotary orders are made for: a model has one, and few have two."""
 HALVES = "rotary features in halves, not in pairs"
 PAIRS = "rotary features in pairs, not in halves"
 
 
-def orders(first: Shape, second: Shape, heads: Sequence[int] = ()) -> Iterator[tuple[str, View]]:
+def orders(
+    first: Shape, second: Shape, heads: Sequence[int] = (), gated: bool = False
+) -> Iterator[tuple[str, View]]:
     """The views of a second parameter that give a first one's elements in order, each once.
 
     Each comes with its convention in words: "" for the likeliest order of axes, which needs none.
 
     Args:
         heads: how many features a head with a rotary embedding may have.
+        gated: whether the tensor may hold the gates of a cell in an order of somebody's own.
     """
     if math.prod(first) != math.prod(second):
         return
@@ -44,6 +58,9 @@ def orders(first: Shape, second: Shape, heads: Sequence[int] = ()) -> Iterator[t
         if not any(view.same(known) for known in seen):
             seen.append(view)
             yield convention, view
+    if gated:
+        plain = next(_axes(first, second))
+        yield from ((words, turned.then(plain)) for words, turned in _own_gate_orders(second))
 
 
 def _all(first: Shape, second: Shape, heads: Sequence[int]) -> Iterator[tuple[str, View]]:
@@ -82,6 +99,23 @@ def gate_orders(shape: Shape) -> Iterator[tuple[str, View]]:
         turned = _gated(shape, places)
         if turned is not None:
             yield words, turned.reshape(shape)
+
+
+def any_gate_orders(shape: Shape) -> Iterator[tuple[str, View]]:
+    """The same in every order, known ones first: who writes a cell out may choose."""
+    yield from gate_orders(shape)
+    yield from _own_gate_orders(shape)
+
+
+def _own_gate_orders(shape: Shape) -> Iterator[tuple[str, View]]:
+    """The orders of gates that no known convention has."""
+    for letters in LETTERS:
+        for places in permutations(range(len(letters))):
+            turned = _gated(shape, places)
+            usual = places in GATES.values() or places == tuple(sorted(places))
+            if turned is not None and not usual:
+                named = ", ".join(letters[place] for place in places)
+                yield f"the gates {named}", turned.reshape(shape)
 
 
 def _axes(first: Shape, second: Shape) -> Iterator[View]:

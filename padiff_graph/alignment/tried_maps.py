@@ -18,6 +18,7 @@ from padiff_graph.alignment.value_proof import prove
 from padiff_graph.capture.engine import Engine, NotRunnable
 from padiff_graph.capture.normal.form import NormalGraph
 from padiff_graph.matching.parameters.candidates import (
+    GATES,
     Choice,
     Option,
     choices,
@@ -102,9 +103,8 @@ def _doubtful(alignment: Alignment) -> list[str]:
 def _gated(alignment: Alignment, names: Sequence[str]) -> list[str]:
     """Parameters that may hold the gates of a recurrent cell written out: in a model with both of
     its squashings. What reads them may agree, and the gates be told apart wrongly behind it."""
-    matching = alignment.matching
-    ops = {node.op for node in matching.first.nodes}
-    if not ops >= {"Sigmoid", "Tanh"}:
+    ops = {node.op for node in alignment.matching.first.nodes}
+    if not ops >= GATES:
         return []
     return [row.first for row in _turnable(alignment) if row.first not in names]
 

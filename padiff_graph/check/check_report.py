@@ -26,6 +26,7 @@ from padiff_graph.report.report import Report
 from padiff_graph.training.losses import Loss, mean_loss
 from padiff_graph.training.step_numbers import Leaves
 from padiff_graph.training.training_steps import Training, train
+from padiff_graph.weights.unread_parameters import unread_note, unread_parameters
 
 __all__ = ["report_on", "report_without_graphs"]
 
@@ -71,6 +72,7 @@ def report_on(request: CheckRequest, regional: Regional, log: CheckLog) -> Repor
     shown = obligations(request, regional, measured, judgement.findings)
     judgement = _conjunction(judgement, shown, request.frameworks)
     captures = [note for capture in alignment.captures for note in capture.graph.notes]
+    unread = unread_parameters(alignment)
     return Report(
         passed=judgement.passed,
         equivalent=judgement.equivalent,
@@ -96,12 +98,14 @@ def report_on(request: CheckRequest, regional: Regional, log: CheckLog) -> Repor
             *regions.notes,
             *request.notes,
             *log.notes,
+            *filter(None, [unread_note(unread, request.frameworks)]),
         ),
         models=request.names,
         frameworks=request.frameworks,
         matching=matching,
         engines=alignment.engines,
         options=request.given,
+        unread=unread,
     )
 
 

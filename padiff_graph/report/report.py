@@ -13,6 +13,7 @@ from padiff_graph.findings.obligation import Obligation
 from padiff_graph.findings.precision_result import PrecisionResult
 from padiff_graph.matching.result import Matching, ParameterRow
 from padiff_graph.report.compared_tensor import ComparedTensor
+from padiff_graph.report.unread_parameter import UnreadParameter
 
 if TYPE_CHECKING:
     from padiff_graph.report.report_diff import ReportDiff
@@ -67,6 +68,7 @@ class Report:
         options: the options as given.
         precision: both models in half precision; None where that was not asked.
         training: each step of both trainings, with the band in which two right runs part.
+        unread: parameters that neither run reads, with whether both hold the same numbers.
     """
 
     passed: bool
@@ -92,6 +94,7 @@ class Report:
     outputs: tuple[ComparedTensor, ...] = ()
     layers: tuple[ComparedTensor, ...] = ()
     training: tuple[TrainingStep, ...] = ()
+    unread: tuple[UnreadParameter, ...] = ()
 
     @property
     def doubt(self) -> str:

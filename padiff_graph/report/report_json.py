@@ -17,6 +17,7 @@ from padiff_graph.printable import encodable
 from padiff_graph.report.compared_tensor import ComparedTensor
 from padiff_graph.report.report import Report
 from padiff_graph.report.told_findings import reason_data
+from padiff_graph.report.unread_parameter import UnreadParameter
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -51,6 +52,7 @@ def report_data(report: Report) -> dict[str, Any]:
         "obligations": [asdict(obligation) for obligation in report.obligations],
         "regions": dict(report.regions),
         "parameters": [parameter_data(row) for row in report.parameters],
+        "unread": [unread_data(parameter) for parameter in report.unread],
         "tolerance": {key: _number(value) for key, value in report.tolerance.items()},
         "required_tolerance": {
             key: _number(value) for key, value in report.required_tolerance.items()
@@ -146,6 +148,16 @@ def parameter_data(row: ParameterRow) -> dict[str, Any]:
         "confidence": row.confidence,
         "reason": row.reason,
         "proved": row.proved,
+    }
+
+
+def unread_data(parameter: UnreadParameter) -> dict[str, Any]:
+    """One parameter that neither run reads."""
+    return {
+        "paddle_name": parameter.first,
+        "torch_name": parameter.second,
+        "shape": list(parameter.shape),
+        "equal": parameter.equal,
     }
 
 

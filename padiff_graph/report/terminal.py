@@ -42,6 +42,8 @@ SHOWN = 12
 """How many findings the table names; chosen so that the report stays one screen."""
 PLACES = 4
 """How many other places of a cause are named; chosen so that they stay on two lines."""
+ORDERED = "weights.shuffled"
+"""What a pass rests on where weights only agree in an order that no convention explains."""
 TITLES = {"paddle": "Paddle", "torch": "torch", "onnx": "ONNX"}
 COLOURS = {
     "different": "red",
@@ -232,9 +234,7 @@ def report_headline(report: Report) -> Text:
     )
     names = f"{first} against {second}"
     if report.passed:
-        within = not any(finding.verdict == "rounding" for finding in report.findings)
-        how = "" if within else " (every difference is rounding)"
-        return Text.assemble(("ALIGNED", "bold green"), how, f"  {names}")
+        return Text.assemble(("ALIGNED", "bold green"), _conditions(report), f"  {names}")
     compared = report.compared
     if not (compared.outputs or compared.regions or compared.gradients):
         return Text.assemble(("NOTHING COMPARED", "bold red"), f"  {names}")
@@ -247,6 +247,18 @@ def report_headline(report: Report) -> Text:
             f"{doubt} at the tolerance asked for",
         )
     return Text.assemble(("NOT ALIGNED", "bold red"), doubt, f"  {names}")
+
+
+def _conditions(report: Report) -> str:
+    """What has to be known of a pass, in brackets."""
+    causes = {finding.cause_id for finding in report.findings}
+    rounded = any(finding.verdict == "rounding" for finding in report.findings)
+    told = (
+        "every difference is rounding" if rounded else "",
+        "with weights in an order of their own" if ORDERED in causes else "",
+    )
+    said = ", ".join(filter(None, told))
+    return f" ({said})" if said else ""
 
 
 def _compared(report: Report) -> Text:

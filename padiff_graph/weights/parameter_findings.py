@@ -13,7 +13,7 @@ from padiff_graph.findings.cause import Cause
 from padiff_graph.findings.finding import Finding
 from padiff_graph.matching.difference.other_sizes import OtherSizes
 from padiff_graph.matching.difference.parameter_sharing import taken_over
-from padiff_graph.matching.parameters.candidates import head_sizes
+from padiff_graph.matching.parameters.candidates import head_sizes, may_have_gates
 from padiff_graph.matching.parameters.conventions import Shape, gate_orders, rotary_orders
 from padiff_graph.matching.parameters.relations import axis_orders
 from padiff_graph.matching.result import Matching, ParameterRow
@@ -22,10 +22,6 @@ from padiff_graph.weights.crossed_names import crossed_findings, owner
 __all__ = ["parameter_findings"]
 
 ADVICE = "give the correspondence in a LayerMap, if there is one"
-CELLS = frozenset({"LSTM", "GRU"})
-"""Operators of recurrent cells with gates."""
-GATES = frozenset({"Sigmoid", "Tanh"})
-"""What the gates of a cell that is written out go through."""
 QUERY_AND_KEY = 2
 """Fewest modules whose weights stand in an order of rotary features: a rotation that is not of both
 leaves no product as it is."""
@@ -114,7 +110,7 @@ def _shuffled(matching: Matching) -> list[Finding]:
     """
     modules: dict[tuple[str, str], list[str]] = defaultdict(list)
     rotary: dict[tuple[str, str], list[str]] = defaultdict(list)
-    heads, gated = head_sizes(matching), _has_gates(matching)
+    heads, gated = head_sizes(matching), may_have_gates(matching)
     for row in matching.parameters:
         shapes = _whole_shapes(row, matching)
         if shapes is None or _ordered(row, _plain_orders(*shapes, gated)):
@@ -156,12 +152,6 @@ def _ordered(row: ParameterRow, orders: Iterable[View]) -> bool:
         all(order.then(piece.first_view).same(piece.second_view) for piece in row.pieces)
         for order in orders
     )
-
-
-def _has_gates(matching: Matching) -> bool:
-    """Whether a model has recurrent cells, as one operation or written out."""
-    ops = {node.op for side in (matching.first, matching.second) for node in side.nodes}
-    return bool(ops & CELLS) or ops >= GATES
 
 
 def _plain_orders(shape: Shape, other: Shape, gated: bool) -> Iterator[View]:

@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import permutations
 
 import numpy as np
 
@@ -19,14 +18,10 @@ from padiff_graph.executor.transfer import mapped
 from padiff_graph.findings.cause import Cause
 from padiff_graph.findings.finding import Finding
 from padiff_graph.matching.result import Matching, ParameterRow
+from padiff_graph.weights.same_numbers import in_axis_orders, same_numbers
 
 __all__ = ["weight_findings"]
 
-CLOSE = 1e-6
-"""Relative difference below which two weights are one number: a checkpoint keeps them exactly, a
-conversion between dtypes of one width nearly so."""
-RANK = 5
-"""Most axes whose orders are tried: 120 of them."""
 UNREAD = 1 << 30
 """Behind every operation: where a parameter stands that nothing reads."""
 ADVICE = "copy the weights through the parameter map: assign_weight, or auto_weights=True"
@@ -106,7 +101,7 @@ def weight_findings(matching: Matching, first: Engine, second: Engine) -> tuple[
     held = list(_held(matching, first, second))
     groups: dict[Hashable, list[_Odd]] = defaultdict(list)
     for one in held:
-        if one.own.dtype.kind in "fc" and not _same(one.own, one.wanted):
+        if one.own.dtype.kind in "fc" and not same_numbers(one.own, one.wanted):
             odd = _odd(one, held, matching)
             groups[odd.cause.kind, odd.group].append(odd)
     order = first_reads(matching.second.graph)
@@ -132,12 +127,14 @@ def _odd(held: _Held, all_held: Sequence[_Held], matching: Matching) -> _Odd:
     """The simplest explanation of a value: the layout, another parameter's, none at all, an
     order."""
     transform = {**held.names, "transform": held.row.transform}
-    if held.alone and _same(held.own, held.raw):
+    if held.alone and same_numbers(held.own, held.raw):
         return _Odd(held, Cause.of("weights.as_they_are", **transform), held.row.transform)
     square = held.own.ndim == 2 and held.own.shape[0] == held.own.shape[1]
-    if square and _same(held.own.T, held.wanted):
+    if square and same_numbers(held.own.T, held.wanted):
         return _Odd(held, Cause.of("weights.transposed", **transform), None)
-    if held.alone and any(_same(held.own, raw) for raw in _axis_orders(held.raw, held.own.shape)):
+    if held.alone and any(
+        same_numbers(held.own, raw) for raw in in_axis_orders(held.raw, held.own.shape)
+    ):
         return _read_in_another_order(held, matching)
     for other in all_held:
         if _swapped(held, other):
@@ -176,9 +173,9 @@ def _swapped(held: _Held, other: _Held) -> bool:
     value = other.wanted
     if other.row.first == held.row.first or value.shape != held.own.shape or value.size == 1:
         return False
-    if not _same(held.own, value):
+    if not same_numbers(held.own, value):
         return False
-    return not _same(value, held.wanted) and not _constant(held.own)
+    return not same_numbers(value, held.wanted) and not _constant(held.own)
 
 
 def _swap(held: _Held, other: str) -> _Odd:
@@ -191,28 +188,6 @@ def _swap(held: _Held, other: str) -> _Odd:
         second_owner=second,
     )
     return _Odd(held, cause, frozenset({first, second}))
-
-
-def _axis_orders(array: Array, shape: Sequence[int]) -> Iterator[Array]:
-    """The array with its axes in every order that has the shape; few axes only."""
-    if len(array.shape) == len(shape) <= RANK:
-        for axes in permutations(range(len(shape))):
-            if tuple(array.shape[axis] for axis in axes) == tuple(shape):
-                yield array.transpose(axes)
-
-
-def _same(first: Array, second: Array) -> bool:
-    if first.shape != second.shape:
-        return False
-    first, second = np.asarray(first), np.asarray(second)
-    if first.size and not _close(complex(first.reshape(-1)[0]), complex(second.reshape(-1)[0])):
-        return False  # most differ in the first element already
-    return bool(np.allclose(first, second, rtol=CLOSE, atol=CLOSE * 1e-2, equal_nan=True))
-
-
-def _close(first: complex, second: complex) -> bool:
-    """Whether two numbers may be one; NaNs may."""
-    return not abs(first - second) > CLOSE * max(1.0, abs(second))
 
 
 def _constant(array: Array) -> bool:

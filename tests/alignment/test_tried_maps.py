@@ -70,6 +70,49 @@ class TorchCell(torch.nn.Module):
         return hidden
 
 
+class OwnOrder(torch.nn.Module):
+    """A cell with its gates in an order that no framework has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gates, self.kept = torch.nn.Linear(5, 12), torch.nn.Linear(3, 12)
+
+    def forward(self, x):
+        hidden, cell = x[:, 0, :3] * 0, x[:, 0, :3] * 0
+        for step in range(2):
+            f, o, i, g = torch.chunk(self.gates(x[:, step]) + self.kept(hidden), 4, -1)
+            cell = torch.sigmoid(f) * cell + torch.sigmoid(i) * torch.tanh(g)
+            hidden = torch.sigmoid(o) * torch.tanh(cell)
+        return hidden
+
+
+class Layers(paddle.nn.Layer):
+    """The cells of a recurrent layer, called one by one."""
+
+    def __init__(self, wrong: bool) -> None:
+        super().__init__()
+        self.wrong = wrong
+        self.cells = paddle.nn.LayerList([paddle.nn.GRUCell(5, 3), paddle.nn.GRUCell(3, 3)])
+
+    def forward(self, x):
+        states, rows = [None, None], []
+        for step in range(2):
+            value = x[:, step]
+            for place, cell in enumerate(self.cells):
+                value, states[place] = cell(value, states[place])
+            rows.append(value * 1.1 if self.wrong else value)
+        return paddle.stack(rows, 1)
+
+
+class Library(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = torch.nn.GRU(5, 3, 2, batch_first=True)
+
+    def forward(self, x):
+        return self.layers(x)[0]
+
+
 class Normalised(paddle.nn.Layer):
     """A square weight that is divided by its norm before use."""
 
@@ -118,6 +161,8 @@ KINDS = {
     "unfold": (Unfolded, Convolved, (2, 3, 6, 6)),
     "one hot": (OneHot, Embedded, IDS),
     "cell": (Cell, TorchCell, (4, 2, 5)),
+    "own order": (Cell, OwnOrder, (4, 2, 5)),
+    "layers": (Layers, Library, (4, 2, 5)),
     "norm": (Normalised, TorchNormalised, (4, 6)),
 }
 
@@ -144,6 +189,13 @@ def test_the_candidate_under_which_values_agree_is_the_map(kind):
 def test_a_wrong_model_is_not_passed(kind):
     layer, module, example = _pair(kind, wrong=True)
     assert not pg.compare(layer, module, example, options=OPTIONS).passed
+
+
+def test_an_order_of_gates_that_no_convention_has_passes_loudly():
+    report = pg.compare(*_pair("own order", wrong=False), options=OPTIONS)
+    loud = [finding for finding in report.findings if finding.cause_id == "weights.shuffled"]
+    assert report.passed and "ALIGNED (with weights in an order of their own)" in str(report)
+    assert {finding.paddle_path for finding in loud} == {"gates", "kept"}
 
 
 @pytest.mark.parametrize("kind", ["unfold", "one hot"])
