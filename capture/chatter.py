@@ -15,8 +15,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TextIO
 
-__all__ = ["Chatter", "without_chatter"]
+__all__ = ["AT_IMPORT", "Chatter", "without_chatter"]
 
+AT_IMPORT = ("No ccache found",)
+"""How warnings begin that a framework gives at import, whatever it is used for."""
 STREAMS = ("stdout", "stderr")
 
 

@@ -27,6 +27,14 @@ RECORDS: dict[str, type[Any]] = {
 """Classes whose instances cross by their fields; `crossing` adds more."""
 NAMES: dict[type[Any], str] = {cls: name for name, cls in RECORDS.items()}
 """The kinds that they cross as."""
+HOMES = (
+    "padiff_graph.capture.certificate",
+    "padiff_graph.capture.eager_run",
+    "padiff_graph.executor.partition",
+    "padiff_graph.executor.questions",
+    "padiff_graph.executor.side_run",
+)
+"""Modules of those classes; no other is imported because something that is read names it."""
 LEFT_OUT = frozenset({"native"})
 """Fields that stay where they are."""
 ARRAYS = "biufcSU"
@@ -123,10 +131,10 @@ def decode(value: Any, buffers: Buffers, found: Callable[[Ref], Any]) -> Any:
 
 
 def _class(kind: str) -> type[Any] | None:
-    """The class of a record; None for any other kind. Its module, one of ours, is imported where
-    nobody has asked for it yet."""
+    """The class of a record; None for any other kind. Its module is imported where nobody has asked
+    for it yet."""
     module = kind.partition(":")[0]
-    if kind not in RECORDS and kind != module and module.startswith("padiff_graph."):
+    if kind not in RECORDS and module in HOMES:
         import_module(module)
     return RECORDS.get(kind)
 

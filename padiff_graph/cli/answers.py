@@ -21,6 +21,8 @@ from padiff_graph.cli.speech import complain, speaking, speech_options
 
 __all__ = ["CheckedCommand", "answered", "run"]
 
+WANTING = ("can't allocate", "cannot allocate", "out of memory", "bad_alloc", "resourceexhausted")
+"""What frameworks say where the memory is not enough, in small letters."""
 LOG = logging.getLogger(__name__)
 
 
@@ -114,6 +116,9 @@ def _stopped(error: BaseException) -> int:
     where = raised_at(error)
     if where:
         return _told(f"nothing was compared: {type(error).__name__}{where}: {error}", NOTHING)
+    if _wants_memory(error):
+        told = str(error).partition("\n")[0] or type(error).__name__
+        return _told(f"nothing was compared: the memory was not enough: {told}", NOTHING)
     if isinstance(error, (FileNotFoundError, IsADirectoryError, PermissionError)):
         return _told(f"error: {error}", WRONG)
     if isinstance(error, OSError):
@@ -122,3 +127,10 @@ def _stopped(error: BaseException) -> int:
         return _told(f"nothing was compared: the program was told to exit ({error})", NOTHING)
     traceback.print_exception(error)
     return NOTHING
+
+
+def _wants_memory(error: BaseException) -> bool:
+    """Whether an exception says that there was not enough memory."""
+    said = str(error).lower()
+    plain = isinstance(error, RuntimeError) and any(words in said for words in WANTING)
+    return plain or isinstance(error, MemoryError)

@@ -247,9 +247,15 @@ def capture(model: str, out: str | None) -> int:
     show_default=True,
     help="in which precision regions are written; fewer make the file smaller",
 )
-def record(model: str, out: str, values: str) -> int:
+@click.option(
+    "--inputs",
+    metavar="FILE",
+    help="inputs in the place of the model's own: an .npz, or a recording with its inputs",
+)
+def record(model: str, out: str, values: str, inputs: str | None) -> int:
     """`record`, with the size said before it is written."""
     from padiff_graph.cli.targets import load_model
+    from padiff_graph.cli.two_targets import example_of
     from padiff_graph.export.recording import PRECISIONS, record
 
     chosen = {"both": PRECISIONS, "float32": PRECISIONS[:1], "none": ()}[values]
@@ -257,7 +263,8 @@ def record(model: str, out: str, values: str) -> int:
     def expect(size: int) -> None:
         say(f"about {size / MIB:.1f} MiB will be written")
 
-    graph = record(*load_model(model), out, precisions=chosen, expect=expect)
+    example = None if inputs is None else example_of(inputs)
+    graph = record(*load_model(model, example), out, precisions=chosen, expect=expect)
     headline(_graph_summary(graph, model))
     say(f"replayed against eager: {graph.certificate}")
     say(f"written: {out}, {os.path.getsize(out) / MIB:.1f} MiB")

@@ -16,6 +16,7 @@ from typing import Any
 
 import click
 
+from padiff_graph.capture.chatter import AT_IMPORT
 from padiff_graph.printable import printable
 from padiff_graph.progress import unwatched
 
@@ -36,8 +37,6 @@ LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
 """What standard error shows, by how often -v stands."""
 SHORT = "%(relativeCreated)7.0f ms  %(name)s: %(message)s"
 LONG = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-NOT_OURS = ("No ccache found",)
-"""How warnings begin that a framework gives at import, whatever it is used for."""
 
 
 def log_path(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
@@ -83,7 +82,7 @@ def speaking(ctx: click.Context) -> Iterator[None]:
         raise click.UsageError("-v and -q contradict each other; leave one of them out", ctx)
     ctx.meta[f"{LOGGER}.quiet"] = bool(wanted["quiet"])
     ctx.meta[f"{LOGGER}.verbose"] = int(wanted["verbose"] or 0)
-    for beginning in NOT_OURS:
+    for beginning in AT_IMPORT:
         warnings.filterwarnings("ignore", message=beginning)
     with ExitStack() as undo:
         if wanted["quiet"] or wanted["verbose"]:

@@ -9,6 +9,7 @@ from padiff_graph.capture.backend import backend, needed
 from padiff_graph.capture.capture_errors import CaptureError
 from padiff_graph.errors import UsageError
 from padiff_graph.request.targets import kind_of, made_by
+from padiff_graph.sides.made_side import made_side
 
 __all__ = ["load_model", "load_pair"]
 
@@ -55,22 +56,30 @@ def _check_keys(target: str, made: Mapping[Any, Any]) -> None:
         )
 
 
-def load_model(target: str) -> tuple[Any, Mapping[str, Any]]:
+def load_model(
+    target: str, inputs: Mapping[str, Any] | None = None
+) -> tuple[Any, Mapping[str, Any]]:
     """A model with its example from a function, or an ONNX file with inputs of declared shapes.
 
+    Args:
+        target: what a side's function is called; it may return (model, example_kwargs) or a dict
+            with "model" and "inputs".
+        inputs: in the place of its own.
+
     Raises:
-        UsageError: it returns something else.
+        UsageError: it returns something else, or there are no inputs.
     """
     if target.endswith(".onnx"):
         example_inputs = needed(backend("onnx").declared_example)
         try:
-            return target, example_inputs(target)
+            return target, example_inputs(target) if inputs is None else inputs
         except CaptureError as error:  # a file that is missing or broken is wrong use
             raise UsageError(str(error)) from None
-    made = made_by(target)
-    if isinstance(made, (tuple, list)) and len(made) == 2 and isinstance(made[1], Mapping):
-        return made[0], made[1]
-    raise UsageError(
-        f"expected {target} to return (model, example_kwargs); it returned {kind_of(made)}; "
-        "name a function of one model, or an .onnx file"
-    )
+    side = made_side(target)
+    example = side["inputs"] if inputs is None else inputs
+    if example is None:
+        raise UsageError(
+            f"{target}: there are no inputs; let it return (model, inputs), or name them where "
+            "the command takes --inputs"
+        )
+    return side["model"], example

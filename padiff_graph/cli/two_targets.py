@@ -6,14 +6,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 
-if TYPE_CHECKING:
-    from padiff_graph.capture.engine import Array
-
-__all__ = ["Targets", "two_targets"]
+__all__ = ["Targets", "example_of", "two_targets"]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -70,7 +67,7 @@ class Targets:
         from padiff_graph.errors import UsageError
 
         if self.second is not None:
-            example = None if self.inputs is None else _example(self.inputs)
+            example = None if self.inputs is None else example_of(self.inputs)
             return {
                 "layer": _side(self.pair, self.pythons[0], self.weights[0]),
                 "module": _side(self.second, self.pythons[1], self.weights[1]),
@@ -133,11 +130,20 @@ def _side(target: str, python: str | None, weights: str | None) -> Any:
     return target
 
 
-def _example(path: str) -> dict[str, Array]:
-    """The arrays of an .npz file, by name."""
+def example_of(path: str) -> dict[str, Any]:
+    """The arrays of an .npz file by name, or the inputs of a recording.
+
+    Raises:
+        UsageError: the file cannot be read.
+    """
     import numpy as np
 
     from padiff_graph.errors import UsageError
+    from padiff_graph.sides.recorded_model import opened_model
+    from padiff_graph.sides.recording_file import SUFFIX, Recording
+
+    if path.endswith(SUFFIX):
+        return opened_model(Recording(path)).example()
 
     try:
         with np.load(path, allow_pickle=False) as held:

@@ -4,7 +4,7 @@ the call lasts."""
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import wraps
@@ -12,13 +12,16 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from padiff_graph.capture.abilities import Values
 from padiff_graph.capture.backend import backend, backend_here, framework_of, serving
-from padiff_graph.capture.engine import Array, same_numbers
-from padiff_graph.capture.leaf_names import leaves
+from padiff_graph.capture.engine import same_numbers
+from padiff_graph.capture.leaf_names import leaves, values
 from padiff_graph.capture.remote.at_once import at_once
 from padiff_graph.capture.remote.backend import remote_backend
 from padiff_graph.capture.remote.client import Client
+from padiff_graph.capture.remote.service import plain as plain_value
 from padiff_graph.errors import UsageError
+from padiff_graph.request.targets import kind_of
 from padiff_graph.sides.made_side import made_side, with_weights
 from padiff_graph.sides.process import WorkerProcess
 from padiff_graph.sides.recorded_backend import recorded_backend
@@ -164,12 +167,12 @@ def _arguments(
     if any(map(_recorded, both)):
         _refuse_training(arguments)
         return arguments
-    for argument, values in (
+    for argument, own in (
         ("loss_fn", [side.loss for side in both]),
         ("optimizer", [side.optimizer for side in both]),
     ):
         if argument in names and arguments.get(argument) is None:
-            arguments[argument] = _both_or_none(argument, values)
+            arguments[argument] = _both_or_none(argument, own)
     return arguments
 
 
@@ -233,6 +236,11 @@ def _inputs(both: tuple[_Opened, _Opened], given: Any) -> Any:
             for number, inputs in enumerate(own)
         ]
     else:
+        if isinstance(given, (Mapping, str)) or not isinstance(given, Sequence) or len(given) != 2:
+            raise UsageError(
+                "example_inp is a pair of dicts from forward's argument name to value, one for "
+                f"each side; found {kind_of(given)}"
+            )
         filled = list(given)
     return tuple(_there(side, inputs) for side, inputs in zip(both, filled, strict=True))
 
@@ -253,23 +261,47 @@ def _as_recorded(model: RecordedModel, inputs: Any) -> Any:
     def filled(value: object) -> bool:
         return isinstance(value, np.ndarray) or tools.is_tensor(value)
 
+    def refused(found: str) -> UsageError:
+        return UsageError(
+            f"{model.recording.path} was recorded with other inputs: {found}; check with those of "
+            "the recording, or record again"
+        )
+
+    if not isinstance(inputs, Mapping):
+        raise UsageError(
+            "example_inp is a pair of dicts from forward's argument name to value, or left out; "
+            f"found {kind_of(inputs)} for the recording {model.recording.path}"
+        )
     given, own = leaves(inputs, filled), leaves(model.inputs, filled)
-    for name in (*own, *given):
-        both = [
-            leaf if isinstance(leaf, np.ndarray) else tools.array(leaf)
-            for leaf in (given.get(name), own.get(name))
-            if leaf is not None
-        ]
-        if len(both) < len(NAMES) or not _equal(*both):
-            raise UsageError(
-                f"{model.recording.path} was recorded with other inputs: {name} differs; "
-                "check with those of the recording, or record again"
-            )
+    plain, own_plain = values(inputs, filled), values(model.inputs, filled)
+    names = {*given, *plain}, {*own, *own_plain}
+    if names[0] != names[1]:
+        told = (", ".join(sorted(own)) or "nothing" for own in names)
+        raise refused("found {}, recorded {}".format(*told))
+    for name, leaf in own.items():
+        if name not in given or not _equal(tools, given[name], leaf):
+            raise refused(f"{name} differs")
+    for name, value in own_plain.items():
+        if name not in plain or not _same_plain(plain[name], value):
+            raise refused(f"{name} is {plain.get(name)!r}, it was {value!r}")
     return model.inputs
 
 
-def _equal(first: Array, second: Array) -> bool:
-    return first.shape == second.shape and same_numbers(first, second)
+def _equal(tools: Values, first: Any, second: Any) -> bool:
+    """Whether two tensors or arrays hold the same numbers in the same dtype."""
+    both = [
+        (leaf, str(leaf.dtype))
+        if isinstance(leaf, np.ndarray)
+        else (tools.array(leaf), tools.dtype(leaf))
+        for leaf in (first, second)
+    ]
+    (left, kind), (right, other) = both
+    return kind == other and left.shape == right.shape and same_numbers(left, right)
+
+
+def _same_plain(given: Any, recorded: Any) -> bool:
+    """Whether a value that is no tensor is what was recorded; an object was recorded in words."""
+    return given is recorded or plain_value(given) == recorded
 
 
 def _numbers(side: _Opened, inputs: Any) -> Any:

@@ -8,7 +8,9 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections import deque
+from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
@@ -24,6 +26,8 @@ PATIENCE = 1800.0
 on one core, so that only what hangs is given up."""
 PARTING = 5.0
 """Seconds that a process has to end by itself once its connection is closed."""
+POLL = 0.02
+"""Seconds between two looks; chosen so that a check does not feel it."""
 REMEMBERED = 20
 """Last lines of what the process said, to tell why it could not start."""
 
@@ -72,11 +76,10 @@ class WorkerProcess(Client):
     def end(self) -> None:
         """Ends the process, by force where it does not end by itself."""
         self.close()
-        try:
-            self.process.wait(PARTING)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        _ended_by_itself(self.process.pid)
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)  # with what the model started
+        self.process.wait()
         self.reader.join(PARTING)
         self.reason = "its check has ended"
 
@@ -145,3 +148,14 @@ class WorkerProcess(Client):
         except ValueError as error:
             raise UsageError(f"{self.name}: {error}") from None
         return opened
+
+
+def _ended_by_itself(process: int) -> None:
+    """Waits a while for the end of a process; its number stays taken, so that it names its group
+    for certain."""
+    last = time.monotonic() + PARTING
+    with suppress(ChildProcessError):  # it was waited for before
+        while time.monotonic() < last:
+            if os.waitid(os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
+                return
+            time.sleep(POLL)

@@ -13,6 +13,8 @@ from padiff_graph.capture.engine import Array
 from padiff_graph.capture.graph import ComputationGraph
 from padiff_graph.capture.remote.handles import AbsentModel
 from padiff_graph.capture.remote.wire import Ref, decode
+from padiff_graph.errors import UsageError
+from padiff_graph.sides.recording_checks import misfit
 from padiff_graph.sides.recording_file import Recording
 
 __all__ = ["Interned", "RecordedModel", "RecordedTensor", "opened_model"]
@@ -79,6 +81,10 @@ class RecordedModel(AbsentModel):
         self.framework = graph.framework
         self.class_name = graph.modules.get("", "") or "a recorded model"
 
+    def example(self) -> dict[str, Any]:
+        """Its inputs with arrays in the place of tensors."""
+        return {name: _with_arrays(value) for name, value in self.inputs.items()}
+
     def array(self, kind: str, name: str) -> Array:
         """One array of the file."""
         return self.recording.array(kind, name)
@@ -129,7 +135,20 @@ def opened_model(recording: Recording) -> RecordedModel:
         facts = {
             name: restored(name) for name in ("whole", "regions", "seeded", "graphs", "not_run")
         }
+        found_wrong = misfit(recording, graph, facts)
+        if found_wrong:
+            raise recording.refused(found_wrong)
         return RecordedModel(recording, graph, restored("inputs"), facts)
+    except UsageError:
+        raise
     except WRONG as error:
         told = f"{type(error).__name__}: {error}"
         raise recording.refused(f"its manifest cannot be understood ({told})") from None
+
+
+def _with_arrays(value: Any) -> Any:
+    if isinstance(value, RecordedTensor):
+        return value.numpy()
+    if isinstance(value, Mapping):
+        return {name: _with_arrays(member) for name, member in value.items()}
+    return [_with_arrays(member) for member in value] if isinstance(value, list) else value

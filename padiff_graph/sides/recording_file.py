@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.lib.format import read_array_header_1_0, read_array_header_2_0
 
 from padiff_graph.capture.engine import Array
 from padiff_graph.errors import UsageError
@@ -36,6 +37,7 @@ VERSION = 2
 SUFFIX = ".pgref"
 MANIFEST = "manifest.json"
 WHAT = "a recording as `padiff-graph record` writes it"
+HEADERS = {(1, 0): read_array_header_1_0, (2, 0): read_array_header_2_0}
 UNREADABLE = (OSError, zipfile.BadZipFile, KeyError, ValueError, NotImplementedError)
 """What reading a damaged zip, or a manifest in it, raises."""
 
@@ -158,6 +160,15 @@ class Recording:
         except (*UNREADABLE, EOFError, SyntaxError) as error:
             raise self.refused(f"{kind} {name} cannot be read ({_told(error)})") from None
         return array
+
+    def shape(self, kind: str, name: str) -> tuple[int, ...]:
+        """The shape of an array, of which no number is read."""
+        try:
+            with self._opened() as held, held.open(self.manifest["arrays"][kind][name]) as file:
+                shape: tuple[int, ...] = HEADERS[np.lib.format.read_magic(file)](file)[0]
+        except (*UNREADABLE, EOFError, SyntaxError) as error:
+            raise self.refused(f"{kind} {name} cannot be read ({_told(error)})") from None
+        return shape
 
     def _opened(self) -> AbstractContextManager[zipfile.ZipFile]:
         return zipfile.ZipFile(self.path) if self._held is None else nullcontext(self._held)

@@ -7,11 +7,13 @@ import os
 import socket
 import sys
 import traceback
+import warnings
 from contextlib import ExitStack, suppress
 from importlib import import_module
 from typing import Any
 
 from padiff_graph.capture.backend import backend, framework_of
+from padiff_graph.capture.chatter import AT_IMPORT
 from padiff_graph.capture.remote.channel import Closed, receive, send
 from padiff_graph.capture.remote.errors import error_data
 from padiff_graph.capture.remote.service import Service
@@ -30,6 +32,8 @@ def main(number: int) -> None:
         number: its file descriptor.
     """
     os.dup2(2, 1)  # what a model prints is no answer of a command
+    for beginning in AT_IMPORT:
+        warnings.filterwarnings("ignore", message=beginning)
     with socket.socket(fileno=number) as connection, suppress(Closed), ExitStack() as stack:
         send(connection, __version__, [])
         service = _opened(connection, stack)

@@ -7,9 +7,11 @@ import re
 import stat
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from padiff_graph.cli.answers import run
@@ -164,3 +166,10 @@ def test_the_codes_are_documented() -> None:
 
 def test_graph_files_are_those_that_are_written() -> None:
     assert tuple(WRITERS) == GRAPH_FILES
+
+
+def test_too_little_memory_is_one_sentence(capsys):
+    assert run(partial(np.zeros, 1 << 55)) == 3
+    said = capsys.readouterr().err
+    assert said.startswith("nothing was compared: the memory was not enough: Unable to allocate")
+    assert said.count("\n") == 1

@@ -76,6 +76,10 @@ def port_with_loss():
     return {"model": changed(), "inputs": {"x": X}, "loss": lambda out: out["logits"].mean()}
 
 
+def port_without_inputs():
+    return {"model": changed()}
+
+
 def port_of_other_inputs():
     return changed(), {"x": X + 1}
 

@@ -6,15 +6,20 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
 import torch
 
 import padiff_graph as pg
+from padiff_graph.cli.targets import load_model
+from padiff_graph.cli.two_targets import example_of
 from padiff_graph.errors import UsageError
 from padiff_graph.export.card import write_card
 from padiff_graph.export.repro_script import write_repro
+from padiff_graph.sides.recorded_model import opened_model
+from padiff_graph.sides.recording_file import Recording
 from tests.sides.recorded_models import X, changed, keeping, reference, training
 
 HERE = Path(__file__).parent
@@ -149,6 +154,79 @@ def test_other_inputs_are_refused(recording):
     side = pg.Side(f"{MODELS}:port_of_other_inputs")
     with pytest.raises(UsageError, match="the same inputs"):
         pg.compare(side, recording)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"x": X, "scale": 2.0}, "scale is 2.0, it was 1.0"),
+        ({"x": X}, "found x, recorded scale, x"),
+        ({"y": X, "scale": 1.0}, "found scale, y, recorded scale, x"),
+        ({"x": X.astype("float64"), "scale": 1.0}, "x differs"),
+        ([X], "a pair of dicts"),
+    ],
+)
+def test_all_of_the_inputs_are_those_of_the_recording(scaled, given, said):
+    with pytest.raises(UsageError, match=said):
+        pg.compare(changed(), scaled, ({"x": X}, given))
+
+
+@pytest.fixture(scope="module")
+def scaled(tmp_path_factory):
+    class Scaled(torch.nn.Linear):
+        def forward(self, x, scale):
+            return super().forward(x) * scale
+
+    path = tmp_path_factory.mktemp("scaled") / "scaled.pgref"
+    pg.record(Scaled(6, 3), {"x": torch.from_numpy(X), "scale": 1.0}, path, precisions=())
+    return path
+
+
+def test_the_port_is_recorded_on_the_inputs_of_a_recording(scaled):
+    recorded = example_of(str(scaled))
+    _, inputs = load_model(f"{MODELS}:port_without_inputs", recorded)
+    assert inputs["scale"] == 1.0 and (inputs["x"] == X).all()
+    with pytest.raises(UsageError, match="there are no inputs"):
+        load_model(f"{MODELS}:port_without_inputs")
+
+
+def _without(manifest, kind):
+    return {name: own for name, own in manifest["arrays"].items() if name != kind}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda own: {"framework": "x"}, "there is no framework 'x'"),
+        (lambda own: {"nodes": []}, "it holds no operation"),
+        (lambda own: {"whole": None}, "does not say what the whole run did"),
+        (lambda own: {"regions": [{"k": "dict", "v": []}]}, "does not say what the regions are"),
+        (lambda own: {"arrays": _without(own, "weights")}, "it holds no weights of"),
+        (lambda own: {"arrays": _without(own, "outputs")}, "it holds no outputs of"),
+    ],
+)
+def test_a_file_whose_parts_do_not_fit_is_refused(scaled, tmp_path, change, said):
+    path = tmp_path / "changed.pgref"
+    with zipfile.ZipFile(scaled) as held:
+        members = {name: held.read(name) for name in held.namelist()}
+    manifest = json.loads(members.pop("manifest.json"))
+    manifest |= change(manifest)
+    named = {member for own in manifest["arrays"].values() for member in own.values()}
+    with zipfile.ZipFile(path, "w") as held:
+        for name in named:
+            held.writestr(name, members[name])
+        held.writestr("manifest.json", json.dumps(manifest))
+    with pytest.raises(UsageError, match=said):
+        opened_model(Recording(path))
+
+
+def test_an_array_of_another_shape_is_refused(scaled, tmp_path):
+    recording = Recording(scaled)
+    wrong = dict(recording.manifest["arrays"]["weights"])
+    wrong["weight"], wrong["bias"] = wrong["bias"], wrong["weight"]
+    recording.manifest["arrays"]["weights"] = wrong
+    with pytest.raises(UsageError, match="where the graph has"):
+        opened_model(recording)
 
 
 def test_a_recording_without_values_passes_nothing(tmp_path):

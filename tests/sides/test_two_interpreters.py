@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -190,6 +191,38 @@ def test_an_interpreter_without_this_package_says_so(tmp_path):
     python.chmod(0o755)
     with pytest.raises(UsageError, match="install padiff-graph there"):
         WorkerProcess(str(python), "the first side")
+
+
+def test_what_a_model_started_ends_with_its_interpreter(tmp_path):
+    python, left = tmp_path / "python", tmp_path / "left"
+    python.write_text(
+        f"#!{sys.executable}\n"
+        "import socket, subprocess, sys\n"
+        f"sys.path.insert(0, {str(Path(__file__).parents[2])!r})\n"
+        "from padiff_graph.capture.remote.channel import receive, send\n"
+        "from padiff_graph.version import __version__\n"
+        "started = subprocess.Popen(['sleep', '600'])\n"
+        f"open({str(left)!r}, 'w').write(str(started.pid))\n"
+        "with socket.socket(fileno=int(sys.argv[-1])) as connection:\n"
+        "    send(connection, __version__, [])\n"
+        "    receive(connection)\n"
+    )
+    python.chmod(0o755)
+    with WorkerProcess(str(python), "the first side"):
+        number = int(left.read_text())
+    for _ in range(100):  # the kernel ends it when it can
+        if not _runs(number):
+            break
+        time.sleep(0.1)
+    assert not _runs(number)
+
+
+def _runs(number):
+    try:
+        state = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
 
 
 def test_another_version_is_refused(monkeypatch):

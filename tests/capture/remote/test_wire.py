@@ -6,13 +6,21 @@ import json
 import math
 import socket
 import threading
+from importlib import import_module
 
 import numpy as np
 import pytest
 
 from padiff_graph.capture.graph import Node, ParameterInfo, TensorType, Value
 from padiff_graph.capture.remote.channel import Closed, receive, send
-from padiff_graph.capture.remote.wire import Ref, Unsendable, decode, encode
+from padiff_graph.capture.remote.wire import (
+    HOMES,
+    RECORDS,
+    Ref,
+    Unsendable,
+    decode,
+    encode,
+)
 
 
 def _stays(value):
@@ -114,10 +122,16 @@ def test_what_is_no_plain_data_does_not_cross(value):
         encode(value, [], _stays)
 
 
-@pytest.mark.parametrize("kind", ["eval", "Node.__init__", "builtins.object"])
+@pytest.mark.parametrize("kind", ["eval", "Node.__init__", "builtins.object", "padiff_graph.no:x"])
 def test_no_other_kind_is_read(kind):
     with pytest.raises(ValueError, match="unknown kind"):
         decode({"k": kind, "v": []}, [], lambda ref: ref)
+
+
+def test_only_modules_of_records_are_imported_by_name():
+    for module in HOMES:
+        import_module(module)
+    assert {name.partition(":")[0] for name in RECORDS if ":" in name} == set(HOMES)
 
 
 def test_a_message_that_breaks_off_is_an_end():
