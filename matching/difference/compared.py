@@ -34,13 +34,19 @@ class Compared:
     matches: tuple[Match, ...]
     partner: dict[int, int]
     back: dict[int, int]
+    rows: Mapping[str, frozenset[str]]
+    """Parameters of the first model -> those of the second that they are made of."""
 
     @classmethod
     def of(cls, matching: Matching) -> Compared:
         """Reads a matching."""
         partner = matching.partner()
         back = {second: first for first, second in partner.items()}
-        return cls(matching.first, matching.second, matching.matches, partner, back)
+        rows = {
+            row.first: frozenset(piece.second for piece in row.pieces)
+            for row in matching.parameters
+        }
+        return cls(matching.first, matching.second, matching.matches, partner, back, rows)
 
     @property
     def graphs(self) -> tuple[NormalGraph, NormalGraph]:

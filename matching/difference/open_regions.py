@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from padiff_graph.capture.normal.form import NormalGraph, NormalNode
 from padiff_graph.capture.normal.traits import STATIC_LEAVES, traits
 from padiff_graph.matching.difference.compared import Compared, present
+from padiff_graph.matching.difference.weightless_rest import BESIDE, weightless_rest
 from padiff_graph.matching.difference.whereabouts import Whereabouts, common_path
 from padiff_graph.matching.result import Difference
 
@@ -23,6 +24,9 @@ class _Region:
     nodes: tuple[int, ...]
     above: frozenset[int]
     below: frozenset[int]
+    ports: frozenset[tuple[int, int]]
+    """The matched operations that read it and as which of their operands, where the order of
+    operands is not free."""
 
 
 @dataclass(frozen=True)
@@ -44,17 +48,19 @@ def open_regions(compared: Compared) -> Iterator[Difference]:
     theirs = _regions(compared.second, set(back), lambda node: back[node])
     taken: set[int] = set()
     first = _side(0, compared.first, compared.second, partner)
+    second = _side(1, compared.second, compared.first, back)
     for region in mine:
         meets = [
             at for at, other in enumerate(theirs) if at not in taken and _same_place(region, other)
         ]
+        # a query and a key stand between the same values; who reads them as what tells them apart
+        meets = [at for at in meets if region.ports & theirs[at].ports] or meets
         if meets:
             taken.update(meets)
             others = tuple(sorted(node for at in meets for node in theirs[at].nodes))
-            yield _against(compared, region.nodes, others)
+            yield _against(compared, (first, second), region.nodes, others)
         elif not _only_masks(compared.first, region, compared.second):
             yield _alone(first, region.nodes)
-    second = _side(1, compared.second, compared.first, back)
     for at, region in enumerate(theirs):
         if at not in taken and not _only_masks(compared.second, region, compared.first):
             yield _alone(second, region.nodes)
@@ -65,8 +71,20 @@ def _side(number: int, graph: NormalGraph, lacking: NormalGraph, partner: dict[i
     return _Side(number, graph, lacking, partner, whereabouts, _constant(graph))
 
 
-def _against(compared: Compared, nodes: tuple[int, ...], others: tuple[int, ...]) -> Difference:
-    """Two regions between the same values."""
+def _against(
+    compared: Compared,
+    sides: tuple[_Side, _Side],
+    nodes: tuple[int, ...],
+    others: tuple[int, ...],
+) -> Difference:
+    """Two regions between the same values; of what both have the same weights for, only the rest is
+    told. Numbers decide whether that matters."""
+    rest = weightless_rest(compared, nodes, others)
+    if rest is not None:
+        side, left = rest
+        alone = _alone(sides[side], left)
+        beside = _operations(sides[1 - side].graph, (nodes, others)[1 - side])
+        return replace(alone, kind="differently-built", facts=(*alone.facts, (BESIDE, beside)))
     operations = _operations(compared.first, nodes), _operations(compared.second, others)
     return Difference(
         "differently-built",
@@ -169,19 +187,27 @@ def _regions(graph: NormalGraph, matched: set[int], name: Callable[[int], int]) 
         members[top].append(node)
     above: dict[int, set[int]] = defaultdict(set)
     below: dict[int, set[int]] = defaultdict(set)
+    ports: dict[int, set[tuple[int, int]]] = defaultdict(set)
     for reader in graph.nodes:
-        for edge in reader.inputs:
+        for position, edge in enumerate(reader.inputs):
             if edge is None:
                 continue
             if reader.id in root and edge.source in matched and not constant[edge.source]:
                 above[root[reader.id]].add(name(edge.source))
             elif edge.source in root and reader.id in matched:
                 below[root[edge.source]].add(name(reader.id))
+                if not reader.commutative:
+                    ports[root[edge.source]].add((name(reader.id), position))
     for position, edge in enumerate(graph.outputs.values()):
         if edge.source in root:
             below[root[edge.source]].add(-1 - position)
     return [
-        _Region(tuple(sorted(nodes)), frozenset(above[top]), frozenset(below[top]))
+        _Region(
+            tuple(sorted(nodes)),
+            frozenset(above[top]),
+            frozenset(below[top]),
+            frozenset(ports[top]),
+        )
         for top, nodes in sorted(members.items(), key=lambda item: min(item[1]))
     ]
 

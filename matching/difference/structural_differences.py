@@ -13,6 +13,7 @@ from padiff_graph.matching.difference.open_regions import open_regions
 from padiff_graph.matching.difference.output_differences import output_differences
 from padiff_graph.matching.difference.parameter_sharing import shared_parameters
 from padiff_graph.matching.difference.sizes import with_sizes
+from padiff_graph.matching.difference.weightless_rest import BESIDE
 from padiff_graph.matching.difference.wiring import wiring_differences
 from padiff_graph.matching.result import Difference, Matching
 
@@ -61,7 +62,8 @@ def _order(compared: Compared, difference: Difference) -> float:
 
 def _cause(compared: Compared, difference: Difference) -> Hashable:
     """Equal for differences of one cause: the same kind, facts, values and operators."""
-    if difference.kind in ("moved", "rewired") and not difference.attribute:
+    alone = difference.kind in ("moved", "rewired") and not difference.attribute
+    if alone or BESIDE in dict(difference.facts):
         return difference.kind, difference.first, difference.second
     ops = (
         tuple(compared.first.nodes[node].op for node in difference.first),

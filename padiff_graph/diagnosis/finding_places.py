@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from padiff_graph.capture.graph import Node
 from padiff_graph.capture.normal.form import NormalGraph, NormalNode
@@ -20,6 +20,7 @@ __all__ = [
     "matched_places",
     "moved_to",
     "region_places",
+    "surplus_places",
 ]
 
 
@@ -125,6 +126,19 @@ def matched_places(difference: Difference | None, matching: Matching) -> Places 
         )
         return Place.of_record(records[0]), Place.of_record(records[1])
     return Place.of_node(first, matching.first), Place.of_node(second, matching.second)
+
+
+def surplus_places(difference: Difference | None, matching: Matching) -> Places | None:
+    """The places of operations that one side alone has, and where they would stand in the other;
+    None where the difference is not of that kind."""
+    if difference is None or bool(difference.first) == bool(difference.second):
+        return None
+    side = 0 if difference.first else 1
+    normal = (matching.first, matching.second)[side]
+    own = Place.of_node(normal.nodes[(difference.first or difference.second)[0]], normal)
+    paths = difference.first_path, difference.second_path
+    places = Place(paths[0], "", ""), Place(paths[1], "", "")
+    return moved_to(places, side, replace(own, path=paths[side]))
 
 
 def moved_to(places: Places, side: int, place: Place) -> Places:

@@ -11,6 +11,7 @@ from padiff_graph.diagnosis.finding_places import (
     matched_places,
     moved_to,
     region_places,
+    surplus_places,
 )
 from padiff_graph.diagnosis.numeric_causes import Told, numeric_cause, turned
 from padiff_graph.diagnosis.region_phase import region_phase
@@ -43,9 +44,10 @@ def numeric_finding(
     pinned = matched_places(difference, matching)
     places = pinned or places
     told = numeric_cause(result, part, matching, places)
-    verdict = _verdict(shown, told.cause)
     if difference is not None and result.surplus is None:
         told = replace(told, cause=difference_cause(difference).followed_by(told.cause))
+        places = surplus_places(difference, matching) or places
+    verdict = _verdict(shown, told.cause)
     places = _moved(places, told)
     if shown is not result:
         told = _carried(told, result, shown, matching)

@@ -35,6 +35,9 @@ DIVERGENT = {
 }
 """Update rules that the two frameworks do not compute alike, whatever the settings."""
 AVERAGE = "average of weights"
+LOOP = ("accumulation", "loss factor")
+"""Settings of the loop as a whole: where they hold for every parameter no module is at fault."""
+ROOT = ("", "")
 HIDDEN = "a callable"
 """The class of an optimizer that a callable hides."""
 
@@ -118,11 +121,13 @@ class SettingWatch:
         last = len(self.positions)
         upstream = min(difference.parameters, key=lambda pair: self.positions.get(pair[0], last))
         places = dict.fromkeys(owners(*pair) for pair in (upstream, *difference.parameters))
+        if difference.everywhere and difference.setting in LOOP:
+            places = {ROOT: None}
         return Finding(
             "optimizer",
             "different",
             _cause(difference, departs, step, self.steppers),
-            *owners(*upstream),
+            *next(iter(places)),
             places=tuple(places),
             order=step,
             frameworks=_frameworks(self.steppers),

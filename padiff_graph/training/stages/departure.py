@@ -86,15 +86,28 @@ def departure_finding(
         cause = cause.followed_by(*known_habits)
     else:
         verdict, cause = "rounding", Cause.of("training.rounding", **numbers)
+    everywhere = outside is not None and proved and _everywhere(outside, gaps, band)
     return Finding(
         "optimizer",
         verdict,
         cause,
-        told.first.rpartition(".")[0],
-        told.second[0].rpartition(".")[0],
+        "" if everywhere else told.first.rpartition(".")[0],
+        "" if everywhere else told.second[0].rpartition(".")[0],
         error=told.error,
         order=told.step,
         frameworks=frameworks,
+    )
+
+
+def _everywhere(told: StageGap, gaps: Sequence[StageGap], band: Band | None) -> bool:
+    """Whether all gradients of the step depart: where every stretch of the models agrees, what is
+    differentiated differs, and no module is at fault."""
+    same = [gap for gap in gaps if (gap.step, gap.stage) == (told.step, told.stage)]
+    return (
+        band is not None
+        and told.stage == "gradients"
+        and len(same) > 1
+        and all(not gap.error <= band.allowed(gap.step, gap.stage, gap.second) for gap in same)
     )
 
 

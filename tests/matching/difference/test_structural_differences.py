@@ -135,3 +135,28 @@ def test_of_two_idle_parts_the_one_that_other_blocks_use_for_it_is_named():
     partner = {match.second: match.first for match in match(lacking, having).matches}
     missing = [node.id for node in having.nodes if node.path == "blocks.1.act"]
     assert Whereabouts(having, lacking, partner).path_for(missing) == "blocks.1.nonlinearity"
+
+
+def scores(turned: bool) -> NormalGraph:
+    """Queries against keys, each turned by a table or not."""
+    graph = Graph()
+    x = graph.leaf("Input", "x", 6, 8)
+    sides = []
+    for name in ("q", "k"):
+        y = graph.op("Linear", [x, graph.parameter(f"{name}.weight", 8, 8)], (6, 8), name)
+        if turned:
+            table = graph.leaf("Constant", "", 6, 8)
+            y = graph.op("Mul", [y, table], (6, 8), "rotary")
+            y = graph.op("Sin", [y], (6, 8), "rotary")
+        sides.append(y)
+    mixed = graph.op("MatMul", sides, (6, 6), "")
+    return graph.finish(output=graph.op("Softmax", [mixed], (6, 6), ""))
+
+
+def test_what_both_apply_the_same_weights_in_is_not_told_with_what_is_left_out():
+    matching = match(scores(turned=False), scores(turned=True))
+    found = differences(matching)
+    told = [sentence(difference_cause(one)) for one in found]
+    assert all("Linear" not in words for words in told), told
+    assert {one.cause_id for one in found} == {"operation.missing"}, told
+    assert all(not one.first and one.second_path == "rotary" for one in found), told

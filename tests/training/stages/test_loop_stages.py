@@ -87,6 +87,8 @@ def test_a_stage_of_a_loop_is_named_with_both_values(first, second, kind, words)
     assert not report.passed
     assert [finding.cause_id for finding in failing] == [kind], [f.cause for f in failing]
     assert "step 1" in failing[0].cause and all(word in failing[0].cause for word in words)
+    # what is differentiated is the loop's: no module is at fault
+    assert (failing[0].paddle_path == "") == (kind == "optimizer.accumulation")
 
 
 @pytest.mark.parametrize(
