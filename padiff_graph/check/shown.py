@@ -14,6 +14,7 @@ from padiff_graph.check.verdict import Measured
 from padiff_graph.findings.finding import Finding
 from padiff_graph.findings.obligation import OBLIGATIONS, Obligation, Status
 from padiff_graph.obligations.whole_proof import WholeProof
+from padiff_graph.weights.weight_equality import FORGOTTEN
 
 __all__ = ["noise_floor", "obligations", "unshown_capture"]
 
@@ -95,6 +96,10 @@ def _weights(check: _Check) -> Answer:
         return "shown", "each side ran with those that it holds, some folded into others"
     if check.request.auto_weights:
         return "shown", "they were copied through the parameter map"
+    findings = check.regional.weighted.findings
+    if any(finding.cause_id == FORGOTTEN for finding in findings):
+        forgotten = "what differs between them is forgotten by what reads it"
+        return "shown", f"they were compared through the parameter map; {forgotten}"
     return "shown", "they were compared through the parameter map"
 
 

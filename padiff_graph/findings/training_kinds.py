@@ -199,6 +199,12 @@ WEIGHTS = (
         **_TENSORS,
     ),
     kind_of("weights.differ", "the models hold other weights", **_TENSORS),
+    kind_of(
+        "weights.shift_forgotten",
+        "the models hold other weights, and what reads their result forgets the difference",
+        op="LogSoftmax",
+        **_TENSORS,
+    ),
 )
 """Weights as they stand."""
 

@@ -18,15 +18,18 @@ from padiff_graph.executor.transfer import mapped
 from padiff_graph.findings.cause import Cause
 from padiff_graph.findings.finding import Finding
 from padiff_graph.matching.result import Matching, ParameterRow
+from padiff_graph.weights.forgotten_shifts import forgotten_by
 from padiff_graph.weights.same_numbers import in_axis_orders, same_numbers
 
-__all__ = ["weight_findings"]
+__all__ = ["FORGOTTEN", "weight_findings"]
 
 UNREAD = 1 << 30
 """Behind every operation: where a parameter stands that nothing reads."""
 ADVICE = "copy the weights through the parameter map: assign_weight, or auto_weights=True"
 IN_ORDER = "compute in the second model's order, or lay the weights out anew for good"
 """Where the weights agree as they stand, copying them again would only hide what differs."""
+FORGOTTEN = "weights.shift_forgotten"
+"""Weights that differ, and neither a result nor a gradient does, whatever the input."""
 READ_OTHERWISE = ("weights.read_in_another_order", "weights.permuted")
 
 
@@ -146,6 +149,10 @@ def _odd(held: _Held, all_held: Sequence[_Held], matching: Matching) -> _Odd:
     if seen is not None and seen.kind in ORDERS:
         cause = Cause.of("weights.permuted", **held.names).showing(seen)
         return _Odd(held, cause, held.row.first)
+    forgetting = forgotten_by(matching.first, held.row.first, held.own, held.wanted)
+    if forgetting is not None:
+        cause = Cause.of(FORGOTTEN, **held.names, op=forgetting)
+        return _Odd(held, cause, held.row.first)
     return _Odd(held, Cause.of("weights.differ", **held.names), None)
 
 
@@ -206,6 +213,12 @@ def _named_owner(name: str) -> str:
 # -- several with one cause
 
 
+def _advice(cause: Cause) -> str:
+    if cause.kind == FORGOTTEN:
+        return ""
+    return IN_ORDER if cause.kind in READ_OTHERWISE else ADVICE
+
+
 def _finding(group: Sequence[_Odd], order: Mapping[str, int], matching: Matching) -> Finding:
     def position(odd: _Odd) -> int:
         return order.get(odd.held.row.pieces[0].second, UNREAD)
@@ -218,13 +231,13 @@ def _finding(group: Sequence[_Odd], order: Mapping[str, int], matching: Matching
     places = dict.fromkeys(odd.place or odd.held.place for odd in ranked)
     return Finding(
         "weights",
-        "different",
+        "suspicious" if cause.kind == FORGOTTEN else "different",
         cause,
         *next(iter(places)),
         error=max(odd.error for odd in ranked),
         relative=max(odd.relative for odd in ranked),
         places=tuple(places),
-        advice=IN_ORDER if cause.kind in READ_OTHERWISE else ADVICE,
+        advice=_advice(cause),
         order=position(head),
         frameworks=matching.frameworks,
     )

@@ -85,5 +85,11 @@ WEIGHTS: Mapping[str, tuple[str, ...]] = {
         ),
     ),
     "weights.differ": ("{first_name} and {second_name} hold different values",),
+    "weights.shift_forgotten": (
+        (
+            "{first_name} and {second_name} hold different values: by one number for all that {op}"
+            " reads together, which it forgets, so that no result and no gradient differs"
+        ),
+    ),
 }
 """Weights as they stand."""
