@@ -363,6 +363,7 @@ _RECURRENT: Mapping[str, Operator] = {
 _RANDOM: Mapping[str, Operator] = {
     "Dropout": _elementwise(
         attributes=("ratio",),
+        scale=Scale.ANY,
         about="kept elements are scaled by 1 / (1 - ratio)",
     ),
     "Bernoulli": Operator(attributes=("p",), about="ones with probability p"),

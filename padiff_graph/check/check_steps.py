@@ -138,12 +138,12 @@ class KeptState:
 
     Attributes:
         places: attributes and buffers that a run of either model left otherwise than it found them.
-        twice: whether both models were called a second time.
+        calls: how often both models were called in a row, besides; 0 for not at all.
         unasked: why they were not, "" where they were, or where nothing is kept that it could read.
     """
 
     places: int
-    twice: bool = False
+    calls: int = 0
     unasked: str = ""
 
 

@@ -186,9 +186,11 @@ def _state(check: _Check) -> Answer:
     kept = check.regional.kept
     if kept is None or kept.unasked:
         return "not shown", "nothing was asked" if kept is None else kept.unasked
+    further = f"; {kept.calls} calls in a row agree" if kept.calls else ""
     if not kept.places:
-        return "shown", "neither run changed an attribute or buffer that the next call could read"
-    return "shown", f"{kept.places} places were compared, and a second call of both"
+        nothing = "neither run changed an attribute or buffer that the next call could read"
+        return "shown", nothing + further
+    return "shown", f"{kept.places} places were compared{further}"
 
 
 def _loss(check: _Check) -> Answer:

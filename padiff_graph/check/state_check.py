@@ -7,16 +7,26 @@ from dataclasses import replace
 
 from padiff_graph.capture.engine import NotRunnable
 from padiff_graph.capture.graph import ComputationGraph
+from padiff_graph.capture.late_weights import late_model
 from padiff_graph.check.check_log import CheckLog
 from padiff_graph.check.check_request import CheckRequest
 from padiff_graph.check.check_steps import KeptState, Regional
 from padiff_graph.findings.finding import Finding
 from padiff_graph.obligations.hook_findings import hook_findings
+from padiff_graph.obligations.later_calls import (
+    CALLS,
+    Called,
+    drawn_places,
+    grown_calls,
+    plain_calls,
+)
 from padiff_graph.obligations.left_behind import Place
-from padiff_graph.obligations.second_call import drawn_places, second_call
 from padiff_graph.obligations.state_findings import Runs, kept_places, state_findings
+from padiff_graph.sides.recorded_engine import is_recorded
 
 __all__ = ["explain_state"]
+
+UNSTEADY = "both models yield other values in each call, though a run leaves nothing in them"
 
 
 def explain_state(request: CheckRequest, regional: Regional, log: CheckLog) -> Regional:
@@ -49,13 +59,48 @@ def _found(request: CheckRequest, regional: Regional) -> tuple[list[Finding], Ke
         finding for finding in state_findings(runs) if not (values_differ and _may_follow(finding))
     ]
     places = len(kept[0].keys() | kept[1].keys())
-    unasked = _reason_to_wait(regional, findings) if places else ""
-    twice = bool(places) and not unasked
-    if twice:
-        finding = second_call(matching, engines, request.examples, evaluated=random)
-        findings += [finding] if finding is not None else []
-    findings += hook_findings(matching, engines, regional.whole.hooked)
-    return findings, KeptState(places, twice, unasked)
+    further, state = _called(request, regional, findings, places)
+    findings += [*further, *hook_findings(matching, engines, regional.whole.hooked)]
+    return findings, state
+
+
+def _called(
+    request: CheckRequest, regional: Regional, findings: Sequence[Finding], places: int
+) -> tuple[list[Finding], KeptState]:
+    """What further calls of both models show, and what was asked."""
+    waiting = _reason_to_wait(regional, findings)
+    if waiting or not (places or _callable(request, regional)):
+        return [], KeptState(places, unasked=waiting if places else "")
+    calls = _calls(request, regional, bool(places))
+    finding = calls.departing()
+    if finding is not None and not calls.steady:
+        return [], KeptState(places, unasked=UNSTEADY)
+    return [] if finding is None else [finding], KeptState(places, len(calls.calls[0]))
+
+
+def _callable(request: CheckRequest, regional: Regional) -> bool:
+    """Whether models that keep nothing are called again all the same: not where a recording holds
+    no such call, nor where each call reads the weights from files."""
+    engines = regional.weighted.alignment.engines
+    late = (late_model(model) is not None for model in request.models)
+    return not any(map(is_recorded, engines)) and not any(late)
+
+
+def _calls(request: CheckRequest, regional: Regional, kept: bool) -> Called:
+    """Both models called again: with weights that grow where a run leaves anything in a model."""
+    whole = regional.whole
+    assert whole is not None
+    matching, engines = regional.weighted.matching, regional.weighted.alignment.engines
+    recorded = any(map(is_recorded, engines))
+    if kept or (any(left.attributes for left in whole.left) and not recorded):
+        times = 2 if recorded else CALLS
+        return grown_calls(matching, engines, request.examples, times=times, evaluated=whole.random)
+    apart = {
+        (quantity.first, quantity.second): quantity.relative
+        for quantity in whole.quantities
+        if quantity.kind == "output"
+    }
+    return plain_calls(matching, engines, request.examples, None if whole.random else apart)
 
 
 def _reason_to_wait(regional: Regional, findings: Sequence[Finding]) -> str:

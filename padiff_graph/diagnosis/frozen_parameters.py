@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
 
 from padiff_graph.executor.region_parameters import first_reads
 from padiff_graph.findings.cause import Cause
@@ -14,18 +15,33 @@ __all__ = ["frozen_parameters"]
 
 FLAGS = {"paddle": "stop_gradient is set"}
 """What freezes a parameter, by framework; `requires_grad is False` in all others."""
+UNASKED = "gradients were not asked for; where the port is trained, ask with diff_phase 'both'"
 UNREAD = 1 << 30
 """Behind every operation: where a parameter stands that nothing reads."""
 
 
-def frozen_parameters(matching: Matching) -> list[Finding]:
+def frozen_parameters(matching: Matching, *, graded: bool) -> list[Finding]:
     """One finding for each side that freezes parameters. Regions differentiate all of them, so only
-    the models' own flags tell."""
+    the models' own flags tell.
+
+    Args:
+        matching: of the two models.
+        graded: whether gradients are compared: else a flag is worth a word, and no difference in
+            what was asked.
+    """
+    if not graded and "onnx" in matching.frameworks:
+        return []
     reads = first_reads(matching.second.graph)
     groups: dict[int, list[tuple[int, str, str]]] = defaultdict(list)
     for first, second, frozen in _unlike(matching):
         groups[frozen].append((reads.get(second, UNREAD), first, second))
-    return [_finding(matching, frozen, sorted(rows)) for frozen, rows in groups.items()]
+    findings = [_finding(matching, frozen, sorted(rows)) for frozen, rows in groups.items()]
+    if graded:
+        return findings
+    return [
+        replace(finding, phase="structure", verdict="suspicious", advice=UNASKED)
+        for finding in findings
+    ]
 
 
 def _unlike(matching: Matching) -> Iterator[tuple[str, str, int]]:

@@ -45,8 +45,7 @@ def region_findings(
         for result in _unexplained(check, located, sizes)
     ]
     findings = [finding for finding in structural if finding is not None]
-    if check.compared("parameter"):
-        findings += frozen_parameters(matching)
+    findings += frozen_parameters(matching, graded=bool(check.compared("parameter")))
     findings += merged(numeric)
     return tuple(sorted(findings, key=lambda finding: (finding.order, not finding.fails)))
 

@@ -15,6 +15,7 @@ from padiff_graph.capture.graph import ComputationGraph
 from padiff_graph.capture.leaf_names import tree
 from padiff_graph.capture.remote.service import members
 from padiff_graph.capture.remote.wire import Ref
+from padiff_graph.obligations.later_calls import GROWTH, called
 from padiff_graph.obligations.left_behind import (
     LeftBehind,
     Place,
@@ -22,7 +23,6 @@ from padiff_graph.obligations.left_behind import (
     left_behind,
     written_since,
 )
-from padiff_graph.obligations.second_call import GROWTH, called_twice
 from padiff_graph.sides.recording_file import RecordingWriter
 
 __all__ = ["WholeRun", "mean_cotangents", "write_whole"]
@@ -112,12 +112,12 @@ def _second_call(writer: RecordingWriter, own: WholeRun, random: bool) -> dict[s
     learned = sorted(name for name, info in infos if name in read and not info.buffer)
     facts: dict[str, Any] = {"learned": learned, "growth": GROWTH, "unasked": ""}
     try:
-        calls = called_twice(own.engine, own.example, learned, random)
+        calls = called(own.engine, own.example, learned, random, times=2)
     except Exception as error:  # whatever the user's forward raises when it is called again
         facts["unasked"] = f"the second of two calls raised {type(error).__name__}: {error}"
         return facts
-    for number, outputs in enumerate(calls):
-        for name, array in outputs.items():
+    for number, call in enumerate(calls):
+        for name, array in call.outputs.items():
             writer.add(f"calls.{number}", name, array)
     return facts
 

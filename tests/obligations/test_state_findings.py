@@ -149,6 +149,44 @@ def test_caches_alike(factor):
     assert compared(Caches(factor), Caches(factor)).passed
 
 
+class ChangesAtTheThirdCall(Deed):
+    """Counts its calls in the model or beside it; a factor above one doubles the third."""
+
+    def __init__(self, factor, beside):
+        super().__init__(factor)
+        self.counts, self.beside = {"calls": 0}, beside
+
+    def setup(self, model, lib):
+        model.counts = {"calls": 0}
+
+    def forward(self, model, lib, x):
+        counts = self.counts if self.beside else model.counts
+        counts["calls"] += 1
+        return model.fc(x) * (self.factor if counts["calls"] > 2 else 1)
+
+
+@pytest.mark.parametrize("beside", [False, True])
+@pytest.mark.parametrize("factors", [(2, 1), (2, 2)])
+def test_what_only_the_third_call_does_is_told(factors, beside):
+    report = compared(*(ChangesAtTheThirdCall(factor, beside) for factor in factors))
+    told = [found.reason for found in report.findings if found.cause_id == "state.second_call"]
+    assert report.passed == (factors[0] == factors[1]) == (not told)
+    assert beside or not told or told[0].get("call") == 3
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_an_average_over_all_calls_is_no_last_value(momentum):
+    norm = paddle.nn.BatchNorm1D(6, momentum=momentum)
+    other = torch.nn.BatchNorm1d(6, momentum=None if momentum == 0.0 else 0.1)
+    layer = paddle.nn.Sequential(paddle.nn.Linear(6, 6), norm)
+    module = torch.nn.Sequential(torch.nn.Linear(6, 6), other)
+    example = {"input": paddle.to_tensor(X)}, {"input": torch.from_numpy(X)}
+    report = padiff_graph.compare(layer, module, example, options=OPTIONS)
+    causes = [finding.cause_id for finding in report.findings if finding.fails]
+    assert causes == (["state.second_call"] if momentum == 0.0 else [])
+    assert report.passed == (momentum > 0.0)
+
+
 class RemembersUnderDropout(Deed):
     """Keeps the doubled weight of its first call; a factor above one makes it anew each time."""
 

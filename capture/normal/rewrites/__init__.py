@@ -49,6 +49,7 @@ from padiff_graph.capture.normal.rewrites.product_bias import bias_into_product
 from padiff_graph.capture.normal.rewrites.random_draws import (
     bernoulli_from_uniform,
     coin_as_truth,
+    dropout_by_coin,
     dropout_of_constant,
 )
 from padiff_graph.capture.normal.rewrites.rule import Rule, sweep
@@ -64,6 +65,7 @@ FIRST: tuple[Rule, ...] = (
     where_of_constant,
     bernoulli_from_uniform,
     coin_as_truth,
+    dropout_by_coin,
     dropout_of_constant,
     part_of_concat,
     reduction_of_one,

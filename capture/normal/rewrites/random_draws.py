@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from padiff_graph.capture.normal.draft import Draft
-from padiff_graph.capture.normal.edges import expand, view_of
+from padiff_graph.capture.normal.edges import expand, shape_of, view_of
 from padiff_graph.capture.normal.form import Edge
 from padiff_graph.capture.normal.rewrites.rule import Sweep, applies_to
 
-__all__ = ["bernoulli_from_uniform", "coin_as_truth", "dropout_of_constant"]
+__all__ = ["bernoulli_from_uniform", "coin_as_truth", "dropout_by_coin", "dropout_of_constant"]
 
 BELOW = frozenset({"Less", "LessOrEqual"})
 """Comparisons that hold where their first operand is the smaller one; of draws equal ones never
@@ -68,6 +68,39 @@ def coin_as_truth(sweep: Sweep, draft: Draft) -> bool:
         return False
     sweep.builder.replace(draft, expand(edge, draft.shape, *draft.native))
     return True
+
+
+@applies_to("Mul", "Where")
+def dropout_by_coin(sweep: Sweep, draft: Draft) -> bool:
+    """x * coin = Where(coin, x, 0) = p Dropout(x, 1 - p), with a coin of probability p for each
+    element: a dropout that is written out.
+
+    Refuses coins that are read elsewhere too (alpha dropout), that stand for several elements
+    (stochastic depth, dropout of channels) or have a shift, and those that always fall alike.
+    """
+    for coin, value in _dropped(sweep, draft):
+        thrown = sweep.behind(coin, "Bernoulli")
+        if coin is None or value is None or thrown is None or not sweep.alone(thrown):
+            continue
+        if coin.shift != 0.0 or not view_of(coin).identity:
+            continue
+        probability = float(thrown.attrs["p"])
+        if not shape_of(value) == thrown.shape == draft.shape or not 0.0 < probability < 1.0:
+            continue
+        dropout = sweep.made_of(draft, "Dropout", [value], {"ratio": 1.0 - probability}, thrown)
+        sweep.replace(draft, dropout, scale=coin.scale * probability)
+        return True
+    return False
+
+
+def _dropped(sweep: Sweep, draft: Draft) -> list[tuple[Edge | None, Edge | None]]:
+    """(what may be the coin, what it keeps) of a product or a choice."""
+    if draft.op == "Mul":
+        inputs = draft.inputs
+        return list(zip(inputs, reversed(inputs), strict=True)) if len(inputs) == 2 else []
+    if len(draft.inputs) != 3 or sweep.builder.scalar(draft.inputs[2]) != 0.0:
+        return []
+    return [(draft.inputs[0], draft.inputs[1])]
 
 
 @applies_to("Dropout")

@@ -184,6 +184,11 @@ STATE: Mapping[str, tuple[str, ...]] = {
     ),
     "state.second_call": (
         (
+            "{first_name} agrees in the first call and differs in call {call} by {error:.3g} of its"
+            " largest value: what earlier calls left behind, or kept of the weights, is not the"
+            " same"
+        ),
+        (
             "{first_name} agrees in the first call and differs in the second by {error:.3g} of its"
             " largest value: what the first call left behind, or kept of the weights, is not the"
             " same"

@@ -175,6 +175,13 @@ def true_coin(g: Drafts, to: str = "bool") -> Edge:
     return g.op("Where", g.op("Cast", drawn(g, "Bernoulli", p=0.5), to=to), g.input("x", 4), None)
 
 
+def kept_by_coin(g: Drafts, op: str = "Mul", rows: int = 1) -> Edge:
+    x = g.input("x", rows, 4) if rows > 1 else g.input("x", 4)
+    coin = expand(drawn(g, "Bernoulli", p=0.5), shape_of(x))
+    operands = (affine(x, 2.0, 0.0), coin) if op == "Mul" else (coin, x, g.constant(np.zeros(())))
+    return g.op(op, *operands, shape=shape_of(x))
+
+
 def concat(g: Drafts, *parts: Edge, axis: int = 0) -> Edge:
     shape = list(shape_of(parts[0]))
     shape[axis] = sum(shape_of(part)[axis] for part in parts)
@@ -197,6 +204,8 @@ APPLIES: list[tuple[str, Build, str]] = [
     ("bernoulli_from_uniform", lambda g: above(g, 2.0), "Bernoulli(p=0.875)"),
     ("coin_as_truth", true_coin, "Where(Bernoulli(p=0.5), x, -)"),
     ("dropout_of_constant", ones_dropped, "2 * Bernoulli(p=0.5)"),
+    ("dropout_by_coin", kept_by_coin, "0.5 * Dropout(2 * x, ratio=0.5)"),
+    ("dropout_by_coin", lambda g: kept_by_coin(g, "Where"), "0.5 * Dropout(x, ratio=0.5)"),
     (
         "part_of_concat",
         lambda g: g.op("Relu", take(concat(g, g.input("x", 2), g.input("y", 3)), 0, range(2, 5))),
@@ -384,6 +393,7 @@ REFUSES: list[tuple[str, str, Build]] = [
     ("another range", "bernoulli_from_uniform", lambda g: uniform(g, 2.0)),
     ("a draw turned over", "bernoulli_from_uniform", lambda g: above(g, -1.0)),
     ("another type", "coin_as_truth", lambda g: true_coin(g, "int8")),
+    ("a coin of several elements", "dropout_by_coin", lambda g: kept_by_coin(g, rows=2)),
     ("a dropout of zeros", "dropout_of_constant", lambda g: ones_dropped(g, 0.0)),
     (
         "a reading across parts",

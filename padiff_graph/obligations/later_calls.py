@@ -1,0 +1,272 @@
+"""Further calls of both models: what the first one left behind, anywhere, a later one may read.
+
+After the first of several calls every weight grows by one eighth, as training moves them: a cache
+of the weights that nothing refreshes shows only then. Where a run leaves nothing in the model, what
+it counts outside (a global, an attribute of a class) can still tell one call from the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from padiff_graph.capture.engine import Array, Engine
+from padiff_graph.capture.late_array import late_of
+from padiff_graph.executor.output_pairs import output_pairs
+from padiff_graph.executor.transfer import mapped
+from padiff_graph.findings.cause import Cause
+from padiff_graph.findings.finding import Finding
+from padiff_graph.matching.result import Matching, ParameterRow
+from padiff_graph.obligations.left_behind import LeftBehind, Place, left_behind
+from padiff_graph.obligations.state_values import apart, rounding_of, same_values
+
+__all__ = [
+    "CALLS",
+    "GROWTH",
+    "Call",
+    "Called",
+    "called",
+    "drawn_places",
+    "grown_calls",
+    "plain_calls",
+]
+
+CALLS = 4
+"""How often each model is called in a row: chosen so that a count that changes what the third call
+yields shows, and a check of a large model does not become many."""
+AGAIN = 2
+"""How often a model in which a run leaves nothing is called again: with capture and whole run that
+makes four."""
+GROWTH = 1.125
+"""What weights are multiplied by after the first call: exact in binary, so that it adds no
+rounding, and small enough for both models to stay in their range."""
+TIMES = 8.0
+"""So many times as far apart as in the first call may values be in a later one: chosen so that
+rounding that grows with the weights is no difference."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """What one of several calls in a row yields.
+
+    Attributes:
+        outputs: by leaf name.
+        buffers: as the call left them, by dotted name.
+    """
+
+    outputs: Mapping[str, Array]
+    buffers: Mapping[str, Array]
+
+
+Calls = Sequence[Call]
+
+
+class Laid(NamedTuple):
+    """One value of both models: its names, the modules that own it, and what it is in each call."""
+
+    first: str
+    second: str
+    owners: tuple[str, str]
+    values: list[tuple[Array, Array]]
+
+
+@dataclass(frozen=True)
+class Called:
+    """Both models called several times.
+
+    Attributes:
+        matching: of the two models.
+        calls: of each, in a row.
+        before: how far outputs were apart in an earlier run of both, by both names, which then
+            counts as the first call.
+        grown: whether weights grew after the first call.
+    """
+
+    matching: Matching
+    calls: tuple[Calls, Calls]
+    before: Mapping[tuple[str, str], float] | None = None
+    grown: bool = False
+
+    def departing(self) -> Finding | None:
+        """The first value that agrees in the first call and differs in a later one; None where
+        there is none."""
+        for laid in _laid(self.matching, *self.calls):
+            call, distance = self._departs(laid)
+            if call:
+                facts: dict[str, object] = {"first_name": laid.first, "second_name": laid.second}
+                facts["error"] = distance
+                if call > 2:
+                    facts["call"] = call
+                return _finding(self.matching, Cause.of("state.second_call", **facts), laid)
+        return None
+
+    @property
+    def steady(self) -> bool:
+        """Whether of two models that depart one at least yields the same every time: else what
+        they count outside may be counted by calls that only one of them had."""
+        return self.grown or all(
+            any(_repeats(laid.values, side) for side in (0, 1))
+            for laid in _laid(self.matching, *self.calls)
+            if self._departs(laid)[0]
+        )
+
+    def _departs(self, laid: Laid) -> tuple[int, float]:
+        """The first call in which a value departs, from 1 on, and how far; 0 where none does."""
+        distances = [apart(*pair) for pair in laid.values]
+        if self.before is not None:
+            if (laid.first, laid.second) not in self.before:
+                return 0, 0.0
+            distances.insert(0, self.before[laid.first, laid.second])
+        least = max(rounding_of(array) for array in laid.values[-1])
+        if distances[0] > least:
+            return 0, 0.0
+        allowed = max(least, TIMES * distances[0])
+        late = ((call, far) for call, far in enumerate(distances, 1) if far > allowed)
+        return next(late, (0, 0.0))
+
+
+def _repeats(values: Sequence[tuple[Array, Array]], side: int) -> bool:
+    """Whether one side yields the same in every call."""
+    own = [pair[side] for pair in values]
+    return all(apart(array, own[0]) <= rounding_of(array) for array in own)
+
+
+def grown_calls(
+    matching: Matching,
+    engines: tuple[Engine, Engine],
+    examples: tuple[Mapping[str, Any], Mapping[str, Any]],
+    *,
+    times: int = CALLS,
+    evaluated: bool = False,
+) -> Called:
+    """Both models called, the weights grown after the first call.
+
+    Args:
+        matching, engines, examples: of the two models.
+        times: how often each is called.
+        evaluated: whether both are called in evaluation mode, since draws part them in training.
+    """
+    learned = _learned(matching)
+    first, second = (
+        called(engines[side], examples[side], learned[side], evaluated, times) for side in (0, 1)
+    )
+    return Called(matching, (first, second), grown=True)
+
+
+def plain_calls(
+    matching: Matching,
+    engines: tuple[Engine, Engine],
+    examples: tuple[Mapping[str, Any], Mapping[str, Any]],
+    before: Mapping[tuple[str, str], float] | None,
+) -> Called:
+    """Both models called as they are, after an earlier run of both; in evaluation mode where there
+    is none that they can be held against."""
+    first, second = (
+        called(engine, example, (), before is None, AGAIN)
+        for engine, example in zip(engines, examples, strict=True)
+    )
+    return Called(matching, (first, second), before)
+
+
+def _finding(matching: Matching, cause: Cause, laid: Laid) -> Finding:
+    return Finding(
+        "forward",
+        "different",
+        cause,
+        *laid.owners,
+        relative=float(str(cause.get("error"))),
+        places=(laid.owners,),
+        frameworks=matching.frameworks,
+    )
+
+
+def _laid(matching: Matching, first: Calls, second: Calls) -> Iterator[Laid]:
+    """Outputs and buffers that both sides yield in every call."""
+    both = list(zip(first, second, strict=True))
+    for pair in output_pairs(matching):
+        if all(pair.first in a.outputs and pair.second in b.outputs for a, b in both):
+            values = [(a.outputs[pair.first], b.outputs[pair.second]) for a, b in both]
+            yield Laid(pair.first, pair.second, ("", ""), values)
+    for row in matching.parameters:
+        if all(_written(row, a, b) for a, b in both):
+            values = [(a.buffers[row.first], _given(row, a, b)) for a, b in both]
+            other = row.pieces[0].second
+            yield Laid(row.first, other, (_owner(row.first), _owner(other)), values)
+
+
+def _written(row: ParameterRow, first: Call, second: Call) -> bool:
+    pieces = [piece.second in second.buffers for piece in row.pieces]
+    return row.first in first.buffers and bool(pieces) and all(pieces)
+
+
+def _given(row: ParameterRow, first: Call, second: Call) -> Array:
+    return mapped(row, first.buffers[row.first], second.buffers)
+
+
+def _owner(name: str) -> str:
+    return name.rpartition(".")[0]
+
+
+def drawn_places(engine: Engine, example: Mapping[str, Any], buffers: Sequence[str]) -> set[Place]:
+    """Places where a run leaves other values when it draws other random numbers."""
+    with engine.quiet() as watch:
+        if watch.python is None:
+            return set()
+        own = engine.parameters()
+        before = {name: engine.array(own[name]) for name in buffers if name in own}
+        runs: list[LeftBehind] = []
+        for _ in range(2):
+            run = engine.forward(example, grad=False)
+            runs.append(left_behind(watch, engine, run, buffers))
+            watch.python.restore()
+            engine.assign(before)
+    first, second = (left.attributes for left in runs)
+    return {
+        place
+        for place in first.keys() | second.keys()
+        if not same_values(first.get(place, {}), second.get(place, {}))
+    }
+
+
+def _learned(matching: Matching) -> tuple[set[str], set[str]]:
+    """Names of the parameters that correspond, buffers left out, on each side."""
+    firsts, seconds = matching.first.graph.parameters, matching.second.graph.parameters
+    ours: set[str] = set()
+    theirs: set[str] = set()
+    for row in matching.parameters:
+        names = [piece.second for piece in row.pieces]
+        buffers = [firsts[row.first].buffer, *(seconds[name].buffer for name in names)]
+        if names and not any(buffers):
+            ours.add(row.first)
+            theirs.update(names)
+    return ours, theirs
+
+
+def called(
+    engine: Engine,
+    example: Mapping[str, Any],
+    learned: Collection[str],
+    evaluated: bool,
+    times: int = CALLS,
+) -> tuple[Call, ...]:
+    """Several calls in a row, the weights grown after the first."""
+    with engine.quiet():
+        if evaluated:
+            engine.evaluate()
+        calls = [_called(engine, example)]
+        own = engine.parameters()
+        weights = {name: engine.array(own[name]) for name in learned if name in own}
+        engine.assign({name: late_of(array, _grown) for name, array in weights.items()})
+        calls += [_called(engine, example) for _ in range(times - 1)]
+        return tuple(calls)
+
+
+def _grown(array: Array) -> Array:
+    grown: Array = array * array.dtype.type(GROWTH if array.dtype.kind in "fc" else 1)
+    return grown
+
+
+def _called(engine: Engine, example: Mapping[str, Any]) -> Call:
+    run = engine.forward(example, grad=False)
+    return Call({name: engine.array(tensor) for name, tensor in run.outputs.items()}, run.buffers)
