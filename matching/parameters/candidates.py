@@ -9,7 +9,6 @@ weight that was never copied agrees with nothing.
 from __future__ import annotations
 
 import math
-import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from padiff_graph.matching.parameters.conventions import (
     orders,
     rotary_orders,
 )
+from padiff_graph.matching.parameters.names import likeness, template
 from padiff_graph.matching.parameters.parameter_map import Values
 from padiff_graph.matching.parameters.stacked import list_rows
 from padiff_graph.matching.parameters.transform_words import describe
@@ -40,7 +40,6 @@ __all__ = [
     "regated",
     "rotated",
     "same_numbers",
-    "template",
 ]
 
 OPTIONS = 24
@@ -51,8 +50,6 @@ CELLS = frozenset({"LSTM", "GRU"})
 """Operators of recurrent cells with gates."""
 GATES = frozenset({"Sigmoid", "Tanh"})
 """What the gates of a cell that is written out go through."""
-LAYER = re.compile(r"_l\d+(?=_reverse$|$)")
-"""How the frameworks' recurrent layers number their weights: weight_ih_l0, bias_hh_l1_reverse."""
 CONFIDENCE = 0.6
 """Of a row that nothing has proved."""
 REASON = "a candidate by name and shape"
@@ -97,12 +94,6 @@ class _Family:
     template: str
     names: tuple[str, ...]
     shape: Shape
-
-
-def template(name: str) -> str:
-    """A name with every number that stands for itself replaced, and that of a recurrent layer."""
-    parts = ("#" if part.isdecimal() else part for part in name.split("."))
-    return LAYER.sub("_l#", ".".join(parts))
 
 
 def choices(
@@ -220,18 +211,10 @@ def _ranked(
     gated: bool,
 ) -> tuple[Option, ...]:
     """The answers: values that agree first, then names that are alike, then plain orders."""
-    near = sorted(others, key=lambda other: -_likeness(family.template, other.template))
+    near = sorted(others, key=lambda other: -likeness(family.template, other.template))
     found = [option for other in near for option in _options(family, other, values, heads, gated)]
     most = OPTIONS + GATED * gated
     return tuple(sorted(found, key=lambda option: not option.agrees)[:most])
-
-
-def _likeness(first: str, second: str) -> float:
-    """How alike two names are: the same whole counts most, then the same end, then shared words."""
-    ours, theirs = (set(re.split(r"[._#]+", name)) - {""} for name in (first, second))
-    shared = len(ours & theirs) / max(len(ours | theirs), 1)
-    same_end = first.rpartition(".")[2] == second.rpartition(".")[2]
-    return 2.0 * (first == second) + same_end + shared
 
 
 def _options(

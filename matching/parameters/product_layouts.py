@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from padiff_graph.capture.normal.index_map import View
 from padiff_graph.matching.parameters.operand_call import (
@@ -157,7 +158,8 @@ def space(call: Call) -> View | None:
     return product([pieces[0], pieces[1], View.of(shapes[1][2:] or (1,))])
 
 
-# -- operators that differ and compute the same: a convolution over single places and a linear layer
+# -- operators that differ and compute the same: a convolution over windows side by side (single
+# places, patches) and a linear layer
 
 
 def conv_as_linear(call: Call) -> View | None:
@@ -165,28 +167,28 @@ def conv_as_linear(call: Call) -> View | None:
     shapes, operands, weights = call.result(), call.shapes(0), call.shapes(1)
     if shapes is None or operands is None or weights is None:
         return None
-    if not _one_by_one(weights[0], weights[1]):
+    if not _as_matrix(weights[0], weights[1]):
         return None
     features, inner = weights[0][0], math.prod(weights[0][1:])
     call.say(1, View.of((features, inner)).transpose((1, 0)))
     call.say(2, View.of((features,)))
-    relation = call.relation(0)
-    if relation is None or inner != weights[0][1]:
+    relation, tiled = call.relation(0), _windows(call.first.attrs, operands[0], weights[0])
+    back = None if tiled is None else tiled.inverse((tiled.size,))
+    if relation is None or back is None:
         return None
-    n, c, places = operands[0][0], operands[0][1], math.prod(operands[0][2:])
-    rows = View.of((n, c, places)).transpose((0, 2, 1)).inverse((n * c * places,))
-    if rows is None:  # a transposition has an inverse
-        return None
-    moved = rows.then(relation)
+    moved = back.then(relation)
     moved = View(moved.source, operands[1], moved.stages)
     last = len(operands[1]) - 1
-    pieces = parts(moved, (n * places, c), (range(last), (last,)))
-    if pieces is None or pieces[1].stages:
+    windows = moved.source // inner
+    pieces = parts(moved, (windows, inner), (range(last), (last,)))
+    if pieces is None:
         return None
+    matrix = product([View.of((features,)), pieces[1]]).reshape((features, inner))
+    call.say(1, matrix.transpose((1, 0)))
     flat = product([pieces[0], View.of((features,))])
-    count = n * places * features
-    back = View.of((n, features, places)).transpose((0, 2, 1)).reshape((count,))
-    return back.then(flat)
+    batch = operands[0][0]
+    parted = View.of((batch, features, windows // batch)).transpose((0, 2, 1))
+    return parted.reshape((windows * features,)).then(flat)
 
 
 def linear_as_conv(call: Call) -> View | None:
@@ -194,25 +196,50 @@ def linear_as_conv(call: Call) -> View | None:
     shapes, operands, weights = call.result(), call.shapes(0), call.shapes(1)
     if shapes is None or operands is None or weights is None:
         return None
-    if not _one_by_one(weights[1], weights[0]):
+    if not _as_matrix(weights[1], weights[0]):
         return None
     features, inner = weights[1][0], math.prod(weights[1][1:])
     call.say(1, View.of((inner, features)).transpose((1, 0)))
     call.say(2, View.of((features,)))
-    relation = call.relation(0)
-    if relation is None or inner != weights[1][1]:
+    relation, tiled = call.relation(0), _windows(call.second.attrs, operands[1], weights[1])
+    if relation is None or tiled is None:
         return None
-    n, c, places = operands[1][0], operands[1][1], math.prod(operands[1][2:])
-    moved = relation.then(View.of((n, c, places)).transpose((0, 2, 1)))
-    pieces = parts(moved, (n * places, c), ((0, 1), (2,)))
-    if pieces is None or pieces[1].stages:
+    windows = tiled.size // inner
+    pieces = parts(relation.then(tiled), (windows, inner), ((0,), (1,)))
+    if pieces is None:
         return None
+    matrix = product([pieces[1], View.of((features,))]).reshape((inner, features))
+    call.say(1, matrix.transpose((1, 0)))
     flat = product([pieces[0], View.of((features,))])
-    order = View.of((n, features, places)).transpose((0, 2, 1)).inverse((n, features, places))
+    batch = operands[1][0]
+    parted = View.of((batch, features, windows // batch)).transpose((0, 2, 1))
+    order = parted.inverse((batch, features, windows // batch))
     return None if order is None else flat.then(order)
 
 
-def _one_by_one(conv_weight: tuple[int, ...], weight: tuple[int, ...]) -> bool:
+def _windows(
+    attrs: Mapping[str, object], operand: tuple[int, ...], weight: tuple[int, ...]
+) -> View | None:
+    """A convolution's operand [N, C, ...] as its windows, [windows, elements of one]; None where
+    they do not lie side by side, so that each element stands in one."""
+    kernel, space = weight[2:], operand[2:]
+    plain = {"strides": kernel, "pads": (0,) * 2 * len(kernel), "dilations": (1,) * len(kernel)}
+    told = (tuple(attrs.get(name, value)) == value for name, value in plain.items())  # type: ignore[call-overload]
+    divided = len(kernel) == len(space) and not any(
+        extent % width for extent, width in zip(space, kernel, strict=True)
+    )
+    if not all(told) or not divided or operand[1] != weight[1]:
+        return None
+    blocks = [operand[0], operand[1]]
+    for extent, width in zip(space, kernel, strict=True):
+        blocks += [extent // width, width]
+    places = range(2, len(blocks), 2)
+    axes = (0, *places, 1, *(place + 1 for place in places))
+    inner = math.prod(weight[1:])
+    return View.of(blocks).transpose(axes).reshape((math.prod(operand) // inner, inner))
+
+
+def _as_matrix(conv_weight: tuple[int, ...], weight: tuple[int, ...]) -> bool:
     """Whether [out, in, ...] and [in, out] hold the same elements."""
     if math.prod(conv_weight) != math.prod(weight):
         return False

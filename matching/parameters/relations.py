@@ -21,6 +21,7 @@ from padiff_graph.capture.normal.index_map import Stage, View, contiguous
 
 __all__ = [
     "axis_orders",
+    "flattened_orders",
     "identity",
     "operand_relation",
     "parts",
@@ -58,6 +59,21 @@ def axis_orders(first: Sequence[int], second: Sequence[int]) -> Iterable[View]:
     for axes in itertools.permutations(range(len(one))):
         if [one[axis] for axis in axes] == other:
             yield View.of(one).transpose(axes).reshape(second)
+
+
+def flattened_orders(first: Sequence[int], second: Sequence[int]) -> Iterable[View]:
+    """The relations of a tensor and of one that holds its axes flattened, in any order: a
+    convolution over patches, and a matrix over patches with their channels last."""
+    one, other = squeezed(first), squeezed(second)
+    rank = max(len(one), len(other))
+    if len(one) == len(other) or math.prod(one) != math.prod(other) or rank > RANK:
+        return
+    for axes in itertools.permutations(range(rank)):
+        if len(one) > len(other):
+            yield View.of(one).transpose(axes).reshape(second)
+        else:
+            back = tuple(axes.index(axis) for axis in range(rank))
+            yield View.of([other[axis] for axis in axes]).transpose(back).reshape(second)
 
 
 def operand_relation(first: View, second: View, source: View) -> View | None:

@@ -17,6 +17,8 @@ from dataclasses import dataclass, replace
 
 from padiff_graph.capture.graph import ComputationGraph, ParameterInfo
 from padiff_graph.capture.normal.index_map import View
+from padiff_graph.matching.parameters.joint_answers import together
+from padiff_graph.matching.parameters.names import likeness, numbers, template
 from padiff_graph.matching.parameters.transform_words import describe
 from padiff_graph.matching.result import Matching, ParameterRow, Piece
 
@@ -44,6 +46,10 @@ class _Family:
     lists: Mapping[tuple[int, ...], tuple[str, ...]]
     shape: tuple[int, ...]
 
+    def __len__(self) -> int:
+        """How many members each list has."""
+        return len(next(iter(self.lists.values())))
+
 
 def stackings(matching: Matching) -> Iterator[Matching]:
     """The matchings that result where open parameters go with unused ones as list and stack.
@@ -51,30 +57,24 @@ def stackings(matching: Matching) -> Iterator[Matching]:
     Each alternative gives the same answer for every block. Nothing where nothing fits.
     """
     options = list_rows(matching, ("open",))
-    if not options or math.prod(len(found) for found in options) > MOST:
+    if not options or math.prod(len(answers) for answers in options) > MOST:
         return
     for chosen in itertools.product(*options):
         rows = {row.first: row for rows in chosen for row in rows}
-        taken = [
-            name
-            for rows in chosen
-            for name in {piece.second for row in rows for piece in row.pieces}
-        ]
-        if len(rows) < sum(len(rows) for rows in chosen) or len(set(taken)) < len(taken):
-            continue  # two lists in one stack
-        unused = tuple(name for name in matching.unused_second if name not in set(taken))
+        taken = {piece.second for row in rows.values() for piece in row.pieces}
         yield replace(
             matching,
             parameters=tuple(rows.get(row.first, row) for row in matching.parameters),
-            unused_second=unused,
+            unused_second=tuple(name for name in matching.unused_second if name not in taken),
         )
 
 
 def list_rows(
     matching: Matching, statuses: Collection[str]
 ) -> list[list[tuple[ParameterRow, ...]]]:
-    """For each list of one side its rows with what may be its stack on the other, one answer for
-    each order of axes that fits.
+    """Lists of one side, alone or two side by side, with what may be their stacks on the other:
+    for each set of them that depend on each other the rows, one answer for each order of axes and
+    each distribution that fits.
 
     Args:
         matching: with rows so far.
@@ -85,27 +85,28 @@ def list_rows(
         [row.first for row in matching.parameters if row.status in statuses and not row.pieces],
         list(matching.unused_second),
     )
-    options: list[list[tuple[ParameterRow, ...]]] = []
+    answers: list[tuple[ParameterRow, ...]] = []
     for listed in (0, 1):
-        stacks = _stacks(left[1 - listed], matching, 1 - listed)
-        for family in _families(left[listed], matching, listed):
-            answers = [
-                rows
-                for name, blocks in stacks.items()
-                if blocks.keys() == family.lists.keys()
-                for rows in _rows(family, blocks, listed, infos)
-            ]
-            if answers:
-                options.append(answers)
-    return options
+        stacks = _stacks(left[1 - listed])
+        for families in _side_by_side(_families(left[listed], matching, listed)):
+            for blocks in stacks.values():
+                if blocks.keys() == families[0].lists.keys():
+                    answers += _rows(families, blocks, listed, infos)
+    return together(answers, _likeness)
 
 
-def _template(name: str) -> tuple[str, tuple[int, ...]]:
-    """A name with its numbers replaced, and the numbers."""
-    parts = name.split(".")
-    return ".".join("#" if part.isdecimal() else part for part in parts), tuple(
-        int(part) for part in parts if part.isdecimal()
-    )
+def _likeness(rows: Sequence[ParameterRow]) -> float:
+    """How alike the names of rows are on both sides."""
+    pairs = {(template(row.first), template(piece.second)) for row in rows for piece in row.pieces}
+    return sum(likeness(*pair) for pair in pairs) / len(pairs)
+
+
+def _side_by_side(families: Sequence[_Family]) -> Iterator[tuple[_Family, ...]]:
+    """Each list by itself, and any two of one shape that one tensor may hold, in both orders."""
+    yield from ((family,) for family in families if len(family) > 1)
+    for one, other in itertools.permutations(families, 2):
+        if one.shape == other.shape and one.lists.keys() == other.lists.keys():
+            yield one, other
 
 
 def _graph(matching: Matching, which: int) -> ComputationGraph:
@@ -113,17 +114,17 @@ def _graph(matching: Matching, which: int) -> ComputationGraph:
 
 
 def _families(names: Sequence[str], matching: Matching, which: int) -> list[_Family]:
-    """Numbered lists, numbered from 0 without a gap and of one shape; the innermost number
-    counts."""
+    """Numbered lists, numbered from 0 without a gap and of one shape, the innermost number counts;
+    then every parameter as a list of its own, which only goes with another."""
     members: dict[str, dict[tuple[int, ...], dict[int, str]]] = defaultdict(
         lambda: defaultdict(dict)
     )
     for name in names:
-        template, numbers = _template(name)
-        if numbers:
-            members[template][numbers[:-1]][numbers[-1]] = name
+        places = numbers(name)
+        if places:
+            members[template(name)][places[:-1]][places[-1]] = name
     found = []
-    for template, blocks in members.items():
+    for key, blocks in members.items():
         shapes = {
             _graph(matching, which).parameters[name].type.shape
             for block in blocks.values()
@@ -138,80 +139,116 @@ def _families(names: Sequence[str], matching: Matching, which: int) -> list[_Fam
         ):
             found.append(
                 _Family(
-                    template,
+                    key,
                     {
-                        numbers: tuple(block[number] for number in sorted(block))
-                        for numbers, block in blocks.items()
+                        around: tuple(block[number] for number in sorted(block))
+                        for around, block in blocks.items()
                     },
                     shapes.pop(),
                 )
             )
-    return found
+    return [*found, *_alone(names, matching, which)]
 
 
-def _stacks(
-    names: Sequence[str], matching: Matching, which: int
-) -> dict[str, dict[tuple[int, ...], str]]:
+def _alone(names: Sequence[str], matching: Matching, which: int) -> Iterator[_Family]:
+    """Parameters of one template and shape, each a list of one: of matrices and larger ones."""
+    parameters = _graph(matching, which).parameters
+    for key, blocks in _stacks(names).items():
+        shapes = {parameters[name].type.shape for name in blocks.values()}
+        if len(shapes) == 1 and len(shape := shapes.pop()) > 1:
+            yield _Family(key, {around: (name,) for around, name in blocks.items()}, shape)
+
+
+def _stacks(names: Sequence[str]) -> dict[str, dict[tuple[int, ...], str]]:
     """Parameters by template and the numbers in the name."""
     found: dict[str, dict[tuple[int, ...], str]] = defaultdict(dict)
     for name in names:
-        template, numbers = _template(name)
-        found[template][numbers] = name
+        found[template(name)][numbers(name)] = name
     return found
 
 
 def _rows(
-    family: _Family,
+    families: Sequence[_Family],
     blocks: Mapping[tuple[int, ...], str],
     listed: int,
     infos: tuple[Mapping[str, ParameterInfo], Mapping[str, ParameterInfo]],
 ) -> Iterator[tuple[ParameterRow, ...]]:
-    """The rows of a family whose members are slices of stacks, once for each order of axes that
-    fits."""
-    count = len(next(iter(family.lists.values())))
+    """The rows of families whose members are slices of stacks, once for each order of axes and each
+    place of a family that fits."""
+    shape, count = families[0].shape, len(families[0])
     shapes = {infos[1 - listed][name].type.shape for name in blocks.values()}
-    if len(shapes) != 1:
+    if len(shapes) != 1 or any(len(family) != count for family in families):
         return
     (whole,) = shapes
-    rank = len(family.shape)
-    for order in dict.fromkeys(
-        (tuple(range(rank)), (*range(rank - 2), rank - 1, rank - 2))
-        if rank >= 2
-        else (tuple(range(rank)),)
-    ):
-        member = tuple(family.shape[axis] for axis in order)
-        if whole not in _wholes(count, member):
+    for order in _orders(len(shape)):
+        member = tuple(shape[axis] for axis in order)
+        for parted in _parts(whole, len(families)):
+            slots = [next(_slots(part, count, member), None) for part in parted]
+            if None not in slots:
+                slices = [
+                    slot.select(0, place).transpose(_inverse(order))
+                    for slot in slots
+                    if slot is not None
+                    for place in range(count)
+                ]
+                yield _placed_rows(families, blocks, (shape, whole), slices, listed)
+
+
+def _placed_rows(
+    families: Sequence[_Family],
+    blocks: Mapping[tuple[int, ...], str],
+    shapes: tuple[tuple[int, ...], tuple[int, ...]],
+    slices: Sequence[View],
+    listed: int,
+) -> tuple[ParameterRow, ...]:
+    """Rows of members that are these slices of their stack."""
+    shape, whole = shapes
+    rows: list[ParameterRow] = []
+    for around, stack in blocks.items():
+        members = [name for family in families for name in family.lists[around]]
+        pairs = list(zip(members, slices, strict=True))
+        if listed == 0:
+            for name, view in pairs:
+                piece = Piece(stack, View.of(shape), view)
+                rows.append(_row(name, (piece,), shape, {stack: whole}))
+        else:
+            pieces = tuple(Piece(name, view, View.of(shape)) for name, view in pairs)
+            rows.append(_row(stack, pieces, whole, dict.fromkeys(members, shape)))
+    return tuple(rows)
+
+
+def _orders(rank: int) -> list[tuple[int, ...]]:
+    """A member as it is, and with its last two axes exchanged."""
+    plain = tuple(range(rank))
+    return [plain, (*plain[:-2], rank - 1, rank - 2)] if rank > 1 else [plain]
+
+
+def _parts(whole: tuple[int, ...], count: int) -> Iterator[list[View]]:
+    """A tensor taken apart for several lists: one behind the other along one of its last two axes,
+    or in turns (gate and up projections in one weight)."""
+    if count == 1:
+        yield [View.of(whole)]
+        return
+    for axis in range(max(1, len(whole) - 2), len(whole)):
+        extent = whole[axis]
+        if extent % count:
             continue
-        rows: list[ParameterRow] = []
-        for numbers, members in family.lists.items():
-            stack = blocks[numbers]
-            stacked = View.of(whole).reshape((count, *member))
-            slices = [stacked.select(0, place).transpose(_inverse(order)) for place in range(count)]
-            if listed == 0:
-                for name, view in zip(members, slices, strict=True):
-                    rows.append(
-                        _row(
-                            name,
-                            (Piece(stack, View.of(family.shape), view),),
-                            family.shape,
-                            {stack: whole},
-                        )
-                    )
-            else:
-                pieces = tuple(
-                    Piece(name, view, View.of(family.shape))
-                    for name, view in zip(members, slices, strict=True)
-                )
-                rows.append(_row(stack, pieces, whole, dict.fromkeys(members, family.shape)))
-        yield tuple(rows)
+        size = extent // count
+        yield [View.of(whole).take(axis, range(at * size, (at + 1) * size)) for at in range(count)]
+        yield [View.of(whole).take(axis, range(at, extent, count)) for at in range(count)]
 
 
-def _wholes(count: int, member: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
-    """Shapes of all members in one tensor: stacked, or joined along their first axis, as the groups
-    of a convolution are."""
-    if not member:
-        return ((count,),)
-    return (count, *member), (count * member[0], *member[1:])
+def _slots(part: View, count: int, member: tuple[int, ...]) -> Iterator[View]:
+    """The members one by one in a tensor that holds them: stacked, or joined along their first axis,
+    as the groups of a convolution are, or along their last."""
+    whole = (count, *member)
+    if part.shape in (whole, (count * math.prod(member[:1]), *member[1:])):
+        yield part.reshape(whole)
+    elif member and part.shape == (*member[:-1], count * member[-1]):
+        last = len(member) - 1
+        yield part.reshape((*member[:-1], count, member[-1])).transpose(
+            (last, *range(last), last + 1)
+        )
 
 
 def _inverse(order: Sequence[int]) -> tuple[int, ...]:

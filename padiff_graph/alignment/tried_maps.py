@@ -25,10 +25,10 @@ from padiff_graph.matching.parameters.candidates import (
     listed,
     regated,
     rotated,
-    template,
 )
 from padiff_graph.matching.parameters.complex_rotation import read_as_complex
 from padiff_graph.matching.parameters.conventions import TURNED
+from padiff_graph.matching.parameters.names import template
 from padiff_graph.matching.parameters.parameter_map import Values
 from padiff_graph.matching.parameters.row_changes import with_rows
 from padiff_graph.matching.result import Matching, ParameterRow
@@ -62,15 +62,24 @@ def tried(alignment: Alignment) -> Alignment:
     behind = readers_of(matching.first.graph, {name for each in asked for name in each.names})
     trials = Trials(alignment.engines, targets(matching, behind))
     try:
-        proved = _Search(matching, asked, trials).rows()
+        proved, whole = _Search(matching, asked, trials).rows()
     except NotRunnable as error:
-        proved = {}
+        proved, whole = {}, False
         alignment = replace(alignment, notes=(*alignment.notes, f"not run: {error}"))
     changed = _named_alike(with_rows(matching, proved), asked)
     if changed.parameters == matching.parameters:
         return alignment
+    if proved and whole:
+        changed = _of_one_size(changed)
     proof = prove(changed, alignment.layout, *alignment.engines)
     return replace(alignment, matching=proof.mark(changed, alignment.layout), proof=proof)
+
+
+def _of_one_size(matching: Matching) -> Matching:
+    """The matching without points between values of two sizes: where everything agrees, one holds
+    what the other model computes piece by piece."""
+    points = [each for each in matching.points if each.first_view.size == each.second_view.size]
+    return replace(matching, points=tuple(points))
 
 
 def _values(engine: Engine) -> Values:
@@ -87,7 +96,9 @@ def _open(matching: Matching) -> list[str]:
 
 def _doubtful(alignment: Alignment) -> list[str]:
     """Parameters that are computed with before use, so that nothing that moves with the input reads
-    them: what they go with, and in which order of axes, was taken from their shapes."""
+    them: what they go with, and in which order of axes, was taken from their shapes. That values
+    made of weights alone agree proves no order: (a b) transposed is b transposed by a
+    transposed."""
     matching = alignment.matching
     read_by_moving = _read_by_moving(matching.first)
     sure = {
@@ -97,7 +108,7 @@ def _doubtful(alignment: Alignment) -> list[str]:
         and (reading.first, matching.matches[reading.match].first) in read_by_moving
     }
     rows = _turnable(alignment)
-    return [row.first for row in rows if row.first not in sure and not row.proved]
+    return [row.first for row in rows if row.first not in sure]
 
 
 def _gated(alignment: Alignment, names: Sequence[str]) -> list[str]:
@@ -180,8 +191,8 @@ class _Search:
     def __post_init__(self) -> None:
         self._rows = {row.first: row for row in self.matching.parameters}
 
-    def rows(self) -> dict[str, ParameterRow]:
-        """The rows that a run proved, by name.
+    def rows(self) -> tuple[dict[str, ParameterRow], bool]:
+        """The rows that a run proved, by name, and whether every output agrees under them.
 
         Raises:
             NotRunnable: where a graph cannot be rerun.
@@ -204,7 +215,7 @@ class _Search:
                         plan, agreeing, improved = proposal, shown, True
                     if self._complete(agreeing):
                         break
-        return self._proved(plan, before, agreeing)
+        return self._proved(plan, before, agreeing), self._complete(agreeing)
 
     def _complete(self, agreeing: frozenset[int]) -> bool:
         """Whether every output agrees: values between may stand in another order then."""

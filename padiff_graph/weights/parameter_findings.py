@@ -15,7 +15,7 @@ from padiff_graph.matching.difference.other_sizes import OtherSizes
 from padiff_graph.matching.difference.parameter_sharing import taken_over
 from padiff_graph.matching.parameters.candidates import head_sizes, may_have_gates
 from padiff_graph.matching.parameters.conventions import Shape, gate_orders, rotary_orders
-from padiff_graph.matching.parameters.relations import axis_orders
+from padiff_graph.matching.parameters.relations import axis_orders, flattened_orders
 from padiff_graph.matching.result import Matching, ParameterRow
 from padiff_graph.weights.crossed_names import crossed_findings, owner
 
@@ -165,6 +165,7 @@ def _plain_orders(shape: Shape, other: Shape, gated: bool) -> Iterator[View]:
 def _axis_orders(shape: Shape, other: Shape) -> Iterator[View]:
     rows = other[0] if other else 1
     yield from axis_orders(other, shape)
+    yield from flattened_orders(other, shape)
     yield View.of((rows, math.prod(other[1:]))).transpose((1, 0))
 
 

@@ -136,6 +136,50 @@ class TorchNormalised(torch.nn.Module):
         return F.linear(x, self.weight / self.weight.norm(dim=1, keepdim=True))
 
 
+class LowRank(paddle.nn.Layer):
+    """A square weight with a product of two square ones added; all three are transposed."""
+
+    def __init__(self, wrong: bool) -> None:
+        super().__init__()
+        self.wrong = wrong
+        self.weight, self.a, self.b = (self.create_parameter([6, 6]) for _ in range(3))
+
+    def forward(self, x):
+        return x @ (self.weight + (0.4 if self.wrong else 0.5) * self.a @ self.b)
+
+
+class TorchLowRank(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight, self.a, self.b = (torch.nn.Parameter(torch.randn(6, 6)) for _ in range(3))
+
+    def forward(self, x):
+        return F.linear(x, self.weight + 0.5 * self.b @ self.a)
+
+
+class Patches(paddle.nn.Layer):
+    """Patches by a convolution, and by a matrix over patches with their channels last."""
+
+    def __init__(self, wrong: bool) -> None:
+        super().__init__()
+        self.wrong = wrong
+        self.conv = paddle.nn.Conv2D(3, 5, (2, 3), stride=(2, 3))
+
+    def forward(self, x):
+        result = self.conv(x).flatten(2).transpose([0, 2, 1])
+        return result.flip([1]) if self.wrong else result
+
+
+class TorchPatches(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = torch.nn.Linear(18, 5)
+
+    def forward(self, x):
+        parts = x.reshape(2, 3, 3, 2, 2, 3).permute(0, 2, 4, 3, 5, 1)
+        return self.linear(parts.reshape(2, 6, 18))
+
+
 class OneHot(paddle.nn.Layer):
     def __init__(self, wrong: bool) -> None:
         super().__init__()
@@ -163,6 +207,8 @@ KINDS = {
     "cell": (Cell, TorchCell, (4, 2, 5)),
     "own order": (Cell, OwnOrder, (4, 2, 5)),
     "layers": (Layers, Library, (4, 2, 5)),
+    "low rank": (LowRank, TorchLowRank, (4, 6)),
+    "patches": (Patches, TorchPatches, (2, 3, 6, 6)),
     "norm": (Normalised, TorchNormalised, (4, 6)),
 }
 
