@@ -242,6 +242,10 @@ class Optimizers(Protocol):
         """
         ...
 
+    def is_hooked(self, optimizer: Optimizer, /) -> bool:
+        """Whether code of the user's runs with each step, which may do what settings do not say."""
+        ...
+
     def bare(self, optimizer: Optimizer, /) -> None:
         """Leaves the optimizer nothing but its update rule: no clipping, no hooks.
 

@@ -19,6 +19,7 @@ __all__ = [
     "bare",
     "clear",
     "gradients",
+    "is_hooked",
     "is_optimizer",
     "kept",
     "learn",
@@ -63,6 +64,7 @@ SETTINGS = {
     "_rho": "rho",
     "_centered": "centered",
     "_momentum_decay": "momentum decay",
+    "always_adapt": "always adapt",
     "initial_accumulator_value": "initial accumulator",
 }
 """Attribute of an optimizer -> the setting's name in both frameworks; also a group's key, without
@@ -122,8 +124,7 @@ def _groups(optimizer: Any) -> list[dict[str, Any]]:
 def _parameter_settings(
     optimizer: Any, group: Mapping[str, Any], parameter: Any
 ) -> dict[str, object]:
-    kind = type(optimizer).__name__
-    told: dict[str, object] = {"algorithm": ALGORITHMS.get(kind, kind)}
+    told: dict[str, object] = {"algorithm": _rule(optimizer)}
     for attribute, name in SETTINGS.items():
         value = group.get(attribute.lstrip("_"), getattr(optimizer, attribute, None))
         if value is not None:
@@ -131,8 +132,13 @@ def _parameter_settings(
     told["learning rate"] = _learning_rate(optimizer, parameter)
     decay, how = _decay(optimizer, group, parameter)
     told["weight decay"] = decay
-    if decay:
+    if OWN in str(told["algorithm"]):
+        told["kind of weight decay"] = None  # only what it does can tell
+    elif decay:
         told["kind of weight decay"] = how
+    if isinstance(optimizer, OWN_DECAY) and getattr(parameter, "regularizer", None) is not None:
+        # its own decay does not replace a regularizer: Paddle computes both
+        told["coupled weight decay"] = _coefficient(parameter.regularizer)
     if optimizer._grad_clip is not None and getattr(parameter, "need_clip", True):
         told["gradient clipping"] = str(optimizer._grad_clip)
     if getattr(optimizer, "_rescale_grad", 1.0) != 1.0:
@@ -153,10 +159,9 @@ def _learning_rate(optimizer: Any, parameter: Any) -> float:
 
 def _decay(optimizer: Any, group: Mapping[str, Any], parameter: Any) -> tuple[float, str]:
     """A parameter's weight decay and its kind."""
-    kind = type(optimizer).__name__
-    if kind == "AdamW":
+    if isinstance(optimizer, paddle.optimizer.AdamW):
         return _adamw_decay(optimizer, group, parameter), DECOUPLED
-    if kind == "Lamb":
+    if isinstance(optimizer, paddle.optimizer.Lamb):
         return _lamb_decay(optimizer, parameter), DECOUPLED
     # a parameter's own regularizer wins over the optimizer's
     own = getattr(parameter, "regularizer", None)
@@ -169,9 +174,23 @@ def _decay(optimizer: Any, group: Mapping[str, Any], parameter: Any) -> tuple[fl
         return 0.0, ""
     if isinstance(regularizer, (int, float)):
         return float(regularizer), L2
-    coefficient = getattr(regularizer, "_regularization_coeff", 0.0)
     rule = L1 if isinstance(regularizer, paddle.regularizer.L1Decay) else L2
-    return float(getattr(regularizer, "_coeff", coefficient)), rule
+    return _coefficient(regularizer), rule
+
+
+def _coefficient(regularizer: Any) -> float:
+    coefficient = getattr(regularizer, "_regularization_coeff", 0.0)
+    return float(getattr(regularizer, "_coeff", coefficient))
+
+
+def _rule(optimizer: Any) -> str:
+    """The update rule by its common name; by its place where it is none of the framework's own."""
+    for owner in type(optimizer).__mro__:
+        if owner.__module__.startswith("paddle.optimizer"):
+            return ALGORITHMS.get(owner.__name__, owner.__name__)
+        if not REPLACED.isdisjoint(vars(owner)):
+            break
+    return f"{type(optimizer).__module__}{OWN}{type(optimizer).__qualname__}"
 
 
 def _adamw_decay(optimizer: Any, group: Mapping[str, Any], parameter: Any) -> float:
@@ -188,6 +207,12 @@ def _lamb_decay(optimizer: Any, parameter: Any) -> float:
     return float(optimizer._lamb_weight_decay)
 
 
+OWN_DECAY = (paddle.optimizer.AdamW, paddle.optimizer.Lamb)
+"""Optimizers that decay weights by themselves."""
+OWN = "."
+"""What is in the name of a rule that is no framework's own: its place."""
+REPLACED = frozenset({"step", "_append_optimize_op", "_apply_optimize"})
+"""What a subclass defines that has an update rule of its own."""
 DECOUPLED = "decoupled"
 L1 = "added to the gradient (L1)"
 L2 = "added to the gradient (L2)"
@@ -265,6 +290,11 @@ def _note(
         arrived = {**last.gradients, **arrived}
         seen.pop()
     seen.append(WatchedStep(optimizer, arrived, owned))
+
+
+def is_hooked(optimizer: Any) -> bool:
+    """Never: Paddle's optimizers have no hooks."""
+    return False
 
 
 def bare(optimizer: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ __all__ = [
     "bare",
     "clear",
     "gradients",
+    "is_hooked",
     "is_optimizer",
     "kept",
     "learn",
@@ -51,6 +53,9 @@ ALGORITHMS = {
     "LBFGS": "LBFGS",
 }
 """Class name -> the update rule, by one name for both frameworks. Decay is no rule."""
+WATCHES = "_padiff_graph_watches"
+"""Attribute of a hook of `watching`."""
+RULES = frozenset(ALGORITHMS.values())
 
 SETTINGS = {
     "lr": "learning rate",
@@ -64,6 +69,7 @@ SETTINGS = {
     "rho": "rho",
     "centered": "centered",
     "momentum_decay": "momentum decay",
+    "always_adapt": "always adapt",
     "lr_decay": "learning rate decay",
     "initial_accumulator_value": "initial accumulator",
 }
@@ -117,20 +123,34 @@ def settings(
 def _group_settings(
     optimizer: torch.optim.Optimizer, group: Mapping[str, Any]
 ) -> dict[str, object]:
-    kind = type(optimizer).__name__
-    own: dict[str, object] = {"algorithm": ALGORITHMS.get(kind, kind)}
+    rule = _rule(optimizer)
+    own: dict[str, object] = {"algorithm": rule}
     for key, name in SETTINGS.items():
-        if key in group and not (key == "alpha" and kind == "ASGD"):
+        if key in group and not (key == "alpha" and rule == "ASGD"):
             own[name] = _plain(group[key])
     if "betas" in group:
         own["beta1"], own["beta2"] = (float(beta) for beta in group["betas"])
     decay = float(group.get("weight_decay", 0.0))
     own["weight decay"] = decay
-    if decay and (kind == "AdamW" or group.get("decoupled_weight_decay")):
+    if rule not in RULES:
+        own["kind of weight decay"] = None  # only what it does can tell
+    elif decay and (
+        isinstance(optimizer, torch.optim.AdamW) or group.get("decoupled_weight_decay")
+    ):
         own["kind of weight decay"] = "decoupled"
     elif decay:
         own["kind of weight decay"] = "added to the gradient (L2)"
     return own
+
+
+def _rule(optimizer: torch.optim.Optimizer) -> str:
+    """The update rule by its common name; by its place where it is none of the framework's own."""
+    # torch wraps `step` of each class when one is made (`_patch_step_function`)
+    if inspect.unwrap(type(optimizer).step).__module__.startswith("torch.optim"):
+        for owner in type(optimizer).__mro__:
+            if owner.__module__.startswith("torch.optim"):
+                return ALGORITHMS.get(owner.__name__, owner.__name__)
+    return f"{type(optimizer).__module__}.{type(optimizer).__qualname__}"
 
 
 def state(optimizer: torch.optim.Optimizer, model: torch.nn.Module) -> dict[str, dict[str, Array]]:
@@ -171,6 +191,7 @@ def watching(model: torch.nn.Module) -> Iterator[list[WatchedStep | WatchedPass]
         if id(optimizer) not in handles:
             handles[id(optimizer)] = optimizer.register_step_pre_hook(note)
 
+    setattr(note, WATCHES, True)
     everywhere = register_optimizer_step_pre_hook(first)
     try:
         with noting_passes(model, lambda: gradients(model), seen.append):
@@ -178,6 +199,12 @@ def watching(model: torch.nn.Module) -> Iterator[list[WatchedStep | WatchedPass]
     finally:
         for handle in (everywhere, *handles.values()):
             handle.remove()
+
+
+def is_hooked(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether hooks of the user's run before a step; those of a running `watching` are not his."""
+    hooks = vars(optimizer).get("_optimizer_step_pre_hooks") or {}
+    return any(not getattr(hook, WATCHES, False) for hook in hooks.values())
 
 
 def bare(optimizer: torch.optim.Optimizer) -> None:

@@ -38,6 +38,8 @@ SETTINGS = (
     "initial accumulator",
     "weight decay",
     "kind of weight decay",
+    "coupled weight decay",
+    "always adapt",
     "gradient clipping",
     "gradient scale",
     "gradients after a step",

@@ -50,10 +50,11 @@ def members_of(thing: Any) -> list[Any]:
         return list(thing)
     if isinstance(thing, dict):
         return list(thing.values())
+    bound = [thing.__self__] if hasattr(thing, "__self__") else []
     if getattr(thing, "__code__", None) is not None:
-        return _of_function(thing)
-    if hasattr(thing, "__self__"):
-        return [thing.__self__]
+        return [*bound, *_of_function(thing)]
+    if bound:
+        return bound
     if _is_holder(thing):
         return list(vars(thing).values())
     return []

@@ -22,6 +22,7 @@ NEUTRAL: Mapping[str, object] = {
     "weight decay": 0.0,
     "learning rate decay": 0.0,
     "kind of weight decay": "none",
+    "coupled weight decay": 0.0,
     "gradient clipping": "none",
     "gradient scale": 1.0,
     "initial accumulator": 0.0,
@@ -76,6 +77,11 @@ def setting_differences(
     ]
 
 
+def _is_known(algorithm: object) -> bool:
+    """Whether an update rule is a framework's own; another one goes by its place, with dots."""
+    return "." not in str(algorithm)
+
+
 def _differing(
     one: Mapping[str, object] | None, other: Mapping[str, object] | None
 ) -> list[tuple[str, object, object]]:
@@ -89,10 +95,11 @@ def _differing(
                 "trained" if other is not None else "left alone",
             )
         ]
-    if one["algorithm"] != other["algorithm"]:
-        return [("algorithm", one["algorithm"], other["algorithm"])]
+    rules = one["algorithm"], other["algorithm"]
+    if rules[0] != rules[1] and all(map(_is_known, rules)):
+        return [("algorithm", *rules)]
     found = []
-    for setting in dict.fromkeys((*one, *other)):
+    for setting in _compared(one, other):
         left, right = (side.get(setting, NEUTRAL.get(setting)) for side in (one, other))
         if left is None or right is None or _alike(left, right):
             continue
@@ -103,6 +110,15 @@ def _differing(
             continue
         found.append((setting, left, right))
     return found
+
+
+def _compared(one: Mapping[str, object], other: Mapping[str, object]) -> list[str]:
+    """Names of the settings to hold against each other: what a rule of the user's own does not
+    name may be built into it, so that only what both name is held against each other there."""
+    names = [*one, *(name for name in other if name not in one)]
+    if all(_is_known(side["algorithm"]) for side in (one, other)):
+        return names
+    return [name for name in names if name in one and name in other and name != "algorithm"]
 
 
 def _alike(left: object, right: object) -> bool:

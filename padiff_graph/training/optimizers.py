@@ -43,6 +43,12 @@ class Stepper:
         """Whether the user gave an optimizer, not a callable."""
         return len(self.optimizers) == 1 and self.optimizers[0] is self.given
 
+    @property
+    def plain(self) -> bool:
+        """Whether the optimizer's settings say all that is done to gradients: no callable, no
+        hook."""
+        return self.direct and not self.tools.is_hooked(self.given)
+
     def advance(self) -> None:
         """The optimizer's turn in a training loop: the callable, or a step and gradients
         cleared."""

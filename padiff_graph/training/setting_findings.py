@@ -23,14 +23,19 @@ from padiff_graph.training.update_trial import Departure
 __all__ = ["DIVERGENT", "SettingWatch", "owners", "trial_findings"]
 
 DIVERGENT = {
-    "RMSProp": "Paddle adds epsilon under the square root, torch behind it",
+    "RMSProp": (
+        "Paddle adds epsilon under the square root, torch behind it: "
+        "rate * g / sqrt(mean + epsilon) against rate * g / (sqrt(mean) + epsilon)"
+    ),
     "Adamax": (
         "Paddle adds epsilon to the decayed infinity norm, torch to the gradient's magnitude, "
-        "before the larger of the two is taken"
+        "before the larger of the two is taken: max(beta2 * norm + epsilon, |g|) against "
+        "max(beta2 * norm, |g| + epsilon)"
     ),
     "ASGD": (
         "Paddle averages the last gradients, torch averages the weights and decays the "
-        "learning rate"
+        "learning rate: rate * mean of the last batch_num g against "
+        "rate / (1 + lambd * rate * t)^alpha * g + lambd * rate * w"
     ),
 }
 """Update rules that the two frameworks do not compute alike, whatever the settings."""
@@ -60,7 +65,7 @@ class SettingWatch:
         self.averages = averages
         self.steppers, self.rows, self.positions = steppers, rows, positions
         self.seen: dict[tuple[str, tuple[str, str]], tuple[int, SettingDifference]] = {}
-        self.algorithm = ""
+        self.rules = "", ""
 
     def look_back(self) -> None:
         """Reads what the optimizers remember from before the first step."""
@@ -71,20 +76,24 @@ class SettingWatch:
     def look(self, step: int, first: StepRecord, second: StepRecord) -> None:
         """Reads what both sides did in a step."""
         settings = self._settings(first, 0), self._settings(second, 1)
-        if not self.algorithm:
-            told = next(iter(settings[0].values()), {})
-            self.algorithm = str(told.get("algorithm", ""))
+        if not any(self.rules):
+            self.rules = _rule(settings[0]), _rule(settings[1])
         trains = tuple(stepper.tools.trainable(stepper.model) for stepper in self.steppers)
         pairs = [(row.first, piece.second) for row in self.rows for piece in row.pieces]
         told_settings = setting_differences(settings, (trains[0], trains[1]), pairs)
         observed = observed_differences(first, second, self._owned(settings))
         seen = {difference.setting for difference in observed}
-        if not all(stepper.direct for stepper in self.steppers):
-            # a callable may clip too: what both do is seen, what one of them says is half of it
+        if not all(stepper.plain for stepper in self.steppers):
+            # a callable or a hook may clip too: what both do is seen, what one says is half of it
             seen.add(CLIPPING)
         kept = [difference for difference in told_settings if difference.setting not in seen]
         self._note(step, [*kept, *observed])
         self.averages.look(step, first, second)
+
+    @property
+    def algorithm(self) -> str:
+        """The update rule that both frameworks have by this name; "" where they are two."""
+        return self.rules[0] if self.rules[0] == self.rules[1] else ""
 
     def _settings(self, record: StepRecord, side: int) -> Settings:
         """As the update found them; where none was made, as they are."""
@@ -158,6 +167,12 @@ def _cause(
     )
 
 
+def _rule(settings: Settings) -> str:
+    """The update rule of a side; "" where it is not known."""
+    told: Mapping[str, object] = next(iter(settings.values()), {})
+    return str(told.get("algorithm", ""))
+
+
 def _class(stepper: Stepper) -> str:
     return type(stepper.optimizers[0]).__name__ if stepper.optimizers else HIDDEN
 
@@ -178,6 +193,16 @@ def trial_findings(departure: Departure | None, watch: SettingWatch) -> list[Fin
     if algorithm in DIVERGENT:
         rule = DIVERGENT[algorithm]
         cause = Cause.of("framework.update_rule", algorithm=algorithm, rule=rule, **measured)
+    elif not algorithm:
+        cause = Cause.of(
+            "optimizer.algorithm",
+            setting="algorithm",
+            first_setting=watch.rules[0],
+            second_setting=watch.rules[1],
+            first_class=_class(watch.steppers[0]),
+            second_class=_class(watch.steppers[1]),
+            **measured,
+        )
     return [
         Finding(
             "optimizer",

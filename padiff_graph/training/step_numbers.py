@@ -21,6 +21,7 @@ from padiff_graph.report.training_curves import TrainingStep
 from padiff_graph.training.setting_findings import DIVERGENT, owners
 from padiff_graph.training.stages.curves import curve_step
 from padiff_graph.training.stages.departure import StageGap
+from padiff_graph.training.stages.loss_factor import is_factor, multiple
 from padiff_graph.training.stages.run_values import Kind, habits, run_pairs, run_values
 from padiff_graph.training.stages.step_record import StepRecord
 from padiff_graph.training.training_side import TrainingSide
@@ -53,6 +54,7 @@ class StepNumbers:
             though their gradients agree.
         gaps: how far the sides are apart in each stage.
         curves: both trainings step by step.
+        handed: what the second side's first update was handed.
         habits: by step, what the two do otherwise with the model as a whole.
         notes: what the user should know, in sentences.
     """
@@ -81,8 +83,10 @@ class StepNumbers:
         self.gaps: list[StageGap] = []
         self.curves: list[TrainingStep] = []
         self.notes: list[str] = []
+        self.handed: Mapping[str, Array] = {}
         self.parted: dict[tuple[str, str], int] = {}
         self._counts = _variance_counts(matching)
+        self._scale = 1.0
         self._shares: dict[str, float] = {}
         self._trusted: dict[str, np.ndarray[Any, Any]] = {}
 
@@ -92,6 +96,8 @@ class StepNumbers:
         first, second = ours.record, theirs.record
         self.losses.append((first.loss, second.loss))
         self.habits[step] = habits(first, second)
+        self.handed = self.handed or second.handed
+        self._scale = _taken_back(self.rows, first, second)
         self._runs(step, first, second)
         if first.told and second.told:
             self._add(step, "loss", "loss", "loss", *map(np.asarray, self.losses[-1]))
@@ -140,6 +146,8 @@ class StepNumbers:
         for stage, (first, second) in stages.items():
             if row.first in first and second.keys() >= set(names):
                 own = first[row.first]
+                if stage == "gradients":
+                    own = own / own.dtype.type(self._scale)
                 self._gap(step, stage, row.first, names, own, mapped(row, own, second))
 
     def _buffer_gap(
@@ -153,7 +161,8 @@ class StepNumbers:
         self, step: int, stage: str, first: str, names: tuple[str, ...], own: Array, other: Array
     ) -> None:
         error = float(np.abs(np.asarray(own, np.float64) - other).max(initial=0.0))
-        self.gaps.append(StageGap(step, stage, first, names, error))
+        size = float(np.abs(other).max(initial=0.0))
+        self.gaps.append(StageGap(step, stage, first, names, error, size))
 
     def _leave_out(self, reason: str) -> None:
         """The last quantity is told and does not count."""
@@ -283,6 +292,13 @@ def _share(
     if gap <= (PART + NOISE * noise) * size + GRAIN * grain:
         return None
     return gap / size if size else math.inf
+
+
+def _taken_back(rows: Sequence[ParameterRow], ours: StepRecord, theirs: StepRecord) -> float:
+    """What one side's gradients alone are multiplied by; where that is not taken back, a finding
+    says so."""
+    ratio = multiple(rows, ours.accumulated, theirs.accumulated)
+    return ratio.factor if is_factor(ratio, ours, theirs) else 1.0
 
 
 def _joined(row: ParameterRow) -> str:

@@ -21,12 +21,17 @@ from padiff_graph.matching.result import Matching, ParameterRow
 from padiff_graph.referee.tolerance import Quantity, Tolerance
 from padiff_graph.report.training_curves import TrainingStep
 from padiff_graph.training.optimizers import Stepper
-from padiff_graph.training.setting_findings import SettingWatch, trial_findings
+from padiff_graph.training.setting_findings import DIVERGENT, SettingWatch, trial_findings
 from padiff_graph.training.stages.average_rule import AverageWatch
-from padiff_graph.training.stages.band import trained_twice
+from padiff_graph.training.stages.band import Band, trained_twice
 from padiff_graph.training.stages.carried_over import carried_over
 from padiff_graph.training.stages.curves import with_band
-from padiff_graph.training.stages.departure import departure_finding
+from padiff_graph.training.stages.departure import (
+    ahead_of_updates,
+    departure_finding,
+    first_outside,
+    suspicious,
+)
 from padiff_graph.training.step_numbers import Leaves, StepNumbers
 from padiff_graph.training.training_side import Loss, TrainingSide
 from padiff_graph.training.update_trial import Departure, try_steps
@@ -125,10 +130,12 @@ def train(
         for put_back in undo:
             put_back()
         raise
+    if numbers.parted and watch.algorithm in DIVERGENT:
+        trials.again(undo, numbers.handed)
     findings = [*watch.findings(numbers.parted), *trial_findings(trials.departure, watch)]
-    if not findings and not explained:
-        repeatable = None if shared else second
-        findings += _departures(repeatable, start, numbers, proved, steppers)
+    if not explained and not any(finding.fails for finding in findings):
+        again = None if shared else Repetition(second, start, numbers)
+        findings += _departures(again, numbers, proved, steppers, trials.departure is not None)
     quantities = tuple(numbers.excused(watch.algorithm, trials.departure is not None))
     return Training(
         tuple(findings),
@@ -140,33 +147,62 @@ def train(
     )
 
 
+@dataclass
+class Repetition:
+    """The second side's training, which can be repeated.
+
+    Attributes:
+        side: after its training.
+        start: puts it back to its start.
+        numbers: of both trainings.
+    """
+
+    side: TrainingSide
+    start: Sequence[Callable[[], None]]
+    numbers: StepNumbers
+
+    def band(self) -> Band | None:
+        """How far two right trainings part; the curves are drawn with it."""
+        losses = [loss for _, loss in self.numbers.losses]
+        band = trained_twice(self.side, self.start, losses)
+        if band is not None:
+            self.numbers.curves = with_band(self.numbers.curves, self.numbers.gaps, band)
+        return band
+
+
 def _departures(
-    repeatable: TrainingSide | None,
-    start: Sequence[Callable[[], None]],
+    again: Repetition | None,
     numbers: StepNumbers,
     proved: bool,
     steppers: tuple[Stepper, Stepper],
+    divergent: bool,
 ) -> list[Finding]:
     """A departure that nothing known explains: of the optimizers where steps differ on agreeing
     gradients, else rounding, where two right trainings part as far.
 
     Args:
-        repeatable: the second side; None where it draws random numbers, by which two trainings
-            part.
-        start: puts it back to its start.
+        again: the second side's training; None where it draws random numbers, by which two
+            trainings part.
+        divergent: whether the frameworks' update rules are known to part: what comes before the
+            first update is looked at then.
     """
     frameworks = steppers[0].framework, steppers[1].framework
-    if numbers.parted and not all(stepper.direct for stepper in steppers):
+    if numbers.parted and not divergent and not all(stepper.direct for stepper in steppers):
         return [numbers.hidden(frameworks)]
-    beyond = numbers.beyond()
-    if beyond is None:
+    beyond = None if divergent else numbers.beyond()
+    if beyond is not None:
+        band = None if again is None else again.band()
+        return [departure_finding(beyond, numbers.gaps, band, proved, frameworks, numbers.habits)]
+    gaps = suspicious(ahead_of_updates(numbers.gaps) if divergent else numbers.gaps)
+    if again is None or again.side.loop is None or not proved or not gaps:
         return []
-    band = None
-    if repeatable is not None:
-        band = trained_twice(repeatable, start, [loss for _, loss in numbers.losses])
-    if band is not None:
-        numbers.curves = with_band(numbers.curves, numbers.gaps, band)
-    return [departure_finding(beyond, numbers.gaps, band, proved, frameworks, numbers.habits)]
+    # nothing but its numbers shows what is inside of a user's own step: within the tolerance too
+    # it is held against rounding
+    band = again.band()
+    outside = None if band is None else first_outside(gaps, band)
+    if outside is None:
+        return []
+    return [departure_finding(outside, gaps, band, proved, frameworks, numbers.habits)]
 
 
 @dataclass
@@ -193,6 +229,25 @@ class Trials:
         """On the second model's own: where they are small, an epsilon decides."""
         if self.departure is None:
             self._try(1, gradients)
+
+    def again(self, start: Sequence[Callable[[], None]], gradients: Mapping[str, Array]) -> None:
+        """On what the user's own loop handed to its first update, with both sides as at their
+        start; afterwards they are as they were.
+
+        Args:
+            start: puts both sides back to their start.
+            gradients: of the second model.
+        """
+        if not gradients or self.departure is not None:
+            return
+        now = [put_back for side in self.sides for put_back in side.remember()]
+        try:
+            for put_back in start:
+                put_back()
+            self.on_gradients(gradients)
+        finally:
+            for put_back in now:
+                put_back()
 
     def _try(self, steps: int, gradients: Mapping[str, Array] | None) -> None:
         first, second = self.sides

@@ -10,7 +10,7 @@ from padiff_graph.findings.cause import Cause
 from padiff_graph.findings.finding import Finding, Verdict
 from padiff_graph.training.stages.band import Band
 
-__all__ = ["StageGap", "departure_finding", "first_outside"]
+__all__ = ["StageGap", "ahead_of_updates", "departure_finding", "first_outside", "suspicious"]
 
 STAGES = ("batch", "outputs", "loss", "gradients", "weights", "averages", "buffers")
 """Stages that are held against each other as numbers, in the order of a step."""
@@ -18,6 +18,13 @@ TOLD = {"weights": "update"}
 """What a stage is called where it is not called by its numbers."""
 SPLIT = "accumulated"
 """The stage where two steps take another number of backward passes."""
+
+
+AHEAD = frozenset({"batch", "outputs", "loss", "gradients"})
+"""Stages that come before the first update in the first step, whatever the optimizers are."""
+SUSPICIOUS = 1e-4
+"""Share of its size from which on a gap is looked at though it is within the tolerance; the bound
+of two losses in float32 (`losses.BOUNDS`). Whether it is rounding the band tells."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +36,7 @@ class StageGap:
         first: the first model's name of it.
         second: the second model's names that make it up.
         error: the largest difference.
+        size: the second's largest magnitude.
         numbers: both, where each is a single number.
     """
 
@@ -37,7 +45,18 @@ class StageGap:
     first: str
     second: tuple[str, ...]
     error: float
+    size: float = 0.0
     numbers: tuple[float, float] | None = None
+
+
+def ahead_of_updates(gaps: Sequence[StageGap]) -> list[StageGap]:
+    """What no optimizer has had a part in yet."""
+    return [gap for gap in gaps if gap.step == 1 and gap.stage in AHEAD]
+
+
+def suspicious(gaps: Sequence[StageGap]) -> list[StageGap]:
+    """What is further apart than rounding as a rule makes it."""
+    return [gap for gap in gaps if gap.error > SUSPICIOUS * gap.size]
 
 
 def first_outside(gaps: Sequence[StageGap], band: Band) -> StageGap | None:
@@ -76,7 +95,11 @@ def departure_finding(
     if band is not None:
         numbers["band"] = band.allowed(told.step, told.stage, told.second)
     verdict: Verdict
-    if band is None or not (proved if outside else known):
+    modes = [habit for habit in known_habits if habit.kind == "training.mode"]
+    if band is None and modes:
+        # draws part the two, and these are drawn in one of the modes only
+        verdict, cause = "different", modes[0]
+    elif band is None or not (proved if outside else known):
         verdict, cause = "not-comparable", Cause.of("training.undecided", **numbers)
     elif outside is not None:
         if told.numbers is not None:

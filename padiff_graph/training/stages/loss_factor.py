@@ -15,7 +15,15 @@ from padiff_graph.matching.result import ParameterRow
 from padiff_graph.training.stages.gradient_treatment import Treatment
 from padiff_graph.training.stages.step_record import StepRecord
 
-__all__ = ["Multiple", "factor_words", "multiple", "power_of_two", "scale_of", "scaled_words"]
+__all__ = [
+    "Multiple",
+    "factor_words",
+    "is_factor",
+    "multiple",
+    "power_of_two",
+    "scale_of",
+    "scaled_words",
+]
 
 LEAST = 1e-2
 """Relative difference from 1 of a factor that is told; chosen above what rounding makes of a
@@ -23,6 +31,9 @@ gradient as a whole (0.1 % in healthy pairs) and below what a person would multi
 ALIKE = 0.05
 """Share of the gradients that may not follow the factor: rounding parts single elements further
 than their sum."""
+PURE = 1e-3
+"""Share that is rounding's: gradients that follow a factor so closely are multiplied by it,
+whatever was differentiated."""
 EXACT = 1e-5
 """Relative difference from a power of two that float32 leaves."""
 
@@ -69,6 +80,17 @@ def multiple(
     factor = both / against
     rest = max(0.0, own - 2 * factor * both + factor * factor * against)
     return Multiple(factor, math.sqrt(rest / own))
+
+
+def is_factor(ratio: Multiple, first: StepRecord, second: StepRecord) -> bool:
+    """Whether gradients were multiplied: what was differentiated was so too, or no element departs
+    from the factor. Another loss, label smoothing say, may shrink most gradients alike."""
+    if not ratio.constant or ratio.agrees:
+        return False
+    own, wanted = (sum(entry.loss for entry in record.passes) for record in (first, second))
+    known = math.isfinite(own) and math.isfinite(wanted)
+    alike = known and abs(own - ratio.factor * wanted) <= LEAST * abs(own)
+    return alike or ratio.rest <= PURE
 
 
 def scale_of(record: StepRecord) -> float | None:

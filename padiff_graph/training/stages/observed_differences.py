@@ -20,6 +20,7 @@ from padiff_graph.training.stages.gradient_treatment import (
 )
 from padiff_graph.training.stages.loss_factor import (
     factor_words,
+    is_factor,
     multiple,
     power_of_two,
     scaled_words,
@@ -66,7 +67,7 @@ def observed_differences(
                 told.setdefault((setting, *values), []).append(pair)
     both = rows, first, second
     factor = multiple(rows, first.accumulated, second.accumulated)
-    if _fresh(first, second) and factor.constant and not factor.agrees and _started_alike(*both):
+    if _fresh(first, second) and is_factor(factor, first, second) and _started_alike(*both):
         words = _carried_on(rows, first, second, factor.factor)
         if words is not None:
             told.setdefault(words, []).extend(pairs)
@@ -98,8 +99,9 @@ def _carried_on(
 ) -> Told | None:
     """The setting and both values of a factor that the updates are handed too; None where it is
     taken back on the way, as a scale of the loss is."""
-    handed = multiple(rows, first.handed, second.handed)
-    if not handed.constant or not np.isclose(handed.factor, factor, rtol=CARRIED):
+    handed = [record.handed or record.accumulated for record in (first, second)]
+    reached = multiple(rows, handed[0], handed[1])
+    if not reached.constant or not np.isclose(reached.factor, factor, rtol=CARRIED):
         return None
     words, setting = factor_words(first, second, factor)
     return setting, *words
@@ -123,7 +125,8 @@ def _counted(
     pair: Pair, first: StepRecord, second: StepRecord
 ) -> Iterator[tuple[str, tuple[object, object]]]:
     """How often a parameter was updated, and what became of its gradient."""
-    yield COUNT, (first.updated(pair[0]), second.updated(pair[1]))
+    if not any(record.hidden(name) for record, name in zip((first, second), pair, strict=True)):
+        yield COUNT, (first.updated(pair[0]), second.updated(pair[1]))
     yield CLEARING, (_fate(first, pair[0]), _fate(second, pair[1]))
 
 
@@ -138,12 +141,13 @@ def _treated(
     """Parameters whose gradients went through another treatment, with both."""
     handed = first.handed, second.handed
     rows = [row for row in rows if _arrived(row, *handed)]
+    apart = multiple(rows, first.accumulated, second.accumulated).rest
     own = treatments(first.accumulated, handed[0])
     theirs = treatments(second.accumulated, handed[1])
     differing = [
         ((row.first, piece.second), (own[row.first], theirs[piece.second]))
         for row in rows
-        if not _same(row, first, second, own[row.first], theirs)
+        if not _same(row, first, second, own[row.first], theirs, apart)
         for piece in row.pieces
     ]
     # a parameter left out of a norm changes the factor of all others, with the norm the same
@@ -161,9 +165,14 @@ def _same(
     second: StepRecord,
     own: Treatment,
     others: Mapping[str, Treatment],
+    apart: float,
 ) -> bool:
     """Whether one parameter's gradient went through the same: by its numbers where gradients
-    agree, else by what can be told of the rule."""
+    agree, else by what can be told of the rule.
+
+    Args:
+        apart: share by which all gradients together differ: a norm of all carries it to each.
+    """
     theirs = [others[piece.second] for piece in row.pieces]
     before, after = first.accumulated[row.first], first.handed[row.first]
     noise = _gap(before, mapped(row, before, second.accumulated))
@@ -171,12 +180,12 @@ def _same(
     wanted = mapped(row, after, second.handed)
     size = float(np.abs(wanted).max(initial=0.0))
     allowed = max(allowance(treatment) for treatment in (own, *theirs))
-    if noise > AGREE * scale:
+    noise = max(noise / scale if scale else 0.0, apart)
+    if noise > AGREE:
         return _gap(after, wanted) <= allowed * size or all(
             compatible(own, other) for other in theirs
         )
-    carried = NOISE * noise / scale if scale else 0.0
-    return _gap(after, wanted) <= (allowed + carried) * size
+    return _gap(after, wanted) <= (allowed + NOISE * noise) * size
 
 
 def _gap(first: Array, second: Array) -> float:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from padiff_graph.capture.abilities import WatchedPass, WatchedStep
 from padiff_graph.capture.engine import Array
 
@@ -60,3 +62,9 @@ class StepRecord:
     def updated(self, name: str) -> int:
         """How often a parameter was updated in this turn."""
         return sum(name in update.gradients for update in self.updates)
+
+    def hidden(self, name: str) -> bool:
+        """Whether a weight moved in this turn and no optimizer was seen to move it: the user's own
+        lines did."""
+        moved = name in self.after and not np.array_equal(self.before.get(name), self.after[name])
+        return moved and not self.updated(name)

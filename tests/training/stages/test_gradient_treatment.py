@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 
+from padiff_graph.capture.abilities import WatchedPass
 from padiff_graph.training.stages.gradient_treatment import Treatment, compatible, treatments
+from padiff_graph.training.stages.loss_factor import Multiple, is_factor
+from padiff_graph.training.stages.step_record import StepRecord
 
 
 def gradients(scale=1.0):
@@ -81,3 +84,17 @@ def test_something_else():
 def test_one_rule_or_two(first, second, alike):
     assert compatible(first, second) is alike
     assert compatible(second, first) is alike
+
+
+@pytest.mark.parametrize(
+    ("loss", "rest", "told"),
+    [(1.8, 0.03, True), (2.0, 0.03, False), (2.0, 1e-6, True)],
+    ids=["loss scaled too", "another loss", "gradients alone scaled"],
+)
+def test_gradients_that_shrink_alike_are_a_factor_only_where_something_was_multiplied(
+    loss, rest, told
+):
+    def record(number):
+        return StepRecord(passes=(WatchedPass((), (), (), number, {}),))
+
+    assert is_factor(Multiple(0.9, rest), record(loss), record(2.0)) is told
