@@ -24,9 +24,9 @@ from padiff_graph.matching.parameters.conventions import (
     rotary_orders,
 )
 from padiff_graph.matching.parameters.names import likeness, template
-from padiff_graph.matching.parameters.parameter_map import Values
 from padiff_graph.matching.parameters.stacked import list_rows
 from padiff_graph.matching.parameters.transform_words import describe
+from padiff_graph.matching.parameters.without_counterpart import Values
 from padiff_graph.matching.result import Matching, ParameterRow, Piece
 
 __all__ = [

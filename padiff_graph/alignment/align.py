@@ -28,7 +28,7 @@ from padiff_graph.capture.remote.at_once import at_once
 from padiff_graph.matching.difference.structural_differences import differences
 from padiff_graph.matching.ladder import match
 from padiff_graph.matching.parameters.joined_linears import join_linears
-from padiff_graph.matching.parameters.parameter_map import Values
+from padiff_graph.matching.parameters.without_counterpart import Values
 from padiff_graph.matching.result import Matching, ParameterRow
 from padiff_graph.matching.rungs.hints import Hints
 from padiff_graph.request.example_inputs import infer_inputs

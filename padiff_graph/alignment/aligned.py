@@ -11,8 +11,8 @@ from padiff_graph.alignment.value_proof import Proof
 from padiff_graph.capture.api import Capture
 from padiff_graph.capture.engine import Engine
 from padiff_graph.capture.normal.index_map import View
-from padiff_graph.matching.parameters.parameter_map import Values
 from padiff_graph.matching.parameters.points import Layout
+from padiff_graph.matching.parameters.without_counterpart import Values
 from padiff_graph.matching.result import Difference, Matching, ParameterRow
 from padiff_graph.matching.rungs.hints import Hints
 

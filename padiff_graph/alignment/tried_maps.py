@@ -29,8 +29,8 @@ from padiff_graph.matching.parameters.candidates import (
 from padiff_graph.matching.parameters.complex_rotation import read_as_complex
 from padiff_graph.matching.parameters.conventions import TURNED
 from padiff_graph.matching.parameters.names import template
-from padiff_graph.matching.parameters.parameter_map import Values
 from padiff_graph.matching.parameters.row_changes import with_rows
+from padiff_graph.matching.parameters.without_counterpart import Values
 from padiff_graph.matching.result import Matching, ParameterRow
 
 __all__ = ["tried"]
