@@ -20,6 +20,7 @@ from padiff_graph.report.layer_map_candidate import LayerMapCandidate
 from padiff_graph.report.page_data import Page, State, page_data
 from padiff_graph.report.report import Report
 from padiff_graph.report.structural_diff_result import StructuralDiff
+from padiff_graph.report.training_charts import training_charts
 from padiff_graph.report.wording import noun
 
 __all__ = ["candidate_page", "diff_page", "render_page", "report_page", "write_html"]
@@ -79,6 +80,8 @@ def report_page(report: Report) -> Page:
         notes=report.notes,
         matching=report.matching,
         frameworks=report.frameworks,
+        training=training_charts(report.training, report.frameworks),
+        steps=len(report.training),
     )
 
 

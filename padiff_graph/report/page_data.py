@@ -21,6 +21,7 @@ from padiff_graph.report.compared_tensor import ComparedTensor
 from padiff_graph.report.numbers_text import cosine_text, index_text
 from padiff_graph.report.report_json import finding_data
 from padiff_graph.report.source_lines import short_source
+from padiff_graph.report.training_charts import Chart
 
 __all__ = ["Link", "Page", "State", "links", "page_data", "place_of"]
 
@@ -51,6 +52,8 @@ class Page:
         numbers: its outputs, then its layers.
         modules: rows of the module map.
         matching: both graphs; None where capture failed.
+        training: charts of both trainings.
+        steps: how many steps both took.
     """
 
     state: State
@@ -65,6 +68,8 @@ class Page:
     notes: tuple[str, ...] = ()
     matching: Matching | None = None
     frameworks: tuple[str, str] = ("paddle", "torch")
+    training: tuple[Chart, ...] = ()
+    steps: int = 0
 
 
 @dataclass
