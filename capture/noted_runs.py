@@ -12,7 +12,7 @@ import numpy as np
 
 from padiff_graph.capture.leaf_names import leaves, output_leaves
 
-__all__ = ["NotedRuns", "noting_runs"]
+__all__ = ["NotedRuns", "arguments_by_name", "noting_runs"]
 
 Array = np.ndarray[Any, Any]
 
@@ -55,7 +55,7 @@ def noting_runs(
     def noted(*given: Any, **named: Any) -> Any:
         inputs = {
             name: np.array(array(leaf))
-            for name, leaf in leaves(_by_name(original, given, named), is_tensor).items()
+            for name, leaf in leaves(arguments_by_name(original, given, named), is_tensor).items()
         }
         result = original(*given, **named)
         runs.inputs.append(inputs)
@@ -75,7 +75,9 @@ def noting_runs(
             own.pop("forward", None)
 
 
-def _by_name(forward: Any, given: tuple[Any, ...], named: Mapping[str, Any]) -> dict[str, Any]:
+def arguments_by_name(
+    forward: Any, given: tuple[Any, ...], named: Mapping[str, Any]
+) -> dict[str, Any]:
     """Arguments by the names that the forward has for them."""
     try:
         bound = inspect.signature(forward).bind(*given, **named).arguments

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["NotWrittenError", "UsageError", "UsageTypeError"]
+__all__ = ["NotWrittenError", "UsageError", "UsageTypeError", "wants_memory"]
+
+WANTING = ("can't allocate", "cannot allocate", "out of memory", "bad_alloc", "resourceexhausted")
+"""What frameworks say where the memory is not enough, in small letters."""
 
 
 class UsageError(ValueError):
@@ -22,3 +25,10 @@ class NotWrittenError(OSError):
 
     The command line answers it with exit code 4; a verdict that was reached is told all the same.
     """
+
+
+def wants_memory(error: BaseException) -> bool:
+    """Whether an exception says that there was not enough memory."""
+    said = str(error).lower()
+    plain = isinstance(error, RuntimeError) and any(words in said for words in WANTING)
+    return plain or isinstance(error, MemoryError)

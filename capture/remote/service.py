@@ -15,6 +15,7 @@ from padiff_graph.capture.example_tensors import with_tensors
 from padiff_graph.capture.graph import ComputationGraph
 from padiff_graph.capture.late_array import LateArray
 from padiff_graph.capture.leaf_names import Fields, Leaf, Tree, replace, tree
+from padiff_graph.capture.partial_runs import cut_short
 from padiff_graph.capture.python_state import ABSENT, PLAIN, Watch, plain_leaves
 from padiff_graph.capture.remote.channel import receive, send
 from padiff_graph.capture.remote.wire import Buffers, Ref, Unsendable, decode, encode
@@ -63,6 +64,7 @@ CONTEXTS = frozenset(
         "threads.threaded",
         "optimizers.watching",
         "optimizers.kept",
+        "partial.cut_short",
     }
 )
 """Contexts that may be entered."""
@@ -273,6 +275,9 @@ class Service:
         if room == "engine":
             model, *arguments = arguments
             context = getattr(self.engine(model), name)(*arguments, **named)
+        elif room == "partial":
+            model, example = arguments
+            context = cut_short(self.backend.values, self.engine(model), model, example)
         else:
             context = getattr(getattr(self.backend, room), name)(*arguments, **named)
         yielded = context.__enter__()

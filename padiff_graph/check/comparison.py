@@ -29,6 +29,7 @@ from padiff_graph.check.half_precision import with_half_precision
 from padiff_graph.check.loss_graphs import with_loss_graphs
 from padiff_graph.check.not_finite import not_finite_notes
 from padiff_graph.check.state_check import explain_state
+from padiff_graph.check.stopped_check import tell_where_it_stopped
 from padiff_graph.check.threads import alike
 from padiff_graph.check.whole_proving import prove_models
 from padiff_graph.progress import shown
@@ -80,7 +81,10 @@ def compare(
     Raises:
         UsageError: for a call that cannot mean anything, before anything is changed.
 
-    An exception of a model's forward or of a loss passes through with its own traceback.
+    An exception of a model's forward or of a loss passes through with its own traceback; that of a
+    forward has a note that says where the model stopped and how the part before it compares, see
+    `padiff_graph.findings.stopped_model.stopped_model`.
+
     Afterwards, also after an exception, models, inputs and global state are as before, apart from
     the weights that `auto_weights` sets and the optimizer steps asked for.
     """
@@ -111,7 +115,11 @@ def run_check(request: CheckRequest, attempt: Attempt | None = None) -> Report:
             stack.enter_context(backend(framework).state.kept(model))
         stack.enter_context(alike(request.frameworks))
         log = CheckLog(stack.enter_context(shown("capture and matching")))
-        checked = _checked(request, attempt or Attempt(), log)
+        try:
+            checked = _checked(request, attempt or Attempt(), log)
+        except Exception as error:  # of the user's model most likely, which is helped
+            tell_where_it_stopped(request, error, _checked_and_undone)
+            raise
         report = with_half_precision(request, checked, log)
         return with_loss_graphs(request, report, _plainly_compared)
 
@@ -126,6 +134,16 @@ def _plainly_compared(
             stack.enter_context(backend(framework).state.kept(model))
         log = CheckLog(stack.enter_context(shown("loss functions")))
         return _checked(request, Attempt(), log)
+
+
+def _checked_and_undone(request: CheckRequest) -> Report:
+    """A check that leaves the weights as they were."""
+    with ExitStack() as undo:
+        outcome: Report | BeginAgain = _attempted(request, Attempt(), CheckLog(), undo)
+        while isinstance(outcome, BeginAgain):
+            undo.close()
+            outcome = _attempted(request, outcome.attempt, CheckLog(), undo)
+    return outcome
 
 
 def auto_diff(

@@ -17,12 +17,11 @@ from padiff_graph.cli.exit_codes import (
     NOTHING,
     WRONG,
 )
-from padiff_graph.cli.speech import complain, speaking, speech_options
+from padiff_graph.cli.speech import complain, say, speaking, speech_options
+from padiff_graph.errors import wants_memory
 
 __all__ = ["CheckedCommand", "answered", "run"]
 
-WANTING = ("can't allocate", "cannot allocate", "out of memory", "bad_alloc", "resourceexhausted")
-"""What frameworks say where the memory is not enough, in small letters."""
 LOG = logging.getLogger(__name__)
 
 
@@ -55,6 +54,15 @@ class CheckedCommand(click.Command):
                 raise _Ended(error) from error
             LOG.info("exit code %s", code)
             return code
+
+
+def _tell_where_it_stopped(error: BaseException) -> None:
+    from padiff_graph.findings.stopped_model import stopped_model
+    from padiff_graph.report.stopped_text import stopped_text
+
+    stopped = stopped_model(error)
+    if stopped is not None:
+        say(stopped_text(stopped), err=True)
 
 
 def run(command: Callable[[], Any]) -> int:
@@ -90,7 +98,9 @@ def _answer(error: BaseException) -> int:
     if isinstance(error, NotWrittenError):
         return _told(f"error: {error}", NOT_WRITTEN)
     if isinstance(error, ElsewhereError):
-        return _told(f"nothing was compared: {error}", NOTHING)
+        code = _told(f"nothing was compared: {error}", NOTHING)
+        _tell_where_it_stopped(error)
+        return code
     if isinstance(error, CaptureError):
         return _told(f"capture failed: {error}", NOTHING)
     if isinstance(error, ImportError) and type(error) is not ImportError:
@@ -115,8 +125,10 @@ def _stopped(error: BaseException) -> int:
 
     where = raised_at(error)
     if where:
-        return _told(f"nothing was compared: {type(error).__name__}{where}: {error}", NOTHING)
-    if _wants_memory(error):
+        code = _told(f"nothing was compared: {type(error).__name__}{where}: {error}", NOTHING)
+        _tell_where_it_stopped(error)
+        return code
+    if wants_memory(error):
         told = str(error).partition("\n")[0] or type(error).__name__
         return _told(f"nothing was compared: the memory was not enough: {told}", NOTHING)
     if isinstance(error, (FileNotFoundError, IsADirectoryError, PermissionError)):
@@ -127,10 +139,3 @@ def _stopped(error: BaseException) -> int:
         return _told(f"nothing was compared: the program was told to exit ({error})", NOTHING)
     traceback.print_exception(error)
     return NOTHING
-
-
-def _wants_memory(error: BaseException) -> bool:
-    """Whether an exception says that there was not enough memory."""
-    said = str(error).lower()
-    plain = isinstance(error, RuntimeError) and any(words in said for words in WANTING)
-    return plain or isinstance(error, MemoryError)

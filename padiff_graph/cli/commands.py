@@ -26,6 +26,7 @@ from padiff_graph.cli.files import (
     views,
     write_acceptance_card,
     write_repro_script,
+    write_stop,
     written,
 )
 from padiff_graph.cli.options import PAIR, explorer_option, load_map, map_option
@@ -107,7 +108,12 @@ def align(
 
     from padiff_graph.check.comparison import compare
 
-    report = compare(**asked.arguments(targets))
+    arguments = asked.arguments(targets)
+    try:
+        report = compare(**arguments)
+    except Exception as error:
+        write_stop(error, printed, json_file)
+        raise
     _print(report, printed)
     wanted = views(report, html, json_file, explorer)
     if repro is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -24,6 +25,7 @@ __all__ = [
     "writable",
     "write_acceptance_card",
     "write_repro_script",
+    "write_stop",
     "written",
 ]
 
@@ -135,3 +137,21 @@ def write_acceptance_card(report: Report, path: str) -> str:
 
     write_card(report, path)
     return path
+
+
+def write_stop(error: Exception, printed: str, json_file: str | None) -> None:
+    """Writes where a model stopped as JSON, where that is known and JSON was asked for."""
+    from padiff_graph.file_writing import write_text
+    from padiff_graph.findings.stopped_model import stopped_model
+    from padiff_graph.report.stopped_text import stopped_data
+
+    stopped = stopped_model(error)
+    if stopped is None:
+        return
+    text = json.dumps(stopped_data(stopped), indent=2, allow_nan=False)
+    if printed == "json":
+        click.echo(text)
+    if json_file is not None:
+        written(
+            [(json_file, lambda: to(json_file, lambda path: write_text(path, text)))], 0, err=True
+        )

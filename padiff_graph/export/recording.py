@@ -9,6 +9,7 @@ from typing import Any
 
 from padiff_graph.capture.api import capture_graph
 from padiff_graph.capture.backend import backend, framework_of
+from padiff_graph.capture.capture_errors import CaptureError
 from padiff_graph.capture.engine import Array, Engine
 from padiff_graph.capture.example_tensors import with_tensors
 from padiff_graph.capture.exclusive import one_at_a_time
@@ -67,8 +68,13 @@ def record(
         raise UsageError(f"precisions: expected one of {CHOICES}; found {tuple(precisions)}")
     inputs = with_tensors(framework_of(model), inputs)
     with backend(framework_of(model)).state.kept(model):
-        graph = capture_graph(model, inputs)
-        engine = backend(graph.framework).engine(model)
+        engine = backend(framework_of(model)).engine(model)
+        try:
+            graph = capture_graph(model, inputs)
+        except CaptureError:
+            with engine.quiet():  # an exception of the user's forward is the user's to see
+                engine.forward(inputs, grad=False)
+            raise
         if expect is not None:
             expect(expected_size(graph, precisions))
         with new_recording(path) as writer:

@@ -6,11 +6,12 @@ import importlib
 import os
 import sys
 import traceback
+from collections.abc import Iterable
 from typing import Any
 
 from padiff_graph.errors import UsageError
 
-__all__ = ["kind_of", "made_by", "raised_at", "resolve"]
+__all__ = ["kind_of", "made_by", "raised_at", "resolve", "users_own"]
 
 SHOWN = 12
 """Functions that an error message offers; chosen so that it stays a few lines."""
@@ -102,6 +103,17 @@ def raised_at(error: BaseException) -> str:
 
     Frames of Python's own modules, of this package and of installed ones are not.
     """
+    frames = [
+        (frame.f_code.co_filename, line, "")
+        for frame, line in traceback.walk_tb(error.__traceback__)
+    ]
+    place, _ = users_own(frames)
+    return f" at {place}" if place else ""
+
+
+def users_own(frames: Iterable[tuple[str, int, str]]) -> tuple[str, str]:
+    """`"file:line"` and text of the innermost of some frames (file, line, text) that is the user's
+    own; empty where none is."""
     ours = (
         os.path.dirname(importlib.__path__[0]) + os.sep,
         *(
@@ -110,12 +122,11 @@ def raised_at(error: BaseException) -> str:
             if name in sys.modules
         ),
     )
-    place = ""
-    for frame, line in traceback.walk_tb(error.__traceback__):
-        file = frame.f_code.co_filename
+    place = "", ""
+    for file, line, text in frames:
         installed = {"site-packages", "dist-packages"} & {*file.split(os.sep)}
         if not installed and not file.startswith((*ours, "<")):
-            place = f" at {file}:{line}"
+            place = f"{file}:{line}", text
     return place
 
 

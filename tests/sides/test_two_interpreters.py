@@ -13,6 +13,7 @@ import pytest
 import padiff_graph as pg
 from padiff_graph.capture.remote.errors import ElsewhereError, SideEndedError
 from padiff_graph.errors import UsageError, UsageTypeError
+from padiff_graph.findings.stopped_model import stopped_model
 from padiff_graph.sides import process
 from padiff_graph.sides.process import WorkerProcess
 
@@ -160,8 +161,12 @@ def test_a_side_that_hangs_is_given_up(monkeypatch):
 
 
 def test_what_a_model_raises_is_told_with_its_line():
-    with pytest.raises(ElsewhereError, match=r"ValueError at .*side_models.py:\d+: no such thing"):
+    said = r"ValueError at .*side_models.py:\d+: no such thing"
+    with pytest.raises(ElsewhereError, match=said) as caught:
         pg.compare(_side("paddle_raises"), _side("torch_side"), options=OPTIONS)
+    stopped = stopped_model(caught.value)
+    assert (stopped.number, stopped.frameworks) == (0, ("paddle", "torch"))
+    assert "side_models.py" in stopped.source
 
 
 @pytest.mark.parametrize(

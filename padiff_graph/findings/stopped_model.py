@@ -1,0 +1,83 @@
+"""A model whose forward raised: where it stopped, and what the other model has there, as plain
+data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from padiff_graph.findings.finding import Finding
+
+__all__ = ["Beside", "HeldTensor", "StoppedModel", "stopped_model"]
+
+ATTRIBUTE = "stopped_model"
+
+
+@dataclass(frozen=True)
+class HeldTensor:
+    """A tensor that stood at a place: its name there, its dtype and shape."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Beside:
+    """The first operation of the other model that has no counterpart, all of whose operands were
+    computed.
+
+    Attributes:
+        path: dotted module path, "" for the root.
+        op: native operator.
+        source: "file:line", "" where it is not known.
+        given, weights, yielded: what it reads and yields.
+    """
+
+    path: str
+    op: str
+    source: str
+    given: tuple[HeldTensor, ...] = ()
+    weights: tuple[HeldTensor, ...] = ()
+    yielded: tuple[HeldTensor, ...] = ()
+
+
+@dataclass(frozen=True)
+class StoppedModel:
+    """Where a model's forward stopped.
+
+    Attributes:
+        number: 0 for the first model, 1 for the second.
+        models, frameworks: names of both.
+        error: type and message of what it raised.
+        path, kind: of the innermost module that was running; "" and the model's class for the
+            model itself.
+        source, code: the innermost line of the user's own.
+        given: what that module was given.
+        weights: its own parameters.
+        beside: what the other model has at that place; None where that cannot be told.
+        regions: parts of what ran before that were compared, counted by verdict.
+        findings: what differs in them.
+        unasked: why what ran before was not compared; "" where it was.
+    """
+
+    number: int
+    models: tuple[str, str]
+    frameworks: tuple[str, str]
+    error: str
+    path: str
+    kind: str
+    source: str
+    code: str
+    given: tuple[HeldTensor, ...] = ()
+    weights: tuple[HeldTensor, ...] = ()
+    beside: Beside | None = None
+    regions: Mapping[str, int] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
+    unasked: str = ""
+
+
+def stopped_model(error: BaseException) -> StoppedModel | None:
+    """What a check told of an exception of a model's forward; None where it told nothing."""
+    told = getattr(error, ATTRIBUTE, None)
+    return told if isinstance(told, StoppedModel) else None

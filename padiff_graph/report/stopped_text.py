@@ -1,0 +1,88 @@
+"""What is said of a model whose forward raised, and the same as JSON can hold it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from padiff_graph.findings.stopped_model import Beside, HeldTensor, StoppedModel
+from padiff_graph.report.report_json import SCHEMA_VERSION, finding_data
+from padiff_graph.report.terminal import TITLES
+from padiff_graph.report.wording import noun
+
+__all__ = ["stopped_data", "stopped_text"]
+
+NEITHER = "the part that ran"
+
+
+def stopped_data(stopped: StoppedModel) -> dict[str, Any]:
+    """The facts as JSON can hold them."""
+    data = asdict(stopped)
+    data["findings"] = [finding_data(finding) for finding in stopped.findings]
+    return {"schema_version": SCHEMA_VERSION, "passed": False, "stopped": data}
+
+
+def stopped_text(stopped: StoppedModel) -> str:
+    """Some lines: where it stopped, what stood there, what the other model has there, and how what
+    ran before compares."""
+    lines = [*_stop(stopped), *_other(stopped), *_part(stopped)]
+    return "\n".join(lines)
+
+
+def _stop(stopped: StoppedModel) -> list[str]:
+    model = _model(stopped, stopped.number)
+    lines = [f"the {model} stopped in {_where(stopped.path, stopped.kind)}"]
+    if stopped.source:
+        lines += [f"  {stopped.source}", f"  > {stopped.code}"]
+    if stopped.given:
+        lines.append(f"  it was given {_listed(stopped.given)}")
+    if stopped.weights:
+        lines.append(f"  it holds {_listed(stopped.weights)}")
+    return lines
+
+
+def _other(stopped: StoppedModel) -> list[str]:
+    if stopped.unasked:
+        return []
+    model, beside = _model(stopped, 1 - stopped.number), stopped.beside
+    if beside is None:
+        return [f"the {model} has nothing behind what both had computed by then"]
+    lines = [f"there the {model} has {_where(beside.path, beside.op)}"]
+    if beside.source:
+        lines.append(f"  {beside.source}")
+    lines += [f"  it {verb} {_listed(tensors)}" for verb, tensors in _verbs(beside) if tensors]
+    return lines
+
+
+def _verbs(beside: Beside) -> list[tuple[str, tuple[HeldTensor, ...]]]:
+    return [("is given", beside.given), ("holds", beside.weights), ("yields", beside.yielded)]
+
+
+def _part(stopped: StoppedModel) -> list[str]:
+    if stopped.unasked:
+        return [f"{NEITHER} before was not compared: {stopped.unasked}"]
+    count = sum(stopped.regions.values())
+    if not count:
+        return [f"{NEITHER} before has no region to compare"]
+    kinds = ", ".join(f"{number} {kind}" for kind, number in stopped.regions.items())
+    lines = [f"{NEITHER} before: {count} {noun('regions', count)} compared, {kinds}"]
+    for finding in stopped.findings:
+        place = (finding.paddle_path, finding.torch_path)[stopped.number]
+        lines.append(f"  different ({finding.phase}) at {place or '(root)'}: {finding.cause}")
+    return lines
+
+
+def _model(stopped: StoppedModel, number: int) -> str:
+    framework = stopped.frameworks[number]
+    return f"{TITLES.get(framework, framework)} model {stopped.models[number]}"
+
+
+def _where(path: str, kind: str) -> str:
+    return f"{path or '(root)'} ({kind})"
+
+
+def _listed(tensors: Sequence[HeldTensor]) -> str:
+    return ", ".join(
+        f"{tensor.name or 'a value'} {list(tensor.shape)} {tensor.dtype}" for tensor in tensors
+    )

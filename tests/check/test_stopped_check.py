@@ -1,0 +1,141 @@
+"""A model whose forward raises: the exception passes, and says where the model stopped, what the
+other has there, and how the part that ran compares."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import paddle
+import pytest
+import torch
+
+import padiff_graph as pg
+from padiff_graph.cli.answers import run
+from padiff_graph.cli.commands import cli
+from padiff_graph.findings.stopped_model import stopped_model
+from padiff_graph.report.stopped_text import stopped_text
+
+X = np.random.default_rng(0).standard_normal((3, 8)).astype(np.float32)
+OPTIONS = {"rtol": 1e-4, "atol": 1e-5}
+
+
+class TorchHead(torch.nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.inner = torch.nn.Linear(width, 4)
+
+    def forward(self, hidden):
+        return self.inner(hidden.tanh())
+
+
+class TorchNet(torch.nn.Module):
+    def __init__(self, width=16):
+        super().__init__()
+        self.fc, self.norm = torch.nn.Linear(8, 16), torch.nn.LayerNorm(16)
+        self.head, self.last = TorchHead(width), torch.nn.Linear(4, 4)
+
+    def forward(self, x):
+        return self.last(self.head(torch.relu(self.norm(self.fc(x)))))
+
+
+class PaddleHead(paddle.nn.Layer):
+    def __init__(self, width):
+        super().__init__()
+        self.inner = paddle.nn.Linear(width, 4)
+
+    def forward(self, hidden):
+        return self.inner(hidden.tanh())
+
+
+class PaddleNet(paddle.nn.Layer):
+    def __init__(self, width=16, epsilon=1e-5, at_once=False, catches=False):
+        super().__init__()
+        self.fc, self.norm = paddle.nn.Linear(8, 16), paddle.nn.LayerNorm(16, epsilon=epsilon)
+        self.head, self.last = PaddleHead(width), paddle.nn.Linear(4, 4)
+        self.spare = PaddleHead(16)
+        self.at_once, self.catches = at_once, catches
+
+    def forward(self, x):
+        if self.at_once:
+            raise KeyError("no such thing")
+        hidden = paddle.nn.functional.relu(self.norm(self.fc(x)))
+        try:
+            return self.last(self.head(hidden))
+        except ValueError:
+            if not self.catches:
+                raise
+            return self.last(self.spare(hidden))
+
+
+def pair():
+    return PaddleNet(width=17).eval(), TorchNet().eval(), ({"x": X}, {"x": X})
+
+
+def _raised(layer, module, kind):
+    before = {name: tensor.numpy() for name, tensor in layer.state_dict().items()}
+    with pytest.raises(kind) as caught:
+        pg.compare(layer, module, ({"x": X}, {"x": X}), options=OPTIONS)
+    for name, tensor in layer.state_dict().items():
+        np.testing.assert_array_equal(tensor.numpy(), before[name])
+    for own in (*layer.sublayers(include_self=True), *module.modules()):
+        assert "forward" not in vars(own)
+    return stopped_model(caught.value)
+
+
+@pytest.mark.parametrize("epsilon", [1e-5, 1e-3])
+def test_the_part_of_a_port_that_runs_is_compared(epsilon):
+    layer, module = PaddleNet(width=17, epsilon=epsilon), TorchNet()
+    layer.eval()
+    stopped = _raised(layer, module.eval(), ValueError)
+    assert (stopped.number, stopped.path, stopped.kind) == (0, "head.inner", "Linear")
+    assert stopped.code == "return self.inner(hidden.tanh())"
+    assert [held.shape for held in stopped.given] == [(3, 16)]
+    assert [held.shape for held in stopped.weights] == [(17, 4), (4,)]
+    assert stopped.beside.path == "head.inner" and "linear" in stopped.beside.op
+    assert [held.shape for held in stopped.beside.weights] == [(4, 16), (4,)]
+    assert [held.shape for held in stopped.beside.yielded] == [(3, 4)]
+    assert stopped.regions["equal"] >= 2
+    assert stopped.regions.get("different", 0) == (epsilon != 1e-5)
+    different = [] if epsilon == 1e-5 else ["attribute.epsilon"]
+    assert [finding.cause_id for finding in stopped.findings] == different
+    text = stopped_text(stopped)
+    assert "the Paddle model PaddleNet stopped in head.inner (Linear)" in text
+    assert "regions compared" in text
+
+
+def test_a_reference_that_stops_is_told_likewise():
+    layer = PaddleNet()
+    layer.eval()
+    stopped = _raised(layer, TorchNet(width=17).eval(), RuntimeError)
+    assert (stopped.number, stopped.path) == (1, "head.inner")
+    assert stopped.beside.path == "head.inner" and stopped.beside.op.startswith("pd_op.")
+    assert stopped.regions == {"equal": 4}
+
+
+def test_where_nothing_ran_that_is_said():
+    layer = PaddleNet(at_once=True)
+    layer.eval()
+    stopped = _raised(layer, TorchNet().eval(), KeyError)
+    assert (stopped.path, stopped.beside, dict(stopped.regions)) == ("", None, {})
+    assert "no module had computed anything by then" in stopped_text(stopped)
+
+
+def test_what_a_forward_catches_is_no_stop():
+    layer = PaddleNet(width=17, catches=True)
+    layer.eval()
+    report = pg.compare(layer, TorchNet().eval(), ({"x": X}, {"x": X}), options=OPTIONS)
+    assert report.regions["equal"] == 6
+
+
+def test_the_command_line_ends_with_3_and_writes_the_facts(tmp_path, capsys):
+    path = tmp_path / "stopped.json"
+    target = f"{Path(__file__)}:pair"
+    code = run(lambda: cli.main(["align", target, "--json", str(path)], standalone_mode=False))
+    assert code == 3
+    said = capsys.readouterr().err
+    assert "nothing was compared: ValueError at " in said
+    assert "there the torch model TorchNet has head.inner" in said
+    facts = json.loads(path.read_text())
+    assert facts["passed"] is False and facts["stopped"]["beside"]["path"] == "head.inner"
