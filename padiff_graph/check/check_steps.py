@@ -351,7 +351,7 @@ def explain_regions(request: CheckRequest, regional: Regional, end_to_end: EndTo
     findings = list(region_findings(regional.regions, weighted.matching, weighted.differences))
     if request.deployed:
         findings = [*_reasons_in_weights(weighted, findings), *findings]
-    diverging = divergent_buffers(regional.regions)
+    diverging = {("buffer", name) for name in divergent_buffers(regional.regions)}
     whole = end_to_end.whole.excusing(diverging, "a known divergence of the frameworks")
     return replace(regional, findings=tuple(findings), whole=scoped_whole(whole, request.scope))
 

@@ -31,7 +31,7 @@ from padiff_graph.check.not_finite import not_finite_notes
 from padiff_graph.check.state_check import explain_state
 from padiff_graph.check.stopped_check import tell_where_it_stopped
 from padiff_graph.check.threads import alike
-from padiff_graph.check.whole_proving import prove_models
+from padiff_graph.check.whole_proving import excuse_kinks, prove_models
 from padiff_graph.progress import shown
 from padiff_graph.report.report import Report
 from padiff_graph.sides.opened import with_sides
@@ -213,4 +213,5 @@ def _attempted(
     proved = prove_models(request, explained, log)
     if request.options.check_nan:
         log.notes.extend(not_finite_notes(proved.weighted.alignment))
-    return report_on(request, explain_constants(request, proved, log), log)
+    explained = explain_constants(request, proved, log)
+    return report_on(request, excuse_kinks(request, explained, log), log)

@@ -104,12 +104,12 @@ class WholeCheck:
             default=None,
         )
 
-    def excusing(self, names: Collection[str], reason: str) -> WholeCheck:
-        """The same with some buffers not counted: a known divergence of the frameworks explains
-        them."""
+    def excusing(self, names: Collection[tuple[str, str]], reason: str) -> WholeCheck:
+        """The same with some values not counted, (kind, name in the first model): a known
+        divergence of the frameworks explains them."""
         held = list(self.quantities)
         for number, own in enumerate(held):
-            if own.kind == "buffer" and own.first in names:
+            if (own.kind, own.first) in names:
                 held[number] = replace(own, counted=False, reason=reason)
         return replace(self, quantities=tuple(held))
 

@@ -91,7 +91,7 @@ def _calls(request: CheckRequest, regional: Regional, kept: bool) -> Called:
     whole = regional.whole
     assert whole is not None
     matching, engines = regional.weighted.matching, regional.weighted.alignment.engines
-    recorded = any(map(is_recorded, engines))
+    recorded, grad = any(map(is_recorded, engines)), request.options.backward
     if kept or (any(left.attributes for left in whole.left) and not recorded):
         times = 2 if recorded else CALLS
         return grown_calls(matching, engines, request.examples, times=times, evaluated=whole.random)
@@ -100,7 +100,8 @@ def _calls(request: CheckRequest, regional: Regional, kept: bool) -> Called:
         for quantity in whole.quantities
         if quantity.kind == "output"
     }
-    return plain_calls(matching, engines, request.examples, None if whole.random else apart)
+    before = None if whole.random else apart
+    return plain_calls(matching, engines, request.examples, before, grad=grad)
 
 
 def _reason_to_wait(regional: Regional, findings: Sequence[Finding]) -> str:
@@ -123,7 +124,7 @@ def _drawn(request: CheckRequest, regional: Regional) -> tuple[frozenset[Place],
     matching, engines = regional.weighted.matching, regional.weighted.alignment.engines
     graphs = matching.first.graph, matching.second.graph
     first, second = (
-        frozenset(drawn_places(engine, example, _buffers(graph)))
+        frozenset(drawn_places(engine, example, _buffers(graph), grad=request.options.backward))
         for engine, example, graph in zip(engines, request.examples, graphs, strict=True)
     )
     return first, second

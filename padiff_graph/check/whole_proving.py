@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol, TypeVar
 
 from padiff_graph.capture.engine import NotRunnable
@@ -17,10 +18,11 @@ from padiff_graph.check.scope import left_out
 from padiff_graph.executor.output_pairs import named_pairs
 from padiff_graph.executor.pair_setup import pair_of
 from padiff_graph.executor.region_parameters import share
+from padiff_graph.findings.finding import Finding
 from padiff_graph.obligations.whole_proof import WholeProof, prove_whole, whole_tensors
 from padiff_graph.referee.referee import measure
 
-__all__ = ["prove_models"]
+__all__ = ["excuse_kinks", "prove_models"]
 
 FAR = {"output": 1e-3, "loss": 1e-3, "buffer": 1e-3, "input": 0.05, "parameter": 0.05}
 """How far apart, relative to the largest value of its kind, a quantity may be before float64 is
@@ -51,6 +53,28 @@ def prove_models(request: CheckRequest, regional: Regional, log: CheckLog) -> Re
         return replace(regional, proof=_excused(asked.proof(), regional))
 
 
+def excuse_kinks(request: CheckRequest, regional: Regional, log: CheckLog) -> Regional:
+    """The record without values that differ since the frameworks choose other slopes at a kink,
+    where a region shows the kink, and both models agree as a whole beside it."""
+    proof = regional.proof
+    if proof is None or not proof.unclear or not any(map(_at_a_kink, regional.findings)):
+        return regional
+    if not _can_ask(request, regional):
+        return regional
+    with log.timed("float64 of the whole beside a kink"):
+        beside = _excused(_Asked(request, regional).off_kinks(), regional)
+    if beside.reason or beside.left:
+        return regional
+    assert regional.whole is not None
+    names = {(entry.kind, entry.first) for entry in proof.unclear}
+    whole = regional.whole.excusing(names, "another slope of the frameworks at a kink")
+    return replace(regional, proof=proof.carrying(), whole=whole)
+
+
+def _at_a_kink(finding: Finding) -> bool:
+    return finding.verdict == "framework-divergence" and finding.reason.speaks_of("framework.kink")
+
+
 @dataclass(frozen=True)
 class _Asked:
     """Both graphs, to be run as a whole."""
@@ -74,7 +98,11 @@ class _Asked:
         """What float64 leaves of them."""
         return self._run(prove_whole)
 
-    def _run(self, ask: Callable[..., _Answer]) -> _Answer:
+    def off_kinks(self) -> WholeProof:
+        """The same beside the example, where nothing in it is equal by chance."""
+        return self._run(partial(prove_whole, off_kinks=True), randomise=True)
+
+    def _run(self, ask: Callable[..., _Answer], *, randomise: bool = False) -> _Answer:
         """Asks with the second model's weights in both; with own ones where an exporter folded."""
         assert self.regional.whole is not None
         alignment, matching = self.regional.weighted.alignment, self.regional.weighted.matching
@@ -83,7 +111,7 @@ class _Asked:
             for engine, graph in zip(alignment.engines, graphs, strict=True):
                 stack.enter_context(engine.quiet(values=graph.calls_back))
             own = self.request.deployed
-            weights = share(matching, *alignment.engines, as_they_are=own, randomise=False)
+            weights = share(matching, *alignment.engines, as_they_are=own, randomise=randomise)
             return ask(
                 pair_of(matching, alignment.engines, weights),
                 named_pairs(matching, self.regional.whole.answers.pairs),

@@ -231,16 +231,16 @@ def _slopes(
     }
     cotangents = first_cotangents(pair, region.cut, weights), weights
     try:
-        changes = [change(region.first, cotangents[0], *ends[0])]
+        changes = [change(region.first, cotangents[0], ends[0])]
         # a recorded side cannot be moved; both yield the same here, and so they change alike
         recorded = is_recorded(pair.second.engine)
-        changes += changes if recorded else [change(region.second, cotangents[1], *ends[1])]
+        changes += changes if recorded else [change(region.second, cotangents[1], ends[1])]
     except NotRunnable:
         return None
     analytic = [float(np.vdot(gradient, direction)) for gradient in gradients]
     return (
-        Slope(analytic[0], changes[0].slope, changes[0].rounding),
-        Slope(analytic[1], changes[1].slope, changes[1].rounding),
+        Slope(analytic[0], changes[0].slope, changes[0].rounding, changes[0].bend),
+        Slope(analytic[1], changes[1].slope, changes[1].rounding, changes[1].bend),
     )
 
 
@@ -275,7 +275,7 @@ def _defect(first: Slope, second: Slope) -> tuple[RegionVerdict, Cause] | None:
     """What slopes say of gradients that differ."""
     if first.agrees and second.agrees:
         return None
-    if not first.agrees and not second.agrees:
+    if (first.bent and second.bent) or not (first.agrees or second.agrees):
         return "framework-divergence", Cause.of("framework.kink")
     side, wrong = (0, first) if not first.agrees else (1, second)
     slopes = {"analytic": wrong.analytic, "numeric": wrong.numeric}

@@ -36,10 +36,12 @@ class Change:
     Attributes:
         slope: per unit of the direction.
         rounding: how finely that is known.
+        bend: how much faster it changes ahead than back: next to nothing but at a kink.
     """
 
     slope: float
     rounding: float
+    bend: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +52,18 @@ class Moved:
     feed: Mapping[Value, Array]
 
 
-Ends = tuple[Moved, Moved]
-"""A step ahead and a step back."""
+Ends = tuple[Moved, Moved, Moved]
+"""A step ahead, none, and a step back."""
+WAYS = (1.0, 0.0, -1.0)
+"""How far each of these goes."""
 
 
-def change(part: Slice, cotangents: Mapping[Value, Array], ahead: Moved, behind: Moved) -> Change:
+def change(part: Slice, cotangents: Mapping[Value, Array], ends: Ends) -> Change:
     """The central difference between the two ends of a step."""
-    gap = _weighed(part, cotangents, ahead) - _weighed(part, cotangents, behind)
+    ahead, here, behind = (_weighed(part, cotangents, end) for end in ends)
     size = sum(float(np.abs(weight).sum()) for weight in cotangents.values())
-    return Change(gap / (2 * STEP), LOST * size / STEP + LEAST)
+    bend = abs((ahead - here) - (here - behind)) / STEP
+    return Change((ahead - behind) / (2 * STEP), LOST * size / STEP + LEAST, bend)
 
 
 def _weighed(part: Slice, cotangents: Mapping[Value, Array], inputs: Moved) -> float:
@@ -73,7 +78,7 @@ def _weighed(part: Slice, cotangents: Mapping[Value, Array], inputs: Moved) -> f
 def along_cut(
     side: Side, number: int, feed: Mapping[Value, Array], cut: Cut, direction: Array
 ) -> Ends:
-    """Both ends of a step of a boundary value that stands in one point; `direction` is laid out
+    """A step of a boundary value that stands in one point; `direction` is laid out
     like the first side's value, `number` is 0 for that side and 1 for the second."""
     wide = {
         value: array.astype(np.float64) if array.dtype.kind == "f" else array
@@ -85,25 +90,25 @@ def along_cut(
     if number == 1:
         step = _scattered(wide[value].shape, point.second_view, point.first_view.apply(step))
     step = step.reshape(wide[value].shape)
-    ends = [{**wide, value: wide[value] + sign * step} for sign in (1.0, -1.0)]
-    return Moved(side, ends[0]), Moved(side, ends[1])
+    ends = [Moved(side, {**wide, value: wide[value] + way * step}) for way in WAYS]
+    return ends[0], ends[1], ends[2]
 
 
 def along_parameter(
     side: Side, number: int, feed: Mapping[Value, Array], row: ParameterRow, direction: Array
 ) -> Ends:
-    """Both ends of a step of a parameter; `direction` is laid out like the first side's."""
+    """A step of a parameter; `direction` is laid out like the first side's."""
     wide = {
         value: array.astype(np.float64) if array.dtype.kind == "f" else array
         for value, array in feed.items()
     }
     ends = []
-    for sign in (1.0, -1.0):
+    for way in WAYS:
         moved = dict(side.parameters)
-        for name, step in _parameter_steps(side, number, row, sign * direction * STEP):
+        for name, step in _parameter_steps(side, number, row, way * direction * STEP):
             moved[name] = moved[name].astype(np.float64) + step
         ends.append(Moved(replace(side, parameters=moved), wide))
-    return ends[0], ends[1]
+    return ends[0], ends[1], ends[2]
 
 
 def _parameter_steps(

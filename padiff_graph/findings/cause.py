@@ -45,6 +45,11 @@ class Cause:
         """The fact of that name, None where there is none."""
         return dict(self.facts).get(name)
 
+    def speaks_of(self, kind: str) -> bool:
+        """Whether it, what the numbers show of it or what else is said of it is of a kind."""
+        told = [*self.further, *([] if self.seen is None else [self.seen])]
+        return self.kind == kind or any(cause.speaks_of(kind) for cause in told)
+
     def showing(self, seen: Cause | None) -> Cause:
         """The same with what the numbers show of it."""
         return replace(self, seen=seen)

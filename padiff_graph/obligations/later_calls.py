@@ -139,6 +139,7 @@ def grown_calls(
     *,
     times: int = CALLS,
     evaluated: bool = False,
+    grad: bool = True,
 ) -> Called:
     """Both models called, the weights grown after the first call.
 
@@ -146,10 +147,12 @@ def grown_calls(
         matching, engines, examples: of the two models.
         times: how often each is called.
         evaluated: whether both are called in evaluation mode, since draws part them in training.
+        grad: whether gradients are recorded.
     """
     learned = _learned(matching)
     first, second = (
-        called(engines[side], examples[side], learned[side], evaluated, times) for side in (0, 1)
+        called(engines[side], examples[side], learned[side], evaluated, times, grad=grad)
+        for side in (0, 1)
     )
     return Called(matching, (first, second), grown=True)
 
@@ -159,11 +162,13 @@ def plain_calls(
     engines: tuple[Engine, Engine],
     examples: tuple[Mapping[str, Any], Mapping[str, Any]],
     before: Mapping[tuple[str, str], float] | None,
+    *,
+    grad: bool = True,
 ) -> Called:
     """Both models called as they are, after an earlier run of both; in evaluation mode where there
     is none that they can be held against."""
     first, second = (
-        called(engine, example, (), before is None, AGAIN)
+        called(engine, example, (), before is None, AGAIN, grad=grad)
         for engine, example in zip(engines, examples, strict=True)
     )
     return Called(matching, (first, second), before)
@@ -208,7 +213,9 @@ def _owner(name: str) -> str:
     return name.rpartition(".")[0]
 
 
-def drawn_places(engine: Engine, example: Mapping[str, Any], buffers: Sequence[str]) -> set[Place]:
+def drawn_places(
+    engine: Engine, example: Mapping[str, Any], buffers: Sequence[str], *, grad: bool = True
+) -> set[Place]:
     """Places where a run leaves other values when it draws other random numbers."""
     with engine.quiet() as watch:
         if watch.python is None:
@@ -217,7 +224,7 @@ def drawn_places(engine: Engine, example: Mapping[str, Any], buffers: Sequence[s
         before = {name: engine.array(own[name]) for name in buffers if name in own}
         runs: list[LeftBehind] = []
         for _ in range(2):
-            run = engine.forward(example, grad=False)
+            run = engine.forward(example, grad=grad)
             runs.append(left_behind(watch, engine, run, buffers))
             watch.python.restore()
             engine.assign(before)
@@ -249,16 +256,19 @@ def called(
     learned: Collection[str],
     evaluated: bool,
     times: int = CALLS,
+    *,
+    grad: bool = True,
 ) -> tuple[Call, ...]:
-    """Several calls in a row, the weights grown after the first."""
+    """Several calls in a row, the weights grown after the first; with `grad` as a training step
+    calls it, so that a forward which registers hooks can."""
     with engine.quiet():
         if evaluated:
             engine.evaluate()
-        calls = [_called(engine, example)]
+        calls = [_called(engine, example, grad)]
         own = engine.parameters()
         weights = {name: engine.array(own[name]) for name in learned if name in own}
         engine.assign({name: late_of(array, _grown) for name, array in weights.items()})
-        calls += [_called(engine, example) for _ in range(times - 1)]
+        calls += [_called(engine, example, grad) for _ in range(times - 1)]
         return tuple(calls)
 
 
@@ -267,6 +277,6 @@ def _grown(array: Array) -> Array:
     return grown
 
 
-def _called(engine: Engine, example: Mapping[str, Any]) -> Call:
-    run = engine.forward(example, grad=False)
+def _called(engine: Engine, example: Mapping[str, Any], grad: bool) -> Call:
+    run = engine.forward(example, grad=grad)
     return Call({name: engine.array(tensor) for name, tensor in run.outputs.items()}, run.buffers)

@@ -44,12 +44,18 @@ sides apart; chosen so that several constants held as float32 add up and a diffe
 """
 UP = 0.5
 """Share of the numbers that are moved up; the others are moved down."""
+OFF = 1.0 / 64
+"""Share of an input's deviation that it is moved by to leave the kinks that it stands at: ties are
+broken and zeros left by far more than float64 rounds, and the models compute much the same."""
 KINK = 0.05
 """Share of the largest value that rounding does not move a quantity by in float64; chosen far above
 what constants held as float32 do, and below what another slope at a kink does."""
 NOTHING = 1e-12
 """Share of the largest gradient below which a gradient is zero in float64: its unit, 2e-16, summed
 over a model."""
+
+
+_Inputs = Mapping[str, Array] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +106,12 @@ class WholeProof:
     Attributes:
         remainders: of every quantity that both yield: outputs first, then gradients, then buffers.
         reason: why the graphs could not be run as a whole, "" where they could.
+        carried: quantities that differ by what the frameworks do at a kink, and are no remainders.
     """
 
     remainders: tuple[Remainder, ...]
     reason: str = ""
+    carried: tuple[Remainder, ...] = ()
 
     @property
     def left(self) -> tuple[Remainder, ...]:
@@ -114,9 +122,23 @@ class WholeProof:
     def clear(self) -> bool:
         """Whether nothing is left that one unit in the last place has to excuse: at a kink it moves
         a gradient as far as another slope does."""
-        return not self.reason and not any(
-            entry.relative > KINK and entry.error > entry.floor for entry in self.remainders
+        return not self.reason and not self.unclear
+
+    @property
+    def unclear(self) -> tuple[Remainder, ...]:
+        """What really differs, or is no difference only since one unit in the last place moves it
+        as far."""
+        return tuple(
+            entry
+            for entry in self.remainders
+            if not entry.vanishes or (entry.relative > KINK and entry.error > entry.floor)
         )
+
+    def carrying(self) -> WholeProof:
+        """The same, what is not clear being carried from a kink."""
+        unclear = self.unclear
+        kept = tuple(entry for entry in self.remainders if entry not in unclear)
+        return replace(self, remainders=kept, carried=unclear)
 
     def of(self, kind: str, first: str) -> Remainder | None:
         """What is left of one quantity, by its name in the first model."""
@@ -132,6 +154,7 @@ def prove_whole(
     inputs: Sequence[tuple[str, str]],
     *,
     backward: bool,
+    off_kinks: bool = False,
 ) -> WholeProof:
     """Runs both graphs as a whole in float64, the second twice.
 
@@ -140,12 +163,16 @@ def prove_whole(
         outputs: which output corresponds to which.
         inputs: which input leaves correspond, (first, second).
         backward: whether gradients are compared too.
+        off_kinks: whether the example is moved a little first, the same on both sides, so that
+            nothing in it is equal by chance.
     """
     rows = tuple(pair.rows.values())
+    fed = _off_kinks(pair.second) if off_kinks else None
     try:
         seeds = seeds_of(pair.second, outputs) if backward else None
-        first, second = _both(pair, outputs, seeds, double=True)
-        away = run_graph(moved(pair.second), seeds, double=True, fed=moved_inputs(pair.second))
+        first, second = _both(pair, outputs, seeds, double=True, fed=_fed(inputs, fed))
+        nearby = moved_inputs(pair.second, fed)
+        away = run_graph(moved(pair.second), seeds, double=True, fed=nearby)
     except NotRunnable as error:
         return WholeProof((), str(error))
     laid = list(_laid(outputs, inputs, rows, first, second))
@@ -183,10 +210,30 @@ def _both(
     seeds: Mapping[str, Array] | None,
     *,
     double: bool,
+    fed: tuple[_Inputs, _Inputs] = (None, None),
 ) -> tuple[GraphRun, GraphRun]:
     ours = None if seeds is None else _laid_for_first(pair.first, outputs, seeds)
-    first = run_graph(pair.first, ours, double=double)
-    return first, run_graph(pair.second, seeds, double=double)
+    first = run_graph(pair.first, ours, double=double, fed=fed[0])
+    return first, run_graph(pair.second, seeds, double=double, fed=fed[1])
+
+
+def _fed(inputs: Sequence[tuple[str, str]], second: _Inputs) -> tuple[_Inputs, _Inputs]:
+    """The same values for both sides, by the names of each."""
+    if second is None:
+        return None, None
+    return {ours: second[theirs] for ours, theirs in inputs if theirs in second}, second
+
+
+def _off_kinks(side: Side) -> dict[str, Array]:
+    """The example, each number moved by a small random share of the deviation of all."""
+    moved_off: dict[str, Array] = {}
+    for name, array in example_values(side).items():
+        if array.dtype.kind == "f" and array.size:
+            drawn = np.random.default_rng(zlib.crc32(name.encode())).standard_normal(array.shape)
+            by = OFF * (float(array.std()) or float(np.abs(array).max()) or 1.0)
+            array = (array + by * drawn).astype(array.dtype)
+        moved_off[name] = array
+    return moved_off
 
 
 def seeds_of(second: Side, outputs: Sequence[OutputPair]) -> dict[str, Array]:
@@ -228,9 +275,10 @@ def moved(side: Side) -> Side:
     return replace(side, parameters=parameters)
 
 
-def moved_inputs(side: Side) -> dict[str, Array]:
-    """The example moved in the same way."""
-    return {name: _by_one_unit(name, array) for name, array in example_values(side).items()}
+def moved_inputs(side: Side, instead: _Inputs = None) -> dict[str, Array]:
+    """The example, or what is fed instead of it, moved in the same way."""
+    values = example_values(side) if instead is None else instead
+    return {name: _by_one_unit(name, array) for name, array in values.items()}
 
 
 def _by_one_unit(name: str, array: Array) -> Array:

@@ -25,17 +25,27 @@ class Slope:
 
     Attributes:
         rounding: how finely the finite difference is known.
+        bend: how much the slopes ahead and back differ.
     """
 
     analytic: float
     numeric: float
     rounding: float
+    bend: float = 0.0
 
     @property
     def agrees(self) -> bool:
         """Whether the gradient is that of the forward."""
         allowed = SLOPE * max(abs(self.analytic), abs(self.numeric))
         return abs(self.analytic - self.numeric) <= max(allowed, self.rounding)
+
+    @property
+    def bent(self) -> bool:
+        """Whether the function has a kink here, where the slope between its two sides, which one
+        of the gradients may happen to have, is no more right than another."""
+        return self.bend > max(
+            SLOPE * max(abs(self.analytic), abs(self.numeric)), 4 * self.rounding
+        )
 
 
 def overflown(
