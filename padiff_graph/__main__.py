@@ -2,4 +2,5 @@
 
 from padiff_graph.cli.commands import main
 
-main()
+if __name__ == "__main__":
+    main()

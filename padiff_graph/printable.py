@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import unicodedata
+from typing import Any
 
-__all__ = ["code_comment", "docstring_line", "encodable", "printable"]
+__all__ = ["code_comment", "docstring_line", "json_text", "printable"]
 
 UNSEEN = frozenset({"Cc", "Cs", "Zl", "Zp"})
 """Unicode categories of what moves a cursor, ends a line or cannot be encoded."""
@@ -30,10 +32,18 @@ def docstring_line(text: str) -> str:
     return code_comment(text).replace("\\", "\\\\").replace('"', "'")
 
 
-def encodable(text: str) -> str:
-    """The text with lone surrogates, which UTF-8 cannot hold, as their escapes; in JSON these stand
-    for the same characters."""
-    return text.encode("utf-8", "backslashreplace").decode()
+def json_text(data: Any) -> str:
+    """Data as JSON that may go to a terminal: what moves a cursor, turns text or is no UTF-8 stands
+    as its escape, which JSON reads as the same character."""
+    text = json.dumps(data, indent=1, ensure_ascii=False)
+    if text.replace("\n", "").isprintable():
+        return text
+    return "".join([_json_character(character) for character in text])
+
+
+def _json_character(character: str) -> str:
+    seen = _seen(character, KEPT)
+    return character if seen is character else f"\\u{ord(character):04x}"
 
 
 def _seen(character: str, kept: frozenset[str]) -> str:

@@ -21,6 +21,8 @@ __all__ = ["inferred", "load", "opsets", "schema_of"]
 
 OLDEST = 7
 """Oldest default-domain opset read; older ones broadcast by an attribute."""
+NEWEST = 2**31 - 1
+"""Largest version that onnx can be asked for; the format holds 64 bits."""
 
 
 def load(model: Any) -> onnx.ModelProto:
@@ -62,8 +64,11 @@ def _domain(name: str) -> str:
 def schema_of(node: onnx.NodeProto, versions: Mapping[str, int]) -> onnx.defs.OpSchema | None:
     """The schema that defines a node's operator, None where there is none."""
     domain = _domain(node.domain)
+    version = versions.get(domain, 1)
+    if version > NEWEST:
+        return None
     try:
-        return onnx.defs.get_schema(node.op_type, versions.get(domain, 1), domain)
+        return onnx.defs.get_schema(node.op_type, version, domain)
     except onnx.defs.SchemaError:
         return None
 

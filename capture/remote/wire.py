@@ -7,7 +7,7 @@ where it is goes by a number.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, fields
 from importlib import import_module
 from typing import Any, TypeVar
@@ -99,13 +99,20 @@ def encode(value: Any, buffers: Buffers, stays: Stays) -> Any:
     raise Unsendable(f"{type(value).__module__}.{type(value).__qualname__} cannot cross")
 
 
-def decode(value: Any, buffers: Buffers, found: Callable[[Ref], Any]) -> Any:
+def decode(
+    value: Any,
+    buffers: Buffers,
+    found: Callable[[Ref], Any],
+    records: Collection[type[Any]] | None = None,
+) -> Any:
     """What `encode` wrote.
 
     Args:
         value: as JSON holds it.
         buffers: the arrays.
         found: what stands for a reference on this end.
+        records: the classes that may be made; None for all that cross, of which those that nobody
+            has asked for yet are imported.
 
     Raises:
         ValueError: not of this format.
@@ -113,26 +120,30 @@ def decode(value: Any, buffers: Buffers, found: Callable[[Ref], Any]) -> Any:
     if isinstance(value, (*PLAIN, int, float)):
         return value
     if isinstance(value, list):
-        return [decode(member, buffers, found) for member in value]
+        return [decode(member, buffers, found, records) for member in value]
     kind, held = value["k"], value["v"]
     if kind == "array":
         return buffers[held]
     if kind == "ref":
-        return found(Ref(held[0], decode(held[1], buffers, found)))
+        return found(Ref(held[0], decode(held[1], buffers, found, records)))
     if kind == "dict":
-        return {decode(k, buffers, found): decode(v, buffers, found) for k, v in held}
-    cls = _class(kind)
+        return {
+            decode(k, buffers, found, records): decode(v, buffers, found, records) for k, v in held
+        }
+    cls = _class(kind, records)
     if cls is not None:
-        own = {name: decode(member, buffers, found) for name, member in held.items()}
+        own = {name: decode(member, buffers, found, records) for name, member in held.items()}
         return cls(**own)
     if kind not in READERS:
         raise ValueError(f"unknown kind {kind!r}")
-    return READERS[kind](decode(held, buffers, found))
+    return READERS[kind](decode(held, buffers, found, records))
 
 
-def _class(kind: str) -> type[Any] | None:
+def _class(kind: str, records: Collection[type[Any]] | None) -> type[Any] | None:
     """The class of a record; None for any other kind. Its module is imported where nobody has asked
-    for it yet."""
+    for it yet and all may be made."""
+    if records is not None:
+        return next((cls for cls in records if NAMES[cls] == kind), None)
     module = kind.partition(":")[0]
     if kind not in RECORDS and module in HOMES:
         import_module(module)

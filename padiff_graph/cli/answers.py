@@ -121,7 +121,7 @@ def _stopped(error: BaseException) -> int:
 
     Any other is a mistake of this tool and needs its traceback.
     """
-    from padiff_graph.request.targets import raised_at
+    from padiff_graph.request.targets import raised_at, raised_inside
 
     where = raised_at(error)
     if where:
@@ -135,6 +135,11 @@ def _stopped(error: BaseException) -> int:
         return _told(f"error: {error}", WRONG)
     if isinstance(error, OSError):
         return _told(f"error: {error}", NOT_WRITTEN)
+    inside = raised_inside(error)
+    if inside:  # a model that consists of the framework's own layers
+        said = " ".join(str(error).split())
+        told = f"{type(error).__name__} in {inside}: {said}; --log-file keeps the traceback"
+        return _told(f"nothing was compared: {told}", NOTHING)
     if isinstance(error, SystemExit):
         return _told(f"nothing was compared: the program was told to exit ({error})", NOTHING)
     traceback.print_exception(error)

@@ -29,9 +29,13 @@ def statements_of(path: str | None) -> Sequence[Statement] | None:
 
 def write_statements(candidate: LayerMapCandidate, path: str) -> str:
     """Writes the map as statements, and says how many."""
+    from padiff_graph.errors import NotWrittenError, UsageError
     from padiff_graph.export.aoa import write_aoa
 
-    said = write_aoa(candidate.parameters, path, candidate.layer_map.unused_second)
+    try:
+        said = write_aoa(candidate.parameters, path, candidate.layer_map.unused_second)
+    except UsageError as error:  # the map is found; a file that was asked for is not there
+        raise NotWrittenError(f"{path} cannot be written: {error}") from None
     return f"{path}, {len(said)} statements"
 
 

@@ -136,9 +136,8 @@ def example_of(path: str) -> dict[str, Any]:
     Raises:
         UsageError: the file cannot be read.
     """
-    import numpy as np
-
     from padiff_graph.errors import UsageError
+    from padiff_graph.file_reading import UnreadableFile, load_arrays
     from padiff_graph.sides.recorded_model import opened_model
     from padiff_graph.sides.recording_file import SUFFIX, Recording
 
@@ -146,9 +145,11 @@ def example_of(path: str) -> dict[str, Any]:
         return opened_model(Recording(path)).example()
 
     try:
-        with np.load(path, allow_pickle=False) as held:
-            return {name: held[name] for name in held.files}
-    except (OSError, ValueError, EOFError, AttributeError) as error:
+        named = load_arrays(path)
+    except UnreadableFile as error:
         raise UsageError(
             f"--inputs: expected a file as numpy.savez writes it; {path} cannot be read: {error}"
         ) from None
+    if "" in named:
+        raise UsageError(f"--inputs: expected a file as numpy.savez writes it; {path} is one array")
+    return named

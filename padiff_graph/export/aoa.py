@@ -17,6 +17,7 @@ import numpy as np
 
 from padiff_graph.alignment.correspondence import ParameterEntry
 from padiff_graph.capture.engine import Array
+from padiff_graph.data_shapes import misfit
 from padiff_graph.errors import UsageError
 from padiff_graph.export.aoa_language import (
     IDENTIFIER,
@@ -24,7 +25,9 @@ from padiff_graph.export.aoa_language import (
     carried_out,
     read_statement,
 )
+from padiff_graph.file_reading import DAMAGED, reason_of
 from padiff_graph.file_writing import write_text
+from padiff_graph.printable import json_text
 
 __all__ = ["aoa_statements", "check_aoa", "read_aoa", "write_aoa"]
 
@@ -57,7 +60,7 @@ def write_aoa(
         UsageError: a parameter has no counterpart, or one that no statement can say.
     """
     statements = aoa_statements(entries, unused)
-    write_text(path, json.dumps({KEY: list(statements)}, indent=1, ensure_ascii=False) + "\n")
+    write_text(path, json_text({KEY: list(statements)}) + "\n")
     return statements
 
 
@@ -71,9 +74,14 @@ def read_aoa(path: str | os.PathLike[str]) -> tuple[Statement, ...]:
         with open(path, encoding="utf-8") as file:
             text = file.read()
         held = json.loads(text)[KEY] if text.lstrip().startswith("{") else text.splitlines()
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{os.fspath(path)} cannot be read as AOA statements: {error}") from None
-    lines = [line.strip() for line in held if isinstance(line, str)]
+    except DAMAGED as error:
+        raise UsageError(
+            f"{os.fspath(path)} cannot be read as AOA statements: {reason_of(error)}"
+        ) from None
+    wrong = misfit(held, list[str], KEY)
+    if wrong:
+        raise UsageError(f"{os.fspath(path)} cannot be read as AOA statements: {wrong}")
+    lines = [line.strip() for line in held]
     return tuple(read_statement(line) for line in lines if line and not line.startswith("#"))
 
 

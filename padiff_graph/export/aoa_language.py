@@ -23,6 +23,7 @@ import numpy as np
 
 from padiff_graph.capture.engine import Array
 from padiff_graph.errors import UsageError
+from padiff_graph.file_reading import DAMAGED, reason_of
 
 __all__ = ["IDENTIFIER", "Statement", "carried_out", "read_statement"]
 
@@ -35,6 +36,15 @@ NAME = re.compile(r"[A-Za-z_][A-Za-z0-9._$^]*")
 ATTRIBUTE = re.compile(r"""(\w+)\s*=\s*(\d+|"[^"]*"|'[^']*')""")
 FLAGS = ("fused_qkv", "fused_ffn")
 KNOWN = ("axis", "permute", "dtype", "src_dtype", "dst_dtype", "num_heads", "num_key_value_groups")
+CARRYING = (*DAMAGED, IndexError, OverflowError)
+"""What numpy and the reader of literals raise where a statement's numbers do not fit."""
+MOST_DIGITS = 9
+"""Of a number in an attribute; more is no axis and no count of heads."""
+MOST_GROWTH = 16
+"""How many times as large as all sources together a name may become; chosen above the heads that
+share one key, as a few statements could double a tensor without end."""
+SHOWN = 120
+"""Characters of a statement that an error tells; chosen so that it stays two lines."""
 DEFAULT_AXIS = 1
 """Of the macros that fuse, where a statement names none."""
 
@@ -68,7 +78,9 @@ def read_statement(text: str) -> Statement:
         raise _wrong(text, "expected 'names -> names, attributes'")
     attributes: dict[str, int | str] = {}
     for name, value in ATTRIBUTE.findall(rest):
-        attributes[name] = int(value) if value.isdigit() else value[1:-1]
+        if value[0] not in "'\"" and len(value) > MOST_DIGITS:
+            raise _wrong(text, f"the number of {name} is too large")
+        attributes[name] = value[1:-1] if value[0] in "'\"" else int(value)
     unknown = [name for name in attributes if name not in KNOWN]
     if unknown:
         raise _wrong(text, f"the attribute {unknown[0]!r} is not known")
@@ -102,6 +114,7 @@ def carried_out(
     """
     held: dict[str, Array] = dict(sources)
     made: dict[str, Array | None] = {}
+    most = MOST_GROWTH * sum(array.size for array in sources.values())
     for statement in statements:
         for single in _expanded(statement, held):
             if single.right == (NOTHING,):
@@ -109,7 +122,12 @@ def carried_out(
             if single.left == (NOTHING,):
                 made[single.right[0]] = None
                 continue
-            results = _results(single, [_value(name, held, single) for name in single.left])
+            operands = [_value(name, held, single) for name in single.left]
+            if sum(operand.size for operand in operands) > most:
+                raise _wrong(single.text, "it puts together more than there is in the checkpoint")
+            results = _results(single, operands)
+            if len(results) != len(single.right):
+                raise _wrong(single.text, f"it yields {len(results)} and names {len(single.right)}")
             for name, array in zip(single.right, results, strict=True):
                 held[name] = made[name] = array
     return made
@@ -161,8 +179,8 @@ def _results(statement: Statement, operands: Sequence[Array]) -> list[Array]:
         if len(statement.right) > 1:
             return np.split(operands[0], len(statement.right), axis)
         return [_ordered(operands[0], statement)]
-    except (ValueError, IndexError, SyntaxError, TypeError) as error:
-        raise _wrong(statement.text, str(error)) from None
+    except CARRYING as error:
+        raise _wrong(statement.text, reason_of(error)) from None
 
 
 def _ordered(operand: Array, statement: Statement) -> Array:
@@ -199,4 +217,5 @@ def _axis(statement: Statement, otherwise: int) -> int:
 
 
 def _wrong(text: str, reason: str) -> UsageError:
-    return UsageError(f"AOA statement {text!r}: {reason}")
+    told = text if len(text) <= SHOWN else f"{text[:SHOWN]} ..."
+    return UsageError(f"AOA statement {told!r}: {reason}")

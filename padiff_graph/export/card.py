@@ -7,7 +7,6 @@ verdict and obligations are the report's.
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import os
 import platform
@@ -26,6 +25,7 @@ from padiff_graph.export.card_text import card_text
 from padiff_graph.export.planted_faults import SEED, Planted, plant_faults
 from padiff_graph.file_writing import write_text
 from padiff_graph.findings.obligation import OBLIGATIONS
+from padiff_graph.printable import json_text
 from padiff_graph.report.report import Report
 from padiff_graph.report.terminal import report_headline
 from padiff_graph.sides.recorded_engine import is_recorded
@@ -53,7 +53,7 @@ def write_card(report: Report, path: str | os.PathLike[str]) -> None:
     if ending not in (".md", ".json"):
         raise UsageError(f"a card is a .md or a .json file; found {os.fspath(path)}")
     card = card_data(report)
-    text = json.dumps(card, indent=1, ensure_ascii=False) if ending == ".json" else card_text(card)
+    text = json_text(card) if ending == ".json" else card_text(card)
     write_text(path, text)
 
 

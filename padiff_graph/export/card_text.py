@@ -12,6 +12,11 @@ __all__ = ["card_text"]
 
 Data = Mapping[str, Any]
 MARKS = {"shown": "yes", "not shown": "**no**", "not asked": "not asked"}
+AS_TEXT = str.maketrans(
+    {mark: f"\\{mark}" for mark in "\\`*[]|"} | {mark: f"&#{ord(mark)};" for mark in "&<>@#"}
+)
+"""What GitHub's Markdown reads a meaning into -> the same as text: emphasis, code, links, pictures
+and bars by a backslash; HTML, and mentions of people and issues, which a backslash leaves."""
 SHOWN = 8
 """Names that a line lists before it counts the rest; chosen so that it stays one or two lines."""
 
@@ -157,5 +162,5 @@ def _noise(noise: Data) -> Iterator[str]:
 
 
 def _cell(text: str) -> str:
-    """A text as it may stand in a cell or a line: no line ends, no bars, no HTML."""
-    return code_comment(text).replace("|", "\\|").replace("<", "&lt;")
+    """A text as it may stand in a cell or a line: in one line, and nothing of it is Markdown."""
+    return code_comment(text).translate(AS_TEXT)

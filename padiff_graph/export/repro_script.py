@@ -27,6 +27,7 @@ from padiff_graph.export.repro_text import Comparison, script_text
 from padiff_graph.file_writing import new_file
 from padiff_graph.findings.finding import Finding
 from padiff_graph.matching.result import Matching
+from padiff_graph.printable import code_comment
 from padiff_graph.report.page_data import place_of
 from padiff_graph.report.report import Report
 from padiff_graph.sides.recorded_engine import is_recorded
@@ -202,7 +203,7 @@ def _boundary_gradients(
             key = f"gradient_{read}_{number}"
             _pair_elements(point.first_view.indices(), point.second_view.indices(), key, saved)
             record = pair.second.graph.record(point.second.node)
-            label = f"gradient of {record.name or 'what ' + record.op + ' yields'}"
+            label = f"gradient of {code_comment(record.name) or 'what ' + record.op + ' yields'}"
             names = first.names[point.first], second.names[point.second]
             yield Comparison(label, "gradient", *names, key)
 
@@ -224,7 +225,8 @@ def _parameter_gradients(
                 key = f"gradient_{number}_{position}"
                 _pair_elements(piece.first_view.indices(), piece.second_view.indices(), key, saved)
                 names = first.names[Value(number)], second.names[Value(leaves[piece.second])]
-                yield Comparison(f"gradient of {record.name}", "gradient", *names, key)
+                label = f"gradient of {code_comment(record.name)}"
+                yield Comparison(label, "gradient", *names, key)
 
 
 def _statistic(pair: Pair, name: str) -> bool:

@@ -157,7 +157,7 @@ def _headline(report: Report) -> str:
 
 def _message(text: str) -> str:
     """As workflow commands escape a message."""
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    return printable(text).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
 def _property(text: str) -> str:
@@ -166,8 +166,8 @@ def _property(text: str) -> str:
 
 
 def _xml_text(text: str) -> str:
-    """Without what XML 1.0 cannot hold."""
-    return NOT_XML.sub("?", text)
+    """Without what XML 1.0 cannot hold, or a terminal would obey."""
+    return NOT_XML.sub("?", printable(text))
 
 
 FORMATS: Mapping[str, Callable[[Report], str]] = {

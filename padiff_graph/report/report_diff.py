@@ -6,11 +6,13 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
+from padiff_graph.data_shapes import misfit
 from padiff_graph.errors import UsageError
+from padiff_graph.file_reading import UnreadableFile, load_json
 from padiff_graph.file_writing import write_text
-from padiff_graph.report.told_findings import Told, paired, same_values, told_finding
+from padiff_graph.report.told_findings import FindingData, Told, paired, same_values, told_finding
 
 __all__ = ["Change", "Outcome", "ReportDiff", "diff_reports", "read_report"]
 
@@ -22,6 +24,20 @@ ASKED = {"forward": ("backward",), "backward": ("forward",)}
 """Phases that a check with a `diff_phase` leaves out."""
 SETTINGS = ("diff_phase", "compare_mode", "single_step", "steps", "auto_weights", "precision")
 """Options that decide what is compared."""
+
+
+class ReportData(TypedDict):
+    """What is read of a report's JSON."""
+
+    passed: bool
+    equivalent: bool | None
+    models: tuple[str, str]
+    frameworks: tuple[str, str]
+    findings: list[FindingData]
+    regions: dict[str, int]
+    compared: dict[str, int]
+    options: dict[str, Any]
+    tolerance: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -107,9 +123,8 @@ def read_report(path: str | os.PathLike[str]) -> dict[str, Any]:
     from padiff_graph.report.report_json import SCHEMA_VERSION
 
     try:
-        with open(path, encoding="utf-8") as file:
-            data = json.load(file)
-    except (OSError, ValueError) as error:
+        data = load_json(path)
+    except UnreadableFile as error:
         raise UsageError(
             f"expected a report as report.to_json or --json writes it; {os.fspath(path)} cannot be "
             f"read: {error}"
@@ -121,6 +136,9 @@ def read_report(path: str | os.PathLike[str]) -> dict[str, Any]:
             f"{os.fspath(path)} has schema_version {data.get('schema_version')!r}; this version "
             f"reads {SCHEMA_VERSION}"
         )
+    wrong = misfit(data, ReportData)
+    if wrong:
+        raise UsageError(f"{os.fspath(path)} is no report as --json writes it: {wrong}")
     return data
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from padiff_graph.printable import printable
+from padiff_graph.printable import code_comment
 from padiff_graph.report.report_diff import Change, ReportDiff
 from padiff_graph.report.source_lines import short_source
 from padiff_graph.report.told_findings import Told
@@ -26,7 +26,7 @@ SHOWN = 12
 
 def diff_text(diff: ReportDiff) -> str:
     """The outcome first, then the verdict, the numbers, and each finding that is not as before."""
-    return printable("\n".join(_lines(diff)))
+    return "\n".join(map(code_comment, _lines(diff)))
 
 
 def _lines(diff: ReportDiff) -> Iterator[str]:

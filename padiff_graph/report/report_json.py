@@ -13,7 +13,7 @@ from padiff_graph.file_writing import write_text
 from padiff_graph.findings.finding import Finding
 from padiff_graph.findings.precision_result import PrecisionResult
 from padiff_graph.matching.result import ParameterRow
-from padiff_graph.printable import encodable
+from padiff_graph.printable import json_text
 from padiff_graph.report.compared_tensor import ComparedTensor
 from padiff_graph.report.report import Report
 from padiff_graph.report.told_findings import reason_data
@@ -163,7 +163,7 @@ def unread_data(parameter: UnreadParameter) -> dict[str, Any]:
 
 def write_json(report: Report, path: str | os.PathLike[str] | None = None) -> str:
     """The report as JSON text; written to a file where one is named."""
-    text = encodable(json.dumps(report_data(report), indent=1, ensure_ascii=False))
+    text = json_text(report_data(report))
     if path is not None:
         write_text(path, text)
     return text

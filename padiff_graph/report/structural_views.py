@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from padiff_graph.file_writing import write_text
-from padiff_graph.printable import encodable
+from padiff_graph.printable import code_comment, json_text
 from padiff_graph.report.html_page import candidate_page, diff_page, render_page
 from padiff_graph.report.layer_map_candidate import LayerMapCandidate
 from padiff_graph.report.report_json import SCHEMA_VERSION, finding_data, parameter_data
@@ -62,7 +61,7 @@ def render_diff(diff: StructuralDiff) -> RenderableType:
 def diff_headline(diff: StructuralDiff) -> Text:
     """The answer in a line: alike or not, and which models."""
     names = " against ".join(
-        f"{graph.modules.get('', f'{which} model')} ({graph.framework})"
+        f"{code_comment(graph.modules.get('', f'{which} model'))} ({graph.framework})"
         for graph, which in (
             (diff.matching.first.graph, "first"),
             (diff.matching.second.graph, "second"),
@@ -173,7 +172,7 @@ def to_json(diff: StructuralDiff, path: str | os.PathLike[str] | None = None) ->
         "parameters": [parameter_data(row) for row in matching.parameters],
         "notes": list(diff.notes),
     }
-    return _written(encodable(json.dumps(content, indent=1, ensure_ascii=False)), path)
+    return _written(json_text(content), path)
 
 
 def to_html(diff: StructuralDiff, path: str | os.PathLike[str] | None = None) -> str:

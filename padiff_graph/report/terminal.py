@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from padiff_graph.findings.finding import Finding
-from padiff_graph.printable import printable
+from padiff_graph.printable import code_comment, printable
 from padiff_graph.report.precision_text import precision_text
 from padiff_graph.report.report import Report
 from padiff_graph.report.source_lines import code_line, short_source
@@ -155,9 +155,10 @@ def render_finding(
 
 def _both_sides(finding: Finding, frameworks: Sequence[str]) -> Iterable[RenderableType]:
     """The place in each model: module, operation, line of code."""
+    paths = code_comment(finding.paddle_path), code_comment(finding.torch_path)
     sides = (
-        (frameworks[0], finding.paddle_path, finding.paddle_op, finding.paddle_source),
-        (frameworks[1], finding.torch_path, finding.torch_op, finding.torch_source),
+        (frameworks[0], paths[0], finding.paddle_op, finding.paddle_source),
+        (frameworks[1], paths[1], finding.torch_op, finding.torch_source),
     )
     if not any(any(place) for _, *place in sides):
         return
@@ -194,9 +195,9 @@ def render_findings(findings: Sequence[Finding]) -> RenderableType:
     table.add_column(ratio=1, overflow="fold")
     table.add_column(justify="right", no_wrap=True)
     for finding in findings[:SHOWN]:
-        place = finding.paddle_path or "(root)"
+        place = code_comment(finding.paddle_path) or "(root)"
         if finding.torch_path and finding.torch_path != finding.paddle_path:
-            place += f" | {finding.torch_path}"
+            place += f" | {code_comment(finding.torch_path)}"
         count = f" (x{len(finding.places)})" if len(finding.places) > 1 else ""
         table.add_row(
             Text(finding.verdict, style=COLOURS.get(finding.verdict, "")),
@@ -227,7 +228,7 @@ def _title(framework: str) -> str:
 def report_headline(report: Report) -> Text:
     """The answer, and of which models: a line, two where all that differs is rounding."""
     first, second = (
-        f"{model or unnamed} ({_title(framework)})"
+        f"{code_comment(model) or unnamed} ({_title(framework)})"
         for model, unnamed, framework in zip(
             report.models, ("first model", "second model"), report.frameworks, strict=True
         )

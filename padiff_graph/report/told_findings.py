@@ -6,17 +6,47 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypedDict
 
 from padiff_graph.findings.cause import PLACES, Cause
 from padiff_graph.findings.finding import FAILING
 
-__all__ = ["Told", "paired", "reason_data", "same_values", "told_finding"]
+__all__ = ["FindingData", "Told", "paired", "reason_data", "same_values", "told_finding"]
 
 Place = tuple[str, str]
 CLOSE = 1e-5
 """Relative distance up to which two numbers of a cause are one: what is measured in float32 moves
 by its rounding from run to run, what somebody wrote moves by more."""
+
+
+class ReasonData(TypedDict):
+    """A cause in a report's JSON."""
+
+    kind: str
+    facts: dict[str, Any]
+    seen: ReasonData | None
+    further: list[ReasonData]
+
+
+class NamedFinding(TypedDict):
+    """What is read of every finding of a report's JSON."""
+
+    phase: str
+    verdict: str
+    cause: str
+    cause_id: str
+    paddle_path: str
+    torch_path: str
+    paddle_source: str
+    torch_source: str
+    places: list[Place]
+    error: float | Literal["inf", "-inf", "nan"]
+
+
+class FindingData(NamedFinding, total=False):
+    """A finding of a report's JSON; earlier versions wrote no reason."""
+
+    reason: ReasonData | None
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from padiff_graph.errors import UsageError
+from padiff_graph.file_reading import UnreadableFile, load_arrays
 
 __all__ = ["SavedOutputs", "read_saved"]
 
@@ -69,13 +69,11 @@ def read_saved(first: str, second: str) -> SavedOutputs:
 
 def _read(path: str) -> dict[str, Array]:
     try:
-        with open(path, "rb") as file:
-            loaded = np.load(file, allow_pickle=False)
-            named = dict(loaded.items()) if hasattr(loaded, "items") else {"": loaded}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        named = load_arrays(path)
+    except UnreadableFile as error:
         raise UsageError(
             f"options: observed is a number or {FILES}; {os.fspath(path)!r} cannot be read: {error}"
-        ) from error
+        ) from None
     if not named:
         raise UsageError(f"options: observed: {path} holds no array")
     return {name: _floats(path, name, array) for name, array in named.items()}

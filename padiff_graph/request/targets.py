@@ -11,8 +11,12 @@ from typing import Any
 
 from padiff_graph.errors import UsageError
 
-__all__ = ["kind_of", "made_by", "raised_at", "resolve", "users_own"]
+__all__ = ["kind_of", "made_by", "raised_at", "raised_inside", "resolve", "users_own"]
 
+INSTALLED = frozenset({"site-packages", "dist-packages"})
+"""Folders that packages are installed in."""
+FRAMEWORKS = ("torch", "paddle", "onnx")
+"""Folders of `capture/` in which a framework is spoken to."""
 SHOWN = 12
 """Functions that an error message offers; chosen so that it stays a few lines."""
 
@@ -114,20 +118,34 @@ def raised_at(error: BaseException) -> str:
 def users_own(frames: Iterable[tuple[str, int, str]]) -> tuple[str, str]:
     """`"file:line"` and text of the innermost of some frames (file, line, text) that is the user's
     own; empty where none is."""
-    ours = (
-        os.path.dirname(importlib.__path__[0]) + os.sep,
-        *(
-            os.path.dirname(os.path.abspath(str(sys.modules[name].__file__))) + os.sep
-            for name in ("padiff_graph", "padiff_graph.capture")
-            if name in sys.modules
-        ),
-    )
+    standard = os.path.dirname(importlib.__path__[0]) + os.sep
     place = "", ""
     for file, line, text in frames:
-        installed = {"site-packages", "dist-packages"} & {*file.split(os.sep)}
-        if not installed and not file.startswith((*ours, "<")):
+        if not INSTALLED & {*file.split(os.sep)} and not file.startswith((standard, *_ours(), "<")):
             place = f"{file}:{line}", text
     return place
+
+
+def raised_inside(error: BaseException) -> str:
+    """`"package/file.py:line"` of an installed package's innermost frame, where a framework was
+    asked to run a model and raised; `""` for any other error."""
+    place, ours = "", ""
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        file = frame.f_code.co_filename
+        parts = file.split(os.sep)
+        if file.startswith(_ours()):
+            place, ours = "", file
+        elif INSTALLED & {*parts}:
+            at = max(number for number, part in enumerate(parts) if part in INSTALLED)
+            place = f"{'/'.join(parts[at + 1 :])}:{line}"
+    return place if os.path.basename(os.path.dirname(ours)) in FRAMEWORKS else ""
+
+
+def _ours() -> tuple[str, ...]:
+    """The folders of this package, one of which may be linked into the other."""
+    names = [name for name in ("padiff_graph", "padiff_graph.capture") if name in sys.modules]
+    files = [os.path.abspath(str(sys.modules[name].__file__)) for name in names]
+    return tuple(os.path.dirname(file) + os.sep for file in files)
 
 
 def made_by(target: str) -> Any:

@@ -10,18 +10,33 @@ import numpy as np
 
 from padiff_graph.capture.certificate import Certificate
 from padiff_graph.capture.engine import Array
-from padiff_graph.capture.graph import ComputationGraph
+from padiff_graph.capture.graph import (
+    ComputationGraph,
+    Node,
+    ParameterInfo,
+    TensorType,
+    Value,
+)
+from padiff_graph.capture.normal.normalize import normalize
 from padiff_graph.capture.remote.handles import AbsentModel
 from padiff_graph.capture.remote.wire import Ref, decode
-from padiff_graph.errors import UsageError
-from padiff_graph.sides.recording_checks import misfit
+from padiff_graph.file_reading import reason_of
+from padiff_graph.sides.manifest_shape import (
+    PARTS,
+    part_misfit,
+    shape_misfit,
+    unknown_array,
+    unknown_value,
+)
 from padiff_graph.sides.recording_file import Recording
 
 __all__ = ["Interned", "RecordedModel", "RecordedTensor", "opened_model"]
 
 FACTS = ("whole", "regions", "seeded", "graphs", "not_run")
 """Parts of the manifest that say what was recorded of runs."""
-WRONG = (KeyError, ValueError, TypeError, IndexError, AttributeError)
+CROSSED = (Node, ParameterInfo, TensorType, Value)
+"""Records that a manifest holds; no others are made of what it names."""
+WRONG = (KeyError, ValueError, TypeError, IndexError, AttributeError, OverflowError)
 """What decoding a manifest raises that says something else than this package writes."""
 
 
@@ -113,37 +128,56 @@ def opened_model(recording: Recording) -> RecordedModel:
     Raises:
         UsageError: the manifest says something else than this package writes.
     """
-    manifest = recording.manifest
-    names = recording.names("constants")
     try:
-        constants = [recording.array("constants", str(number)) for number in range(len(names))]
-
-        def found(ref: Ref) -> RecordedTensor:
-            if ref.number < 0:
-                return RecordedTensor.of(np.zeros(0), ref.facts[0])
-            return RecordedTensor.of(constants[ref.number], ref.facts[0])
-
-        def restored(name: str) -> Any:
-            return decode(manifest[name], constants, found)
-
-        nodes = [decode(node, constants, found) for node in manifest["nodes"]]
-        graph = ComputationGraph.build(manifest["framework"], nodes, **restored("facts"))
-        certificate = restored("certificate")
-        if certificate is not None:
-            graph.certificate = Certificate(**certificate)
-        graph.session = Interned()
-        facts = {
-            name: restored(name) for name in ("whole", "regions", "seeded", "graphs", "not_run")
-        }
-        found_wrong = misfit(recording, graph, facts)
-        if found_wrong:
-            raise recording.refused(found_wrong)
-        return RecordedModel(recording, graph, restored("inputs"), facts)
-    except UsageError:
-        raise
+        parts = _parts(recording)
     except WRONG as error:
-        told = f"{type(error).__name__}: {error}"
-        raise recording.refused(f"its manifest cannot be understood ({told})") from None
+        raise recording.refused(
+            f"its manifest cannot be understood ({type(error).__name__}: {reason_of(error)})"
+        ) from None
+    wrong = part_misfit(parts)
+    if wrong:
+        raise recording.refused(f"its manifest does not fit: {wrong}")
+    try:
+        graph = ComputationGraph.build(recording.framework, parts["nodes"], **parts["facts"])
+    except ValueError as error:  # of what stands before what
+        raise recording.refused(f"its graph does not fit together: {error}") from None
+    wrong = unknown_value(graph, parts) or unknown_array(graph, recording.manifest["arrays"])
+    if wrong:
+        raise recording.refused(f"its graph does not fit together: {wrong}")
+    wrong = shape_misfit(graph, recording)
+    if wrong:
+        raise recording.refused(f"its arrays and its graph do not fit together: {wrong}")
+    try:
+        normalize(graph)
+    except Exception as error:  # whatever operators raise that are given what they never take
+        told = f"{type(error).__name__}: {reason_of(error)}"
+        raise recording.refused(f"its graph cannot be understood ({told})") from None
+    graph.certificate = parts["certificate"]
+    graph.session = Interned()
+    return RecordedModel(recording, graph, parts["inputs"], {name: parts[name] for name in FACTS})
+
+
+def _parts(recording: Recording) -> dict[str, Any]:
+    """The parts of a manifest as what they stand for."""
+    count = len(recording.names("constants"))
+    constants = [recording.array("constants", str(number)) for number in range(count)]
+
+    def found(ref: Ref) -> RecordedTensor:
+        if ref.number < 0:
+            return RecordedTensor.of(np.zeros(0), ref.facts[0])
+        return RecordedTensor.of(constants[ref.number], ref.facts[0])
+
+    def restored(held: Any) -> Any:
+        return decode(held, constants, found, CROSSED)
+
+    parts = {name: recording.manifest[name] for name in PARTS}
+    parts = {
+        name: list(map(restored, held)) if name == "nodes" else restored(held)
+        for name, held in parts.items()
+    }
+    if parts["certificate"] is not None:
+        parts["certificate"] = Certificate(**parts["certificate"])
+    return parts
 
 
 def _with_arrays(value: Any) -> Any:

@@ -13,13 +13,15 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, TypedDict
 
 import numpy as np
 from numpy.lib.format import read_array_header_1_0, read_array_header_2_0
 
 from padiff_graph.capture.engine import Array
+from padiff_graph.data_shapes import misfit
 from padiff_graph.errors import UsageError
+from padiff_graph.file_reading import DAMAGED, reason_of
 from padiff_graph.file_writing import new_file
 
 __all__ = [
@@ -38,8 +40,15 @@ SUFFIX = ".pgref"
 MANIFEST = "manifest.json"
 WHAT = "a recording as `padiff-graph record` writes it"
 HEADERS = {(1, 0): read_array_header_1_0, (2, 0): read_array_header_2_0}
-UNREADABLE = (OSError, zipfile.BadZipFile, KeyError, ValueError, NotImplementedError)
-"""What reading a damaged zip, or a manifest in it, raises."""
+"""Readers of a numpy file's header by its version; names in UTF-8, as in the third, are in none."""
+
+
+class Manifest(TypedDict):
+    """What a manifest holds, as far as it is read before anything is decoded."""
+
+    framework: Literal["torch", "paddle", "onnx"]
+    nodes: list[Any]
+    arrays: dict[str, dict[str, str]]
 
 
 @dataclass
@@ -106,10 +115,14 @@ class Recording:
         try:
             with zipfile.ZipFile(self.path) as held:
                 members = held.namelist()
-                manifest = json.loads(held.read(MANIFEST).decode("utf-8"))
-        except UNREADABLE as error:
-            raise self.refused(f"it cannot be read ({_told(error)})") from None
+                packed = any(member.compress_type for member in held.infolist())
+                manifest = None if packed else json.loads(held.read(MANIFEST).decode("utf-8"))
+        except DAMAGED as error:
+            raise self.refused(f"it cannot be read ({reason_of(error)})") from None
+        if packed:  # what is packed may be a thousand times as large as the file
+            raise self.refused("its members are packed, expected members that are stored")
         self.manifest: dict[str, Any] = self._checked(manifest, members)
+        self.framework: str = self.manifest["framework"]
         self._held: zipfile.ZipFile | None = None
 
     def __enter__(self) -> Recording:
@@ -131,8 +144,8 @@ class Recording:
         try:
             with zipfile.ZipFile(self.path) as held:
                 damaged = held.testzip()
-        except UNREADABLE as error:
-            raise self.refused(f"it cannot be read ({_told(error)})") from None
+        except DAMAGED as error:
+            raise self.refused(f"it cannot be read ({reason_of(error)})") from None
         if damaged is not None:
             raise self.refused(f"its member {damaged} is damaged")
 
@@ -148,26 +161,31 @@ class Recording:
         """One array.
 
         Raises:
-            UsageError: the file is damaged there.
-            KeyError: it holds none of this kind and name.
+            UsageError: the file is damaged there, or holds none of this kind and name.
         """
+        if not self.holds(kind, name):
+            raise self.refused(f"it has no array {name} of {kind}")
         member = self.manifest["arrays"][kind][name]
         try:
             with self._opened() as held, held.open(member) as file:
                 array: Array = np.lib.format.read_array(file, allow_pickle=False)
                 if file.read(1):
                     raise ValueError("more than one array")
-        except (*UNREADABLE, EOFError, SyntaxError) as error:
-            raise self.refused(f"{kind} {name} cannot be read ({_told(error)})") from None
+        except DAMAGED as error:
+            raise self.refused(f"{kind} {name} cannot be read ({reason_of(error)})") from None
         return array
 
     def shape(self, kind: str, name: str) -> tuple[int, ...]:
-        """The shape of an array, of which no number is read."""
+        """The shape of an array that is held, of which no number is read.
+
+        Raises:
+            UsageError: as of `array`.
+        """
         try:
             with self._opened() as held, held.open(self.manifest["arrays"][kind][name]) as file:
                 shape: tuple[int, ...] = HEADERS[np.lib.format.read_magic(file)](file)[0]
-        except (*UNREADABLE, EOFError, SyntaxError) as error:
-            raise self.refused(f"{kind} {name} cannot be read ({_told(error)})") from None
+        except DAMAGED as error:
+            raise self.refused(f"{kind} {name} cannot be read ({reason_of(error)})") from None
         return shape
 
     def _opened(self) -> AbstractContextManager[zipfile.ZipFile]:
@@ -186,13 +204,11 @@ class Recording:
             raise self.refused(
                 f"it is of version {version!r}, this package reads version {VERSION}; record again"
             )
-        arrays = manifest.get("arrays")
-        if not isinstance(arrays, dict) or not all(
-            isinstance(own, dict) for own in arrays.values()
-        ):
-            raise self.refused("its manifest does not say what the arrays are")
-        named = [member for own in arrays.values() for member in own.values()]
-        if sorted([*map(str, named), MANIFEST]) != sorted(members):
+        wrong = misfit(manifest, Manifest)
+        if wrong:
+            raise self.refused(f"its manifest does not fit: {wrong}")
+        named = [member for own in manifest["arrays"].values() for member in own.values()]
+        if sorted([*named, MANIFEST]) != sorted(members):
             raise self.refused("its manifest and its members do not fit together")
         return manifest
 
@@ -208,10 +224,3 @@ def recording_of(model: Any) -> Any:
     recording = Recording(model)
     recording.verify()
     return recording
-
-
-def _told(error: Exception) -> str:
-    """An exception in a few words."""
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror.lower()
-    return str(error).strip("'\"") or type(error).__name__

@@ -48,3 +48,31 @@ def test_wrong_use(tmp_path: Path) -> None:
     failed().to_json(tmp_path / "report.json")
     answer, _ = called(tmp_path, str(tmp_path / "gone.json"), str(tmp_path / "report.json"))
     assert answer == 2
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"findings": [{}]}, "findings[0] has no phase"),
+        ({"models": None}, "models is None, expected a list"),
+        ({"compared": {"regions": "x"}}, "compared['regions'] is 'x', expected a whole number"),
+        ({"passed": 1}, "passed is 1, expected true or false"),
+    ],
+)
+def test_a_report_of_another_form_is_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], changed: dict[str, object], told: str
+) -> None:
+    whole = json.loads(failed().to_json(tmp_path / "report.json"))
+    (tmp_path / "other.json").write_text(json.dumps(whole | changed))
+    paths = [str(tmp_path / name) for name in ("report.json", "other.json")]
+    assert called(tmp_path, *paths)[0] == 2
+    assert told in capsys.readouterr().err
+
+
+def test_json_that_is_too_deep_is_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failed().to_json(tmp_path / "report.json")
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    assert called(tmp_path, str(tmp_path / "deep.json"), str(tmp_path / "report.json"))[0] == 2
+    assert "nested too deeply" in capsys.readouterr().err

@@ -58,6 +58,11 @@ def in_loss():
 
 def in_pair():
     sys.exit(0)
+
+def in_a_kernel():
+    layer = paddle.nn.LayerNorm(3, epsilon=0.1)  # more than its kernel takes
+    inputs = {"input": paddle.ones([2, 3])}, {"input": torch.ones(2, 3)}
+    return layer, torch.nn.LayerNorm(3, 0.1), inputs
 """
 
 
@@ -89,6 +94,7 @@ def call(capsys: Any, *arguments: Any) -> tuple[int, str, str]:
         ("ending_pairs:end_of_file", 3, "EOFError"),
         ("ending_pairs:broken_pipe", 3, "BrokenPipeError"),
         ("ending_pairs:interrupted", 130, "stopped"),
+        ("ending_pairs:in_a_kernel", 3, "ValueError in paddle/"),
     ],
 )
 def test_what_a_model_does_is_no_verdict(capsys: Any, pair: str, code: int, says: str) -> None:

@@ -119,3 +119,12 @@ def test_a_model_that_cannot_be_captured_has_a_card_too(report, tmp_path):
     text = (tmp_path / "card.md").read_text()
     assert "Not asked: a model could not be captured." in text
     assert "Not known: a model could not be captured." in text
+
+
+def test_names_in_a_card_are_text_and_no_markdown():
+    from padiff_graph.export.card_text import _cell
+
+    shown = _cell("![x](y) \\| <img src=x> @team #1 `a` *b*\n# c")
+    marks = {"!\\[", "\\]", "\\\\\\|", "&#60;img", "&#64;team", "&#35;1", "\\`a\\`", "\\*b\\*"}
+    assert {mark for mark in marks if mark not in shown} == set()
+    assert "\n" not in shown

@@ -11,6 +11,7 @@ import torch
 import padiff_graph as pg
 from padiff_graph.errors import UsageError
 from padiff_graph.export.recording import expected_size, record
+from padiff_graph.sides.recorded_model import opened_model
 from padiff_graph.sides.recording_file import Recording
 
 
@@ -108,11 +109,13 @@ def test_a_changed_number_is_found(recorded, tmp_path):
             {
                 "format": "padiff-graph recording",
                 "version": 2,
+                "framework": "torch",
+                "nodes": [],
                 "arrays": {"weights": {"w": "../../etc/passwd"}},
             },
             "do not fit together",
         ),
-        ({"format": "padiff-graph recording", "version": 2, "arrays": 3}, "what the arrays are"),
+        ({"format": "padiff-graph recording", "version": 2, "arrays": 3}, "it has no framework"),
     ],
 )
 def test_another_manifest_is_refused(tmp_path, manifest, found):
@@ -120,6 +123,58 @@ def test_another_manifest_is_refused(tmp_path, manifest, found):
     with zipfile.ZipFile(path, "w") as held:
         held.writestr("manifest.json", json.dumps(manifest))
     with pytest.raises(UsageError, match=found):
+        Recording(path)
+
+
+def spoiled(path, target, change, kind=zipfile.ZIP_STORED):
+    """A recording whose manifest was changed by somebody who keeps checksums right."""
+    with zipfile.ZipFile(path) as held, zipfile.ZipFile(target, "w", kind) as made:
+        for name in held.namelist():
+            data = held.read(name)
+            if name == "manifest.json":
+                manifest = json.loads(data)
+                change(manifest)
+                data = json.dumps(manifest).encode()
+            made.writestr(name, data)
+    return target
+
+
+def at(*way):
+    """Puts the last of the way in the place that the others name."""
+
+    def change(manifest):
+        *above, last, value = way
+        for key in above:
+            manifest = manifest[key]
+        manifest[last] = value
+
+    return change
+
+
+SPOILED = (
+    (at("framework", "os"), "framework is 'os'"),
+    (at("certificate", {"k": "padiff_graph.__main__:Main", "v": {}}), "unknown kind"),
+    (at("nodes", 0, "v", "outputs", 5), "nodes.0..outputs is 5"),
+    (at("nodes", -1, "v", "inputs", "v", 0, "v", "output", 7), "names output 7 of node"),
+    (at("whole", "v", []), "whole has no structure"),
+    (at("regions", "v", 0, "v", 0, 1, "v", [999]), "names node 999"),
+    (at("nodes", -2, "v", "inputs", "v", []), "its graph cannot be understood"),
+    (at("nodes", 1, "v", "outputs", "v", 0, "v", "shape", "v", [7]), "node 1 is .7., its weight"),
+    (at("arrays", "weights", "other", "arrays/000000.npy"), "do not fit together"),
+    (at("whole", {"k": "list", "v": [{"k": "range", "v": [10**30]}]}), "expected an object"),
+)
+
+
+@pytest.mark.parametrize(("change", "told"), SPOILED)
+def test_a_manifest_that_names_something_else_is_refused(recorded, tmp_path, change, told):
+    path = spoiled(recorded[2], tmp_path / "s.pgref", change)
+    with pytest.raises(UsageError, match=told):
+        opened_model(Recording(path))
+
+
+def test_packed_members_which_may_hold_anything_are_refused(recorded, tmp_path):
+    path = spoiled(recorded[2], tmp_path / "p.pgref", lambda _: None, zipfile.ZIP_DEFLATED)
+    with pytest.raises(UsageError, match="members are packed"):
         Recording(path)
 
 

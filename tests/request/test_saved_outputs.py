@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import struct
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -61,3 +64,37 @@ def test_files_that_hold_no_arrays_are_refused(tmp_path: Path) -> None:
     for path in (str(text), str(tmp_path), str(tmp_path / "none.npy")):
         with pytest.raises(UsageError, match="cannot be read"):
             read_saved(path, path)
+
+
+def _packed(member: str, data: bytes) -> bytes:
+    held = io.BytesIO()
+    with zipfile.ZipFile(held, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr(member, data)
+    return held.getvalue()
+
+
+def _header(shape: str) -> bytes:
+    text = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text
+
+
+def _torn(data: bytes) -> bytes:
+    return data[:80] + bytes(byte ^ 255 for byte in data[80:120]) + data[120:]
+
+
+DAMAGED = (
+    _packed("x.npy", _header("(2,)")),
+    _torn(_packed("x.npy", _header("(512,)") + bytes(range(256)) * 8)),
+    _packed("x.txt", b"no array"),
+    _packed("x.npy", _header(f"({10**15}, 4)")),
+    _header(f"({10**15}, 4)"),
+    _header("(" * 3000),
+)
+
+
+@pytest.mark.parametrize("data", DAMAGED)
+def test_damaged_files_are_refused(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "x.npz"
+    path.write_bytes(data)
+    with pytest.raises(UsageError, match="cannot be read"):
+        read_saved(str(path), str(path))

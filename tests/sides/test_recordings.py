@@ -197,10 +197,10 @@ def _without(manifest, kind):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda own: {"framework": "x"}, "there is no framework 'x'"),
+        (lambda own: {"framework": "x"}, "framework is 'x'"),
         (lambda own: {"nodes": []}, "it holds no operation"),
-        (lambda own: {"whole": None}, "does not say what the whole run did"),
-        (lambda own: {"regions": [{"k": "dict", "v": []}]}, "does not say what the regions are"),
+        (lambda own: {"whole": None}, "whole is None, expected an object"),
+        (lambda own: {"regions": [{"k": "dict", "v": []}]}, "has no nodes"),
         (lambda own: {"arrays": _without(own, "weights")}, "it holds no weights of"),
         (lambda own: {"arrays": _without(own, "outputs")}, "it holds no outputs of"),
     ],
@@ -225,7 +225,7 @@ def test_an_array_of_another_shape_is_refused(scaled, tmp_path):
     wrong = dict(recording.manifest["arrays"]["weights"])
     wrong["weight"], wrong["bias"] = wrong["bias"], wrong["weight"]
     recording.manifest["arrays"]["weights"] = wrong
-    with pytest.raises(UsageError, match="where the graph has"):
+    with pytest.raises(UsageError, match="its graph says"):
         opened_model(recording)
 
 
