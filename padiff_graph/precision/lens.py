@@ -85,12 +85,12 @@ def _seen(stand_ins: StandIns, precision: str, observed: float | SavedOutputs | 
     readings = Reading(first, matching.first), Reading(second, matching.second)
     groups = grouped(parted(matching, readings), matching)
     trial = Trial(matching, readings, precision)
-    told, closest = cast_findings(trial, groups)
+    told, closest, nodes = cast_findings(trial, groups)
     truth = truths(trial)
     told += constant_findings(trial)
-    told += table_findings(trial)
+    told += table_findings(trial, nodes)
     told += range_findings(trial, truth)
-    told += output_findings(trial)
+    told += output_findings(trial, nodes)
     outputs, largest, said = with_observed(output_errors(trial, truth), observed)
     result = PrecisionResult(
         precision, outputs, place_errors(trial, truth, matching), closest, largest

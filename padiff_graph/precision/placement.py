@@ -18,6 +18,8 @@ Placement = Mapping[Value, str]
 """LOW or HIGH of every value that is held in one of both."""
 FOLLOW_FIRST = "norm"
 """Operators named so yield the dtype of what they normalise, whatever that of their weights."""
+COUNTED = frozenset({"pd_op.arange", "pd_op.linspace", "pd_op.logspace"})
+"""Operators whose bounds are numbers of the code, which Paddle writes as float64 values."""
 
 
 def placed(graph: ComputationGraph, casts: frozenset[int]) -> Placement:
@@ -28,8 +30,9 @@ def placed(graph: ComputationGraph, casts: frozenset[int]) -> Placement:
         casts: nodes that are casts which the code asks for.
     """
     held: dict[Value, str] = {}
+    bounds = _bounds(graph)
     for node in graph.records():
-        if node.kind == "output":
+        if node.kind == "output" or node.id in bounds:
             continue
         for number, kind in enumerate(node.outputs):
             if kind is None or kind.dtype not in ("float32", "float64"):
@@ -39,6 +42,17 @@ def placed(graph: ComputationGraph, casts: frozenset[int]) -> Placement:
             if kind.dtype == "float64" and not _promoted(graph, node, kind, casts, held):
                 held[value] = LOW
     return MappingProxyType(held)
+
+
+def _bounds(graph: ComputationGraph) -> frozenset[int]:
+    """Nodes that yield where a count begins and ends: no kernel holds these in a precision."""
+    return frozenset(
+        operand.node
+        for node in graph.records()
+        if node.op in COUNTED
+        for operand in node.inputs
+        if operand is not None and not graph.record(operand.node).inputs
+    )
 
 
 def _promoted(

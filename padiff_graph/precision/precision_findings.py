@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,12 +10,12 @@ import numpy as np
 from padiff_graph.capture.graph import Node, Value
 from padiff_graph.capture.normal.form import NormalNode
 from padiff_graph.findings.cause import Cause
-from padiff_graph.findings.finding import Finding
+from padiff_graph.findings.finding import Finding, Verdict
 from padiff_graph.precision.constants import Constant, lone_constants
 from padiff_graph.precision.placement import HIGH, LOW
 from padiff_graph.precision.profiles import Parted, Reading
-from padiff_graph.precision.rounding import Emulation
-from padiff_graph.precision.trials import Trial
+from padiff_graph.precision.rounding import Emulation, rounded
+from padiff_graph.precision.trials import Trial, distance
 
 __all__ = ["cast_findings", "constant_findings", "output_findings", "range_findings", "tell"]
 
@@ -32,21 +32,24 @@ WORDS = {
 
 def cast_findings(
     trial: Trial, groups: Sequence[Sequence[Parted]]
-) -> tuple[list[Finding], Closest | None]:
-    """Groups of operations in other precisions that change a value, and the one change that brings
-    both sides nearest."""
+) -> tuple[list[Finding], Closest | None, frozenset[int]]:
+    """Groups of operations in other precisions that change a value, the one change that brings both
+    sides nearest, and the second model's operations of these groups."""
     before = trial.apart(trial.base[0].values, trial.base[1].values)
     told: list[Finding] = []
     closest: Closest | None = None
+    nodes: set[int] = set()
     for group in groups:
         tried = trial.run(group)
         if not tried.changed:
             continue
         finding = _finding(trial, group, tried.output)
         tell(told, finding)
+        if not group[0].kernel:
+            nodes |= {pair.second for pair in group}
         if tried.apart < (before if closest is None else closest[3]):
             closest = finding.paddle_path, finding.torch_path, before, tried.apart
-    return told, closest
+    return told, closest, frozenset(nodes)
 
 
 def tell(told: list[Finding], finding: Finding) -> None:
@@ -248,44 +251,53 @@ def range_findings(trial: Trial, truth: tuple[Emulation, Emulation]) -> list[Fin
     return told
 
 
-def _scaled_output(trial: Trial, side: int, name: str) -> float:
-    """How far an output moves where what scales it at the end is float32 too; `side` is the one
-    in low, `name` the first model's."""
-    places = [pair[0] for pair in trial.pairs]
-    pair = trial.pairs[places.index(name)]
-    own = pair[0] if side == 0 else pair[2]
-    normal = (trial.matching.first, trial.matching.second)[side]
-    edge = normal.outputs.get(own)
-    values = trial.readings[side].scaled(edge) if edge is not None else []
-    if not values:
-        return 0.0
-    placement = {**trial.readings[side].placement, **dict.fromkeys(values, HIGH)}
-    return trial.of(side, placement).output
+def output_findings(trial: Trial, told_nodes: Collection[int]) -> list[Finding]:
+    """Outputs of other dtypes: a warning where the wider one holds no number that the other could
+    not, as behind a cast, and where the difference is told at the operation before it.
 
-
-def output_findings(trial: Trial) -> list[Finding]:
-    """Outputs of other dtypes: a warning where a cast alone differs, since one to a wider dtype
-    changes no value."""
-    names = {LOW: trial.precision, HIGH: "float32"}
+    Args:
+        trial: both sides.
+        told_nodes: operations of the second model of which a difference is told already.
+    """
     told: list[Finding] = []
-    for name, first, _, second in trial.pairs:
+    for name, first, second_name, second in trial.pairs:
         held = trial.readings[0].placement[first], trial.readings[1].placement[second]
         if held[0] == held[1]:
             continue
-        cause = Cause.of(
-            "precision.output",
-            output=name,
-            first_dtype=names[held[0]],
-            second_dtype=names[held[1]],
-        )
-        error = _scaled_output(trial, int(held[1] == LOW), name)
-        told.append(
-            Finding(
-                "structure",
-                "different" if error else "suspicious",
-                cause,
-                error=error,
-                order=len(trial.matching.second.nodes),
-            )
-        )
+        wide = trial.base[held.index(HIGH)].values[(first, second)[held.index(HIGH)]]
+        error = distance(rounded(wide, trial.precision), wide)
+        edge = trial.matching.second.outputs.get(second_name)
+        known = edge is not None and edge.source in told_nodes
+        verdict: Verdict = "different" if error and not known else "suspicious"
+        told.append(_output_finding(trial, (name, first, second), held, verdict, error))
     return told
+
+
+def _output_finding(
+    trial: Trial,
+    output: tuple[str, Value, Value],
+    held: tuple[str, str],
+    verdict: Verdict,
+    error: float,
+) -> Finding:
+    names = {LOW: trial.precision, HIGH: "float32"}
+    name, *values = output
+    dtypes = {"first_dtype": names[held[0]], "second_dtype": names[held[1]]}
+    cause = Cause.of("precision.output", output=name, **dtypes)
+    first, second = (
+        reading.side.graph.record(value.node)
+        for reading, value in zip(trial.readings, values, strict=True)
+    )
+    return Finding(
+        "structure",
+        verdict,
+        cause,
+        first.path,
+        second.path,
+        first.op,
+        second.op,
+        first.source,
+        second.source,
+        error=error,
+        order=len(trial.matching.second.nodes),
+    )

@@ -6,7 +6,7 @@ float32 and hands out in the low precision is the same as the cast behind it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from padiff_graph.capture.graph import ComputationGraph, Value
@@ -23,12 +23,15 @@ Profile = Mapping[str, str]
 SPELLED = ("terms", "statistics", "scaled", "result")
 """What an operation that is spelled out holds on its way: values of full size before the first
 reduction, reduced ones, values of full size behind it, and what it hands out."""
+BEHIND_STATISTICS = ("statistics", "scaled")
+"""What a kernel holds that also reduces, whatever is spelled out before it."""
 PARTS = ("operands", *SPELLED)
 """With what is scaled or shifted by a number before the operation reads it."""
 SCALINGS = frozenset({"mul", "multiply", "div", "divide", "scale", "add", "sub", "subtract"})
 """Native operations that an edge may stand for and that round."""
-REDUCTIONS = frozenset({"sum", "mean", "max", "amax", "logsumexp"})
-"""Native operations that a softmax is spelled out with."""
+NORMS = ("norm", "p_norm", "linalg_vector_norm")
+REDUCTIONS = frozenset({"sum", "mean", "max", "amax", "logsumexp", "var", "std", *NORMS})
+"""Native operations that a softmax or a normalization is spelled out with."""
 PRODUCTS = frozenset({"Linear", "Gemm", "MatMul", "Conv", "ConvTranspose"})
 """Their bias is added by the kernel of one framework and by an operation of the other: no choice of
 the code."""
@@ -116,13 +119,19 @@ class Reading:
         values = self.results(node)
         if not values:
             return {}
-        if _inside(node):
-            return dict.fromkeys(SPELLED, HIGH)
-        held = {} if len(values) > 1 else dict.fromkeys(SPELLED, HIGH)
+        held = dict.fromkeys(self._within_kernels(node, values), HIGH)
         for part, values in self.parts(node).items():
+            if part == "result" and _inside(node):
+                continue
             seen = [self.effective(value) for value in values]
             held[part] = LOW if LOW in seen else HIGH
         return held
+
+    def _within_kernels(self, node: NormalNode, values: Sequence[Value]) -> tuple[str, ...]:
+        """The parts of an operation that kernels hold, as no operation of the code yields them."""
+        if len(values) == 1 or _inside(node):
+            return SPELLED
+        return () if self.reduces(node) else BEHIND_STATISTICS
 
     def parts(self, node: NormalNode) -> dict[str, list[Value]]:
         """The values of each part of an operation; of a kernel the result alone."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from padiff_graph.capture.engine import Array, Engine
+from padiff_graph.capture.engine import Array, Engine, NotRunnable
 from padiff_graph.capture.graph import ComputationGraph, Node, Value
 from padiff_graph.capture.interpreter import Interpreter, model_values
 from padiff_graph.precision.placement import HIGH, LOW, Placement
@@ -54,12 +54,14 @@ class LowSide:
         graph: as captured, float64 for the low precision.
         engine: of the stand-in.
         placement: the precision of its values.
+        precision: what LOW stands for.
         casts: nodes that change the dtype and nothing else, written by hand or by promotion.
     """
 
     graph: ComputationGraph
     engine: Engine
     placement: Placement
+    precision: str
     casts: frozenset[int] = frozenset()
 
 
@@ -82,6 +84,7 @@ def emulate(
     keep: Collection[Value],
     placement: Placement | None = None,
     noise: int = 0,
+    nodes: Collection[int] | None = None,
 ) -> Emulation:
     """Runs a graph on its example.
 
@@ -92,12 +95,14 @@ def emulate(
         keep: values to hand out.
         placement: another one than the side's own.
         noise: a seed other than 0 moves results by what another order of accumulation may.
+        nodes: those to run, with all that they read; None for the whole graph.
 
     Raises:
         NotRunnable: where an operation cannot be rerun.
     """
     run = _Rounding(side, precision, placement or side.placement, noise)
-    known = run.run(side.graph.records(), keep=set(keep))
+    records = [node for node in side.graph.records() if nodes is None or node.id in nodes]
+    known = run.run(records, keep=set(keep))
     arrays = {
         value: side.engine.array(tensor) for value, tensor in known.items() if tensor is not None
     }
@@ -115,6 +120,7 @@ class _Rounding(Interpreter):
             side.graph, engine, model_values(engine), engine.inputs(side.graph), double=True
         )
         self.precision = precision
+        self.low = side.precision
         self.placement = placement
         self.overflows: list[Value] = []
         self.draws = np.random.default_rng(noise) if noise else None
@@ -122,30 +128,34 @@ class _Rounding(Interpreter):
     def leaf(self, node: Node) -> Any:
         """A leaf; weights and inputs are rounded in the truth too, constants of the code not."""
         tensor = super().leaf(node)
-        if self.precision is None:
+        if self.precision is None and node.kind == "constant":
             return tensor
-        return self._rounded(Value(node.id), tensor)
+        return self._rounded(Value(node.id), tensor, self.low)
 
     def operation(self, node: Node, operands: Sequence[Any]) -> Sequence[Any]:
         """An operation's results, each rounded to what holds it."""
-        results = super().operation(node, operands)
-        if self.precision is None:
+        try:
+            results = super().operation(node, operands)
+        except (RuntimeError, ValueError) as error:
+            raise NotRunnable(f"{node.op} cannot be run on rounded values: {error}") from error
+        precision = self.precision
+        if precision is None:
             return results
         return [
-            None if result is None else self._rounded(Value(node.id, number), result)
+            None if result is None else self._rounded(Value(node.id, number), result, precision)
             for number, result in enumerate(results)
         ]
 
-    def _rounded(self, value: Value, tensor: Any) -> Any:
+    def _rounded(self, value: Value, tensor: Any, precision: str) -> Any:
         held = self.placement.get(value)
-        if held is None or self.precision is None:
+        if held is None:
             return tensor
         array = self.engine.array(tensor)
         if array.dtype.kind != "f":
             return tensor
-        if self.draws is not None and held == LOW:
+        if self.draws is not None and held == LOW and self.graph.record(value.node).inputs:
             array = array * (1 + NOISE * self.draws.standard_normal(array.shape))
-        made = rounded(array, self.precision if held == LOW else HIGH)
+        made = rounded(array, precision if held == LOW else HIGH)
         if np.isfinite(array).sum() != np.isfinite(made).sum():
             self.overflows.append(value)
         return self.engine.tensor(made, "float64")

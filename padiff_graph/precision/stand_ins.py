@@ -15,7 +15,7 @@ from padiff_graph.capture.engine import Engine
 from padiff_graph.capture.graph import ComputationGraph, Node, ParameterInfo, TensorType
 from padiff_graph.matching.result import Matching
 from padiff_graph.precision.placement import placed
-from padiff_graph.precision.rounding import LowSide, rounded
+from padiff_graph.precision.rounding import LowSide
 
 __all__ = ["StandIns", "capture_stand_ins", "captured"]
 
@@ -73,7 +73,6 @@ def captured(model: Any, example: Mapping[str, Any], precision: str) -> tuple[Ca
     made = stand_in.copied(model, precision)
     given = stand_in.example(example)
     engine = side.engine(made)
-    _round_weights(engine, precision)
     with stand_in.asking(precision) as noted:
         capture = Capture.of(made, given, engine)
         eager = _forward(capture.graph, engine, given)
@@ -82,7 +81,7 @@ def captured(model: Any, example: Mapping[str, Any], precision: str) -> tuple[Ca
         casts = stand_in.explicit_casts(capture.graph, noted)
     placement = placed(capture.graph, casts)
     return replace(capture, graph=_single(capture.graph)), LowSide(
-        capture.graph, engine, placement, casts | _promotions(capture.graph)
+        capture.graph, engine, placement, precision, casts | _promotions(capture.graph)
     )
 
 
@@ -98,13 +97,6 @@ def _forward(graph: ComputationGraph, engine: Engine, example: Mapping[str, Any]
 def _promotions(graph: ComputationGraph) -> frozenset[int]:
     """Casts that Paddle writes where two dtypes meet, among all of its casts."""
     return frozenset(node.id for node in graph.of_kind("operation") if node.op == "pd_op.cast")
-
-
-def _round_weights(engine: Engine, precision: str) -> None:
-    """The copy's weights as the low precision holds them: in the truth too they are these."""
-    arrays = {name: engine.array(tensor) for name, tensor in engine.parameters().items()}
-    low = {name: rounded(array, precision) for name, array in arrays.items() if array.dtype == "f8"}
-    engine.assign(low)
 
 
 def _single(graph: ComputationGraph) -> ComputationGraph:

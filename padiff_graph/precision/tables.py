@@ -1,7 +1,13 @@
-"""Tables of constants that one model computes in the low precision and the other does not."""
+"""Tables of constants that one model computes or holds in the low precision and the other does not.
+
+A table is folded into one constant, so no cast in it is matched. What its casts do is asked of the
+numbers: both tables are run as the code computes them, and with float32 in place of the low
+precision everywhere but where an operation reads them.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,17 +19,18 @@ from padiff_graph.findings.cause import Cause
 from padiff_graph.findings.finding import Finding
 from padiff_graph.precision.placement import HIGH, LOW
 from padiff_graph.precision.precision_findings import tell
-from padiff_graph.precision.trials import Trial, distance
+from padiff_graph.precision.rounding import emulate, rounded
+from padiff_graph.precision.trials import Trial, root_mean_square
 
 __all__ = ["table_findings"]
 
-UNITS = {"bfloat16": 2.0**-8, "float16": 2.0**-11}
-"""One unit in the last place of numbers near one."""
-ROUNDED = 4.0
-"""Units of its largest number that a table may be off where only its result is rounded: a result
-that is rounded once is off by half a unit, one that is cast again by no more than a few."""
 CLEAR = 4.0
-"""How many times farther off the one side's table must be than the other's."""
+"""How many times farther apart than the same tables computed in float32: those differ where the
+last place of a number falls to either side, in few of their numbers, but a table that is rounded on
+the way in most."""
+SAME = 1e-4
+"""How far numbers of one table may be apart, of its largest: float32 of a large angle is off by
+1e-5."""
 
 
 @dataclass(frozen=True)
@@ -32,44 +39,182 @@ class _Table:
 
     Attributes:
         node: of the normal form.
-        error: how far it is off in the low precision.
-        size: its largest number.
+        value: where an operation reads it.
+        final: the precision in which it is read.
+        numbers: as the capture has them.
+        held: its numbers as the low precision leaves them.
+        wide: the same, had only the last of its operations that precision.
     """
 
     node: NormalNode
-    error: float
-    size: float
+    value: Value
+    final: str
+    numbers: Array
+    held: Array
+    wide: Array
+
+    @property
+    def coarse(self) -> float:
+        """How far what is rounded on the way moves it."""
+        return root_mean_square(self.held, self.wide)
 
 
-def table_findings(trial: Trial) -> list[Finding]:
-    """Matched tables, as of a rotary embedding's angles, that one side alone computes coarsely."""
+@dataclass(frozen=True)
+class _Apart:
+    """Two tables that part.
+
+    Attributes:
+        tables: of both sides.
+        coarse: the side that has the low precision.
+        values: of that side, those that are to be in float32 on trial.
+        inside: whether it is rounded on the way, not only where it is read.
+    """
+
+    tables: tuple[_Table, _Table]
+    coarse: int
+    values: tuple[Value, ...]
+    inside: bool
+
+
+def table_findings(trial: Trial, told_nodes: Collection[int]) -> list[Finding]:
+    """Tables, as of a rotary embedding's angles, that one side alone computes or holds in the low
+    precision, where that changes a value.
+
+    Args:
+        trial: both sides.
+        told_nodes: operations of the second model of which a difference is told already.
+    """
     told: list[Finding] = []
-    for match in sorted(trial.matching.matches, key=lambda match: match.second):
-        first = _table(trial, 0, trial.matching.first.nodes[match.first])
-        second = _table(trial, 1, trial.matching.second.nodes[match.second])
-        if first is None or second is None:
+    for first, second in _pairs(trial):
+        apart = _apart(trial, (first, second))
+        reader = _reader(trial, second.node.id)
+        known = reader is not None and reader.id in told_nodes
+        if apart is None or (known and not apart.inside):
             continue
-        coarse = 0 if first.error > second.error else 1
-        worse, better = (first, second) if coarse == 0 else (second, first)
-        bound = ROUNDED * UNITS[trial.precision] * worse.size
-        if worse.error > bound and worse.error > CLEAR * better.error:
-            reader = _reader(trial, second.node.id)
-            if reader is not None:
-                tell(told, _finding(trial, first.node, second.node, coarse, reader, worse.error))
+        own = trial.readings[apart.coarse].placement
+        tried = trial.of(apart.coarse, {**own, **dict.fromkeys(apart.values, HIGH)})
+        if tried.changed:
+            tell(told, _finding(trial, apart, reader, tried.output))
     return told
 
 
-def _table(trial: Trial, side: int, node: NormalNode) -> _Table | None:
-    """A node's table; None for what is none, or is not run."""
-    if node.op != "Constant" or node.constant is None or not node.native or node.constant.size < 2:
+def _pairs(trial: Trial) -> list[tuple[_Table, _Table]]:
+    """Tables of both sides that are one: matched, or those that have the same numbers, in order."""
+    first, second = _tables(trial, 0), _tables(trial, 1)
+    found = []
+    for match in trial.matching.matches:
+        own = [table for table in first if table.node.id == match.first]
+        others = [table for table in second if table.node.id == match.second]
+        found += [pair for pair in zip(own, others, strict=False) if _alike(*pair)]
+    left = [table for table in second if all(table is not pair[1] for pair in found)]
+    lone = [table for table in first if all(table is not pair[0] for pair in found)]
+    while left:
+        others = [table for table in left if _alike(table, left[0])]
+        own = [table for table in lone if _alike(table, left[0])]
+        left = [table for table in left if all(table is not one for one in others)]
+        if len(own) != len(others):
+            own, others = _distinct(own), _distinct(others)
+        if len(own) == len(others):
+            found += zip(own, others, strict=True)
+    return sorted(found, key=lambda pair: pair[1].node.id)
+
+
+def _distinct(tables: Sequence[_Table]) -> list[_Table]:
+    """Tables without those that hold the same as one before them."""
+    kept: list[_Table] = []
+    for table in tables:
+        known = [one for one in kept if one.final == table.final]
+        if not any(np.array_equal(one.held, table.held) for one in known):
+            kept.append(table)
+    return kept
+
+
+def _tables(trial: Trial, side: int) -> list[_Table]:
+    """One side's tables, complex ones in their two parts; those out of range are told elsewhere."""
+    normal = (trial.matching.first, trial.matching.second)[side]
+    reading = trial.readings[side]
+    read = {Value(node.native[-1]): node for node in normal.nodes if _is_table(node)}
+    natives = {native for node in read.values() for native in node.native}
+    inner = {
+        value: HIGH for value in reading.placement if value.node in natives and value not in read
+    }
+    held, wide = (
+        emulate(reading.side, trial.precision, read, placement, nodes=natives).values
+        for placement in (reading.placement, {**reading.placement, **inner})
+    )
+    found = []
+    for value, node in read.items():
+        final = reading.effective(value) if value in reading.placement else HIGH
+        arrays = [node.constant, held.get(value), wide.get(value)]
+        for numbers, own, other in zip(*(_parts(array) for array in arrays), strict=False):
+            if own.dtype.kind == "f" and np.isfinite(own).all() and np.isfinite(other).all():
+                found.append(_Table(node, value, final, numbers, own, other))
+    return found
+
+
+def _is_table(node: NormalNode) -> bool:
+    known = node.op == "Constant" and node.constant is not None and bool(node.native)
+    return known and node.constant is not None and node.constant.size > 1
+
+
+def _parts(array: Array | None) -> list[Array]:
+    if array is None:
+        return []
+    return [array.real, array.imag] if array.dtype.kind == "c" else [array]
+
+
+def _alike(first: _Table, second: _Table) -> bool:
+    """Whether two tables have the same numbers, in any order; one may repeat the other's."""
+    pair = _in_order(first.numbers, second.numbers)
+    if pair is None:
+        return False
+    return float(np.abs(pair[0] - pair[1]).max()) <= SAME * float(np.abs(pair[1]).max())
+
+
+def _in_order(first: Array, second: Array) -> tuple[Array, Array] | None:
+    """The numbers of two tables from the least to the largest, the shorter one's repeated."""
+    if first.size % second.size and second.size % first.size:
         return None
-    held = trial.base[side].values.get(Value(node.native[-1]))
-    if held is None or held.size != node.constant.size or held.dtype.kind != "f":
+    size = max(first.size, second.size)
+    ordered = [
+        np.repeat(np.sort(table.astype(np.float64).reshape(-1)), size // table.size)
+        for table in (first, second)
+    ]
+    return ordered[0], ordered[1]
+
+
+def _apart(trial: Trial, tables: tuple[_Table, _Table]) -> _Apart | None:
+    """How two tables part; None where they do not."""
+    finals = [table.final for table in tables]
+    inside = _rounded_inside(trial.precision, tables)
+    if inside is not None:
+        natives = tables[inside].node.native[:-1]
+        return _Apart(tables, inside, _placed(trial, inside, natives), True)
+    if finals[0] == finals[1]:
         return None
-    truth: Array = node.constant.astype(np.float64)
-    if (np.isfinite(truth) & ~np.isfinite(held)).any():
-        return None  # told as beyond the range
-    return _Table(node, distance(held, truth), float(np.abs(truth).max()))
+    coarse = finals.index(LOW)
+    return _Apart(tables, coarse, _placed(trial, coarse, tables[coarse].node.native), False)
+
+
+def _rounded_inside(precision: str, tables: tuple[_Table, _Table]) -> int | None:
+    """The side whose table is rounded on the way, and not the other's alike."""
+    low = LOW in (tables[0].final, tables[1].final)
+
+    def distance(arrays: Sequence[Array]) -> float:
+        read = [rounded(array, precision) if low else array for array in arrays]
+        pair = _in_order(*read)
+        return 0.0 if pair is None else root_mean_square(*pair)
+
+    held = distance([table.held for table in tables])
+    if held <= CLEAR * distance([table.wide for table in tables]):
+        return None
+    coarse = int(tables[1].coarse > tables[0].coarse)
+    return coarse if tables[coarse].coarse > CLEAR * tables[1 - coarse].coarse else None
+
+
+def _placed(trial: Trial, side: int, natives: Sequence[int]) -> tuple[Value, ...]:
+    placement = trial.readings[side].placement
+    return tuple(Value(native) for native in natives if Value(native) in placement)
 
 
 def _reader(trial: Trial, table: int) -> NormalNode | None:
@@ -80,23 +225,17 @@ def _reader(trial: Trial, table: int) -> NormalNode | None:
     return None
 
 
-def _finding(
-    trial: Trial,
-    first: NormalNode,
-    second: NormalNode,
-    coarse: int,
-    reader: NormalNode,
-    error: float,
-) -> Finding:
-    names = [trial.precision if side == coarse else HIGH for side in (0, 1)]
+def _finding(trial: Trial, apart: _Apart, reader: NormalNode | None, error: float) -> Finding:
+    names = [trial.precision if side == apart.coarse else HIGH for side in (0, 1)]
+    first, second = (table.node for table in apart.tables)
     cause = Cause.of(
         "precision.computed",
         what="a table of constants",
-        op=reader.op,
+        op=reader.op if reader else second.op,
         first_dtype=names[0],
         second_dtype=names[1],
     )
-    records = _record(trial, 0, first), _record(trial, 1, second)
+    records = [_record(trial, side, table.node) for side, table in enumerate(apart.tables)]
     return Finding(
         "structure",
         "different",

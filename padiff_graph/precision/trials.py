@@ -149,7 +149,10 @@ class Trial:
         return changes
 
     def _watched(self, side: int, touched: Sequence[Value]) -> set[Value]:
-        """Outputs, and what computes with the touched values, at any number of casts."""
+        """Outputs, and what computes with the touched values, at any number of casts.
+
+        What all readers round at once is watched once it is rounded.
+        """
         reading = self.readings[side]
         watched = {pair[1] if side == 0 else pair[3] for pair in self.pairs}
         todo = list(touched)
@@ -159,8 +162,14 @@ class Trial:
                 value = Value(reader)
                 if value not in reading.placement or value in watched:
                     continue
-                if value in changed or reader in reading.side.casts:
+                if value in changed or self._rounded_behind(reading, value):
                     todo.append(value)
                 else:
                     watched.add(value)
         return watched
+
+    def _rounded_behind(self, reading: Reading, value: Value) -> bool:
+        """Whether only what is made of a float32 value counts: it is a cast, or is cast at once."""
+        if reading.placement[value] == LOW:
+            return False
+        return value.node in reading.side.casts or reading.effective(value) == LOW
