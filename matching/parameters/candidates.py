@@ -11,17 +11,21 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 import numpy as np
 
 from padiff_graph.capture.graph import ComputationGraph, ParameterInfo
 from padiff_graph.capture.normal.index_map import View
+from padiff_graph.matching.parameters.attention_weights import attention_pieces
 from padiff_graph.matching.parameters.conventions import (
+    HALVES,
+    HEAD_SIZES,
+    PAIRS,
     Shape,
     any_gate_orders,
     orders,
-    rotary_orders,
 )
 from padiff_graph.matching.parameters.names import likeness, template
 from padiff_graph.matching.parameters.stacked import list_rows
@@ -33,12 +37,12 @@ __all__ = [
     "GATES",
     "Choice",
     "Option",
+    "attended",
     "choices",
     "head_sizes",
     "listed",
     "may_have_gates",
     "regated",
-    "rotated",
     "same_numbers",
 ]
 
@@ -66,11 +70,13 @@ class Option:
         convention: by which the elements are laid out; "" for their order as it is.
         rows: of the question's parameters.
         agrees: whether the models' own values agree under it.
+        told: whether structure tells which weights go together, so that no name is asked.
     """
 
     convention: str
     rows: tuple[ParameterRow, ...]
     agrees: bool = False
+    told: bool = False
 
     @property
     def seconds(self) -> frozenset[str]:
@@ -169,25 +175,58 @@ def regated(matching: Matching, names: Sequence[str]) -> list[Choice]:
     return asked
 
 
-def rotated(matching: Matching, names: Sequence[str]) -> list[Choice]:
-    """For parameters that make query and key the same with the rotary features of each head in the
-    other order: one question, since only all of them together leave the products as they are."""
-    parameters = matching.second.graph.parameters
-    rows = {row.first: row for row in matching.parameters}
-    kept = tuple(rows[name] for name in names)
-    found: dict[str, list[ParameterRow]] = defaultdict(list)
-    for size in head_sizes(matching):
-        for row in kept:
-            piece = row.pieces[0]
-            shape = parameters[piece.second].type.shape
-            for words, turned in rotary_orders(shape, [size]):
-                view = turned.then(piece.second_view)
-                own = matching.first.graph.parameters[row.first].type.shape
-                changed = _row(row.first, own, piece.second, shape, view)
-                found[f"{words}, {size} a head"].append(changed)
-    whole = [(words, tuple(turned)) for words, turned in found.items() if len(turned) == len(kept)]
-    options = (Option("", kept), *(Option(words, turned) for words, turned in whole))
-    return [Choice(tuple(names), options)] if whole and kept else []
+def attended(
+    matching: Matching, values: tuple[Values, Values], names: AbstractSet[str]
+) -> list[Choice]:
+    """For parameters that make query, key and value of attentions, fused or not: the features of
+    each head as they are, or with rotary ones in the other order; one question, since only all of
+    them together leave the products as they are.
+
+    Args:
+        matching: with rows so far.
+        values: numbers of both models.
+        names: parameters of the first model that may be asked about.
+    """
+    turns = {f"{HALVES}, {size} a head": size for size in head_sizes(matching)[:HEAD_SIZES]}
+    turns |= {f"{PAIRS}, {-size} a head": -size for size in turns.copy().values()}
+    options: list[Option] = []
+    for words, pieces in attention_pieces(matching, turns):
+        rows = [_of_pieces(matching, name, tuple(made)) for name, made in pieces.items()]
+        whole = [row for row in rows if row is not None]
+        if len(whole) < len(rows) or not names >= pieces.keys():
+            return []
+        agrees = all(_holds(values, row) for row in whole)
+        options.append(Option(words, tuple(whole), agrees, told=True))
+    return [Choice(tuple(row.first for row in options[0].rows), tuple(options))] if options else []
+
+
+def _holds(values: tuple[Values, Values], row: ParameterRow) -> bool:
+    """Whether a row is what both models hold already."""
+    ours = values[0](row.first)
+    theirs = [values[1](piece.second) for piece in row.pieces]
+    if ours is None or any(array is None for array in theirs):
+        return False
+    pairs = zip(row.pieces, theirs, strict=True)
+    return all(
+        np.allclose(
+            piece.first_view.apply(ours).reshape(-1),
+            piece.second_view.apply(array).reshape(-1),
+            SAME,
+            SAME * 1e-2,
+        )
+        for piece, array in pairs
+        if array is not None
+    )
+
+
+def _of_pieces(matching: Matching, name: str, pieces: tuple[Piece, ...]) -> ParameterRow | None:
+    """A row made of pieces; None where they leave elements out."""
+    shape = matching.first.graph.parameters[name].type.shape
+    if sum(piece.first_view.size for piece in pieces) != math.prod(shape):
+        return None
+    seconds = matching.second.graph.parameters
+    shapes = {piece.second: seconds[piece.second].type.shape for piece in pieces}
+    return ParameterRow(name, pieces, describe(pieces, shape, shapes), CONFIDENCE, REASON)
 
 
 def _families(names: Sequence[str], infos: Mapping[str, ParameterInfo]) -> list[_Family]:

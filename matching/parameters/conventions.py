@@ -11,7 +11,9 @@ from padiff_graph.capture.normal.index_map import View
 from padiff_graph.matching.parameters.relations import axis_orders
 
 __all__ = [
+    "HALVES",
     "HEAD_SIZES",
+    "PAIRS",
     "TURNED",
     "Shape",
     "any_gate_orders",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 from padiff_graph.capture.normal.index_map import View
 from padiff_graph.matching.parameters.operand_call import (
@@ -218,13 +219,13 @@ def linear_as_conv(call: Call) -> View | None:
 
 
 def _windows(
-    attrs: Mapping[str, object], operand: tuple[int, ...], weight: tuple[int, ...]
+    attrs: Mapping[str, Any], operand: tuple[int, ...], weight: tuple[int, ...]
 ) -> View | None:
     """A convolution's operand [N, C, ...] as its windows, [windows, elements of one]; None where
     they do not lie side by side, so that each element stands in one."""
     kernel, space = weight[2:], operand[2:]
     plain = {"strides": kernel, "pads": (0,) * 2 * len(kernel), "dilations": (1,) * len(kernel)}
-    told = (tuple(attrs.get(name, value)) == value for name, value in plain.items())  # type: ignore[call-overload]
+    told = (tuple(attrs.get(name, value)) == value for name, value in plain.items())
     divided = len(kernel) == len(space) and not any(
         extent % width for extent, width in zip(space, kernel, strict=True)
     )

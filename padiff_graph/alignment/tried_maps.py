@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 
 from padiff_graph.alignment.aligned import Alignment
@@ -21,12 +22,11 @@ from padiff_graph.matching.parameters.candidates import (
     GATES,
     Choice,
     Option,
+    attended,
     choices,
     listed,
     regated,
-    rotated,
 )
-from padiff_graph.matching.parameters.complex_rotation import read_as_complex
 from padiff_graph.matching.parameters.conventions import TURNED
 from padiff_graph.matching.parameters.names import template
 from padiff_graph.matching.parameters.row_changes import with_rows
@@ -44,6 +44,9 @@ LEAST = 4
 SURE = 0.97
 """Confidence in a row that a run has proved; chosen as for a match that values confirm."""
 
+NAMED = "the same name, shape and values on both sides"
+TOLD = "read at the same place of an attention, the same values on both sides"
+
 Plan = tuple[int, ...]
 """For each question the position of its answer; -1 where the row stays as it is."""
 
@@ -53,10 +56,12 @@ def tried(alignment: Alignment) -> Alignment:
     matching = alignment.matching
     values = _values(alignment.first_engine), _values(alignment.second_engine)
     names = [*_open(matching), *_doubtful(alignment)]
-    asked = choices(matching, values, names) if names else []
+    asked = attended(matching, values, _free(alignment))
+    attentive = {name for choice in asked for name in choice.names}
+    names = [name for name in names if name not in attentive]
+    asked += choices(matching, values, names) if names else []
     asked += listed(matching, names)
-    asked += regated(matching, _gated(alignment, names))
-    asked += rotated(matching, _rotary(alignment, names))
+    asked += regated(matching, _gated(alignment, [*names, *attentive]))
     if not asked:
         return alignment
     behind = readers_of(matching.first.graph, {name for each in asked for name in each.names})
@@ -66,11 +71,11 @@ def tried(alignment: Alignment) -> Alignment:
     except NotRunnable as error:
         proved, whole = {}, False
         alignment = replace(alignment, notes=(*alignment.notes, f"not run: {error}"))
-    changed = _named_alike(with_rows(matching, proved), asked)
-    if changed.parameters == matching.parameters:
-        return alignment
-    if proved and whole:
+    changed = _held_alike(with_rows(matching, proved), asked)
+    if whole:
         changed = _of_one_size(changed)
+    if (changed.parameters, changed.points) == (matching.parameters, matching.points):
+        return alignment
     proof = prove(changed, alignment.layout, *alignment.engines)
     return replace(alignment, matching=proof.mark(changed, alignment.layout), proof=proof)
 
@@ -120,12 +125,10 @@ def _gated(alignment: Alignment, names: Sequence[str]) -> list[str]:
     return [row.first for row in _turnable(alignment) if row.first not in names]
 
 
-def _rotary(alignment: Alignment, names: Sequence[str]) -> list[str]:
-    """Parameters of query and key where one model rotates by complex numbers: these are pairs of
-    neighbours, and the other model may rotate halves."""
-    read = read_as_complex(alignment.matching)
-    rows = _turnable(alignment) if read else []
-    return [row.first for row in rows if row.first in read and row.first not in names]
+def _free(alignment: Alignment) -> set[str]:
+    """Parameters that the user has given no row."""
+    rows = alignment.matching.parameters
+    return {row.first for row in rows if row.first not in alignment.known.fixed}
 
 
 def _turnable(alignment: Alignment) -> list[ParameterRow]:
@@ -156,22 +159,26 @@ def _read_by_moving(normal: NormalGraph) -> set[tuple[str, int]]:
     }
 
 
-def _named_alike(matching: Matching, asked: Sequence[Choice]) -> Matching:
-    """Rows for what is still open where both models hold the same numbers under the same name."""
+def _held_alike(matching: Matching, asked: Sequence[Choice]) -> Matching:
+    """Rows for what is still open where both models hold the same numbers in weights that structure
+    lays beside each other, or that go by the same name."""
     left, open_names = set(matching.unused_second), set(_open(matching))
     rows: dict[str, ParameterRow] = {}
     for choice in asked:
         for option in choice.options:
-            names = zip(choice.names, option.rows, strict=True)
-            alike = all(
-                template(name) == template(row.pieces[0].second) and row.pieces[0].second in left
-                for name, row in names
-            )
-            if option.agrees and alike and open_names.issuperset(choice.names):
-                reason = "the same name, shape and values on both sides"
-                rows |= {row.first: replace(row, reason=reason) for row in option.rows}
+            named = open_names.issuperset(choice.names) and _same_names(option, left)
+            if option.agrees and (option.told or named):
+                reason = TOLD if option.told else NAMED
+                fresh = [row for row in option.rows if row.first in open_names]
+                rows |= {row.first: replace(row, reason=reason) for row in fresh}
                 break
     return with_rows(matching, rows) if rows else matching
+
+
+def _same_names(option: Option, left: AbstractSet[str]) -> bool:
+    """Whether weights with the same names are still left over for all rows."""
+    pairs = [(row.first, row.pieces[0].second) for row in option.rows]
+    return all(template(one) == template(other) and other in left for one, other in pairs)
 
 
 @dataclass

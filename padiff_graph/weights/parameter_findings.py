@@ -4,7 +4,7 @@ orders."""
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
 from padiff_graph.capture.normal.form import NormalGraph, NormalNode
@@ -16,14 +16,14 @@ from padiff_graph.matching.difference.parameter_sharing import taken_over
 from padiff_graph.matching.parameters.candidates import head_sizes, may_have_gates
 from padiff_graph.matching.parameters.conventions import Shape, gate_orders, rotary_orders
 from padiff_graph.matching.parameters.relations import axis_orders, flattened_orders
-from padiff_graph.matching.result import Matching, ParameterRow
+from padiff_graph.matching.result import Matching, ParameterRow, Piece
 from padiff_graph.weights.crossed_names import crossed_findings, owner
 
 __all__ = ["parameter_findings"]
 
 ADVICE = "give the correspondence in a LayerMap, if there is one"
 QUERY_AND_KEY = 2
-"""Fewest modules whose weights stand in an order of rotary features: a rotation that is not of both
+"""Fewest parts whose weights stand in an order of rotary features: a rotation that is not of both
 leaves no product as it is."""
 IN_ORDER = (
     "keep copying weights by the map, or read what is computed here in the second model's order"
@@ -110,15 +110,17 @@ def _shuffled(matching: Matching) -> list[Finding]:
     """
     modules: dict[tuple[str, str], list[str]] = defaultdict(list)
     rotary: dict[tuple[str, str], list[str]] = defaultdict(list)
+    together: Counter[tuple[str, str]] = Counter()
     heads, gated = head_sizes(matching), may_have_gates(matching)
     for row in matching.parameters:
         shapes = _whole_shapes(row, matching)
         if shapes is None or _ordered(row, _plain_orders(*shapes, gated)):
             continue
-        turned = _ordered(row, _rotary_orders(*shapes, heads))
+        turned = _turned(row, shapes, heads)
         place = owner(row.first), owner(row.pieces[0].second)
+        together[place] = max(together[place], turned)
         (rotary if turned else modules)[place].append(row.first)
-    if len(rotary) < QUERY_AND_KEY:
+    if together.total() < QUERY_AND_KEY:
         modules.update(rotary)
     return [
         Finding(
@@ -148,10 +150,19 @@ def _whole_shapes(row: ParameterRow, matching: Matching) -> tuple[Shape, Shape] 
 
 def _ordered(row: ParameterRow, orders: Iterable[View]) -> bool:
     """Whether one of these orders of the second parameter's elements gives the first."""
-    return any(
-        all(order.then(piece.first_view).same(piece.second_view) for piece in row.pieces)
-        for order in orders
-    )
+    return any(all(_stands_in(piece, [order]) for piece in row.pieces) for order in orders)
+
+
+def _turned(row: ParameterRow, shapes: tuple[Shape, Shape], heads: Sequence[int]) -> int:
+    """How many pieces of a parameter stand in an order of rotary features; 0 where another piece
+    stands in none that needs no word."""
+    plain, rotary = list(_axis_orders(*shapes)), list(_rotary_orders(*shapes, heads))
+    turned = [piece for piece in row.pieces if not _stands_in(piece, plain)]
+    return len(turned) if all(_stands_in(piece, rotary) for piece in turned) else 0
+
+
+def _stands_in(piece: Piece, orders: Iterable[View]) -> bool:
+    return any(order.then(piece.first_view).same(piece.second_view) for order in orders)
 
 
 def _plain_orders(shape: Shape, other: Shape, gated: bool) -> Iterator[View]:
