@@ -14,12 +14,16 @@ from padiff_graph.capture.backend import backend
 from padiff_graph.capture.leaf_names import replace as replaced
 from padiff_graph.check.check_request import CheckRequest
 from padiff_graph.errors import UsageError
+from padiff_graph.findings.cause import Cause
 from padiff_graph.findings.finding import Finding
+from padiff_graph.matching.result import Matching
 from padiff_graph.report.report import Report
 from padiff_graph.training.losses import Losses
 
 __all__ = ["with_loss_graphs"]
 
+SETTINGS = ("ignore_index", "blank")
+"""Attributes that both frameworks' whole losses have by one name."""
 MOST = 4
 """Most findings inside of losses that are told."""
 Compare = Callable[[Any, Any, Any, Mapping[str, Any]], Report]
@@ -36,13 +40,15 @@ def with_loss_graphs(request: CheckRequest, report: Report, compare: Compare) ->
     told = next((finding for finding in report.findings if finding.phase == "loss"), None)
     if told is None or request.losses is None or not told.fails:
         return report
-    inside = _inside(request.losses, compare)
+    inside, settings = _inside(request.losses, compare)
     if not inside:
         return report
     first, *further = inside
+    # what the loss does with its rows says it all; the graphs say where
+    shown = told.reason if told.reason.further else told.reason.showing(first.reason)
     named = replace(
         told,
-        reason=told.reason.showing(first.reason),
+        reason=shown.followed_by(*settings),
         paddle_op=first.paddle_op,
         torch_op=first.torch_op,
         paddle_source=first.paddle_source,
@@ -54,22 +60,43 @@ def with_loss_graphs(request: CheckRequest, report: Report, compare: Compare) ->
     return replace(report, findings=tuple(findings))
 
 
-def _inside(losses: Losses, compare: Compare) -> list[Finding]:
-    """What differs between the two losses as graphs; nothing where they cannot be captured."""
+def _inside(losses: Losses, compare: Compare) -> tuple[list[Finding], list[Cause]]:
+    """What differs between the two losses as graphs, and settings of whole losses; nothing where
+    they cannot be captured."""
     made = [_as_model(losses, side) for side in (0, 1)]
     if made[0] is None or made[1] is None:
-        return []
+        return [], []
     (layer, ours), (module, theirs) = made[0], made[1]
     options = {"rtol": 1e-4, "atol": 0.0, "allow_rounding": True}
     try:
         report = compare(layer, module, (ours, theirs), options)
     except UsageError:  # an output without numbers to compare: what was found before stands
-        return []
-    return [
+        return [], []
+    failing = [finding for finding in report.findings if finding.fails]
+    inside = [
         replace(finding, phase="loss", paddle_path="", torch_path="", places=())
-        for finding in report.findings
-        if finding.fails
-    ][:MOST]
+        for finding in failing[:MOST]
+    ]
+    return inside, [] if report.matching is None else _settings(report.matching)
+
+
+def _settings(matching: Matching) -> list[Cause]:
+    """Settings that a whole loss has in both graphs, with two values, where each graph has one such
+    operation."""
+    told = []
+    for setting in SETTINGS:
+        own, their = (
+            [node for node in normal.graph.of_kind("operation") if setting in node.attrs]
+            for normal in (matching.first, matching.second)
+        )
+        if len(own) == len(their) == 1 and own[0].attrs[setting] != their[0].attrs[setting]:
+            values = {
+                "first_setting": own[0].attrs[setting],
+                "second_setting": their[0].attrs[setting],
+            }
+            ops = {"first_op": own[0].op, "second_op": their[0].op}
+            told.append(Cause.of("loss.setting", setting=setting, **values, **ops))
+    return told
 
 
 def _as_model(losses: Losses, side: int) -> tuple[Any, dict[str, Any]] | None:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from padiff_graph.capture.backend import backend
 from padiff_graph.capture.engine import Array, Engine
-from padiff_graph.capture.leaf_names import leaves, output_leaves, replace
+from padiff_graph.capture.leaf_names import leaves, output_leaves
+from padiff_graph.capture.leaf_names import replace as replaced
 from padiff_graph.errors import UsageTypeError
 from padiff_graph.findings.cause import Cause
 from padiff_graph.findings.finding import Finding
 from padiff_graph.request.inputs import SIDES
+from padiff_graph.training.cross_entropy import row_differences, rows_of
 
 __all__ = ["Losses", "mean_loss"]
 
@@ -81,7 +83,11 @@ class Losses:
                     raise
                 # a loss with float32 constants of its own cannot take float64; ask it in float32
                 continue
-            return _finding(values, gradients, outputs, BOUNDS[kind], self)
+            told = _finding(values, gradients, outputs, BOUNDS[kind], self)
+            if told is None:
+                return None
+            rows = self._rows(gradients, outputs)
+            return replace(told, reason=told.reason.followed_by(*rows))
         return None
 
     def on_second(self, side: int) -> dict[str, Any] | None:
@@ -101,6 +107,20 @@ class Losses:
             if tuple(own[names[pair[side]]].shape) == numbers.shape:
                 fresh[names[pair[side]]] = tools[side].tensor(numbers)
         return fresh or None
+
+    def _rows(
+        self, gradients: Sequence[Mapping[str, Array]], outputs: Sequence[tuple[str, str]]
+    ) -> Iterator[Cause]:
+        """What the two do otherwise with the rows of an output that both take for logits."""
+        tools = backend(self.frameworks[1]).values
+        theirs = output_leaves(self.seen[1], tools.is_tensor)
+        for _, name in outputs:
+            if not all(name in side for side in gradients):
+                continue
+            logits = tools.array(theirs[name])
+            both = [rows_of(logits, side[name]) for side in gradients]
+            if both[0] is not None and both[1] is not None:
+                yield from row_differences(both[0], both[1])
 
     def _on(
         self,
@@ -134,7 +154,7 @@ class Losses:
                 tensor = engine.tensor(numbers)
             fresh[names[pair[side]]] = tensor
         with engine.quiet(), engine.recording(True):
-            loss = self.given[side](replace(self.seen[side], tools[side].is_tensor, fresh))
+            loss = self.given[side](replaced(self.seen[side], tools[side].is_tensor, fresh))
             one = engine.tensor(np.ones(tuple(loss.shape), tools[side].array(loss).dtype))
             found = engine.grad([loss], list(inputs.values()), [one])
             gradients = {

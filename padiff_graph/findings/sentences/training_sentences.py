@@ -20,6 +20,46 @@ TRAINING: Mapping[str, tuple[str, ...]] = {
             " same value, but their gradients of {towards} differ by up to {error:.3g}"
         ),
     ),
+    "loss.label_smoothing": (
+        (
+            "labels are smoothed by {first_setting} ({first_label}) against {second_setting} "
+            "({second_label})"
+        ),
+    ),
+    "loss.counted_rows": (
+        (
+            "of {total} rows {first_setting} count ({first_label}) against {second_setting} "
+            "({second_label}): those of label {label} are left out on one side, as by ignore_index"
+        ),
+        (
+            "of {total} rows {first_setting} count ({first_label}) against {second_setting} "
+            "({second_label})"
+        ),
+    ),
+    "loss.reduction": (
+        (
+            "the rows' reduction is {first_setting} ({first_label}) against {second_setting} "
+            "({second_label})"
+        ),
+    ),
+    "loss.shifted_labels": (
+        (
+            "the labels are shifted: the label that a row has on the {first} side belongs to a row"
+            " {places} places away on the {second} side"
+        ),
+    ),
+    "loss.labels": (
+        (
+            "{count} of {total} rows have another label: row {row} has {first_setting} "
+            "({first_label}) against {second_setting} ({second_label})"
+        ),
+    ),
+    "loss.setting": (
+        (
+            "{setting} is {first_setting} ({first_label}) against {second_setting} "
+            "({second_label}) in {first_op} and {second_op}"
+        ),
+    ),
     "optimizer": (
         (
             "the optimizers differ from step {step} on: {setting} is {first_setting}"
