@@ -5,6 +5,7 @@ findings, regions and time.
     python benchmarks/sides.py tv_resnet18 hf_bert   some
     python benchmarks/sides.py --python PYTHON       the interpreter of both sides (this one)
     python benchmarks/sides.py --recording           the second model as a recording of it instead
+    python benchmarks/sides.py --ray                 both models in Ray actors instead
 
 Each pair is checked in processes of its own. A pair counts as the same where passed, equivalent,
 the findings (kind of cause, verdict, phase, both places) and the regions by verdict are equal.
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -24,6 +26,8 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 SECONDS = 600
+RAY = "ray"
+"""In the place of an interpreter: both models in actors."""
 RECORDING = "recording"
 """In the place of an interpreter: the second model is recorded."""
 PAIRS = (
@@ -111,7 +115,11 @@ def checked(name: str, python: str | None) -> dict[str, Any]:
         seconds = time.perf_counter() - started
     else:
         os.environ["SIDES_PAIR"] = name
-        sides = [pg.Side(f"{__file__}:{side}", python=python) for side in ("first", "second")]
+        where: dict[str, Any] = {"ray": {"num_cpus": 1}} if python == RAY else {"python": python}
+        sides = [pg.Side(f"{__file__}:{side}", **where) for side in ("first", "second")]
+        log = logging.getLogger("padiff_graph.capture.remote.client")
+        log.setLevel("INFO")
+        log.addHandler(logging.StreamHandler(sys.stderr))
         report = pg.compare(*sides, options=OPTIONS)
         seconds = sum(report.timings.values())
     findings = [
@@ -138,6 +146,7 @@ def asked(name: str, python: str | None) -> dict[str, Any]:
     if not lines:
         return {"said": ran.stderr.strip()[-300:], "timed": 0.0, "frameworks": []}
     answer: dict[str, Any] = json.loads(lines[-1])
+    answer["crossed"] = [line for line in ran.stderr.splitlines() if "bytes crossed" in line]
     return answer
 
 
@@ -149,20 +158,24 @@ def main() -> None:
     parser.add_argument("pairs", nargs="*", default=PAIRS)
     parser.add_argument("--python", default=sys.executable)
     parser.add_argument("--recording", action="store_true")
+    parser.add_argument("--ray", action="store_true")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.one:
         print(json.dumps(checked(given.pairs[0], None if given.one == "here" else given.one)))
         return
+    elsewhere = RECORDING if given.recording else RAY if given.ray else given.python
     same = 0
     for name in given.pairs:
-        here, there = asked(name, None), asked(name, RECORDING if given.recording else given.python)
+        here, there = asked(name, None), asked(name, elsewhere)
         equal = here["said"] == there["said"] and isinstance(here["said"], list)
         same += equal
         ratio = there["timed"] / here["timed"] if here["timed"] else 0.0
         word = "same" if equal else "DIFFERENT"
         size = f"  {there['size'] / 2**20:7.1f} MiB" if there.get("size") else ""
         print(f"{name:28} {word:10} {here['timed']:6.1f} s  {ratio:5.2f} times{size}", flush=True)
+        for line in there.get("crossed", ()):
+            print(f"    {line}")
         if not equal:
             print(f"    here:  {str(here['said'])[:400]}\n    there: {str(there['said'])[:400]}")
         if there["frameworks"] and not given.recording:

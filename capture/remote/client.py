@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -32,6 +33,7 @@ def is_tensor(value: object) -> bool:
     return isinstance(value, RemoteTensor)
 
 
+LOG = logging.getLogger(__name__)
 ENGINE = ("engine",)
 """Marks the reference to a model by which its engine is meant."""
 
@@ -40,14 +42,15 @@ class Client:
     """The asking end of a connection.
 
     Args:
-        connection: to the process that answers.
+        connection: to the process that answers; None where it is asked by other means.
         name: what the side is called in messages.
     """
 
-    def __init__(self, connection: socket.socket, name: str) -> None:
-        self.connection: socket.socket | None = connection
+    def __init__(self, connection: socket.socket | None, name: str) -> None:
+        self.connection = connection
         self.name = name
         self.dropped: list[int] = []
+        self.questions = self.crossed = 0
         self.reason = "it ended"
 
     def ask(self, what: str, *arguments: Any, **named: Any) -> Any:
@@ -61,13 +64,24 @@ class Client:
         dropped, self.dropped = self.dropped, []
         message = encode((what, list(arguments), named, dropped), buffers, self._sent)
         answer, got = self._exchanged(message, buffers)
+        self.questions += 1
+        self.crossed += sum(array.nbytes for array in (*buffers, *got))
         if "error" in answer:
             raise raised_there(answer["error"])
         return decode(answer["value"], got, self._found)
 
+    def summed_up(self) -> None:
+        """Says in the log how much was asked."""
+        LOG.info("%s: %d questions, %d bytes crossed", self.name, self.questions, self.crossed)
+
     def let_go(self, number: int) -> None:
         """Said with the next question."""
         self.dropped.append(number)
+
+    @property
+    def there(self) -> bool:
+        """Whether there is somebody to ask."""
+        return self.connection is not None
 
     def close(self) -> None:
         """Ends the connection; the other process ends by that."""
@@ -172,6 +186,6 @@ class Client:
         try:
             yield given
         finally:
-            last = self.ask("exit", number) if self.connection is not None else None
+            last = self.ask("exit", number) if self.there else None
             if isinstance(given, list) and isinstance(last, list):
                 given[:] = last

@@ -164,17 +164,26 @@ class Service:
             Closed: the other end is gone.
         """
         while True:
-            message, got = receive(connection)
-            buffers: Buffers = []
-            try:
-                what, arguments, named, dropped = decode(message, got, self._found)
-                for number in dropped:
-                    self.things.pop(number, None)
-                value = self.answer(what, arguments, named)
-                answer = {"value": encode(value, buffers, self.stays)}
-            except BaseException as error:  # whatever the user's code raises is the answer
-                buffers, answer = [], {"error": failed(error)}
-            send(connection, answer, buffers)
+            send(connection, *self.answered(*receive(connection), failed))
+
+    def answered(
+        self, message: Any, got: Buffers, failed: Callable[[BaseException], Any]
+    ) -> tuple[dict[str, Any], Buffers]:
+        """The answer to one question as it crosses, with its arrays.
+
+        Args:
+            message, got: the question as it crossed.
+            failed: an exception as plain data.
+        """
+        buffers: Buffers = []
+        try:
+            what, arguments, named, dropped = decode(message, got, self._found)
+            for number in dropped:
+                self.things.pop(number, None)
+            value = self.answer(what, arguments, named)
+            return {"value": encode(value, buffers, self.stays)}, buffers
+        except BaseException as error:  # whatever the user's code raises is the answer
+            return {"error": failed(error)}, []
 
     def _found(self, ref: Ref) -> Any:
         thing = self.things[ref.number]

@@ -24,6 +24,7 @@ from padiff_graph.errors import UsageError
 from padiff_graph.request.targets import kind_of
 from padiff_graph.sides.made_side import made_side, with_weights
 from padiff_graph.sides.process import WorkerProcess
+from padiff_graph.sides.ray_client import RayClient
 from padiff_graph.sides.recorded_backend import recorded_backend
 from padiff_graph.sides.recorded_model import RecordedModel, opened_model
 from padiff_graph.sides.recording_file import Recording, recording_of
@@ -112,14 +113,17 @@ def _opened(models: tuple[Any, Any]) -> Iterator[tuple[_Opened, _Opened]]:
         yield first, second
 
 
-def _started(stack: ExitStack, name: str, model: Any) -> WorkerProcess | None:
-    """The interpreter of a side; None for what lives in this process."""
+def _started(stack: ExitStack, name: str, model: Any) -> WorkerProcess | RayClient | None:
+    """The interpreter or actor of a side; None for what lives in this process."""
+    if isinstance(model, Side) and model.ray is not None:
+        settings = {} if isinstance(model.ray, bool) else model.ray
+        return stack.enter_context(RayClient(settings, f"the {name} side ({model.target})"))
     if not isinstance(model, Side) or model.python is None:
         return None
     return stack.enter_context(WorkerProcess(model.python, f"the {name} side ({model.target})"))
 
 
-def _side(model: Any, worker: WorkerProcess | None) -> _Opened:
+def _side(model: Any, worker: WorkerProcess | RayClient | None) -> _Opened:
     """A model with what belongs to it, made where it lives."""
     if worker is not None:
         return _Opened(**worker.open(model.target, model.weights), client=worker)

@@ -75,6 +75,7 @@ class WorkerProcess(Client):
 
     def end(self) -> None:
         """Ends the process, by force where it does not end by itself."""
+        self.summed_up()
         self.close()
         _ended_by_itself(self.process.pid)
         with suppress(ProcessLookupError):

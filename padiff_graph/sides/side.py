@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from padiff_graph.errors import UsageError, UsageTypeError
 
@@ -21,7 +23,9 @@ class Side:
             "loss" and "optimizer".
         python: the interpreter; None for this one. It needs this package and the model's own
             framework.
-        ray: not there yet.
+        ray: a Ray actor instead of an interpreter (`pip install 'padiff-graph[ray]'`): True, or a
+            dict of its options ("runtime_env" with "pip", "py_executable", "working_dir", ...;
+            "num_cpus", "num_gpus", "resources") and of the "address" of a cluster.
         weights: a .safetensors file, an index of such files (.index.json) or a folder of them, for
             a model that is built without numbers (torch's meta device, Paddle's LazyGuard) since
             it is larger than the memory. Each weight is read when it is used.
@@ -32,7 +36,7 @@ class Side:
 
     target: str
     python: str | None = None
-    ray: object = None
+    ray: bool | Mapping[str, Any] | None = None
     weights: str | os.PathLike[str] | None = None
 
     def __post_init__(self) -> None:
@@ -41,8 +45,16 @@ class Side:
                 "Side: target is 'package.module:function' or 'path/to/file.py:function'; found "
                 f"{type(self.target).__qualname__}"
             )
-        if self.ray is not None:
-            raise UsageError("Side: ray cannot be asked for yet; leave it out")
+        if self.ray is not None and self.ray is not True and not isinstance(self.ray, Mapping):
+            raise UsageTypeError(
+                "Side: ray is True or a dict of an actor's options; found "
+                f"{type(self.ray).__qualname__}"
+            )
+        if self.ray is not None and self.python is not None:
+            raise UsageError(
+                "Side: python and ray exclude each other; an actor's interpreter is named in "
+                "ray={'runtime_env': {'py_executable': ...}}"
+            )
         if self.weights is not None and not isinstance(self.weights, (str, os.PathLike)):
             raise UsageTypeError(
                 "Side: weights is the path of a .safetensors file, an .index.json or a folder; "

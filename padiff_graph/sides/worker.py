@@ -17,12 +17,12 @@ from padiff_graph.capture.chatter import AT_IMPORT
 from padiff_graph.capture.remote.channel import Closed, receive, send
 from padiff_graph.capture.remote.errors import error_data
 from padiff_graph.capture.remote.service import Service
-from padiff_graph.capture.remote.wire import Ref, decode, encode
+from padiff_graph.capture.remote.wire import Buffers, Ref, decode, encode
 from padiff_graph.request.targets import raised_at
 from padiff_graph.sides.made_side import made_side, with_weights
 from padiff_graph.version import __version__
 
-__all__ = ["main"]
+__all__ = ["failed", "main", "opened"]
 
 
 def main(number: int) -> None:
@@ -36,30 +36,36 @@ def main(number: int) -> None:
         warnings.filterwarnings("ignore", message=beginning)
     with socket.socket(fileno=number) as connection, suppress(Closed), ExitStack() as stack:
         send(connection, __version__, [])
-        service = _opened(connection, stack)
+        service, answer = opened(*receive(connection), stack)
+        send(connection, answer, [])
         if service is not None:
-            service.serve(connection, _failed)
+            service.serve(connection, failed)
 
 
-def _failed(error: BaseException) -> dict[str, Any]:
+def failed(error: BaseException) -> dict[str, Any]:
+    """An exception as plain data, with its line of the user's code."""
     trace = "".join(traceback.format_exception(error))
     return error_data(error, raised_at(error), trace)
 
 
-def _opened(connection: socket.socket, stack: ExitStack) -> Service | None:
-    """Answers the first question: which model is to be made, with weights from which files."""
-    message, got = receive(connection)
+def opened(message: Any, got: Buffers, stack: ExitStack) -> tuple[Service | None, dict[str, Any]]:
+    """Answers the first question: which model is to be made, with weights from which files.
+
+    Args:
+        message, got: the question.
+        stack: what the model needs while it is asked.
+
+    Returns:
+        What answers further questions, None where the model could not be made; and the answer.
+    """
     what, arguments, _, _ = decode(message, got, lambda ref: ref)
     try:
         if what != "open":
             raise ValueError(f"the first question is 'open'; found {what!r}")
         service, value = _made(stack, *arguments)
-        answer: dict[str, Any] = {"value": encode(value, [], service.stays)}
+        return service, {"value": encode(value, [], service.stays)}
     except BaseException as error:  # the user's code, and wrong use: both are the answer
-        send(connection, {"error": _failed(error)}, [])
-        return None
-    send(connection, answer, [])
-    return service
+        return None, {"error": failed(error)}
 
 
 def _made(

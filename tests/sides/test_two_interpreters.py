@@ -186,8 +186,10 @@ def test_wrong_sides_are_refused_when_they_are_named():
         pg.Side("a:b", python="no-such-python")
     with pytest.raises(UsageTypeError, match="found int"):
         pg.Side(3)
-    with pytest.raises(UsageError, match="ray cannot be asked for yet"):
-        pg.Side("a:b", ray={})
+    with pytest.raises(UsageTypeError, match="ray is True or a dict"):
+        pg.Side("a:b", ray="auto")
+    with pytest.raises(UsageError, match="exclude each other"):
+        pg.Side("a:b", python=sys.executable, ray=True)
 
 
 def test_an_interpreter_without_this_package_says_so(tmp_path):
