@@ -32,7 +32,7 @@ class _Factor:
 
 
 def at_its_origin(
-    found: Difference,
+    difference: Difference,
     graphs: tuple[NormalGraph, NormalGraph],
     partners: tuple[Mapping[int, int], Mapping[int, int]],
     pairs: Sequence[tuple[Edge, Edge]],
@@ -41,41 +41,58 @@ def at_its_origin(
 
     `pairs` are the operands in question, `partners` lead from each side's nodes to the other's.
     """
-    factors = [
-        [one for edge in edges for one in _behind(graphs[side], edge)]
-        for side, edges in enumerate(([x for x, _ in pairs], [y for _, y in pairs]))
-    ]
-    for one in list(factors[0]):
-        same = next(
-            (other for other in factors[1] if attributes_equal(one.factor, other.factor)), None
-        )
-        if same is not None:
-            factors[0].remove(one)
-            factors[1].remove(same)
-    ratio = math.prod(x.scale for x, _ in pairs) / (math.prod(y.scale for _, y in pairs) or 1.0)
-    native, paths = [-1, -1], [found.first_path, found.second_path]
-    for side in (0, 1):
-        wanted = ratio if side == 0 else (1.0 / ratio if ratio else 0.0)
-        own = next(
-            (one for one in factors[side] if attributes_equal(one.factor, wanted)),
-            factors[side][0] if factors[side] else None,
-        )
-        if own is None:
-            continue
-        native[side], paths[side] = own.native, graphs[side].graph.record(own.native).path
-        other = partners[side].get(own.source)
-        if not factors[1 - side] and other is not None and not graphs[1 - side].nodes[other].leaf:
-            paths[1 - side] = graphs[1 - side].nodes[other].path
-    if native == [-1, -1]:
-        return found
-    return dataclasses.replace(
-        found, native=(native[0], native[1]), first_path=paths[0], second_path=paths[1]
+    factors = _unshared(
+        [factor for first, _ in pairs for factor in _behind(graphs[0], first)],
+        [factor for _, second in pairs for factor in _behind(graphs[1], second)],
     )
+    surplus = _surplus(pairs)
+    native, paths = [-1, -1], [difference.first_path, difference.second_path]
+    for side in (0, 1):
+        origin = _origin(factors[side], surplus[side])
+        if origin is None:
+            continue
+        native[side], paths[side] = origin.native, graphs[side].graph.record(origin.native).path
+        counterpart = partners[side].get(origin.source)
+        if not factors[1 - side] and counterpart is not None:
+            node = graphs[1 - side].nodes[counterpart]
+            paths[1 - side] = paths[1 - side] if node.leaf else node.path
+    if native == [-1, -1]:
+        return difference
+    return dataclasses.replace(
+        difference, native=(native[0], native[1]), first_path=paths[0], second_path=paths[1]
+    )
+
+
+def _unshared(first: list[_Factor], second: list[_Factor]) -> tuple[list[_Factor], list[_Factor]]:
+    """The factors of each side that the other has not."""
+    own, rest = [], list(second)
+    for factor in first:
+        equal = (held for held in rest if attributes_equal(factor.factor, held.factor))
+        same = next(equal, None)
+        if same is None:
+            own.append(factor)
+        else:
+            rest.remove(same)
+    return own, rest
+
+
+def _surplus(pairs: Sequence[tuple[Edge, Edge]]) -> tuple[float, float]:
+    """The factor that each side has too many, if it is that side's."""
+    first = math.prod(edge.scale for edge, _ in pairs)
+    second = math.prod(edge.scale for _, edge in pairs)
+    ratio = first / (second or 1.0)
+    return ratio, 1.0 / ratio if ratio else 0.0
+
+
+def _origin(factors: Sequence[_Factor], surplus: float) -> _Factor | None:
+    """The factor that is the surplus, else the nearest."""
+    exact = (factor for factor in factors if attributes_equal(factor.factor, surplus))
+    return next(exact, factors[0] if factors else None)
 
 
 def _behind(graph: NormalGraph, edge: Edge) -> list[_Factor]:
     """Factors on an edge, and on the operands of what hands factors on; the nearest first."""
-    found: dict[int, _Factor] = {}
+    factors: dict[int, _Factor] = {}
     waiting, seen = [edge], {edge.source}
     for at in range(BEHIND):
         if at >= len(waiting):
@@ -84,14 +101,12 @@ def _behind(graph: NormalGraph, edge: Edge) -> list[_Factor]:
         node = graph.nodes[current.source]
         for native in (*reversed(current.through), *reversed(node.native)):
             if native in graph.factors:
-                found.setdefault(native, _Factor(native, graph.factors[native], current.source))
-        if traits(node.op).scale is not Scale.STAYS:
-            for operand in node.inputs:
-                if (
-                    operand is not None
-                    and operand.source not in seen
-                    and not graph.nodes[operand.source].leaf
-                ):
-                    seen.add(operand.source)
-                    waiting.append(operand)
-    return list(found.values())
+                factors.setdefault(native, _Factor(native, graph.factors[native], current.source))
+        if traits(node.op).scale is Scale.STAYS:
+            continue
+        for operand in node.inputs:
+            if operand is None or operand.source in seen or graph.nodes[operand.source].leaf:
+                continue
+            seen.add(operand.source)
+            waiting.append(operand)
+    return list(factors.values())

@@ -34,20 +34,14 @@ def reordered(a: NormalNode, b: NormalNode, partner: Mapping[int, int]) -> tuple
         return None
     several = len({edge.source for edge in theirs}) < len(theirs)
     order: list[int] = []
-    for position, other in enumerate(theirs):
+    for position, part in enumerate(theirs):
         # its own place first, so that equal parts do not count as exchanged
-        places = [position, *(place for place in range(len(mine)) if place != position)]
-        found = next(
-            (
-                place
-                for place in places
-                if place not in order and _same(mine[place], other, partner, several)
-            ),
-            None,
-        )
-        if found is None:
+        places = sorted(set(range(len(mine))) - set(order), key=lambda place: place != position)
+        fitting = (place for place in places if _same(mine[place], part, partner, several))
+        place = next(fitting, None)
+        if place is None:
             return None
-        order.append(found)
+        order.append(place)
     return None if order == sorted(order) else tuple(order)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from padiff_graph.capture.normal.form import NormalGraph
 
@@ -14,7 +14,7 @@ def common_path(paths: Iterable[str]) -> str:
     """The innermost module around all of these."""
     common: list[str] | None = None
     for path in paths:
-        parts = path.split(".") if path else []
+        parts = _names_in(path)
         if common is None:
             common = parts
             continue
@@ -26,6 +26,11 @@ def common_path(paths: Iterable[str]) -> str:
 def _word(path: str) -> str:
     """A module's own name."""
     return path.rpartition(".")[2]
+
+
+def _names_in(path: str) -> list[str]:
+    """The names of a module and of those around it; none for the root."""
+    return path.split(".") if path else []
 
 
 def _around_all(path: str) -> list[str]:
@@ -50,6 +55,15 @@ def _live(graph: NormalGraph) -> set[str]:
     }
 
 
+def _idle_modules(graph: NormalGraph) -> list[str]:
+    """The outermost modules that contribute no operation."""
+    contributing = {around for path in _live(graph) for around in _around_all(path)}
+    idle = {path for path in graph.graph.modules if path and path not in contributing}
+    return [
+        path for path in graph.graph.modules if path in idle and path.rpartition(".")[0] not in idle
+    ]
+
+
 class Whereabouts:
     """Finds module paths on the side that lacks something; `partner` maps nodes of `having` to
     `lacking`."""
@@ -60,26 +74,20 @@ class Whereabouts:
         self._under: dict[str, list[tuple[str, str]]] = defaultdict(list)
         self._taken: set[str] = set()
         self._names: dict[str, Counter[str]] = defaultdict(Counter)
-        for node, other in partner.items():
+        for node, counterpart in partner.items():
             if not having.nodes[node].leaf:
-                self._taken.update(_around_all(lacking.nodes[other].path))
-                for mine, theirs in zip(
-                    reversed(having.nodes[node].path.split(".")),
-                    reversed(lacking.nodes[other].path.split(".")),
-                    strict=False,
-                ):
-                    self._names[mine][theirs] += 1
-                for path in _around_all(having.nodes[node].path):
-                    self._under[path].append((having.nodes[node].path, lacking.nodes[other].path))
-        contributing: set[str] = set()
-        for path in _live(lacking):
-            contributing.update(_around_all(path))
-        modules = lacking.graph.modules
-        idle = {path for path in modules if path and path not in contributing}
-        self._idle = [
-            path for path in modules if path in idle and path.rpartition(".")[0] not in idle
-        ]
-        self._held = {path.rpartition(".")[0] for path in modules}
+                self._learn(having.nodes[node].path, lacking.nodes[counterpart].path)
+        self._idle = _idle_modules(lacking)
+        self._held = {path.rpartition(".")[0] for path in lacking.graph.modules}
+
+    def _learn(self, path: str, counterpart: str) -> None:
+        """Takes up that an operation of one path is the counterpart of one of another."""
+        self._taken.update(_around_all(counterpart))
+        names = zip(reversed(path.split(".")), reversed(counterpart.split(".")), strict=False)
+        for name, usual in names:
+            self._names[name][usual] += 1
+        for around in _around_all(path):
+            self._under[around].append((path, counterpart))
 
     def path_for(self, nodes: Iterable[int]) -> str:
         """The place of these nodes of the side that has them.
@@ -95,7 +103,7 @@ class Whereabouts:
         if place is None and len(paths) > 1:
             # what one module did on this side, a norm with its activation, may be several on the
             # other
-            apart = {self._idle_place(one, self._around(one)) for one in paths} - {None}
+            apart = {self._idle_place(part, self._around(part)) for part in paths} - {None}
             place = apart.pop() if len(apart) == 1 else None
         return around if place is None else place
 
@@ -106,24 +114,29 @@ class Whereabouts:
             return None
         if path in self.lacking.graph.modules and path not in self._taken:
             return path  # of the same name, and nothing in it is the counterpart of anything
-        word = _word(path)
-        usual = {name for name, _ in self._names[word].most_common(1)}  # as other blocks call it
+        for fitting in self._idle_candidates(_word(path), around):
+            if len(fitting) == 1:
+                return fitting[0]
+        # what is left of a block whose result is not used
+        named = f"{around}.{_word(path)}" if around else _word(path)
+        if named in self.lacking.graph.modules and named not in self._taken:
+            return named
+        return None
+
+    def _idle_candidates(self, word: str, around: str) -> Iterator[list[str]]:
+        """Idle modules inside `around` that may be the one called `word`, the surest sign first:
+        of an Identity its name, as other blocks call it, that it holds modules."""
         inside = [idle for idle in self._idle if not around or idle.startswith(around + ".")]
         empty = [idle for idle in inside if self.lacking.graph.modules[idle] == "Identity"]
-        for fits in (
-            [idle for idle in empty if _word(idle) == word],
-            [idle for idle in empty if _word(idle) in usual],
-            [idle for idle in inside if _word(idle) in usual and idle in self._held],
-            empty,
-            [idle for idle in inside if _word(idle) == word],
-            [idle for idle in inside if _word(idle) in usual],
-            [idle for idle in inside if idle in self._held],
-        ):
-            if len(fits) == 1:
-                return fits[0]
-        # what is left of a block whose result is not used
-        named = f"{around}.{word}" if around else word
-        return named if named in self.lacking.graph.modules and named not in self._taken else None
+        usual = {name for name, _ in self._names[word].most_common(1)}
+        usually_called = [idle for idle in inside if _word(idle) in usual]
+        yield [idle for idle in empty if _word(idle) == word]
+        yield [idle for idle in empty if _word(idle) in usual]
+        yield [idle for idle in usually_called if idle in self._held]
+        yield empty
+        yield [idle for idle in inside if _word(idle) == word]
+        yield usually_called
+        yield [idle for idle in inside if idle in self._held]
 
     def _around(self, path: str) -> str:
         """The module of the other side that holds the partners of what stands in the nearest
@@ -135,9 +148,9 @@ class Whereabouts:
         while True:
             partners = self._under.get(path)
             if partners:
-                mine, theirs = (common_path(pair[side] for pair in partners) for side in (0, 1))
-                parts = theirs.split(".") if theirs else []
-                deeper = len(mine.split(".") if mine else []) - len(path.split(".") if path else [])
+                own = common_path(path for path, _ in partners)
+                parts = _names_in(common_path(counterpart for _, counterpart in partners))
+                deeper = len(_names_in(own)) - len(_names_in(path))
                 return ".".join(parts[: max(len(parts) - deeper, 0)])
             if not path:
                 return ""

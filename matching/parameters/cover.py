@@ -8,8 +8,10 @@ extents.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -35,42 +37,45 @@ def box(view: View, shape: Sequence[int]) -> Box | None:
     if stage is None:
         return None
     strides = contiguous(shape)
-    base = stage.offset
-    found: list[np.ndarray] = []
-    for stride in strides:
-        start, base = divmod(base, stride)
-        found.append(np.array([start]))
+    axes = [np.array([start]) for start in _coordinates(stage.offset, strides)]
     for extent, step in zip(stage.shape, stage.steps, strict=True):
-        contributions = np.arange(extent) * step if isinstance(step, int) else np.asarray(step)
+        moves = np.arange(extent) * step if isinstance(step, int) else np.asarray(step)
         # one axis of the view may run over several axes of the tensor
-        rest = contributions
-        for axis, stride in enumerate(strides):
-            along, rest = (rest // stride, rest % stride) if stride else (rest, rest)
-            spread = np.unique(along)
-            if len(spread) > 1 or spread[0] != 0:
-                found[axis] = np.unique((found[axis][:, None] + spread[None, :]).reshape(-1))
-    if any(axis[0] < 0 or axis[-1] >= extent for axis, extent in zip(found, shape, strict=True)):
+        for axis, along in enumerate(_coordinates(moves, strides)):
+            axes[axis] = np.unique(np.add.outer(axes[axis], np.unique(along)))
+    inside = all(
+        axis[0] >= 0 and axis[-1] < extent for axis, extent in zip(axes, shape, strict=True)
+    )
+    if not inside or math.prod(len(axis) for axis in axes) != view.size:
         return None
-    if math.prod(len(axis) for axis in found) != view.size:
-        return None
-    return tuple(found)
+    return tuple(axes)
 
 
-def disjoint(one: Box, other: Box) -> bool:
+def _coordinates(place: Any, strides: Sequence[int]) -> list[Any]:
+    """Flat places, a number or an array of them, as coordinates along each axis."""
+    coordinates = []
+    for stride in strides:
+        along, place = (place // stride, place % stride) if stride else (place, place)
+        coordinates.append(along)
+    return coordinates
+
+
+def disjoint(first: Box, second: Box) -> bool:
     """Whether two boxes have no element in common."""
     return any(
-        len(np.intersect1d(a, b, assume_unique=True)) == 0 for a, b in zip(one, other, strict=True)
+        len(np.intersect1d(a, b, assume_unique=True)) == 0
+        for a, b in zip(first, second, strict=True)
     )
 
 
-def overlapping(one: View, other: View, shape: Sequence[int]) -> bool:
+def overlapping(first: View, second: View, shape: Sequence[int]) -> bool:
     """Whether two views read an element in common; what cannot be told counts as not."""
-    boxes = box(one, shape), box(other, shape)
+    boxes = box(first, shape), box(second, shape)
     if boxes[0] is not None and boxes[1] is not None:
         return not disjoint(boxes[0], boxes[1])
-    if max(one.size, other.size) > COUNTED:
+    if max(first.size, second.size) > COUNTED:
         return False
-    common = np.intersect1d(one.indices(), other.indices())
+    common = np.intersect1d(first.indices(), second.indices())
     return bool((common >= 0).any())
 
 
@@ -78,12 +83,11 @@ def uncovered(views: Sequence[View], shape: Sequence[int]) -> int | None:
     """How many elements none of the views reads; None where it cannot be told or some are read
     twice."""
     size = math.prod(shape)
-    boxes = [box(view, shape) for view in views]
-    if all(found is not None for found in boxes):
-        known = [found for found in boxes if found is not None]
-        for index, one in enumerate(known):
-            if any(not disjoint(one, other) for other in known[:index]):
-                return None
+    boxes = [known for view in views if (known := box(view, shape)) is not None]
+    if len(boxes) == len(views):
+        pairs = itertools.combinations(boxes, 2)
+        if any(not disjoint(first, second) for first, second in pairs):
+            return None
         return size - sum(view.size for view in views)
     if size > COUNTED:
         return None

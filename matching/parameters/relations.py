@@ -31,6 +31,9 @@ __all__ = [
     "squeezed",
 ]
 
+Step = int | tuple[int, ...]
+"""What an axis adds to a place: equal steps, or a table by coordinate."""
+
 RANK = 6
 """Axis orders are tried up to this rank."""
 TABLE = 1 << 16
@@ -52,13 +55,12 @@ def identity(first: Sequence[int], second: Sequence[int]) -> View | None:
 def axis_orders(first: Sequence[int], second: Sequence[int]) -> Iterable[View]:
     """The relations that only permute axes, the identity first; axes of one element are set
     aside."""
-    one = [extent for extent in first if extent != 1]
-    other = [extent for extent in second if extent != 1]
-    if sorted(one) != sorted(other) or len(one) > RANK:
+    source, target = squeezed(first), squeezed(second)
+    if sorted(source) != sorted(target) or len(source) > RANK:
         return
-    for axes in itertools.permutations(range(len(one))):
-        if [one[axis] for axis in axes] == other:
-            yield View.of(one).transpose(axes).reshape(second)
+    for axes in itertools.permutations(range(len(source))):
+        if tuple(source[axis] for axis in axes) == target:
+            yield View.of(source).transpose(axes).reshape(second)
 
 
 def flattened_orders(first: Sequence[int], second: Sequence[int]) -> Iterable[View]:
@@ -131,17 +133,16 @@ def separable(relation: View) -> Stage | None:
             return split
     strides = contiguous(shape)
     start = int(relation.at(np.zeros(1, np.int64))[0])
-    steps: list[int | tuple[int, ...]] = []
+    steps: list[Step] = []
     for extent, stride in zip(shape, strides, strict=True):
         along = relation.at(np.arange(extent, dtype=np.int64) * stride) - start
         gaps = np.diff(along)
-        steps.append(
-            int(gaps[0])
-            if extent > 1 and (gaps == gaps[0]).all()
-            else 0
-            if extent == 1
-            else tuple(along.tolist())
-        )
+        if extent == 1:
+            steps.append(0)
+        elif (gaps == gaps[0]).all():
+            steps.append(int(gaps[0]))
+        else:
+            steps.append(tuple(along.tolist()))
     stage = Stage(shape, tuple(steps), start)
     return stage if View(relation.source, shape, (stage,)).same(relation) else None
 
@@ -167,35 +168,54 @@ def parts(
     stage = separable(relation)
     if stage is None or stage.offset < 0:
         return None
-    found: list[View] = []
+    separate: list[View] = []
     rest = stage.offset
     for extent, stride, group in zip(extents, contiguous(extents), groups, strict=True):
         start, rest = divmod(rest, stride)
-        steps: list[int | tuple[int, ...]] = []
-        low = high = start
-        for axis in group:
-            step, width = stage.steps[axis], stage.shape[axis]
-            if isinstance(step, int):
-                if step % stride and width > 1:
-                    return None
-                step = step // stride if width > 1 else 0
-                ends = (0, step * (width - 1))
-            else:
-                if any(entry % stride for entry in step):
-                    return None
-                step = tuple(entry // stride for entry in step)
-                ends = (min(step), max(step))
-            steps.append(step)
-            low += min(ends)
-            high += max(ends)
-        shape = tuple(stage.shape[axis] for axis in group)
-        if low < 0 or high >= extent or math.prod(shape) != extent:
+        view = _along(stage, group, extent, stride, start)
+        if view is None:
             return None
-        view = View(extent, shape, _stages(extent, Stage(shape, tuple(steps), start)))
-        if not view.permutation:
+        separate.append(view)
+    return separate
+
+
+def _along(stage: Stage, group: Sequence[int], extent: int, stride: int, start: int) -> View | None:
+    """The relation along one group of axes, of `extent` elements that are `stride` apart; None
+    where it leaves them or is no permutation."""
+    shape = tuple(stage.shape[axis] for axis in group)
+    if math.prod(shape) != extent:
+        return None
+    steps = [_in_strides(stage.steps[axis], stage.shape[axis], stride) for axis in group]
+    whole = tuple(step for step in steps if step is not None)
+    if len(whole) < len(steps):
+        return None
+    reaches = [_reach(step, width) for step, width in zip(whole, shape, strict=True)]
+    low = start + sum(least for least, _ in reaches)
+    high = start + sum(most for _, most in reaches)
+    if low < 0 or high >= extent:
+        return None
+    view = View(extent, shape, _stages(extent, Stage(shape, whole, start)))
+    return view if view.permutation else None
+
+
+def _in_strides(step: Step, width: int, stride: int) -> Step | None:
+    """An axis's step, or its table of places, in units of a stride; None where it is no multiple
+    of it."""
+    if not isinstance(step, int):
+        if any(entry % stride for entry in step):
             return None
-        found.append(view)
-    return found
+        return tuple(entry // stride for entry in step)
+    if width == 1:
+        return 0
+    return None if step % stride else step // stride
+
+
+def _reach(step: Step, width: int) -> tuple[int, int]:
+    """The lowest and the highest place that an axis leads to."""
+    if not isinstance(step, int):
+        return min(step), max(step)
+    last = step * (width - 1)
+    return min(0, last), max(0, last)
 
 
 def product(relations: Sequence[View]) -> View:
@@ -210,20 +230,23 @@ def _product(relations: tuple[View, ...]) -> View:
     if not math.prod(extents):  # of no elements, as with an empty batch: nothing can be mixed
         return View.of(tuple(extent for relation in relations for extent in relation.shape))
     shape: list[int] = []
-    steps: list[int | tuple[int, ...]] = []
+    steps: list[Step] = []
     offset = 0
     for relation, stride in zip(relations, contiguous(extents), strict=True):
         stage = separable(relation)
         if stage is None:
             raise ValueError("the relation of one group of axes mixes its axes")
         shape.extend(stage.shape)
-        steps.extend(
-            step * stride if isinstance(step, int) else tuple(entry * stride for entry in step)
-            for step in stage.steps
-        )
+        steps.extend(_times(step, stride) for step in stage.steps)
         offset += stage.offset * stride
     size = math.prod(extents)
     return View(size, tuple(shape), _stages(size, Stage(tuple(shape), tuple(steps), offset)))
+
+
+def _times(step: Step, stride: int) -> Step:
+    if isinstance(step, int):
+        return step * stride
+    return tuple(entry * stride for entry in step)
 
 
 def _stages(size: int, stage: Stage) -> tuple[Stage, ...]:

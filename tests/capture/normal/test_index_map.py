@@ -87,7 +87,7 @@ def moved(draw: Any, steps: int = 5, padding: bool = True) -> tuple[Array, View]
 
 
 @given(moved())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_reads_what_numpy_reads(case: tuple[Array, View]) -> None:
     array, view = case
     assert view.shape == array.shape
@@ -95,7 +95,6 @@ def test_reads_what_numpy_reads(case: tuple[Array, View]) -> None:
 
 
 @given(moved())
-@settings(deadline=None)
 def test_apply_is_the_index_map(case: tuple[Array, View]) -> None:
     array, view = case
     source = np.random.default_rng(0).integers(1, 1000, view.source)
@@ -104,7 +103,7 @@ def test_apply_is_the_index_map(case: tuple[Array, View]) -> None:
 
 
 @given(moved(), st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_composition(case: tuple[Array, View], data: Any) -> None:
     array, outer = case
     inner = View.of(array.shape)
@@ -120,7 +119,6 @@ def test_composition(case: tuple[Array, View], data: Any) -> None:
 
 
 @given(moved())
-@settings(deadline=None)
 def test_equal_maps_are_the_same_and_others_are_not(case: tuple[Array, View]) -> None:
     array, view = case
     rebuilt = View(
@@ -140,7 +138,7 @@ def test_equal_maps_are_the_same_and_others_are_not(case: tuple[Array, View]) ->
 
 
 @given(moved())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_facts(case: tuple[Array, View]) -> None:
     array, view = case
     flat = array.reshape(-1)
@@ -155,7 +153,7 @@ def test_facts(case: tuple[Array, View]) -> None:
 
 
 @given(moved(padding=False))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_inverse(case: tuple[Array, View]) -> None:
     array, view = case
     back = view.inverse((view.source,))
@@ -175,7 +173,6 @@ def test_inverse_of_common_movement_is_found() -> None:
 
 
 @given(moved(padding=False))
-@settings(deadline=None)
 def test_scatter_undoes_apply(case: tuple[Array, View]) -> None:
     array, view = case
     source = np.arange(view.source) + 1
@@ -223,7 +220,7 @@ def test_composition_stays_one_step() -> None:
 
 
 @given(moved())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_a_map_in_full_becomes_steps_again(case: tuple[Array, View]) -> None:
     array, view = case
     gathered = View.gathered(view.source, array)
