@@ -16,6 +16,7 @@ from padiff_graph.capture.backend import backend, framework_of
 from padiff_graph.capture.capture_errors import CaptureError, UnfaithfulCaptureError
 from padiff_graph.capture.certificate import Certificate
 from padiff_graph.capture.certificate import certify as certify_graph
+from padiff_graph.capture.certified_replay import Further
 from padiff_graph.capture.eager_run import Eager
 from padiff_graph.capture.engine import Engine
 from padiff_graph.capture.example_tensors import with_tensors
@@ -111,18 +112,20 @@ class Capture:
         LOG.info("%s: %s", type(model).__name__, _told(graph))
         return cls(model, example, graph, engine or side.engine(model))
 
-    def certify(self, eager: Eager | None = None) -> bool:
+    def certify(self, eager: Eager | None = None, further: Further | None = None) -> bool:
         """Holds the graph against eager.
 
         Where it differs, `graph` is made anew by the next way, to be certified in turn.
 
         Args:
-            eager: see `padiff_graph.capture.certificate.certify`.
+            eager, further: see `padiff_graph.capture.certificate.certify`.
 
         Raises:
             UnfaithfulCaptureError: where no way is left.
         """
-        certificate = certify_graph(self.graph, self.engine, self.example, eager=eager)
+        certificate = certify_graph(
+            self.graph, self.engine, self.example, eager=eager, further=further
+        )
         if certificate.valid or not certificate.certified:
             self.graph.certificate = certificate
             self.graph.notes.extend(self.refused)

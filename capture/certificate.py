@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from padiff_graph.capture.certified_replay import replay
+from padiff_graph.capture.certified_replay import Further, replay
 from padiff_graph.capture.departure import where_it_departs
 from padiff_graph.capture.eager_run import (
     KINDS,
@@ -78,6 +78,7 @@ def certify(
     *,
     seed: int = 0,
     eager: Eager | None = None,
+    further: Further | None = None,
 ) -> Certificate:
     """Replays a graph against its model.
 
@@ -89,6 +90,8 @@ def certify(
         eager: the eager run to hold the replay against, where it was made already with the weights
             as they are. Where it is one that the replay has to equal bit for bit and does not,
             another is made.
+        further: other cotangents that the replay is differentiated under on the way; not where the
+            model is in another process, or is called back in a backward.
     """
     if is_away(engine):
         there, noted = _certified_there(graph, engine, example, seed, eager)
@@ -108,7 +111,9 @@ def certify(
         )
     if eager is None:
         eager = eager_run(graph, engine, example, seed)
-    certificate = _against(eager, graph, engine, example)
+    if graph.calls_back:
+        further = None
+    certificate = _against(eager, graph, engine, example, further)
     if certificate is None:
         certificate = _against(eager_run(graph, engine, example, seed), graph, engine, example)
         assert certificate is not None  # only an exact run is asked for another
@@ -138,7 +143,11 @@ def _certified_there(
 
 
 def _against(
-    eager: Eager, graph: ComputationGraph, engine: Engine, example: Mapping[str, Any]
+    eager: Eager,
+    graph: ComputationGraph,
+    engine: Engine,
+    example: Mapping[str, Any],
+    further: Further | None = None,
 ) -> Certificate | None:
     """The certificate by one eager run; None where it has to be equal bit for bit and is not."""
     backward = not eager.ungraded
@@ -147,7 +156,7 @@ def _against(
     seeds = eager.seeds if backward else None
     try:
         with engine.quiet(values=graph.calls_back):
-            replayed = replay(graph, engine, seeds, eager.differentiable)
+            replayed = replay(graph, engine, seeds, eager.differentiable, further)
     except NotRunnable as error:
         return _impossible(f"the graph cannot be replayed: {error}", backward=backward)
     ours = eager.quantities(graph.parameters)

@@ -15,6 +15,7 @@ from padiff_graph.capture.late_array import LateArray, late_of
 from padiff_graph.capture.remote.wire import crossing
 
 __all__ = [
+    "GRADIENTS",
     "KINDS",
     "Eager",
     "Quantities",

@@ -182,9 +182,14 @@ class Engine(Protocol):
         ...
 
     def grad(
-        self, outputs: Sequence[Tensor], inputs: Sequence[Tensor], cotangents: Sequence[Tensor]
+        self,
+        outputs: Sequence[Tensor],
+        inputs: Sequence[Tensor],
+        cotangents: Sequence[Tensor],
+        *,
+        again: bool = False,
     ) -> list[Tensor | None]:
-        """Gradients of the inputs, None where no path leads to one."""
+        """Gradients of the inputs, None where no path leads to one; `again` as in `backward`."""
         ...
 
     def late(

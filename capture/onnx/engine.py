@@ -187,7 +187,12 @@ class OnnxEngine:
             raise NotRunnable(f"{_name(proto)}: {type(error).__name__}: {error}") from error
 
     def grad(
-        self, outputs: Sequence[Tensor], inputs: Sequence[Tensor], cotangents: Sequence[Tensor]
+        self,
+        outputs: Sequence[Tensor],
+        inputs: Sequence[Tensor],
+        cotangents: Sequence[Tensor],
+        *,
+        again: bool = False,
     ) -> list[Tensor | None]:
         """Not possible."""
         raise NotRunnable(NO_GRADIENTS)

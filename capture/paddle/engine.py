@@ -295,10 +295,15 @@ class PaddleEngine:
         return tuple(operation.flattened(results))
 
     def grad(
-        self, outputs: Sequence[Tensor], inputs: Sequence[Tensor], cotangents: Sequence[Tensor]
+        self,
+        outputs: Sequence[Tensor],
+        inputs: Sequence[Tensor],
+        cotangents: Sequence[Tensor],
+        *,
+        again: bool = False,
     ) -> list[Tensor | None]:
         """Gradients of the inputs; outputs without gradient are left out."""
-        return self._grad(outputs, inputs, cotangents, again=False)
+        return self._grad(outputs, inputs, cotangents, again)
 
     def _grad(
         self,

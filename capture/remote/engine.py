@@ -203,10 +203,16 @@ class RemoteEngine:
         return results
 
     def grad(
-        self, outputs: Sequence[Any], inputs: Sequence[Any], cotangents: Sequence[Any]
+        self,
+        outputs: Sequence[Any],
+        inputs: Sequence[Any],
+        cotangents: Sequence[Any],
+        *,
+        again: bool = False,
     ) -> list[Any]:
         """As of `Engine`."""
-        found: list[Any] = self._ask("grad", list(outputs), list(inputs), list(cotangents))
+        given = list(outputs), list(inputs), list(cotangents)
+        found: list[Any] = self._ask("grad", *given, again=again)
         return found
 
     def late(self, array: Array, dtype: str | None, arrived: Callable[[Array], None] | None) -> Any:

@@ -307,10 +307,15 @@ class TorchEngine:
             )
 
     def grad(
-        self, outputs: Sequence[Tensor], inputs: Sequence[Tensor], cotangents: Sequence[Tensor]
+        self,
+        outputs: Sequence[Tensor],
+        inputs: Sequence[Tensor],
+        cotangents: Sequence[Tensor],
+        *,
+        again: bool = False,
     ) -> list[Tensor | None]:
         """Gradients of the inputs; outputs without gradient are left out."""
-        return self._grad(outputs, inputs, cotangents, again=False)
+        return self._grad(outputs, inputs, cotangents, again)
 
     def _grad(
         self,

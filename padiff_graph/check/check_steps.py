@@ -21,6 +21,7 @@ from padiff_graph.check.check_log import CheckLog
 from padiff_graph.check.check_request import CheckRequest
 from padiff_graph.check.compared_counts import divergent_buffers
 from padiff_graph.check.end_to_end import WholeCheck, check_whole
+from padiff_graph.check.random_totals import RandomTotals
 from padiff_graph.check.region_check import check_regions
 from padiff_graph.check.scope import (
     left_out,
@@ -271,10 +272,16 @@ def run_end_to_end(
     captures = weighted.alignment.captures
     faithful: list[bool] = []
 
-    def certified(side: int, eager: Eager | None) -> None:
+    asked: list[RandomTotals] = []
+
+    def certified(side: int, eager: Eager | None, whole: WholeCheck) -> None:
         with log.timed("certificates"):
             capture = captures[side]
-            faithful.append(capture.graph.certificate is not None or capture.certify(eager))
+            if side == 0 and all(own.graph.certificate is None for own in captures):
+                asked.extend(_random_totals(request, weighted, whole))
+            further = asked[0].further(side) if asked else None
+            known = capture.graph.certificate is not None
+            faithful.append(known or capture.certify(eager, further))
 
     uncertified = any(capture.graph.certificate is None for capture in captures)
     with log.timed("whole run"):
@@ -289,7 +296,22 @@ def run_end_to_end(
             witness=certified if uncertified else None,
         )
     made = replace(attempt, captures=captures)
-    return EndToEnd(whole, made) if all(faithful) else BeginAgain(Reason.UNFAITHFUL, made)
+    if not all(faithful):
+        return BeginAgain(Reason.UNFAITHFUL, made)
+    if asked:
+        whole = replace(whole, under_random=asked[0].apart())
+    return EndToEnd(whole, made)
+
+
+def _random_totals(
+    request: CheckRequest, weighted: Weighted, whole: WholeCheck
+) -> list[RandomTotals]:
+    """What the replays are asked besides; empty for nothing."""
+    if request.deployed or not weighted.equal:
+        return []
+    engines = weighted.alignment.engines
+    wanted = RandomTotals.wanted(request, weighted.matching, engines, whole)
+    return [] if wanted is None else [wanted]
 
 
 def compare_regions(

@@ -25,18 +25,16 @@ from padiff_graph.check.eager_models import (
 from padiff_graph.check.returned_answers import answers_of
 from padiff_graph.check.whole_quantities import held_quantities, pair_outputs
 from padiff_graph.errors import UsageError
+from padiff_graph.executor.tensor_pair import TensorKind
 from padiff_graph.matching.result import Matching, ParameterRow
 from padiff_graph.obligations.left_behind import LeftBehind
 from padiff_graph.obligations.output_findings import Answers
+from padiff_graph.referee.referee import Measured
 from padiff_graph.referee.tolerance import Quantity, Tolerance, quantity
 from padiff_graph.report.wording import cut_short
 from padiff_graph.sides.recorded_engine import is_recorded
 
-__all__ = ["WholeCheck", "check_whole"]
-
-Witness = Callable[[int, Eager | None], None]
-"""Told of a model's eager run, 0 for the first, 1 for the second; of None where the run could not
-be differentiated twice."""
+__all__ = ["ApartUnder", "WholeCheck", "check_whole"]
 
 
 APART = (
@@ -54,6 +52,20 @@ SHOWN = 6
 """Most outputs named in one note."""
 
 
+@dataclass(frozen=True, slots=True)
+class ApartUnder:
+    """How far a quantity of both certified graphs is apart under the same random cotangents.
+
+    Attributes:
+        kind, first: what it is, and its name in the first model.
+        measured: how far.
+    """
+
+    kind: TensorKind
+    first: str
+    measured: Measured
+
+
 @dataclass(frozen=True)
 class WholeCheck:
     """The whole run of both models.
@@ -66,6 +78,8 @@ class WholeCheck:
         left: what each run left behind.
         hooked: parameters of each model whose gradients hooks of the user's change.
         ungraded: why gradients of the whole runs are not compared, "" where they are.
+        under_random: how far the certified graphs are apart under random cotangents; None where
+            their replays were not asked.
     """
 
     quantities: tuple[Quantity, ...]
@@ -75,6 +89,7 @@ class WholeCheck:
     left: tuple[LeftBehind, LeftBehind] = (LeftBehind(), LeftBehind())
     hooked: tuple[frozenset[str], frozenset[str]] = (frozenset(), frozenset())
     ungraded: str = ""
+    under_random: tuple[ApartUnder, ...] | None = None
 
     @property
     def within(self) -> bool:
@@ -114,6 +129,11 @@ class WholeCheck:
         return replace(self, quantities=tuple(held))
 
 
+Witness = Callable[[int, Eager | None, WholeCheck], None]
+"""Told of a model's eager run, 0 for the first, 1 for the second, None where it could not be
+differentiated twice, and of what both runs come to."""
+
+
 def check_whole(
     first_engine: Engine,
     second_engine: Engine,
@@ -149,35 +169,29 @@ def check_whole(
         witnessed = witness is not None and not is_recorded(engines[side])
         return run_eagerly(engines[side], request, witnessed=witnessed)
 
-    pair = _witnessed(ran, engines, witness)
+    pair, eager = _ran_both(ran, engines)
 
     def steady() -> frozenset[str]:
         return steady_values(second_engine, second_example)
 
-    return _compared(pair, matching, inputs, backward, tolerance or Tolerance(), steady)
+    whole = _compared(pair, matching, inputs, backward, tolerance or Tolerance(), steady)
+    del pair
+    if witness is not None:
+        for side in (0, 1):
+            # what one is a witness with is let go before the other's replay runs
+            witness(side, eager.pop(side), whole)
+    return whole
 
 
-def _witnessed(
-    ran: Callable[[int], tuple[EagerModel, Eager | None]],
-    engines: tuple[Engine, Engine],
-    witness: Witness | None,
-) -> tuple[EagerModel, EagerModel]:
-    """Both models' runs: at once where one is elsewhere, else one after the other, so that what
-    one is a witness with is let go before the other runs."""
+def _ran_both(
+    ran: Callable[[int], tuple[EagerModel, Eager | None]], engines: tuple[Engine, Engine]
+) -> tuple[tuple[EagerModel, EagerModel], dict[int, Eager | None]]:
+    """Both models' runs, at once where one is elsewhere, and what each is a witness with."""
     if any(map(is_away, engines)):
-        both = at_once(lambda: ran(0), lambda: ran(1), engines)
-        if witness is not None:
-            for side, (_, eager) in enumerate(both):
-                witness(side, eager)
-        return both[0][0], both[1][0]
-    models: list[EagerModel] = []
-    for side in (0, 1):
-        model, eager = ran(side)
-        models.append(model)
-        if witness is not None:
-            witness(side, eager)
-        del eager
-    return models[0], models[1]
+        first, second = at_once(lambda: ran(0), lambda: ran(1), engines)
+    else:
+        first, second = ran(0), ran(1)
+    return (first[0], second[0]), {0: first[1], 1: second[1]}
 
 
 def _request(

@@ -9,6 +9,7 @@ from typing import Any
 from padiff_graph.capture.api import Capture
 from padiff_graph.capture.backend import backend
 from padiff_graph.capture.certificate import certify
+from padiff_graph.capture.certified_replay import Further
 from padiff_graph.capture.eager_run import Eager
 from padiff_graph.capture.engine import Engine
 from padiff_graph.capture.exclusive import one_at_a_time
@@ -45,11 +46,11 @@ class KeptCapture(Capture):
 
     fresh: bool = field(default=False)
 
-    def certify(self, eager: Eager | None = None) -> bool:
+    def certify(self, eager: Eager | None = None, further: Further | None = None) -> bool:
         """As of `Capture`."""
         if self.fresh:
-            return super().certify(eager)
-        certificate = certify(self.graph, self.engine, self.example, eager=eager)
+            return super().certify(eager, further)
+        certificate = certify(self.graph, self.engine, self.example, eager=eager, further=further)
         if certificate.valid:
             self.graph.certificate = certificate
             return True

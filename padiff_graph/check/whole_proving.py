@@ -3,17 +3,19 @@ the runs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from padiff_graph.capture.engine import NotRunnable
 from padiff_graph.check.check_log import CheckLog
 from padiff_graph.check.check_request import CheckRequest
 from padiff_graph.check.check_steps import Regional
 from padiff_graph.check.compared_counts import divergent_buffers
+from padiff_graph.check.end_to_end import ApartUnder
+from padiff_graph.check.far_apart import far_apart
 from padiff_graph.check.scope import left_out
 from padiff_graph.executor.output_pairs import named_pairs
 from padiff_graph.executor.pair_setup import pair_of
@@ -24,21 +26,7 @@ from padiff_graph.referee.referee import measure
 
 __all__ = ["excuse_kinks", "prove_models"]
 
-FAR = {"output": 1e-3, "loss": 1e-3, "buffer": 1e-3, "input": 0.05, "parameter": 0.05}
-"""How far apart, relative to the largest value of its kind, a quantity may be before float64 is
-asked though the tolerance allows it; chosen above what accumulated rounding reaches in most models,
-since each further question costs a run of both models in float64."""
 _Answer = TypeVar("_Answer")
-
-
-class _Measured(Protocol):
-    """How far two values are apart: largest absolute difference, and largest magnitude."""
-
-    @property
-    def error(self) -> float: ...
-
-    @property
-    def scale(self) -> float: ...
 
 
 def prove_models(request: CheckRequest, regional: Regional, log: CheckLog) -> Regional:
@@ -83,16 +71,22 @@ class _Asked:
     regional: Regional
 
     def alike(self) -> bool:
-        """Whether nothing that either graph yields is far apart once cotangents are random."""
-        try:
-            tensors = self._run(whole_tensors)
-        except NotRunnable:
-            return False
+        """Whether nothing that either graph yields is far apart once cotangents are random; from
+        the replays that certified them, where these were asked."""
+        assert self.regional.whole is not None
+        apart = self.regional.whole.under_random
+        if apart is None:
+            try:
+                tensors = self._run(whole_tensors)
+            except NotRunnable:
+                return False
+            apart = tuple(
+                ApartUnder(entry.kind, entry.first_name, measure(*entry.arrays()))
+                for entry in tensors
+            )
         excused = divergent_buffers(self.regional.regions)
-        kept = [
-            entry for entry in tensors if entry.kind != "buffer" or entry.first_name not in excused
-        ]
-        return not far_apart([(entry.kind, measure(*entry.arrays())) for entry in kept])
+        kept = [entry for entry in apart if entry.kind != "buffer" or entry.first not in excused]
+        return not far_apart([(entry.kind, entry.measured) for entry in kept])
 
     def proof(self) -> WholeProof:
         """What float64 leaves of them."""
@@ -165,18 +159,6 @@ def _beyond(request: CheckRequest, regional: Regional) -> bool:
 def _region_beyond(regional: Regional) -> bool:
     parts = [part for result in regional.regions.results for part in result.parts]
     return any(part.held is not None and not part.held.within for part in parts)
-
-
-def far_apart(measured: Sequence[tuple[str, _Measured]]) -> bool:
-    """Whether a quantity is far apart on the scale of its kind.
-
-    Args:
-        measured: of each its kind, and how far it is apart.
-    """
-    scales: dict[str, float] = {}
-    for kind, apart in measured:
-        scales[kind] = max(scales.get(kind, 0.0), apart.scale)
-    return any(apart.error > FAR[kind] * (scales[kind] or 1.0) for kind, apart in measured)
 
 
 def _excused(proof: WholeProof, regional: Regional) -> WholeProof:

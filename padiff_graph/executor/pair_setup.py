@@ -10,7 +10,7 @@ from padiff_graph.executor.region_run import Side
 from padiff_graph.executor.shared_draws import Draws, coins, random_pairs
 from padiff_graph.matching.result import Matching
 
-__all__ = ["pair_of"]
+__all__ = ["bare_sides", "pair_of"]
 
 
 def pair_of(
@@ -39,3 +39,13 @@ def pair_of(
         forward,
         backward,
     )
+
+
+def bare_sides(matching: Matching, engines: tuple[Engine, Engine]) -> tuple[Side, Side]:
+    """Both sides as far as their graphs say: shapes and dtypes of values, nothing to run."""
+    graphs = matching.first.graph, matching.second.graph
+    first, second = (
+        Side(graph, engine, {}, lambda node: None, {})
+        for graph, engine in zip(graphs, engines, strict=True)
+    )
+    return first, second

@@ -31,10 +31,12 @@ from padiff_graph.referee.tolerance import whole_numbers
 __all__ = [
     "Remainder",
     "WholeProof",
+    "laid_side_by_side",
     "moved",
     "moved_inputs",
     "prove_whole",
     "seeds_of",
+    "seeds_of_both",
     "whole_tensors",
 ]
 
@@ -175,8 +177,8 @@ def prove_whole(
         away = run_graph(moved(pair.second), seeds, double=True, fed=nearby)
     except NotRunnable as error:
         return WholeProof((), str(error))
-    laid = list(_laid(outputs, inputs, rows, first, second))
-    shifted = list(_laid(outputs, inputs, rows, first, away))
+    laid = list(laid_side_by_side(outputs, inputs, rows, first, second))
+    shifted = list(laid_side_by_side(outputs, inputs, rows, first, away))
     floor = _floor(laid)
     return WholeProof(
         tuple(_remainder(entry, other, floor) for entry, other in zip(laid, shifted, strict=True))
@@ -201,7 +203,7 @@ def whole_tensors(
     """
     seeds = seeds_of(pair.second, outputs) if backward else None
     first, second = _both(pair, outputs, seeds, double=False)
-    return tuple(_laid(outputs, inputs, tuple(pair.rows.values()), first, second))
+    return tuple(laid_side_by_side(outputs, inputs, tuple(pair.rows.values()), first, second))
 
 
 def _both(
@@ -243,6 +245,18 @@ def seeds_of(second: Side, outputs: Sequence[OutputPair]) -> dict[str, Array]:
         for pair in outputs
         if second.dtype(pair.second_value).startswith(("float", "bfloat"))
     }
+
+
+def seeds_of_both(
+    sides: tuple[Side, Side], outputs: Sequence[OutputPair]
+) -> tuple[dict[str, Array], dict[str, Array]]:
+    """The same random cotangents on both sides.
+
+    Raises:
+        NotRunnable: where an output has another shape than its counterpart.
+    """
+    seeds = seeds_of(sides[1], outputs)
+    return _laid_for_first(sides[0], outputs, seeds), seeds
 
 
 def _laid_for_first(
@@ -291,13 +305,15 @@ def _by_one_unit(name: str, array: Array) -> Array:
     return neighbour
 
 
-def _laid(
+def laid_side_by_side(
     outputs: Sequence[OutputPair],
     inputs: Sequence[tuple[str, str]],
     rows: Sequence[ParameterRow],
     first: GraphRun,
     second: GraphRun,
 ) -> Iterator[TensorPair]:
+    """What two whole graphs yield: outputs, then gradients, then buffers; arguments as of
+    `prove_whole`."""
     for pair in outputs:
         values = first.outputs[pair.first], second.outputs[pair.second]
         if values[0].shape == values[1].shape:

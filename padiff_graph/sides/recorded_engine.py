@@ -277,7 +277,12 @@ class RecordedEngine:
         raise NotRunnable(f"{CALL}{node.op} cannot be run on other values")
 
     def grad(
-        self, outputs: Sequence[Any], inputs: Sequence[Any], cotangents: Sequence[Any]
+        self,
+        outputs: Sequence[Any],
+        inputs: Sequence[Any],
+        cotangents: Sequence[Any],
+        *,
+        again: bool = False,
     ) -> list[Any]:
         """As of `Engine`; nothing is run.
 
