@@ -28,10 +28,10 @@ from padiff_graph.executor.schedule import Stream
 from padiff_graph.executor.side_run import input_values
 from padiff_graph.executor.transfer import paired
 from padiff_graph.matching.result import Difference, Matching
-from padiff_graph.referee.region_result import AGREE, RegionCheck, RegionResult
+from padiff_graph.referee.referee import COARSE
+from padiff_graph.referee.region_result import AGREE, Part, RegionCheck, RegionResult
 from padiff_graph.referee.structural_evidence import Structure
 from padiff_graph.referee.tolerance import Tolerance
-from padiff_graph.sides.recorded_engine import is_recorded
 
 __all__ = ["Progress", "check_regions"]
 
@@ -120,16 +120,9 @@ class _Rounds:
                 dropped = dropped.union(*accepted)
                 plan = trial if len(accepted) == len(groups) else self._run(dropped, None)
         notes += _merged(self.matching, dropped)
-        results = [self._decided(self.results[region.identity]) for region in plan.regions]
+        results = [_decided(self.results[region.identity]) for region in plan.regions]
         results.sort(key=lambda result: result.order)
         return RegionCheck(tuple(results), tuple(notes), dict(self.examination.seconds))
-
-    def _decided(self, result: RegionResult) -> RegionResult:
-        """A region that agrees in float32 where float64 was to tell and a recording holds none."""
-        recorded = is_recorded(self.examination.pair.second.engine)
-        if recorded and result.referee and result.reason and result.verdict in AGREE:
-            return replace(result, verdict="not-comparable")
-        return result
 
     def _run(self, dropped: frozenset[Key], progress: Progress | None) -> Plan:
         """Cuts, and checks what has no result yet."""
@@ -158,6 +151,22 @@ class _Rounds:
             indices = frozenset(region.cut.index for region in todo)
             Stream(self.examination.pair.sides, plan, indices, check, uncompared).run()
         return plan
+
+
+def _decided(result: RegionResult) -> RegionResult:
+    """The result, not comparable where float64 was to decide and could not be asked: what agrees in
+    float32 may differ by less than it rounds, and what differs by little may be its rounding."""
+    if not (result.referee and result.reason):
+        return result
+    differing = [part for part in result.parts if part.verdict == "different"]
+    if result.verdict not in AGREE and not all(map(_perhaps_rounding, differing)):
+        return result
+    return replace(result, verdict="not-comparable", astray=False, surplus=None, tried=None)
+
+
+def _perhaps_rounding(part: Part) -> bool:
+    """Whether a part that differs in float32 alone may be what that loses in an unlucky place."""
+    return part.double is None and part.error <= COARSE * part.bound * part.scale
 
 
 def _uncompared(region: Region, reason: str) -> RegionResult:

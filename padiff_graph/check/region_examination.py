@@ -32,12 +32,15 @@ from padiff_graph.referee.region_units import RegionUnits
 from padiff_graph.referee.structural_evidence import Structure
 from padiff_graph.referee.tensor_judgement import Judgement, Rules, judge_tensor
 from padiff_graph.referee.tolerance import Tolerance, quantity, whole_numbers
-from padiff_graph.sides.recorded_engine import is_recorded
 
 __all__ = ["Examination", "examine"]
 
 GRADIENTS = frozenset({"input", "parameter"})
 """Kinds of tensors that a backward yields."""
+
+
+OTHER_SIZE = "in float64 this region yields other tensors"
+"""Why there is no second opinion where nothing stops it."""
 
 
 @dataclass(frozen=True)
@@ -193,10 +196,12 @@ def _second_opinion(
     if again.unrunnable:
         reason = f"float64 could not be asked: {again.unrunnable}"
         return _SecondOpinion(nothing, asked=True, reason=reason)
+    reason = ""
     if len(again.tensors) != len(run.tensors) and pair.backward:
-        recorded = is_recorded(pair.second.engine)
-        return _SecondOpinion(nothing, asked=True, reason=again.ungraded if recorded else "")
-    return _SecondOpinion((*again.tensors, *nothing[len(again.tensors) :]), asked=True)
+        reason = f"float64 could not be asked: {again.ungraded or OTHER_SIZE}"
+    return _SecondOpinion(
+        (*again.tensors, *nothing[len(again.tensors) :]), asked=True, reason=reason
+    )
 
 
 def _fed_in_double(case: _Case) -> Fed:

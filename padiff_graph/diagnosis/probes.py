@@ -25,6 +25,12 @@ LARGEST = 1 << 22
 takes well under a second."""
 NEGATED = 1e-4
 """How near to -1 a factor is a change of sign; chosen well above what `CLOSE` leaves open."""
+EXPLAINED = 0.1
+"""Share of the largest difference that a factor or a shift may leave: else two arrays that are
+nearly the same are each other times one."""
+NEAR = 1e-3
+"""Relative difference below which two arrays are too near for the same values in another order:
+chosen a hundred times what counts as the same there."""
 FLAT = 1e-12
 """Below this share of its power an array is a constant, which a factor and a shift explain alike.
 """
@@ -106,15 +112,16 @@ def _relations(
     first: Array, second: Array, extra: Mapping[tuple[str, int], Array]
 ) -> Iterator[Cause]:
     """Relations that hold, the simplest first."""
+    gap = float(np.abs(first - second).max()) / float(np.abs(second).max())
     tried: list[Callable[[], Cause | None]] = [
         lambda: _term(first, second, extra),
-        lambda: _linear(first, second),
+        lambda: _linear(first, second, min(CLOSE, EXPLAINED * gap)),
         lambda: _bias(first, second),
     ]
+    if first.size <= LARGEST and gap > NEAR:
+        tried += [lambda: moved_values(first, second), lambda: _applied(first, second)]
     if first.size <= LARGEST:
         tried += [
-            lambda: moved_values(first, second),
-            lambda: _applied(first, second),
             lambda: _masked(first, second),
             lambda: _partial(first, second),
         ]
@@ -136,24 +143,24 @@ def _term(first: Array, second: Array, extra: Mapping[tuple[str, int], Array]) -
     return None
 
 
-def _linear(first: Array, second: Array) -> Cause | None:
+def _linear(first: Array, second: Array, tolerance: float) -> Cause | None:
     """first = factor * second + shift."""
     x, y = second.reshape(-1), first.reshape(-1)
     power = float(x @ x)
     factor = float(x @ y) / power
-    if factor and close(factor * x, y):
+    if factor and close(factor * x, y, tolerance):
         if abs(factor + 1) < NEGATED:
             return Cause.of("values.negated")
         return Cause.of("values.scaled", factor=factor)
     shift = float(np.mean(y - x))
-    if shift and close(x + shift, y):
+    if shift and close(x + shift, y, tolerance):
         return Cause.of("values.shifted", shift=shift)
     spread = x - x.mean()
     spread_power = float(spread @ spread)
     if spread_power > FLAT * power:
         factor = float(spread @ (y - y.mean())) / spread_power
         shift = float(y.mean() - factor * x.mean())
-        if factor and close(factor * x + shift, y):
+        if factor and close(factor * x + shift, y, tolerance):
             return Cause.of("values.affine", factor=factor, shift=shift)
     return None
 

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from padiff_graph.capture.normal.form import NormalGraph
+import numpy as np
+
+from padiff_graph.capture.normal.form import NormalGraph, NormalNode
 from padiff_graph.matching.result import Difference, Matching
 from padiff_graph.referee.same_call import own_backwards, same_calls
 
 __all__ = ["Structure"]
+
+UNITS = 2.0
+"""So many units in the last place of its largest number may a table be apart without a question:
+chosen at what one operation that rounds leaves on each side."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,8 @@ class Structure:
         """Reads a matching and its structural differences."""
         first = _Side.of(matching.first, {match.first for match in matching.matches})
         second = _Side.of(matching.second, {match.second for match in matching.matches})
+        for at, reader in _readers_of_other_tables(matching):
+            (first, second)[at].doubt.update(reader.native)
         for number, difference in enumerate(differences):
             for at, side in enumerate((first, second)):
                 side.add(number, difference, nodes_of(difference, at))
@@ -64,6 +72,33 @@ class Structure:
     def altering(self, first: Iterable[int], second: Iterable[int]) -> bool:
         """Whether an attribute differs of one of these operations."""
         return not (self.altered[0].isdisjoint(first) and self.altered[1].isdisjoint(second))
+
+
+def _readers_of_other_tables(matching: Matching) -> Iterator[tuple[int, NormalNode]]:
+    """(side, operation) of what reads tables of constants that differ by more than rounding may
+    leave: they are computed anew in float64, where it vanishes."""
+    apart = [
+        (match.first, match.second)
+        for match in matching.matches
+        if _other_numbers(matching.first.nodes[match.first], matching.second.nodes[match.second])
+    ]
+    for at, normal in enumerate((matching.first, matching.second)):
+        tables = {pair[at] for pair in apart}
+        for node in normal.nodes if tables else ():
+            if any(edge is not None and edge.source in tables for edge in node.inputs):
+                yield at, node
+
+
+def _other_numbers(first: NormalNode, second: NormalNode) -> bool:
+    """Whether both are tables of floats that differ."""
+    mine, theirs = first.constant, second.constant
+    if mine is None or theirs is None or mine.size != theirs.size or "f" not in mine.dtype.kind:
+        return False
+    ours, others = (array.astype(np.float64).reshape(-1) for array in (mine, theirs))
+    unit = float(np.finfo(mine.dtype).eps)
+    with np.errstate(invalid="ignore"):
+        gap = np.abs(ours - others).max(initial=0.0)
+    return bool(gap > UNITS * unit * np.abs(others).max(initial=0.0))
 
 
 @dataclass

@@ -1,5 +1,7 @@
 """A table of constants that differs is told as one, at the operation that reads it, once."""
 
+import math
+
 import numpy as np
 import paddle
 import pytest
@@ -70,3 +72,35 @@ def test_a_table_whose_numbers_have_nothing_simple_in_common_is_told_without() -
 def test_a_table_that_agrees_is_no_reason(scale: float) -> None:
     found = failing(PaddleTurned(FREQUENCIES, scale))
     assert found and not any("table" in finding.cause_id for finding in found)
+
+
+class PaddlePlaces(paddle.nn.Layer):
+    """Adds a table that is computed from places alone."""
+
+    def __init__(self, base):
+        super().__init__()
+        self.inner, self.base = paddle.nn.Linear(8, 8), base
+
+    def forward(self, x):
+        steps = paddle.arange(0, 8, 2).astype("float32") * (-math.log(self.base) / 8)
+        angles = paddle.arange(LENGTH).astype("float32").unsqueeze(1) * steps.exp()
+        return self.inner(x) + paddle.concat([angles.sin(), angles.cos()], -1)
+
+
+class TorchPlaces(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner = torch.nn.Linear(8, 8)
+
+    def forward(self, x):
+        steps = torch.arange(0, 8, 2).float() * (-math.log(10000.0) / 8)
+        angles = torch.arange(LENGTH).float()[:, None] * steps.exp()
+        return self.inner(x) + torch.cat([angles.sin(), angles.cos()], -1)
+
+
+@pytest.mark.parametrize("base", [10000.0, 10001.0])
+def test_tables_that_are_less_apart_than_float32_shows_differ(base: float) -> None:
+    numbers = np.random.RandomState(0).standard_normal((2, LENGTH, 8)).astype("float32")
+    inputs = ({"x": paddle.to_tensor(numbers)}, {"x": torch.tensor(numbers)})
+    report = pg.compare(PaddlePlaces(base), TorchPlaces(), inputs, options={"rtol": 1e-4})
+    assert report.passed == (base == 10000.0) == (not [one for one in report.findings if one.fails])
