@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from padiff_graph.capture.normal.form import NormalGraph, NormalNode
 from padiff_graph.capture.normal.traits import STATIC_LEAVES, traits
 from padiff_graph.matching.difference.compared import Compared, present
+from padiff_graph.matching.difference.layers_left_out import layers_left_out
 from padiff_graph.matching.difference.weightless_rest import BESIDE, weightless_rest
 from padiff_graph.matching.difference.whereabouts import Whereabouts, common_path
 from padiff_graph.matching.result import Difference
@@ -85,6 +86,9 @@ def _against(
         alone = _alone(sides[side], left)
         beside = _operations(sides[1 - side].graph, (nodes, others)[1 - side])
         return replace(alone, kind="differently-built", facts=(*alone.facts, (BESIDE, beside)))
+    left_out = layers_left_out(compared, nodes, others)
+    if left_out is not None:
+        return _alone(sides[left_out[0]], left_out[1])
     operations = _operations(compared.first, nodes), _operations(compared.second, others)
     return Difference(
         "differently-built",

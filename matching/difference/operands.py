@@ -27,6 +27,8 @@ __all__ = ["operand_differences"]
 
 WORDS = {"B": "bias", "scale": "scale", "W": "weight"}
 """Operands by the words of a model's code."""
+COUNTING = ("num_layers", "bidirectional")
+"""Attributes that say how many operands there are."""
 RANK = 5
 """Most axes whose orders are tried: 120 of them."""
 
@@ -53,10 +55,17 @@ def operand_differences(compared: Compared, match: Match) -> Iterator[Difference
             yield _moved(compared, a, b, x, y)
     if not a.commutative and "*" not in names:
         yield from _lacking(a, b)
-    elif present(a) != present(b) and not _neighbour_open(compared, a, b):
+    elif present(a) != present(b) and not (
+        _neighbour_open(compared, a, b) or _counted_by_attributes(a, b)
+    ):
         counts = present(a), present(b)
         facts = {"op": a.op, "first_count": counts[0], "second_count": counts[1]}
         yield attribute_difference((a, b), "operand.count", "operands", counts, facts)
+
+
+def _counted_by_attributes(a: NormalNode, b: NormalNode) -> bool:
+    """Whether other attributes of recurrent layers, which are told, ask for other operands."""
+    return any(a.attrs.get(name) != b.attrs.get(name) for name in COUNTING)
 
 
 def _parts_exchanged(a: NormalNode, b: NormalNode, order: tuple[int, ...]) -> Difference:

@@ -116,7 +116,9 @@ def choices(
     heads, gated = head_sizes(matching), may_have_gates(matching)
     asked = []
     for family in _families(names, infos[0]):
-        others = [other for other in left if _fits(family, other)]
+        others = [
+            other for other in left if _fits(family, other) and _of_a_kind(family, other, infos)
+        ]
         options = _ranked(family, others, values, heads, gated)
         if options:
             asked.append(Choice(family.names, options))
@@ -240,6 +242,16 @@ def _fits(first: _Family, second: _Family) -> bool:
     return len(first.names) == len(second.names) and math.prod(first.shape) == math.prod(
         second.shape
     )
+
+
+def _of_a_kind(
+    first: _Family,
+    second: _Family,
+    infos: tuple[Mapping[str, ParameterInfo], Mapping[str, ParameterInfo]],
+) -> bool:
+    """Whether both hold complex numbers, or neither does."""
+    kinds = infos[0][first.names[0]].type.dtype, infos[1][second.names[0]].type.dtype
+    return kinds[0].startswith("complex") == kinds[1].startswith("complex")
 
 
 def _ranked(

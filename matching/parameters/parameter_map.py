@@ -87,12 +87,15 @@ def map_parameters(
 def _by_first_name(
     readings: Sequence[Reading], first: ParameterReaders, second: ParameterReaders
 ) -> dict[str, list[Reading]]:
-    """The readings of each parameter of the first model, under both parameters' first names."""
+    """The readings of each parameter of the first model, under both parameters' first names; none
+    of a real one by a complex one, of which it can only be a part."""
     by_name: dict[str, list[Reading]] = defaultdict(list)
     for reading in readings:
         name = first.first_name.get(reading.first)
         counterpart = second.first_name.get(reading.second)
-        if name is not None and counterpart is not None:
+        if name is None or counterpart is None:
+            continue
+        if first.is_complex(name) == second.is_complex(counterpart):
             by_name[name].append(reading._replace(first=name, second=counterpart))
     return dict(by_name)
 

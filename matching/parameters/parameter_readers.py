@@ -51,6 +51,10 @@ class ParameterReaders:
         """What reads a parameter, by its first name."""
         return self.readers.get(name, ())
 
+    def is_complex(self, name: str) -> bool:
+        """Whether a parameter holds complex numbers, by its first name."""
+        return self.infos[name].type.dtype.startswith("complex")
+
     def shape(self, name: str) -> tuple[int, ...]:
         """A parameter's shape, by its first name."""
         return self.infos[name].type.shape

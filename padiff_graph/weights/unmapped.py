@@ -61,9 +61,9 @@ def unmapped(matching: Matching, sizes: OtherSizes) -> Unmapped | None:
 
 
 def _numbers(graph: ComputationGraph, names: set[str]) -> int:
-    """How many numbers these parameters hold."""
-    parameters = graph.parameters
-    return sum(parameters[name].type.size for name in names if name in parameters)
+    """How many numbers these parameters hold; a complex one is two."""
+    types = [graph.parameters[name].type for name in names if name in graph.parameters]
+    return sum(kind.size * (2 if kind.dtype.startswith("complex") else 1) for kind in types)
 
 
 def unsure_regions(regions: RegionCheck, matching: Matching, loose: Unmapped | None) -> RegionCheck:

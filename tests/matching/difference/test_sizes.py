@@ -223,3 +223,23 @@ def test_sizes_of_the_example_are_no_structure() -> None:
     models = perceptron(12, 3)(True), perceptron(12, 3)(False)
     example = {"input": paddle.ones([4, 10])}, {"input": torch.ones(6, 10)}
     assert pg.structural_diff(*models, example).identical
+
+
+def test_a_layer_with_its_activation_is_missing_and_no_other_way_to_build_one() -> None:
+    def make(first: bool) -> Any:
+        nn: Any = paddle.nn if first else torch.nn
+        between = [nn.Linear(10, 10), nn.ReLU()] if first else []
+        return nn.Sequential(nn.Linear(10, 10), nn.ReLU(), *between, nn.Linear(10, 3))
+
+    result = pg.structural_diff(*built(make, make, ROWS))
+    assert not result.identical
+    assert [finding.cause_id for finding in result.findings] == ["operation.extra"]
+
+
+def test_more_recurrent_layers_are_one_finding() -> None:
+    layer = paddle.nn.LSTM(10, 4, num_layers=1)
+    module = torch.nn.LSTM(10, 4, num_layers=2, batch_first=True)
+    array = PLAIN((2, 3, 10)).astype("float32")
+    example = {"inputs": paddle.to_tensor(array)}, {"input": torch.tensor(array)}
+    told = pg.structural_diff(layer.eval(), module.eval(), example).findings
+    assert [finding.cause_id for finding in told] == ["attribute.num_layers"]
