@@ -209,7 +209,10 @@ class PaddleEngine:
             if not tensor.stop_gradient and (self.weights is None or name not in self.weights):
                 wanted[f"parameter:{name}"] = tensor
         self.arrived = {}
-        gradients = self._grad(outputs, list(wanted.values()), seeds, again)
+        if wanted.keys() == {f"input:{name}" for name in run.leaves} and self.reader.anchors:
+            gradients = self._accumulated_at(outputs, list(wanted.values()), seeds, again)
+        else:
+            gradients = self._grad(outputs, list(wanted.values()), seeds, again)
         run.gradients = {}
         for place, name in enumerate(wanted):
             gradient, gradients[place] = gradients[place], None  # let go once its numbers are taken
@@ -323,7 +326,7 @@ class PaddleEngine:
         ways = [inputs[place] for place in places] + self.reader.anchors
         if not pairs or not ways:
             return gradients
-        try:
+        with _refusals_said():
             answered = paddle.grad(
                 [output for output, _ in pairs],
                 ways,
@@ -331,14 +334,33 @@ class PaddleEngine:
                 retain_graph=again,
                 allow_unused=True,
             )
-        except (RuntimeError, NotImplementedError, ValueError, OSError) as error:
-            # Paddle's own refusals (a recurrent layer outside training mode, an operation without
-            # a backward, a custom function whose backward returns too much)
-            raise NotRunnable(
-                f"Paddle cannot differentiate this: {str(error).strip().splitlines()[0]}"
-            ) from error
         for place, gradient in zip(places, answered, strict=False):
             gradients[place] = gradient
+        return gradients
+
+    def _accumulated_at(
+        self,
+        outputs: Sequence[Tensor],
+        leaves: Sequence[Tensor],
+        cotangents: Sequence[Tensor],
+        again: bool,
+    ) -> list[Tensor | None]:
+        """`_grad` by `backward`, where every leaf that a gradient may arrive at is our own.
+
+        `paddle.grad` differentiates a copy of the graph, and what hooks on saved tensors read for
+        the copy stays in the graph that was copied: all weights in the end.
+        """
+        pairs = _once(
+            (output, _as(output, seed)) for output, seed in zip(outputs, cotangents, strict=True)
+        )
+        if pairs:
+            with _refusals_said():
+                paddle.autograd.backward(
+                    [output for output, _ in pairs], [seed for _, seed in pairs], again
+                )
+        gradients = [None if leaf.grad is None else leaf.grad.clone() for leaf in leaves]
+        for leaf in (*leaves, *self.reader.anchors):
+            leaf.clear_gradient(False)
         return gradients
 
     def late(
@@ -376,6 +398,18 @@ def _differentiable_recurrences(grad: bool) -> AbstractContextManager[None]:
 
     why = "outside training Paddle's recurrent layers cannot be differentiated"
     return internals.patched([Patch(paddle._C_ops, "rnn", kept, why)] if grad else [])
+
+
+@contextmanager
+def _refusals_said() -> Iterator[None]:
+    """Paddle's own refusals (a recurrent layer outside training mode, an operation without a
+    backward, a custom function whose backward returns too much) are told as such."""
+    try:
+        yield
+    except (RuntimeError, NotImplementedError, ValueError, OSError) as error:
+        raise NotRunnable(
+            f"Paddle cannot differentiate this: {str(error).strip().splitlines()[0]}"
+        ) from error
 
 
 def _accumulates(tensor: Tensor) -> bool:
