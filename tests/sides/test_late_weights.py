@@ -5,13 +5,14 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import paddle
 import pytest
 
 import padiff_graph as pg
 from padiff_graph.capture.api import Capture
 from padiff_graph.capture.backend import backend
 from padiff_graph.capture.example_tensors import with_tensors
-from padiff_graph.capture.late_array import LateArray
+from padiff_graph.capture.late_array import LateArray, late
 from padiff_graph.checkpoint.checkpoint_files import write_checkpoint
 from padiff_graph.sides.made_side import made_side, with_weights
 from tests.sides.late_models import paddle_numbers, torch_numbers
@@ -187,3 +188,28 @@ def test_weights_are_read_when_they_are_asked_for(files):
         files[1].write_bytes(files[1].read_bytes()[:-600])
         with pytest.raises(OSError, match="was cut off"):
             np.asarray(weight)
+
+
+def test_a_backward_of_paddle_leaves_no_weight_in_memory():
+    width, depth = 256, 6
+    with paddle.LazyGuard():
+        model = paddle.nn.Sequential(*(paddle.nn.Linear(width, width) for _ in range(depth)))
+    weights = {
+        name: late(tensor.shape, "float32", lambda shape=tensor.shape: np.ones(shape, "float32"))
+        for name, tensor in model.named_parameters()
+    }
+    tools = backend("paddle")
+    with tools.late_weights.attached(model, weights):
+        engine = tools.engine(model)
+        run = engine.forward({"input": paddle.ones([2, width])}, grad=True)
+        before = _allocated()
+        engine.backward(run, {"output": np.ones((2, width), "float32")})
+        assert len(run.gradients) == 1 + 2 * depth
+        assert np.all(run.gradients["input:input"] == float(width) ** depth)
+        # the graph is held by the run
+        assert _allocated() - before < 4 * width * width
+
+
+def _allocated():
+    """Bytes of Paddle's own that stand in memory."""
+    return paddle.base.core.host_memory_stat_current_value("Allocated", 0)
