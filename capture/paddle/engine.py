@@ -306,6 +306,9 @@ class PaddleEngine:
         again: bool = False,
     ) -> list[Tensor | None]:
         """Gradients of the inputs; outputs without gradient are left out."""
+        # of a model whose weights are read, what is differentiated here was made here
+        if self.weights is not None and all(tensor.is_leaf for tensor in inputs):
+            return self._accumulated_at(outputs, inputs, cotangents, again)
         return self._grad(outputs, inputs, cotangents, again)
 
     def _grad(
@@ -351,7 +354,9 @@ class PaddleEngine:
         the copy stays in the graph that was copied: all weights in the end.
         """
         pairs = _once(
-            (output, _as(output, seed)) for output, seed in zip(outputs, cotangents, strict=True)
+            (output, _as(output, seed))
+            for output, seed in zip(outputs, cotangents, strict=True)
+            if not output.stop_gradient
         )
         if pairs:
             with _refusals_said():
