@@ -117,11 +117,12 @@ class StandIn(Protocol):
     """
 
     def copied(self, model: Model, precision: str, /) -> Model:
-        """A copy in float64: of all floats, or of the low ones alone where the model has some."""
+        """A copy in float64: of all floats, or of the low ones alone where the model has some or
+        `precision` is one of autocast (`capture/autocast.py`)."""
         ...
 
-    def example(self, given: Mapping[str, Any], /) -> dict[str, Any]:
-        """The example with its floats in float64."""
+    def example(self, given: Mapping[str, Any], precision: str, /) -> dict[str, Any]:
+        """The example with its floats in float64, under autocast the low ones alone."""
         ...
 
     def asking(self, precision: str, /) -> AbstractContextManager[set[int]]:

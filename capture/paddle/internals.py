@@ -7,6 +7,7 @@ where a version moves, these have to follow. Each fact says in which versions it
 
 from __future__ import annotations
 
+import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -103,6 +104,13 @@ Chosen so that cores are free for the other framework between two operations; Op
 
 INPLACE = "_"
 """How the name of an operation that writes its operand ends. Seen in 3.3.1."""
+
+
+AUTOCAST = sys.modules[paddle.amp.auto_cast.__module__]
+"""The module of `paddle.amp.auto_cast`, which is the function's name too."""
+
+AUTOCAST_BLOCK = AUTOCAST.amp_guard
+"""What `auto_cast` calls: a block, which in dynamic mode is off where the place is a CPU."""
 
 
 @dataclass(frozen=True)

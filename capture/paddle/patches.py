@@ -59,6 +59,7 @@ def patches(recording: Recording) -> list[Patch]:
     return [
         *operand_patches(recording),
         *_layer_patches(recording),
+        *_autocast_patches(),
         *write_patches(recording),
         *_hook_patches(recording),
         *_custom_function_patches(recording),
@@ -88,6 +89,18 @@ def _layer_patches(recording: Recording) -> list[Patch]:
             "labels operations with a class name, walking the whole program once a layer",
         ),
     ]
+
+
+def _autocast_patches() -> list[Patch]:
+    block = internals.AUTOCAST_BLOCK
+    if internals.AUTOCAST.amp_guard is not block or paddle.device.get_device() != "cpu":
+        return []
+
+    def off(enable: bool = True, *given: Any, **named: Any) -> Any:
+        return block(False, *given, **named)
+
+    why = "on a CPU an eager block casts nothing, a program's block all that no kernel is for"
+    return [Patch(internals.AUTOCAST, "amp_guard", off, why)]
 
 
 def _hook_patches(recording: Recording) -> list[Patch]:

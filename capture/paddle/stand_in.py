@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -10,8 +11,9 @@ from typing import Any
 import paddle
 
 from padiff_graph.capture import leaf_names
+from padiff_graph.capture.autocast import Autocast, is_mixed, low_name
 from padiff_graph.capture.graph import ComputationGraph
-from padiff_graph.capture.paddle import internals, values
+from padiff_graph.capture.paddle import autocast, internals, values
 from padiff_graph.capture.paddle.internals import Patch
 
 __all__ = ["asking", "copied", "example", "explicit_casts"]
@@ -21,11 +23,12 @@ FLOATS = (*LOW, "float32")
 
 
 def copied(model: paddle.nn.Layer, precision: str) -> paddle.nn.Layer:
-    """A copy in float64: of all floats, or of the low ones alone where the layer has some."""
+    """A copy in float64: of all floats, or of the low ones alone where the layer has some or
+    autocast lowers the others."""
     made = copy.deepcopy(model)
     tensors = [*made.parameters(), *made.buffers()]
-    mixed = any(values.dtype(tensor) in LOW for tensor in tensors)
-    chosen = LOW if mixed else FLOATS
+    some = is_mixed(precision) or any(values.dtype(tensor) in LOW for tensor in tensors)
+    chosen = LOW if some else FLOATS
 
     def moved(tensor: Any, device: Any, dtype: Any, blocking: Any) -> Any:
         if values.dtype(tensor) not in chosen:
@@ -33,14 +36,29 @@ def copied(model: paddle.nn.Layer, precision: str) -> paddle.nn.Layer:
         return made._transform(tensor, device, dtype, blocking)
 
     made._apply(moved, None, paddle.float64, True)
+    if is_mixed(precision):
+        _under_autocast(made, low_name(precision))
     return made
 
 
-def example(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The example with its floats in float64."""
+def _under_autocast(layer: paddle.nn.Layer, low: str) -> None:
+    """Lets a layer of ours run as in a block of its own."""
+    forward = layer.forward
+
+    @functools.wraps(forward)
+    def lowered(*args: Any, **kwargs: Any) -> Any:
+        with paddle.amp.auto_cast(dtype=low):
+            return forward(*args, **kwargs)
+
+    layer.forward = lowered
+
+
+def example(given: Mapping[str, Any], precision: str) -> dict[str, Any]:
+    """The example with its floats in float64, under autocast the low ones."""
     found = leaf_names.leaves(given, values.is_tensor)
+    chosen = LOW if is_mixed(precision) else FLOATS
     moved = {
-        name: leaf.detach().astype("float64") if values.dtype(leaf) in FLOATS else leaf
+        name: leaf.detach().astype("float64") if values.dtype(leaf) in chosen else leaf
         for name, leaf in found.items()
     }
     answer: dict[str, Any] = leaf_names.replace(dict(given), values.is_tensor, moved)
@@ -55,7 +73,9 @@ def asking(precision: str) -> Iterator[set[int]]:
         The ids of the program's casts that the code asks for by itself; Paddle writes others where
         two dtypes meet.
     """
-    low = getattr(paddle, precision)
+    name = low_name(precision)
+    low = getattr(paddle, name)
+    state = Autocast(name, autocast.lists(name))
     finfo, cast = paddle.finfo, paddle._C_ops.cast
     noted: set[int] = set()
 
@@ -76,9 +96,10 @@ def asking(precision: str) -> Iterator[set[int]]:
     with internals.patched(
         [
             Patch(paddle, "finfo", limits, "limits of what float64 stands for are asked"),
-            Patch(paddle, precision, paddle.float64, "code asks whether a dtype is the low one"),
+            Patch(paddle, name, paddle.float64, "code asks whether a dtype is the low one"),
             Patch(paddle._C_ops, "cast", noting, "a cast asked for is told from one by promotion"),
             Patch(paddle.pir.Value, "astype", as_type, "a cast to the own dtype leaves no trace"),
+            *autocast.patches(state),
         ]
     ):
         yield noted

@@ -12,9 +12,11 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from padiff_graph.capture import leaf_names
+from padiff_graph.capture.autocast import Autocast, is_mixed, low_name
 from padiff_graph.capture.graph import ComputationGraph
 from padiff_graph.capture.torch import values
 from padiff_graph.capture.torch.aten_schema import DTYPES
+from padiff_graph.capture.torch.autocast import LISTS, cast, watched
 
 __all__ = ["asking", "copied", "example", "explicit_casts"]
 
@@ -37,25 +39,29 @@ CASTS = frozenset(
 
 
 def copied(model: torch.nn.Module, precision: str) -> torch.nn.Module:
-    """A copy in float64: of all floats, or of the low ones alone where the model has some."""
+    """A copy in float64: of all floats, or of the low ones alone where the model has some or
+    autocast lowers the others."""
     made = copy.deepcopy(model)
     tensors = [*made.parameters(), *made.buffers()]
-    mixed = any(tensor.dtype in LOW for tensor in tensors)
+    some = is_mixed(precision) or any(tensor.dtype in LOW for tensor in tensors)
 
     def moved(tensor: torch.Tensor) -> torch.Tensor:
-        low = tensor.dtype in LOW if mixed else tensor.is_floating_point()
+        low = tensor.dtype in LOW if some else tensor.is_floating_point()
         return tensor.double() if low else tensor
 
     made._apply(moved)
-    _answered(made, DTYPES[precision])
+    _answered(made, precision)
     return made
 
 
-def example(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The example with its floats in float64."""
+def example(given: Mapping[str, Any], precision: str) -> dict[str, Any]:
+    """The example with its floats in float64, under autocast the low ones."""
     found = leaf_names.leaves(given, values.is_tensor)
+    mixed = is_mixed(precision)
     moved = {
-        name: leaf.detach().double() if leaf.is_floating_point() else leaf
+        name: leaf.detach().double()
+        if leaf.is_floating_point() and (leaf.dtype in LOW or not mixed)
+        else leaf
         for name, leaf in found.items()
     }
     answer: dict[str, Any] = leaf_names.replace(dict(given), values.is_tensor, moved)
@@ -74,9 +80,10 @@ class _Answering(TorchFunctionMode):  # type: ignore[misc]  # untyped in torch
     It must stand round the model's own forward alone: a tracer's own questions need the truth.
     """
 
-    def __init__(self, low: torch.dtype) -> None:
+    def __init__(self, low: torch.dtype, state: Autocast) -> None:
         super().__init__()
         self.low = low
+        self.state = state
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         given = [torch.float64 if member is self.low else member for member in args]
@@ -84,6 +91,7 @@ class _Answering(TorchFunctionMode):  # type: ignore[misc]  # untyped in torch
             name: torch.float64 if member is self.low else member
             for name, member in (kwargs or {}).items()
         }
+        given, named = cast(self.state, func, given, named)
         if func in self._lowering:
             return given[0].to(torch.float64)
         if func == torch._grouped_mm and _spelled(given, named):
@@ -117,13 +125,14 @@ def _grouped(rows: torch.Tensor, weights: torch.Tensor, ends: torch.Tensor) -> t
     return total
 
 
-def _answered(model: torch.nn.Module, low: torch.dtype) -> None:
-    """Lets a model of ours ask as one of the low precision."""
-    forward = model.forward
+def _answered(model: torch.nn.Module, precision: str) -> None:
+    """Lets a model of ours ask as one of the low precision, and run under autocast."""
+    forward, name = model.forward, low_name(precision)
 
     @functools.wraps(forward)
     def answered(*args: Any, **kwargs: Any) -> Any:
-        with _Answering(low):
+        state = Autocast(name, LISTS, [is_mixed(precision)])
+        with watched(state), _Answering(DTYPES[name], state):
             return forward(*args, **kwargs)
 
     model.forward = answered

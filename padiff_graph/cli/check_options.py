@@ -93,7 +93,7 @@ OPTIONS = (
     ),
     click.option(
         "--precision",
-        metavar="bfloat16|float16",
+        metavar="[autocast-]bfloat16|float16",
         help="look at both models in half precision too; on any machine, by emulation",
     ),
     click.option(

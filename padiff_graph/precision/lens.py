@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from padiff_graph.alignment.correspondence import ResolvedMap
+from padiff_graph.capture.autocast import low_name
 from padiff_graph.capture.capture_errors import CaptureError
 from padiff_graph.capture.engine import NotRunnable
 from padiff_graph.findings.cause import Cause
@@ -63,7 +64,8 @@ def look(
 
     Args:
         models, examples: of the first and the second side, with the weights to be compared.
-        precision: "bfloat16" or "float16".
+        precision: "bfloat16" or "float16"; with "autocast-" before it both models run in float32
+            under autocast.
         resolved: what the user knows of the correspondence.
         frameworks: of both.
         observed: what the user saw between two runs: the largest absolute difference of an
@@ -84,7 +86,7 @@ def _seen(stand_ins: StandIns, precision: str, observed: float | SavedOutputs | 
     first, second = stand_ins.sides
     readings = Reading(first, matching.first), Reading(second, matching.second)
     groups = grouped(parted(matching, readings), matching)
-    trial = Trial(matching, readings, precision)
+    trial = Trial(matching, readings, low_name(precision))
     told, closest, nodes = cast_findings(trial, groups)
     truth = truths(trial)
     told += constant_findings(trial)

@@ -9,9 +9,10 @@ from typing import Any
 from padiff_graph.alignment.align import align
 from padiff_graph.alignment.correspondence import ResolvedMap
 from padiff_graph.capture.api import Capture
+from padiff_graph.capture.autocast import low_name
 from padiff_graph.capture.backend import backend, framework_of, needed
 from padiff_graph.capture.eager_run import Eager, standing
-from padiff_graph.capture.engine import Engine
+from padiff_graph.capture.engine import Engine, NotRunnable
 from padiff_graph.capture.graph import ComputationGraph, Node, ParameterInfo, TensorType
 from padiff_graph.matching.result import Matching
 from padiff_graph.precision.placement import placed
@@ -71,7 +72,7 @@ def captured(model: Any, example: Mapping[str, Any], precision: str) -> tuple[Ca
     side = backend(framework_of(model))
     stand_in = needed(side.stand_in)
     made = stand_in.copied(model, precision)
-    given = stand_in.example(example)
+    given = stand_in.example(example, precision)
     engine = side.engine(made)
     with stand_in.asking(precision) as noted:
         capture = Capture.of(made, given, engine)
@@ -81,7 +82,7 @@ def captured(model: Any, example: Mapping[str, Any], precision: str) -> tuple[Ca
         casts = stand_in.explicit_casts(capture.graph, noted)
     placement = placed(capture.graph, casts)
     return replace(capture, graph=_single(capture.graph)), LowSide(
-        capture.graph, engine, placement, precision, casts | _promotions(capture.graph)
+        capture.graph, engine, placement, low_name(precision), casts | _promotions(capture.graph)
     )
 
 
@@ -89,7 +90,10 @@ def _forward(graph: ComputationGraph, engine: Engine, example: Mapping[str, Any]
     """What the stand-in yields, to hold its capture against: nothing is differentiated here."""
     with engine.quiet():
         before = standing(graph, engine)
-        run = engine.forward(example, grad=False)
+        try:
+            run = engine.forward(example, grad=False)
+        except (RuntimeError, TypeError, ValueError) as error:
+            raise NotRunnable(f"the model in half precision raises: {error}") from error
         outputs = {name: engine.array(tensor) for name, tensor in run.outputs.items()}
     return Eager(before, outputs, dict(run.buffers), {}, {}, frozenset(), FORWARD)
 

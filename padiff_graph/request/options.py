@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from padiff_graph.capture.autocast import MIXED
 from padiff_graph.errors import UsageError, UsageTypeError
 
 __all__ = ["CHECKS", "Options", "parse_options", "rounding_allowed"]
@@ -18,7 +19,8 @@ PHASES = ("both", "forward", "backward")
 MODES = ("mean", "strict")
 NAMED = frozenset({"atol", "rtol", "tolerances", "allow_rounding"})
 """Options that name a tolerance, which is meant then."""
-PRECISIONS = ("bfloat16", "float16")
+HALVES = ("bfloat16", "float16")
+PRECISIONS = (*HALVES, *(MIXED + name for name in HALVES))
 
 
 @dataclass(frozen=True, slots=True)
