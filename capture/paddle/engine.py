@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
@@ -236,20 +237,24 @@ class PaddleEngine:
     def hooked_parameters(self) -> frozenset[str]:
         """Names of the parameters whose gradient hooks change: Paddle does not tell which ones have
         hooks, so that each is shown a gradient."""
-        found: list[str] = []
+        alike: dict[Any, list[tuple[str, Tensor]]] = defaultdict(list)
         for name, tensor in named_tensors(self.model).items():
-            if not _accumulates(tensor):
-                continue
-            if any(self._changes(tensor, number) for number in SHOWN):
-                found.append(name)
+            if _accumulates(tensor):
+                alike[tuple(tensor.shape), tensor.dtype].append((name, tensor))
+        found: list[str] = []
+        for group in alike.values():
+            rising = _rising(group[0][1])  # what many layers have in common is made once
+            found += [
+                name
+                for name, tensor in group
+                if any(self._changes(tensor, number * rising) for number in SHOWN)
+            ]
         return frozenset(found)
 
-    def _changes(self, tensor: Tensor, number: float) -> bool:
-        """Whether hooks make something else of a gradient of numbers up to twice this one, all
-        different, so that turning it or centring it shows too."""
-        rising = np.linspace(1.0, 2.0, math.prod(tensor.shape)).reshape(tensor.shape)
-        shown = paddle.to_tensor(number * rising, place=tensor.place).astype(tensor.dtype)
-        return not bool(paddle.equal_all(self._accumulated(tensor, shown), shown))
+    def _changes(self, tensor: Tensor, shown: Tensor) -> bool:
+        """Whether hooks make something else of a gradient."""
+        with _arriving(tensor, shown):
+            return not bool(paddle.equal_all(tensor.grad, shown))
 
     def hooked(self, gradients: Mapping[str, Array]) -> dict[str, Array]:
         """What the hooks on parameters make of these gradients; `paddle.grad` runs none."""
@@ -257,19 +262,9 @@ class PaddleEngine:
         answer: dict[str, Array] = {}
         for name, gradient in gradients.items():
             given = self.tensor(gradient, internals.spelled(own[name].dtype))
-            answer[name] = self.array(self._accumulated(own[name], given))
+            with _arriving(own[name], given):
+                answer[name] = self.array(own[name].grad)
         return answer
-
-    def _accumulated(self, tensor: Tensor, gradient: Tensor) -> Tensor:
-        """What stands in `.grad` once this gradient arrives; `.grad` is put back."""
-        # whatever is put into `.grad` lets go of what stood there
-        kept = None if tensor.grad is None else tensor.grad.clone()
-        try:
-            tensor.grad = None
-            paddle.autograd.backward([tensor], [gradient])
-            return tensor.grad.clone()
-        finally:
-            tensor.grad = kept
 
     def run(
         self,
@@ -383,6 +378,26 @@ class PaddleEngine:
         """Switches recording of gradients on or off."""
         with paddle.enable_grad() if on else paddle.no_grad():
             yield
+
+
+@contextmanager
+def _arriving(tensor: Tensor, gradient: Tensor) -> Iterator[None]:
+    """Inside, `.grad` is what stands there once this gradient arrives; then it is put back."""
+    # whatever is put into `.grad` lets go of what stood there
+    kept = None if tensor.grad is None else tensor.grad.clone()
+    try:
+        tensor.grad = None
+        paddle.autograd.backward([tensor], [gradient])
+        yield
+    finally:
+        tensor.grad = kept
+
+
+def _rising(tensor: Tensor) -> Tensor:
+    """Numbers from 1 to 2 in a tensor's shape, all different, so that a gradient that is turned or
+    centred shows."""
+    numbers = np.linspace(1.0, 2.0, math.prod(tensor.shape)).reshape(tensor.shape)
+    return paddle.to_tensor(numbers, place=tensor.place).astype(tensor.dtype)
 
 
 def _differentiable_recurrences(grad: bool) -> AbstractContextManager[None]:
