@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.docs.commands import commanded, ran_here
+
 pytest.importorskip("torch")
 pytest_plugins = ["pytester"]
 PAIRS = (Path(__file__).parent / "models" / "cli_pairs.py").read_text()
@@ -38,6 +40,13 @@ def test_assert_ported(pytester: pytest.Pytester) -> None:
     )
 
 
+def nested(pytester: pytest.Pytester, *arguments: str) -> pytest.RunResult:
+    """A run of pytest in this process, which has the frameworks already."""
+    with ran_here(pytester.path):
+        done = commanded(f"python -m pytest {' '.join(arguments)}", pytester.path)
+    return pytest.RunResult(done.code, done.out.splitlines(), done.err.splitlines(), 0.0)
+
+
 def test_structure_lock(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         cli_pairs=PAIRS,
@@ -49,15 +58,15 @@ def test_structure_lock(pytester: pytest.Pytester) -> None:
             structure_lock(model, example, "net")
         """,
     )
-    missing = pytester.runpytest_subprocess("-q")
+    missing = nested(pytester, "-q")
     missing.assert_outcomes(failed=1)
     missing.stdout.fnmatch_lines(["*--update-structure-locks*"])
-    pytester.runpytest_subprocess("-q", "--update-structure-locks").assert_outcomes(passed=1)
+    nested(pytester, "-q", "--update-structure-locks").assert_outcomes(passed=1)
     lock = pytester.path / "net.structure.lock"
     assert "LayerNormalization" in lock.read_text()
-    pytester.runpytest_subprocess("-q").assert_outcomes(passed=1)
+    nested(pytester, "-q").assert_outcomes(passed=1)
     lock.write_text(lock.read_text().replace("epsilon=1e-05", "epsilon=1e-06"))
-    drifted = pytester.runpytest_subprocess("-q")
+    drifted = nested(pytester, "-q")
     drifted.assert_outcomes(failed=1)
     drifted.stdout.fnmatch_lines(
         [

@@ -1,22 +1,25 @@
-"""Runs what the documentation shows: Python blocks in order, in one namespace; lines behind `$` in
-a shell.
+"""Runs what the documentation shows: Python blocks in order, in one namespace; lines behind `$` as
+commands.
 
 `<!-- file: NAME -->` in front of a block writes it to a file; `<!-- output -->` holds what the
 block before printed. `python -m tests.docs.pages` writes those outputs anew;
 `python tests/docs/pages.py --installed PAGE` runs a page with the installed package alone.
 """
 
-import contextlib
-import io
 import multiprocessing
 import os
 import re
 import shutil
-import subprocess
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+
+if __name__ == "__main__" and not __package__:  # started as a file: what stands beside it
+    sys.path.insert(0, str(Path(__file__).parent))
+    from commands import commanded, printed_by, ran_here
+else:
+    from tests.docs.commands import commanded, printed_by, ran_here
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
@@ -50,10 +53,14 @@ class Ran:
     head: str
 
 
-def run_page(page: Path, folder: Path) -> list[Ran]:
-    """Runs a page's blocks inside `folder`, in a process of its own; raises where one fails."""
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(_run, page, folder).result()
+def interpreter() -> ProcessPoolExecutor:
+    """A process of its own for pages: what one imports, the next need not import again."""
+    return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
+
+
+def run_page(page: Path, folder: Path, pool: ProcessPoolExecutor) -> list[Ran]:
+    """Runs a page's blocks inside `folder`, in the process of `pool`; raises where one fails."""
+    return pool.submit(_run, page, folder).result()
 
 
 def _run(page: Path, folder: Path) -> list[Ran]:
@@ -63,58 +70,43 @@ def _run(page: Path, folder: Path) -> list[Ran]:
 
 
 def run_blocks(page: Path, folder: Path) -> list[Ran]:
-    """Runs a page's blocks inside `folder`, in this process."""
+    """Runs a page's blocks inside `folder`, in this process, and leaves the process as it was."""
     text = (ROOT / page).read_text(encoding="utf-8")
     names: dict = {"__name__": "page"}
     here = Path(sys.executable).parent  # `python` is the one that has this package, as a user's is
     os.environ["PATH"] = f"{here}{os.pathsep}{os.environ['PATH']}"
     ran = []
-    before = os.getcwd()
-    os.chdir(folder)
-    sys.path.insert(0, str(folder))
-    try:
+    with ran_here(folder):
         for block in BLOCK.finditer(text):
             line = text.count("\n", 0, block.start("code"))
             printed = ""
             if block["file"]:
                 Path(block["file"]).write_text(block["code"], encoding="utf-8")
             elif block["language"] == "python":
-                out = io.StringIO()
-                with contextlib.redirect_stdout(out):
-                    exec(compile("\n" * line + block["code"], str(page), "exec"), names)
-                printed = out.getvalue()
+                code = compile("\n" * line + block["code"], str(page), "exec")
+                printed = printed_by(lambda code=code: exec(code, names)).out
             else:
                 printed = "".join(
-                    _command(command, f"{page}:{line}")
+                    _command(command, folder, f"{page}:{line}")
                     for command in block["code"].splitlines()
                     if command.startswith("$ ")
                 )
             if block["shown"] is not None:
                 ran.append(Ran(line, printed, block["output"], block.span("shown"), block["code"]))
-    finally:
-        os.chdir(before)
-        sys.path.remove(str(folder))
     return ran
 
 
-def _command(command: str, place: str) -> str:
+def _command(command: str, folder: Path, place: str) -> str:
     shown = command.removeprefix("$ ")
     if any(setup in shown for setup in SETUP):
         return ""
     wanted = int(found[1]) if (found := re.search(r"# exit code (\d)", shown)) else 0
-    done = subprocess.run(
-        shown,
-        shell=True,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env={**os.environ, "COLUMNS": "80"},
+    done = commanded(shown, folder)
+    assert done.code == wanted, (
+        f"{place}: exit code {done.code} instead of {wanted} from:"
+        f" {shown}\n{done.out[-2000:]}\n{done.err[-2000:]}"
     )
-    assert done.returncode == wanted, (
-        f"{place}: exit code {done.returncode} instead of {wanted} from:"
-        f" {shown}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
-    )
-    return done.stdout
+    return done.out
 
 
 def alike(text: str) -> str:
@@ -129,7 +121,9 @@ def alike(text: str) -> str:
 def rewrite(page: Path, folder: Path) -> None:
     """Writes a page's outputs anew."""
     text = (ROOT / page).read_text(encoding="utf-8")
-    for ran in reversed(run_page(page, folder)):
+    with interpreter() as pool:
+        ran_blocks = run_page(page, folder, pool)
+    for ran in reversed(ran_blocks):
         body = "\n".join(line.rstrip() for line in ran.printed.splitlines()) + "\n"
         text = text[: ran.span[0]] + OUTPUT.format(body) + text[ran.span[1] :]
     (ROOT / page).write_text(text, encoding="utf-8")
