@@ -18,6 +18,7 @@ from padiff_graph.alignment.aligned import Alignment, Known
 from padiff_graph.alignment.correspondence import ParameterEntry, ResolvedMap
 from padiff_graph.alignment.evidence import derive, gather
 from padiff_graph.alignment.input_leaves import pair_input_types, pair_inputs
+from padiff_graph.alignment.side_notes import side_notes
 from padiff_graph.capture.api import Capture
 from padiff_graph.capture.backend import backend, framework_of
 from padiff_graph.capture.engine import Array, Engine
@@ -98,7 +99,7 @@ def align(
         resolved or ResolvedMap(),
         known,
         layout,
-        notes=(*normals[0].graph.notes, *normals[1].graph.notes),
+        notes=side_notes(normals[0].graph.notes, normals[1].graph.notes),
         timings=timings,
         alive=known.values is not None,
     )

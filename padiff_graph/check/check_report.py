@@ -6,12 +6,20 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from padiff_graph.alignment.side_notes import side_notes
 from padiff_graph.capture.backend import backend
 from padiff_graph.capture.capture_errors import CaptureError
 from padiff_graph.check.check_log import CheckLog
 from padiff_graph.check.check_request import CheckRequest
 from padiff_graph.check.check_steps import Regional
-from padiff_graph.check.compared_counts import compared, contributions, depth, layers, outputs
+from padiff_graph.check.compared_counts import (
+    compared,
+    contributions,
+    depth,
+    layers,
+    outputs,
+    rounding,
+)
 from padiff_graph.check.end_to_end import WholeCheck, check_whole
 from padiff_graph.check.scope import left_out
 from padiff_graph.check.shown import noise_floor, obligations, unshown_capture
@@ -71,7 +79,7 @@ def report_on(request: CheckRequest, regional: Regional, log: CheckLog) -> Repor
     judgement = judge(measured, one_cause(findings))
     shown = obligations(request, regional, measured, judgement.findings)
     judgement = _conjunction(judgement, shown, request.frameworks)
-    captures = [note for capture in alignment.captures for note in capture.graph.notes]
+    first, second = (capture.graph.notes for capture in alignment.captures)
     unread = unread_parameters(alignment)
     return Report(
         passed=judgement.passed,
@@ -88,12 +96,13 @@ def report_on(request: CheckRequest, regional: Regional, log: CheckLog) -> Repor
         tolerance=_tolerance(request),
         contributions=contributions(matching, regions),
         depth=depth(matching, regions),
+        rounding=rounding(regions),
         outputs=outputs(whole),
         layers=layers(matching, regions),
         notes=_once(
             *request.inputs.notes,
             *alignment.notes,
-            *captures,
+            *side_notes(first, second),
             *whole.notes,
             *regions.notes,
             *request.notes,
@@ -220,8 +229,9 @@ def _trained(
     complete: bool,
     log: CheckLog,
 ) -> Training | None:
-    """Steps with the user's optimizers; None where none were asked for."""
-    if request.steppers is None:
+    """Steps with the user's optimizers; None where none were asked for, or not any more."""
+    explained = any(finding.fails for finding in findings)
+    if request.steppers is None or (request.options.fail_fast and explained):
         return None
     alignment = regional.weighted.alignment
     with log.timed("training"):
@@ -234,7 +244,7 @@ def _trained(
             request.steps,
             request.tolerance,
             request.loops,
-            explained=any(finding.fails for finding in findings),
+            explained=explained,
             proved=complete,
             shared=whole.random,
             leaves=_leaves(request, whole),

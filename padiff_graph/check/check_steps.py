@@ -328,6 +328,7 @@ def compare_regions(
             backward=request.options.backward,
             tolerance=request.tolerance,
             own_weights=request.deployed,
+            fail_fast=request.options.fail_fast,
             progress=log.shown.at,
         )
     alignment = weighted.alignment
@@ -416,6 +417,7 @@ def _with_own_constants(
             backward=request.options.backward,
             tolerance=request.tolerance,
             randomise=False,
+            fail_fast=request.options.fail_fast,
         )
     scoped = scoped_regions(regions, weighted.matching, request.scope)
     return region_findings(scoped, weighted.matching, weighted.differences)

@@ -14,7 +14,15 @@ from padiff_graph.referee.region_result import Part, RegionCheck, RegionResult
 from padiff_graph.report.compared_tensor import ComparedTensor
 from padiff_graph.report.report import Compared
 
-__all__ = ["compared", "contributions", "depth", "divergent_buffers", "layers", "outputs"]
+__all__ = [
+    "compared",
+    "contributions",
+    "depth",
+    "divergent_buffers",
+    "layers",
+    "outputs",
+    "rounding",
+]
 
 GRADIENTS = ("input", "parameter")
 """Kinds of compared tensors that are gradients."""
@@ -66,19 +74,27 @@ def depth(
     matching: Matching, regions: RegionCheck
 ) -> tuple[tuple[int, str, str, str, float, str], ...]:
     """Error along depth: (order, paddle path, torch path, phase, relative error, verdict)."""
-    rows: list[tuple[int, str, str, str, float, str]] = []
+    return tuple(
+        (result.order, *_paths(matching, result), phase, part.relative, part.verdict)
+        for result, phase, part in _worst_parts(regions)
+    )
+
+
+def rounding(regions: RegionCheck) -> tuple[float, ...]:
+    """Of each row of `depth`, how much rounding may explain of the relative error."""
+    return tuple(part.bound for _, _, part in _worst_parts(regions))
+
+
+def _worst_parts(regions: RegionCheck) -> Iterator[tuple[RegionResult, Phase, Part]]:
+    """Of each region and phase the tensor that is farthest apart."""
     for result in regions.results:
         worst: dict[Phase, Part] = {}
         for part in result.parts:
             phase = PHASES[part.kind]
             if phase not in worst or part.relative > worst[phase].relative:
                 worst[phase] = part
-        paths = _paths(matching, result)
-        rows += [
-            (result.order, *paths, phase, part.relative, part.verdict)
-            for phase, part in worst.items()
-        ]
-    return tuple(rows)
+        for phase, part in worst.items():
+            yield result, phase, part
 
 
 def outputs(whole: WholeCheck | None) -> tuple[ComparedTensor, ...]:

@@ -13,7 +13,7 @@ from itertools import pairwise
 from padiff_graph.executor.partition import Key, Plan, Region
 from padiff_graph.referee.region_result import AGREE, Part, RegionResult
 
-__all__ = ["Results", "doubtful_groups", "vanished"]
+__all__ = ["Results", "awaited", "doubtful_groups", "vanished"]
 
 Results = Mapping[tuple[object, ...], RegionResult]
 """What was found so far, by `Region.identity`."""
@@ -28,7 +28,28 @@ chosen far above what rounding leaves of one, far below what a bug does."""
 
 def doubtful_groups(plan: Plan, results: Results) -> list[frozenset[Key]]:
     """Groups of neighbouring cuts that may be wrong, to be taken away together."""
-    by_cut = {region.cut.index: results[region.identity] for region in plan.regions}
+    groups = _grouped(_doubtful(plan, results), plan)
+    return [group for group in groups if len(group) <= WIDEST]
+
+
+def awaited(plan: Plan, results: Results) -> list[Region]:
+    """Regions without a result that may show a difference to be one of cuts alone."""
+    doubtful = _doubtful(plan, results)
+    return [
+        region
+        for region in plan.regions
+        if region.identity not in results
+        and not doubtful.isdisjoint({region.cut.index, *_reads(region)})
+    ]
+
+
+def _doubtful(plan: Plan, results: Results) -> set[int]:
+    """Cuts that may be wrong, by the results that there are."""
+    by_cut = {
+        region.cut.index: results[region.identity]
+        for region in plan.regions
+        if region.identity in results
+    }
     bad = {index for index, result in by_cut.items() if _bad(result)}
     doubtful: set[int] = set()
     for region in plan.regions:
@@ -38,8 +59,7 @@ def doubtful_groups(plan: Plan, results: Results) -> list[frozenset[Key]]:
         if not region.cut.sink and by_cut[index].parts:
             doubtful.add(index)
         doubtful.update(_doubtful_reads(plan, region, by_cut[index], bad))
-    groups = _grouped(doubtful, plan)
-    return [group for group in groups if len(group) <= WIDEST]
+    return doubtful
 
 
 def _bad(result: RegionResult) -> bool:

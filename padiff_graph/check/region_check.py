@@ -16,7 +16,7 @@ import numpy as np
 
 from padiff_graph.capture.engine import Array, Engine
 from padiff_graph.capture.graph import Value
-from padiff_graph.check.doubtful_cuts import doubtful_groups, vanished
+from padiff_graph.check.doubtful_cuts import awaited, doubtful_groups, vanished
 from padiff_graph.check.region_examination import Examination, examine
 from padiff_graph.executor.buffer_updates import buffer_updates
 from padiff_graph.executor.cut_graphs import cut_graphs
@@ -24,7 +24,7 @@ from padiff_graph.executor.pair_run import Fed, Pair
 from padiff_graph.executor.pair_setup import pair_of
 from padiff_graph.executor.partition import Key, Plan, Region, Update
 from padiff_graph.executor.region_parameters import share
-from padiff_graph.executor.schedule import Stream
+from padiff_graph.executor.schedule import Stream, never
 from padiff_graph.executor.side_run import input_values
 from padiff_graph.executor.transfer import paired
 from padiff_graph.matching.result import Difference, Matching
@@ -32,6 +32,7 @@ from padiff_graph.referee.referee import COARSE
 from padiff_graph.referee.region_result import AGREE, Part, RegionCheck, RegionResult
 from padiff_graph.referee.structural_evidence import Structure
 from padiff_graph.referee.tolerance import Tolerance
+from padiff_graph.report.wording import noun
 
 __all__ = ["Progress", "check_regions"]
 
@@ -55,6 +56,7 @@ def check_regions(
     tolerance: Tolerance | None = None,
     own_weights: bool = False,
     randomise: bool = True,
+    fail_fast: bool = False,
     progress: Progress | None = None,
 ) -> RegionCheck:
     """Runs all region pairs of two matched models.
@@ -69,6 +71,7 @@ def check_regions(
         own_weights: whether each side keeps its own weights instead of sharing the second's through
             the parameter map: for models whose weights an exporter has folded.
         randomise: whether weights that stand at a constant are replaced (in the tool's own copies).
+        fail_fast: whether the regions behind the first one that differs are left out.
         progress: told after each region.
 
     The models, their buffers, gradients, random state and modes are as before afterwards.
@@ -86,7 +89,7 @@ def check_regions(
         examination = Examination(
             pair, Structure.of(matching, differences), tolerance, defaultdict(float)
         )
-        return _Rounds(matching, examination, buffer_updates(matching)).check(progress)
+        return _Rounds(matching, examination, buffer_updates(matching), fail_fast).check(progress)
 
 
 @dataclass
@@ -94,21 +97,41 @@ class _Rounds:
     """All regions, then again with doubtful cuts taken away.
 
     Attributes:
+        fail_fast: whether regions are left once a difference stands.
         results: what was found so far, by `Region.identity`: a region that two plans share is run
             once.
+        left: the regions that were not run, by `Region.identity`.
     """
 
     matching: Matching
     examination: Examination
     updates: tuple[Update, ...]
+    fail_fast: bool = False
     results: dict[tuple[object, ...], RegionResult] = field(default_factory=dict)
+    left: frozenset[tuple[object, ...]] = frozenset()
 
     def check(self, progress: Progress | None) -> RegionCheck:
         """The results of the last plan."""
         dropped: frozenset[Key] = frozenset()
-        tried: set[frozenset[Key]] = set()
-        plan = self._run(dropped, progress)
+        while True:
+            plan = self._run_until_enough(dropped, progress)
+            plan, dropped = self._without_wrong_cuts(plan, dropped)
+            if not self.left or self._differs(plan):
+                break
         notes = _unlike_inputs(plan, self.examination.pair)
+        notes += _merged(self.matching, dropped)
+        if self.left:
+            left = f"{len(self.left)} {noun('regions', len(self.left))}"
+            notes.append(f"fail_fast: stopped at a difference, {left} not run")
+        results = [_decided(self.results[region.identity]) for region in plan.regions]
+        results.sort(key=lambda result: result.order)
+        return RegionCheck(tuple(results), tuple(notes), dict(self.examination.seconds))
+
+    def _without_wrong_cuts(
+        self, plan: Plan, dropped: frozenset[Key]
+    ) -> tuple[Plan, frozenset[Key]]:
+        """The plan, and what is taken away of it, once no doubtful cut turns out wrong."""
+        tried: set[frozenset[Key]] = set()
         for _ in range(ROUNDS):
             groups = [group for group in doubtful_groups(plan, self.results) if group not in tried]
             if not groups:
@@ -119,15 +142,42 @@ class _Rounds:
             if accepted:
                 dropped = dropped.union(*accepted)
                 plan = trial if len(accepted) == len(groups) else self._run(dropped, None)
-        notes += _merged(self.matching, dropped)
-        results = [_decided(self.results[region.identity]) for region in plan.regions]
-        results.sort(key=lambda result: result.order)
-        return RegionCheck(tuple(results), tuple(notes), dict(self.examination.seconds))
+        return plan, dropped
+
+    def _differs(self, plan: Plan) -> bool:
+        results = (_decided(self.results[region.identity]) for region in plan.regions)
+        return any(result.verdict == "different" for result in results)
+
+    def _run_until_enough(self, dropped: frozenset[Key], progress: Progress | None) -> Plan:
+        """The regions, or the first ones up to a difference that the next ones cannot undo."""
+        plan = cut_graphs(self.matching, dropped, self.updates)
+
+        def enough() -> bool:
+            ran = self._ran(plan)
+            return self._differs(ran) and not awaited(plan, self.results)
+
+        self.left = frozenset()
+        self._check(plan, progress, enough if self.fail_fast else never)
+        self.left = frozenset(region.identity for region in plan.regions) - self.results.keys()
+        return self._ran(plan)
+
+    def _ran(self, plan: Plan) -> Plan:
+        """The part of a plan that has results."""
+        done = (region for region in plan.regions if region.identity in self.results)
+        return replace(plan, regions=tuple(done))
 
     def _run(self, dropped: frozenset[Key], progress: Progress | None) -> Plan:
-        """Cuts, and checks what has no result yet."""
+        """Cuts, and checks what has no result yet, but for what was left."""
         plan = cut_graphs(self.matching, dropped, self.updates)
-        todo = [region for region in plan.regions if region.identity not in self.results]
+        self._check(plan, progress)
+        return self._ran(plan)
+
+    def _check(
+        self, plan: Plan, progress: Progress | None, enough: Callable[[], bool] = never
+    ) -> None:
+        """Checks what has no result yet and was not left."""
+        known = self.results.keys() | self.left
+        todo = [region for region in plan.regions if region.identity not in known]
         done = 0
 
         def finished(region: Region, result: RegionResult) -> None:
@@ -149,8 +199,8 @@ class _Rounds:
 
         if todo:
             indices = frozenset(region.cut.index for region in todo)
-            Stream(self.examination.pair.sides, plan, indices, check, uncompared).run()
-        return plan
+            sides = self.examination.pair.sides
+            Stream(sides, plan, indices, check, uncompared, enough=enough).run()
 
 
 def _decided(result: RegionResult) -> RegionResult:

@@ -14,6 +14,7 @@ from padiff_graph.check.verdict import Measured
 from padiff_graph.findings.finding import Finding
 from padiff_graph.findings.obligation import OBLIGATIONS, Obligation, Status
 from padiff_graph.obligations.whole_proof import WholeProof
+from padiff_graph.report.wording import noun
 from padiff_graph.weights.weight_equality import FORGOTTEN
 
 __all__ = ["noise_floor", "obligations", "unshown_capture"]
@@ -82,7 +83,10 @@ def _captures(check: _Check) -> Answer:
         if graph.certificate is None or not graph.certificate.valid:
             why = "it was not replayed" if graph.certificate is None else str(graph.certificate)
             return "not shown", f"the {graph.framework} capture: {why}"
-    told = [str(graph.certificate) for graph in graphs]
+    told = [
+        f"the {side} is {graph.certificate}"
+        for side, graph in zip(("first", "second"), graphs, strict=True)
+    ]
     return "shown", f"both graphs were replayed and held against the eager runs: {'; '.join(told)}"
 
 
@@ -143,7 +147,7 @@ def _outputs(check: _Check) -> Answer:
     if not pairs:
         return "not shown", "no output of one model could be laid beside one of the other"
     how = "of both graphs with shared draws" if check.whole.random else "of both eager runs"
-    return "shown", f"{len(pairs)} outputs {how}"
+    return "shown", f"{len(pairs)} {noun('outputs', len(pairs))} {how}"
 
 
 def _gradients(check: _Check) -> Answer:
@@ -203,6 +207,8 @@ def _loss(check: _Check) -> Answer:
 def _training(check: _Check) -> Answer:
     if check.request.steppers is None:
         return "not asked", "no optimizer was given"
+    if check.measured.training is None:
+        return "not shown", "no step was taken: fail_fast, and the models differ already"
     for finding in check.findings:
         if finding.phase == "optimizer" and (finding.fails or finding.verdict == "not-comparable"):
             return "not shown", finding.cause

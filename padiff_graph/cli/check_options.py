@@ -92,6 +92,12 @@ OPTIONS = (
         help="say where NaN and infinity first come up on each side",
     ),
     click.option(
+        "--fail-fast",
+        is_flag=True,
+        default=None,
+        help="stop at the first difference: what stands behind it is not run",
+    ),
+    click.option(
         "--precision",
         metavar="[autocast-]bfloat16|float16",
         help="look at both models in half precision too; on any machine, by emulation",

@@ -11,7 +11,7 @@ import click
 
 from padiff_graph.cli.answers import answered
 from padiff_graph.cli.check_options import Asked, check_options
-from padiff_graph.cli.exit_codes import ALIGNED, WRONG, verdict_code
+from padiff_graph.cli.exit_codes import ALIGNED, INTERRUPTED, WRONG, verdict_code
 from padiff_graph.cli.options import PAIR
 from padiff_graph.cli.speech import complain, headline, quiet, say
 from padiff_graph.cli.two_targets import Targets, two_targets
@@ -131,7 +131,11 @@ def watch(targets: Targets, asked: Asked, interval: float, runs: int | None) -> 
             return code if code != ALIGNED else WRONG
         for _ in _further(runs):
             say(f"\nwatching {_counted(len(files.contents))}; Ctrl-C ends")
-            changed = files.wait(interval)
+            try:
+                changed = files.wait(interval)
+            except KeyboardInterrupt:  # the way to end it: nothing is left undone
+                complain("stopped by Ctrl-C")
+                return INTERRUPTED
             say(f"changed: {_names(changed)}\n")
             watched.again(changed)
             code = watched.check()

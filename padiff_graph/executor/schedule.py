@@ -15,9 +15,14 @@ from padiff_graph.executor.region_run import Side
 from padiff_graph.executor.side_run import input_values, side_values
 from padiff_graph.executor.transfer import fed
 
-__all__ = ["Stream"]
+__all__ = ["Stream", "never"]
 
 UNREACHED = "what it reads could not be computed by itself"
+
+
+def never() -> bool:
+    """No: every region is run."""
+    return False
 
 
 @dataclass
@@ -32,6 +37,7 @@ class Stream:
         uncompared: called with each region that could not be checked, and why.
         store: the second side's values of cuts that a region still has to read.
         readers: how many regions still have to read a cut.
+        enough: asked after each region; where it says so, the rest is left.
     """
 
     sides: tuple[Side, Side]
@@ -41,6 +47,7 @@ class Stream:
     uncompared: Callable[[Region, str], None]
     store: dict[int, dict[Value, Array]] = field(default_factory=dict)
     readers: Counter[int] = field(default_factory=Counter)
+    enough: Callable[[], bool] = never
 
     def run(self) -> None:
         """Checks the regions to do. A region of which the first side reads a value that the second
@@ -64,6 +71,8 @@ class Stream:
             for late in [late for late in waiting if self._ready(late)]:
                 waiting.remove(late)
                 self._checked(late)
+            if self.enough():
+                return
         for region in waiting:
             self.uncompared(region, UNREACHED)
 

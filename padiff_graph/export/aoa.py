@@ -19,6 +19,7 @@ from padiff_graph.alignment.correspondence import ParameterEntry
 from padiff_graph.capture.engine import Array
 from padiff_graph.data_shapes import misfit
 from padiff_graph.errors import UsageError
+from padiff_graph.export.aoa_folding import folded
 from padiff_graph.export.aoa_language import (
     IDENTIFIER,
     Statement,
@@ -111,10 +112,12 @@ def aoa_statements(
             ways.append(_cut(entry, numbering))
     said += _composed(ways, numbering)
     said += [f"{name} -> _" for name in unused if IDENTIFIER.fullmatch(name)]
-    wrong = check_aoa([read_statement(text) for text in said], entries)
+    targets = [entry.paddle_name for entry in entries]
+    shown = folded(said, numbering.sources, targets)
+    wrong = check_aoa([read_statement(text) for text in shown], entries)
     if wrong:
         raise UsageError(f"these statements would not come to the map: {wrong[0]}")
-    return tuple(said)
+    return shown
 
 
 def check_aoa(statements: Sequence[Statement], entries: Sequence[ParameterEntry]) -> list[str]:
@@ -124,7 +127,8 @@ def check_aoa(statements: Sequence[Statement], entries: Sequence[ParameterEntry]
         UsageError: a statement cannot be carried out on these parameters.
     """
     numbering = _Numbering.of(entries)
-    made = carried_out(statements, numbering.sources)
+    targets = [entry.paddle_name for entry in entries]
+    made = carried_out(statements, numbering.sources, targets)
     wrong: list[str] = []
     for entry in entries:
         name = entry.paddle_name

@@ -8,15 +8,15 @@ The grammar is that of Paddle's `paddle.distributed.flex_checkpoint.aoa` (parser
 
 Several names on the left are put together along `axis`, several on the right are equal parts;
 `^T` turns all axes of a name on the left, `permute` orders them; `_` stands for nothing. The macros
-`$LAYER_ID`, `$EXPERT_ID`, `fused_qkv` and `fused_ffn` are known, for weights in one shard.
+`$LAYER_ID`, `$EXPERT_ID`, `*`, `fused_qkv` and `fused_ffn` are known, for weights in one shard.
 """
 
 from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
@@ -25,14 +25,16 @@ from padiff_graph.capture.engine import Array
 from padiff_graph.errors import UsageError
 from padiff_graph.file_reading import DAMAGED, reason_of
 
-__all__ = ["IDENTIFIER", "Statement", "carried_out", "read_statement"]
+__all__ = ["IDENTIFIER", "STAR", "Statement", "carried_out", "read_statement", "starred"]
 
 IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9._]*")
 """A parameter's name as statements may hold it."""
 PLACEHOLDERS = ("$LAYER_ID", "$EXPERT_ID")
+STAR = "*"
+"""Stands for the names of all numbers, in their order."""
 TURNED = "^T"
 NOTHING = "_"
-NAME = re.compile(r"[A-Za-z_][A-Za-z0-9._$^]*")
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9._$^*]*")
 ATTRIBUTE = re.compile(r"""(\w+)\s*=\s*(\d+|"[^"]*"|'[^']*')""")
 FLAGS = ("fused_qkv", "fused_ffn")
 KNOWN = ("axis", "permute", "dtype", "src_dtype", "dst_dtype", "num_heads", "num_key_value_groups")
@@ -94,13 +96,24 @@ def read_statement(text: str) -> Statement:
             raise _wrong(text, f"{name!r} is no name")
     if any(name.endswith(TURNED) for name in right):
         raise _wrong(text, "nothing can be assigned to a turned name")
+    if any(name.count(STAR) > 1 for name in (*lefts, *right)):
+        raise _wrong(text, "a name holds one * at most")
     if not right or (len(lefts) > 1 and len(right) > 1 and not flags):
         raise _wrong(text, "it is neither a concatenation nor a split")
     return Statement(lefts, right, attributes, flags, text)
 
 
+def starred(name: str, known: Iterable[str]) -> list[str]:
+    """The known names that one with a star stands for, by their numbers."""
+    before, behind = (re.escape(part) for part in name.split(STAR))
+    matches = (re.fullmatch(rf"{before}(\d+){behind}", candidate) for candidate in known)
+    return [match[0] for match in sorted(filter(None, matches), key=lambda match: int(match[1]))]
+
+
 def carried_out(
-    statements: Sequence[Statement], sources: Mapping[str, Array]
+    statements: Sequence[Statement],
+    sources: Mapping[str, Array],
+    targets: Collection[str] = (),
 ) -> dict[str, Array | None]:
     """Every name that statements assign, with the array that it holds; None for one that nothing is
     read for.
@@ -108,6 +121,7 @@ def carried_out(
     Args:
         statements: in their order.
         sources: the checkpoint's arrays by name.
+        targets: the model's parameters by name, for a star on the right.
 
     Raises:
         UsageError: a name that is not there, or sizes that do not fit.
@@ -116,7 +130,8 @@ def carried_out(
     made: dict[str, Array | None] = {}
     most = MOST_GROWTH * sum(array.size for array in sources.values())
     for statement in statements:
-        for single in _expanded(statement, held):
+        for numbered in _expanded(statement, held):
+            single = _listed(numbered, sources, targets)
             if single.right == (NOTHING,):
                 continue
             if single.left == (NOTHING,):
@@ -153,6 +168,24 @@ def _expanded(statement: Statement, held: Mapping[str, Array]) -> Iterator[State
         left = tuple(_numbered(name, said) for name in statement.left)
         right = tuple(_numbered(name, said) for name in statement.right)
         yield Statement(left, right, statement.attributes, statement.flags, statement.text)
+
+
+def _listed(statement: Statement, sources: Collection[str], targets: Collection[str]) -> Statement:
+    """The statement with every name that a star stands for.
+
+    Raises:
+        UsageError: it stands for nothing, or the statement would be neither a concatenation nor a
+            split.
+    """
+    sides: list[tuple[str, ...]] = []
+    for names, known in ((statement.left, sources), (statement.right, targets)):
+        listed: list[str] = []
+        for name in names:
+            listed += starred(name, known) if STAR in name else [name]
+        sides.append(tuple(listed))
+    if not all(sides) or (min(map(len, sides)) > 1 and not statement.flags):
+        raise _wrong(statement.text, "a * stands for no name, or on both sides for several")
+    return replace(statement, left=sides[0], right=sides[1])
 
 
 def _numbered(name: str, said: Mapping[str, int]) -> str:

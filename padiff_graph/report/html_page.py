@@ -42,15 +42,16 @@ def render_page(page: Page) -> str:
     )
     loader = environment.loader
     assert loader is not None
-    css, script = (
-        Markup(loader.get_source(environment, name)[0]) for name in ("page.css", "page.js")
+    css, graph, script = (
+        Markup(loader.get_source(environment, name)[0])
+        for name in ("page.css", "graph.js", "page.js")
     )
     # inside a script element only "</" and "<!--" end or change what is read
     data = json.dumps(page_data(page), separators=(",", ":"), ensure_ascii=False).replace(
         "<", "\\u003c"
     )
     return environment.get_template("page.html").render(
-        page=page, mark=SIGNS[page.state], data=Markup(data), css=css, script=script
+        page=page, mark=SIGNS[page.state], data=Markup(data), css=css, script=graph + script
     )
 
 
@@ -74,6 +75,7 @@ def report_page(report: Report) -> Page:
         ),
         findings=report.findings,
         depth=report.depth,
+        rounding=report.rounding,
         numbers=(*report.outputs, *report.layers),
         parameters=report.parameters,
         modules=module_rows(report.matching) if report.matching is not None else (),

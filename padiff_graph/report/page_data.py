@@ -48,7 +48,7 @@ class Page:
         headline: the answer.
         title: which models.
         facts: labelled numbers under the headline.
-        findings, depth, parameters, notes: as in a `Report`.
+        findings, depth, rounding, parameters, notes: as in a `Report`.
         numbers: its outputs, then its layers.
         modules: rows of the module map.
         matching: both graphs; None where capture failed.
@@ -62,6 +62,7 @@ class Page:
     facts: tuple[tuple[str, str], ...] = ()
     findings: tuple[Finding, ...] = ()
     depth: tuple[tuple[int, str, str, str, float, str], ...] = ()
+    rounding: tuple[float, ...] = ()
     parameters: tuple[ParameterRow, ...] = ()
     numbers: tuple[ComparedTensor, ...] = ()
     modules: tuple[ModuleRow, ...] = ()
@@ -101,6 +102,7 @@ def page_data(page: Page) -> dict[str, Any]:
             (order, texts(first), texts(second), phase, float(f"{error:.3g}"), verdict)
             for order, first, second, phase, error, verdict in page.depth
         ],
+        "rounding": [float(f"{bound:.3g}") for bound in page.rounding],
         "numbers": [_numbers(tensor) for tensor in page.numbers],
         "parameters": [_parameter(row, matching) for row in page.parameters],
         "modules": [_module(row) for row in page.modules],

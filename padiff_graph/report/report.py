@@ -58,6 +58,7 @@ class Report:
             error).
         depth: error along depth for plots: (order, paddle path, torch path, phase, relative error,
             verdict).
+        rounding: of each row of `depth`, how much of the relative error rounding may explain.
         outputs: each compared output: cosine, relative L2, largest difference and its index.
         layers: the same of what each matched layer yields on the same values, in their order.
         notes: what the user should know, in sentences.
@@ -95,6 +96,7 @@ class Report:
     layers: tuple[ComparedTensor, ...] = ()
     training: tuple[TrainingStep, ...] = ()
     unread: tuple[UnreadParameter, ...] = ()
+    rounding: tuple[float, ...] = ()
 
     @property
     def doubt(self) -> str:
@@ -120,7 +122,8 @@ class Report:
         return text_of(render_report(self)).rstrip("\n")
 
     def show(self, numbers: bool = False) -> None:
-        """Prints the report on one screen: in colour on a terminal, as plain text elsewhere.
+        """Prints the report on one screen: in colour on a terminal and in a notebook, as plain
+        text elsewhere.
 
         Args:
             numbers: also cosine, relative L2, the largest difference and its index of each output
@@ -131,7 +134,7 @@ class Report:
         from padiff_graph.report.terminal import Shown, render_report, text_of
 
         console = Console(highlight=False)
-        if console.is_terminal:
+        if console.is_terminal or console.is_jupyter:
             console.print(Shown(render_report(self, numbers=numbers)))
         else:
             print(text_of(render_report(self, numbers=numbers)).rstrip("\n"))

@@ -72,6 +72,7 @@ def report_data(report: Report) -> dict[str, Any]:
             }
             for order, first, second, phase, error, verdict in report.depth
         ],
+        "rounding": [_number(bound) for bound in report.rounding],
         "outputs": [tensor_data(tensor) for tensor in report.outputs],
         "layers": [tensor_data(tensor) for tensor in report.layers],
         "training": [_finite(asdict(step)) for step in report.training],

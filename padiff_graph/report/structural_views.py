@@ -79,7 +79,7 @@ def diff_text(diff: StructuralDiff) -> str:
 def show(diff: StructuralDiff) -> None:
     """Prints a diff."""
     console = Console(highlight=False)
-    if console.is_terminal:
+    if console.is_terminal or console.is_jupyter:
         console.print(Shown(render_diff(diff)))
     else:
         print(diff_text(diff))
@@ -125,7 +125,8 @@ def render_candidate(candidate: LayerMapCandidate) -> RenderableType:
         if unmatched:
             names = cut_short(unmatched, SHOWN)
             parts += [Text(), Text(f"without counterpart in the {which} model: {names}")]
-    parts += [Text(f"- {note}") for note in candidate.notes]
+    if candidate.notes:
+        parts += [Text(), _heading("Notes"), *(Text(f"- {note}") for note in candidate.notes)]
     return Group(*parts)
 
 
@@ -145,7 +146,7 @@ def candidate_text(candidate: LayerMapCandidate) -> str:
 def show_candidate(candidate: LayerMapCandidate) -> None:
     """Prints a suggested map."""
     console = Console(highlight=False)
-    if console.is_terminal:
+    if console.is_terminal or console.is_jupyter:
         console.print(Shown(render_candidate(candidate)))
     else:
         print(candidate_text(candidate))

@@ -78,6 +78,7 @@ def text_of(renderable: RenderableType, width: int = 80, colour: bool = False) -
         file=io.StringIO(),
         width=width,
         force_terminal=colour,
+        force_jupyter=False,  # else rich shows in a notebook what is only asked for as text
         no_color=not colour,
         highlight=False,
         soft_wrap=False,
@@ -91,7 +92,12 @@ def text_of(renderable: RenderableType, width: int = 80, colour: bool = False) -
 def html_of(renderable: RenderableType, width: int = 100) -> str:
     """Any view as a piece of HTML, for notebooks: the text as it stands, in colour."""
     console = Console(
-        file=io.StringIO(), width=width, record=True, force_terminal=True, highlight=False
+        file=io.StringIO(),
+        width=width,
+        record=True,
+        force_terminal=True,
+        force_jupyter=False,
+        highlight=False,
     )
     console.print(Shown(renderable))
     return console.export_html(inline_styles=True, code_format=PRE)

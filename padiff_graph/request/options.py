@@ -38,6 +38,8 @@ class Options:
             do not add up, instead of comparing the whole run.
         allow_rounding: whether a difference beyond the tolerance that is proved to be rounding
             passes.
+        fail_fast: whether the check stops at the first difference: regions behind it are not run,
+            and no training step is taken.
         check_nan: whether the report says where NaN and infinity first come up on each side.
         precision: "bfloat16" or "float16": look at both models in half precision too, on any
             machine; "" for not.
@@ -54,6 +56,7 @@ class Options:
     compare_mode: Literal["mean", "strict"] = "mean"
     single_step: bool = False
     allow_rounding: bool = False
+    fail_fast: bool = False
     check_nan: bool = False
     precision: str = ""
     observed: float | tuple[str, str] | None = None
@@ -240,6 +243,7 @@ CHECKS: dict[str, Callable[[str, object], Any]] = {
     "compare_mode": _choice(MODES),
     "single_step": _flag,
     "allow_rounding": _flag,
+    "fail_fast": _flag,
     "check_nan": _flag,
     "precision": _precision,
     "observed": _observed,

@@ -61,8 +61,11 @@ def block(model: Toy, *, first: bool, skip: str = "", **bug: Any) -> dict[str, V
     return v
 
 
-def run(first: Toy, second: Toy, matching: Matching, *differences: Difference) -> RegionCheck:
-    return check_regions(matching, ToyEngine(first), ToyEngine(second), differences=differences)
+def run(
+    first: Toy, second: Toy, matching: Matching, *differences: Difference, fail_fast: bool = False
+) -> RegionCheck:
+    engines = ToyEngine(first), ToyEngine(second)
+    return check_regions(matching, *engines, differences=differences, fail_fast=fail_fast)
 
 
 def two(skip: str = "", unmatched: tuple[str, ...] = (), **bug: Any) -> tuple[Toy, Toy, Matching]:
@@ -162,6 +165,19 @@ def test_two_bugs_are_two_regions() -> None:
     assert bad(run(first, second, matching), second) == ["fc1", "act"]
 
 
+def test_fail_fast_leaves_what_stands_behind_the_first_difference() -> None:
+    check = run(*(models := two(skip="bias", approximate="tanh")), fail_fast=True)
+    assert bad(check, models[1]) == ["fc1"]
+    ran = len(check.results)
+    assert ran < 6
+    assert check.notes[-1] == f"fail_fast: stopped at a difference, {6 - ran} regions not run"
+
+
+def test_fail_fast_runs_all_where_nothing_differs() -> None:
+    check = run(*two(), fail_fast=True)
+    assert (check.counts, check.notes) == ({"equal": 6}, ())
+
+
 def test_operands_swapped_are_negated() -> None:
     first, second = Toy(), Toy()
     pairs = []
@@ -233,9 +249,12 @@ def test_a_wrong_point_is_taken_away() -> None:
         model.output("output", c)
         found.append((a, b, c))
     (a, b, c), (p, q, r) = found
-    check = run(first, second, match(first, second, [(a, q), (b, p), (c, r)]))
+    matching = match(first, second, [(a, q), (b, p), (c, r)])
+    check = run(first, second, matching)
     assert set(check.counts) == {"equal"}
     assert check.notes
+    hasty = run(first, second, matching, fail_fast=True)
+    assert (hasty.counts, hasty.notes) == (check.counts, check.notes), "no difference, no stop"
 
 
 def test_a_region_that_cannot_run_says_so() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import math
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from padiff_graph.cli.answers import run
 from padiff_graph.cli.commands import cli
 from padiff_graph.errors import UsageError
 from padiff_graph.export.aoa import aoa_statements, check_aoa, read_aoa, write_aoa
+from padiff_graph.export.aoa_folding import folded
 from padiff_graph.export.aoa_language import carried_out, read_statement
 
 torch = pytest.importorskip("torch")
@@ -178,10 +180,56 @@ def test_macros():
     assert carried_out([read_statement("_ -> x")], {}) == {"x": None}
 
 
+def test_repeated_layers_are_one_statement():
+    """Two layers that repeat, a number that only one side has, experts put together and apart."""
+    numbers = iter(range(10**6))
+    shapes = {
+        **{f"layers.{n}.fc.weight": (2, 3) for n in range(11)},
+        **{f"layers.{n}.experts.{m}.w": (2, 3) for n in range(2) for m in range(3)},
+        "norms.0.weight": (4,),
+        "norms.1.weight": (4,),
+        "fused.weight": (6, 2),
+    }
+    sources = {
+        name: np.array([next(numbers) for _ in range(math.prod(shape))]).reshape(shape)
+        for name, shape in shapes.items()
+    }
+    experts = [[f"layers.{n}.experts.{m}.w" for m in range(3)] for n in range(2)]
+    targets = {
+        **{f"h.{n}.fc.weight": sources[f"layers.{n}.fc.weight"].T for n in range(11)},
+        **{f"h.{n}.w": np.concatenate([sources[w] for w in experts[n]], 1) for n in range(2)},
+        "norm.weight": sources["norms.1.weight"],
+        **{f"part.{n}.w": part for n, part in enumerate(np.split(sources["fused.weight"], 3))},
+    }
+    plain = [
+        *(f"layers.{n}.fc.weight^T -> h.{n}.fc.weight" for n in range(11)),
+        *(f"{', '.join(experts[n])} -> h.{n}.w, axis = 1" for n in range(2)),
+        "norms.1.weight -> norm.weight",
+        "fused.weight -> part.0.w, part.1.w, part.2.w, axis = 0",
+    ]
+    said = folded(plain, sources, targets)
+    assert said == (
+        "layers.$LAYER_ID.fc.weight^T -> h.$LAYER_ID.fc.weight",
+        "layers.0.experts.*.w -> h.0.w, axis = 1",
+        "layers.1.experts.*.w -> h.1.w, axis = 1",
+        "norms.1.weight -> norm.weight",
+        "fused.weight -> part.*.w, axis = 0",
+    )
+    made = carried_out([read_statement(text) for text in said], sources, targets)
+    read = by_paddle(said, sources, targets)
+    for name, wanted in targets.items():
+        assert np.array_equal(made[name], wanted), name
+        assert np.array_equal(read[name], wanted), name
+    some = folded(plain[:3], sources, targets)
+    assert some == tuple(plain[:3]), "a placeholder would stand for eleven layers"
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
         ("a b", "expected"),
+        ("a -> b.*", "stands for no name"),
+        ("a.*.* -> b", "one \\*"),
         ("a -> b, colour='red'", "colour"),
         ("a, b -> c, d, axis=0", "neither"),
         ("a -> b^T", "assigned"),

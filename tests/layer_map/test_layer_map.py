@@ -138,6 +138,19 @@ class Scaled(torch.nn.Module):
         return torch.tanh(self.linear(x)) * self.factor
 
 
+class Named(torch.nn.Linear):
+    def forward(self, data: torch.Tensor) -> torch.Tensor:
+        return super().forward(data)
+
+
+def test_what_is_said_of_one_model_names_it() -> None:
+    example = {"input": torch.ones(2, 8)}, {"data": torch.ones(2, 8)}
+    assert structural_diff(torch.nn.Linear(8, 8), Named(8, 8), example).notes == (
+        "first model: shapes are those of the example: input [2, 8]",
+        "second model: shapes are those of the example: data [2, 8]",
+    )
+
+
 def test_what_is_said_of_both_models_is_said_once() -> None:
     example = {"x": torch.ones(2, 8)}, {"x": torch.ones(2, 8)}
     found = structural_diff(Scaled(0.5), Scaled(0.25), example)

@@ -205,4 +205,5 @@ def report(
         ("a note with <markup>",),
         ("Port", "Network"),
         matching=found,
+        rounding=(2e-6,) * len(depth),
     )

@@ -175,6 +175,14 @@ def test_plot_is_drawn_and_leads_to_the_place(page):
             if (pixels[at + 3]) colours.add(pixels.slice(at, at + 3).join());
         found.colours = colours.size;
         found.points = drawn.length;
+        found.legend = document.getElementById("legend").textContent;
+        const at = (x, y) => {
+            const scale = canvas.width / canvas.clientWidth;
+            const first = (Math.round(y * scale) * canvas.width + Math.round(x * scale)) * 4;
+            return pixels.slice(first, first + 4).join();
+        };
+        found.inside = at(drawn[0].x + 1, drawn[0].y + 9);
+        found.above = at(drawn[0].x + 1, 14);
         const box = canvas.getBoundingClientRect(), point = drawn[0];
         const where = { clientX: box.left + point.x, clientY: box.top + point.y };
         canvas.dispatchEvent(new MouseEvent("mousemove", where));
@@ -186,6 +194,9 @@ def test_plot_is_drawn_and_leads_to_the_place(page):
     )
     assert found["colours"] > 3 and found["points"] == 12
     assert "layers." in found["tip"] and "equal" in found["tip"]
+    assert found["tip"].endswith("rounding may explain 0.000002")
+    assert found["legend"].startswith("▒ what rounding may explain")
+    assert found["inside"] != found["above"], "the noise floor is shaded"
     assert found["tab"] == "graphs"
 
 
@@ -356,7 +367,7 @@ def test_tabs_and_findings_by_keyboard(page):
         found.picked = entries.findIndex((entry) => entry.classList.contains("picked"));
         """,
     )
-    assert (found["tab"], found["back"], found["picked"]) == ("depth", "graphs", 1)
+    assert (found["tab"], found["back"], found["picked"]) == ("drawing", "graphs", 1)
 
 
 @needs_chromium
@@ -374,3 +385,69 @@ def test_print_shows_findings_and_no_trees(page, tmp_path):
         """,
     )
     assert found["trees"] == "none" and found["finding"] != "none" and found["panel"] > 0
+
+
+DRAWN = """
+    document.querySelector("[data-tab=drawing]").click();
+    await pause();
+    const boxes = () => [...document.querySelectorAll("#drawing .box")].map((group) => {
+        const { left, right, top, bottom } = group.querySelector("rect").getBoundingClientRect();
+        return { name: group.querySelector(".upper").textContent, kind: group.classList[1],
+            alone: group.classList.contains("alone"), picked: group.classList.contains("picked"),
+            left, right, top, bottom, group };
+    });
+    const told = () => boxes().map(({ group, ...box }) => box);
+    const named = (name) => boxes().filter((box) => box.name === name);
+"""
+
+
+@needs_chromium
+@pytest.mark.parametrize("width", [1400, 420])
+def test_a_module_is_drawn_with_partners_beside_each_other(page, width):
+    found = probe(
+        page,
+        DRAWN
+        + f"document.body.style.width = '{width}px';"
+        + """
+        await pause();
+        const click = (box, kind) => box.group.dispatchEvent(new MouseEvent(kind));
+        found.first = told();
+        found.edges = document.querySelectorAll("#drawing path.edge[d*=C]").length;
+        click(named("pd_op.relu")[0], "click");
+        await pause();
+        found.after = told();
+        found.panel = document.getElementById("panel").textContent;
+        [...document.querySelectorAll("#drawing-way button")][0].click();
+        await pause();
+        found.root = told();
+        click(named("layers")[0], "dblclick");
+        await pause();
+        found.inside = told();
+        const relu = [...trees[0].nodes.values()].find((record) => record.label === "pd_op.relu");
+        for (const link of relu.links) trees[1].nodes.get(link.ids[1][0]).links = [];
+        relu.links = [];
+        drawing.enter(0, trees[0].modules.get(relu.path));
+        found.unmatched = told();
+        """,
+    )
+    ours, theirs = (
+        [box for box in found["first"] if box["name"].startswith(own)] for own in ("pd_op", "aten")
+    )
+    assert len(ours) == len(theirs) == 2
+    for own, other in zip(ours, theirs, strict=True):
+        assert own["top"] == other["top"] and own["right"] < other["left"]
+    assert found["edges"] == len(found["first"]) - 2, "a chain on each side"
+    picked = [box["name"] for box in found["after"] if box["picked"]]
+    assert picked == ["pd_op.relu", "aten.relu"] and "pd_op.relu" in found["panel"]
+    assert len(found["after"]) == len(found["first"]), "a click stays in the module"
+    assert {"layers", "body"} <= {box["name"] for box in found["root"]}
+    assert [box["name"] for box in found["inside"] if box["kind"] == "module"] == [
+        "0",
+        "1",
+        "2",
+    ] * 2
+    assert not any(box["alone"] for box in found["first"])
+    assert [box["name"] for box in found["unmatched"] if box["alone"]] == [
+        "pd_op.relu",
+        "aten.relu",
+    ]

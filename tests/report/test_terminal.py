@@ -8,6 +8,8 @@ import re
 from html import unescape
 
 import pytest
+import rich.console
+import rich.jupyter
 
 from padiff_graph.alignment.correspondence import ModuleRow
 from padiff_graph.findings.cause import Cause
@@ -126,6 +128,21 @@ def test_diffs_and_maps_print_and_show_in_notebooks() -> None:
 def test_show_prints(capsys: pytest.CaptureFixture[str]) -> None:
     failed().show()
     assert "NOT ALIGNED" in capsys.readouterr().out
+
+
+def test_a_notebook_shows_everything_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where rich finds itself in a notebook, it displays whatever its consoles print."""
+    displayed: list[str] = []
+    monkeypatch.setattr(rich.console, "_is_jupyter", lambda: True)
+    monkeypatch.setattr(rich.jupyter, "display", lambda _, text: displayed.append(text))
+    assert "epsilon" in failed()._repr_html_()
+    assert "epsilon" in str(failed())
+    assert displayed == [], "asked for, not shown"
+    failed().show()
+    assert (len(displayed), capsys.readouterr().out) == (1, "")
+    assert "epsilon" in displayed[0]
 
 
 def test_finding_alone() -> None:

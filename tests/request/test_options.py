@@ -27,6 +27,7 @@ def test_values_are_taken():
         "compare_mode": "strict",
         "single_step": True,
         "allow_rounding": True,
+        "fail_fast": True,
         "check_nan": True,
         "precision": "bfloat16",
         "observed": 0.25,

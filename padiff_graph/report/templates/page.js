@@ -258,7 +258,13 @@ function choose(items, main, partners, finding) {
   document.querySelectorAll("#finding-list > li.picked").forEach((entry) => entry.classList.remove("picked"));
   if (finding) finding.entry.classList.add("picked");
   tell(items, finding);
+  drawing.follow(items);
 }
+
+// -- the drawing of a module
+
+const drawing = new Drawing($("drawing"), $("drawing-way"));
+if (!trees.length) $("drawing").append(make("p", "empty", "No graphs: a model could not be captured; the findings say why."));
 
 // -- the panel
 
@@ -374,6 +380,7 @@ function showTab(name) {
   for (const button of document.querySelectorAll("nav button")) button.setAttribute("aria-selected", button.dataset.tab === name);
   for (const tab of document.querySelectorAll(".tab")) tab.hidden = tab.id !== `tab-${name}`;
   if (name === "depth") plot();
+  if (name === "drawing" && trees.length) drawing.draw();
   [...trees.map((tree) => tree.list), numbers, parameters, modules].forEach((list) => list.refresh());
 }
 const tabs = [...document.querySelectorAll("nav button")];
@@ -452,9 +459,10 @@ function plot() {
   pen.scale(scale, scale);
   const style = getComputedStyle(document.documentElement), colour = (name) => style.getPropertyValue(name);
   const colours = { different: "--bad", "framework-defect": "--warn", "framework-divergence": "--info", rounding: "--info", "not-comparable": "--quiet", equal: "--good" };
+  const bounds = new Map(data.depth.map((row, index) => [row, data.rounding[index] || 0]));
   const shown = data.depth.filter((row) => (row[3] === "backward" ? $("show-backward").checked : $("show-forward").checked));
   const orders = [...new Set(shown.map((row) => row[0]))].sort((a, b) => a - b), rank = new Map(orders.map((order, index) => [order, index]));
-  const sizes = shown.map((row) => row[4]).filter((size) => size > 0);
+  const sizes = shown.flatMap((row) => [row[4], bounds.get(row)]).filter((size) => size > 0);
   const low = Math.floor(Math.log10(Math.min(1e-8, ...sizes.length ? [sizes.reduce((a, b) => Math.min(a, b))] : []))), high = Math.ceil(Math.log10(sizes.reduce((a, b) => Math.max(a, b), 1e-5)));
   const left = 64, right = 12, top = 10, bottom = 44, width = box.width - left - right, height = box.height - top - bottom;
   const y = (size) => (size > 0 ? top + height * (1 - (Math.log10(size) - low) / (high - low)) : top + height + 12);
@@ -469,6 +477,7 @@ function plot() {
   pen.fillText("input", left, box.height - 6);
   pen.fillText("depth (second model's program order)", left + width / 2 - 110, box.height - 6);
   pen.fillText("output", left + width - 44, box.height - 6);
+  shade(pen, shown, bounds, rank, { x: (index) => left + width * (orders.length > 1 ? index / (orders.length - 1) : 0.5), y, foot: top + height, colour: colour("--info"), step: width / Math.max(1, orders.length - 1) });
   drawn = shown.map((row) => ({ row, x: left + width * (orders.length > 1 ? rank.get(row[0]) / (orders.length - 1) : 0.5), y: y(row[4]) }));
   drawn.sort((a, b) => (a.row[5] === "different") - (b.row[5] === "different"));
   for (const point of drawn) {
@@ -480,8 +489,34 @@ function plot() {
   }
   const legend = $("legend");
   legend.replaceChildren();
+  if (data.rounding.some((bound) => bound > 0)) legend.append(make("span", "floor", "▒ what rounding may explain"));
   for (const verdict of new Set(data.depth.map((row) => row[5]))) legend.append(make("span", verdict, `${SIGN[verdict] || ""} ${verdict}`));
   if (!data.depth.length) pen.fillText("no region was run", left + 20, top + 30);
+}
+/** Under each mark, what rounding may explain there; a mark above it needs another reason. */
+function shade(pen, shown, bounds, rank, at) {
+  const widest = new Map();
+  for (const row of shown) widest.set(row[0], Math.max(widest.get(row[0]) || 0, bounds.get(row)));
+  const half = Math.min(Math.max(at.step / 2, 2), 24);
+  pen.save();
+  pen.beginPath();
+  for (const [order, bound] of widest) if (bound > 0) {
+    const x = at.x(rank.get(order));
+    pen.rect(x - half, at.y(bound), 2 * half, at.foot - at.y(bound));
+  }
+  pen.globalAlpha = 0.14;
+  pen.fillStyle = at.colour;
+  pen.fill();
+  pen.globalAlpha = 0.8;
+  pen.strokeStyle = at.colour;
+  pen.beginPath();
+  for (const [order, bound] of widest) if (bound > 0) {
+    const x = at.x(rank.get(order));
+    pen.moveTo(x - half, at.y(bound));
+    pen.lineTo(x + half, at.y(bound));
+  }
+  pen.stroke();
+  pen.restore();
 }
 function nearest(event) {
   const box = $("plot").getBoundingClientRect(), x = event.clientX - box.left, y = event.clientY - box.top;
@@ -493,8 +528,8 @@ $("plot").addEventListener("mousemove", (event) => {
   const point = nearest(event), tip = $("tip");
   tip.hidden = !point;
   if (!point) return;
-  const [, first, second, phase, size, verdict] = point.row;
-  tip.textContent = `${text(first) || "(root)"} | ${text(second) || "(root)"}\n${phase}: ${size}  ${verdict}`;
+  const [, first, second, phase, size, verdict] = point.row, bound = data.rounding[data.depth.indexOf(point.row)];
+  tip.textContent = `${text(first) || "(root)"} | ${text(second) || "(root)"}\n${phase}: ${size}  ${verdict}${bound ? `\nrounding may explain ${bound}` : ""}`;
   tip.style.left = `${Math.min(point.x + 12, $("plot").clientWidth - 240)}px`;
   tip.style.top = `${Math.max(0, point.y - 44)}px`;
 });
