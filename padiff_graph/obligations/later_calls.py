@@ -20,6 +20,7 @@ from padiff_graph.findings.finding import Finding
 from padiff_graph.matching.result import Matching, ParameterRow
 from padiff_graph.obligations.left_behind import LeftBehind, Place, left_behind
 from padiff_graph.obligations.state_values import apart, rounding_of, same_values
+from padiff_graph.referee.known_divergence import variance_counts
 
 __all__ = [
     "CALLS",
@@ -121,9 +122,17 @@ class Called:
         least = max(rounding_of(array) for array in laid.values[-1])
         if distances[0] > least:
             return 0, 0.0
-        allowed = max(least, TIMES * distances[0])
+        allowed = max(least, TIMES * distances[0], self._divergence(laid))
         late = ((call, far) for call, far in enumerate(distances, 1) if far > allowed)
         return next(late, (0, 0.0))
+
+    def _divergence(self, laid: Laid) -> float:
+        """By how much a running variance differs where one framework takes the biased batch
+        variance and the other the unbiased one, however often it was updated."""
+        if len(set(self.matching.frameworks)) < 2:
+            return 0.0
+        count = variance_counts(self.matching).get(laid.second, 0.0)
+        return 1 / (count - 1) if count > 1 else 0.0
 
 
 def _repeats(values: Sequence[tuple[Array, Array]], side: int) -> bool:

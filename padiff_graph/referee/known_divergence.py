@@ -18,8 +18,9 @@ import numpy as np
 from padiff_graph.capture.engine import Array
 from padiff_graph.capture.graph import Node
 from padiff_graph.findings.cause import Cause
+from padiff_graph.matching.result import Matching
 
-__all__ = ["biased_variance", "known_case", "padding_row"]
+__all__ = ["biased_variance", "known_case", "padding_row", "variance_counts"]
 
 
 def biased_variance(
@@ -110,3 +111,17 @@ KNOWN = (
     ),
 )
 """Calls that are known to compute differently, with the source."""
+
+
+def variance_counts(matching: Matching) -> dict[str, float]:
+    """Elements under each running variance of the second model, by the variance's name."""
+    counts = {}
+    nodes = matching.second.nodes
+    for node in nodes:
+        if node.op != "BatchNormalization" or len(node.inputs) < 5 or not node.outputs:
+            continue
+        edge = node.inputs[4]
+        variance = None if edge is None else nodes[edge.source]
+        if variance is not None and variance.name and variance.outputs:
+            counts[variance.name] = node.outputs[0].size / max(variance.outputs[0].size, 1)
+    return counts

@@ -14,7 +14,7 @@ from padiff_graph.executor.transfer import mapped
 from padiff_graph.findings.cause import Cause
 from padiff_graph.findings.finding import Finding
 from padiff_graph.matching.result import Matching, ParameterRow
-from padiff_graph.referee.known_divergence import biased_variance
+from padiff_graph.referee.known_divergence import biased_variance, variance_counts
 from padiff_graph.referee.tolerance import Kind as QuantityKind
 from padiff_graph.referee.tolerance import Quantity, Tolerance, quantity
 from padiff_graph.report.training_curves import TrainingStep
@@ -26,7 +26,7 @@ from padiff_graph.training.stages.run_values import Kind, habits, run_pairs, run
 from padiff_graph.training.stages.step_record import StepRecord
 from padiff_graph.training.training_side import TrainingSide
 
-__all__ = ["StepNumbers"]
+__all__ = ["StepNumbers", "step_share"]
 
 AGREE = 1e-3
 """Gradients that differ by less than this share tell what an optimizer does with them."""
@@ -85,9 +85,11 @@ class StepNumbers:
         self.notes: list[str] = []
         self.handed: Mapping[str, Array] = {}
         self.parted: dict[tuple[str, str], int] = {}
-        self._counts = _variance_counts(matching)
+        self._counts = variance_counts(matching)
         self._scale = 1.0
         self._shares: dict[str, float] = {}
+        self._noise: dict[str, float] = {}
+        self._largest: dict[str, np.ndarray[Any, Any]] = {}
         self._trusted: dict[str, np.ndarray[Any, Any]] = {}
 
     def compare(self, step: int, sides: Sequence[TrainingSide]) -> None:
@@ -221,7 +223,13 @@ class StepNumbers:
         if not trusted.any():
             return
         noise = float((np.abs(gradient - wanted)[trusted] / np.abs(wanted)[trusted]).mean())
-        share = _share(row, ours, theirs, trusted, noise)
+        # a step carries earlier gradients along, with what these differ by, and may cancel them
+        noise = self._noise[row.first] = max(noise, self._noise.get(row.first, 0.0))
+        largest = np.abs(_moved(row, ours, theirs))
+        if row.first in self._largest:
+            largest = np.maximum(largest, self._largest[row.first])
+        self._largest[row.first] = largest
+        share = step_share(row, ours, theirs, trusted, noise, float(largest[trusted].mean()))
         if share is not None:
             self._part(step, row, share)
 
@@ -271,8 +279,13 @@ class StepNumbers:
         ]
 
 
-def _share(
-    row: ParameterRow, ours: StepRecord, theirs: StepRecord, trusted: Array, noise: float
+def step_share(
+    row: ParameterRow,
+    ours: StepRecord,
+    theirs: StepRecord,
+    trusted: Array,
+    noise: float,
+    largest: float,
 ) -> float | None:
     """By which share of itself an update differs beyond rounding; None where it does not.
 
@@ -280,18 +293,26 @@ def _share(
         row: the parameter.
         ours, theirs: both sides after the step.
         trusted: elements whose gradients agree.
-        noise: the relative difference of these gradients.
+        noise: the relative difference of these gradients, in the step where it was largest.
+        largest: mean size of the largest steps that these elements took so far.
     """
     after = mapped(row, ours.after[row.first], theirs.after)
-    before = mapped(row, ours.before[row.first], theirs.before)
     own = (ours.after[row.first].astype(np.float64) - ours.before[row.first])[trusted]
-    wanted = (after.astype(np.float64) - before)[trusted]
+    wanted = _moved(row, ours, theirs)[trusted]
     grain = float(np.finfo(np.float32).eps) * float(np.abs(after[trusted]).mean())
     size = float(np.abs(wanted).mean())
     gap = float(np.abs(own - wanted).mean())
-    if gap <= (PART + NOISE * noise) * size + GRAIN * grain:
+    if gap <= PART * size + NOISE * noise * largest + GRAIN * grain:
         return None
     return gap / size if size else math.inf
+
+
+def _moved(row: ParameterRow, ours: StepRecord, theirs: StepRecord) -> Array:
+    """The second side's step of one parameter, laid out as the first side holds it."""
+    after, before = (
+        mapped(row, ours.after[row.first], values) for values in (theirs.after, theirs.before)
+    )
+    return np.asarray(after.astype(np.float64) - before)
 
 
 def _taken_back(rows: Sequence[ParameterRow], ours: StepRecord, theirs: StepRecord) -> float:
@@ -303,17 +324,3 @@ def _taken_back(rows: Sequence[ParameterRow], ours: StepRecord, theirs: StepReco
 
 def _joined(row: ParameterRow) -> str:
     return " + ".join(piece.second for piece in row.pieces)
-
-
-def _variance_counts(matching: Matching) -> dict[str, float]:
-    """Elements under each running variance of the second model, by the variance's name."""
-    counts = {}
-    nodes = matching.second.nodes
-    for node in nodes:
-        if node.op != "BatchNormalization" or len(node.inputs) < 5 or not node.outputs:
-            continue
-        edge = node.inputs[4]
-        variance = None if edge is None else nodes[edge.source]
-        if variance is not None and variance.name and variance.outputs:
-            counts[variance.name] = node.outputs[0].size / max(variance.outputs[0].size, 1)
-    return counts

@@ -27,6 +27,7 @@ from padiff_graph.training.stages.band import Band, trained_twice
 from padiff_graph.training.stages.carried_over import carried_over
 from padiff_graph.training.stages.curves import with_band
 from padiff_graph.training.stages.departure import (
+    StageGap,
     ahead_of_updates,
     departure_finding,
     first_outside,
@@ -161,10 +162,18 @@ class Repetition:
     start: Sequence[Callable[[], None]]
     numbers: StepNumbers
 
-    def band(self) -> Band | None:
-        """How far two right trainings part; the curves are drawn with it."""
+    def band(self, gaps: Sequence[StageGap]) -> Band | None:
+        """How far two right trainings part; the curves are drawn with it.
+
+        Args:
+            gaps: what is to be told from rounding.
+        """
         losses = [loss for _, loss in self.numbers.losses]
-        band = trained_twice(self.side, self.start, losses)
+
+        def is_outside(band: Band) -> bool:
+            return first_outside(gaps, band) is not None
+
+        band = trained_twice(self.side, self.start, losses, is_outside)
         if band is not None:
             self.numbers.curves = with_band(self.numbers.curves, self.numbers.gaps, band)
         return band
@@ -191,18 +200,19 @@ def _departures(
         return [numbers.hidden(frameworks)]
     beyond = None if divergent else numbers.beyond()
     if beyond is not None:
-        band = None if again is None else again.band()
+        band = None if again is None else again.band(numbers.gaps)
         return [departure_finding(beyond, numbers.gaps, band, proved, frameworks, numbers.habits)]
-    gaps = suspicious(ahead_of_updates(numbers.gaps) if divergent else numbers.gaps)
+    every = ahead_of_updates(numbers.gaps) if divergent else numbers.gaps
+    gaps = suspicious(every)
     if again is None or again.side.loop is None or not proved or not gaps:
         return []
     # nothing but its numbers shows what is inside of a user's own step: within the tolerance too
     # it is held against rounding
-    band = again.band()
+    band = again.band(gaps)
     outside = None if band is None else first_outside(gaps, band)
     if outside is None:
         return []
-    return [departure_finding(outside, gaps, band, proved, frameworks, numbers.habits)]
+    return [departure_finding(outside, every, band, proved, frameworks, numbers.habits)]
 
 
 @dataclass

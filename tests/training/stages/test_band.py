@@ -1,11 +1,19 @@
 """Rounding in training is proved: two right runs part as far."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import paddle
 import pytest
 import torch
 
 from padiff_graph import compare
+from padiff_graph.capture.normal.index_map import View
+from padiff_graph.matching.result import ParameterRow, Piece
+from padiff_graph.obligations import later_calls
+from padiff_graph.training.stages.band import Band
+from padiff_graph.training.stages.step_record import StepRecord
+from padiff_graph.training.step_numbers import step_share
 from tests.models.breakable_pairs import Mlp, TorchMlp, batch
 
 TIGHT = {"atol": 1e-12, "rtol": 1e-12, "compare_mode": "strict"}
@@ -65,3 +73,33 @@ def test_what_counts_its_calls_is_not_called_rounding(side):
 
     model.forward = counting
     assert all(finding.verdict != "rounding" for finding in trained(layer, module))
+
+
+def test_what_64_units_make_widens_a_band_and_never_narrows_it():
+    key, other = (2, "gradients", "a"), (2, "gradients", "b")
+    band = Band({key: 1e-6, other: 1.0}, {key: 1.0, other: 1.0})
+    wide = band.widened(Band({key: 1e-2, other: 1e-9}, {}))
+    assert wide.allowed(2, "gradients", ["a"]) == pytest.approx(8e-2, rel=1e-3)
+    assert wide.allowed(2, "gradients", ["b"]) == band.allowed(2, "gradients", ["b"])
+
+
+@pytest.mark.parametrize(("largest", "told"), [(1.0, False), (0.01, True)])
+def test_a_step_that_cancels_earlier_ones_is_held_against_their_size(largest, told):
+    view = View.of((2,))
+    row = ParameterRow("w", (Piece("v", view, view),), "identity", 1.0, "given")
+    start = np.zeros(2, np.float32)
+    ours = StepRecord(before={"w": start}, after={"w": start + np.float32(0.011)})
+    theirs = StepRecord(before={"v": start}, after={"v": start + np.float32(0.010)})
+    share = step_share(row, ours, theirs, np.array([True, True]), 1e-3, largest)
+    assert (share is not None) is told
+
+
+@pytest.mark.parametrize(("far", "call"), [(9e-4, 0), (2e-3, 4)])
+def test_a_variance_may_stay_apart_by_what_one_framework_leaves_biased(monkeypatch, far, call):
+    monkeypatch.setattr(later_calls, "variance_counts", lambda matching: {"v": 1024.0})
+    matching = SimpleNamespace(frameworks=("paddle", "torch"))
+    called = later_calls.Called(matching, ((), ()))
+    ones = np.ones(4, np.float32)
+    values = [(ones, ones)] * 3 + [(ones, ones * np.float32(1 + far))]
+    laid = later_calls.Laid("v", "v", ("", ""), values)
+    assert called._departs(laid)[0] == call
