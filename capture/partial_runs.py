@@ -7,6 +7,7 @@ Modules are followed by their calls, which are the same events in an eager run a
 from __future__ import annotations
 
 import traceback
+import types
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -144,7 +145,7 @@ def cut_short(
     Yields:
         Where it stops, as plain data: "error", "path" and "kind" of the innermost module, "given"
         and "weights" (name, dtype, shape) there, how many tensors were "computed" until then,
-        "frames" (file, line, text) from the outermost on.
+        "frames" (file, line, text, tensors in its variables) from the outermost on.
         None where it does not raise.
     """
     cutter = _Cutter(values.is_tensor)
@@ -168,9 +169,13 @@ def cut_short(
 
 def _told(values: Values, error: Exception, path: str, module: Any) -> dict[str, Any]:
     frames = [
-        (frame.filename, frame.lineno or 0, frame.line or "")
-        for frame in traceback.extract_tb(error.__traceback__)
-        if frame.filename != __file__
+        (summary.filename, summary.lineno or 0, summary.line or "", _locals(values, frame))
+        for (frame, _), summary in zip(
+            traceback.walk_tb(error.__traceback__),
+            traceback.extract_tb(error.__traceback__),
+            strict=True,
+        )
+        if summary.filename != __file__
     ]
     own = {
         name: tensor for name, tensor in module.named_parameters() if "." not in name
@@ -182,6 +187,12 @@ def _told(values: Values, error: Exception, path: str, module: Any) -> dict[str,
         "weights": _tensors(values, own),
         "frames": frames,
     }
+
+
+def _locals(values: Values, frame: types.FrameType) -> list[tuple[str, str, tuple[int, ...]]]:
+    """The tensors in the variables of a function that was running."""
+    held = {name: own for name, own in frame.f_locals.items() if values.is_tensor(own)}
+    return _tensors(values, held)
 
 
 def _tensors(values: Values, held: Mapping[str, Any]) -> list[tuple[str, str, tuple[int, ...]]]:

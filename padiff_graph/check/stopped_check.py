@@ -78,7 +78,8 @@ def _stop(stack: ExitStack, request: CheckRequest, number: int) -> Facts | None:
 
 
 def _told(request: CheckRequest, number: int, stop: Facts) -> StoppedModel:
-    source, code = users_own(stop["frames"])
+    source, code = users_own([frame[:3] for frame in stop["frames"]])
+    variables = [held for file, line, _, held in stop["frames"] if f"{file}:{line}" == source]
     return StoppedModel(
         number,
         request.names,
@@ -90,6 +91,7 @@ def _told(request: CheckRequest, number: int, stop: Facts) -> StoppedModel:
         code,
         _held(stop["given"]),
         _held(stop["weights"]),
+        _held(variables[-1] if variables else []),
     )
 
 

@@ -55,6 +55,7 @@ class StoppedModel:
         source, code: the innermost line of the user's own.
         given: what that module was given.
         weights: its own parameters.
+        variables: tensors in the variables of the user's function that stands at that line.
         beside: what the other model has at that place; None where that cannot be told.
         regions: parts of what ran before that were compared, counted by verdict.
         findings: what differs in them.
@@ -71,6 +72,7 @@ class StoppedModel:
     code: str
     given: tuple[HeldTensor, ...] = ()
     weights: tuple[HeldTensor, ...] = ()
+    variables: tuple[HeldTensor, ...] = ()
     beside: Beside | None = None
     regions: Mapping[str, int] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()

@@ -13,7 +13,9 @@ from padiff_graph.report.wording import noun
 
 __all__ = ["stopped_data", "stopped_text"]
 
-NEITHER = "the part that ran"
+SHOWN = 8
+"""Variables that are listed; chosen so that they stay a line or two."""
+PART = "the part that ran"
 
 
 def stopped_data(stopped: StoppedModel) -> dict[str, Any]:
@@ -35,6 +37,8 @@ def _stop(stopped: StoppedModel) -> list[str]:
     lines = [f"the {model} stopped in {_where(stopped.path, stopped.kind)}"]
     if stopped.source:
         lines += [f"  {stopped.source}", f"  > {stopped.code}"]
+    if stopped.variables:
+        lines.append(f"  variables there: {_listed(stopped.variables[:SHOWN])}")
     if stopped.given:
         lines.append(f"  it was given {_listed(stopped.given)}")
     if stopped.weights:
@@ -48,7 +52,7 @@ def _other(stopped: StoppedModel) -> list[str]:
     model, beside = _model(stopped, 1 - stopped.number), stopped.beside
     if beside is None:
         return [f"the {model} has nothing behind what both had computed by then"]
-    lines = [f"there the {model} has {_where(beside.path, beside.op)}"]
+    lines = [f"the {model} goes on with {_where(beside.path, beside.op)}"]
     if beside.source:
         lines.append(f"  {beside.source}")
     lines += [f"  it {verb} {_listed(tensors)}" for verb, tensors in _verbs(beside) if tensors]
@@ -61,12 +65,12 @@ def _verbs(beside: Beside) -> list[tuple[str, tuple[HeldTensor, ...]]]:
 
 def _part(stopped: StoppedModel) -> list[str]:
     if stopped.unasked:
-        return [f"{NEITHER} before was not compared: {stopped.unasked}"]
+        return [f"{PART} before was not compared: {stopped.unasked}"]
     count = sum(stopped.regions.values())
     if not count:
-        return [f"{NEITHER} before has no region to compare"]
+        return [f"{PART} before has no region to compare"]
     kinds = ", ".join(f"{number} {kind}" for kind, number in stopped.regions.items())
-    lines = [f"{NEITHER} before: {count} {noun('regions', count)} compared, {kinds}"]
+    lines = [f"{PART} before: {count} {noun('regions', count)} compared, {kinds}"]
     for finding in stopped.findings:
         place = (finding.paddle_path, finding.torch_path)[stopped.number]
         lines.append(f"  different ({finding.phase}) at {place or '(root)'}: {finding.cause}")

@@ -92,6 +92,7 @@ def test_the_part_of_a_port_that_runs_is_compared(epsilon):
     assert (stopped.number, stopped.path, stopped.kind) == (0, "head.inner", "Linear")
     assert stopped.code == "return self.inner(hidden.tanh())"
     assert [held.shape for held in stopped.given] == [(3, 16)]
+    assert [(held.name, held.shape) for held in stopped.variables] == [("hidden", (3, 16))]
     assert [held.shape for held in stopped.weights] == [(17, 4), (4,)]
     assert stopped.beside.path == "head.inner" and "linear" in stopped.beside.op
     assert [held.shape for held in stopped.beside.weights] == [(4, 16), (4,)]
@@ -136,6 +137,6 @@ def test_the_command_line_ends_with_3_and_writes_the_facts(tmp_path, capsys):
     assert code == 3
     said = capsys.readouterr().err
     assert "nothing was compared: ValueError at " in said
-    assert "there the torch model TorchNet has head.inner" in said
+    assert "the torch model TorchNet goes on with head.inner" in said
     facts = json.loads(path.read_text())
     assert facts["passed"] is False and facts["stopped"]["beside"]["path"] == "head.inner"
