@@ -258,11 +258,18 @@ def capture(model: str, out: str | None) -> int:
     metavar="FILE",
     help="inputs in the place of the model's own: an .npz, or a recording with its inputs",
 )
-def record(model: str, out: str, values: str, inputs: str | None) -> int:
+@click.option(
+    "--weights",
+    metavar="PATH",
+    help="read the model's weights from .safetensors files as they are used: a file, an "
+    ".index.json or a folder",
+)
+def record(model: str, out: str, values: str, inputs: str | None, weights: str | None) -> int:
     """`record`, with the size said before it is written."""
     from padiff_graph.cli.targets import load_model
     from padiff_graph.cli.two_targets import example_of
     from padiff_graph.export.recording import PRECISIONS, record
+    from padiff_graph.sides.made_side import with_weights
 
     chosen = {"both": PRECISIONS, "float32": PRECISIONS[:1], "none": ()}[values]
 
@@ -270,7 +277,9 @@ def record(model: str, out: str, values: str, inputs: str | None) -> int:
         say(f"about {size / MIB:.1f} MiB will be written")
 
     example = None if inputs is None else example_of(inputs)
-    graph = record(*load_model(model, example), out, precisions=chosen, expect=expect)
+    made, example = load_model(model, example)
+    with with_weights({"model": made}, weights):
+        graph = record(made, example, out, precisions=chosen, expect=expect)
     headline(_graph_summary(graph, model))
     say(f"replayed against eager: {graph.certificate}")
     say(f"written: {out}, {os.path.getsize(out) / MIB:.1f} MiB")

@@ -14,12 +14,14 @@ from padiff_graph.capture.engine import Array, Engine
 from padiff_graph.capture.example_tensors import with_tensors
 from padiff_graph.capture.exclusive import one_at_a_time
 from padiff_graph.capture.graph import ComputationGraph
+from padiff_graph.capture.late_weights import late_model
 from padiff_graph.capture.leaf_names import tree
 from padiff_graph.capture.remote.service import members
 from padiff_graph.capture.remote.wire import Ref, encode
 from padiff_graph.errors import UsageError
 from padiff_graph.export.recorded_regions import write_regions
 from padiff_graph.export.recorded_whole import WholeRun, write_whole
+from padiff_graph.request.module_tree import empty_parameters
 from padiff_graph.sides.recording_file import RecordingWriter, new_recording
 
 __all__ = ["PRECISIONS", "expected_size", "record"]
@@ -60,12 +62,19 @@ def record(
         The captured graph.
 
     Raises:
-        UsageError: for another precision.
+        UsageError: for another precision, or a model without numbers.
         CaptureError: the model cannot be captured.
         NotWrittenError: the file cannot be written.
     """
     if tuple(precisions) not in CHOICES:
         raise UsageError(f"precisions: expected one of {CHOICES}; found {tuple(precisions)}")
+    filled = backend(framework_of(model)).values.materialised
+    empty = [] if late_model(model) is not None else empty_parameters(model, filled)
+    if empty:
+        raise UsageError(
+            f"record: the parameter {empty[0]} holds no numbers; build the model with them, or "
+            "name the files that hold them (`padiff-graph record --weights PATH`)"
+        )
     inputs = with_tensors(framework_of(model), inputs)
     with backend(framework_of(model)).state.kept(model):
         engine = backend(framework_of(model)).engine(model)

@@ -14,6 +14,8 @@ from padiff_graph.capture.backend import backend
 from padiff_graph.capture.example_tensors import with_tensors
 from padiff_graph.capture.late_array import LateArray, late
 from padiff_graph.checkpoint.checkpoint_files import write_checkpoint
+from padiff_graph.cli.answers import run
+from padiff_graph.cli.commands import cli
 from padiff_graph.sides.made_side import made_side, with_weights
 from tests.sides.late_models import paddle_numbers, torch_numbers
 
@@ -188,6 +190,17 @@ def test_weights_are_read_when_they_are_asked_for(files):
         files[1].write_bytes(files[1].read_bytes()[:-600])
         with pytest.raises(OSError, match="was cut off"):
             np.asarray(weight)
+
+
+def test_a_model_in_files_is_recorded(files, tmp_path):
+    path = tmp_path / "late.pgref"
+    command = ["record", f"{MODELS}:torch_side", "-o", str(path)]
+    named = [*command, "--weights", str(files[1])]
+    assert run(lambda: cli.main(named, standalone_mode=False)) == 0
+    first, _ = _sides(files)
+    report = pg.compare(first, path, options=OPTIONS)
+    assert report.passed
+    assert run(lambda: cli.main(command, standalone_mode=False)) == 2
 
 
 @pytest.mark.parametrize("whole", [True, False])
