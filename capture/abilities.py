@@ -198,6 +198,7 @@ class WatchedPass:
         training: whether the model was in training mode, for each run.
         loss: the number that was differentiated.
         gradients: what stands in the parameters afterwards, by parameter name.
+        slopes: gradients of the outputs of each run, by leaf name.
     """
 
     inputs: tuple[Mapping[str, Array], ...]
@@ -205,6 +206,7 @@ class WatchedPass:
     training: tuple[bool, ...]
     loss: float
     gradients: Mapping[str, Array]
+    slopes: tuple[Mapping[str, Array], ...] = ()
 
 
 class Optimizers(Protocol):

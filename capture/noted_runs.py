@@ -24,16 +24,18 @@ class NotedRuns:
     Attributes:
         inputs, outputs: arrays of each run by leaf name.
         training: the mode of each.
+        slopes: what a backward pass left of each run's outputs, by leaf name: gradients.
     """
 
     inputs: list[Mapping[str, Array]] = field(default_factory=list)
     outputs: list[Mapping[str, Array]] = field(default_factory=list)
     training: list[bool] = field(default_factory=list)
+    slopes: list[dict[str, Array]] = field(default_factory=list)
 
     def taken(self) -> NotedRuns:
         """What was noted, and nothing is noted any more."""
-        noted = NotedRuns(self.inputs, self.outputs, self.training)
-        self.inputs, self.outputs, self.training = [], [], []
+        noted = NotedRuns(self.inputs, self.outputs, self.training, self.slopes)
+        self.inputs, self.outputs, self.training, self.slopes = [], [], [], []
         return noted
 
 
@@ -58,10 +60,10 @@ def noting_runs(
             for name, leaf in leaves(arguments_by_name(original, given, named), is_tensor).items()
         }
         result = original(*given, **named)
+        outputs = output_leaves(result, is_tensor)
         runs.inputs.append(inputs)
-        runs.outputs.append(
-            {name: np.array(array(leaf)) for name, leaf in output_leaves(result, is_tensor).items()}
-        )
+        runs.outputs.append({name: np.array(array(leaf)) for name, leaf in outputs.items()})
+        runs.slopes.append(_noted_slopes(outputs, array))
         runs.training.append(bool(model.training))
         return result
 
@@ -73,6 +75,23 @@ def noting_runs(
             own["forward"] = kept
         else:
             own.pop("forward", None)
+
+
+def _noted_slopes(outputs: Mapping[str, Any], array: Callable[[Any], Array]) -> dict[str, Array]:
+    """Gradients of outputs, filled in by a backward pass."""
+    slopes: dict[str, Array] = {}
+
+    def noting(name: str) -> Callable[[Any], None]:
+        def note(gradient: Any) -> None:
+            slopes[name] = np.array(array(gradient))
+
+        return note
+
+    for name, leaf in outputs.items():
+        # Paddle's word for it, else torch's
+        if not getattr(leaf, "stop_gradient", not getattr(leaf, "requires_grad", False)):
+            leaf.register_hook(noting(name))
+    return slopes
 
 
 def arguments_by_name(

@@ -47,6 +47,7 @@ def noting_passes(
                     tuple(since.training),
                     loss,
                     gradients(),
+                    tuple(since.slopes),
                 )
             )
             return result

@@ -44,6 +44,7 @@ def noting_passes(
                     tuple(since.training),
                     loss,
                     gradients(),
+                    tuple(since.slopes),
                 )
             )
             return result

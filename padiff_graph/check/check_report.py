@@ -258,8 +258,13 @@ def _trained(
 def _leaves(request: CheckRequest, whole: WholeCheck) -> Leaves:
     """Names of inputs and outputs that correspond in the user's own steps; of outputs none where
     both models draw random numbers of their own."""
-    outputs = [] if whole.random else whole.answers.pairs
-    return {"batch": request.inputs.pairs, "outputs": outputs}
+    pairs = whole.answers.pairs
+    # what a loss does with the rows of logits does not depend on what was drawn
+    return {
+        "batch": request.inputs.pairs,
+        "outputs": [] if whole.random else pairs,
+        "logits": pairs,
+    }
 
 
 def _training_losses(request: CheckRequest, whole: WholeCheck) -> tuple[Loss, Loss]:

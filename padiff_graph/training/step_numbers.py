@@ -39,6 +39,7 @@ GRAIN = 2
 """Roundings of a weight that a step may add."""
 TOLD = 3
 """Most parameters that notes speak of."""
+RUN_STAGES: tuple[Kind, ...] = ("batch", "outputs")
 OWN_DRAWS = "both sides draw random numbers of their own"
 Leaves = Mapping[Kind, Sequence[tuple[str, str]]]
 UNBIASED = "torch takes the unbiased batch variance, Paddle the biased one"
@@ -70,7 +71,8 @@ class StepNumbers:
     ) -> None:
         """
         Args:
-            leaves: names of inputs ("batch") and of outputs that correspond.
+            leaves: names of inputs ("batch") and of outputs that correspond: "outputs" are held
+                against each other, "logits" may be those of a loss.
             start: the first model's weights and buffers before the first step.
             shared: whether the first side steps on the second's gradients, as both draw their own
                 random numbers: losses and buffers are not held against each other then.
@@ -97,7 +99,7 @@ class StepNumbers:
         ours, theirs = sides
         first, second = ours.record, theirs.record
         self.losses.append((first.loss, second.loss))
-        self.habits[step] = habits(first, second)
+        self.habits[step] = habits(first, second, self.leaves.get("logits", ()))
         self.handed = self.handed or second.handed
         self._scale = _taken_back(self.rows, first, second)
         self._runs(step, first, second)
@@ -131,7 +133,8 @@ class StepNumbers:
 
     def _runs(self, step: int, ours: StepRecord, theirs: StepRecord) -> None:
         """How far the runs of the users' own steps are apart in what goes in and comes out."""
-        for stage, pairs in self.leaves.items():
+        for stage in RUN_STAGES:
+            pairs = self.leaves.get(stage, ())
             first, second = run_values(ours, stage), run_values(theirs, stage)
             for one, other in run_pairs(pairs, ours, theirs):
                 if one in first and other in second and first[one].shape == second[other].shape:

@@ -152,3 +152,42 @@ def test_a_check_tells_the_setting_of_its_losses():
     cause = next(finding for finding in report.findings if finding.phase == "loss").cause
     assert "of 28 rows" in cause and "those of label 0 are left out on one side" in cause
     assert "ignore_index is 0 (paddle) against -100 (torch)" in cause
+
+
+def _classifier(framework, dropout):
+    net = framework.nn
+    return net.Sequential(net.Linear(6, 8), net.Tanh(), net.Dropout(dropout), net.Linear(8, 5))
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.5], ids=["no draws", "dropout"])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_a_loss_inside_of_a_loop_is_told_by_its_setting(smoothing, dropout):
+    torch.manual_seed(0)
+    layer, module = _classifier(paddle, dropout), _classifier(torch, dropout)
+    port = paddle.optimizer.SGD(0.1, parameters=layer.parameters())
+    reference = torch.optim.SGD(module.parameters(), 0.1)
+    labels = np.array([0, 1, 2, 3])
+
+    def ours(model, batch):
+        crossed = paddle.nn.functional.cross_entropy
+        loss = crossed(model(**batch), paddle.to_tensor(labels), label_smoothing=smoothing)
+        loss.backward()
+        port.step()
+        port.clear_grad()
+        return loss
+
+    def theirs(model, batch):
+        reference.zero_grad()
+        loss = F.cross_entropy(model(**batch), torch.from_numpy(labels))
+        loss.backward()
+        reference.step()
+        return loss
+
+    array = RANDOM.standard_normal((4, 6)).astype(np.float32)
+    example = ({"input": array}, {"input": array})
+    options = {"rtol": 1e-3, "atol": 1e-5, "allow_rounding": True}
+    report = pg.compare(layer, module, example, train_step=[ours, theirs], options=options)
+    failing = [finding for finding in report.findings if finding.fails]
+    told = "labels are smoothed by 0.1 (paddle) against 0 (torch)"
+    assert report.passed is (smoothing == dropout == 0.0)
+    assert [told in finding.cause for finding in failing] == [True] * bool(smoothing)

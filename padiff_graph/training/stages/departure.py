@@ -16,6 +16,8 @@ STAGES = ("batch", "outputs", "loss", "gradients", "weights", "averages", "buffe
 """Stages that are held against each other as numbers, in the order of a step."""
 TOLD = {"weights": "update"}
 """What a stage is called where it is not called by its numbers."""
+CERTAIN = ("training.mode", "loss.")
+"""Kinds of habits that are told whatever the numbers are."""
 SPLIT = "accumulated"
 """The stage where two steps take another number of backward passes."""
 
@@ -95,10 +97,10 @@ def departure_finding(
     if band is not None:
         numbers["band"] = band.allowed(told.step, told.stage, told.second)
     verdict: Verdict
-    modes = [habit for habit in known_habits if habit.kind == "training.mode"]
-    if band is None and modes:
-        # draws part the two, and these are drawn in one of the modes only
-        verdict, cause = "different", modes[0]
+    certain = [habit for habit in known_habits if habit.kind.startswith(CERTAIN)]
+    if band is None and certain:
+        # draws part the two, and neither the mode nor what a loss does with its rows is drawn
+        verdict, cause = "different", certain[0].followed_by(*certain[1:])
     elif band is None or not (proved if outside else known):
         verdict, cause = "not-comparable", Cause.of("training.undecided", **numbers)
     elif outside is not None:

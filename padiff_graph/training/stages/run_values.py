@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 from padiff_graph.capture.engine import Array
 from padiff_graph.findings.cause import Cause
+from padiff_graph.training.cross_entropy import row_differences, rows_of
+from padiff_graph.training.stages.loss_factor import scale_of
 from padiff_graph.training.stages.step_record import StepRecord
 
 __all__ = ["habits", "run_pairs", "run_values"]
 
-Kind = Literal["batch", "outputs"]
+Kind = Literal["batch", "outputs", "logits"]
+ALIKE = 1e-4
+"""Relative difference from the loss that a step returns that float32 may leave."""
+WEIGHED = "loss.reduction"
+"""The kind of cause that a scale of the loss may be taken for."""
 MODES = {True: "training", False: "evaluation"}
 
 
@@ -45,8 +51,14 @@ def run_pairs(
     ]
 
 
-def habits(first: StepRecord, second: StepRecord) -> tuple[Cause, ...]:
-    """What the two steps do otherwise with the model as a whole: passes, modes."""
+def habits(
+    first: StepRecord, second: StepRecord, outputs: Sequence[tuple[str, str]] = ()
+) -> tuple[Cause, ...]:
+    """What the two steps do otherwise with the model as a whole: passes, modes, the rows of a loss.
+
+    Args:
+        outputs: names of outputs that correspond.
+    """
     told: list[Cause] = []
     counts = len(first.passes), len(second.passes)
     if all(counts) and counts[0] != counts[1]:
@@ -54,7 +66,40 @@ def habits(first: StepRecord, second: StepRecord) -> tuple[Cause, ...]:
     modes = _modes(first), _modes(second)
     if all(modes) and modes[0] != modes[1]:
         told.append(Cause.of("training.mode", first_setting=modes[0], second_setting=modes[1]))
-    return tuple(told)
+    return (*told, *_rows(first, second, outputs))
+
+
+def _rows(
+    first: StepRecord, second: StepRecord, outputs: Sequence[tuple[str, str]]
+) -> Iterator[Cause]:
+    """What the losses of two steps do otherwise with the rows of the first run's logits. How rows
+    are weighed is told where what is differentiated is the loss that each step returns."""
+    runs = [next(_differentiated(record), None) for record in (first, second)]
+    if runs[0] is None or runs[1] is None or len(first.passes) != len(second.passes):
+        return
+    plain = len(first.passes) == 1 and all(map(_returns_it, (first, second)))
+    for names in outputs:
+        both = [
+            rows_of(run[0][name], run[1][name]) if name in run[1] else None
+            for run, name in zip(runs, names, strict=True)
+            if run is not None
+        ]
+        if both[0] is not None and both[1] is not None:
+            told = row_differences(both[0], both[1])
+            yield from (cause for cause in told if plain or cause.kind != WEIGHED)
+
+
+def _returns_it(record: StepRecord) -> bool:
+    scale = scale_of(record)
+    return scale is not None and abs(scale - 1) <= ALIKE
+
+
+def _differentiated(
+    record: StepRecord,
+) -> Iterator[tuple[Mapping[str, Array], Mapping[str, Array]]]:
+    """Outputs of each run, with their gradients."""
+    for entry in record.passes:
+        yield from zip(entry.outputs, entry.slopes, strict=False)
 
 
 def _runs(record: StepRecord) -> int:
