@@ -1,4 +1,5 @@
-"""Whether a region differs only by the order in which values arrive from further up."""
+"""In which order the values of a region arrive from further up, and whether it differs by that
+alone."""
 
 from __future__ import annotations
 
@@ -7,13 +8,14 @@ from collections.abc import Iterator, Mapping
 
 from padiff_graph.capture.engine import Array, NotRunnable
 from padiff_graph.capture.graph import Value
+from padiff_graph.capture.normal.index_map import View
 from padiff_graph.executor.pair_run import Fed, Pair
 from padiff_graph.executor.partition import Cut, Plan, Region
 from padiff_graph.executor.side_run import side_values
 from padiff_graph.executor.transfer import paired
 from padiff_graph.referee.referee import measure
 
-__all__ = ["astray", "moved"]
+__all__ = ["arranged_alike", "astray", "moved"]
 
 AGREES = 1e-4
 """Relative difference below which a region fed otherwise agrees."""
@@ -28,6 +30,35 @@ def moved(cut: Cut) -> bool:
     return cut.exact and any(
         not point.first_view.identity or not point.second_view.identity for point in cut.points
     )
+
+
+def arranged_alike(pair: Pair, region: Region, plan: Plan) -> bool:
+    """Whether all that a region reads and yields lies in one order of axes, or in several by the
+    same exchange on each side: only then do both sides compute from equal operands."""
+    reads = {*region.first.reads, *region.second.reads}
+    cuts = [region.cut, *(plan.cuts[read] for read in sorted(reads))]
+    if not any(moved(cut) for cut in cuts):
+        return True
+    orders = {_axis_order(pair, cut) for cut in cuts}
+    return len(orders) == 1 and None not in orders
+
+
+def _axis_order(pair: Pair, cut: Cut) -> tuple[int, ...] | None:
+    """For every axis of the second side's value the first side's axis that it is; None where the
+    values differ by more than an exchange of axes."""
+    if not cut.exact or len(cut.points) != 1:
+        return None
+    point = cut.points[0]
+    first, second = tuple(pair.first.shape(point.first)), tuple(pair.second.shape(point.second))
+    back = point.second_view.inverse(second)
+    if back is None or len(first) != len(second) or len(first) > RANK:
+        return None
+    relation = point.first_view.then(back)
+    for axes in itertools.permutations(range(len(first))):
+        turned = View.of(first).transpose(axes)
+        if turned.shape == second and turned.same(relation.reshape(second)):
+            return axes
+    return None
 
 
 def astray(pair: Pair, region: Region, plan: Plan, feed: Fed) -> bool:

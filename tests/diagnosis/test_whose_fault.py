@@ -197,3 +197,40 @@ def test_a_table_of_other_numbers_is_the_ports(base: float) -> None:
     if base != 10000.0:
         assert any(finding.fails for finding in report.findings)
         assert not any("framework" in finding.verdict for finding in report.findings)
+
+
+class _PaddleTurned(paddle.nn.Layer):
+    def __init__(self, last: str) -> None:
+        super().__init__()
+        self.mix = paddle.nn.Conv2D(3, 3, 1)
+        self.norm = paddle.nn.BatchNorm2D(3)
+        self.last = last
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        y = self.norm(self.mix(x).transpose([0, 1, 3, 2]))
+        return y + x if self.last == "add" else paddle.nn.functional.softmax(y, -1)
+
+
+class _TorchUnturned(torch.nn.Module):
+    def __init__(self, last: str) -> None:
+        super().__init__()
+        self.mix = torch.nn.Conv2d(3, 3, 1)
+        self.norm = torch.nn.BatchNorm2d(3)
+        self.last = last
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.norm(self.mix(x))
+        return y + x if self.last == "add" else torch.softmax(y, -1)
+
+
+@pytest.mark.parametrize("last", ["add", "softmax"])
+def test_values_that_arrive_turned_are_the_ports(last: str) -> None:
+    image = np.random.default_rng(4).standard_normal((2, 3, 5, 5)).astype("float32")
+    report = _report(_PaddleTurned(last), _TorchUnturned(last), x=image)
+    assert not report.passed
+    assert {finding.verdict for finding in report.findings if finding.fails} <= {
+        "different",
+        "extra",
+    }
+    assert "framework-divergence" not in {finding.verdict for finding in report.findings}
+    assert "transpose" in report.findings[0].cause.lower()
