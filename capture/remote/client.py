@@ -99,11 +99,12 @@ class Client:
     def _exchanged(self, message: Any, buffers: Buffers) -> tuple[Any, Buffers]:
         if self.connection is None:
             raise SideEndedError(f"{self.name} is not there any more: {self.reason}")
+        waits = self.connection.gettimeout()
         try:
             send(self.connection, message, buffers)
             return receive(self.connection)
         except TimeoutError:
-            self.reason = "it did not answer in time"
+            self.reason = f"it did not answer for {waits:g} seconds"
         except Closed as error:
             self.reason = self.why_ended() or str(error)
         except BaseException:

@@ -25,6 +25,7 @@ class Targets:
         pythons: the interpreters of both; None for this one.
         weights: the files of both models' weights; None where they are in memory.
         inputs: a file of inputs for both.
+        timeout: seconds that one answer of an interpreter may take; None for the usual.
     """
 
     pair: str
@@ -32,6 +33,7 @@ class Targets:
     pythons: tuple[str | None, str | None]
     weights: tuple[str | None, str | None]
     inputs: str | None
+    timeout: float | None = None
 
     @property
     def named(self) -> list[str]:
@@ -69,15 +71,15 @@ class Targets:
         if self.second is not None:
             example = None if self.inputs is None else example_of(self.inputs)
             return {
-                "layer": _side(self.pair, self.pythons[0], self.weights[0]),
-                "module": _side(self.second, self.pythons[1], self.weights[1]),
+                "layer": _side(self.pair, self.pythons[0], self.weights[0], self.timeout),
+                "module": _side(self.second, self.pythons[1], self.weights[1], self.timeout),
                 "example_inp": None if example is None else (example, example),
             }
-        if self.inputs is not None or any(self.pythons) or any(self.weights):
+        if any((self.inputs, self.timeout, *self.pythons, *self.weights)):
             raise UsageError(
-                "--first-python, --second-python, --first-weights, --second-weights and --inputs "
-                "go with two targets, one for each model; for example first.py:build "
-                "second.py:build"
+                "--first-python, --second-python, --first-weights, --second-weights, --inputs and "
+                "--side-timeout go with two targets, one for each model; for example "
+                "first.py:build second.py:build"
             )
         return load_pair(self.pair)
 
@@ -94,13 +96,20 @@ def two_targets(command: Command) -> Command:
         first_weights: str | None,
         second_weights: str | None,
         inputs: str | None,
+        side_timeout: float | None,
         **options: Any,
     ) -> Any:
         pythons, weights = (first_python, second_python), (first_weights, second_weights)
-        targets = Targets(pair, second, pythons, weights, inputs)
+        targets = Targets(pair, second, pythons, weights, inputs, side_timeout)
         return command(targets=targets, **options)
 
     for option in (
+        click.option(
+            "--side-timeout",
+            type=click.FloatRange(min=0, min_open=True),
+            metavar="SECONDS",
+            help="how long one answer of an interpreter may take (default 1800)",
+        ),
         click.option("--inputs", metavar="FILE.npz", help="inputs of both models, by name"),
         click.option("--second-weights", metavar="PATH", help="the second model's, likewise"),
         click.option(
@@ -118,13 +127,14 @@ def two_targets(command: Command) -> Command:
     return taken  # type: ignore[return-value]
 
 
-def _side(target: str, python: str | None, weights: str | None) -> Any:
+def _side(target: str, python: str | None, weights: str | None, timeout: float | None) -> Any:
     from padiff_graph.errors import UsageError
     from padiff_graph.sides.recording_file import SUFFIX
-    from padiff_graph.sides.side import Side
+    from padiff_graph.sides.side import PATIENCE, Side
 
     if not target.endswith((".onnx", SUFFIX)):
-        return Side(target, python, weights=weights)
+        waits = PATIENCE if timeout is None else timeout
+        return Side(target, python, weights=weights, timeout=waits)
     if python is not None or weights is not None:
         raise UsageError(f"{target} is a file; it needs no interpreter and no weights of its own")
     return target

@@ -47,15 +47,20 @@ def folded(
     said = [_starred(text, sources, targets) for text in statements]
     layered = [_layered(text, sources) for text in said]
     numbers: dict[str, set[int]] = {}
-    for statement in filter(None, layered):
-        numbers.setdefault(statement.text, set()).add(statement.number)
-    shown: dict[str, None] = {}
-    for text, statement in zip(said, layered, strict=True):
-        whole = statement is not None and len(numbers[statement.text]) > 1
-        if statement is not None and whole:
-            whole = numbers[statement.text] == _there(statement.source, sources)
-        shown[statement.text if statement is not None and whole else text] = None
-    return tuple(shown)
+    for entry in layered:
+        if entry is not None:
+            numbers.setdefault(entry.text, set()).add(entry.number)
+
+    def whole(entry: _Layered) -> bool:
+        known = numbers[entry.text]
+        return len(known) > 1 and known == _there(entry.source, sources)
+
+    return tuple(
+        dict.fromkeys(
+            entry.text if entry is not None and whole(entry) else text
+            for text, entry in zip(said, layered, strict=True)
+        )
+    )
 
 
 def _sides(text: str) -> tuple[list[str], list[str], str]:

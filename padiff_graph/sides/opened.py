@@ -115,12 +115,15 @@ def _opened(models: tuple[Any, Any]) -> Iterator[tuple[_Opened, _Opened]]:
 
 def _started(stack: ExitStack, name: str, model: Any) -> WorkerProcess | RayClient | None:
     """The interpreter or actor of a side; None for what lives in this process."""
-    if isinstance(model, Side) and model.ray is not None:
-        settings = {} if isinstance(model.ray, bool) else model.ray
-        return stack.enter_context(RayClient(settings, f"the {name} side ({model.target})"))
-    if not isinstance(model, Side) or model.python is None:
+    if not isinstance(model, Side):
         return None
-    return stack.enter_context(WorkerProcess(model.python, f"the {name} side ({model.target})"))
+    told = f"the {name} side ({model.target})"
+    if model.ray is not None:
+        settings = {} if isinstance(model.ray, bool) else model.ray
+        return stack.enter_context(RayClient(settings, told, model.timeout))
+    if model.python is None:
+        return None
+    return stack.enter_context(WorkerProcess(model.python, told, model.timeout))
 
 
 def _side(model: Any, worker: WorkerProcess | RayClient | None) -> _Opened:

@@ -17,13 +17,11 @@ from typing import Any
 from padiff_graph.capture.remote.channel import Closed, receive
 from padiff_graph.capture.remote.client import Client
 from padiff_graph.errors import UsageError
+from padiff_graph.sides.side import PATIENCE
 from padiff_graph.version import __version__
 
-__all__ = ["PATIENCE", "WorkerProcess"]
+__all__ = ["WorkerProcess"]
 
-PATIENCE = 1800.0
-"""Seconds that one answer may take; chosen far above the longest step of a check of a large model
-on one core, so that only what hangs is given up."""
 PARTING = 5.0
 """Seconds that a process has to end by itself once its connection is closed."""
 POLL = 0.02
@@ -43,9 +41,10 @@ class WorkerProcess(Client):
         UsageError: it cannot be started, or holds another version of this package.
     """
 
-    def __init__(self, python: str, name: str) -> None:
+    def __init__(self, python: str, name: str, timeout: float = PATIENCE) -> None:
         here, there = socket.socketpair()
-        here.settimeout(PATIENCE)
+        here.settimeout(PATIENCE)  # to start takes as long as it takes
+        self.timeout = timeout
         super().__init__(here, name)
         self.python = python
         self.said: deque[str] = deque(maxlen=REMEMBERED)
@@ -122,6 +121,7 @@ class WorkerProcess(Client):
                 "install the same version in both"
             )
         self.greeted = True
+        connection.settimeout(self.timeout)
 
     def _last_words(self) -> str:
         words = [line for line in self.said if line]

@@ -15,8 +15,8 @@ from padiff_graph.capture.remote.client import Client
 from padiff_graph.capture.remote.errors import SideEndedError
 from padiff_graph.capture.remote.wire import Buffers
 from padiff_graph.errors import UsageError
-from padiff_graph.sides.process import PATIENCE
 from padiff_graph.sides.ray_actor import SideActor
+from padiff_graph.sides.side import PATIENCE
 from padiff_graph.version import __version__
 
 __all__ = ["RayClient"]
@@ -42,8 +42,9 @@ class RayClient(Client):
             another version of this package.
     """
 
-    def __init__(self, settings: Mapping[str, Any], name: str) -> None:
+    def __init__(self, settings: Mapping[str, Any], name: str, timeout: float = PATIENCE) -> None:
         super().__init__(None, name)
+        self.timeout = timeout
         self.ray = _ray()
         options = dict(settings)
         address = options.pop("address", None)
@@ -128,10 +129,10 @@ class RayClient(Client):
             raise SideEndedError(f"{self.name} is not there any more: {self.reason}")
         asked = json.dumps(message, allow_nan=False), [np.asarray(array) for array in buffers]
         try:
-            header, arrays = self.ray.get(self.actor.answer.remote(*asked), timeout=PATIENCE)
+            header, arrays = self.ray.get(self.actor.answer.remote(*asked), timeout=self.timeout)
             return json.loads(header), [np.array(array) for array in arrays]
         except self.ray.exceptions.GetTimeoutError:
-            self.reason = "it did not answer in time"
+            self.reason = f"it did not answer for {self.timeout:g} seconds"
         except self.ray.exceptions.RayError as error:
             self.reason = _first_line(error)
         except BaseException:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 from collections.abc import Mapping
@@ -10,7 +11,10 @@ from typing import Any
 
 from padiff_graph.errors import UsageError, UsageTypeError
 
-__all__ = ["Side"]
+__all__ = ["PATIENCE", "Side"]
+
+PATIENCE = 1800.0
+"""Seconds that one answer may take where nothing else is said."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,9 @@ class Side:
         weights: a .safetensors file, an index of such files (.index.json) or a folder of them, for
             a model that is built without numbers (torch's meta device, Paddle's LazyGuard) since
             it is larger than the memory. Each weight is read when it is used.
+        timeout: seconds that one answer of its interpreter or actor may take; half an hour by
+            itself, far above the longest step of a large model, so that only what hangs is given
+            up.
 
     Raises:
         UsageError, UsageTypeError: for what cannot be meant.
@@ -38,6 +45,7 @@ class Side:
     python: str | None = None
     ray: bool | Mapping[str, Any] | None = None
     weights: str | os.PathLike[str] | None = None
+    timeout: float = PATIENCE
 
     def __post_init__(self) -> None:
         if not isinstance(self.target, str):
@@ -60,6 +68,12 @@ class Side:
                 "Side: weights is the path of a .safetensors file, an .index.json or a folder; "
                 f"found {type(self.weights).__qualname__}"
             )
+        if isinstance(self.timeout, bool) or not isinstance(self.timeout, (int, float)):
+            raise UsageTypeError(
+                f"Side: timeout is a number of seconds; found {type(self.timeout).__qualname__}"
+            )
+        if not 0 < self.timeout < math.inf:
+            raise UsageError(f"Side: timeout is above 0 seconds, and finite; found {self.timeout}")
         if self.python is not None and shutil.which(self.python) is None:
             raise UsageError(
                 f"Side: there is no interpreter {self.python}; name an executable file"

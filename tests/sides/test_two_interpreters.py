@@ -200,6 +200,29 @@ def test_an_interpreter_without_this_package_says_so(tmp_path):
         WorkerProcess(str(python), "the first side")
 
 
+def test_an_interpreter_that_does_not_answer_is_given_up_when_the_user_says(tmp_path):
+    python = tmp_path / "python"
+    python.write_text(
+        f"#!{sys.executable}\n"
+        "import socket, sys\n"
+        f"sys.path.insert(0, {str(Path(__file__).parents[2])!r})\n"
+        "from padiff_graph.capture.remote.channel import receive, send\n"
+        "from padiff_graph.version import __version__\n"
+        "with socket.socket(fileno=int(sys.argv[-1])) as connection:\n"
+        "    send(connection, __version__, [])\n"
+        "    receive(connection)\n"
+        "    connection.recv(1)\n"
+    )
+    python.chmod(0o755)
+    side = pg.Side("a:b", python=str(python), timeout=0.01)
+    with pytest.raises(ElsewhereError, match=r"did not answer for 0\.01 seconds"):
+        pg.compare(side, side)
+    with pytest.raises(UsageError, match="above 0"):
+        pg.Side("a:b", timeout=0)
+    with pytest.raises(UsageTypeError, match="number of seconds"):
+        pg.Side("a:b", timeout="1")
+
+
 def test_what_a_model_started_ends_with_its_interpreter(tmp_path):
     python, left = tmp_path / "python", tmp_path / "left"
     python.write_text(
