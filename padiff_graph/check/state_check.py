@@ -71,11 +71,25 @@ def _called(
     waiting = _reason_to_wait(regional, findings)
     if waiting or not (places or _callable(request, regional)):
         return [], KeptState(places, unasked=waiting if places else "")
+    if not _repeatable(request, regional):
+        return [], KeptState(places)
     calls = _calls(request, regional, bool(places))
     finding = calls.departing()
     if finding is not None and not calls.steady:
         return [], KeptState(places, unasked=UNSTEADY)
     return [] if finding is None else [finding], KeptState(places, len(calls.calls[0]))
+
+
+def _repeatable(request: CheckRequest, regional: Regional) -> bool:
+    """Whether models that draw random numbers draw none in evaluation mode, so that their calls can
+    be told apart."""
+    whole, alignment = regional.whole, regional.weighted.alignment
+    assert whole is not None
+    if not whole.random or any(map(is_recorded, alignment.engines)):
+        return True
+    grad = request.options.backward
+    matching = regional.weighted.matching
+    return plain_calls(matching, alignment.engines, request.examples, None, grad=grad).repeated
 
 
 def _callable(request: CheckRequest, regional: Regional) -> bool:

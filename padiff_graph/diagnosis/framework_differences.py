@@ -12,21 +12,26 @@ from padiff_graph.capture.graph import ComputationGraph, Value
 from padiff_graph.diagnosis.plain_names import IDLE, plain_name
 from padiff_graph.diagnosis.upstream_order import arranged_alike
 from padiff_graph.executor.finite_differences import Ends, along_cut, along_parameter, change
-from padiff_graph.executor.gradient_paths import cuts_gradients
+from padiff_graph.executor.gradient_paths import cut_gradients
 from padiff_graph.executor.pair_run import Fed, Pair, first_cotangents
 from padiff_graph.executor.partition import Cut, Plan, Region
 from padiff_graph.executor.seeded_cotangents import seeded_cotangent
 from padiff_graph.executor.tensor_pair import TensorPair
 from padiff_graph.findings.cause import Cause
 from padiff_graph.referee.gradient_check import Slope, overflown
-from padiff_graph.referee.known_divergence import biased_variance, known_case, padding_row
+from padiff_graph.referee.known_divergence import (
+    biased_variance,
+    composed_call,
+    known_case,
+    padding_row,
+)
 from padiff_graph.referee.region_result import Part, RegionVerdict
 from padiff_graph.referee.structural_evidence import Structure
 from padiff_graph.sides.recorded_engine import is_recorded
 
 __all__ = ["explain_by_frameworks"]
 
-INTERFERING = frozenset({"no_grad", "gradient_hook", "custom_function"})
+INTERFERING = frozenset({"gradient_hook", "custom_function"})
 """Marks of operations with which a model itself changes gradients."""
 FIXED = frozenset({"add", "sub", "mul", "relu"})
 """Operators of which IEEE 754 leaves nothing to a framework: equal operands yield equal numbers."""
@@ -65,7 +70,7 @@ def explain_by_frameworks(
         return told
     if not _gradients_alone(pair, region, told):
         return told
-    overflows = _overflows(region, singles, doubles, told)
+    overflows = _overflows(pair, region, singles, doubles, told)
     wrong = [
         number
         for number, part in enumerate(told)
@@ -195,15 +200,23 @@ def _gradients_alone(pair: Pair, region: Region, parts: Sequence[Part]) -> bool:
 
 def _interferes(graph: ComputationGraph, nodes: Sequence[int]) -> bool:
     for record in map(graph.record, nodes):
-        if record.marks & INTERFERING or cuts_gradients(record):
+        if record.marks & INTERFERING or cut_gradients(graph, record):
             return True
     return False
 
 
 def _overflows(
-    region: Region, singles: Sequence[TensorPair], doubles: Doubles, parts: Sequence[Part]
+    pair: Pair,
+    region: Region,
+    singles: Sequence[TensorPair],
+    doubles: Doubles,
+    parts: Sequence[Part],
 ) -> dict[int, Part]:
     """Gradients that one side's arithmetic overflows in, by position."""
+    names = (
+        _names(pair.first.graph, region.first.nodes),
+        _names(pair.second.graph, region.second.nodes),
+    )
     operations = len(region.first.nodes), len(region.second.nodes)
     told: dict[int, Part] = {}
     for number, part in enumerate(parts):
@@ -214,8 +227,20 @@ def _overflows(
         overflow = overflown(singles[number].arrays(), fine, part.bound, operations)
         if overflow is not None:
             verdict, cause = overflow
+            singular = composed_call(*names) if verdict == "different" else None
+            if singular is not None:
+                verdict = "framework-divergence"
+                cause = Cause.of("framework.kink").followed_by(
+                    Cause.of("framework.known", text=singular)
+                )
             told[number] = replace(part, verdict=verdict, probe=cause)
     return told
+
+
+def _names(graph: ComputationGraph, nodes: Sequence[int]) -> list[str]:
+    """The plain names of operations that do anything."""
+    records = [record for record in map(graph.record, nodes) if record.inputs]
+    return [plain_name(record.op) for record in records]
 
 
 def _slopes(

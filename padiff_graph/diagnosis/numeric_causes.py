@@ -11,6 +11,7 @@ from padiff_graph.diagnosis.constant_tables import other_table
 from padiff_graph.diagnosis.finding_places import Place, Places
 from padiff_graph.diagnosis.plain_names import plain_name
 from padiff_graph.diagnosis.reordering import turning
+from padiff_graph.executor.gradient_paths import cut_gradients
 from padiff_graph.findings.cause import Cause
 from padiff_graph.matching.result import Matching
 from padiff_graph.referee.region_result import Part, RegionResult, Surplus
@@ -23,8 +24,6 @@ MARKS = {
     "custom_function": "gradient.custom_backward",
 }
 """A mark on one side only -> what it says of a difference in gradients."""
-CUTTING = ("detach", "share_data", "stop_gradient")
-"""Fragments of operator names that end a gradient path."""
 SPEAKING = frozenset({"gradient.by_design", "framework.same_call", "embedding.padding"})
 """Kinds that name the operations themselves."""
 SURPLUS = ("operation.extra", "operation.missing")
@@ -108,10 +107,10 @@ def _marks(graph: ComputationGraph, natives: tuple[int, ...]) -> Iterator[tuple[
     """What decides gradients among these operations, one mark for each."""
     for native in natives:
         record = graph.record(native)
-        own = [mark for mark in MARKS if mark in record.marks]
+        own = [mark for mark in MARKS if mark in record.marks and mark != "no_grad"]
         if own:
             yield own[0], record
-        elif any(fragment in record.op for fragment in CUTTING):
+        elif cut_gradients(graph, record):
             yield "no_grad", record
 
 

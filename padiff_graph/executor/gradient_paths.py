@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from padiff_graph.capture.graph import ComputationGraph, Node, Value
 
-__all__ = ["cuts_gradients", "reached_values"]
+__all__ = ["cut_gradients", "cuts_gradients", "reached_values"]
 
 CUTTING = ("detach", "share_data", "stop_gradient")
 """Fragments of the names of operators that hand their operand on without its gradient."""
+
+DIFFERENTIABLE = ("float", "bfloat", "complex")
+"""How the dtypes begin that have gradients."""
 
 
 def cuts_gradients(node: Node) -> bool:
@@ -31,12 +34,28 @@ def reached_values(graph: ComputationGraph) -> frozenset[Value]:
     return frozenset(reached)
 
 
+def cut_gradients(graph: ComputationGraph, node: Node) -> bool:
+    """Whether an operation cuts a gradient that would pass: one of numbers that no value decides,
+    such as how many there are, has none."""
+    if not cuts_gradients(node):
+        return False
+    carrying = _carrying(graph)
+    return any(value is not None and value.node in carrying for value in node.inputs)
+
+
 def _carrying(graph: ComputationGraph) -> set[int]:
     """Inputs, parameters, and the operations behind them that nothing cuts off; an operation behind
     a cut bears no mark of its own."""
     carrying: set[int] = set()
     for node in graph.records():
         behind = any(value is not None and value.node in carrying for value in node.inputs)
-        if node.kind in ("input", "parameter") or (behind and not cuts_gradients(node)):
+        passing = behind and _differentiable(node) and not cuts_gradients(node)
+        if node.kind in ("input", "parameter") or passing:
             carrying.add(node.id)
     return carrying
+
+
+def _differentiable(node: Node) -> bool:
+    """Whether any result may have a gradient: whole numbers and truth values have none."""
+    kinds = [kind for kind in node.outputs if kind is not None]
+    return not kinds or any(kind.dtype.startswith(DIFFERENTIABLE) for kind in kinds)

@@ -103,6 +103,12 @@ class Called:
         return None
 
     @property
+    def repeated(self) -> bool:
+        """Whether each model yields the same in every call."""
+        laid = list(_laid(self.matching, *self.calls))
+        return all(_repeats(own.values, side) for own in laid for side in (0, 1))
+
+    @property
     def steady(self) -> bool:
         """Whether of two models that depart one at least yields the same every time: else what
         they count outside may be counted by calls that only one of them had."""

@@ -6,6 +6,8 @@
 (Paddle), a factor n / (n - 1) | batch normalisation in training mode |
 | an interpolation to one element along an axis has a ratio of zero (Paddle) or of the sizes
 (torch) | https://github.com/PaddlePaddle/Paddle/issues/46214 |
+| the deviation of equal samples has gradient zero (torch) or none that is finite (Paddle, which
+composes it) | https://github.com/pytorch/pytorch/issues/4320 |
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from padiff_graph.capture.graph import Node
 from padiff_graph.findings.cause import Cause
 from padiff_graph.matching.result import Matching
 
-__all__ = ["biased_variance", "known_case", "padding_row", "variance_counts"]
+__all__ = ["biased_variance", "composed_call", "known_case", "padding_row", "variance_counts"]
 
 
 def biased_variance(
@@ -81,6 +83,36 @@ def known_case(first: Node, second: Node, shape: Sequence[int]) -> str | None:
         if row.holds(first.op, second.op, shape):
             return row.text
     return None
+
+
+def composed_call(first: Sequence[str], second: Sequence[str]) -> str | None:
+    """What is known of one operation that a framework composes of others and the other computes at
+    once, where its gradient is not finite; None where these operations are no such call.
+
+    A formula that a model spells out is its own: that the framework spelled it is told by what no
+    model writes (how many numbers there are, kept above zero), and by nothing else being there.
+
+    Args:
+        first, second: plain names of the operations of both sides.
+    """
+    for composed, whole in ((first, second), (second, first)):
+        spelled = set(composed) >= DEVIATION and composed.count("sqrt") == 1
+        beside = set(composed) - DEVIATION - BESIDE
+        if whole.count("std") == 1 and spelled and beside <= set(whole):
+            return EQUAL_SAMPLES
+    return None
+
+
+DEVIATION = frozenset({"mean", "sub", "pow", "sum", "numel", "maximum", "mul", "sqrt"})
+"""What Paddle composes `paddle.std` of, by plain names (its python/paddle/tensor/stat.py)."""
+BESIDE = frozenset(
+    {"add", "cast", "cat", "expand", "full_like", "matmul", "mul", "slice", "sub", "transpose"}
+)
+"""What may stand around it: none of these has a gradient that is not finite."""
+EQUAL_SAMPLES = (
+    "of equal samples the deviation is zero, where the gradient of torch's std is zero and that of "
+    "Paddle's, the root of a variance, is not finite (https://github.com/pytorch/pytorch/issues/4320)"
+)
 
 
 @dataclass(frozen=True, slots=True)

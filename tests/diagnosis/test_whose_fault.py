@@ -234,3 +234,37 @@ def test_values_that_arrive_turned_are_the_ports(last: str) -> None:
     }
     assert "framework-divergence" not in {finding.verdict for finding in report.findings}
     assert "transpose" in report.findings[0].cause.lower()
+
+
+class Spread(paddle.nn.Layer):
+    """The deviation over a batch, by the framework's own call or written out."""
+
+    def __init__(self, by_hand):
+        super().__init__()
+        self.fc, self.by_hand = paddle.nn.Linear(4, 4), by_hand
+
+    def forward(self, x):
+        y = self.fc(x)
+        if not self.by_hand:
+            return y.std(0, keepdim=True) * 2.0
+        centred = y - y.mean(0, keepdim=True)
+        return paddle.sqrt((centred**2).sum(0, keepdim=True) / 3) * 2.0
+
+
+class TorchSpread(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = torch.nn.Linear(4, 4)
+
+    def forward(self, x):
+        return self.fc(x).std(0, keepdim=True) * 2.0
+
+
+@pytest.mark.parametrize("by_hand", [False, True])
+def test_the_gradient_of_equal_samples_is_the_frameworks_where_it_spells_them(by_hand):
+    x = np.tile(np.random.default_rng(0).standard_normal((1, 4)).astype("float32"), (4, 1))
+    example = {"x": paddle.to_tensor(x)}, {"x": torch.from_numpy(x)}
+    report = pg.compare(Spread(by_hand), TorchSpread(), example, options=STRICT)
+    verdicts = {finding.verdict for finding in report.findings}
+    assert verdicts == ({"different"} if by_hand else {"framework-divergence"})
+    assert report.passed != by_hand
