@@ -276,8 +276,7 @@ def record(model: str, out: str, values: str, inputs: str | None, weights: str |
     def expect(size: int) -> None:
         say(f"about {size / MIB:.1f} MiB will be written")
 
-    example = None if inputs is None else example_of(inputs)
-    made, example = load_model(model, example)
+    made, example = load_model(model, None if inputs is None else example_of(inputs))
     with with_weights({"model": made}, weights):
         graph = record(made, example, out, precisions=chosen, expect=expect)
     headline(_graph_summary(graph, model))

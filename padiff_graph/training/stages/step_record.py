@@ -66,5 +66,6 @@ class StepRecord:
     def hidden(self, name: str) -> bool:
         """Whether a weight moved in this turn and no optimizer was seen to move it: the user's own
         lines did."""
-        moved = name in self.after and not np.array_equal(self.before.get(name), self.after[name])
-        return moved and not self.updated(name)
+        if name not in self.after or self.updated(name):
+            return False
+        return name not in self.before or not np.array_equal(self.before[name], self.after[name])
