@@ -20,21 +20,22 @@ def turning(
     graphs: tuple[ComputationGraph, ComputationGraph], numbers: tuple[Iterable[int], Iterable[int]]
 ) -> tuple[int, Node] | None:
     """The one native operation among these that turns a value, with its side; None for none or
-    several."""
-    found: list[tuple[int, Node]] = []
-    for side, (graph, own) in enumerate(zip(graphs, numbers, strict=True)):
-        for record in map(graph.record, own):
-            operand = record.inputs[0] if record.inputs else None
-            before = None if operand is None else graph.type_of(operand)
-            after = record.outputs[0] if record.outputs else None
-            if (
-                plain_name(record.op) in TURNING
-                and before is not None
-                and after is not None
-                and before.shape == after.shape
-            ):
-                found.append((side, record))
-    return found[0] if len(found) == 1 else None
+    several. Where none keeps the shape it may be the only one that does not."""
+    turns = [
+        (side, record, _keeps_shape(graph, record))
+        for side, (graph, own) in enumerate(zip(graphs, numbers, strict=True))
+        for record in map(graph.record, own)
+        if plain_name(record.op) in TURNING
+    ]
+    plain = [turn for turn in turns if turn[2]] or turns
+    return plain[0][:2] if len(plain) == 1 else None
+
+
+def _keeps_shape(graph: ComputationGraph, record: Node) -> bool:
+    operand = record.inputs[0] if record.inputs else None
+    before = None if operand is None else graph.type_of(operand)
+    after = record.outputs[0] if record.outputs else None
+    return before is not None and after is not None and before.shape == after.shape
 
 
 def around(normal: NormalGraph, parameters: Collection[str]) -> set[int]:

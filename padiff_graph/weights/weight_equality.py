@@ -30,7 +30,8 @@ IN_ORDER = "compute in the second model's order, or lay the weights out anew for
 """Where the weights agree as they stand, copying them again would only hide what differs."""
 FORGOTTEN = "weights.shift_forgotten"
 """Weights that differ, and neither a result nor a gradient does, whatever the input."""
-READ_OTHERWISE = ("weights.read_in_another_order", "weights.permuted")
+AS_THEY_ARE, TURNED = "weights.as_they_are", "weights.read_in_another_order"
+READ_OTHERWISE = (TURNED, "weights.permuted")
 
 
 @dataclass(frozen=True)
@@ -102,11 +103,14 @@ def weight_findings(matching: Matching, first: Engine, second: Engine) -> tuple[
     statistics never copied, or values that simply differ.
     """
     held = list(_held(matching, first, second))
+    odds = [
+        _odd(one, held, matching)
+        for one in held
+        if one.own.dtype.kind in "fc" and not same_numbers(one.own, one.wanted)
+    ]
     groups: dict[Hashable, list[_Odd]] = defaultdict(list)
-    for one in held:
-        if one.own.dtype.kind in "fc" and not same_numbers(one.own, one.wanted):
-            odd = _odd(one, held, matching)
-            groups[odd.cause.kind, odd.group].append(odd)
+    for odd in _with_their_weights(odds):
+        groups[odd.cause.kind, odd.group].append(odd)
     order = first_reads(matching.second.graph)
     findings = [_finding(group, order, matching) for group in groups.values()]
     return tuple(sorted(findings, key=lambda finding: finding.order))
@@ -131,7 +135,7 @@ def _odd(held: _Held, all_held: Sequence[_Held], matching: Matching) -> _Odd:
     order."""
     transform = {**held.names, "transform": held.row.transform}
     if held.alone and same_numbers(held.own, held.raw):
-        return _Odd(held, Cause.of("weights.as_they_are", **transform), held.row.transform)
+        return _Odd(held, Cause.of(AS_THEY_ARE, **transform), held.row.transform)
     square = held.own.ndim == 2 and held.own.shape[0] == held.own.shape[1]
     if square and same_numbers(held.own.T, held.wanted):
         return _Odd(held, Cause.of("weights.transposed", **transform), None)
@@ -156,6 +160,18 @@ def _odd(held: _Held, all_held: Sequence[_Held], matching: Matching) -> _Odd:
     return _Odd(held, Cause.of("weights.differ", **held.names), None)
 
 
+def _with_their_weights(odds: Sequence[_Odd]) -> Iterator[_Odd]:
+    """A bias that was copied as it is, beside a weight whose elements one model reads in another
+    order: it is read so too, and copying it again would mend nothing."""
+    turned = {odd.held.place: odd for odd in odds if odd.cause.kind == TURNED}
+    for odd in odds:
+        weight = turned.get(odd.held.place)
+        if odd.cause.kind == AS_THEY_ARE and odd.held.own.ndim == 1 and weight is not None:
+            yield replace(odd, cause=weight.cause, group=weight.group, place=weight.place)
+        else:
+            yield odd
+
+
 def _read_in_another_order(held: _Held, matching: Matching) -> _Odd:
     """The values agree as they stand, and the models compute with their elements in another
     order."""
@@ -166,7 +182,7 @@ def _read_in_another_order(held: _Held, matching: Matching) -> _Odd:
         (matching.first.graph, matching.second.graph),
         (around(matching.first, {first}), around(matching.second, {second})),
     )
-    kind = "weights.read_in_another_order"
+    kind = TURNED
     if turns is None:
         return _Odd(held, Cause.of(kind, **facts), first)
     side, record = turns

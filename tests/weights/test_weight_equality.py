@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import paddle
+import torch
 
+import padiff_graph as pg
 from padiff_graph.findings.finding import Finding
 from padiff_graph.weights.weight_equality import weight_findings
 from tests.models.toy_engine import Toy, ToyEngine, match
@@ -53,3 +56,36 @@ def test_values_never_copied_and_values_that_differ() -> None:
     found = compare({"a.w": np.ones_like(A), "b.w": B + 1}, {"a.w": A, "b.w": B})
     assert [finding.paddle_path for finding in found] == ["a", "b"]
     assert "never copied" in found[0].cause and "different values" in found[1].cause
+
+
+class _Heads(paddle.nn.Layer):
+    """Heads split the wrong way, which other weights could take up."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.split, self.out = paddle.nn.Linear(8, 8), paddle.nn.Linear(8, 8)
+
+    def forward(self, x):
+        heads = self.split(x).reshape([2, 5, 4, 2]).transpose([0, 1, 3, 2])
+        return self.out(paddle.nn.functional.softmax(heads, -1).reshape([2, 5, 8]))
+
+
+class _TorchHeads(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.split, self.out = torch.nn.Linear(8, 8), torch.nn.Linear(8, 8)
+
+    def forward(self, x):
+        return self.out(self.split(x).view(2, 5, 2, 4).softmax(-1).reshape(2, 5, 8))
+
+
+def test_where_elements_are_read_in_another_order_copying_is_never_the_advice() -> None:
+    layer, module = _Heads(), _TorchHeads()
+    for name, parameter in layer.named_parameters():
+        parameter.set_value(dict(module.named_parameters())[name].detach().numpy().T.copy())
+    x = np.random.default_rng(0).standard_normal((2, 5, 8)).astype("float32")
+    example = {"x": paddle.to_tensor(x)}, {"x": torch.from_numpy(x)}
+    report = pg.compare(layer, module, example, auto_weights=False)
+    (finding,) = [each for each in report.findings if each.fails]
+    assert finding.cause_id == "weights.read_in_another_order"
+    assert "transpose" in finding.cause and "copy" not in finding.advice
