@@ -10,6 +10,8 @@ from functools import wraps
 from importlib import import_module
 from typing import Any, ParamSpec, TypeVar
 
+import numpy as np
+
 __all__ = ["one_at_a_time"]
 
 P = ParamSpec("P")
@@ -18,6 +20,8 @@ LOCK = threading.RLock()
 """Held by the call that runs; its own inner calls pass."""
 
 
+ARITHMETIC: Any = {"divide": "warn", "over": "warn", "under": "ignore", "invalid": "warn"}
+"""numpy's own settings, outside of those that a caller may have switched on."""
 AMBIENT = ("torch", "paddle")
 """Frameworks with modes that a caller may have switched on around a call."""
 
@@ -57,6 +61,7 @@ def one_at_a_time(call: Callable[P, R]) -> Callable[P, R]:
             if not _outer.calls:
                 for module in _ambients():
                     stack.enter_context(module.set_aside((*args, *kwargs.values())))
+                stack.enter_context(np.errstate(**ARITHMETIC))
             stack.enter_context(_outer)
             return call(*args, **kwargs)
 

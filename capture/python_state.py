@@ -9,6 +9,7 @@ they are copied.
 
 from __future__ import annotations
 
+import copy
 import sys
 import types
 from collections import OrderedDict, deque
@@ -18,12 +19,15 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from padiff_graph.capture.capture_errors import CaptureError
+
 __all__ = [
     "ABSENT",
     "Change",
     "PythonState",
     "TensorCopies",
     "Watch",
+    "deep_copy",
     "plain_leaves",
     "python_facts",
 ]
@@ -437,3 +441,18 @@ def _equal_arrays(array: Any, before: Any) -> bool:
     return array.shape == before.shape and bool(
         np.array_equal(array, before, equal_nan=array.dtype.kind in "fc")
     )
+
+
+def deep_copy(model: Any) -> Any:
+    """A copy of a model with all that it holds.
+
+    Raises:
+        CaptureError: it holds what cannot be copied, as locks and open files.
+    """
+    try:
+        return copy.deepcopy(model)
+    except Exception as error:  # whatever an object of the user's raises when it is copied
+        raise CaptureError(
+            f"{type(model).__name__} cannot be copied ({type(error).__name__}: {error}), which a "
+            "look at it in half precision needs"
+        ) from None

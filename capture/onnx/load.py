@@ -65,7 +65,7 @@ def schema_of(node: onnx.NodeProto, versions: Mapping[str, int]) -> onnx.defs.Op
     """The schema that defines a node's operator, None where there is none."""
     domain = _domain(node.domain)
     version = versions.get(domain, 1)
-    if version > NEWEST:
+    if version > NEWEST or not isinstance(node.op_type, str):  # bytes where it is no text
         return None
     try:
         return onnx.defs.get_schema(node.op_type, version, domain)

@@ -22,10 +22,15 @@ def set_aside(arguments: Sequence[Any]) -> Iterator[None]:
             changed.
     """
     static = not paddle.in_dynamic_mode()
-    if static and any(isinstance(argument, paddle.nn.Layer) for argument in arguments):
+    if static and any(map(_concerned, arguments)):
         raise ContextError(
             "Paddle is in static mode (paddle.enable_static), in which models hold no numbers; "
             "call paddle.disable_static() first"
         )
     with nullcontext() if static else paddle.enable_grad():
         yield
+
+
+def _concerned(argument: Any) -> bool:
+    """Whether an argument is a Layer, or a report about one."""
+    return isinstance(argument, paddle.nn.Layer) or "paddle" in getattr(argument, "frameworks", ())

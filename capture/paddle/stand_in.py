@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from padiff_graph.capture.autocast import Autocast, is_mixed, low_name
 from padiff_graph.capture.graph import ComputationGraph
 from padiff_graph.capture.paddle import autocast, internals, values
 from padiff_graph.capture.paddle.internals import Patch
+from padiff_graph.capture.python_state import deep_copy
 
 __all__ = ["asking", "copied", "example", "explicit_casts"]
 
@@ -24,8 +24,12 @@ FLOATS = (*LOW, "float32")
 
 def copied(model: paddle.nn.Layer, precision: str) -> paddle.nn.Layer:
     """A copy in float64: of all floats, or of the low ones alone where the layer has some or
-    autocast lowers the others."""
-    made = copy.deepcopy(model)
+    autocast lowers the others.
+
+    Raises:
+        CaptureError: the layer cannot be copied.
+    """
+    made = deep_copy(model)
     tensors = [*made.parameters(), *made.buffers()]
     some = is_mixed(precision) or any(values.dtype(tensor) in LOW for tensor in tensors)
     chosen = LOW if some else FLOATS

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from padiff_graph.capture.capture_errors import ContextError
+from padiff_graph.capture.torch.internals import fakes_tensors
 
 __all__ = ["set_aside"]
 
@@ -18,9 +19,15 @@ def set_aside(arguments: Sequence[Any]) -> Iterator[None]:
     """Gradients are recorded while the block runs, also inside `no_grad` and `inference_mode`.
 
     Raises:
-        ContextError: autocast is on around the call, or a model was made in inference mode, whose
-            tensors cannot be differentiated. Nothing was changed.
+        ContextError: autocast is on around the call, or a mode whose tensors hold no numbers, or a
+            model was made in inference mode, whose tensors cannot be differentiated. Nothing was
+            changed.
     """
+    if fakes_tensors():
+        raise ContextError(
+            "a FakeTensorMode is on around this call, in which tensors hold no numbers; leave it "
+            "first"
+        )
     devices = [kind for kind in ("cpu", "cuda") if torch.is_autocast_enabled(kind)]
     if devices:
         raise ContextError(

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 import torch.utils.checkpoint
 from torch import fx
+from torch._guards import detect_fake_mode
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._pytree import tree_flatten, tree_unflatten
 from torch.utils.hooks import BackwardHook
@@ -29,6 +30,7 @@ __all__ = [
     "SWITCHES_ITSELF",
     "BackwardHook",
     "arguments_of",
+    "fakes_tensors",
     "has_numbers",
     "hooks_of",
     "is_operator",
@@ -71,6 +73,11 @@ BACKWARD_HOOK_HOME = torch.nn.modules.module
 
 SWITCHES_ITSELF = "you can only change requires_grad flags of leaf variables"
 """torch's complaint where a model switches its input's gradient on and the input has one."""
+
+
+def fakes_tensors() -> bool:
+    """Whether a mode is on around the caller in which tensors hold no numbers."""
+    return detect_fake_mode() is not None
 
 
 def is_operator(target: Any) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,7 +12,9 @@ from torch.overrides import TorchFunctionMode
 
 from padiff_graph.capture import leaf_names
 from padiff_graph.capture.autocast import Autocast, is_mixed, low_name
+from padiff_graph.capture.capture_errors import CaptureError
 from padiff_graph.capture.graph import ComputationGraph
+from padiff_graph.capture.python_state import deep_copy
 from padiff_graph.capture.torch import values
 from padiff_graph.capture.torch.aten_schema import DTYPES
 from padiff_graph.capture.torch.autocast import LISTS, cast, watched
@@ -40,8 +41,15 @@ CASTS = frozenset(
 
 def copied(model: torch.nn.Module, precision: str) -> torch.nn.Module:
     """A copy in float64: of all floats, or of the low ones alone where the model has some or
-    autocast lowers the others."""
-    made = copy.deepcopy(model)
+    autocast lowers the others.
+
+    Raises:
+        CaptureError: a parameter has no shape yet, or the model cannot be copied.
+    """
+    for name, parameter in model.named_parameters():
+        if torch.nn.parameter.is_lazy(parameter):
+            raise CaptureError(f"parameter {name} has no shape yet; run the model once first")
+    made = deep_copy(model)
     tensors = [*made.parameters(), *made.buffers()]
     some = is_mixed(precision) or any(tensor.dtype in LOW for tensor in tensors)
 
@@ -132,7 +140,8 @@ def _answered(model: torch.nn.Module, precision: str) -> None:
     @functools.wraps(forward)
     def answered(*args: Any, **kwargs: Any) -> Any:
         state = Autocast(name, LISTS, [is_mixed(precision)])
-        with watched(state), _Answering(DTYPES[name], state):
+        eagerly = torch.compiler.set_stance("force_eager")  # a compiler would trace the modes too
+        with eagerly, watched(state), _Answering(DTYPES[name], state):
             return forward(*args, **kwargs)
 
     model.forward = answered

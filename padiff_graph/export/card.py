@@ -17,6 +17,7 @@ from importlib import import_module
 from typing import Any
 
 from padiff_graph.capture.engine import Engine
+from padiff_graph.capture.exclusive import one_at_a_time
 from padiff_graph.capture.graph import ComputationGraph
 from padiff_graph.capture.remote.whole import is_away
 from padiff_graph.errors import UsageError
@@ -57,6 +58,7 @@ def write_card(report: Report, path: str | os.PathLike[str]) -> None:
     write_text(path, text)
 
 
+@one_at_a_time
 def card_data(report: Report) -> dict[str, Any]:
     """The card as JSON holds it; its members are described in docs/card.md."""
     return {

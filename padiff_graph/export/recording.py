@@ -17,7 +17,7 @@ from padiff_graph.capture.graph import ComputationGraph
 from padiff_graph.capture.late_weights import late_model
 from padiff_graph.capture.leaf_names import tree
 from padiff_graph.capture.remote.service import members
-from padiff_graph.capture.remote.wire import Ref, encode
+from padiff_graph.capture.remote.wire import Ref, Unsendable, encode
 from padiff_graph.errors import UsageError
 from padiff_graph.export.recorded_regions import write_regions
 from padiff_graph.export.recorded_whole import WholeRun, write_whole
@@ -62,7 +62,7 @@ def record(
         The captured graph.
 
     Raises:
-        UsageError: for another precision, or a model without numbers.
+        UsageError: for another precision, or a model without numbers or with what no file holds.
         CaptureError: the model cannot be captured.
         NotWrittenError: the file cannot be written.
     """
@@ -86,8 +86,11 @@ def record(
             raise
         if expect is not None:
             expect(expected_size(graph, precisions))
-        with new_recording(path) as writer:
-            _write(writer, graph, engine, inputs, precisions)
+        try:
+            with new_recording(path) as writer:
+                _write(writer, graph, engine, inputs, precisions)
+        except Unsendable as error:  # an attribute of an operation, as packed weights are
+            raise UsageError(f"this model cannot be recorded: {error}") from None
     return graph
 
 

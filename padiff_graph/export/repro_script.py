@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from padiff_graph.capture.engine import Array, Engine, NotRunnable
+from padiff_graph.capture.exclusive import one_at_a_time
 from padiff_graph.capture.graph import Value
 from padiff_graph.capture.interpreter import differentiable
 from padiff_graph.errors import UsageError
@@ -38,6 +39,7 @@ WRITTEN = ("torch", "paddle")
 """Frameworks whose operations can be written as lines of Python."""
 
 
+@one_at_a_time
 def write_repro(
     report: Report, path: str | os.PathLike[str], finding: Finding | None = None
 ) -> Path:

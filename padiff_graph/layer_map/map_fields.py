@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from padiff_graph.errors import UsageError
+from padiff_graph.printable import code_comment
 
 __all__ = [
     "Shape",
@@ -50,12 +51,10 @@ def check_keys(row: Any, needed: set[str], allowed: set[str], where: str) -> Non
         raise UsageError(f"{where}: expected a mapping, found {told(row)}")
     missing, unknown = needed - set(row), set(row) - needed - allowed
     if missing:
-        raise UsageError(
-            f"{where}: {', '.join(sorted(missing))} is missing; found {', '.join(map(str, row))}"
-        )
+        raise UsageError(f"{where}: {', '.join(sorted(missing))} is missing; found {_listed(row)}")
     if unknown:
         raise UsageError(
-            f"{where}: unknown entries {', '.join(sorted(map(str, unknown)))}; "
+            f"{where}: unknown entries {_listed(unknown)}; "
             f"known are {', '.join(sorted(needed | allowed))}"
         )
 
@@ -123,3 +122,8 @@ def whole(value: Any, what: str, where: str) -> int:
     if type(value) is not int or not -LARGEST < value < LARGEST:
         raise UsageError(f"{where}: {what} is a whole number, found {told(value)}")
     return value
+
+
+def _listed(names: Iterable[Any]) -> str:
+    """Names from a file, in one line."""
+    return code_comment(", ".join(sorted(map(str, names))))

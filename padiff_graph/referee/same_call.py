@@ -191,4 +191,5 @@ def _left(normal: NormalGraph, native: int) -> Sequence[tuple[str, Any]]:
 
 
 def _neutral(name: str, value: Any) -> bool:
-    return value is None or value in ((), "") or name in IN_THE_TYPE or name in HOW
+    empty = isinstance(value, (tuple, str)) and not value
+    return value is None or empty or name in IN_THE_TYPE or name in HOW

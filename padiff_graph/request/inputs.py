@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from padiff_graph.capture.backend import backend, framework_of
+from padiff_graph.capture.capture_errors import CaptureError
 from padiff_graph.capture.example_tensors import with_tensors
 from padiff_graph.capture.late_weights import late_model
 from padiff_graph.capture.leaf_names import leaves, values
@@ -116,7 +117,10 @@ def check_pair(
         _check_example(position, side, example)
     first, second = example_inp
     _check_strangers((first, second), frameworks)
-    return with_tensors(frameworks[0], first), with_tensors(frameworks[1], second)
+    try:
+        return with_tensors(frameworks[0], first), with_tensors(frameworks[1], second)
+    except CaptureError as error:
+        raise UsageError(f"example_inp: {error}") from None
 
 
 def _check_example(position: int, side: str, example: Any) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from padiff_graph.capture.engine import NotRunnable
+from padiff_graph.capture.exclusive import one_at_a_time
 from padiff_graph.capture.remote.engine import RemoteEngine
 from padiff_graph.errors import UsageError
 from padiff_graph.export.repro_script import WRITTEN, finding_to_run
@@ -53,6 +54,7 @@ class Shrunk:
     complete: bool = True
 
 
+@one_at_a_time
 def shrink(
     report: Report,
     finding: Finding | None = None,

@@ -188,3 +188,10 @@ def test_an_unknown_precision_is_refused_before_anything_is_written(tmp_path):
         )
     assert not list(tmp_path.iterdir())
     assert pg.UsageError is UsageError
+
+
+def test_what_no_file_holds_is_told(tmp_path):
+    packed = torch.ao.quantization.quantize_dynamic(torch.nn.Sequential(torch.nn.Linear(2, 2)))
+    with pytest.raises(UsageError, match="cannot be recorded: torch.ScriptObject"):
+        record(packed, {"input": torch.ones(1, 2)}, tmp_path / "q.pgref")
+    assert not list(tmp_path.iterdir())

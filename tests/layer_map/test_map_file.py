@@ -65,6 +65,7 @@ def test_turned_by_a_stride_or_a_table() -> None:
         (row(shapes=[4]), "shapes is"),
         (row(torch=["t", "t"], shapes={"paddle": [4], "torch": [[4], [4]]}), "for each of"),
         (row(torch=None), "torch is missing"),
+        (row(**{"\n::error::x": 1}), r"unknown entries \\n::error::x; known"),
         (row(reason=["x"]), "reason is a text"),
         (row(pieces={"of": "t"}), "pieces is a list"),
         (row(pieces=["t"]), "expected a mapping"),

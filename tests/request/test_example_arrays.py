@@ -20,7 +20,11 @@ def _read_only(array):
     return array
 
 
-@pytest.mark.parametrize("array", [X, _read_only(X), np.asfortranarray(X), X[::2], X[:0]], ids=str)
+@pytest.mark.parametrize(
+    "array",
+    [X, _read_only(X), np.asfortranarray(X), X[::2], X[:0], X.astype(">f4")],
+    ids=lambda array: f"{array.dtype.str}{array.shape}",
+)
 def test_an_array_is_an_input_of_both(array):
     before = array.copy()
     inputs = {"input": array}
@@ -30,6 +34,13 @@ def test_an_array_is_an_input_of_both(array):
     assert report.passed and report.compared.outputs == 1
     assert inputs["input"] is array
     np.testing.assert_array_equal(array, before)
+
+
+@pytest.mark.parametrize("kind", [object, str])
+def test_an_array_without_numbers_is_refused(kind):
+    inputs = {"input": X.astype(kind)}
+    with pytest.raises(UsageError, match="the input input is an array of .* expected numbers"):
+        pg.compare(paddle.nn.Linear(6, 3), torch.nn.Linear(6, 3), (inputs, inputs))
 
 
 def test_an_array_beside_a_tensor():
