@@ -460,7 +460,9 @@ def gate_in_float32(layer: Any, chance: random.Random) -> Planted | None:
     given_forward(place[1].gate_proj, widened)
     given_forward(place[1].up_proj, widened)
     given_forward(place[1].down_proj, narrowed)
-    return Planted(place[0], "the activation of a gate in float32")
+    between = [name for name, child in place[1].named_children() if not _linear(child)]
+    also = tuple(f"{place[0]}.{name}" for name in between)
+    return Planted(place[0], "the activation of a gate in float32", also=also)
 
 
 def _linear(sub: Any) -> bool:

@@ -44,6 +44,7 @@ class _Table:
         numbers: as the capture has them.
         held: its numbers as the low precision leaves them.
         wide: the same, had only the last of its operations that precision.
+        full: the same, and its buffers in float32 too.
     """
 
     node: NormalNode
@@ -52,11 +53,7 @@ class _Table:
     numbers: Array
     held: Array
     wide: Array
-
-    @property
-    def coarse(self) -> float:
-        """How far what is rounded on the way moves it."""
-        return root_mean_square(self.held, self.wide)
+    full: Array
 
 
 @dataclass(frozen=True)
@@ -135,20 +132,23 @@ def _tables(trial: Trial, side: int) -> list[_Table]:
     reading = trial.readings[side]
     read = {Value(node.native[-1]): node for node in normal.nodes if _is_table(node)}
     natives = {native for node in read.values() for native in node.native}
-    inner = {
-        value: HIGH for value in reading.placement if value.node in natives and value not in read
-    }
-    held, wide = (
+    inner = [value for value in reading.placement if value.node in natives and value not in read]
+    computed = [value for value in inner if reading.side.graph.record(value.node).kind != "buffer"]
+    runs = [
         emulate(reading.side, trial.precision, read, placement, nodes=natives).values
-        for placement in (reading.placement, {**reading.placement, **inner})
-    )
+        for placement in (
+            reading.placement,
+            {**reading.placement, **dict.fromkeys(computed, HIGH)},
+            {**reading.placement, **dict.fromkeys(inner, HIGH)},
+        )
+    ]
     found = []
     for value, node in read.items():
         final = reading.effective(value) if value in reading.placement else HIGH
-        arrays = [node.constant, held.get(value), wide.get(value)]
-        for numbers, own, other in zip(*(_parts(array) for array in arrays), strict=False):
-            if own.dtype.kind == "f" and np.isfinite(own).all() and np.isfinite(other).all():
-                found.append(_Table(node, value, final, numbers, own, other))
+        arrays = [node.constant, *(run.get(value) for run in runs)]
+        for numbers, *held in zip(*(_parts(array) for array in arrays), strict=False):
+            if all(own.dtype.kind == "f" and np.isfinite(own).all() for own in held):
+                found.append(_Table(node, value, final, numbers, *held))
     return found
 
 
@@ -205,11 +205,15 @@ def _rounded_inside(precision: str, tables: tuple[_Table, _Table]) -> int | None
         pair = _in_order(*read)
         return 0.0 if pair is None else root_mean_square(*pair)
 
-    held = distance([table.held for table in tables])
-    if held <= CLEAR * distance([table.wide for table in tables]):
-        return None
-    coarse = int(tables[1].coarse > tables[0].coarse)
-    return coarse if tables[coarse].coarse > CLEAR * tables[1 - coarse].coarse else None
+    held = [table.held for table in tables]
+    # what is computed first, since a buffer that both round would hide it
+    for kept in ([table.wide for table in tables], [table.full for table in tables]):
+        moved = [root_mean_square(*pair) for pair in zip(held, kept, strict=True)]
+        coarse = int(moved[1] > moved[0])
+        clear = moved[coarse] > CLEAR * moved[1 - coarse]
+        if clear and distance(held) > CLEAR * distance(kept):
+            return coarse
+    return None
 
 
 def _placed(trial: Trial, side: int, natives: Sequence[int]) -> tuple[Value, ...]:

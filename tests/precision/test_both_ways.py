@@ -60,6 +60,18 @@ def _paddle_turned(h: Any, last: Any, low: bool) -> Any:
     return last(turned.flatten(2).astype(h.dtype))
 
 
+def _torch_buffer(h: Any, last: Any, low: bool) -> Any:
+    dtype = h.dtype if low else torch.float32
+    angles = torch.arange(START, START + LENGTH).to(dtype)[:, None] * last.speeds.to(dtype)
+    return last(h * torch.cos(angles).to(h.dtype))
+
+
+def _paddle_buffer(h: Any, last: Any, low: bool) -> Any:
+    dtype = h.dtype if low else "float32"
+    angles = paddle.arange(START, START + LENGTH).astype(dtype).unsqueeze(1)
+    return last(h * paddle.cos(angles * last.speeds.astype(dtype)).astype(h.dtype))
+
+
 def _torch_length(h: Any, last: Any, low: bool) -> Any:
     wide = h if low else h.float()
     return last((wide / wide.norm(dim=-1, keepdim=True)).to(h.dtype))
@@ -103,6 +115,7 @@ KINDS: dict[str, Kind] = {
     "a table that is small beside its offset": (_paddle_bias, _torch_bias),
     "a table that is rounded where it is read": (_paddle_added, _torch_added),
     "angles of a complex table": (_paddle_turned, _torch_turned),
+    "angles of a buffer that both round": (_paddle_buffer, _torch_buffer),
     "a norm in one operation": (_paddle_length, _torch_length),
     "softmax spelled out behind a mask": (_paddle_shares, _torch_shares),
     "the rounded loss": (_paddle_loss, _torch_loss),
