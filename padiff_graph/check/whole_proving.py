@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
+import numpy as np
+
 from padiff_graph.capture.engine import NotRunnable
 from padiff_graph.check.check_log import CheckLog
 from padiff_graph.check.check_request import CheckRequest
@@ -26,6 +28,11 @@ from padiff_graph.referee.referee import measure
 
 __all__ = ["excuse_kinks", "prove_models"]
 
+GRADIENTS = ("input", "parameter")
+"""Kinds of compared values that are gradients."""
+FRAMEWORKS = ("framework-divergence", "framework-defect")
+AT_VALUES = ("framework.kink", "framework.overflow")
+"""Causes that are the frameworks' own at some values and at none beside them."""
 _Answer = TypeVar("_Answer")
 
 
@@ -42,25 +49,35 @@ def prove_models(request: CheckRequest, regional: Regional, log: CheckLog) -> Re
 
 
 def excuse_kinks(request: CheckRequest, regional: Regional, log: CheckLog) -> Regional:
-    """The record without values that differ since the frameworks choose other slopes at a kink,
-    where a region shows the kink, and both models agree as a whole beside it."""
+    """The record without values that differ since the frameworks choose other slopes at a kink or
+    overflow by themselves, where a region shows that, and both models agree as a whole in float64:
+    beside the example, where it is at the kink itself."""
     proof = regional.proof
-    if proof is None or not proof.unclear or not any(map(_at_a_kink, regional.findings)):
+    if proof is None or proof.reason or not any(map(_of_frameworks, regional.findings)):
         return regional
     if not _can_ask(request, regional):
         return regional
-    with log.timed("float64 of the whole beside a kink"):
-        beside = _excused(_Asked(request, regional).off_kinks(), regional)
-    if beside.reason or beside.left:
-        return regional
+    if proof.unclear:
+        with log.timed("float64 of the whole beside a kink"):
+            beside = _excused(_Asked(request, regional).off_kinks(), regional)
+        if beside.reason or beside.left:
+            return regional
     assert regional.whole is not None
-    names = {(entry.kind, entry.first) for entry in proof.unclear}
-    whole = regional.whole.excusing(names, "another slope of the frameworks at a kink")
+    names: set[tuple[str, str]] = {(entry.kind, entry.first) for entry in proof.unclear}
+    names |= {
+        (own.kind, own.first)
+        for own in regional.whole.quantities
+        if own.kind in GRADIENTS and not np.isfinite(own.error)
+    }
+    if not names:
+        return regional
+    whole = regional.whole.excusing(names, "the frameworks choose another slope, or overflow")
     return replace(regional, proof=proof.carrying(), whole=whole)
 
 
-def _at_a_kink(finding: Finding) -> bool:
-    return finding.verdict == "framework-divergence" and finding.reason.speaks_of("framework.kink")
+def _of_frameworks(finding: Finding) -> bool:
+    """Whether it tells of a gradient that a framework chooses or loses at single values."""
+    return finding.verdict in FRAMEWORKS and any(map(finding.reason.speaks_of, AT_VALUES))
 
 
 @dataclass(frozen=True)

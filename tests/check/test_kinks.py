@@ -41,3 +41,35 @@ def test_what_follows_from_a_kink_passes_and_nothing_else(hooked):
     told = {finding.verdict for finding in report.findings}
     assert "framework-divergence" in told
     assert report.passed != hooked == any(finding.fails for finding in report.findings)
+
+
+class Products(paddle.nn.Layer):
+    def __init__(self):
+        super().__init__()
+        self.fc = paddle.nn.Linear(6, 3)
+
+    def forward(self, x):
+        return self.fc(x) * x.prod(-1, keepdim=True)
+
+
+class TorchProducts(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = torch.nn.Linear(6, 3)
+
+    def forward(self, x):
+        return self.fc(x) * x.prod(-1, keepdim=True)
+
+
+@pytest.mark.parametrize("hooked", [False, True])
+def test_a_gradient_that_a_framework_loses_at_zero_passes_and_nothing_else(hooked):
+    torch.manual_seed(0)
+    layer, module = Products(), TorchProducts()
+    if hooked:
+        module.fc.weight.register_hook(lambda gradient: gradient * 0.5)
+    x = X.copy()
+    x[0, 0] = 0.0
+    example = {"x": paddle.to_tensor(x)}, {"x": torch.from_numpy(x)}
+    report = padiff_graph.compare(layer, module, example, options=OPTIONS)
+    assert "framework.overflow" in [finding.cause_id for finding in report.findings]
+    assert report.passed != hooked
