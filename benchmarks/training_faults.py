@@ -52,8 +52,8 @@ LOSSES = {
         "loss",
         {"smoothing": 0.0},
         {**DIRECT, "smoothing": 0.1},
-        (),
-        ("smoothing", "missing", "scaled", "constant"),
+        (0.0, 0.1),
+        ("smoothed", "smoothing", "missing", "scaled", "constant"),
         families=("classes", "tokens"),
     ),
     "sum for mean": Fault(
@@ -108,7 +108,7 @@ LOSSES = {
         {"weighted": False},
         {**DIRECT, "weighted": True},
         (),
-        ("weight", "missing", "Mul"),
+        ("weight", "weighed", "missing", "Mul"),
         families=("classes", "masks", "noise"),
     ),
     "auxiliary loss weighed otherwise": Fault(
@@ -157,7 +157,11 @@ GRADIENTS = {
         "batch", {"training": False}, {}, ("evaluation", "training"), families=("masks",)
     ),
     "loop: smoothing left out": Fault(
-        "loss", {}, {"smoothing": 0.1}, families=("classes", "tokens")
+        "loss",
+        {"smoothing": 0.0},
+        {"smoothing": 0.1},
+        (0.0, 0.1),
+        families=("classes", "tokens"),
     ),
     "loop: sum for mean": Fault("loss", {"reduction": "sum"}, {}, ()),
     "divisor left out": Fault("accumulated", {"divided": False}, MICRO, (2,)),

@@ -50,6 +50,7 @@ def noting_runs(
         is_tensor, array: of that framework.
     """
     runs = NotedRuns()
+    handles: list[Any] = []
     own = vars(model)
     kept, had = own.get("forward"), "forward" in own
     original = model.forward
@@ -63,7 +64,7 @@ def noting_runs(
         outputs = output_leaves(result, is_tensor)
         runs.inputs.append(inputs)
         runs.outputs.append({name: np.array(array(leaf)) for name, leaf in outputs.items()})
-        runs.slopes.append(_noted_slopes(outputs, array))
+        runs.slopes.append(_noted_slopes(outputs, array, handles))
         runs.training.append(bool(model.training))
         return result
 
@@ -71,14 +72,23 @@ def noting_runs(
     try:
         yield runs
     finally:
+        # an output may be a parameter, which lives on
+        for handle in handles:
+            handle.remove()
         if had:
             own["forward"] = kept
         else:
             own.pop("forward", None)
 
 
-def _noted_slopes(outputs: Mapping[str, Any], array: Callable[[Any], Array]) -> dict[str, Array]:
-    """Gradients of outputs, filled in by a backward pass."""
+def _noted_slopes(
+    outputs: Mapping[str, Any], array: Callable[[Any], Array], handles: list[Any]
+) -> dict[str, Array]:
+    """Gradients of outputs, filled in by a backward pass.
+
+    Args:
+        handles: of the hooks that do it, to be removed.
+    """
     slopes: dict[str, Array] = {}
 
     def noting(name: str) -> Callable[[Any], None]:
@@ -90,7 +100,7 @@ def _noted_slopes(outputs: Mapping[str, Any], array: Callable[[Any], Array]) -> 
     for name, leaf in outputs.items():
         # Paddle's word for it, else torch's
         if not getattr(leaf, "stop_gradient", not getattr(leaf, "requires_grad", False)):
-            leaf.register_hook(noting(name))
+            handles.append(leaf.register_hook(noting(name)))
     return slopes
 
 

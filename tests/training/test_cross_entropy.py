@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 
 import padiff_graph as pg
+from padiff_graph.capture.noted_runs import noting_runs
+from padiff_graph.capture.torch.values import array
 from padiff_graph.training.cross_entropy import row_differences, rows_of
 
 RANDOM = np.random.default_rng(0)
@@ -191,3 +193,20 @@ def test_a_loss_inside_of_a_loop_is_told_by_its_setting(smoothing, dropout):
     told = "labels are smoothed by 0.1 (paddle) against 0 (torch)"
     assert report.passed is (smoothing == dropout == 0.0)
     assert [told in finding.cause for finding in failing] == [True] * bool(smoothing)
+
+
+def test_hooks_on_what_a_model_returns_do_not_outlive_the_watching():
+    class Scaled(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.scale = torch.nn.Parameter(torch.ones(2))
+
+        def forward(self, x):
+            return x * self.scale, self.scale
+
+    model = Scaled()
+    with noting_runs(model, lambda leaf: isinstance(leaf, torch.Tensor), array) as runs:
+        (model(torch.ones(2))[0].sum() * 3).backward()
+        (slopes,) = runs.taken().slopes
+    assert slopes["0"].tolist() == [3.0, 3.0]
+    assert not model.scale._backward_hooks

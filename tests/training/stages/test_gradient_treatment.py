@@ -3,9 +3,12 @@
 import numpy as np
 import pytest
 
-from padiff_graph.capture.abilities import WatchedPass
+from padiff_graph.capture.abilities import WatchedPass, WatchedStep
+from padiff_graph.capture.normal.index_map import View
+from padiff_graph.matching.result import ParameterRow, Piece
 from padiff_graph.training.stages.gradient_treatment import Treatment, compatible, treatments
 from padiff_graph.training.stages.loss_factor import Multiple, is_factor
+from padiff_graph.training.stages.observed_differences import observed_differences
 from padiff_graph.training.stages.step_record import StepRecord
 
 
@@ -98,3 +101,22 @@ def test_gradients_that_shrink_alike_are_a_factor_only_where_something_was_multi
         return StepRecord(passes=(WatchedPass((), (), (), number, {}),))
 
     assert is_factor(Multiple(0.9, rest), record(loss), record(2.0)) is told
+
+
+@pytest.mark.parametrize(("limit", "told"), [(0.01, False), (0.02, True)])
+def test_a_norm_of_all_carries_what_one_gradient_differs_by_to_the_others(limit, told):
+    before = gradients()
+    other = {**before, "b.weight": before["b.weight"] * np.float32(1.004)}
+
+    def record(accumulated, most):
+        norm = np.sqrt(sum(float((array**2).sum()) for array in accumulated.values()))
+        update = WatchedStep(None, scaled(accumulated, most / norm), {})
+        return StepRecord(accumulated=accumulated, updates=(update,))
+
+    views = {name: View.of(array.shape) for name, array in before.items()}
+    rows = [
+        ParameterRow(name, (Piece(name, view, view),), "identity", 1.0, "given")
+        for name, view in views.items()
+    ]
+    differences = observed_differences(record(other, limit), record(before, 0.01), rows)
+    assert [difference.setting for difference in differences] == ["gradient clipping"] * told
