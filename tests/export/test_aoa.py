@@ -237,11 +237,19 @@ def test_repeated_layers_are_one_statement():
         ("missing -> b", "no 'missing'"),
         ("a -> b, c, axis=0", "a -> b, c"),
         ("a -> b, axis=", "no name"),
+        ("a -> b, axis=99999999999", "too large"),
+        ('a -> b, permute="' + "[" * 5000 + '"', "a -> b"),
+        ("a, a -> b, c, fused_ffn", "yields 1 and names 2"),
     ],
 )
 def test_wrong_statements(text, says):
     with pytest.raises(UsageError, match=says):
         carried_out([read_statement(text)], {"a": np.zeros((3, 2))})
+
+
+def test_statements_that_double_a_tensor_without_end_are_stopped():
+    with pytest.raises(UsageError, match="more than there is"):
+        carried_out([read_statement("a, a -> a")] * 60, {"a": np.zeros((3, 2))})
 
 
 def test_files(entries, tmp_path):
