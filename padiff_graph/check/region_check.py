@@ -125,7 +125,8 @@ class _Rounds:
             notes.append(f"fail_fast: stopped at a difference, {left} not run")
         results = [_decided(self.results[region.identity]) for region in plan.regions]
         results.sort(key=lambda result: result.order)
-        return RegionCheck(tuple(results), tuple(notes), dict(self.examination.seconds))
+        seconds = dict(self.examination.seconds)
+        return RegionCheck(tuple(results), tuple(notes), seconds, len(self.left))
 
     def _without_wrong_cuts(
         self, plan: Plan, dropped: frozenset[Key]

@@ -136,6 +136,12 @@ def _structure(check: _Check) -> Answer:
     for finding in check.findings:
         if finding.phase == "structure" and (finding.fails or finding.verdict == "not-comparable"):
             return "not shown", finding.cause
+    left = check.regional.regions.left
+    if left:
+        return (
+            "not shown",
+            f"{left} {noun('regions', left)} that would decide were not run: fail_fast",
+        )
     return "shown", "numbers decided every difference in structure"
 
 

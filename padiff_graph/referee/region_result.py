@@ -141,11 +141,13 @@ class RegionCheck:
         results: in program order of the second model.
         notes: what the user should know, in sentences.
         seconds: time by step ("second", "first", "compare", "referee").
+        left: how many were not run, since a difference was to end the check.
     """
 
     results: tuple[RegionResult, ...]
     notes: tuple[str, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)
+    left: int = 0
 
     @property
     def counts(self) -> dict[str, int]:

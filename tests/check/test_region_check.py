@@ -169,13 +169,13 @@ def test_fail_fast_leaves_what_stands_behind_the_first_difference() -> None:
     check = run(*(models := two(skip="bias", approximate="tanh")), fail_fast=True)
     assert bad(check, models[1]) == ["fc1"]
     ran = len(check.results)
-    assert ran < 6
+    assert ran < 6 and check.left == 6 - ran
     assert check.notes[-1] == f"fail_fast: stopped at a difference, {6 - ran} regions not run"
 
 
 def test_fail_fast_runs_all_where_nothing_differs() -> None:
     check = run(*two(), fail_fast=True)
-    assert (check.counts, check.notes) == ({"equal": 6}, ())
+    assert (check.counts, check.notes, check.left) == ({"equal": 6}, (), 0)
 
 
 def test_operands_swapped_are_negated() -> None:
