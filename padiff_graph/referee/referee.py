@@ -15,7 +15,7 @@ from padiff_graph.findings.cause import Cause
 from padiff_graph.referee.region_result import RegionVerdict
 from padiff_graph.referee.rounding_bound import difference
 
-__all__ = ["COARSE", "EXACT", "LEFTOVER", "Measured", "imprecise", "judge", "measure"]
+__all__ = ["EXACT", "LEFTOVER", "Measured", "imprecise", "judge", "measure"]
 
 LEFTOVER = 1e-6
 """Relative difference that float64 may leave between correct sides: frameworks hold some attributes
