@@ -163,6 +163,8 @@ def _parts(recording: Recording) -> dict[str, Any]:
     constants = [recording.array("constants", str(number)) for number in range(count)]
 
     def found(ref: Ref) -> RecordedTensor:
+        if not (type(ref.number) is int and isinstance(ref.facts[0], str)):
+            raise ValueError("a tensor is told by a number and a dtype")
         if ref.number < 0:
             return RecordedTensor.of(np.zeros(0), ref.facts[0])
         return RecordedTensor.of(constants[ref.number], ref.facts[0])

@@ -157,6 +157,7 @@ SPOILED = (
     (at("nodes", 0, "v", "outputs", 5), "nodes.0..outputs is 5"),
     (at("nodes", -1, "v", "inputs", "v", 0, "v", "output", 7), "names output 7 of node"),
     (at("whole", "v", []), "whole has no structure"),
+    (at("whole", "v", 0, 1, {"k": "ref", "v": [-1, {"k": "list", "v": [[]]}]}), "and a dtype"),
     (at("regions", "v", 0, "v", 0, 1, "v", [999]), "names node 999"),
     (at("nodes", -2, "v", "inputs", "v", []), "its graph cannot be understood"),
     (at("nodes", 1, "v", "outputs", "v", 0, "v", "shape", "v", [7]), "node 1 is .7., its weight"),
