@@ -30,6 +30,7 @@ IN_OPTIMIZERS = (
     "put_gradients",
     "overwrite",
     "saved",
+    "is_hooked",
 )
 """Functions of `Optimizers` that are one question each."""
 CONTEXTS = ("watching", "kept")

@@ -53,6 +53,7 @@ OPTIMIZERS = frozenset(
         "put_gradients",
         "overwrite",
         "is_optimizer",
+        "is_hooked",
     }
 )
 """The same of `Optimizers`."""

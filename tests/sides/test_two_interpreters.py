@@ -154,7 +154,7 @@ def test_a_side_that_hangs_is_given_up(monkeypatch):
     monkeypatch.setattr(process, "PARTING", 0.5)
     with WorkerProcess(sys.executable, "the first side") as worker:
         worker.connection.settimeout(0.05)
-        with pytest.raises(SideEndedError, match="it did not answer in time"):
+        with pytest.raises(SideEndedError, match="it did not answer for 0.05 seconds"):
             worker.ask("open", f"{MODELS}:paddle_side")
         with pytest.raises(SideEndedError, match="is not there any more"):
             worker.ask("open", f"{MODELS}:paddle_side")
