@@ -18,8 +18,8 @@ __all__ = ["quiet"]
 
 COMPARABLE = (paddle.float32, paddle.float64, paddle.int32, paddle.int64, paddle.bool)
 """dtypes that Paddle compares on the CPU; others are compared by numpy."""
-OWN = frozenset(vars(paddle.nn.Layer()))
-"""Attributes that Paddle keeps in every layer."""
+OWN = frozenset(vars(paddle.nn.Layer())) - {"training"}
+"""Attributes that Paddle keeps in every layer, without the mode: a forward may change it."""
 
 Copies = Mapping[int, tuple[Any, Any]]
 """Tensors with their numbers, by identity."""

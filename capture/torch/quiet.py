@@ -22,8 +22,8 @@ __all__ = ["quiet", "without_warnings"]
 FRAMES_A_LEVEL = 12
 """Python frames for one module inside another: chosen three times what 200 nested modules take
 beyond Python's own limit (4 a level are enough in torch 2.13, 0 are not)."""
-OWN = frozenset(vars(torch.nn.Module()))
-"""Attributes that torch keeps in every module."""
+OWN = frozenset(vars(torch.nn.Module())) - {"training"}
+"""Attributes that torch keeps in every module, without the mode: a forward may change it."""
 
 PutBack = Callable[[], None]
 

@@ -13,6 +13,7 @@ from padiff_graph.check.scope import left_out
 from padiff_graph.check.verdict import Measured
 from padiff_graph.findings.finding import Finding
 from padiff_graph.findings.obligation import OBLIGATIONS, Obligation, Status
+from padiff_graph.obligations.mode_findings import LEFT_MODE
 from padiff_graph.obligations.whole_proof import WholeProof
 from padiff_graph.report.wording import noun
 from padiff_graph.weights.weight_equality import FORGOTTEN
@@ -197,6 +198,9 @@ def _state(check: _Check) -> Answer:
     if kept is None or kept.unasked:
         return "not shown", "nothing was asked" if kept is None else kept.unasked
     further = f"; {kept.calls} calls in a row agree" if kept.calls else ""
+    modes = [finding.cause for finding in check.findings if finding.cause_id == LEFT_MODE]
+    if modes:
+        return "shown", f"{modes[0]}{further}"
     if not kept.places:
         nothing = "neither run changed an attribute or buffer that the next call could read"
         return "shown", nothing + further

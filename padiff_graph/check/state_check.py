@@ -21,6 +21,7 @@ from padiff_graph.obligations.later_calls import (
     plain_calls,
 )
 from padiff_graph.obligations.left_behind import Place
+from padiff_graph.obligations.mode_findings import LEFT_MODE, MODE
 from padiff_graph.obligations.state_findings import Runs, kept_places, state_findings
 from padiff_graph.sides.recorded_engine import is_recorded
 
@@ -60,8 +61,15 @@ def _found(request: CheckRequest, regional: Regional) -> tuple[list[Finding], Ke
     ]
     places = len(kept[0].keys() | kept[1].keys())
     further, state = _called(request, regional, findings, places)
+    if further or random or not state.calls:
+        findings = [_with_effects(finding) for finding in findings]
     findings += [*further, *hook_findings(matching, engines, regional.whole.hooked)]
     return findings, state
+
+
+def _with_effects(finding: Finding) -> Finding:
+    """A mode left behind is a difference unless later calls agree all the same."""
+    return replace(finding, verdict="different") if finding.cause_id == LEFT_MODE else finding
 
 
 def _called(
@@ -106,7 +114,8 @@ def _calls(request: CheckRequest, regional: Regional, kept: bool) -> Called:
     assert whole is not None
     matching, engines = regional.weighted.matching, regional.weighted.alignment.engines
     recorded, grad = any(map(is_recorded, engines)), request.options.backward
-    if kept or (any(left.attributes for left in whole.left) and not recorded):
+    attributes = {place for left in whole.left for place in left.attributes if place[1] != MODE}
+    if kept or (attributes and not recorded):
         times = 2 if recorded else CALLS
         return grown_calls(matching, engines, request.examples, times=times, evaluated=whole.random)
     apart = {

@@ -16,6 +16,14 @@ STATE = (
         second_value=3,
     ),
     kind_of(
+        "state.mode",
+        "a forward leaves a module in another mode than its counterpart is in",
+        first_name="the model",
+        second_name="the model",
+        first_setting="training",
+        second_setting="evaluation",
+    ),
+    kind_of(
         "state.second_call",
         "outputs or buffers agree in the first call and differ in a later one, with other weights",
         first_name="output",

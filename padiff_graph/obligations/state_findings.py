@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from padiff_graph.alignment.module_rows import module_rows
 from padiff_graph.capture.engine import Engine
 from padiff_graph.capture.normal.form import NormalGraph
 from padiff_graph.executor.transfer import mapped
@@ -14,17 +13,13 @@ from padiff_graph.findings.cause import Cause
 from padiff_graph.findings.finding import Finding, Verdict
 from padiff_graph.matching.result import Matching
 from padiff_graph.obligations.left_behind import Leaves, LeftBehind, Place, attribute_now
+from padiff_graph.obligations.mode_findings import BEHIND, MODE, counterparts, mode_findings
 from padiff_graph.obligations.state_values import ROUNDING, apart, same_values, unlike
 
 __all__ = ["Runs", "kept_places", "state_findings"]
 
-SURE = 0.8
-"""From this confidence on a module's counterpart is where its operations say; below it, where the
-name says (`matching.confidence` sets the steps)."""
 SHOWN = (bool, int, float, str)
 """Values that a sentence shows."""
-BEHIND = 1 << 30
-"""Order of what stands behind every operation."""
 ONCE = "check whether the next call reads it"
 
 
@@ -57,6 +52,7 @@ def state_findings(runs: Runs) -> list[Finding]:
     """All that the runs left otherwise than each other."""
     return [
         *_kept(runs),
+        *mode_findings(runs.matching, runs.engines, runs.left),
         *_written_in_backward(runs),
         *_parameters(runs),
         *_inputs(runs),
@@ -66,7 +62,7 @@ def state_findings(runs: Runs) -> list[Finding]:
 
 def kept_places(runs: Runs) -> tuple[dict[Place, Leaves], dict[Place, Leaves]]:
     """What each run left in attributes and buffers, those of norms left out: running statistics are
-    compared with what updates them."""
+    compared with what updates them. Modes are held against each other by themselves."""
     first, second = (_without_norms(runs, side) for side in (0, 1))
     return first, second
 
@@ -74,7 +70,11 @@ def kept_places(runs: Runs) -> tuple[dict[Place, Leaves], dict[Place, Leaves]]:
 def _without_norms(runs: Runs, side: int) -> dict[Place, Leaves]:
     norms = _norms(runs.normals[side])
     changed = runs.left[side].attributes
-    return {place: leaves for place, leaves in changed.items() if place[0] not in norms}
+    return {
+        place: leaves
+        for place, leaves in changed.items()
+        if place[0] not in norms and place[1] != MODE
+    }
 
 
 def _norms(normal: NormalGraph) -> set[str]:
@@ -93,7 +93,7 @@ def _norms(normal: NormalGraph) -> set[str]:
 
 def _kept(runs: Runs) -> Iterator[Finding]:
     changed = kept_places(runs)
-    there, back = _counterparts(runs.matching)
+    there, back = counterparts(runs.matching)
     pairs = dict.fromkeys(
         [
             *(((owner, name), (there.get(owner, owner), name)) for owner, name in changed[0]),
@@ -103,13 +103,6 @@ def _kept(runs: Runs) -> Iterator[Finding]:
     for pair in pairs:
         if pair[0] not in runs.drawn[0] and pair[1] not in runs.drawn[1]:
             yield from _compared(runs, pair, changed)
-
-
-def _counterparts(matching: Matching) -> tuple[dict[str, str], dict[str, str]]:
-    """Modules whose counterpart has another path, by path, in both directions."""
-    rows = [row for row in module_rows(matching) if row.confidence >= SURE]
-    there = {row.paddle_path: row.torch_path for row in rows}
-    return there, {second: first for first, second in reversed(there.items())}
 
 
 def _compared(

@@ -332,3 +332,30 @@ def test_no_gradient_and_a_number_that_one_model_returns():
     report = padiff_graph.compare(First(), Second(), example, options=OPTIONS)
     shown = {obligation.name: obligation.status for obligation in report.obligations}
     assert report.passed and shown["gradients"] == "shown"
+
+
+class ChangesAMode(Deed):
+    """Calls `train()` or `eval()` on itself or on a module of its own, which may drop or do
+    nothing."""
+
+    def setup(self, model, lib):
+        draws, self.whose, self.call = self.factor
+        model.act = lib.nn.Dropout(0.5) if draws else lib.nn.ReLU()
+
+    def forward(self, model, lib, x):
+        y = model.act(model.fc(x))
+        if self.call:
+            target = model if self.whose == "model" else model.act
+            target.train() if self.call == "train" else target.eval()
+        return y
+
+
+@pytest.mark.parametrize("whose", ["model", "act"])
+@pytest.mark.parametrize("draws", [True, False])
+@pytest.mark.parametrize("calls", [("train", ""), ("", "train"), ("train", "train"), ("eval", "")])
+def test_a_mode_that_a_forward_leaves_on_one_side_is_told(calls, draws, whose):
+    report = compared(*(ChangesAMode((draws, whose, call)) for call in calls))
+    told = [f.verdict for f in report.findings if f.cause_id == "state.mode"]
+    apart = "train" in calls and calls[0] != calls[1]
+    assert told == ([("suspicious", "different")[draws]] if apart else [])
+    assert any(finding.fails for finding in report.findings) == (apart and draws)

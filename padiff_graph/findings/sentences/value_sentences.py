@@ -182,6 +182,16 @@ STATE: Mapping[str, tuple[str, ...]] = {
         ),
         "a forward changes {parameter} on the {side} side, which the {other} model does not have",
     ),
+    "state.mode": (
+        (
+            "a forward changes the mode: after it {first_name} is in {first_setting} mode on the"
+            " {first} side and {second_name} in {second_setting} mode on the {second} side"
+        ),
+        (
+            "a forward leaves {name} in {setting} mode on the {side} side; the {other} model's"
+            " forward changes no mode to that"
+        ),
+    ),
     "state.second_call": (
         (
             "{first_name} agrees in the first call and differs in call {call} by {error:.3g} of its"
