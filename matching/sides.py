@@ -6,7 +6,7 @@ import math
 from typing import NamedTuple
 
 from padiff_graph.capture.graph import TensorType
-from padiff_graph.capture.normal.form import NormalGraph, NormalNode
+from padiff_graph.capture.normal.form import INVERTED, NormalGraph, NormalNode
 from padiff_graph.matching.labels import Labeler, LeafLook, Look, constant_look
 from padiff_graph.matching.weights_only import weights_only
 
@@ -113,7 +113,7 @@ class Side:
             tuple(weights),
             tuple(constants),
             node.outputs[0].size if node.outputs else 0,
-            node.marks - {"inplace"},
+            node.marks - {"inplace", INVERTED},
             node.op == "Conv" and _pointwise(node),
         )
 

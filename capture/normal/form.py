@@ -25,6 +25,10 @@ __all__ = ["HELD", "Edge", "Location", "NormalGraph", "NormalNode"]
 HELD = frozenset({"gradient_hook", "custom_function"})
 """Marks of operations whose backward is the user's own: nothing may be merged with them."""
 
+INVERTED = "inverted"
+"""Mark of a coin, and of a dropout made of one, that gives a one where the native draw gives none.
+"""
+
 
 class Location(NamedTuple):
     """Where a normal-form value lives natively: elements `view` of the native tensor `value` are

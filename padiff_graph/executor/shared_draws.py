@@ -12,7 +12,7 @@ import numpy as np
 
 from padiff_graph.capture.engine import Array
 from padiff_graph.capture.graph import ComputationGraph, Node, Value
-from padiff_graph.capture.normal.form import NormalGraph, NormalNode
+from padiff_graph.capture.normal.form import INVERTED, NormalGraph, NormalNode
 from padiff_graph.capture.normal.traits import attributes_equal
 from padiff_graph.executor.partition import Slice
 from padiff_graph.executor.region_run import Side
@@ -87,7 +87,7 @@ def coins(normal: NormalGraph) -> dict[int, Coin]:
         probability = _probability(node)
         if probability is None:
             continue
-        below = _below(normal, node)
+        below = _below(normal, node) != (INVERTED in node.marks)
         for native in _random(normal, node.id):
             thrown[native] = Coin(probability, below)
     return thrown

@@ -100,6 +100,21 @@ SAME = {
         lambda h: paddle.where(paddle.rand(FEW) < 0.9, h, paddle.zeros_like(h)),
         lambda h: torch.where(torch.rand(4, 1) < 0.9, h, torch.zeros_like(h)),
     ),
+    "what a draw fills": Same(
+        lambda h: F1.dropout(h, 0.3), lambda h: h.masked_fill(torch.rand(4, 8) > 0.7, 0) / 0.7
+    ),
+    "what a coin fills": Same(
+        lambda h: F1.dropout(h, 0.3),
+        lambda h: h.masked_fill(torch.bernoulli(torch.full((4, 8), 0.3)).bool(), 0) / 0.7,
+    ),
+    "what no coin fills": Same(
+        lambda h: h.masked_fill(paddle.logical_not(paddle.rand([4, 8]) < 0.7), 0) / 0.7,
+        lambda h: F2.dropout(h, 0.3),
+    ),
+    "a row that a draw fills": Same(
+        lambda h: paddle.where(paddle.rand(FEW) < 0.9, h, paddle.zeros_like(h)),
+        lambda h: h.masked_fill(torch.rand(4, 1) > 0.9, 0),
+    ),
     "dropout": Same(lambda h: F1.dropout(h, 0.1), lambda h: F2.dropout(h, 0.1)),
     "dropout without a scale": Same(
         lambda h: F1.dropout(h, 0.1, mode="downscale_in_infer"), lambda h: F2.dropout(h, 0.1) * 0.9
@@ -127,6 +142,10 @@ OTHERS: dict[str, dict[str, Function]] = {
     "a coin above": {"rate": lambda h: h * (torch.rand(4, 8) < 0.69).float()},
     "a coin that chooses": {
         "rate": lambda h: h.masked_fill(torch.rand(4, 1) >= 0.91, 0.0),
+    },
+    "what a draw fills": {
+        "rate": lambda h: h.masked_fill(torch.rand(4, 8) > 0.69, 0) / 0.69,
+        "the rest": lambda h: h.masked_fill(torch.rand(4, 8) < 0.7, 0) / 0.7,
     },
     "dropout without a scale": {"rate": lambda h: F2.dropout(h, 0.12) * 0.88},
     "dropout of channels": {"of elements": lambda h: F2.dropout(h, 0.4)},

@@ -49,8 +49,10 @@ from padiff_graph.capture.normal.rewrites.product_bias import bias_into_product
 from padiff_graph.capture.normal.rewrites.random_draws import (
     bernoulli_from_uniform,
     coin_as_truth,
+    coin_turned_over,
     dropout_by_coin,
     dropout_of_constant,
+    filled_by_coin,
 )
 from padiff_graph.capture.normal.rewrites.rule import Rule, sweep
 from padiff_graph.capture.normal.rewrites.split_linear import split_linear
@@ -65,6 +67,8 @@ FIRST: tuple[Rule, ...] = (
     where_of_constant,
     bernoulli_from_uniform,
     coin_as_truth,
+    coin_turned_over,
+    filled_by_coin,
     dropout_by_coin,
     dropout_of_constant,
     part_of_concat,

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from padiff_graph.capture.normal.draft import Draft
-from padiff_graph.capture.normal.edges import expand, shape_of, view_of
-from padiff_graph.capture.normal.form import Edge
+from padiff_graph.capture.normal.edges import expand, shape_of, unscaled, view_of
+from padiff_graph.capture.normal.form import INVERTED, Edge
 from padiff_graph.capture.normal.rewrites.rule import Sweep, applies_to
 
-__all__ = ["bernoulli_from_uniform", "coin_as_truth", "dropout_by_coin", "dropout_of_constant"]
+__all__ = [
+    "bernoulli_from_uniform",
+    "coin_as_truth",
+    "coin_turned_over",
+    "dropout_by_coin",
+    "dropout_of_constant",
+    "filled_by_coin",
+]
 
 BELOW = frozenset({"Less", "LessOrEqual"})
 """Comparisons that hold where their first operand is the smaller one; of draws equal ones never
@@ -68,6 +75,58 @@ def coin_as_truth(sweep: Sweep, draft: Draft) -> bool:
         return False
     sweep.builder.replace(draft, expand(edge, draft.shape, *draft.native))
     return True
+
+
+@applies_to("Not")
+def coin_turned_over(sweep: Sweep, draft: Draft) -> bool:
+    """Not(coin) = a coin of the other probability that falls where the first does not.
+
+    Refuses coins that are read elsewhere too, moved, or have a scale.
+    """
+    edge = draft.inputs[0]
+    thrown = sweep.behind(edge, "Bernoulli")
+    if edge is None or thrown is None or not sweep.alone(thrown):
+        return False
+    if not unscaled(edge) or not view_of(edge).identity:
+        return False
+    turned = _turned_over(sweep, draft, thrown)
+    if turned is None:
+        return False
+    sweep.replace(draft, turned)
+    return True
+
+
+@applies_to("Where")
+def filled_by_coin(sweep: Sweep, draft: Draft) -> bool:
+    """Where(coin, 0, x) = Where(turned coin, x, 0): what a coin fills with zeros.
+
+    Refuses coins that are read elsewhere too or have a scale, and other numbers than zero.
+    """
+    if len(draft.inputs) != 3 or sweep.builder.scalar(draft.inputs[1]) != 0.0:
+        return False
+    coin, zero, value = draft.inputs
+    thrown = sweep.behind(coin, "Bernoulli")
+    if coin is None or thrown is None or not sweep.alone(thrown) or not unscaled(coin):
+        return False
+    turned = _turned_over(sweep, thrown, thrown)
+    if turned is None:
+        return False
+    turned.locations, turned.aliases = [None], []  # no native tensor is this one's
+    kept = coin._replace(source=turned.id)
+    sweep.replace(draft, sweep.made_of(draft, "Where", [kept, value, zero], {}))
+    return True
+
+
+def _turned_over(sweep: Sweep, draft: Draft, thrown: Draft) -> Draft | None:
+    """A coin in place of a draft that falls where another one does not; None where that one's
+    probability is no number between zero and one."""
+    probability = thrown.attrs.get("p")
+    if not isinstance(probability, (int, float)) or not 0.0 < probability < 1.0:
+        return None
+    parts = () if draft is thrown else (thrown,)
+    turned = sweep.made_of(draft, "Bernoulli", [], {"p": 1.0 - probability}, *parts)
+    turned.marks ^= {INVERTED}
+    return turned
 
 
 @applies_to("Mul", "Where")

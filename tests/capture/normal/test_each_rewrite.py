@@ -182,6 +182,16 @@ def kept_by_coin(g: Drafts, op: str = "Mul", rows: int = 1) -> Edge:
     return g.op(op, *operands, shape=shape_of(x))
 
 
+def filled_by_coin(g: Drafts, fill: float = 0.0) -> Edge:
+    coin = drawn(g, "Bernoulli", p=0.25)
+    return g.op("Where", coin, g.constant(np.full((), fill)), g.input("x", 4), shape=(4,))
+
+
+def turned_over(g: Drafts, scale: float = 1.0) -> Edge:
+    coin = affine(drawn(g, "Bernoulli", p=0.25), scale, 0.0)
+    return g.op("Relu", g.op("Not", coin))
+
+
 def concat(g: Drafts, *parts: Edge, axis: int = 0) -> Edge:
     shape = list(shape_of(parts[0]))
     shape[axis] = sum(shape_of(part)[axis] for part in parts)
@@ -204,6 +214,8 @@ APPLIES: list[tuple[str, Build, str]] = [
     ("bernoulli_from_uniform", lambda g: above(g, 2.0), "Bernoulli(p=0.875)"),
     ("coin_as_truth", true_coin, "Where(Bernoulli(p=0.5), x, -)"),
     ("dropout_of_constant", ones_dropped, "2 * Bernoulli(p=0.5)"),
+    ("filled_by_coin", filled_by_coin, "Where(Bernoulli(p=0.75), x, constant)"),
+    ("coin_turned_over", turned_over, "Relu(Bernoulli(p=0.75))"),
     ("dropout_by_coin", kept_by_coin, "0.5 * Dropout(2 * x, ratio=0.5)"),
     ("dropout_by_coin", lambda g: kept_by_coin(g, "Where"), "0.5 * Dropout(x, ratio=0.5)"),
     (
@@ -394,6 +406,8 @@ REFUSES: list[tuple[str, str, Build]] = [
     ("a draw turned over", "bernoulli_from_uniform", lambda g: above(g, -1.0)),
     ("another type", "coin_as_truth", lambda g: true_coin(g, "int8")),
     ("a coin of several elements", "dropout_by_coin", lambda g: kept_by_coin(g, rows=2)),
+    ("another filling than zero", "filled_by_coin", lambda g: filled_by_coin(g, 1.0)),
+    ("a coin with a scale", "coin_turned_over", lambda g: turned_over(g, 2.0)),
     ("a dropout of zeros", "dropout_of_constant", lambda g: ones_dropped(g, 0.0)),
     (
         "a reading across parts",
