@@ -272,6 +272,14 @@ def test_structure_alone_is_compared_and_matched(recording):
     assert {row.paddle_path: row.torch_path for row in candidate.rows}["norm"] == "norm"
 
 
+def test_a_map_cannot_name_modules_of_a_recording(recording):
+    for pair in ({"norm": "norm"}, {"norm": "typo"}):
+        with pytest.raises(UsageError, match="a map cannot name"):
+            pg.compare(changed(), recording, ({"x": X}, {"x": X}), layer_map=pair)
+    with pytest.raises(UsageError, match=r"'typo' is not in|'typo' is in neither"):
+        pg.compare(changed(), recording, ({"x": X}, {"x": X}), layer_map={"typo": "typo"})
+
+
 def test_a_damaged_file_is_one_sentence(recording, tmp_path):
     whole = recording.read_bytes()
     for number, data in enumerate((whole[:-40], whole[:1000] + b"x" * 8 + whole[1008:], b"")):
