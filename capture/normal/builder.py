@@ -178,7 +178,7 @@ class Builder:
     def scalar(self, edge: Edge | None) -> float | int | bool | None:
         """The operand's value where it is a constant that holds one number only, everywhere."""
         constant = self.held(edge)
-        if edge is None or constant is None:
+        if edge is None or constant is None or constant.dtype.kind == "O":  # None in a mask's place
             return None
         number: float | int | bool
         if constant.size == 1 and not view_of(edge).padded:

@@ -8,7 +8,9 @@ import tracemalloc
 from collections import Counter
 
 import pytest
+import torch
 
+from padiff_graph.capture.api import Capture
 from padiff_graph.capture.graph import ComputationGraph, TensorType, Value
 from padiff_graph.capture.normal.form import NormalGraph
 from padiff_graph.capture.normal.normalize import normalize
@@ -203,3 +205,13 @@ def test_outputs_keep_their_names_and_types() -> None:
     graph = make.normal(y, x)
     assert list(graph.outputs) == ["output.0", "output.1"]
     assert graph.nodes[graph.outputs["output.1"].source].op == "Input"
+
+
+def test_an_index_beside_a_none_is_no_number():
+    class Chosen(torch.nn.Module):
+        def forward(self, x):
+            rows, columns = torch.where(x > 0)
+            return x[rows, columns, None] * 2
+
+    graph = Capture.of(Chosen(), {"x": torch.randn(3, 4)}).graph
+    assert live(graph) <= covered(normalize(graph))
