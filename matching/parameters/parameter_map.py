@@ -26,6 +26,7 @@ from padiff_graph.matching.parameters.agreeing_readings import (
 from padiff_graph.matching.parameters.cover import uncovered
 from padiff_graph.matching.parameters.parameter_readers import ParameterReaders
 from padiff_graph.matching.parameters.readings import Reading
+from padiff_graph.matching.parameters.siblings import with_siblings
 from padiff_graph.matching.parameters.transform_words import describe
 from padiff_graph.matching.parameters.without_counterpart import (
     Values,
@@ -76,6 +77,7 @@ def map_parameters(
             rows.append(row_without_counterpart(name, first, unread, folded, values))
     idle = {*matching.second.unread, *folded_constants(matching.second)}
     unread_second = {second.first_name.get(name, name) for name in idle}
+    rows = with_siblings(rows, first, second, unread, unread_second)
     return replace(
         matching,
         parameters=tuple(rows),

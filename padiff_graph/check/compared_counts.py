@@ -9,6 +9,7 @@ from padiff_graph.capture.graph import ComputationGraph
 from padiff_graph.check.beyond_tolerance import PHASES
 from padiff_graph.check.end_to_end import WholeCheck
 from padiff_graph.findings.finding import Phase
+from padiff_graph.matching.parameters.siblings import AS_SIBLINGS
 from padiff_graph.matching.result import Matching
 from padiff_graph.referee.region_result import Part, RegionCheck, RegionResult
 from padiff_graph.report.compared_tensor import ComparedTensor
@@ -46,9 +47,10 @@ def compared(
     counted: list[str] = []
     if whole is not None:
         counted = [quantity.kind for quantity in whole.quantities if quantity.counted]
+    rows = [] if matching is None else matching.parameters
     return Compared(
         operations=sum(len(result.second_nodes) for result in results),
-        parameters=0 if matching is None else sum(bool(row.pieces) for row in matching.parameters),
+        parameters=sum(bool(row.pieces) and row.reason != AS_SIBLINGS for row in rows),
         regions=len(results),
         outputs=counted.count("output"),
         gradients=sum(part.kind in GRADIENTS for part in parts)

@@ -14,6 +14,7 @@ from padiff_graph.capture.late_weights import late_model
 from padiff_graph.errors import UsageError
 from padiff_graph.executor.transfer import mapped
 from padiff_graph.layer_map.layer_map import LayerMap
+from padiff_graph.matching.parameters.names import numbers, template
 from padiff_graph.matching.result import ParameterRow
 from padiff_graph.request.module_tree import modules_of
 from padiff_graph.request.special_init import special_inits
@@ -64,15 +65,54 @@ def assign_weight(layer: Any, module: Any, layer_map: Any = None, example_inp: A
             "assign_weight writes into a model in memory; the first one's weights are in files: "
             "convert the checkpoint instead (padiff-graph convert)"
         )
-    alignment = align(
-        layer,
-        module,
-        example_inp,
-        LayerMap.of(layer_map).resolve(layer, module),
-        certify=False,
-    )
-    assign_parameters(alignment, layer, module)
+    resolved = LayerMap.of(layer_map).resolve(layer, module)
+
+    def aligned() -> Alignment:
+        return align(layer, module, example_inp, resolved, certify=False)
+
+    alignment = aligned()
+    before: dict[str, Array] = {}
+    try:
+        if _lost(alignment) or _crossed(alignment):
+            before = _written_where_proved(alignment)
+            alignment = aligned() if before else alignment
+        assign_parameters(alignment, layer, module)
+    except BaseException:
+        if before:
+            alignment.first_engine.assign(before)
+        raise
     return alignment.first_engine.model if alignment.first_engine.framework == "onnx" else True  # type: ignore[attr-defined]
+
+
+def _lost(alignment: Alignment) -> bool:
+    return any(row.status == "open" for row in alignment.matching.parameters)
+
+
+def _crossed(alignment: Alignment) -> bool:
+    """Whether members of two lists of one name go together under other numbers, unproved."""
+    return any(
+        template(row.first) == template(second) and numbers(row.first) != numbers(second)
+        for row in alignment.matching.parameters
+        if not row.proved
+        for second in (piece.second for piece in row.pieces)
+    )
+
+
+def _written_where_proved(alignment: Alignment) -> dict[str, Array]:
+    """Writes what a run has proved and yields what stood there before.
+
+    Which experts a mixture runs is decided by its router: until both models hold the same one they
+    run others, and these do not line up. With what is proved the same ones run. Not into ONNX,
+    where a new model holds what is written.
+    """
+    engine = alignment.first_engine
+    rows = [row for row in alignment.matching.parameters if row.proved and row.pieces]
+    if not rows or engine.framework == "onnx":
+        return {}
+    own = engine.parameters()
+    before = {row.first: np.array(engine.array(own[row.first])) for row in rows}
+    engine.assign(new_values(rows, engine, alignment.second_engine))
+    return before
 
 
 def assign_parameters(

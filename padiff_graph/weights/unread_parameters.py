@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from padiff_graph.alignment.aligned import Alignment
 from padiff_graph.capture.engine import Array, Engine
 from padiff_graph.capture.normal.form import NormalGraph
+from padiff_graph.matching.parameters.siblings import AS_SIBLINGS
 from padiff_graph.report.unread_parameter import UnreadParameter
 from padiff_graph.weights.same_numbers import in_axis_orders, same_numbers
 
@@ -21,10 +22,15 @@ WORDS = {True: "the same numbers", False: "other numbers"}
 def unread_parameters(alignment: Alignment) -> tuple[UnreadParameter, ...]:
     """The parameters that neither computation reads, as both models hold them now.
 
-    They correspond by name, or by name within modules that correspond.
+    They correspond by name, or by name within modules that correspond. What one reads for no rows
+    at all, and the other not, is one of them.
     """
     ours, theirs = map(_unread, (alignment.matching.first, alignment.matching.second))
+    idle = _read_for_no_rows(alignment)
+    infos = alignment.matching.first.graph.parameters
+    ours |= {name: tuple(infos[name].type.shape) for name in idle}
     pairs = dict(_paired(alignment, ours, theirs)) if ours and theirs else {}
+    pairs |= idle
     held = _Arrays(alignment.first_engine), _Arrays(alignment.second_engine)
     told = []
     for name, shape in ours.items():
@@ -33,6 +39,15 @@ def unread_parameters(alignment: Alignment) -> tuple[UnreadParameter, ...]:
         told.append(UnreadParameter(name, other, shape, equal))
     left = [name for name in theirs if name not in pairs.values()]
     return (*told, *(UnreadParameter("", name, theirs[name], None) for name in left))
+
+
+def _read_for_no_rows(alignment: Alignment) -> dict[str, str]:
+    """What one model alone reads, by the name in the second: an expert that no row chose."""
+    return {
+        row.first: row.pieces[0].second
+        for row in alignment.matching.parameters
+        if row.reason == AS_SIBLINGS
+    }
 
 
 def unread_note(parameters: tuple[UnreadParameter, ...], frameworks: tuple[str, str]) -> str:

@@ -167,6 +167,58 @@ def test_experts_in_a_list_and_stacked_in_one_tensor():
         )
 
 
+class Mixture(paddle.nn.Layer):
+    """Runs all six experts, on the rows that chose them or on none."""
+
+    def __init__(self):
+        super().__init__()
+        self.gate = paddle.nn.Linear(8, 6, bias_attr=False)
+        self.experts = paddle.nn.LayerList([paddle.nn.Linear(8, 8) for _ in range(6)])
+
+    def forward(self, x):
+        shares, chosen = paddle.topk(paddle.nn.functional.softmax(self.gate(x)), 2)
+        total = paddle.zeros_like(x)
+        for number, expert in enumerate(self.experts):
+            rows, place = paddle.nonzero(chosen == number, as_tuple=True)
+            rows, place = rows.reshape([-1]), place.reshape([-1])
+            made = expert(x[rows]) * shares[rows, place].unsqueeze(-1)
+            total = paddle.index_add(total, rows, 0, made)
+        return total
+
+
+class TorchMixture(torch.nn.Module):
+    """Runs the experts that a row chose."""
+
+    def __init__(self):
+        super().__init__()
+        self.gate = torch.nn.Linear(8, 6, bias=False)
+        self.experts = torch.nn.ModuleList(torch.nn.Linear(8, 8) for _ in range(6))
+
+    def forward(self, x):
+        shares, chosen = torch.topk(torch.softmax(self.gate(x), -1), 2)
+        total = torch.zeros_like(x)
+        for number in chosen.unique().tolist():
+            rows, place = torch.where(chosen == number)
+            made = self.experts[number](x[rows]) * shares[rows, place, None]
+            total = total.index_add(0, rows, made)
+        return total
+
+
+def test_experts_that_no_row_chose_go_as_their_siblings():
+    paddle.seed(0)
+    layer, module = Mixture(), models.randomised(TorchMixture())
+    layer.eval()
+    few = np.random.RandomState(0).randn(2, 8).astype("float32")
+    example = {"x": paddle.to_tensor(few)}, {"x": torch.from_numpy(few)}
+    assert len(torch.topk(module.gate(example[1]["x"]), 2).indices.unique()) < 6
+    assert assign_weight(layer, module, example_inp=example) is True
+    for ours, theirs in zip(layer.experts, module.experts, strict=True):
+        np.testing.assert_array_equal(ours.weight.numpy(), theirs.weight.detach().numpy().T)
+        np.testing.assert_array_equal(ours.bias.numpy(), theirs.bias.detach().numpy())
+    idle = [row for row in rows_of(align(layer, module, example)).values() if not row.proved]
+    assert idle and all("siblings" in row.reason for row in idle)
+
+
 def test_a_flip_that_the_weights_can_absorb_is_warned_of():
     class Flipped(models.Mlp):
         def forward(self, x):
