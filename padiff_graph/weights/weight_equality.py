@@ -18,6 +18,7 @@ from padiff_graph.executor.transfer import mapped
 from padiff_graph.findings.cause import Cause
 from padiff_graph.findings.finding import Finding
 from padiff_graph.matching.result import Matching, ParameterRow
+from padiff_graph.sides.recorded_engine import is_recorded
 from padiff_graph.weights.forgotten_shifts import forgotten_by
 from padiff_graph.weights.same_numbers import in_axis_orders, same_numbers
 
@@ -26,6 +27,7 @@ __all__ = ["FORGOTTEN", "weight_findings"]
 UNREAD = 1 << 30
 """Behind every operation: where a parameter stands that nothing reads."""
 ADVICE = "copy the weights through the parameter map: assign_weight, or auto_weights=True"
+RECORDED = "record both models with the same weights: nothing can be copied into a recording"
 IN_ORDER = "compute in the second model's order, or lay the weights out anew for good"
 """Where the weights agree as they stand, copying them again would only hide what differs."""
 FORGOTTEN = "weights.shift_forgotten"
@@ -112,7 +114,8 @@ def weight_findings(matching: Matching, first: Engine, second: Engine) -> tuple[
     for odd in _with_their_weights(odds):
         groups[odd.cause.kind, odd.group].append(odd)
     order = first_reads(matching.second.graph)
-    findings = [_finding(group, order, matching) for group in groups.values()]
+    copying = RECORDED if is_recorded(first) else ADVICE
+    findings = [_finding(group, order, matching, copying) for group in groups.values()]
     return tuple(sorted(findings, key=lambda finding: finding.order))
 
 
@@ -229,13 +232,15 @@ def _named_owner(name: str) -> str:
 # -- several with one cause
 
 
-def _advice(cause: Cause) -> str:
+def _advice(cause: Cause, copying: str) -> str:
     if cause.kind == FORGOTTEN:
         return ""
-    return IN_ORDER if cause.kind in READ_OTHERWISE else ADVICE
+    return IN_ORDER if cause.kind in READ_OTHERWISE else copying
 
 
-def _finding(group: Sequence[_Odd], order: Mapping[str, int], matching: Matching) -> Finding:
+def _finding(
+    group: Sequence[_Odd], order: Mapping[str, int], matching: Matching, copying: str
+) -> Finding:
     def position(odd: _Odd) -> int:
         return order.get(odd.held.row.pieces[0].second, UNREAD)
 
@@ -253,7 +258,7 @@ def _finding(group: Sequence[_Odd], order: Mapping[str, int], matching: Matching
         error=max(odd.error for odd in ranked),
         relative=max(odd.relative for odd in ranked),
         places=tuple(places),
-        advice=_advice(cause),
+        advice=_advice(cause, copying),
         order=position(head),
         frameworks=matching.frameworks,
     )

@@ -280,6 +280,16 @@ def test_a_map_cannot_name_modules_of_a_recording(recording):
         pg.compare(changed(), recording, ({"x": X}, {"x": X}), layer_map={"typo": "typo"})
 
 
+def test_other_weights_in_two_recordings_are_to_be_recorded_anew(recording, tmp_path):
+    model, inputs = reference()
+    with torch.no_grad():
+        next(model.parameters()).add_(1.0)
+    pg.record(model, inputs, tmp_path / "other.pgref")
+    report = pg.compare(tmp_path / "other.pgref", recording, options=OPTIONS)
+    advice = [own.advice for own in report.findings if own.cause_id == "weights.differ"]
+    assert advice and all("record both models" in own and "auto" not in own for own in advice)
+
+
 def test_a_damaged_file_is_one_sentence(recording, tmp_path):
     whole = recording.read_bytes()
     for number, data in enumerate((whole[:-40], whole[:1000] + b"x" * 8 + whole[1008:], b"")):
