@@ -26,7 +26,8 @@ INTERRUPTED = 130
 MEANINGS = {
     ALIGNED: "aligned, or done",
     DIFFERENT: "differences found",
-    WRONG: "wrong use: an unknown target, a bad file, impossible options; nothing was run",
+    WRONG: "wrong use: an unknown target, a bad file, impossible options;"
+    " nothing was run, but for the check of a `shrink` that cannot be made",
     NOTHING: "capture failed, a model raised an error or exited, or nothing could be compared",
     NOT_WRITTEN: "a file could not be written; the verdict, where there is one, is printed",
     INTERRUPTED: "interrupted by Ctrl-C",

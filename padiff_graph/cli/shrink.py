@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from padiff_graph.cli.check_options import Asked, check_options
-from padiff_graph.cli.exit_codes import ALIGNED, NOT_WRITTEN
+from padiff_graph.cli.exit_codes import ALIGNED, NOT_WRITTEN, verdict_code
 from padiff_graph.cli.files import ending, output_file
 from padiff_graph.cli.options import PAIR
 from padiff_graph.cli.speech import complain, headline, say
@@ -57,6 +57,9 @@ def shrink(targets: Targets, asked: Asked, out: str, cause: str | None, seconds:
         )
     report = compare(**asked.over(targets.load_here()))
     headline(report_headline(report).plain)
+    if not any(finding.fails for finding in report.findings):
+        complain("nothing fails: there is no difference to shrink, and nothing was written")
+        return verdict_code(report)
     finding = None if cause is None else _named(report, cause)
     shrunk = shrink(report, finding, seconds=seconds)
     say(f"{shrunk.original.verdict}: {shrunk.original.cause}")

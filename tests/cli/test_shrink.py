@@ -43,10 +43,15 @@ def test_a_pair(capsys: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert "epsilon 0.001 against 1e-05" in " ".join(capsys.readouterr().out.split())
 
 
+def test_what_is_aligned_is_not_shrunk(capsys: Any, tmp_path: Path) -> None:
+    code, _, err = shrunk(capsys, "cli_pairs:healthy", "-o", tmp_path / "small.py")
+    assert code == 0 and "nothing fails" in err
+    assert not list(tmp_path.iterdir())
+
+
 def test_wrong_use(capsys: Any, tmp_path: Path) -> None:
     target = tmp_path / "small.py"
     for arguments, says in (
-        (("cli_pairs:healthy", "-o", target), "nothing fails"),
         (("cli_pairs:buggy", "-o", target, "--cause", "mask.inverted"), "found attribute.epsilon"),
         (("cli_pairs:buggy", "-o", tmp_path / "small.txt"), ".py"),
         (("cli_pairs:buggy",), "--out"),
