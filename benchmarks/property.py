@@ -64,8 +64,11 @@ def draw_wide(seed: int):
         if seed % 4 == 1:
             stepwise = mutate(program, seed * 1000 + attempt)
             if stepwise is not None and changes_something(program, stepwise[0]):
-                other, mutation = stepwise
-                break
+                # what stands around may hide it: outputs as integers, a detach in front of one
+                models = [WideTorch(one, effects, style=7) for one in (program, stepwise[0])]
+                if differ(program, [model.double() for model in models]):
+                    other, mutation = stepwise
+                    break
             continue
         around = changed_effects(program, effects, seed * 1000 + attempt)
         if around is None:
