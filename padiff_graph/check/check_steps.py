@@ -31,6 +31,7 @@ from padiff_graph.check.scope import (
     scoped_whole,
 )
 from padiff_graph.check.verdict import unexplained
+from padiff_graph.diagnosis.merging import not_told
 from padiff_graph.diagnosis.region_findings import region_findings
 from padiff_graph.findings.finding import Finding
 from padiff_graph.layer_map.contradicted_rows import contradicted_rows
@@ -392,7 +393,7 @@ def explain_constants(request: CheckRequest, regional: Regional, log: CheckLog) 
         # regions are recorded with random numbers in the place of constants: of these nothing is
         # said here
         once_more = tuple(finding for finding in once_more if finding.fails)
-    added = [finding for finding in once_more if finding not in regional.findings]
+    added = not_told(once_more, regional.findings)
     return replace(regional, findings=(*regional.findings, *added))
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from padiff_graph.findings.finding import Finding
 
-__all__ = ["merged"]
+__all__ = ["merged", "not_told"]
 
 
 def merged(findings: Iterable[Finding]) -> list[Finding]:
@@ -24,6 +24,18 @@ def merged(findings: Iterable[Finding]) -> list[Finding]:
             key = _likeness(finding)
         kept[key] = _joined(kept[key], finding) if key in kept else finding
     return list(kept.values())
+
+
+def not_told(findings: Iterable[Finding], told: Iterable[Finding]) -> list[Finding]:
+    """The findings of another look at the same models whose cause the first look did not tell at
+    these operators; what they measure is another number with other weights."""
+    known = list(told)
+    likenesses = {(_likeness(finding), finding.places) for finding in known}
+    return [
+        finding
+        for finding in findings
+        if finding not in known and (_likeness(finding), finding.places) not in likenesses
+    ]
 
 
 def _unexplained(finding: Finding) -> bool:

@@ -73,3 +73,21 @@ def test_a_gradient_that_a_framework_loses_at_zero_passes_and_nothing_else(hooke
     report = padiff_graph.compare(layer, module, example, options=OPTIONS)
     assert "framework.overflow" in [finding.cause_id for finding in report.findings]
     assert report.passed != hooked
+
+
+def test_a_second_look_tells_nothing_that_the_first_has_told() -> None:
+    """Two norms in training: the running variances differ by framework, whatever the weights."""
+    paddle.seed(0)
+    torch.manual_seed(0)
+    x = np.random.default_rng(0).standard_normal((4, 6)).astype("float32")
+    layer = paddle.nn.Sequential(
+        paddle.nn.Linear(6, 6), paddle.nn.BatchNorm1D(6), paddle.nn.BatchNorm1D(6)
+    )
+    module = torch.nn.Sequential(
+        torch.nn.Linear(6, 6), torch.nn.BatchNorm1d(6), torch.nn.BatchNorm1d(6)
+    )
+    options = {"atol": 0.0, "rtol": 0.0}
+    example = paddle.to_tensor(x), torch.from_numpy(x)
+    report = padiff_graph.compare(layer, module, example, options=options)
+    told = [own for own in report.findings if own.cause_id == "statistics.differ"]
+    assert len(told) == 1 and told[0].places == (("1", "1"), ("2", "2"))
