@@ -87,7 +87,7 @@ def test_a_second_look_tells_nothing_that_the_first_has_told() -> None:
         torch.nn.Linear(6, 6), torch.nn.BatchNorm1d(6), torch.nn.BatchNorm1d(6)
     )
     options = {"atol": 0.0, "rtol": 0.0}
-    example = paddle.to_tensor(x), torch.from_numpy(x)
+    example = {"input": paddle.to_tensor(x)}, {"input": torch.from_numpy(x)}
     report = padiff_graph.compare(layer, module, example, options=options)
     told = [own for own in report.findings if own.cause_id == "statistics.differ"]
     assert len(told) == 1 and told[0].places == (("1", "1"), ("2", "2"))
