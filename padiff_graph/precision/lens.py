@@ -24,6 +24,7 @@ from padiff_graph.precision.precision_findings import (
     range_findings,
 )
 from padiff_graph.precision.profiles import Reading, parted
+from padiff_graph.precision.same_readers import with_same_readers
 from padiff_graph.precision.stand_ins import StandIns, capture_stand_ins
 from padiff_graph.precision.tables import table_findings
 from padiff_graph.precision.trials import Trial
@@ -82,7 +83,7 @@ def look(
 
 
 def _seen(stand_ins: StandIns, precision: str, observed: float | SavedOutputs | None) -> Seen:
-    matching = stand_ins.matching
+    matching = with_same_readers(stand_ins.matching)
     first, second = stand_ins.sides
     readings = Reading(first, matching.first), Reading(second, matching.second)
     groups = grouped(parted(matching, readings), matching)
