@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from padiff_graph.diagnosis.constant_buffers import other_buffers
 from padiff_graph.diagnosis.finding_places import (
     Places,
     finding_at,
@@ -44,7 +45,10 @@ def numeric_finding(
     pinned = matched_places(difference, matching)
     places = pinned or places
     told = numeric_cause(result, part, matching, places)
-    if difference is not None and result.surplus is None:
+    buffers = other_buffers(result, matching) if part.kind == "output" else None
+    if buffers is not None and told.cause.kind != "values.table":
+        told = Told(buffers)
+    elif difference is not None and result.surplus is None:
         told = replace(told, cause=difference_cause(difference).followed_by(told.cause))
         places = surplus_places(difference, matching) or places
     verdict = _verdict(shown, told.cause)

@@ -1,0 +1,38 @@
+"""Buffers of one name that hold other numbers are what is said of the region that reads them."""
+
+import paddle
+import torch
+
+from padiff_graph import compare
+
+
+class Scaled(paddle.nn.Layer):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = paddle.nn.Linear(4, 4)
+        self.register_buffer("u", paddle.to_tensor([0.6, 0.8, 0.0, 0.0]))
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        return self.fc(x) / paddle.dot(self.u, paddle.mv(self.fc.weight.t(), self.u))
+
+
+class TorchScaled(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = torch.nn.Linear(4, 4)
+        self.register_buffer("u", torch.tensor([0.0, 0.0, 0.8, 0.6]))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.fc(x) / torch.dot(self.u, torch.mv(self.fc.weight, self.u))
+
+
+def test_a_vector_of_other_numbers_is_the_cause() -> None:
+    torch.manual_seed(0)
+    layer, module = Scaled(), TorchScaled()
+    example = {"x": paddle.ones([2, 4])}, {"x": torch.ones(2, 4)}
+    report = compare(layer, module, example, options={"rtol": 1e-4, "atol": 1e-5})
+    failing = [finding for finding in report.findings if finding.fails]
+    assert [finding.cause_id for finding in failing][:1] == ["weights.differ"], str(report)
+    assert "u and u" in failing[0].cause
+    layer.u.set_value(module.u.numpy())
+    assert compare(layer, module, example, options={"rtol": 1e-4, "atol": 1e-5}).passed
