@@ -263,12 +263,16 @@ def _numbers(operand: Any) -> list[Any]:
 
 
 def _batch_norm(operation: Operation, operands: Sequence[Any], double: bool) -> list[Any]:
-    """Statistics are written in place by eager mode: it gets copies, which come back as results."""
+    """Statistics are written in place by eager mode: it gets copies, which come back as results.
+
+    No gradient goes through them; a backward that starts there alone ends the process.
+    """
     by_role = dict(zip(operation.roles, operands, strict=True))
     statistics = [by_role[name].clone().detach() for name in ("mean", "variance")]
     attributes = [operation.attrs[name] for name in BATCH_NORM]
     function = eager_calls.eager_operation("batch_norm")
-    return list(function(by_role["x"], *statistics, by_role["scale"], by_role["bias"], *attributes))
+    y, *kept = function(by_role["x"], *statistics, by_role["scale"], by_role["bias"], *attributes)
+    return [y, *(tensor if tensor is None else tensor.detach() for tensor in kept)]
 
 
 def _rnn(operation: Operation, operands: Sequence[Any], double: bool) -> list[Any]:

@@ -63,7 +63,7 @@ def explain_by_frameworks(
             asked.
         parts: the same, judged.
     """
-    told = _biased_variances(pair, region, doubles, parts)
+    told = _biased_variances(pair, region, feed, doubles, parts)
     if arranged_alike(pair, region, plan):
         told = _same_calls(pair, region, doubles, told, structure)
     if structure.altering(region.first.nodes, region.second.nodes):
@@ -163,7 +163,7 @@ def _wrong_gradient(part: Part) -> bool:
 
 
 def _biased_variances(
-    pair: Pair, region: Region, doubles: Doubles, parts: Sequence[Part]
+    pair: Pair, region: Region, feed: Fed, doubles: Doubles, parts: Sequence[Part]
 ) -> list[Part]:
     """Running variances that one framework updates with the biased batch variance, the other with
     the unbiased."""
@@ -171,12 +171,23 @@ def _biased_variances(
     for number, (part, double) in enumerate(zip(parts, doubles, strict=True)):
         if part.kind != "buffer" or part.verdict != "different" or double is None:
             continue
-        before = pair.first.parameters[part.first]
-        count = _elements(pair, region, part.first) / max(before.size, 1)
-        if biased_variance(before, *double.arrays(), count):
+        own = pair.first.parameters[part.first]
+        count = _elements(pair, region, part.first) / max(own.size, 1)
+        starts = [own, *_updated_before(pair, region, feed, part.first)]
+        if any(biased_variance(start, *double.arrays(), count) for start in starts):
             cause = Cause.of("framework.biased_variance", factor=count / (count - 1))
             told[number] = replace(part, verdict="framework-divergence", probe=cause)
     return told
+
+
+def _updated_before(pair: Pair, region: Region, feed: Fed, buffer: str) -> list[Array]:
+    """What an update may start from where the layer has run before: operands of the buffer's
+    shape that come from further up."""
+    update = next(update for update in region.updates if update.first == buffer)
+    operands = pair.first.graph.record(update.first_value.node).inputs
+    arrays = [feed.first.get(value) for value in operands if value is not None]
+    shape = pair.first.parameters[buffer].shape
+    return [array for array in arrays if array is not None and array.shape == shape]
 
 
 def _elements(pair: Pair, region: Region, buffer: str) -> float:

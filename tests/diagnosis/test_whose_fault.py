@@ -268,3 +268,36 @@ def test_the_gradient_of_equal_samples_is_the_frameworks_where_it_spells_them(by
     verdicts = {finding.verdict for finding in report.findings}
     assert verdicts == ({"different"} if by_hand else {"framework-divergence"})
     assert report.passed != by_hand
+
+
+class _PaddleTwiceNormed(paddle.nn.Layer):
+    def __init__(self, momentum: float) -> None:
+        super().__init__()
+        self.mix = paddle.nn.Conv2D(4, 4, 1)
+        self.norm = paddle.nn.BatchNorm2D(4, momentum=momentum)
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        return self.norm(self.mix(paddle.nn.functional.relu(self.norm(x))))
+
+
+class _TorchTwiceNormed(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.mix = torch.nn.Conv2d(4, 4, 1)
+        self.norm = torch.nn.BatchNorm2d(4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.norm(self.mix(torch.relu(self.norm(x))))
+
+
+@pytest.mark.parametrize(("momentum", "passes"), [(0.9, True), (0.8, False)])
+def test_statistics_updated_twice_are_held_against_what_each_update_starts_from(
+    momentum: float, passes: bool
+) -> None:
+    """Paddle's running variance is the biased one, torch's the unbiased one."""
+    layer, module = _PaddleTwiceNormed(momentum), _TorchTwiceNormed()
+    example = {"x": paddle.to_tensor(IMAGE)}, {"x": torch.from_numpy(IMAGE)}
+    report = pg.compare(layer, module, example, options=STRICT)
+    assert report.passed is passes, str(report)
+    verdicts = {finding.verdict for finding in report.findings}
+    assert verdicts == {"framework-divergence"} if passes else "different" in verdicts
