@@ -6,7 +6,7 @@ graphs are numbered by one `Labeler`, so that equal numbers mean equal labels.
 
 | level | compares |
 | --- | --- |
-| EXACT | operator, attributes, views, scales and shifts of operands, parameter shapes, constant values |
+| EXACT | operator, attributes, views, scales and shifts of operands, parameter shapes, constants |
 | PLAIN | operator, size of the result, number of parameter elements |
 | LOOSE | the same without the result's size; 1x1 convolution = linear |
 | KIND | family of the operator ("activation", "normalization", ...) |

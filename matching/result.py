@@ -96,7 +96,7 @@ class Difference:
         cause_id: the cause's stable id: "attribute.epsilon", "operation.missing", ...
         first_path, second_path: module paths; for a missing or extra operation also on the side
             that lacks it.
-        attribute: its name, for kinds "attribute" and "size"; "order" for operands in another order.
+        attribute: its name, for kinds "attribute" and "size"; "order" for operands exchanged.
         values: of the attribute, (first, second).
         places: the same cause elsewhere, as (first node, second node), -1 for none.
         native: for an attribute that native operations of their own decide (a factor on an

@@ -137,7 +137,7 @@ def _matrix(shape: Sequence[int]) -> Shape:
 
 
 def _gated(shape: Shape, places: Sequence[int]) -> View | None:
-    """The first axis, which holds the gates one behind the other, with the gates in another order."""
+    """The first axis, which holds one gate behind the other, with the gates in another order."""
     if not shape or shape[0] % len(places):
         return None
     blocks = (len(places), shape[0] // len(places), *shape[1:])

@@ -239,8 +239,8 @@ def _parts(whole: tuple[int, ...], count: int) -> Iterator[list[View]]:
 
 
 def _slots(part: View, count: int, member: tuple[int, ...]) -> Iterator[View]:
-    """The members one by one in a tensor that holds them: stacked, or joined along their first axis,
-    as the groups of a convolution are, or along their last."""
+    """The members one by one in a tensor that holds them: stacked, or joined along their first
+    axis, as the groups of a convolution are, or along their last."""
     whole = (count, *member)
     if part.shape in (whole, (count * math.prod(member[:1]), *member[1:])):
         yield part.reshape(whole)

@@ -57,33 +57,28 @@ class Cell(paddle.nn.Layer):
 
 
 class TorchCell(torch.nn.Module):
-    def __init__(self) -> None:
+    """The same with its gates in an order given by their letters."""
+
+    def __init__(self, order: str = "ifgo") -> None:
         super().__init__()
+        self.order = order
         self.gates, self.kept = torch.nn.Linear(5, 12), torch.nn.Linear(3, 12)
 
     def forward(self, x):
         hidden, cell = x[:, 0, :3] * 0, x[:, 0, :3] * 0
         for step in range(2):
-            i, f, g, o = torch.chunk(self.gates(x[:, step]) + self.kept(hidden), 4, -1)
-            cell = torch.sigmoid(f) * cell + torch.sigmoid(i) * torch.tanh(g)
-            hidden = torch.sigmoid(o) * torch.tanh(cell)
+            parts = torch.chunk(self.gates(x[:, step]) + self.kept(hidden), 4, -1)
+            gate = dict(zip(self.order, parts, strict=True))
+            cell = torch.sigmoid(gate["f"]) * cell + torch.sigmoid(gate["i"]) * torch.tanh(
+                gate["g"]
+            )
+            hidden = torch.sigmoid(gate["o"]) * torch.tanh(cell)
         return hidden
 
 
-class OwnOrder(torch.nn.Module):
+def own_order() -> torch.nn.Module:
     """A cell with its gates in an order that no framework has."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.gates, self.kept = torch.nn.Linear(5, 12), torch.nn.Linear(3, 12)
-
-    def forward(self, x):
-        hidden, cell = x[:, 0, :3] * 0, x[:, 0, :3] * 0
-        for step in range(2):
-            f, o, i, g = torch.chunk(self.gates(x[:, step]) + self.kept(hidden), 4, -1)
-            cell = torch.sigmoid(f) * cell + torch.sigmoid(i) * torch.tanh(g)
-            hidden = torch.sigmoid(o) * torch.tanh(cell)
-        return hidden
+    return TorchCell("foig")
 
 
 class Layers(paddle.nn.Layer):
@@ -205,7 +200,7 @@ KINDS = {
     "unfold": (Unfolded, Convolved, (2, 3, 6, 6)),
     "one hot": (OneHot, Embedded, IDS),
     "cell": (Cell, TorchCell, (4, 2, 5)),
-    "own order": (Cell, OwnOrder, (4, 2, 5)),
+    "own order": (Cell, own_order, (4, 2, 5)),
     "layers": (Layers, Library, (4, 2, 5)),
     "low rank": (LowRank, TorchLowRank, (4, 6)),
     "patches": (Patches, TorchPatches, (2, 3, 6, 6)),
