@@ -18,7 +18,7 @@ from padiff_graph.capture.graph import ComputationGraph, Node
 from padiff_graph.capture.handed_in import Containers
 from padiff_graph.capture.python_state import Watch
 
-__all__ = ["Array", "Engine", "NotRunnable", "Run", "same_numbers"]
+__all__ = ["Array", "Engine", "NotRunnable", "Run", "same_numbers", "session_of"]
 
 Array = np.ndarray[Any, Any]
 Tensor = Any
@@ -52,6 +52,17 @@ class Run:
     leaves: dict[str, Tensor] = field(default_factory=dict)
     written: dict[str, Array] = field(default_factory=dict)
     containers: Containers = field(default_factory=dict)
+
+
+def session_of(graph: ComputationGraph) -> Any:
+    """What a capture keeps beside its graph.
+
+    Raises:
+        NotRunnable: a graph that was loaded from a file.
+    """
+    if graph.session is None:
+        raise NotRunnable("the graph was loaded from a file and has no example; capture it again")
+    return graph.session
 
 
 def same_numbers(first: Array, second: Array) -> bool:

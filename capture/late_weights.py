@@ -6,7 +6,7 @@ behind it, in the backward too (`padiff_graph.capture.abilities.LateWeights`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -74,6 +74,17 @@ def attached(model: Any, weights: Mapping[str, Array]) -> Iterator[None]:
         yield
     finally:
         del _models[id(model)]
+
+
+class ReadWhenAsked(dict[str, Any]):
+    """A module's parameters by name; those of `late` are made when they are asked for."""
+
+    def __init__(self, held: Mapping[str, Any], late: Mapping[str, Callable[[], Any]]) -> None:
+        super().__init__(held)
+        self.late = late
+
+    def __getitem__(self, name: str) -> Any:
+        return self.late[name]() if name in self.late else super().__getitem__(name)
 
 
 @dataclass(frozen=True)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from padiff_graph.capture.abilities import WatchedPass
 from padiff_graph.capture.leaf_names import leaves, output_leaves
 
-__all__ = ["NotedRuns", "arguments_by_name", "noting_runs"]
+__all__ = ["NotedRuns", "arguments_by_name", "noting_runs", "weighted_sum"]
 
 Array = np.ndarray[Any, Any]
 
@@ -32,11 +33,17 @@ class NotedRuns:
     training: list[bool] = field(default_factory=list)
     slopes: list[dict[str, Array]] = field(default_factory=list)
 
-    def taken(self) -> NotedRuns:
-        """What was noted, and nothing is noted any more."""
-        noted = NotedRuns(self.inputs, self.outputs, self.training, self.slopes)
+    def differentiated(self, loss: float, gradients: Mapping[str, Array]) -> WatchedPass:
+        """The backward pass that these runs led to; they are taken out.
+
+        Args:
+            loss: the number that was differentiated.
+            gradients: what stands in the parameters afterwards, by name.
+        """
+        runs = (tuple(self.inputs), tuple(self.outputs), tuple(self.training))
+        watched = WatchedPass(*runs, loss, gradients, tuple(self.slopes))
         self.inputs, self.outputs, self.training, self.slopes = [], [], [], []
-        return noted
+        return watched
 
 
 @contextmanager
@@ -79,6 +86,24 @@ def noting_runs(
             own["forward"] = kept
         else:
             own.pop("forward", None)
+
+
+def weighted_sum(
+    tensors: Sequence[Any], factors: Sequence[Any], array: Callable[[Any], Array]
+) -> float:
+    """The one number that a backward pass is of.
+
+    Args:
+        tensors: what is handed to it.
+        factors: a weight for each, a tensor or None for one; those that are left out are None.
+        array: of the framework.
+    """
+    padded = [*factors, *[None] * (len(tensors) - len(factors))]
+    total = 0.0
+    for tensor, factor in zip(tensors, padded, strict=True):
+        weight = 1.0 if factor is None else array(factor)
+        total += float((array(tensor) * weight).sum())
+    return total
 
 
 def _noted_slopes(

@@ -15,7 +15,7 @@ import onnx
 import onnx.numpy_helper
 
 from padiff_graph.capture.capture_errors import CaptureError
-from padiff_graph.capture.engine import Array, NotRunnable, Run, Tensor
+from padiff_graph.capture.engine import Array, NotRunnable, Run, Tensor, session_of
 from padiff_graph.capture.graph import ComputationGraph, Node
 from padiff_graph.capture.onnx.load import inferred, load, opsets
 from padiff_graph.capture.onnx.node_runner import Runner, runner
@@ -115,11 +115,7 @@ class OnnxEngine:
 
     def inputs(self, graph: ComputationGraph) -> dict[int, Tensor]:
         """The example's arrays by input node."""
-        if graph.session is None:
-            raise NotRunnable(
-                "the graph was loaded from a file and has no example; capture it again"
-            )
-        return dict(graph.session.tensors)
+        return dict(session_of(graph).tensors)
 
     def forward(self, example: Mapping[str, Any], *, grad: bool) -> Run:
         """Runs the whole model."""

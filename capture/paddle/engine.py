@@ -13,7 +13,7 @@ import numpy as np
 import paddle
 
 from padiff_graph.capture import leaf_names as leaves
-from padiff_graph.capture.engine import Array, NotRunnable, Run, Tensor, same_numbers
+from padiff_graph.capture.engine import Array, NotRunnable, Run, Tensor, same_numbers, session_of
 from padiff_graph.capture.graph import ComputationGraph, Node
 from padiff_graph.capture.handed_in import HandedIn
 from padiff_graph.capture.late_array import LateArray, kept
@@ -115,11 +115,7 @@ class PaddleEngine:
 
     def inputs(self, graph: ComputationGraph) -> dict[int, Tensor]:
         """The example's leaves, and constants, by the id of their node."""
-        if graph.session is None:
-            raise NotRunnable(
-                "the graph was loaded from a file and has no example; capture it again"
-            )
-        return dict(graph.session.tensors)
+        return dict(session_of(graph).tensors)
 
     def forward(self, example: Mapping[str, Any], *, grad: bool) -> Run:
         """Runs the user's own layer eagerly, in the mode that it is in."""

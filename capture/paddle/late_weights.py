@@ -16,7 +16,7 @@ import paddle
 
 from padiff_graph.capture.engine import Array
 from padiff_graph.capture.late_array import fresh
-from padiff_graph.capture.late_weights import Owned, owned
+from padiff_graph.capture.late_weights import Owned, ReadWhenAsked, owned
 from padiff_graph.capture.late_weights import attached as registered
 from padiff_graph.capture.paddle import internals, values
 from padiff_graph.capture.paddle.layer_tensors import named_tensors, parameter_table
@@ -72,17 +72,6 @@ def _is_parameter(tensor: Tensor) -> bool:
     return isinstance(tensor, paddle.base.framework.EagerParamBase)
 
 
-class _Reading(dict[str, Any]):
-    """A layer's parameters by name; those that are read when they are asked for."""
-
-    def __init__(self, held: Mapping[str, Any], late: Mapping[str, Make]) -> None:
-        super().__init__(held)
-        self.late = late
-
-    def __getitem__(self, name: str) -> Any:
-        return self.late[name]() if name in self.late else super().__getitem__(name)
-
-
 @contextmanager
 def reading(model: paddle.nn.Layer, make: Callable[[str, Tensor], Tensor]) -> Iterator[None]:
     """Inside, each parameter without numbers is what `make` of its first name and itself returns,
@@ -101,7 +90,7 @@ def reading(model: paddle.nn.Layer, make: Callable[[str, Tensor], Tensor]) -> It
                 if parameter is not None and not parameter._is_initialized()
             }
             if late:
-                layer.__dict__["_parameters"] = _Reading(held, late)
+                layer.__dict__["_parameters"] = ReadWhenAsked(held, late)
                 undo.callback(layer.__dict__.__setitem__, "_parameters", held)
         yield
 

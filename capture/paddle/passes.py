@@ -10,7 +10,7 @@ import numpy as np
 import paddle
 
 from padiff_graph.capture.abilities import WatchedPass
-from padiff_graph.capture.noted_runs import noting_runs
+from padiff_graph.capture.noted_runs import noting_runs, weighted_sum
 from padiff_graph.capture.paddle.values import array, is_tensor
 
 __all__ = ["noting_passes"]
@@ -39,17 +39,7 @@ def noting_passes(
         def noted(tensors: Sequence[Any], weights: Sequence[Any], *more: Any) -> Any:
             loss = _differentiated(tensors, weights)
             result = original(tensors, weights, *more)
-            since = runs.taken()
-            note(
-                WatchedPass(
-                    tuple(since.inputs),
-                    tuple(since.outputs),
-                    tuple(since.training),
-                    loss,
-                    gradients(),
-                    tuple(since.slopes),
-                )
-            )
+            note(runs.differentiated(loss, gradients()))
             return result
 
         eager.run_backward = noted
@@ -61,10 +51,4 @@ def noting_passes(
 
 def _differentiated(tensors: Sequence[Any], weights: Sequence[Any]) -> float:
     """The one number that a backward is of: what is handed to it, weighted."""
-    factors = [*weights, *[None] * (len(tensors) - len(weights))]
-    return float(
-        sum(
-            float((array(tensor) * (1.0 if factor is None else array(factor))).sum())
-            for tensor, factor in zip(tensors, factors, strict=True)
-        )
-    )
+    return weighted_sum(tensors, weights, array)

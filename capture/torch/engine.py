@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from padiff_graph.capture import leaf_names
-from padiff_graph.capture.engine import Array, NotRunnable, Run, same_numbers
+from padiff_graph.capture.engine import Array, Run, same_numbers, session_of
 from padiff_graph.capture.graph import ComputationGraph, Node
 from padiff_graph.capture.handed_in import Containers, HandedIn
 from padiff_graph.capture.late_array import LateArray, fresh, kept
@@ -121,17 +121,9 @@ class TorchEngine:
 
     def inputs(self, graph: ComputationGraph) -> dict[int, Tensor]:
         """The example's leaves, and constants, by the id of their node."""
-        session = self._session(graph)
-        return dict(session.tensors)
-
-    def _session(self, graph: ComputationGraph) -> Any:
-        if graph.session is None:
-            raise NotRunnable(
-                "the graph was loaded from a file and has no example; capture it again"
-            )
-        session: Any = graph.session
+        session = session_of(graph)
         self.recorded = session.recorded
-        return session
+        return dict(session.tensors)
 
     def forward(self, example: Mapping[str, Any], *, grad: bool) -> Run:
         """Runs the user's own model eagerly, in the mode that it is in."""

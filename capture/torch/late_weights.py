@@ -17,7 +17,7 @@ import torch
 
 from padiff_graph.capture.engine import Array
 from padiff_graph.capture.late_array import fresh
-from padiff_graph.capture.late_weights import Owned, owned
+from padiff_graph.capture.late_weights import Owned, ReadWhenAsked, owned
 from padiff_graph.capture.late_weights import attached as registered
 from padiff_graph.capture.torch import values
 from padiff_graph.capture.torch.aten_schema import DTYPES
@@ -93,17 +93,6 @@ def shaped(model: torch.nn.Module) -> Iterator[None]:
         yield
 
 
-class _Reading(dict[str, Any]):
-    """A module's parameters by name; those that are read when they are asked for."""
-
-    def __init__(self, held: Mapping[str, Any], late: Mapping[str, Make]) -> None:
-        super().__init__(held)
-        self.late = late
-
-    def __getitem__(self, name: str) -> Any:
-        return self.late[name]() if name in self.late else super().__getitem__(name)
-
-
 @contextmanager
 def reading(model: torch.nn.Module, make: Callable[[str, Tensor], Tensor]) -> Iterator[None]:
     """Inside, each parameter on the meta device is what `make` of its first name and itself
@@ -122,7 +111,7 @@ def reading(model: torch.nn.Module, make: Callable[[str, Tensor], Tensor]) -> It
                 if parameter is not None and parameter.is_meta
             }
             if late:
-                module.__dict__["_parameters"] = _Reading(held, late)
+                module.__dict__["_parameters"] = ReadWhenAsked(held, late)
                 undo.callback(module.__dict__.__setitem__, "_parameters", held)
         yield
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from padiff_graph.capture.abilities import WatchedPass
-from padiff_graph.capture.noted_runs import noting_runs
+from padiff_graph.capture.noted_runs import noting_runs, weighted_sum
 from padiff_graph.capture.torch.values import array, is_tensor
 
 __all__ = ["noting_passes"]
@@ -36,17 +36,7 @@ def noting_passes(
         def noted(tensors: Any, grad_tensors: Any = None, *more: Any, **named: Any) -> Any:
             loss = _differentiated(tensors, grad_tensors)
             result = original(tensors, grad_tensors, *more, **named)
-            since = runs.taken()
-            note(
-                WatchedPass(
-                    tuple(since.inputs),
-                    tuple(since.outputs),
-                    tuple(since.training),
-                    loss,
-                    gradients(),
-                    tuple(since.slopes),
-                )
-            )
+            note(runs.differentiated(loss, gradients()))
             return result
 
         torch.autograd.backward = noted
@@ -60,10 +50,4 @@ def _differentiated(tensors: Any, weights: Any) -> float:
     """The one number that a backward is of: what is handed to it, weighted."""
     given: Sequence[Any] = [tensors] if is_tensor(tensors) else tensors
     factors = [weights] if weights is None or is_tensor(weights) else weights
-    factors = [*factors, *[None] * (len(given) - len(factors))]
-    return float(
-        sum(
-            float((array(tensor) * (1.0 if factor is None else array(factor))).sum())
-            for tensor, factor in zip(given, factors, strict=True)
-        )
-    )
+    return weighted_sum(given, factors, array)

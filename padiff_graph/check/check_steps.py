@@ -22,7 +22,7 @@ from padiff_graph.check.check_request import CheckRequest
 from padiff_graph.check.compared_counts import divergent_buffers
 from padiff_graph.check.end_to_end import WholeCheck, check_whole
 from padiff_graph.check.random_totals import RandomTotals
-from padiff_graph.check.region_check import check_regions
+from padiff_graph.check.region_check import Progress, check_regions
 from padiff_graph.check.scope import (
     left_out,
     scoped_differences,
@@ -315,23 +315,36 @@ def _random_totals(
     return [] if wanted is None else [wanted]
 
 
+def _regions(
+    request: CheckRequest,
+    weighted: Weighted,
+    *,
+    own_weights: bool = False,
+    randomise: bool = True,
+    progress: Progress | None = None,
+) -> RegionCheck:
+    """All regions as the request wants them compared; see `check_regions`."""
+    return check_regions(
+        weighted.matching,
+        *weighted.alignment.engines,
+        differences=weighted.differences,
+        forward=request.options.forward,
+        backward=request.options.backward,
+        tolerance=request.tolerance,
+        own_weights=own_weights,
+        randomise=randomise,
+        fail_fast=request.options.fail_fast,
+        progress=progress,
+    )
+
+
 def compare_regions(
     request: CheckRequest, weighted: Weighted, end_to_end: EndToEnd, log: CheckLog
 ) -> Regional | BeginAgain:
     """Every region compared; where values have not been asked yet, the matching is confirmed by
     them."""
     with log.timed("regions"):
-        regions = check_regions(
-            weighted.matching,
-            *weighted.alignment.engines,
-            differences=weighted.differences,
-            forward=request.options.forward,
-            backward=request.options.backward,
-            tolerance=request.tolerance,
-            own_weights=request.deployed,
-            fail_fast=request.options.fail_fast,
-            progress=log.shown.at,
-        )
+        regions = _regions(request, weighted, own_weights=request.deployed, progress=log.shown.at)
     alignment = weighted.alignment
     if alignment.proof is None and alignment.alive:
         settled = _settled(alignment, regions)
@@ -410,16 +423,7 @@ def _with_own_constants(
 ) -> tuple[Finding, ...]:
     """What the regions show with the weights as they are."""
     with log.timed("regions with the weights as they are"):
-        regions = check_regions(
-            weighted.matching,
-            *weighted.alignment.engines,
-            differences=weighted.differences,
-            forward=request.options.forward,
-            backward=request.options.backward,
-            tolerance=request.tolerance,
-            randomise=False,
-            fail_fast=request.options.fail_fast,
-        )
+        regions = _regions(request, weighted, randomise=False)
     scoped = scoped_regions(regions, weighted.matching, request.scope)
     return region_findings(scoped, weighted.matching, weighted.differences)
 

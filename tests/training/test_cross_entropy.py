@@ -207,6 +207,6 @@ def test_hooks_on_what_a_model_returns_do_not_outlive_the_watching():
     model = Scaled()
     with noting_runs(model, lambda leaf: isinstance(leaf, torch.Tensor), array) as runs:
         (model(torch.ones(2))[0].sum() * 3).backward()
-        (slopes,) = runs.taken().slopes
+        (slopes,) = runs.differentiated(0.0, {}).slopes
     assert slopes["0"].tolist() == [3.0, 3.0]
     assert not model.scale._backward_hooks
