@@ -14,8 +14,8 @@ from padiff_graph.capture.api import Capture
 from padiff_graph.capture.graph import ComputationGraph, TensorType, Value
 from padiff_graph.capture.normal.form import NormalGraph
 from padiff_graph.capture.normal.normalize import normalize
-from tests.capture.normal.test_rewrites import add, call, composed_norm, linear, mul, split_parts
 from tests.models.graph_maker import Maker, names
+from tests.models.spelled import add, call, composed_norm, linear, mul, split_parts
 
 
 def block(framework: str, width: int = 8, length: int = 3, blocks: int = 1) -> ComputationGraph:
