@@ -101,6 +101,9 @@ class Backend:
         function_model: makes a model of a function of one argument, a dict of tensors; None where
             the framework's models are no Python.
         late_weights: models larger than the memory.
+        numberless: the way of capturing (`Session.rung`) that refuses whatever depends on a
+            tensor's numbers; "" where none does.
+        light_traces: whether that way costs less than a run of a large model.
     """
 
     framework: str
@@ -117,6 +120,8 @@ class Backend:
     stand_in: StandIn | None = None
     function_model: Callable[[Callable[[Any], Any]], Any] | None = None
     late_weights: LateWeights | None = None
+    numberless: str = ""
+    light_traces: bool = False
 
 
 def framework_of(model: Any) -> str:

@@ -4,7 +4,7 @@ from padiff_graph.capture.backend import Backend
 from padiff_graph.capture.paddle import late_weights, optimizer, script, stand_in, state, values
 from padiff_graph.capture.paddle.engine import PaddleEngine
 from padiff_graph.capture.paddle.function_model import FunctionModel
-from padiff_graph.capture.paddle.trace import trace
+from padiff_graph.capture.paddle.trace import RUNGS, trace
 
 __all__ = ["BACKEND"]
 
@@ -20,4 +20,6 @@ BACKEND = Backend(
     stand_in=stand_in,
     function_model=FunctionModel,
     late_weights=late_weights,
+    numberless=RUNGS[0].name,
+    light_traces=True,
 )

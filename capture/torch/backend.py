@@ -12,7 +12,7 @@ from padiff_graph.capture.torch import (
 )
 from padiff_graph.capture.torch.engine import TorchEngine
 from padiff_graph.capture.torch.function_model import FunctionModel
-from padiff_graph.capture.torch.trace import trace
+from padiff_graph.capture.torch.trace import RUNGS, trace
 
 __all__ = ["BACKEND"]
 
@@ -29,4 +29,5 @@ BACKEND = Backend(
     function_model=FunctionModel,
     late_weights=late_weights,
     checkpoints=torch_checkpoint,
+    numberless=RUNGS[0].name,
 )

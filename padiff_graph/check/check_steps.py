@@ -142,11 +142,14 @@ class KeptState:
         places: attributes and buffers that a run of either model left otherwise than it found them.
         calls: how often both models were called in a row, besides; 0 for not at all.
         unasked: why they were not, "" where they were, or where nothing is kept that it could read.
+        same: whether each model's further calls were shown to do what its first did, so that they
+            were not held against each other.
     """
 
     places: int
     calls: int = 0
     unasked: str = ""
+    same: bool = False
 
 
 @dataclass(frozen=True)

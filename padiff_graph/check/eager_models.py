@@ -3,6 +3,7 @@ gradients."""
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -88,8 +89,10 @@ def _run(
     with engine.quiet() as watch:
         before = _before(engine, request, witnessed)
         recorded = request.backward or (witnessed and engine.framework != "onnx")
+        generators = _generators()
         run = engine.forward(request.example, grad=recorded)
         left = left_behind(watch, engine, run, _buffers(request, run))
+        left = replace(left, drew=generators != _generators())
         outputs = {name: engine.array(tensor) for name, tensor in run.outputs.items()}
         value = request.loss(run.structure) if request.loss is not None else None
         loss = engine.array(value) if value is not None else None
@@ -110,6 +113,12 @@ def _run(
         yielded = outputs, dict(run.buffers), gradients
         returned = _returned(engine, run, outputs)
         return EagerModel(*yielded, loss, ungraded, returned, left, hooked), eager
+
+
+def _generators() -> tuple[object, ...]:
+    """Where Python's and numpy's own generators of random numbers stand."""
+    _, keys, *place = np.random.get_state(legacy=True)
+    return random.getstate(), np.asarray(keys).tobytes(), tuple(place)
 
 
 def _as_accumulated(

@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from padiff_graph.capture.eager_run import Eager
-from padiff_graph.capture.engine import Engine
+from padiff_graph.capture.engine import Array, Engine
 from padiff_graph.capture.remote.at_once import at_once
 from padiff_graph.capture.remote.whole import is_away
 from padiff_graph.check.eager_models import (
@@ -78,6 +78,7 @@ class WholeCheck:
         left: what each run left behind.
         hooked: parameters of each model whose gradients hooks of the user's change.
         ungraded: why gradients of the whole runs are not compared, "" where they are.
+        outputs: what each run returned, by leaf name.
         under_random: how far the certified graphs are apart under random cotangents; None where
             their replays were not asked.
     """
@@ -90,6 +91,7 @@ class WholeCheck:
     hooked: tuple[frozenset[str], frozenset[str]] = (frozenset(), frozenset())
     ungraded: str = ""
     under_random: tuple[ApartUnder, ...] | None = None
+    outputs: tuple[Mapping[str, Array], Mapping[str, Array]] = field(default=({}, {}), repr=False)
 
     @property
     def within(self) -> bool:
@@ -243,7 +245,10 @@ def _compared(
         notes.append(DRAWN)
     left = first.left, second.left
     hooked = first.hooked, second.hooked
-    return WholeCheck(tuple(held), answers, random, tuple(notes), left, hooked, ungraded)
+    outputs = first.outputs, second.outputs
+    return WholeCheck(
+        tuple(held), answers, random, tuple(notes), left, hooked, ungraded, outputs=outputs
+    )
 
 
 def _check_names(asked: Tolerance, outputs: Sequence[Quantity]) -> None:

@@ -14,6 +14,7 @@ from padiff_graph.check.check_steps import KeptState, Regional
 from padiff_graph.findings.finding import Finding
 from padiff_graph.obligations.hook_findings import hook_findings
 from padiff_graph.obligations.later_calls import (
+    AGAIN,
     CALLS,
     Called,
     drawn_places,
@@ -22,6 +23,7 @@ from padiff_graph.obligations.later_calls import (
 )
 from padiff_graph.obligations.left_behind import Place
 from padiff_graph.obligations.mode_findings import LEFT_MODE, MODE
+from padiff_graph.obligations.same_calls import SideCall, call_alike
 from padiff_graph.obligations.state_findings import Runs, kept_places, state_findings
 from padiff_graph.sides.recorded_engine import is_recorded
 
@@ -79,6 +81,8 @@ def _called(
     waiting = _reason_to_wait(regional, findings)
     if waiting or not (places or _callable(request, regional)):
         return [], KeptState(places, unasked=waiting if places else "")
+    if _call_alike(request, regional):
+        return [], KeptState(places, AGAIN, same=True)
     if not _repeatable(request, regional):
         return [], KeptState(places)
     calls = _calls(request, regional, bool(places))
@@ -86,6 +90,22 @@ def _called(
     if finding is not None and not calls.steady:
         return [], KeptState(places, unasked=UNSTEADY)
     return [] if finding is None else [finding], KeptState(places, len(calls.calls[0]))
+
+
+def _call_alike(request: CheckRequest, regional: Regional) -> bool:
+    """Whether further calls of each model are known to do what its first did."""
+    whole, weighted = regional.whole, regional.weighted
+    assert whole is not None
+    if whole.random:
+        return False
+    normals = weighted.matching.first, weighted.matching.second
+    first, second = (
+        SideCall(normal, capture, left, outputs)
+        for normal, capture, left, outputs in zip(
+            normals, weighted.alignment.captures, whole.left, whole.outputs, strict=True
+        )
+    )
+    return call_alike((first, second), grad=request.options.backward)
 
 
 def _repeatable(request: CheckRequest, regional: Regional) -> bool:

@@ -23,6 +23,7 @@ from padiff_graph.obligations.state_values import apart, rounding_of, same_value
 from padiff_graph.referee.known_divergence import variance_counts
 
 __all__ = [
+    "AGAIN",
     "CALLS",
     "GROWTH",
     "Call",

@@ -31,6 +31,7 @@ class LeftBehind:
         inputs: the caller's tensors that it wrote in place, by leaf name.
         in_backward: buffers that the backward wrote once more.
         containers: the lists and dicts that it was handed, with what it made of them.
+        drew: whether it drew numbers of Python's or numpy's own generator.
     """
 
     attributes: Mapping[Place, Leaves] = field(default_factory=dict)
@@ -38,6 +39,7 @@ class LeftBehind:
     inputs: Mapping[str, Array] = field(default_factory=dict)
     in_backward: frozenset[str] = frozenset()
     containers: Containers = field(default_factory=dict)
+    drew: bool = False
 
 
 def left_behind(watch: Watch, engine: Engine, run: Run, buffers: Collection[str]) -> LeftBehind:
