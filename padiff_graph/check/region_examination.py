@@ -11,12 +11,14 @@ import numpy as np
 
 from padiff_graph.capture.engine import Array
 from padiff_graph.capture.graph import Value
+from padiff_graph.check.recorded_examination import examine_recorded
 from padiff_graph.diagnosis.ablation import inverted, parts_turned, surplus
 from padiff_graph.diagnosis.framework_differences import explain_by_frameworks
 from padiff_graph.diagnosis.probes import probe, probe_gradient
 from padiff_graph.diagnosis.upstream_order import astray, moved
 from padiff_graph.executor.pair_run import Fed, Mismatch, Pair, PairRun, run_pair
 from padiff_graph.executor.partition import Plan, Region
+from padiff_graph.executor.recorded_pair import both_recorded
 from padiff_graph.executor.recorded_side import fed_in_double
 from padiff_graph.executor.region_run import Seconds
 from padiff_graph.executor.shared_draws import unsteady
@@ -93,7 +95,10 @@ def examine(
     pair = examination.pair
     case = _Case(pair, region, plan, feed, _blank(pair, region, plan))
     run = run_pair(pair, region, plan, feed, examination.seconds)
-    if run.unrunnable:
+    if run.unrunnable and both_recorded(pair):
+        attribute = examination.structure.attributed(region.first.nodes, region.second.nodes)
+        result = examine_recorded(pair, region, plan, case.blank, attribute=attribute)
+    elif run.unrunnable:
         result = replace(case.blank, verdict="not-comparable", reason=run.unrunnable)
     elif run.mismatch is not None:
         result = _misshapen(case, run.mismatch)

@@ -16,6 +16,7 @@ from padiff_graph.findings.obligation import OBLIGATIONS, Obligation, Status
 from padiff_graph.obligations.mode_findings import LEFT_MODE
 from padiff_graph.obligations.whole_proof import WholeProof
 from padiff_graph.report.wording import noun
+from padiff_graph.sides.recorded_engine import is_recorded
 from padiff_graph.weights.weight_equality import FORGOTTEN
 
 __all__ = ["noise_floor", "obligations", "unshown_capture"]
@@ -123,6 +124,8 @@ def _regions(check: _Check) -> Answer:
     differ = [result for result in results if result.verdict == "different"]
     if differ:
         return "not shown", f"{len(differ)} of {len(results)} regions differ"
+    if all(map(is_recorded, check.regional.weighted.alignment.engines)):
+        return "shown", f"{len(results)} regions are the same in both recordings"
     return "shown", f"{len(results)} regions were run on the same values"
 
 

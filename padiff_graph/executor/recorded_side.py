@@ -18,7 +18,14 @@ from padiff_graph.executor.region_run import Side
 from padiff_graph.executor.seeded_cotangents import seeded_cotangent
 from padiff_graph.sides.recorded_engine import RecordedEngine, value_name
 
-__all__ = ["OTHERWISE", "fed_in_double", "recalled", "recalled_values"]
+__all__ = [
+    "NO_DOUBLE",
+    "OTHERWISE",
+    "check_weights",
+    "fed_in_double",
+    "recalled",
+    "recalled_values",
+]
 
 OTHERWISE = "the recording holds this part of the model on other values than it is asked for here"
 """Why a part with an operation left out, or fed otherwise, is not answered."""
@@ -103,7 +110,7 @@ def recalled_values(
     stretch = engine.stretch(part.nodes, part.values)
     through = double and stretch is None  # what was float64 from the inputs on
     _check_feed(engine, part, feed, through)
-    _check_weights(engine, side, part)
+    check_weights(engine, side, part)
     return {
         value: feed[value] if value in feed else _value(engine, stretch, value, double)
         for value in wanted
@@ -146,7 +153,12 @@ def _check_feed(
             raise NotRunnable(OTHERWISE)
 
 
-def _check_weights(engine: RecordedEngine, side: Side, part: Slice) -> None:
+def check_weights(engine: RecordedEngine, side: Side, part: Slice) -> None:
+    """Holds the weights of a part against those of the recording.
+
+    Raises:
+        NotRunnable: they are others.
+    """
     for number in part.leaves:
         record = side.graph.record(number)
         if record.kind not in ("parameter", "buffer"):

@@ -14,7 +14,7 @@ from padiff_graph.capture.engine import Array, NotRunnable
 from padiff_graph.capture.graph import Value
 from padiff_graph.executor.partition import Slice
 from padiff_graph.executor.region_run import Side
-from padiff_graph.executor.seeded_cotangents import seeded_cotangent
+from padiff_graph.executor.seeded_cotangents import output_cotangents
 from padiff_graph.sides.recorded_engine import RecordedEngine, value_name
 
 __all__ = ["Swept", "swept"]
@@ -70,6 +70,11 @@ class _Sweep:
         regions: Sequence[dict[str, Any]] = self.engine.model.facts["regions"]
         return regions
 
+    @cached_property
+    def outputs(self) -> dict[Value, Array]:
+        """The cotangents of the outputs."""
+        return output_cotangents(self.side.graph)
+
     @property
     def kind(self) -> str:
         """Of the arrays."""
@@ -119,7 +124,7 @@ class _Sweep:
             if reads and self.engine.model.recording.holds(self.kind, name):
                 shares.append(self.engine.model.array(self.kind, name))
         if outside and value in self.engine.model.facts["seeded"]:
-            shares.append(seeded_cotangent(value, self.side.shape(value)))
+            shares.append(self.outputs[value])
         return shares
 
     def arriving(self, value: Value, inside: Collection[int]) -> Array | None:

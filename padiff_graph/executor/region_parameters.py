@@ -8,8 +8,10 @@ values; the models keep theirs.
 
 from __future__ import annotations
 
+import math
 import zlib
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +21,7 @@ from padiff_graph.capture.graph import ComputationGraph
 from padiff_graph.executor.transfer import mapped
 from padiff_graph.matching.result import Matching
 
-__all__ = ["Shared", "first_reads", "randomised", "share"]
+__all__ = ["Shared", "about", "constant_of", "first_reads", "share"]
 
 NOTHING = 1e-3
 """A constant below it gets random values about zero, from -0.25 to 0.25; a larger one from half of
@@ -82,13 +84,24 @@ def _randomise(matching: Matching, theirs: dict[str, Array]) -> tuple[str, ...]:
         row.pieces or row.status not in ("open", "neutral") for row in matching.parameters
     )
     changed: list[str] = []
-    for name, array in theirs.items():
-        whole = covered.get(name, 0) >= array.size
-        fresh = randomised(name, array) if whole or (lacking and name not in covered) else None
-        if fresh is not None:
-            theirs[name] = fresh
+    alike: Counter[tuple[float, int]] = Counter()
+    for name in _as_read(matching.second.graph, theirs):
+        array = theirs[name]
+        value = constant_of(array)
+        if value is None:
+            continue
+        number = alike[value, array.size]
+        alike[value, array.size] += 1
+        if covered.get(name, 0) >= array.size or (lacking and name not in covered):
+            theirs[name] = about(value, array, number)
             changed.append(name)
     return tuple(changed)
+
+
+def _as_read(graph: ComputationGraph, names: Iterable[str]) -> list[str]:
+    """Names in the order in which the program comes to them, those that nothing reads last."""
+    reads = first_reads(graph)
+    return sorted(names, key=lambda name: reads.get(name, math.inf))
 
 
 def _covered(matching: Matching, theirs: Mapping[str, Array]) -> dict[str, int]:
@@ -101,11 +114,11 @@ def _covered(matching: Matching, theirs: Mapping[str, Array]) -> dict[str, int]:
     return covered
 
 
-def randomised(name: str, array: Array) -> Array | None:
-    """Random values about a constant, None where the array is not a constant of floats.
+def constant_of(array: Array) -> float | None:
+    """The number that an array of floats stands at; None where it does not stand at one.
 
-    Signs are kept, so that a variance stays positive; a single number is left alone, since it may
-    be a temperature whose value decides more than its sign.
+    A single number is left alone, since it may be a temperature whose value decides more than its
+    sign.
     """
     if array.dtype.kind != "f" or array.size < 2:
         return None
@@ -113,7 +126,19 @@ def randomised(name: str, array: Array) -> Array | None:
     value = float(array.reshape(-1)[0])
     if not np.isfinite(value) or not bool((array == array.reshape(-1)[0]).all()):
         return None
-    generator = np.random.default_rng(zlib.crc32(name.encode()))
+    return value
+
+
+def about(value: float, array: Array, number: int) -> Array:
+    """Random values about a constant, in the shape and dtype of an array; signs are kept, so that a
+    variance stays positive.
+
+    Args:
+        number: of the array among all of one size that stand at this constant, in the order in
+            which the program reads them. Names play no part, so that two models that were recorded
+            apart get the same numbers.
+    """
+    generator = np.random.default_rng(zlib.crc32(f"{value!r} {array.size} {number}".encode()))
     spread = generator.random(array.shape, np.float32)
     if abs(value) < NOTHING:
         return np.asarray((spread - 0.5) * 0.5, array.dtype)

@@ -8,13 +8,11 @@ from typing import Any
 
 from padiff_graph.capture.engine import Array, NotRunnable
 from padiff_graph.capture.graph import Value
-from padiff_graph.capture.interpreter import differentiable
 from padiff_graph.executor.partition import Region
 from padiff_graph.executor.questions import Answer, Request
 from padiff_graph.executor.region_run import Side
-from padiff_graph.executor.seeded_cotangents import seeded_cotangent
+from padiff_graph.executor.seeded_cotangents import output_cotangents
 from padiff_graph.executor.side_run import input_values, run_side
-from padiff_graph.executor.whole_graph import output_values
 from padiff_graph.sides.recorded_engine import value_name
 from padiff_graph.sides.recording_file import RecordingWriter
 
@@ -28,7 +26,9 @@ def write_doubles(writer: RecordingWriter, side: Side, regions: Sequence[Region]
             continue
         try:
             feed = _feed(writer, side, region, "float64")
-            request = Request(region.second, feed, region.cut.second, double=True)
+            updates = (update.second_value for update in region.updates)
+            wanted = (*region.cut.second, *updates)
+            request = Request(region.second, feed, wanted, double=True)
             answer = run_side(side, request)
         except NotRunnable:
             continue  # what reads it is left out too
@@ -57,9 +57,8 @@ def write_sweep(
     Returns:
         The outputs that were given cotangents.
     """
-    handed_out = dict.fromkeys(output_values(side.graph).values())
-    seeded = [value for value in handed_out if differentiable(side.dtype(value))]
-    arriving = {value: seeded_cotangent(value, side.shape(value)) for value in seeded}
+    arriving = output_cotangents(side.graph)
+    seeded = list(arriving)
     for number in reversed(range(len(regions))):
         region = regions[number]
         # one without operations compares a value that another one yields

@@ -20,7 +20,7 @@ from padiff_graph.capture.late_array import late_of
 from padiff_graph.executor.output_pairs import OutputPair
 from padiff_graph.executor.pair_run import Pair
 from padiff_graph.executor.region_run import Side
-from padiff_graph.executor.seeded_cotangents import seeded_cotangent
+from padiff_graph.executor.seeded_cotangents import seeded_by_name
 from padiff_graph.executor.tensor_pair import TensorKind, TensorPair
 from padiff_graph.executor.whole_graph import GraphRun, example_values, run_graph
 from padiff_graph.executor.whole_pairs import buffer_pairs, input_pairs, parameter_pairs
@@ -241,7 +241,7 @@ def _off_kinks(side: Side) -> dict[str, Array]:
 def seeds_of(second: Side, outputs: Sequence[OutputPair]) -> dict[str, Array]:
     """Random cotangents of the second's outputs that have a counterpart and a gradient."""
     return {
-        pair.second: seeded_cotangent(pair.second_value, second.shape(pair.second_value))
+        pair.second: seeded_by_name(pair.second, second.shape(pair.second_value))
         for pair in outputs
         if second.dtype(pair.second_value).startswith(("float", "bfloat"))
     }

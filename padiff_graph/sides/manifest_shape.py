@@ -152,9 +152,17 @@ def shape_misfit(graph: ComputationGraph, recording: Recording) -> str:
             if wanted is None:
                 continue
             shape = recording.shape(kind, name)
-            if shape != tuple(wanted.shape):
+            if not _fits(shape, tuple(wanted.shape)):
                 return f"{kind} {name} is {list(shape)}, its graph says {list(wanted.shape)}"
     return ""
+
+
+def _fits(shape: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
+    """Whether a shape is the wanted one, of which an extent below zero is not known: Paddle's
+    graphs say so of what an operation keeps for its backward."""
+    return len(shape) == len(wanted) and all(
+        known < 0 or extent == known for extent, known in zip(shape, wanted, strict=True)
+    )
 
 
 @dataclass(frozen=True)

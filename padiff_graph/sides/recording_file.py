@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 FORMAT = "padiff-graph recording"
-VERSION = 2
+VERSION = 3
 SUFFIX = ".pgref"
 MANIFEST = "manifest.json"
 WHAT = "a recording as `padiff-graph record` writes it"

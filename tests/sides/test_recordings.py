@@ -364,6 +364,42 @@ def test_two_recordings_of_the_same_numbers_are_compared_with_neither_framework(
         assert ran.stdout.splitlines() == [told, "[]"]
 
 
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [
+        ({}, []),
+        ({"epsilon": 1e-3}, ["attribute.epsilon"]),
+        ({"squash": "misspelled"}, ["operation.replaced"]),
+        ({"detached": True}, ["tensor.not_comparable"]),
+    ],
+    ids=["right", "epsilon", "misspelled", "detached"],
+)
+def test_recordings_of_two_frameworks_are_compared_as_each_computed(recording, tmp_path, how, told):
+    path = tmp_path / "port.pgref"
+    model = changed(**how)
+    pg.assign_weight(model, reference()[0])
+    pg.record(model, {"x": X}, path)
+    report = pg.compare(path, recording, options=OPTIONS)
+    assert report.passed is (not told)
+    assert [own.cause_id for own in report.findings if own.fails][: len(told)] == told
+    if how:
+        shown = {own.name: own.status for own in report.obligations}
+        assert shown["regions"] == "not shown"
+    else:
+        assert dict(report.regions) == {"equal": WHOLE}
+
+
+def test_draws_of_two_recordings_are_not_held_against_each_other(tmp_path):
+    paths = [tmp_path / f"{name}.pgref" for name in ("port", "reference")]
+    port, reference = training("paddle"), training("torch")
+    pg.assign_weight(port, reference)
+    pg.record(port, {"input": X}, paths[0])
+    pg.record(reference, {"input": torch.from_numpy(X)}, paths[1])
+    report = pg.compare(*paths, options=OPTIONS)
+    assert not report.passed
+    assert any("draws random numbers" in own.cause for own in report.findings)
+
+
 def test_what_a_forward_puts_into_a_list_was_recorded(tmp_path):
     path = tmp_path / "second.pgref"
     pg.record(keeping("torch"), {"x": torch.from_numpy(X), "seen": []}, path)
