@@ -6,7 +6,7 @@ import logging
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, TypeVar
 
 from padiff_graph.capture.graph import ComputationGraph
 from padiff_graph.capture.late_array import LateArray
@@ -34,6 +34,7 @@ def is_tensor(value: object) -> bool:
 
 
 LOG = logging.getLogger(__name__)
+Own = TypeVar("Own", bound="Client")
 ENGINE = ("engine",)
 """Marks the reference to a model by which its engine is meant."""
 
@@ -82,6 +83,18 @@ class Client:
     def there(self) -> bool:
         """Whether there is somebody to ask."""
         return self.connection is not None
+
+    def __enter__(self: Own) -> Own:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """Ends what answers, when its check has ended."""
+        self.summed_up()
+        self.close()
+        self.reason = "its check has ended"
 
     def close(self) -> None:
         """Ends the connection; the other process ends by that."""

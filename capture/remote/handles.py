@@ -4,6 +4,7 @@ when nobody holds it here any more."""
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,6 +14,7 @@ from padiff_graph.capture.late_array import LateArray
 
 __all__ = [
     "AbsentModel",
+    "AbsentModule",
     "Caller",
     "Elsewhere",
     "Origin",
@@ -110,6 +112,17 @@ class RemoteLate(LateArray):
         self.origin = origin
 
 
+@dataclass(frozen=True)
+class AbsentModule:
+    """What stands for a module of a model that is not of this process.
+
+    Attributes:
+        classes: names of its class and of those that it is derived from.
+    """
+
+    classes: tuple[str, ...]
+
+
 class AbsentModel:
     """What stands for a model that is not of this process.
 
@@ -124,6 +137,10 @@ class AbsentModel:
     class_name: str
     kind: str = ""
     second: bool = False
+
+    def modules(self) -> dict[str, AbsentModule]:
+        """Its modules by dotted path, the root as ""."""
+        raise NotImplementedError
 
 
 class RemoteModel(Elsewhere, AbsentModel):
@@ -148,6 +165,11 @@ class RemoteModel(Elsewhere, AbsentModel):
     def __call__(self, **example: Any) -> Any:
         """What the model returns."""
         return self.caller.ask("call", self, **example)
+
+    def modules(self) -> dict[str, AbsentModule]:
+        """As of `AbsentModel`."""
+        listed: dict[str, list[str]] = self.caller.ask("modules", self)
+        return {path: AbsentModule(tuple(classes)) for path, classes in listed.items()}
 
 
 class RemoteFunction(Elsewhere):

@@ -93,6 +93,7 @@ class Service:
             "whole": self._whole,
             "method": self._method,
             "trace": self._trace,
+            "modules": _modules,
             "example": self.example,
             "enter": self._enter,
             "exit": self._exit,
@@ -325,6 +326,13 @@ def plain(value: Any) -> Any:
     except Unsendable:
         return f"<{type(value).__module__}.{type(value).__qualname__}>"
     return value
+
+
+def _modules(model: Any) -> dict[str, list[str]]:
+    """The classes of each module of a model by its dotted path."""
+    listed = getattr(model, "named_sublayers", None) or getattr(model, "named_modules", None)
+    modules = {"": model} | ({} if listed is None else {path: own for path, own in listed()})
+    return {path: [kind.__name__ for kind in type(own).__mro__] for path, own in modules.items()}
 
 
 def _facts(graph: ComputationGraph) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from padiff_graph.alignment.correspondence import (
     ResolvedMap,
     inside,
 )
-from padiff_graph.capture.remote.handles import AbsentModel
+from padiff_graph.capture.remote.handles import AbsentModule
 from padiff_graph.errors import UsageError, UsageTypeError
 from padiff_graph.file_writing import write_text
 from padiff_graph.layer_map.map_file import Stored, dump, parse
@@ -33,7 +33,8 @@ NOT_BOUND = (
 class LayerMap:
     """Corresponding sub-models, what to leave out, and the parameter map.
 
-    Modules are given as themselves or by name: the dotted path, or its end where that is unique.
+    Modules are given as themselves or by name: the dotted path, or its end where that is unique;
+    those of a model in another process or a recording by name.
 
         layer_map = LayerMap()
         layer_map.map = {paddle_model.attention: torch_model.attn}   # merges; either orientation
@@ -391,7 +392,6 @@ def _located(reference: Any, layer: Any, module: Any, where: str) -> tuple[int, 
         path = find_path(model, reference)
         if path is not None:
             return side, path
-    _refuse_absent([reference], (layer, module), f"layer_map, {where}")
     raise UsageError(
         f"layer_map, {where}: {_named(reference)} is in neither model "
         f"({class_of(layer)}, {class_of(module)})"
@@ -404,7 +404,6 @@ def _oriented(left: Any, right: Any, layer: Any, module: Any) -> tuple[str, str]
         paths = find_path(layer, first), find_path(module, second)
         if paths[0] is not None and paths[1] is not None:
             return paths[0], paths[1]
-    _refuse_absent([left, right], (layer, module), "layer_map.map")
     missing, model = (right, module) if find_path(layer, left) is not None else (left, layer)
     raise UsageError(
         f"layer_map.map: {_named(missing)} is not in {class_of(model)}; "
@@ -412,29 +411,9 @@ def _oriented(left: Any, right: Any, layer: Any, module: Any) -> tuple[str, str]
     )
 
 
-def _refuse_absent(references: Sequence[Any], models: tuple[Any, Any], where: str) -> None:
-    """Says of a module of a model elsewhere why it cannot be named; nothing where both models are
-    here, or more is unknown there than the absent ones explain.
-
-    Raises:
-        UsageError: for the first such reference.
-    """
-    absent = [model for model in models if isinstance(model, AbsentModel)]
-    here = [model for model in models if not isinstance(model, AbsentModel)]
-    unknown = [
-        reference
-        for reference in references
-        if all(find_path(model, reference) is None for model in here)
-    ]
-    if absent and len(unknown) <= len(absent):
-        named, model = _named([*unknown, references[-1]][0]), absent[0]
-        raise UsageError(
-            f"{where}: {named} would be a module of {model.class_name}, {model.kind}, whose "
-            "modules a map cannot name; leave it out, or compare two models of this process"
-        )
-
-
 def _is_class(module: Any, kind: type | str) -> bool:
+    if isinstance(module, AbsentModule):
+        return _class_name(kind) in module.classes
     if isinstance(kind, type):
         return isinstance(module, kind)
     return any(cls.__name__ == kind for cls in type(module).__mro__)

@@ -24,7 +24,10 @@ def has_modules(model: Any) -> bool:
 
 
 def modules_of(model: Any) -> dict[str, Any]:
-    """Every module by its first dotted path, the root as ""; of an ONNX model only the root."""
+    """Every module by its first dotted path, the root as ""; of an ONNX model only the root, of a
+    model elsewhere what stands for each."""
+    if isinstance(model, AbsentModel):
+        return {**model.modules(), "": model}
     modules: dict[str, Any] = {"": model}
     if has_modules(model):
         list_modules = getattr(model, "named_sublayers", None) or model.named_modules

@@ -11,7 +11,6 @@ import threading
 import time
 from collections import deque
 from contextlib import suppress
-from types import TracebackType
 from typing import Any
 
 from padiff_graph.capture.remote.channel import Closed, receive
@@ -61,27 +60,14 @@ class WorkerProcess(Client):
         self.reader.start()
         self._greet(here)
 
-    def __enter__(self) -> WorkerProcess:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.end()
-
     def end(self) -> None:
         """Ends the process, by force where it does not end by itself."""
-        self.summed_up()
-        self.close()
+        super().end()
         _ended_by_itself(self.process.pid)
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)  # with what the model started
         self.process.wait()
         self.reader.join(PARTING)
-        self.reason = "its check has ended"
 
     def why_ended(self) -> str:
         """By what the process ended."""

@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -68,17 +67,6 @@ class RayClient(Client):
                 "here; install the same version in both"
             )
 
-    def __enter__(self) -> RayClient:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.end()
-
     def open(self, target: str, weights: str | os.PathLike[str] | None = None) -> dict[str, Any]:
         """Has the actor make its model.
 
@@ -118,11 +106,9 @@ class RayClient(Client):
 
     def end(self) -> None:
         """Ends the actor, and Ray where it was started for it."""
-        self.summed_up()
-        self.close()
+        super().end()
         if self.ours and self.ray.is_initialized():
             self.ray.shutdown()
-        self.reason = "its check has ended"
 
     def _exchanged(self, message: Any, buffers: Buffers) -> tuple[Any, Buffers]:
         if self.actor is None:

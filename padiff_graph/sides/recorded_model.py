@@ -18,7 +18,7 @@ from padiff_graph.capture.graph import (
     Value,
 )
 from padiff_graph.capture.normal.normalize import normalize
-from padiff_graph.capture.remote.handles import AbsentModel
+from padiff_graph.capture.remote.handles import AbsentModel, AbsentModule
 from padiff_graph.capture.remote.wire import Ref, decode
 from padiff_graph.file_reading import reason_of
 from padiff_graph.sides.manifest_shape import (
@@ -95,6 +95,10 @@ class RecordedModel(AbsentModel):
         self.facts = facts
         self.framework = graph.framework
         self.class_name = graph.modules.get("", "") or "a recorded model"
+
+    def modules(self) -> dict[str, AbsentModule]:
+        """As of `AbsentModel`; of each module the class alone."""
+        return {path: AbsentModule((name,)) for path, name in self.graph.modules.items()}
 
     def example(self) -> dict[str, Any]:
         """Its inputs with arrays in the place of tensors."""

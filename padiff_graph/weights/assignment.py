@@ -16,7 +16,7 @@ from padiff_graph.executor.transfer import mapped
 from padiff_graph.layer_map.layer_map import LayerMap
 from padiff_graph.matching.parameters.names import numbers, template
 from padiff_graph.matching.result import ParameterRow
-from padiff_graph.request.module_tree import modules_of
+from padiff_graph.request.module_tree import has_modules, modules_of
 from padiff_graph.request.special_init import special_inits
 from padiff_graph.sides.opened import with_sides
 
@@ -198,7 +198,7 @@ def _counted(rows: list[ParameterRow]) -> dict[str, int]:
 
 def _pairs(alignment: Alignment, layer: Any, module: Any) -> list[tuple[str, Any, str, Any]]:
     """Matched modules with their objects; pairs given by the user come first."""
-    first, second = modules_of(layer), modules_of(module)
+    first, second = _at_hand(layer), _at_hand(module)
     paths = dict(alignment.resolved.pairs)
     for row in alignment.module_rows():
         paths.setdefault(row.paddle_path, row.torch_path)
@@ -207,6 +207,11 @@ def _pairs(alignment: Alignment, layer: Any, module: Any) -> list[tuple[str, Any
         for one, other in paths.items()
         if one in first and other in second
     ]
+
+
+def _at_hand(model: Any) -> dict[str, Any]:
+    """The modules of a model that a function of the user can be handed."""
+    return modules_of(model) if has_modules(model) else {"": model}
 
 
 def _message(alignment: Alignment, missing: list[ParameterRow]) -> str:

@@ -272,12 +272,18 @@ def test_structure_alone_is_compared_and_matched(recording):
     assert {row.paddle_path: row.torch_path for row in candidate.rows}["norm"] == "norm"
 
 
-def test_a_map_cannot_name_modules_of_a_recording(recording):
-    for pair in ({"norm": "norm"}, {"norm": "typo"}):
-        with pytest.raises(UsageError, match="a map cannot name"):
-            pg.compare(changed(), recording, ({"x": X}, {"x": X}), layer_map=pair)
-    with pytest.raises(UsageError, match=r"'typo' is not in|'typo' is in neither"):
-        pg.compare(changed(), recording, ({"x": X}, {"x": X}), layer_map={"typo": "typo"})
+def test_a_map_names_modules_of_a_recording_by_path(recording):
+    example = {"x": X}, {"x": X}
+    wrong = changed(epsilon=1e-3)
+    given = pg.LayerMap()
+    given.map = {wrong.norm: "norm"}
+    report = pg.compare(wrong, recording, example, layer_map=given, options=OPTIONS)
+    assert "attribute.epsilon" not in [own.cause_id for own in report.findings]
+    given = pg.LayerMap()
+    given.ignore_class("", "LayerNorm")
+    given.resolve(changed(), opened_model(Recording(recording)))
+    with pytest.raises(UsageError, match=r"'typo' is not in Net"):
+        pg.compare(changed(), recording, example, layer_map={"norm": "typo"})
 
 
 def test_other_weights_in_two_recordings_are_to_be_recorded_anew(recording, tmp_path):

@@ -111,6 +111,9 @@ def test_structure_and_maps_take_sides():
     sides = _side("paddle_epsilon"), _side("torch_side")
     difference = pg.structural_diff(*sides)
     assert [found.cause_id for found in difference.findings] == ["attribute.epsilon"]
+    assert not pg.structural_diff(*sides, layer_map={"norm": "norm"}).findings
+    with pytest.raises(UsageError, match="'typo' is not in"):
+        pg.structural_diff(*sides, layer_map={"typo": "norm"})
     (candidate,) = pg.suggest_layer_map(*sides)
     assert {row.paddle_name for row in candidate.parameters} >= {"fc1.weight", "norm.bias"}
 
