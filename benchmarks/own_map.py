@@ -74,7 +74,9 @@ def measure(name: str) -> dict:
     from padiff_graph import LayerMap, compare
 
     text = LayerMap().auto(layer, module, example).to_yaml()
+    own = {name: tensor.numpy() for name, tensor in layer.state_dict().items()}
     plain = compare(layer, module, example)
+    layer.set_state_dict(own)  # both begin with the same weights
     mapped = compare(layer, module, example, layer_map=LayerMap.from_yaml(text))
     return {"plain": said(plain), "mapped": said(mapped)}
 

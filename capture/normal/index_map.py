@@ -230,8 +230,9 @@ class View:
     # -- work
 
     def apply(self, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        """The operand for a source array; padding reads zero."""
-        flat = np.ascontiguousarray(array).reshape(-1)
+        """The operand for a source array; padding reads zero. A view of twice as many elements as
+        there are complex numbers reads their parts."""
+        flat = self._numbers(np.ascontiguousarray(array))
         if flat.size != self.source:
             raise ValueError(f"expected {self.source} elements, found {flat.size}")
         for stage in self.stages:
@@ -244,8 +245,8 @@ class View:
 
     def scatter(self, target: np.ndarray[Any, Any], values: np.ndarray[Any, Any]) -> None:
         """Writes operand values to the places of a source-sized, contiguous array they come
-        from."""
-        flat = target.reshape(-1)
+        from; to the parts of complex numbers as `apply` reads them."""
+        flat = self._numbers(target)
         if not self.stages:
             flat[...] = np.asarray(values).reshape(-1)
             return
@@ -257,6 +258,12 @@ class View:
         flat[found[keep]] = np.asarray(values).reshape(-1)[keep]
 
     # -- internals
+
+    def _numbers(self, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """A contiguous array flat, of complex numbers their parts where the view is of those."""
+        flat = array.reshape(-1)
+        parts = flat.dtype.kind == "c" and self.source == 2 * flat.size
+        return flat.view(flat.real.dtype) if parts else flat
 
     def _top(self) -> tuple[Stage, tuple[Stage, ...]]:
         if self.stages:

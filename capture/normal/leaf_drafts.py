@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from padiff_graph.capture.graph import Node, TensorType, Value
+from padiff_graph.capture.graph import ComputationGraph, Node, TensorType, Value
 from padiff_graph.capture.normal.builder import Builder
 from padiff_graph.capture.normal.draft import FLOATS, Draft
 from padiff_graph.capture.normal.form import Edge, Location
@@ -27,9 +27,6 @@ STATISTICS = frozenset(
 )
 """Roles in which native normalisations read their state: a buffer there is a Parameter, known or
 not."""
-ITERATED = ("_u", "_v")
-"""How the frameworks' own spectral norms name the vectors of their power iteration: `weight_u`,
-`parametrizations.weight.0._u`."""
 UNIT = 1e-3
 """How far from one the length of such a vector may be: float32, and the epsilon that it is divided
 with."""
@@ -57,6 +54,7 @@ class Leaves:
             for name, value in graph.updates.items()
             if graph.record(value.node).kind == "operation"
         }
+        self.iterated = _iterated(graph)
 
     def add(self, record: Node) -> None:
         """One leaf; nothing where its type is not known."""
@@ -79,7 +77,7 @@ class Leaves:
     def _constant_buffer(self, record: Node) -> bool:
         """Whether a buffer is a known constant: neither a statistic nor written by the run, in
         evaluation mode as in training."""
-        if record.kind != "buffer" or record.constant is None or _iterated(record):
+        if record.kind != "buffer" or record.constant is None or record.id in self.iterated:
             return False
         return record.id not in self.statistics and record.name not in self.written
 
@@ -109,9 +107,35 @@ class Leaves:
         return draft
 
 
-def _iterated(record: Node) -> bool:
-    """Whether it is a vector of a spectral norm's power iteration, which only training writes."""
-    vector = record.constant
-    if vector is None or vector.ndim != 1 or not record.name.endswith(ITERATED):
+def _iterated(graph: ComputationGraph) -> frozenset[int]:
+    """The vectors of a spectral norm's power iteration, which only training writes: of length one,
+    and read by nothing but what is computed of parameters alone, in a product with one."""
+    carried = {
+        record.id: frozenset({record.id})
+        for record in graph.of_kind("buffer")
+        if _unit_vector(record.constant)
+    }
+    if not carried:
+        return frozenset()
+    trained: set[int] = {record.id for record in graph.of_kind("parameter")}
+    moved: set[int] = {record.id for record in graph.of_kind("input")}
+    multiplied: set[int] = set()
+    elsewhere: set[int] = set()
+    for record in graph.of_kind("operation"):
+        read = {value.node for value in record.inputs if value is not None}
+        vectors = frozenset[int]().union(*(carried.get(node, frozenset()) for node in read))
+        if read & moved:
+            moved.add(record.id)
+            elsewhere |= vectors
+        elif read & trained:
+            trained.add(record.id)
+            multiplied |= vectors
+        elif vectors:
+            carried[record.id] = vectors
+    return frozenset(multiplied - elsewhere)
+
+
+def _unit_vector(constant: np.ndarray | None) -> bool:
+    if constant is None or constant.ndim != 1 or constant.size < 2 or constant.dtype.kind != "f":
         return False
-    return abs(float(np.linalg.norm(vector)) - 1.0) < UNIT
+    return abs(float(np.linalg.norm(constant)) - 1.0) < UNIT

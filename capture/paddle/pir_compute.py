@@ -240,7 +240,9 @@ def convolution(transposed: bool = False) -> Row:
 
 
 def pair_products(call: Call) -> Result:
-    """dot: products summed over the last axis."""
+    """dot: products summed over the last axis; of two vectors a matrix product."""
+    if call.rank(call["x"]) == 1:
+        return rows.matmul(call, call["x"], call["y"])
     kind = call.typed(call["x"], shape_of(call["x"]))
     both = call.draft("Mul", [call["x"], call["y"]], None, kind)
     return rows.reduce_over(call, "ReduceSum", both, [-1], {})

@@ -16,6 +16,7 @@ __all__ = [
     "cast",
     "clamp",
     "complex_part",
+    "conjugated_product",
     "dropout",
     "einsum",
     "fourier",
@@ -174,6 +175,13 @@ def matmul(call: Call) -> Result:
         role for role in ("other", "mat2", "vec", "tensor") if call.operand(role) is not None
     )
     return rows.matmul(call, call["self"], call[second])
+
+
+def conjugated_product(call: Call) -> Result:
+    """vdot; of real vectors, where there is nothing to conjugate."""
+    if call.builder.dtype(call["self"]).startswith("complex"):
+        raise Unsupported("vdot of complex numbers conjugates its first operand")
+    return matmul(call)
 
 
 def add_matmul(first: str, second: str) -> Row:

@@ -204,6 +204,7 @@ ONE_OPERAND = [
 PRODUCTS = [
     ("linear", compute.linear),
     ("matmul mm bmm mv dot __matmul__", compute.matmul),
+    ("vdot", compute.conjugated_product),
     ("addmm", compute.add_matmul("mat1", "mat2")),
     ("baddbmm", compute.add_matmul("batch1", "batch2")),
     ("addmv", compute.add_matmul("mat", "vec")),

@@ -11,7 +11,7 @@ from padiff_graph.capture.normal.traits import STATIC_LEAVES, traits
 from padiff_graph.matching.difference.compared import Compared, present
 from padiff_graph.matching.difference.layers_left_out import layers_left_out
 from padiff_graph.matching.difference.weightless_rest import BESIDE, weightless_rest
-from padiff_graph.matching.difference.whereabouts import Whereabouts, common_path
+from padiff_graph.matching.difference.whereabouts import Whereabouts, common_path, place_of
 from padiff_graph.matching.result import Difference
 
 __all__ = ["open_regions"]
@@ -117,7 +117,7 @@ def _alone(side: _Side, nodes: tuple[int, ...]) -> Difference:
     lacking = reader.path if reader else side.whereabouts.path_for(nodes)
     if reader is not None:
         facts.append(("reader", reader.op))
-    own = common_path(side.graph.nodes[node].path for node in nodes)
+    own = place_of(side.graph, nodes)
     if side.number == 0:
         places = tuple((node, -1) for node in nodes)
         ends: tuple[tuple[int, ...], tuple[int, ...]] = (nodes, ())

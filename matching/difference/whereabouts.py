@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 
-from padiff_graph.capture.normal.form import NormalGraph
+from padiff_graph.capture.normal.form import NormalGraph, NormalNode
 
-__all__ = ["Whereabouts", "common_path"]
+__all__ = ["Whereabouts", "common_path", "place_of"]
 
 
 def common_path(paths: Iterable[str]) -> str:
@@ -21,6 +21,19 @@ def common_path(paths: Iterable[str]) -> str:
         while common != parts[: len(common)]:
             common.pop()
     return ".".join(common or [])
+
+
+def place_of(graph: NormalGraph, nodes: Iterable[int]) -> str:
+    """The innermost module around operations; around those of them with weights, where some have: a
+    layer is where its weights are, whoever calls the activation behind it."""
+    held = [graph.nodes[node] for node in nodes]
+    weighted = [node for node in held if _reads_weights(graph, node)]
+    return common_path(node.path for node in weighted or held)
+
+
+def _reads_weights(graph: NormalGraph, node: NormalNode) -> bool:
+    sources = (graph.nodes[edge.source] for edge in node.inputs if edge is not None)
+    return any(source.op == "Parameter" for source in sources)
 
 
 def _word(path: str) -> str:

@@ -19,6 +19,7 @@ import numpy as np
 from padiff_graph.capture.graph import ComputationGraph, ParameterInfo
 from padiff_graph.capture.normal.index_map import View
 from padiff_graph.matching.parameters.attention_weights import attention_pieces
+from padiff_graph.matching.parameters.complex_weights import complex_rows
 from padiff_graph.matching.parameters.conventions import (
     HALVES,
     HEAD_SIZES,
@@ -28,6 +29,7 @@ from padiff_graph.matching.parameters.conventions import (
     orders,
 )
 from padiff_graph.matching.parameters.names import likeness, template
+from padiff_graph.matching.parameters.split_gates import gate_rows
 from padiff_graph.matching.parameters.stacked import list_rows
 from padiff_graph.matching.parameters.transform_words import describe
 from padiff_graph.matching.parameters.without_counterpart import Values
@@ -40,10 +42,10 @@ __all__ = [
     "attended",
     "choices",
     "head_sizes",
-    "listed",
     "may_have_gates",
     "regated",
     "same_numbers",
+    "structural",
 ]
 
 OPTIONS = 24
@@ -57,6 +59,7 @@ GATES = frozenset({"Sigmoid", "Tanh"})
 CONFIDENCE = 0.6
 """Of a row that nothing has proved."""
 REASON = "a candidate by name and shape"
+ATTENDED = "read at the same place of an attention"
 SAME = 1e-6
 """Relative difference below which two weights are one number: a checkpoint keeps them exactly, a
 conversion between dtypes of one width nearly so."""
@@ -70,13 +73,14 @@ class Option:
         convention: by which the elements are laid out; "" for their order as it is.
         rows: of the question's parameters.
         agrees: whether the models' own values agree under it.
-        told: whether structure tells which weights go together, so that no name is asked.
+        told: how structure tells which weights go together, so that no name is asked; "" where it
+            does not.
     """
 
     convention: str
     rows: tuple[ParameterRow, ...]
     agrees: bool = False
-    told: bool = False
+    told: str = ""
 
     @property
     def seconds(self) -> frozenset[str]:
@@ -143,14 +147,30 @@ def _last_axes(graph: ComputationGraph) -> set[int]:
     return {kind.shape[-1] for kind in types if kind is not None and len(kind.shape) > 3}
 
 
-def listed(matching: Matching, names: Sequence[str]) -> list[Choice]:
-    """For parameters that one model keeps in a list and the other in one tensor."""
-    asked = []
-    for answers in list_rows(matching, ("open", "neutral")):
-        family = tuple(row.first for row in answers[0])
-        if set(family) <= set(names):
-            asked.append(Choice(family, tuple(Option("", rows) for rows in answers)))
-    return asked
+def structural(
+    matching: Matching, values: tuple[Values, Values], names: Sequence[str]
+) -> list[Choice]:
+    """For parameters that one model keeps in several and the other in one, where structure or names
+    tell which: the gates of a recurrent cell, the parts of complex numbers, lists of experts."""
+    asked = [*gate_rows(matching, names), *complex_rows(matching, names)]
+    asked += [
+        answers
+        for answers in list_rows(matching, ("open", "neutral"))
+        if {row.first for row in answers[0]} <= set(names)
+    ]
+    return [_of_answers(answers, values) for answers in asked]
+
+
+def _of_answers(
+    answers: Sequence[tuple[ParameterRow, ...]], values: tuple[Values, Values]
+) -> Choice:
+    """The answers to one question, those first under which both models hold the same numbers."""
+    options = [
+        Option("", rows, all(_holds(values, row) for row in rows), rows[0].reason)
+        for rows in answers
+    ]
+    family = tuple(row.first for row in answers[0])
+    return Choice(family, tuple(sorted(options, key=lambda option: not option.agrees)))
 
 
 def regated(matching: Matching, names: Sequence[str]) -> list[Choice]:
@@ -198,7 +218,7 @@ def attended(
         if len(whole) < len(rows) or not names >= pieces.keys():
             return []
         agrees = all(_holds(values, row) for row in whole)
-        options.append(Option(words, tuple(whole), agrees, told=True))
+        options.append(Option(words, tuple(whole), agrees, ATTENDED))
     return [Choice(tuple(row.first for row in options[0].rows), tuple(options))] if options else []
 
 

@@ -26,6 +26,8 @@ __all__ = ["list_rows", "stackings"]
 
 MOST = 24
 """Most possibilities that are offered; more would be guessing."""
+SINGLE, SEVERAL = (1,), (2, 3)
+"""How many lists may stand in one: gate and up projections of experts, or down projections too."""
 CONFIDENCE = 0.6
 """Of a row that nothing has proved."""
 REASON = "a list on one side, stacked on the other"
@@ -45,6 +47,10 @@ class _Family:
     template: str
     lists: Mapping[tuple[int, ...], tuple[str, ...]]
     shape: tuple[int, ...]
+
+    def names(self) -> set[str]:
+        """Of all members."""
+        return {name for members in self.lists.values() for name in members}
 
     def __len__(self) -> int:
         """How many members each list has."""
@@ -85,14 +91,36 @@ def list_rows(
         [row.first for row in matching.parameters if row.status in statuses and not row.pieces],
         list(matching.unused_second),
     )
+    answers = _fitting(left, matching, infos, SINGLE)
+    # a list that goes nowhere as it is may be several
+    known = {name for rows in answers for row in rows for name in _names(row)}
+    rest = (
+        [name for name in left[0] if name not in known],
+        [name for name in left[1] if name not in known],
+    )
+    answers += _fitting(rest, matching, infos, SEVERAL)
+    return together(answers, _likeness)
+
+
+def _fitting(
+    left: tuple[list[str], list[str]],
+    matching: Matching,
+    infos: tuple[Mapping[str, ParameterInfo], Mapping[str, ParameterInfo]],
+    counts: Sequence[int],
+) -> list[tuple[ParameterRow, ...]]:
+    """The rows of lists that fit into a stack; `counts` of lists may stand in one."""
     answers: list[tuple[ParameterRow, ...]] = []
     for listed in (0, 1):
         stacks = _stacks(left[1 - listed])
-        for families in _side_by_side(_families(left[listed], matching, listed)):
+        for families in _side_by_side(_families(left[listed], matching, listed, counts)):
             for blocks in stacks.values():
                 if blocks.keys() == families[0].lists.keys():
                     answers += _rows(families, blocks, listed, infos)
-    return together(answers, _likeness)
+    return answers
+
+
+def _names(row: ParameterRow) -> set[str]:
+    return {row.first, *(piece.second for piece in row.pieces)}
 
 
 def _likeness(rows: Sequence[ParameterRow]) -> float:
@@ -105,7 +133,8 @@ def _side_by_side(families: Sequence[_Family]) -> Iterator[tuple[_Family, ...]]:
     """Each list by itself, and any two of one shape that one tensor may hold, in both orders."""
     yield from ((family,) for family in families if len(family) > 1)
     for one, other in itertools.permutations(families, 2):
-        if one.shape == other.shape and one.lists.keys() == other.lists.keys():
+        alike = one.shape == other.shape and one.lists.keys() == other.lists.keys()
+        if alike and one.names().isdisjoint(other.names()):
             yield one, other
 
 
@@ -113,7 +142,9 @@ def _graph(matching: Matching, which: int) -> ComputationGraph:
     return matching.second.graph if which else matching.first.graph
 
 
-def _families(names: Sequence[str], matching: Matching, which: int) -> list[_Family]:
+def _families(
+    names: Sequence[str], matching: Matching, which: int, counts: Sequence[int]
+) -> list[_Family]:
     """Numbered lists, numbered from 0 without a gap and of one shape, the innermost number counts;
     then every parameter as a list of its own, which only goes with another."""
     members: dict[str, dict[tuple[int, ...], dict[int, str]]] = defaultdict(
@@ -123,31 +154,40 @@ def _families(names: Sequence[str], matching: Matching, which: int) -> list[_Fam
         places = numbers(name)
         if places:
             members[template(name)][places[:-1]][places[-1]] = name
-    found = []
+    found: list[_Family] = []
     for key, blocks in members.items():
-        shapes = {
-            _graph(matching, which).parameters[name].type.shape
-            for block in blocks.values()
-            for name in block.values()
-        }
-        counts = {len(block) for block in blocks.values()}
-        if (
-            len(shapes) == 1
-            and len(counts) == 1
-            and min(counts) > 1
-            and all(sorted(block) == list(range(len(block))) for block in blocks.values())
-        ):
-            found.append(
-                _Family(
-                    key,
-                    {
-                        around: tuple(block[number] for number in sorted(block))
-                        for around, block in blocks.items()
-                    },
-                    shapes.pop(),
-                )
-            )
+        sizes = {len(block) for block in blocks.values()}
+        whole = all(sorted(block) == list(range(len(block))) for block in blocks.values())
+        if len(sizes) == 1 and whole:
+            lists = {
+                around: tuple(block[number] for number in sorted(block))
+                for around, block in blocks.items()
+            }
+            found += _lists(key, lists, _graph(matching, which), counts)
     return [*found, *_alone(names, matching, which)]
+
+
+def _lists(
+    key: str,
+    lists: Mapping[tuple[int, ...], tuple[str, ...]],
+    graph: ComputationGraph,
+    counts: Sequence[int],
+) -> Iterator[_Family]:
+    """A list as it is, and as several in one: their members in turns, or one behind the other."""
+    count = len(next(iter(lists.values())))
+    cuts: list[slice] = []
+    for several in counts:
+        if count % several == 0:
+            size = count // several
+            cuts += [slice(at, None, several) for at in range(several)]
+            if several > 1:
+                cuts += [slice(at * size, (at + 1) * size) for at in range(several)]
+    for cut in cuts:
+        family = {around: members[cut] for around, members in lists.items()}
+        names = [name for members in family.values() for name in members]
+        shapes = {graph.parameters[name].type.shape for name in names}
+        if len(shapes) == 1 and len(next(iter(family.values()))) > 1:
+            yield _Family(key, family, shapes.pop())
 
 
 def _alone(names: Sequence[str], matching: Matching, which: int) -> Iterator[_Family]:

@@ -22,12 +22,13 @@ from padiff_graph.alignment.side_notes import side_notes
 from padiff_graph.capture.api import Capture
 from padiff_graph.capture.backend import backend, framework_of
 from padiff_graph.capture.engine import Array, Engine
-from padiff_graph.capture.graph import ComputationGraph
+from padiff_graph.capture.graph import ComputationGraph, ParameterInfo
 from padiff_graph.capture.normal.form import NormalGraph
 from padiff_graph.capture.normal.normalize import normalize
 from padiff_graph.capture.remote.at_once import at_once
 from padiff_graph.matching.difference.structural_differences import differences
 from padiff_graph.matching.ladder import match
+from padiff_graph.matching.parameters.complex_weights import shape_of_views
 from padiff_graph.matching.parameters.joined_linears import join_linears
 from padiff_graph.matching.parameters.without_counterpart import Values
 from padiff_graph.matching.result import Matching, ParameterRow
@@ -90,7 +91,7 @@ def align(
     timings["normal form"] = time.perf_counter() - started
     started = time.perf_counter()
     known = _known(normals, engines, examples, resolved or ResolvedMap())
-    matching, layout = derive(_matched(*normals, known.hints), known)
+    matching, layout = derive(_matched(*normals, known.hints), known.unsuggested())
     timings["matching"] = time.perf_counter() - started
     alignment = Alignment(
         matching,
@@ -180,13 +181,18 @@ def _fitting(
 
 def _fits(entry: ParameterEntry, first: ComputationGraph, second: ComputationGraph) -> bool:
     info = first.parameters.get(entry.row.first)
-    if info is None or info.type.shape != entry.shape:
+    if info is None or shape_of_views(info, math.prod(entry.shape)) != entry.shape:
         return False
     return all(
         piece.second in second.parameters
-        and math.prod(second.parameters[piece.second].type.shape) == piece.second_view.source
+        and _of_size(second.parameters[piece.second], piece.second_view.source)
         for piece in entry.row.pieces
     )
+
+
+def _of_size(info: ParameterInfo, count: int) -> bool:
+    """Whether views of `count` elements may be of a parameter."""
+    return math.prod(shape_of_views(info, count)) == count
 
 
 def _values(engine: Engine) -> Values:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from padiff_graph.alignment.correspondence import ModuleRow, ParameterEntry, ResolvedMap
 from padiff_graph.alignment.module_rows import module_rows
@@ -11,6 +11,7 @@ from padiff_graph.alignment.value_proof import Proof
 from padiff_graph.capture.api import Capture
 from padiff_graph.capture.engine import Engine
 from padiff_graph.capture.normal.index_map import View
+from padiff_graph.matching.parameters.complex_weights import shape_of_views
 from padiff_graph.matching.parameters.points import Layout
 from padiff_graph.matching.parameters.without_counterpart import Values
 from padiff_graph.matching.result import Difference, Matching, ParameterRow
@@ -37,6 +38,10 @@ class Known:
     values: Values | None
     fixed: Mapping[str, ParameterRow]
     suggested: Mapping[str, ParameterRow]
+
+    def unsuggested(self) -> Known:
+        """The same without suggested rows."""
+        return replace(self, suggested={})
 
 
 @dataclass(frozen=True)
@@ -91,7 +96,11 @@ class Alignment:
         first, second = self.matching.first.graph.parameters, self.matching.second.graph.parameters
         entries: list[ParameterEntry] = []
         for row in self.matching.parameters:
-            own = first[row.first].type
-            shapes = {piece.second: second[piece.second].type.shape for piece in row.pieces}
-            entries.append(ParameterEntry(row, own.shape, own.dtype, shapes))
+            own = first[row.first]
+            count = row.pieces[0].first_view.source if row.pieces else own.type.size
+            shapes = {
+                piece.second: shape_of_views(second[piece.second], piece.second_view.source)
+                for piece in row.pieces
+            }
+            entries.append(ParameterEntry(row, shape_of_views(own, count), own.type.dtype, shapes))
         return tuple(entries)

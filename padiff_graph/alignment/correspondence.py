@@ -47,6 +47,8 @@ class ParameterEntry:
         row: the row itself.
         shape, dtype: of the first model's parameter.
         seconds: shape of each second parameter that it is made of.
+
+    A complex parameter beside real ones has its two parts along a last axis.
     """
 
     row: ParameterRow

@@ -39,18 +39,27 @@ def gather(alignment: Alignment) -> Alignment:
     """Runs both sides under the map so far, matches again with what they showed, and marks what is
     proved.
 
-    Without numbers to run on nothing but the structural differences is told.
+    Without numbers to run on nothing but the structural differences is told. Rows that a map's file
+    suggests come last, for what is still open then: with them and without all else is told alike.
     """
-    if not alignment.alive:
-        return replace(alignment, differences=differences(alignment.matching))
     started = time.perf_counter()
-    proved = _at_a_glance(alignment) or tried(_try_stackings(_matched_again(alignment)))
+    known = alignment.known
+    gathered = replace(_gathered(replace(alignment, known=known.unsuggested())), known=known)
+    suggested = filled(gathered.matching, known.suggested)
+    if suggested is not gathered.matching:
+        gathered = _gathered(replace(gathered, matching=suggested))
     spent = alignment.timings.get("values", 0.0) + time.perf_counter() - started
     return replace(
-        proved,
+        gathered,
         timings={**alignment.timings, "values": spent},
-        differences=differences(proved.matching),
+        differences=differences(gathered.matching),
     )
+
+
+def _gathered(alignment: Alignment) -> Alignment:
+    if not alignment.alive:
+        return alignment
+    return _at_a_glance(alignment) or tried(_try_stackings(_matched_again(alignment)))
 
 
 def confirm(alignment: Alignment) -> Alignment:

@@ -24,8 +24,8 @@ from padiff_graph.matching.parameters.candidates import (
     Option,
     attended,
     choices,
-    listed,
     regated,
+    structural,
 )
 from padiff_graph.matching.parameters.conventions import TURNED
 from padiff_graph.matching.parameters.names import template
@@ -45,7 +45,7 @@ SURE = 0.97
 """Confidence in a row that a run has proved; chosen as for a match that values confirm."""
 
 NAMED = "the same name, shape and values on both sides"
-TOLD = "read at the same place of an attention, the same values on both sides"
+SAME = "the same values on both sides"
 
 Plan = tuple[int, ...]
 """For each question the position of its answer; -1 where the row stays as it is."""
@@ -59,8 +59,9 @@ def tried(alignment: Alignment) -> Alignment:
     asked = attended(matching, values, _free(alignment))
     attentive = {name for choice in asked for name in choice.names}
     names = [name for name in names if name not in attentive]
+    # what structure says most of comes first, and takes what it needs
+    asked += structural(matching, values, names)
     asked += choices(matching, values, names) if names else []
-    asked += listed(matching, names)
     asked += regated(matching, _gated(alignment, [*names, *attentive]))
     if not asked:
         return alignment
@@ -165,10 +166,12 @@ def _held_alike(matching: Matching, asked: Sequence[Choice]) -> Matching:
     left, open_names = set(matching.unused_second), set(_open(matching))
     rows: dict[str, ParameterRow] = {}
     for choice in asked:
-        for option in choice.options:
+        agreeing = [option for option in choice.options if option.agrees]
+        for option in agreeing:
             named = open_names.issuperset(choice.names) and _same_names(option, left)
-            if option.agrees and (option.told or named):
-                reason = TOLD if option.told else NAMED
+            # numbers that stand at a constant agree in any order, and tell none
+            if (option.told and len(agreeing) == 1) or named:
+                reason = f"{option.told}, {SAME}" if option.told else NAMED
                 fresh = [row for row in option.rows if row.first in open_names]
                 rows |= {row.first: replace(row, reason=reason) for row in fresh}
                 break

@@ -40,7 +40,7 @@ from padiff_graph.matching.result import Difference, Matching
 from padiff_graph.obligations.whole_proof import WholeProof
 from padiff_graph.referee.region_result import AGREE, RegionCheck
 from padiff_graph.sides.recorded_engine import is_recorded
-from padiff_graph.weights.assignment import assign_parameters
+from padiff_graph.weights.assignment import assign_parameters, write_where_proved
 from padiff_graph.weights.file_weights import FOLDED, TAKEN, holds_others, taken_weights
 from padiff_graph.weights.folded_weights import NOTE, folded
 from padiff_graph.weights.parameter_findings import parameter_findings
@@ -183,24 +183,38 @@ def align_models(
     open.
 
     A port that holds other weights than the ONNX file beside it gets the file's; `undo` puts its
-    own back.
+    own back. Where weights are copied and some do not line up, those that do are copied first, and
+    the first model is captured anew: a router that is not the second's runs other experts.
 
     Raises:
         CaptureError: where a model cannot be captured.
     """
-    alignment = align(
+    alignment = _by_structure(request, attempt.captures)
+    if request.from_file and alignment.alive and holds_others(alignment):
+        _take_weights(alignment, log, undo)
+    if not attempt.values_first and _values_can_wait(request, alignment.matching):
+        return alignment
+    gathered = gather(alignment)
+    if not request.auto_weights or attempt.captures is not None:
+        return gathered
+    before = write_where_proved(gathered)
+    if not before:
+        return gathered
+    undo.callback(gathered.first_engine.assign, before)
+    return gather(_by_structure(request, (None, gathered.captures[1])))
+
+
+def _by_structure(
+    request: CheckRequest, captures: tuple[Capture | None, Capture | None] | None
+) -> Alignment:
+    return align(
         *request.models,
         request.examples,
         request.scope,
         certify=False,
         evidence=False,
-        captures=attempt.captures,
+        captures=captures,
     )
-    if request.from_file and alignment.alive and holds_others(alignment):
-        _take_weights(alignment, log, undo)
-    if not attempt.values_first and _values_can_wait(request, alignment.matching):
-        return alignment
-    return gather(alignment)
 
 
 def _take_weights(alignment: Alignment, log: CheckLog, undo: ExitStack) -> None:

@@ -172,6 +172,11 @@ def _dtype(entry: ParameterEntry, arrays: Mapping[str, Array], halves: frozenset
     """safetensors' name of the dtype of a row's tensors."""
     pieces = entry.row.pieces
     dtypes = {arrays[piece.second].dtype for piece in pieces}
+    if entry.dtype.startswith("complex") and not any(dtype.kind == "c" for dtype in dtypes):
+        raise UsageError(
+            f"{entry.paddle_name} is complex and its map reads real tensors, which a converted "
+            "checkpoint cannot hold as one: copy it with assign_weight"
+        )
     if len(dtypes) > 1:
         raise UsageError(
             f"{entry.paddle_name}: put together of tensors of several dtypes: "

@@ -3,6 +3,7 @@ float64."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -106,7 +107,7 @@ def along_parameter(
     for way in WAYS:
         moved = dict(side.parameters)
         for name, step in _parameter_steps(side, number, row, way * direction * STEP):
-            moved[name] = moved[name].astype(np.float64) + step
+            moved[name] = moved[name].astype(np.result_type(moved[name], np.float64)) + step
         ends.append(Moved(replace(side, parameters=moved), wide))
     return ends[0], ends[1], ends[2]
 
@@ -131,6 +132,7 @@ def _parameter_steps(
 
 
 def _scattered(shape: tuple[int, ...], view: View, values: Array) -> Array:
-    target = np.zeros(shape)
+    in_parts = view.source == 2 * math.prod(shape)  # of complex numbers
+    target = np.zeros(shape, np.complex128 if in_parts else np.float64)
     view.scatter(target, values)
     return target

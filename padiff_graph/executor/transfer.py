@@ -18,7 +18,7 @@ __all__ = ["cotangents", "fed", "mapped", "pair_gradients", "paired", "read"]
 
 def read(view: View, array: Array) -> Array:
     """The operand of a view; no copy where the view moves nothing."""
-    if view.identity:
+    if view.identity and array.size == view.size:
         return array.reshape(view.shape)
     return view.apply(array)
 
@@ -122,7 +122,10 @@ def cotangents(
 
 def mapped(row: ParameterRow, own: Array, second: Mapping[str, Array]) -> Array:
     """The value of one parameter of the first model that the rows give it; elements that no piece
-    covers keep `own`. Late where one of them is."""
+    covers keep `own`. Late where one of them is.
+
+    A complex parameter beside real ones goes by its parts: its views are of twice as many
+    elements."""
     read_late = any(isinstance(second[piece.second], LateArray) for piece in row.pieces)
     if not read_late and not isinstance(own, LateArray):
         return _mapped(row, own, second)
@@ -142,12 +145,13 @@ def _whole(row: ParameterRow) -> bool:
 
 
 def _mapped(row: ParameterRow, own: Array, second: Mapping[str, Array]) -> Array:
-    if _whole(row):
+    in_parts = row.pieces[0].first_view.source == 2 * own.size
+    if _whole(row) and not in_parts:
         piece = row.pieces[0]
         return np.asarray(
             read(piece.second_view, second[piece.second]).reshape(own.shape), own.dtype, order="C"
         )
-    target = np.array(own)
+    target = np.array(own, np.result_type(own.dtype, np.complex64) if in_parts else own.dtype)
     for piece in row.pieces:
         piece.first_view.scatter(target, read(piece.second_view, second[piece.second]))
     return target

@@ -5,6 +5,7 @@ It needs nothing but the frameworks and the values saved beside it.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -223,7 +224,8 @@ def _parameter_gradients(
         if not differentiable(pair.first.dtype(Value(number))):
             continue
         for position, piece in enumerate(row.pieces):
-            if piece.second in leaves:
+            in_parts = piece.first_view.source != math.prod(pair.first.shape(Value(number)))
+            if piece.second in leaves and not in_parts:  # of complex numbers
                 key = f"gradient_{number}_{position}"
                 _pair_elements(piece.first_view.indices(), piece.second_view.indices(), key, saved)
                 names = first.names[Value(number)], second.names[Value(leaves[piece.second])]

@@ -14,6 +14,7 @@ from padiff_graph.capture.backend import backend, framework_of, needed
 from padiff_graph.capture.eager_run import Eager, standing
 from padiff_graph.capture.engine import Engine, NotRunnable
 from padiff_graph.capture.graph import ComputationGraph, Node, ParameterInfo, TensorType
+from padiff_graph.matching.parameters.row_changes import filled
 from padiff_graph.matching.result import Matching
 from padiff_graph.precision.placement import placed
 from padiff_graph.precision.rounding import LowSide
@@ -60,7 +61,8 @@ def capture_stand_ins(
         evidence=False,
         captures=(first, second),
     )
-    return StandIns((first_side, second_side), alignment.matching)
+    matching = filled(alignment.matching, alignment.known.suggested)
+    return StandIns((first_side, second_side), matching)
 
 
 def captured(model: Any, example: Mapping[str, Any], precision: str) -> tuple[Capture, LowSide]:

@@ -20,7 +20,7 @@ from padiff_graph.request.module_tree import has_modules, modules_of
 from padiff_graph.request.special_init import special_inits
 from padiff_graph.sides.opened import with_sides
 
-__all__ = ["WeightAlignmentError", "assign_parameters", "assign_weight"]
+__all__ = ["WeightAlignmentError", "assign_parameters", "assign_weight", "write_where_proved"]
 
 SHOWN = 8
 """Most parameters named in one error."""
@@ -73,9 +73,8 @@ def assign_weight(layer: Any, module: Any, layer_map: Any = None, example_inp: A
     alignment = aligned()
     before: dict[str, Array] = {}
     try:
-        if _lost(alignment) or _crossed(alignment):
-            before = _written_where_proved(alignment)
-            alignment = aligned() if before else alignment
+        before = write_where_proved(alignment)
+        alignment = aligned() if before else alignment
         assign_parameters(alignment, layer, module)
     except BaseException:
         if before:
@@ -98,13 +97,16 @@ def _crossed(alignment: Alignment) -> bool:
     )
 
 
-def _written_where_proved(alignment: Alignment) -> dict[str, Array]:
-    """Writes what a run has proved and yields what stood there before.
+def write_where_proved(alignment: Alignment) -> dict[str, Array]:
+    """Writes what a run has proved, where weights do not line up, and yields what stood there
+    before.
 
     Which experts a mixture runs is decided by its router: until both models hold the same one they
     run others, and these do not line up. With what is proved the same ones run. Not into ONNX,
     where a new model holds what is written.
     """
+    if not _lost(alignment) and not _crossed(alignment):
+        return {}
     engine = alignment.first_engine
     rows = [row for row in alignment.matching.parameters if row.proved and row.pieces]
     if not rows or engine.framework == "onnx":

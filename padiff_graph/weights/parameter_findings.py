@@ -145,6 +145,9 @@ def _whole_shapes(row: ParameterRow, matching: Matching) -> tuple[Shape, Shape] 
     other = tuple(matching.second.graph.parameters[row.pieces[0].second].type.shape)
     read = sum(piece.second_view.size for piece in row.pieces)
     filled = sum(piece.first_view.size for piece in row.pieces)
+    held = row.pieces[0].first_view.source, row.pieces[0].second_view.source
+    if held != (math.prod(shape), math.prod(other)):
+        return None  # parts of complex numbers
     return (shape, other) if math.prod(shape) == math.prod(other) == read == filled else None
 
 

@@ -65,7 +65,8 @@ class _Experts(torch.nn.Module):
 
 
 class _Gated(paddle.nn.Layer):
-    """Four gated experts: a list of Linears, one tensor a projection, or all in one Linear."""
+    """Four gated experts: a list of Linears each, all of them in one list, one tensor a projection,
+    or all in one Linear."""
 
     def __init__(self, spelling: str, wrong: bool) -> None:
         super().__init__()
@@ -73,6 +74,11 @@ class _Gated(paddle.nn.Layer):
         normal = paddle.nn.initializer.Normal()
         if spelling == "listed":
             self.each = paddle.nn.LayerList(paddle.nn.LayerDict(_linears(True)) for _ in range(4))
+        elif spelling in ("turns", "runs"):
+            experts = [_linears(True) for _ in range(4)]
+            parts = [[expert[name] for expert in experts] for name in ("gate", "up", "down")]
+            turned = zip(*parts, strict=True) if spelling == "turns" else parts
+            self.all = paddle.nn.LayerList(linear for group in turned for linear in group)
         elif spelling == "packed":
             self.gate_up = self.create_parameter([4, 8, 10], default_initializer=normal)
             self.down = self.create_parameter([4, 5, 8], default_initializer=normal)
@@ -90,6 +96,16 @@ class _Gated(paddle.nn.Layer):
         inner = [F.silu(expert["gate"](x)) * expert["up"](x) for expert in self.each]
         pairs = zip(self.each, inner, strict=True)
         return paddle.stack([expert["down"](value) for expert, value in pairs], 1)
+
+    def turns(self, x: Any) -> Any:
+        return self.in_one_list(x, self.all[::3], self.all[1::3], self.all[2::3])
+
+    def runs(self, x: Any) -> Any:
+        return self.in_one_list(x, self.all[:4], self.all[4:8], self.all[8:])
+
+    def in_one_list(self, x: Any, *parts: Any) -> Any:
+        experts = zip(*parts, strict=True)
+        return paddle.stack([down(F.silu(gate(x)) * up(x)) for gate, up, down in experts], 1)
 
     def packed(self, x: Any) -> Any:
         gate, up = paddle.bmm(x.expand([4, 3, 8]), self.gate_up).chunk(2, -1)
@@ -159,6 +175,8 @@ SPELLINGS = [
     ("stacked", True),
     ("stacked", False),
     ("flat", False),
+    ("turns", True),
+    ("runs", True),
 ]
 
 

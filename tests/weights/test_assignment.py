@@ -219,6 +219,19 @@ def test_experts_that_no_row_chose_go_as_their_siblings():
     assert idle and all("siblings" in row.reason for row in idle)
 
 
+@pytest.mark.parametrize("seed", [0, 3])
+def test_a_check_copies_experts_that_another_router_ran(seed):
+    paddle.seed(seed)
+    layer, module = Mixture(), models.randomised(TorchMixture())
+    layer.eval()
+    few = np.random.RandomState(seed).randn(3, 8).astype("float32")
+    example = {"x": paddle.to_tensor(few)}, {"x": torch.from_numpy(few)}
+    report = compare(layer, module, example, options={"rtol": 1e-4, "atol": 1e-5})
+    assert report.passed, [finding.cause for finding in report.findings]
+    for ours, theirs in zip(layer.experts, module.experts, strict=True):
+        np.testing.assert_array_equal(ours.weight.numpy(), theirs.weight.detach().numpy().T)
+
+
 def test_a_flip_that_the_weights_can_absorb_is_warned_of():
     class Flipped(models.Mlp):
         def forward(self, x):
