@@ -9,7 +9,8 @@
     python benchmarks/cost.py encoder --profile    where the check's processor time goes
 
 Each measurement is a process of its own. Time is that of one call in a fresh process, imports and
-construction left out: processor time of the process and its threads, which other work on the
+construction left out (a check of one Linear comes first, bare or not, for what is imported when
+something is first traced): processor time of the process and its threads, which other work on the
 machine hardly moves, and time by the clock. Memory is the peak of the whole process. "runs" is how
 many forwards and backwards of a whole model a check makes: of the user's own models as they are,
 and of captured operations, as shares of all operations of the graphs.
@@ -29,6 +30,8 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from speed import first_check
 
 sys.path.insert(0, str(Path(__file__).parent / "pairs"))
 
@@ -249,6 +252,7 @@ def _whole_runs(counted: Counter[str]) -> dict[str, int]:
 
 
 def one(case: str, what: str, extra: str, profiled: bool) -> dict[str, Any]:
+    first_check()
     found = bare(case, extra) if what == "bare" else check(case, extra, profiled)
     return {**found, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
 

@@ -2,7 +2,7 @@
 `align`, and where they go.
 
     python benchmarks/speed.py                    the shipped ResNet-18
-    python benchmarks/speed.py nlp_llama nlp_opt  pairs of benchmarks/pairs, in their environment
+    python benchmarks/speed.py nlp_llama hf_bert  pairs of benchmarks/pairs, in their environment
     python benchmarks/speed.py --small            all of these with at most two million parameters
 
 Each pair is a process of its own. A check of one Linear comes first, so that what the frameworks
@@ -64,7 +64,10 @@ def first_check() -> float:
 
 def measured(name: str, small: bool) -> dict[str, Any]:
     """One pair in this process; of one that is too large its size alone."""
-    make = (shipped() if name == SHIPPED else published())[name]
+    known = shipped() if name == SHIPPED else published()
+    if name not in known:
+        sys.exit(f"{name} is no pair; known are {SHIPPED}, {', '.join(known)}")
+    make = known[name]
     layer, module, example = make()
     size = sum(parameter.numel() for parameter in module.parameters())
     row: dict[str, Any] = {"pair": name, "parameters": size}
@@ -95,8 +98,12 @@ def rows(names: list[str], small: bool) -> Iterator[dict[str, Any]]:
                 command, capture_output=True, text=True, timeout=LIMIT, env=environment
             )
             row = json.loads(done.stdout.splitlines()[-1])
-        except (subprocess.TimeoutExpired, ValueError, IndexError) as error:
-            print(f"{name:28} not measured: {type(error).__name__}", flush=True)
+        except subprocess.TimeoutExpired:
+            print(f"{name:28} not measured: longer than {LIMIT} s", flush=True)
+            continue
+        except (ValueError, IndexError):  # it ended before it printed its row
+            last = (done.stderr.strip().splitlines() or ["nothing was said"])[-1]
+            print(f"{name:28} not measured, exit {done.returncode}: {last}", flush=True)
             continue
         if not small or row["parameters"] <= SMALL:
             yield row

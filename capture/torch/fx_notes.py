@@ -26,12 +26,18 @@ DETACHING = ("detach", "detach_", "__get__")
 
 @contextmanager
 def noted_sources() -> Iterator[None]:
-    """Notes the user's line on every fx node that is made inside."""
+    """Notes the user's line on every fx node that is made inside.
+
+    It is the node's stack trace too, which torch hands on from pass to pass: else torch.export
+    writes out every frame of every node, a quarter of its time.
+    """
 
     def note(node: fx.Node) -> None:
         source = innermost_frame(sys._getframe(2))
         if source:
             node.meta[SOURCE] = source
+            file, _, line = source.rpartition(":")
+            node.stack_trace = f'File "{file}", line {line}'
 
     with internals.made_nodes(note):
         yield

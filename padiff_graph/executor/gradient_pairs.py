@@ -110,8 +110,10 @@ def _concerned(
     rows: Mapping[str, ParameterRow], first: Mapping[str, Array], second: Mapping[str, Array]
 ) -> list[str]:
     """Rows of which a gradient arrived: on the first side, or on the second alone."""
-    covered = {piece.second for name in rows if name in first for piece in rows[name].pieces}
+    covered = {piece.second for name in first if name in rows for piece in rows[name].pieces}
     alone = {name for name in second if name not in covered}
+    if not alone:  # as a rule; a region has a few parameters, and a model thousands of rows
+        return [name for name in rows if name in first and rows[name].pieces]
     return [
         name
         for name, row in rows.items()

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from padiff_graph.capture.engine import Array
-from padiff_graph.referee.closeness import Closeness
+from padiff_graph.referee.closeness import PIECE, Closeness
 
 __all__ = ["Kind", "Mode", "Quantity", "Tolerance", "quantity", "whole_gaps", "whole_numbers"]
 
@@ -106,18 +106,30 @@ def quantity(
         return Quantity(*named, 0.0, 0.0, 0.0, 0.0, 0.0, True)
     if whole_numbers(first, second):
         return Quantity(kind, one, other, *_exactly(first, second))
-    gap, size = _gap(first, second)
-    most, mean = float(gap.max()), _mean_error(first, second, gap)
+    gap, size, most = _gap(first, second)
+    means = _mean(first), _mean(second)
+    # infinite where a number on one side has no counterpart
+    mean = float(abs(means[0] - means[1])) if math.isfinite(most) else math.inf
     if asked.mode == "mean":
-        error, held = np.asarray(mean), np.asarray(abs(_mean(second)))
+        needed = _needed(np.asarray([mean]), np.asarray([abs(means[1])]), asked)
     else:
-        error, held = gap.astype(np.float64), size.astype(np.float64)
-    atol = float(np.maximum(error - asked.rtol * held, 0.0).max())
-    over = np.maximum(error - asked.atol, 0.0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        rtol = float(np.where(over > 0, over / held, 0.0).max())
-    within = bool((error <= asked.atol + asked.rtol * held).all())
-    return Quantity(*named, most, mean, float(size.max()), rtol, atol, within)
+        needed = _needed(gap.reshape(-1), size.reshape(-1), asked)
+    return Quantity(*named, most, mean, float(size.max()), *needed)
+
+
+def _needed(gap: Array, size: Array, asked: Tolerance) -> tuple[float, float, bool]:
+    """(rtol, atol, whether all is within) of differences beside magnitudes: the tolerance that they
+    need, each beside the other as it was asked for."""
+    rtol, atol, within = 0.0, 0.0, True
+    for start in range(0, gap.size, PIECE):
+        error = gap[start : start + PIECE].astype(np.float64)
+        held = size[start : start + PIECE].astype(np.float64)
+        atol = max(atol, float((error - asked.rtol * held).max()))
+        over = np.maximum(error - asked.atol, 0.0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            rtol = max(rtol, float(np.where(over > 0, over / held, 0.0).max()))
+        within = within and bool((error <= asked.atol + asked.rtol * held).all())
+    return rtol, atol, within
 
 
 def whole_numbers(*arrays: Array) -> bool:
@@ -146,13 +158,6 @@ def _exactly(first: Array, second: Array) -> tuple[float, float, float, float, f
     return float(max(gaps)), mean, scale, math.inf, float(max(gaps)), False
 
 
-def _mean_error(first: Array, second: Array, gap: Array) -> float:
-    """How far the means are apart; infinite where a number on one side has no counterpart."""
-    if not np.isfinite(gap.max()):
-        return math.inf
-    return float(abs(_mean(first) - _mean(second)))
-
-
 def _mean(array: Array) -> Any:
     """The mean of the finite numbers."""
     wide = np.complex128 if array.dtype.kind == "c" else np.float64
@@ -163,20 +168,21 @@ def _mean(array: Array) -> Any:
     return finite.mean(dtype=wide) if finite.size else wide(0.0)
 
 
-def _gap(first: Array, second: Array) -> tuple[Array, Array]:
-    """Absolute differences, and magnitudes of the second. Float32 stays float32: a difference of
-    near values is exact in it, and half the memory is read."""
+def _gap(first: Array, second: Array) -> tuple[Array, Array, float]:
+    """Absolute differences, magnitudes of the second, the largest difference. Float32 stays
+    float32: a difference of near values is exact in it, and half the memory is read."""
     plain = first.dtype == second.dtype == np.float32
     a, b = (first, second) if plain else (_widened(first), _widened(second))
     with np.errstate(invalid="ignore", over="ignore"):
         gap = np.asarray(a - b)
         gap = np.abs(gap, out=gap) if gap.dtype.kind == "f" else np.abs(gap)
         size = np.abs(b)
-    if np.isfinite(gap.max()):  # then nothing is infinite or NaN on either side
-        return gap, size
+    most = float(gap.max())
+    if math.isfinite(most):  # then nothing is infinite or NaN on either side
+        return gap, size, most
     same = (a == b) | (np.isnan(a) & np.isnan(b))
     gap = np.where(same, 0.0, np.where(np.isnan(gap), np.inf, gap))
-    return gap, np.where(np.isfinite(size), size, 0.0)
+    return gap, np.where(np.isfinite(size), size, 0.0), float(gap.max())
 
 
 def _widened(array: Array) -> Array:

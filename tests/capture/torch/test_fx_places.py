@@ -1,9 +1,13 @@
 """Places of fx nodes: the user's line, the module as the model spells it, which call of it."""
 
+import inspect
+
 import torch
 from torch import nn
+from torch.utils._traceback import CapturedTraceback
 
 from padiff_graph.capture.torch.fx_places import MODULES, SOURCE, Place, Places, innermost
+from padiff_graph.capture.torch.trace import trace
 
 FRAMEWORK = torch.__file__
 
@@ -40,3 +44,28 @@ def test_the_wrapper_is_not_inside():
     assert not places.inside({}) and not places.inside({MODULES: {"k": ("", "")}})
     assert places.place({MODULES: {"k": ("model", "")}}).path == ""
     assert places.inside({MODULES: {"k": ("", ""), "l": ("model", "")}})
+
+
+def test_no_stack_is_written_out_for_operations_whose_line_is_known(monkeypatch):
+    written, summary = [], CapturedTraceback.summary
+
+    def noted(trace):
+        written.append(trace)
+        return summary(trace)
+
+    monkeypatch.setattr(CapturedTraceback, "summary", noted)
+
+    class Doubles(torch.nn.Module):
+        def forward(self, x):
+            for _ in range(times):
+                x = x * 2.0
+            return x
+
+    line = inspect.getsourcelines(Doubles.forward)[1]
+    counted = []
+    for times in (1, 6):
+        written.clear()
+        operations = trace(Doubles(), {"x": torch.ones(3)}).of_kind("operation")
+        assert [node.source for node in operations] == [f"{__file__}:{line + 2}"] * times
+        counted.append(len(written))
+    assert counted[0] == counted[1]
