@@ -29,7 +29,7 @@ from padiff_graph.executor.value_names import cut_labels, value_name
 from padiff_graph.findings.cause import Cause
 from padiff_graph.referee.closeness import closeness
 from padiff_graph.referee.referee import Measured, measure
-from padiff_graph.referee.region_result import EMPTY, Part, RegionResult, worst
+from padiff_graph.referee.region_result import AGREE, EMPTY, Part, RegionResult, worst
 from padiff_graph.referee.region_units import RegionUnits
 from padiff_graph.referee.structural_evidence import Structure
 from padiff_graph.referee.tensor_judgement import Judgement, Rules, judge_tensor
@@ -41,6 +41,10 @@ GRADIENTS = frozenset({"input", "parameter"})
 """Kinds of tensors that a backward yields."""
 
 
+LOOSE = (
+    "the recording was made with random numbers in the place of the constant {}, which has no "
+    "counterpart in the first model"
+)
 OTHER_SIZE = "in float64 this region yields other tensors"
 """Why there is no second opinion where nothing stops it."""
 
@@ -104,7 +108,15 @@ def examine(
         result = _misshapen(case, run.mismatch)
     else:
         result = _compared(examination, case, run)
-    return result, run.values
+    return _without_loose(case, result), run.values
+
+
+def _without_loose(case: _Case, result: RegionResult) -> RegionResult:
+    """The result; nothing where a difference may be that of numbers that only a recording has."""
+    loose = "" if result.verdict in AGREE else case.pair.reads_loose(case.region.second)
+    if not loose:
+        return result
+    return replace(case.blank, verdict="not-comparable", reason=LOOSE.format(loose))
 
 
 def _blank(pair: Pair, region: Region, plan: Plan) -> RegionResult:

@@ -14,7 +14,7 @@ from padiff_graph.capture.graph import Value
 from padiff_graph.capture.interpreter import differentiable
 from padiff_graph.executor.gradient_pairs import input_gradients, parameter_gradients
 from padiff_graph.executor.gradient_paths import reached_values
-from padiff_graph.executor.partition import Cut, Plan, Region
+from padiff_graph.executor.partition import Cut, Plan, Region, Slice
 from padiff_graph.executor.questions import Answer, Request
 from padiff_graph.executor.region_run import Seconds, Side
 from padiff_graph.executor.side_run import run_side
@@ -34,6 +34,7 @@ class Pair:
     Attributes:
         rows: the parameter map by name in the first model.
         forward, backward: what is compared.
+        loose: weights of the second whose numbers say nothing of a region that differs.
     """
 
     first: Side
@@ -41,6 +42,7 @@ class Pair:
     rows: Mapping[str, ParameterRow]
     forward: bool = True
     backward: bool = True
+    loose: frozenset[str] = frozenset()
 
     @property
     def sides(self) -> tuple[Side, Side]:
@@ -51,6 +53,11 @@ class Pair:
     def reached(self) -> tuple[frozenset[Value], frozenset[Value]]:
         """The values of each side that a gradient of an output can reach."""
         return reached_values(self.first.graph), reached_values(self.second.graph)
+
+    def reads_loose(self, part: Slice) -> str:
+        """The first of those weights that a part of the second reads; "" where it reads none."""
+        records = map(self.second.graph.record, part.leaves)
+        return next((record.name for record in records if record.name in self.loose), "")
 
     def unreached(self, cut: Cut) -> bool:
         """Whether no gradient arrives at a cut on either side, wherever the models cut its way."""

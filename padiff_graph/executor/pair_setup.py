@@ -38,6 +38,7 @@ def pair_of(
         {row.first: row for row in matching.parameters},
         forward,
         backward,
+        shared.loose,
     )
 
 

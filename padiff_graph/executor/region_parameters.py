@@ -13,6 +13,7 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from padiff_graph.capture.engine import Array, Engine
 from padiff_graph.capture.graph import ComputationGraph
 from padiff_graph.executor.transfer import mapped
 from padiff_graph.matching.result import Matching
+from padiff_graph.sides.recorded_engine import RecordedEngine, is_recorded
 
 __all__ = ["Shared", "about", "constant_of", "first_reads", "share"]
 
@@ -36,12 +38,15 @@ class Shared:
         first, second: the two sides, equal through the parameter map.
         randomised: names in the second model whose constant value was replaced.
         own: names in the first model that keep their own value, for want of a counterpart.
+        loose: names in a recorded second model that were recorded with random numbers and would
+            have kept their constant in a check of both models.
     """
 
     first: dict[str, Array]
     second: dict[str, Array]
     randomised: tuple[str, ...]
     own: tuple[str, ...]
+    loose: frozenset[str] = frozenset()
 
 
 def share(
@@ -62,8 +67,11 @@ def share(
     if as_they_are:
         return Shared(ours, theirs, (), tuple(ours))
     changed: tuple[str, ...] = ()
+    loose: frozenset[str] = frozenset()
     if randomise:
         changed = _randomise(matching, theirs)
+        if is_recorded(second):
+            loose = _recalled(cast(RecordedEngine, second), theirs) - {*changed}
     own: list[str] = []
     for row in matching.parameters:
         if row.first not in ours:
@@ -72,7 +80,7 @@ def share(
             ours[row.first] = mapped(row, ours[row.first], theirs)
         else:
             own.append(row.first)
-    return Shared(ours, theirs, changed, tuple(own))
+    return Shared(ours, theirs, changed, tuple(own), loose)
 
 
 def _randomise(matching: Matching, theirs: dict[str, Array]) -> tuple[str, ...]:
@@ -96,6 +104,14 @@ def _randomise(matching: Matching, theirs: dict[str, Array]) -> tuple[str, ...]:
             theirs[name] = about(value, array, number)
             changed.append(name)
     return tuple(changed)
+
+
+def _recalled(second: RecordedEngine, theirs: dict[str, Array]) -> frozenset[str]:
+    """Puts the numbers in place that a recording was made with, and returns whose they are: it
+    answers under no others, and what is read behind them is what they led to."""
+    for name in second.randomised:
+        theirs[name] = second.region_weight(name)
+    return second.randomised
 
 
 def _as_read(graph: ComputationGraph, names: Iterable[str]) -> list[str]:
