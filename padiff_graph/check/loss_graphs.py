@@ -18,6 +18,7 @@ from padiff_graph.findings.cause import Cause
 from padiff_graph.findings.finding import Finding
 from padiff_graph.matching.result import Matching
 from padiff_graph.report.report import Report
+from padiff_graph.sides.recorded_loss import RecordedLoss
 from padiff_graph.training.losses import Losses
 
 __all__ = ["with_loss_graphs"]
@@ -103,7 +104,8 @@ def _as_model(losses: Losses, side: int) -> tuple[Any, dict[str, Any]] | None:
     """One loss as a model of the second model's output; None where its output is elsewhere."""
     tools = backend(losses.frameworks[side])
     values, function_model = tools.values, tools.function_model
-    tensors = losses.on_second(side)
+    recorded = isinstance(losses.given[side], RecordedLoss)
+    tensors = None if recorded else losses.on_second(side)
     if tensors is None or function_model is None:
         return None
     structure, loss = losses.seen[side], losses.given[side]

@@ -266,7 +266,7 @@ def capture(model: str, out: str | None) -> int:
 )
 def record(model: str, out: str, values: str, inputs: str | None, weights: str | None) -> int:
     """`record`, with the size said before it is written."""
-    from padiff_graph.cli.targets import load_model
+    from padiff_graph.cli.targets import load_side
     from padiff_graph.cli.two_targets import example_of
     from padiff_graph.export.recording import PRECISIONS, record
     from padiff_graph.sides.made_side import with_weights
@@ -276,9 +276,16 @@ def record(model: str, out: str, values: str, inputs: str | None, weights: str |
     def expect(size: int) -> None:
         say(f"about {size / MIB:.1f} MiB will be written")
 
-    made, example = load_model(model, None if inputs is None else example_of(inputs))
-    with with_weights({"model": made}, weights):
-        graph = record(made, example, out, precisions=chosen, expect=expect)
+    side = load_side(model, None if inputs is None else example_of(inputs))
+    with with_weights(side, weights):
+        graph = record(
+            side["model"],
+            side["inputs"],
+            out,
+            precisions=chosen,
+            loss=side["loss"],
+            expect=expect,
+        )
     headline(_graph_summary(graph, model))
     say(f"replayed against eager: {graph.certificate}")
     say(f"written: {out}, {os.path.getsize(out) / MIB:.1f} MiB")

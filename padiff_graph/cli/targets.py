@@ -11,7 +11,7 @@ from padiff_graph.errors import UsageError
 from padiff_graph.request.targets import kind_of, made_by
 from padiff_graph.sides.made_side import made_side
 
-__all__ = ["load_model", "load_pair"]
+__all__ = ["load_model", "load_pair", "load_side"]
 
 NEEDED = ("layer", "module", "example_inp")
 PAIR_KEYS = (
@@ -69,12 +69,26 @@ def load_model(
     Raises:
         UsageError: it returns something else, or there are no inputs.
     """
+    side = load_side(target, inputs)
+    return side["model"], side["inputs"]
+
+
+def load_side(target: str, inputs: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The same as a dict of "model" and "inputs", and of the "loss" where there is one.
+
+    Args:
+        target, inputs: as of `load_model`.
+
+    Raises:
+        UsageError: as of `load_model`.
+    """
     if target.endswith(".onnx"):
         example_inputs = needed(backend("onnx").declared_example)
         try:
-            return target, example_inputs(target) if inputs is None else inputs
+            own = example_inputs(target) if inputs is None else inputs
         except CaptureError as error:  # a file that is missing or broken is wrong use
             raise UsageError(str(error)) from None
+        return {"model": target, "inputs": own, "loss": None}
     side = made_side(target)
     example = side["inputs"] if inputs is None else inputs
     if example is None:
@@ -82,4 +96,4 @@ def load_model(
             f"{target}: there are no inputs; let it return (model, inputs), or name them where "
             "the command takes --inputs"
         )
-    return side["model"], example
+    return {**side, "inputs": example}

@@ -15,6 +15,7 @@ from padiff_graph.capture.graph import ComputationGraph
 from padiff_graph.capture.leaf_names import tree
 from padiff_graph.capture.remote.service import members
 from padiff_graph.capture.remote.wire import Ref
+from padiff_graph.export.recorded_losses import write_loss
 from padiff_graph.obligations.later_calls import GROWTH, called
 from padiff_graph.obligations.left_behind import (
     LeftBehind,
@@ -24,6 +25,7 @@ from padiff_graph.obligations.left_behind import (
     written_since,
 )
 from padiff_graph.sides.recording_file import RecordingWriter
+from padiff_graph.training.losses import Loss
 
 __all__ = ["WholeRun", "mean_cotangents", "write_whole"]
 
@@ -39,11 +41,13 @@ class WholeRun:
         graph: its capture.
         engine: its engine.
         example: keyword arguments of its forward.
+        loss: of its output; None for none.
     """
 
     graph: ComputationGraph
     engine: Engine
     example: Mapping[str, Any]
+    loss: Loss | None = None
 
 
 def write_whole(writer: RecordingWriter, run: WholeRun) -> dict[str, Any]:
@@ -95,7 +99,9 @@ def _forward(writer: RecordingWriter, own: WholeRun, which: str) -> dict[str, An
                 writer.add(f"{kind}{which}", name, array)
         returned = _returned(engine, run)
         written, put = sorted(watch.written()), run.containers
+        lost = None if which or own.loss is None else write_loss(writer, engine, run, own.loss)
     return {
+        **({} if which else {"loss": lost}),
         "structure": returned,
         "containers": {way: None if held is None else dict(held) for way, held in put.items()},
         "left": {**_left(engine, left), "written": written},

@@ -21,8 +21,10 @@ from padiff_graph.capture.remote.wire import Ref, Unsendable, encode
 from padiff_graph.errors import UsageError
 from padiff_graph.export.recorded_regions import write_regions
 from padiff_graph.export.recorded_whole import WholeRun, write_whole
+from padiff_graph.request.loss_pair import check_loss
 from padiff_graph.request.module_tree import empty_parameters
 from padiff_graph.sides.recording_file import RecordingWriter, new_recording
+from padiff_graph.training.losses import Loss
 
 __all__ = ["PRECISIONS", "expected_size", "record"]
 
@@ -45,6 +47,7 @@ def record(
     path: str | os.PathLike[str],
     *,
     precisions: Sequence[str] = PRECISIONS,
+    loss: Loss | None = None,
     expect: Callable[[int], None] | None = None,
 ) -> ComputationGraph:
     """Writes what a model computes on an example: its graph with the certificate, weights, inputs,
@@ -56,18 +59,23 @@ def record(
         path: the file, ".pgref" by custom; there when it is whole.
         precisions: in which of `PRECISIONS` regions are written; float32 alone, or () for none of
             them, lessens the file and what a check can be told from it.
+        loss: of the model's output, one floating number; its value and the gradients under it are
+            written too.
         expect: told about how many bytes the file will take, before it is written.
 
     Returns:
         The captured graph.
 
     Raises:
-        UsageError: for another precision, or a model without numbers or with what no file holds.
+        UsageError, UsageTypeError: for another precision, what is no loss, or a model without
+            numbers or with what no file holds.
         CaptureError: the model cannot be captured.
         NotWrittenError: the file cannot be written.
     """
     if tuple(precisions) not in CHOICES:
         raise UsageError(f"precisions: expected one of {CHOICES}; found {tuple(precisions)}")
+    if loss is not None:
+        check_loss(loss)
     filled = backend(framework_of(model)).values.materialised
     empty = [] if late_model(model) is not None else empty_parameters(model, filled)
     if empty:
@@ -85,41 +93,38 @@ def record(
                 engine.forward(inputs, grad=False)
             raise
         if expect is not None:
-            expect(expected_size(graph, precisions))
+            expect(expected_size(graph, precisions, loss is not None))
         try:
             with new_recording(path) as writer:
-                _write(writer, graph, engine, inputs, precisions)
+                _write(writer, WholeRun(graph, engine, inputs, loss), precisions)
         except Unsendable as error:  # an attribute of an operation, as packed weights are
             raise UsageError(f"this model cannot be recorded: {error}") from None
     return graph
 
 
-def expected_size(graph: ComputationGraph, precisions: Sequence[str] = PRECISIONS) -> int:
+def expected_size(
+    graph: ComputationGraph, precisions: Sequence[str] = PRECISIONS, loss: bool = False
+) -> int:
     """About how many bytes a recording takes: values on the way, and weights twice over with their
     gradients."""
     operations = graph.of_kind("operation")
     values = sum(kind.size for node in operations for kind in node.outputs if kind is not None)
     weights = sum(info.type.size for info in graph.parameters.values())
     width = sum(WIDTHS[name] for name in precisions)
-    whole = (1 + WHOLE_GRADIENTS) * WIDTHS["float32"]
+    whole = (1 + WHOLE_GRADIENTS + loss) * WIDTHS["float32"]
     if "float64" in precisions:
         whole += WIDTHS["float64"] + WIDTHS["float32"]  # the whole graph, and how far it moves
     # regions and the sweep: gradients twice in each precision; values twice in float64
     return weights * (whole + 2 * width) + values * REGIONAL[len(precisions)]
 
 
-def _write(
-    writer: RecordingWriter,
-    graph: ComputationGraph,
-    engine: Engine,
-    inputs: Mapping[str, Any],
-    precisions: Sequence[str],
-) -> None:
+def _write(writer: RecordingWriter, run: WholeRun, precisions: Sequence[str]) -> None:
+    graph, engine, inputs = run.graph, run.engine, run.example
     for name, tensor in engine.parameters().items():
         writer.add("weights", name, engine.array(tensor))
     for number, tensor in engine.inputs(graph).items():
         writer.add("leaves", str(number), engine.array(tensor))
-    whole = write_whole(writer, WholeRun(graph, engine, inputs))
+    whole = write_whole(writer, run)
     regions = write_regions(writer, graph, engine, precisions)
     is_tensor = backend(graph.framework).values.is_tensor
     facts: dict[str, Any] = {

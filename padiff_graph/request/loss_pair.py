@@ -10,7 +10,7 @@ from padiff_graph.capture.backend import framework_of
 from padiff_graph.errors import UsageError, UsageTypeError
 from padiff_graph.request.inputs import SIDES
 
-__all__ = ["check_losses"]
+__all__ = ["check_loss", "check_losses"]
 
 Loss = Callable[[Any], Any]
 SHAPE = (
@@ -41,6 +41,19 @@ def check_losses(loss_fn: Any, frameworks: tuple[str, str]) -> tuple[Loss | None
         for side, loss, framework in zip(SIDES, loss_fn, frameworks, strict=True):
             _check_framework(side, loss, framework)
     return loss_fn[0], loss_fn[1]
+
+
+def check_loss(loss: Any) -> None:
+    """Holds the loss of one model to be a callable of its output.
+
+    Raises:
+        UsageTypeError, UsageError: it is none.
+    """
+    if isinstance(loss, type) or not callable(loss):
+        raise UsageTypeError(
+            f"loss is a callable of the model's output; found {type(loss).__qualname__}"
+        )
+    _check_one_argument("recorded", loss)
 
 
 def _check_one_argument(side: str, loss: Loss) -> None:

@@ -54,9 +54,17 @@ class SecondCall(TypedDict):
     unasked: str
 
 
+class LossFacts(TypedDict):
+    """The user's loss."""
+
+    name: str
+    ungraded: str
+
+
 class Whole(Forward):
     """The run as its user runs it."""
 
+    loss: LossFacts | None
     again: Forward | None
     second_call: SecondCall
     ungraded: str
@@ -194,6 +202,8 @@ class _Types:
         """The type of what an array is recorded of; None where the graph does not say it."""
         if kind in ("weights", "lively", "buffers"):
             return self.weights.get(name)
+        if kind == "loss":
+            return self.outputs.get(name.removeprefix("output:"))
         if kind in ("gradients", "hooked"):
             what, _, own = name.partition(":")
             return (self.weights if what == "parameter" else self.inputs).get(own)

@@ -26,6 +26,7 @@ from padiff_graph.sides.made_side import made_side, with_weights
 from padiff_graph.sides.process import WorkerProcess
 from padiff_graph.sides.ray_client import RayClient
 from padiff_graph.sides.recorded_backend import recorded_backend
+from padiff_graph.sides.recorded_loss import recorded_loss
 from padiff_graph.sides.recorded_model import RecordedModel, opened_model
 from padiff_graph.sides.recording_file import Recording, recording_of
 from padiff_graph.sides.side import Side
@@ -132,7 +133,7 @@ def _side(model: Any, worker: WorkerProcess | RayClient | None) -> _Opened:
         return _Opened(**worker.open(model.target, model.weights), client=worker)
     if isinstance(model, Recording):
         recorded = opened_model(model)
-        return _Opened(recorded, recorded.inputs)
+        return _Opened(recorded, recorded.inputs, recorded_loss(recorded))
     return _Opened(**made_side(model.target)) if isinstance(model, Side) else _Opened(model)
 
 
@@ -173,6 +174,8 @@ def _arguments(
     arguments["example_inp"] = _inputs(both, arguments.get("example_inp"))
     if any(map(_recorded, both)):
         _refuse_training(arguments)
+        if "loss_fn" in names:
+            arguments["loss_fn"] = _recorded_losses(both, arguments.get("loss_fn"))
         return arguments
     for argument, own in (
         ("loss_fn", [side.loss for side in both]),
@@ -184,14 +187,35 @@ def _arguments(
 
 
 def _refuse_training(arguments: Mapping[str, Any]) -> None:
-    """Refuses what a recorded model cannot be asked for; a side's own loss and optimizer are left
-    out."""
-    for name in TRAINING:
+    """Refuses what a recorded model cannot be asked for; a side's own optimizer is left out."""
+    for name in ("optimizer", "train_step"):
         if arguments.get(name) is not None:
             raise UsageError(
-                f"{name}: a recording holds no loss and no training; leave it out, or check with "
-                "the model itself"
+                f"{name}: a recording holds no training; leave it out, or check with the model "
+                "itself"
             )
+
+
+def _recorded_losses(both: tuple[_Opened, _Opened], given: Any) -> list[Any] | None:
+    """The loss that was recorded beside the other side's own, or the call's; None where a side has
+    none, or both were recorded: then neither can be called on the other's output.
+
+    Raises:
+        UsageError: the call names a loss in the place of the recorded one.
+    """
+    losses = [side.loss for side in both]
+    if given is not None:
+        named = list(given) if isinstance(given, (tuple, list)) else []
+        if len(named) != len(both) or named[1] is not None:
+            raise UsageError(
+                "loss_fn: a recording has the loss that it was made with; give [first_loss, None]"
+            )
+        if losses[1] is None:
+            raise UsageError(
+                "loss_fn: the recording was made without a loss; record with it, or leave it out"
+            )
+        losses[0] = named[0]
+    return None if None in losses or all(map(_recorded, both)) else losses
 
 
 def _names(call: Callable[..., Any]) -> tuple[str, ...]:

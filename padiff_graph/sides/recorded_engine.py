@@ -236,6 +236,12 @@ class RecordedEngine:
         whole = self.model.facts["whole"]
         if whole["ungraded"]:
             raise NotRunnable(whole["ungraded"])
+        if loss is not None and whole["loss"] is not None:
+            if whole["loss"]["ungraded"]:
+                raise NotRunnable(whole["loss"]["ungraded"])
+            run.gradients.update(self.model.arrays("gradients.loss"))
+            self.stage = BACKWARD
+            return
         for kind in ("", ".mean"):
             recorded = self.model.arrays(f"cotangents{kind}")
             if cotangents is not None and _same(cotangents, recorded):
@@ -253,13 +259,20 @@ class RecordedEngine:
         after: dict[str, Array] = {}
         for name, gradient in gradients.items():
             key = f"parameter:{name}"
-            held = self.model.recording.holds
-            if not held("hooked", key) or not held("gradients.mean", key):
+            kind = self._hooked_kind(key, gradient)
+            if kind is None:
                 raise NotRunnable(f"{CALL}not what its hooks make of other gradients")
-            if not same_numbers(gradient, self.model.array("gradients.mean", key)):
-                raise NotRunnable(f"{CALL}not what its hooks make of other gradients")
-            after[name] = self.model.array("hooked", key)
+            after[name] = self.model.array(kind, key)
         return after
+
+    def _hooked_kind(self, key: str, gradient: Array) -> str | None:
+        """The kind of array that says what hooks made of a gradient; None for another one."""
+        held = self.model.recording.holds
+        for kind, before in (("hooked", "gradients.mean"), ("hooked.loss", "gradients.loss")):
+            there = held(kind, key) and held(before, key)
+            if there and same_numbers(gradient, self.model.array(before, key)):
+                return kind
+        return None
 
     def run(
         self,

@@ -16,9 +16,10 @@ from padiff_graph.errors import UsageTypeError
 from padiff_graph.findings.cause import Cause
 from padiff_graph.findings.finding import Finding
 from padiff_graph.request.inputs import SIDES
+from padiff_graph.sides.recorded_loss import RecordedLoss
 from padiff_graph.training.cross_entropy import row_differences, rows_of
 
-__all__ = ["Losses", "mean_loss"]
+__all__ = ["Loss", "Losses", "mean_loss", "name_of", "scalar"]
 
 BOUNDS = {np.dtype(np.float64): 1e-6, np.dtype(np.float32): 1e-4}
 """Relative difference of two losses on one output that rounding and float32 constants may explain.
@@ -76,7 +77,8 @@ class Losses:
         for kind in (np.dtype(np.float64), np.dtype(np.float32)):
             try:
                 values, gradients = zip(
-                    *(self._on(side, engines, outputs, kind) for side in (0, 1)), strict=True
+                    *(self.of_second(side, engines, outputs, kind) for side in (0, 1)),
+                    strict=True,
                 )
             except Exception:
                 if kind == np.float32:
@@ -122,7 +124,7 @@ class Losses:
             if both[0] is not None and both[1] is not None:
                 yield from row_differences(both[0], both[1])
 
-    def _on(
+    def of_second(
         self,
         side: int,
         engines: tuple[Engine, Engine],
@@ -130,7 +132,17 @@ class Losses:
         kind: np.dtype[Any],
     ) -> tuple[float, dict[str, Array]]:
         """One side's loss of the second model's output, and its gradient by the second's output
-        name."""
+        name.
+
+        Args:
+            side: whose loss.
+            engines, outputs: as of `compare`.
+            kind: what it is computed in.
+        """
+        own_loss = self.given[side]
+        if isinstance(own_loss, RecordedLoss):
+            wanted = [second for _, second in outputs]
+            return own_loss.on_its_outputs(wanted, kind)
         tools = [backend(framework).values for framework in self.frameworks]
         theirs = output_leaves(self.seen[1], tools[1].is_tensor)
         names = dict(
@@ -154,7 +166,7 @@ class Losses:
                 tensor = engine.tensor(numbers)
             fresh[names[pair[side]]] = tensor
         with engine.quiet(), engine.recording(True):
-            loss = self.given[side](replaced(self.seen[side], tools[side].is_tensor, fresh))
+            loss = own_loss(replaced(self.seen[side], tools[side].is_tensor, fresh))
             one = engine.tensor(np.ones(tuple(loss.shape), tools[side].array(loss).dtype))
             found = engine.grad([loss], list(inputs.values()), [one])
             gradients = {
@@ -219,7 +231,7 @@ def _finding(
     losses: Losses,
 ) -> Finding | None:
     """What two losses of one output differ in: their value, else a gradient."""
-    names = " and ".join(_name(loss) for loss in losses.given)
+    names = " and ".join(name_of(loss) for loss in losses.given)
     gap, size = abs(values[0] - values[1]), abs(values[1])
     if gap > bound * max(size, SMALL):
         share = gap / max(size, TINY)
@@ -245,7 +257,7 @@ def _different(cause: Cause, error: float, relative: float, losses: Losses) -> F
     )
 
 
-def _name(loss: Loss) -> str:
+def name_of(loss: Loss) -> str:
     """What the user calls a loss: its own name, else its class's."""
     name = str(getattr(loss, "__name__", ""))
     return "the lambda" if name == "<lambda>" else name or type(loss).__name__

@@ -15,7 +15,7 @@ import torch
 import padiff_graph as pg
 from padiff_graph.cli.targets import load_model
 from padiff_graph.cli.two_targets import example_of
-from padiff_graph.errors import UsageError
+from padiff_graph.errors import UsageError, UsageTypeError
 from padiff_graph.export.card import write_card
 from padiff_graph.export.repro_script import write_repro
 from padiff_graph.sides.recorded_model import opened_model
@@ -140,12 +140,42 @@ def test_it_may_be_given_first_and_stands_second_then(recording):
         pg.compare(recording, changed(), ({"x": X}, {"x": X}), loss_fn=[len, len])
 
 
-def test_losses_and_optimizers_are_refused(recording):
+def test_losses_that_were_not_recorded_and_optimizers_are_refused(recording):
     example = {"x": X}, {"x": X}
-    with pytest.raises(UsageError, match="loss_fn: a recording holds no loss"):
-        pg.compare(changed(), recording, example, loss_fn=[len, len])
+    for given, said in (
+        ([len, len], r"give \[first_loss, None\]"),
+        ([len, None], "made without a loss"),
+    ):
+        with pytest.raises(UsageError, match=f"loss_fn: .*{said}"):
+            pg.compare(changed(), recording, example, loss_fn=given)
+    with pytest.raises(UsageError, match="optimizer: a recording holds no training"):
+        pg.compare(changed(), recording, example, optimizer=[len, len])
     side = pg.Side(f"{MODELS}:port_with_loss")
     assert pg.compare(side, recording, options=OPTIONS).passed
+
+
+def test_a_recorded_loss_is_held_against_the_ports(tmp_path):
+    path = tmp_path / "ref.pgref"
+    model, example = reference()
+    pg.record(model, example, path, loss=lambda out: (out["logits"] ** 2).mean())
+    given = {"x": X}, {"x": X}
+    for factor, told in ((1.0, []), (1.5, ["loss.differs"])):
+
+        def loss(out, factor=factor):
+            return (out["logits"] ** 2).mean() * factor
+
+        reports = [
+            pg.compare(changed(), second, given, loss_fn=[loss, their], options=OPTIONS)
+            for second, their in ((path, None), (model, lambda out: (out["logits"] ** 2).mean()))
+        ]
+        failing = [[own.cause_id for own in one.findings if own.fails] for one in reports]
+        assert failing[0] == failing[1] == told
+        assert [one.passed for one in reports] == [not told] * 2
+        shown = {own.name: own.status for own in reports[0].obligations}
+        assert shown["loss"] == ("not shown" if told else "shown")
+        assert shown["gradients"] == "shown"
+    with pytest.raises(UsageTypeError, match="must return a scalar"):
+        pg.record(model, example, path, loss=lambda out: out["logits"])
 
 
 def test_other_inputs_are_refused(recording):
