@@ -3,12 +3,16 @@ findings, regions and time.
 
     python benchmarks/sides.py                       twenty published pairs and the example
     python benchmarks/sides.py tv_resnet18 hf_bert   some
+    python benchmarks/sides.py resnet50              that of benchmarks/cost.py: batch 4, training
     python benchmarks/sides.py --python PYTHON       the interpreter of both sides (this one)
     python benchmarks/sides.py --recording           the second model as a recording of it instead
+    python benchmarks/sides.py --recordings          both, once the weights are the same
     python benchmarks/sides.py --ray                 both models in Ray actors instead
 
-Each pair is checked in processes of its own. A pair counts as the same where passed, equivalent,
-the findings (kind of cause, verdict, phase, both places) and the regions by verdict are equal.
+Each pair is checked in processes of its own. Times are seconds of the check by the clock, and of
+all its processes by the processor, imports and construction included, which other work hardly
+moves. A pair counts as the same where passed, equivalent, the findings (kind of cause, verdict,
+phase, both places) and the regions by verdict are equal.
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ import argparse
 import json
 import logging
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -26,6 +31,8 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 SECONDS = 600
+RECORDINGS = "recordings"
+"""In the place of an interpreter: both models are recorded."""
 RAY = "ray"
 """In the place of an interpreter: both models in actors."""
 RECORDING = "recording"
@@ -74,6 +81,12 @@ def pair(name: str) -> tuple[Any, Any, Any]:
         made: tuple[Any, Any, Any] = getattr(resnet_port, name.removeprefix("example_"))()
         return made
     sys.path.insert(0, str(HERE / "pairs"))
+    if name == "resnet50":
+        sys.path.insert(0, str(HERE))
+        import cost
+
+        whole: tuple[Any, Any, Any] = cost.models(name)
+        return whole
     import pairs
 
     layer, module, example = pairs.PAIRS[name].fn()
@@ -98,7 +111,18 @@ def checked(name: str, python: str | None) -> dict[str, Any]:
 
     size = 0
     started = time.perf_counter()
-    if python == RECORDING:
+    if python == RECORDINGS:
+        with tempfile.TemporaryDirectory() as folder:
+            paths = [Path(folder) / f"{side}.pgref" for side in ("first", "second")]
+            layer, module, example = pair(name)
+            pg.assign_weight(layer, module, example_inp=example)
+            pg.record(layer, example[0], paths[0])
+            pg.record(module, example[1], paths[1])
+            size = sum(path.stat().st_size for path in paths)
+            started = time.perf_counter()
+            report = pg.compare(*paths, options=OPTIONS)
+            seconds = time.perf_counter() - started
+    elif python == RECORDING:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "second.pgref"
             _, module, example = pair(name)
@@ -138,6 +162,7 @@ def checked(name: str, python: str | None) -> dict[str, Any]:
 def asked(name: str, python: str | None) -> dict[str, Any]:
     """`checked` in a process of its own."""
     command = [sys.executable, __file__, name, "--one", python or "here"]
+    before = _processor()
     try:
         ran = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)
     except subprocess.TimeoutExpired:
@@ -146,8 +171,15 @@ def asked(name: str, python: str | None) -> dict[str, Any]:
     if not lines:
         return {"said": ran.stderr.strip()[-300:], "timed": 0.0, "frameworks": []}
     answer: dict[str, Any] = json.loads(lines[-1])
+    answer["processor"] = _processor() - before
     answer["crossed"] = [line for line in ran.stderr.splitlines() if "bytes crossed" in line]
     return answer
+
+
+def _processor() -> float:
+    """Seconds that all ended children have used."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def main() -> None:
@@ -158,13 +190,15 @@ def main() -> None:
     parser.add_argument("pairs", nargs="*", default=PAIRS)
     parser.add_argument("--python", default=sys.executable)
     parser.add_argument("--recording", action="store_true")
+    parser.add_argument("--recordings", action="store_true")
     parser.add_argument("--ray", action="store_true")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.one:
         print(json.dumps(checked(given.pairs[0], None if given.one == "here" else given.one)))
         return
-    elsewhere = RECORDING if given.recording else RAY if given.ray else given.python
+    named = {RECORDING: given.recording, RECORDINGS: given.recordings, RAY: given.ray}
+    elsewhere = next((what for what, asked_for in named.items() if asked_for), given.python)
     same = 0
     for name in given.pairs:
         here, there = asked(name, None), asked(name, elsewhere)
@@ -173,12 +207,15 @@ def main() -> None:
         ratio = there["timed"] / here["timed"] if here["timed"] else 0.0
         word = "same" if equal else "DIFFERENT"
         size = f"  {there['size'] / 2**20:7.1f} MiB" if there.get("size") else ""
-        print(f"{name:28} {word:10} {here['timed']:6.1f} s  {ratio:5.2f} times{size}", flush=True)
+        used = [own.get("processor", 0.0) for own in (here, there)]
+        times = f"{here['timed']:6.1f} s  {ratio:5.2f} times"
+        times += f"  processor {used[0]:6.1f} s  {used[1] / (used[0] or 1.0):5.2f} times"
+        print(f"{name:28} {word:10} {times}{size}", flush=True)
         for line in there.get("crossed", ()):
             print(f"    {line}")
         if not equal:
             print(f"    here:  {str(here['said'])[:400]}\n    there: {str(there['said'])[:400]}")
-        if there["frameworks"] and not given.recording:
+        if there["frameworks"] and not (given.recording or given.recordings):
             print(f"    the judge imported {there['frameworks']}")
     print(f"{same} of {len(given.pairs)} the same")
 
