@@ -52,7 +52,7 @@ def examine_recorded(
     try:
         laid = recorded_pair(pair, region, plan)
     except NotRunnable as error:
-        return replace(blank, verdict="not-comparable", reason=f"in both recordings {error}")
+        return replace(blank, verdict="not-comparable", reason=str(error))
     read = _apart(laid.read)
     if read > READS:
         return _open(blank, ALREADY, read)
