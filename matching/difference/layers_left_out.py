@@ -28,12 +28,17 @@ def layers_left_out(
     side = 0 if len(nodes) > len(others) else 1
     more, fewer = (nodes, others) if side == 0 else (others, nodes)
     graph, lacking = compared.graphs[side], compared.graphs[1 - side]
-    kept = _counterparts(
-        [graph.nodes[node] for node in more], [lacking.nodes[node] for node in fewer]
-    )
+    having = [graph.nodes[node] for node in more]
+    wanting = [lacking.nodes[node] for node in fewer]
+    kept = _counterparts(having, wanting)
     if kept is None:
         return None
     rest = tuple(node for node in more if node not in kept)
+    if rest and not _numbers(graph, rest[0]):
+        # as well a layer with the activation behind it as one with that before it
+        other = _counterparts(having[::-1], wanting[::-1]) or kept
+        turned = tuple(node for node in more if node not in other)
+        rest = turned if _numbers(graph, turned[0]) else rest
     active = any(traits(graph.nodes[node].op).family == "activation" for node in rest)
     weighted = sum(_numbers(graph, node) for node in more)
     if not active or weighted <= sum(_numbers(lacking, node) for node in fewer):

@@ -145,13 +145,15 @@ def _whole(row: ParameterRow) -> bool:
 
 
 def _mapped(row: ParameterRow, own: Array, second: Mapping[str, Array]) -> Array:
+    values = [read(piece.second_view, second[piece.second]) for piece in row.pieces]
     in_parts = row.pieces[0].first_view.source == 2 * own.size
+    if in_parts:
+        own = np.asarray(own, np.result_type(own.dtype, np.complex64))
+    elif own.dtype.kind == "c" and all(value.dtype.kind != "c" for value in values):
+        own = own.real  # zeros of the second's kind, of which only a part is read here
     if _whole(row) and not in_parts:
-        piece = row.pieces[0]
-        return np.asarray(
-            read(piece.second_view, second[piece.second]).reshape(own.shape), own.dtype, order="C"
-        )
-    target = np.array(own, np.result_type(own.dtype, np.complex64) if in_parts else own.dtype)
-    for piece in row.pieces:
-        piece.first_view.scatter(target, read(piece.second_view, second[piece.second]))
+        return np.asarray(values[0].reshape(own.shape), own.dtype, order="C")
+    target = np.array(own)
+    for piece, value in zip(row.pieces, values, strict=True):
+        piece.first_view.scatter(target, value)
     return target

@@ -1,3 +1,4 @@
+import dataclasses
 import random
 
 import pytest
@@ -65,6 +66,28 @@ def activation(op: str, times: int, bias: bool = True) -> NormalGraph:
         x = graph.op("Linear", operands, (2, 8), f"layers.{at}")
         x = graph.op(op, [x], (2, 8), f"layers.{at}.act")
     return graph.finish(output=x)
+
+
+def layers(names: str) -> NormalGraph:
+    """Linears in modules of their own, the activations between them in none."""
+    graph = Graph()
+    x = graph.leaf("Input", "x", 2, 8)
+    for name in names:
+        if name != names[0]:
+            x = graph.op("Relu", [x], (2, 8), "")
+        x = graph.op("Linear", [x, graph.parameter(f"{name}.weight", 8, 8)], (2, 8), name)
+    return graph.finish(output=x)
+
+
+@pytest.mark.parametrize("activations", [True, False])
+def test_a_layer_left_out_is_told_where_its_weights_are(activations: bool) -> None:
+    matching = match(layers("ac"), layers("abc"))
+    if not activations:  # none of them has its counterpart: the one before and behind are alike
+        kept = [each for each in matching.matches if matching.first.nodes[each.first].op != "Relu"]
+        matching = dataclasses.replace(matching, matches=tuple(kept))
+    (missing,) = differences(matching)
+    assert (missing.kind, missing.second_path) == ("missing", "b")
+    assert [matching.second.nodes[node].op for node in missing.second] == ["Linear", "Relu"]
 
 
 def test_another_activation_everywhere_is_one_cause():
