@@ -43,6 +43,7 @@ class Run:
         leaves: the float input leaves that were made to require gradients, by leaf name.
         written: the input leaves that the run has written in place, as it left them, by leaf name.
         containers: the lists and dicts that were handed in, with what the run made of them.
+        drew: whether the run drew random numbers.
     """
 
     outputs: dict[str, Tensor]
@@ -52,6 +53,7 @@ class Run:
     leaves: dict[str, Tensor] = field(default_factory=dict)
     written: dict[str, Array] = field(default_factory=dict)
     containers: Containers = field(default_factory=dict)
+    drew: bool = False
 
 
 def session_of(graph: ComputationGraph) -> Any:

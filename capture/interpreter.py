@@ -55,7 +55,8 @@ def leaf_tensor(engine: Engine, array: Array, dtype: str, grad: bool, double: bo
     floating = array.dtype.kind in "fc"
     if dtype:
         floating = differentiable(dtype)
-    if double and floating and array.dtype.kind == "f":
+    if double and floating and array.dtype.kind != "c" and not dtype.startswith("complex"):
+        # whole numbers too: what is of floats here may be of whole numbers where it comes from
         return engine.tensor(array.astype(np.float64), "float64", grad)
     return engine.tensor(array, dtype or None, grad and floating)
 

@@ -19,14 +19,13 @@ from padiff_graph.capture.handed_in import HandedIn
 from padiff_graph.capture.late_array import LateArray, kept
 from padiff_graph.capture.late_weights import LateModel, late_model
 from padiff_graph.capture.paddle import internals, values
-from padiff_graph.capture.paddle.backward_code import Custom, Hook, run_custom, run_hook
-from padiff_graph.capture.paddle.given_draws import drawn
 from padiff_graph.capture.paddle.internals import Patch
 from padiff_graph.capture.paddle.late_weights import Reader, reading
 from padiff_graph.capture.paddle.layer_tensors import named_tensors
 from padiff_graph.capture.paddle.missing_kernel import kernels_said
-from padiff_graph.capture.paddle.pir_call import Operation
 from padiff_graph.capture.paddle.quiet import quiet
+from padiff_graph.capture.paddle.rerun import rerun
+from padiff_graph.capture.paddle.state import generators
 from padiff_graph.capture.python_state import Watch
 
 __all__ = ["PaddleEngine"]
@@ -134,6 +133,7 @@ class PaddleEngine:
                 fresh[name] = own
                 own = own.clone()  # a model may write to its input, which a leaf forbids
             given[name] = own
+        drawn = generators()
         with (
             self.recording(grad),
             _differentiable_recurrences(grad),
@@ -151,7 +151,8 @@ class PaddleEngine:
         }
         written = self._written(example, given)
         put = handed_in.changed(values.is_tensor, self.array)
-        return Run(outputs, structure, buffers, leaves=fresh, written=written, containers=put)
+        drew = generators() != drawn
+        return Run(outputs, structure, buffers, {}, fresh, written, put, drew)
 
     @contextmanager
     def _weights_read(self, grad: bool) -> Iterator[None]:
@@ -271,22 +272,7 @@ class PaddleEngine:
         draw: Array | None = None,
     ) -> tuple[Tensor | None, ...]:
         """Reruns one captured operation out of place."""
-        if node.native is None:
-            raise NotRunnable(
-                f"{node.op} was loaded from a file; capture the model again to run it"
-            )
-        with paddle.no_grad() if "no_grad" in node.marks else nullcontext():
-            if isinstance(node.native, Hook):
-                return (run_hook(node.native, operands[0]),)
-            if isinstance(node.native, Custom):
-                return run_custom(node.native, operands)
-            operation: Operation = node.native
-            given = operation.grouped(operands)
-            if draw is not None and "random" in node.marks:
-                results = drawn(operation, given, draw, double)
-            else:
-                results = operation(given, double)
-        return tuple(operation.flattened(results))
+        return rerun(node, operands, draw, double=double)
 
     def grad(
         self,

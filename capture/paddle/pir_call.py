@@ -343,6 +343,15 @@ def _full_int_array(operation: Operation, operands: Sequence[Any], double: bool)
     return [paddle.to_tensor(np.array(attrs["value"], np.int64), dtype=attrs["dtype"])]
 
 
+def _unique(operation: Operation, operands: Sequence[Any], double: bool) -> list[Any]:
+    """Different numbers of a tensor; eager mode always sorts them."""
+    attrs = operation.attrs
+    flags = [attrs[name] for name in ("return_index", "return_inverse", "return_counts")]
+    dtype = internals.data_type(attrs["dtype"])
+    function = eager_calls.eager_operation("unique")
+    return list(function(operands[0], *flags, list(attrs["axis"]), dtype))
+
+
 BATCH_NORM = (
     "is_test",
     "momentum",
@@ -371,5 +380,6 @@ SPECIAL: Mapping[str, Callable[[Operation, Sequence[Any], bool], list[Any]]] = {
     "assign_out_": _assigned,
     "full": _full,
     "full_int_array": _full_int_array,
+    "unique": _unique,
 }
 """Operations whose eager call is not the generated function on the same arguments."""

@@ -253,6 +253,7 @@ class Service:
             "leaves": run.leaves,
             "written": run.written,
             "containers": run.containers,
+            "drew": run.drew,
         }
         return self.kept(run, "run"), facts
 

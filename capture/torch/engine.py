@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from padiff_graph.capture import leaf_names
+from padiff_graph.capture.double_precision import FrameworkTensors, widened
 from padiff_graph.capture.engine import Array, Run, same_numbers, session_of
 from padiff_graph.capture.graph import ComputationGraph, Node
 from padiff_graph.capture.handed_in import Containers, HandedIn
@@ -35,10 +36,24 @@ from padiff_graph.capture.torch.leaf_hooks import (
     without_hooks,
 )
 from padiff_graph.capture.torch.quiet import quiet
+from padiff_graph.capture.torch.state import generators
 
 __all__ = ["TorchEngine", "named_tensors"]
 
 Tensor: TypeAlias = torch.Tensor
+
+TENSORS = FrameworkTensors(values.dtype, values.array, torch.Tensor.double)
+
+
+@contextmanager
+def _default_double() -> Iterator[None]:
+    """What is made of no float, and names no dtype, is made in float64."""
+    former = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(former)
 
 
 class TorchEngine:
@@ -135,6 +150,7 @@ class TorchEngine:
             if grad and leaf.is_floating_point():
                 fresh[name] = given[name].requires_grad_()
                 given[name] = fresh[name].clone()  # a model may write to it, a leaf forbids that
+        drawn = generators()
         versions = {name: version_of(p) for name, p in self.model.named_parameters()}
         with torch.set_grad_enabled(grad), self._weights_read(grad):
             try:
@@ -149,7 +165,8 @@ class TorchEngine:
         outputs = leaf_names.output_leaves(structure, values.is_tensor)
         written = self._written(example, given)
         moving, put = self._moving(versions), self._containers()
-        return Run(outputs, structure, moving, leaves=fresh, written=written, containers=put)
+        drew = generators() != drawn
+        return Run(outputs, structure, moving, {}, fresh, written, put, drew)
 
     @contextmanager
     def _weights_read(self, grad: bool) -> Iterator[None]:
@@ -287,16 +304,23 @@ class TorchEngine:
         draw: Array | None = None,
     ) -> tuple[Tensor | None, ...]:
         """Reruns one captured operation out of place."""
-        with torch.no_grad() if "no_grad" in node.marks else nullcontext():
+
+        def run(given: Sequence[Tensor | None]) -> tuple[Tensor | None, ...]:
             return run_node(
                 node,
-                operands,
+                given,
                 self.device,
                 double=double,
                 draw=draw,
                 recorded=self.recorded,
                 live=self.live,
             )
+
+        with torch.no_grad() if "no_grad" in node.marks else nullcontext():
+            if not double:
+                return run(operands)
+            with _default_double():
+                return tuple(widened(node, TENSORS, operands, run(operands), run))
 
     def grad(
         self,

@@ -28,11 +28,11 @@ from padiff_graph.executor.schedule import Stream, never
 from padiff_graph.executor.side_run import input_values
 from padiff_graph.executor.transfer import paired
 from padiff_graph.matching.result import Difference, Matching
-from padiff_graph.referee.region_result import AGREE, RegionCheck, RegionResult
+from padiff_graph.referee.referee import COARSE
+from padiff_graph.referee.region_result import AGREE, Part, RegionCheck, RegionResult
 from padiff_graph.referee.structural_evidence import Structure
 from padiff_graph.referee.tolerance import Tolerance
 from padiff_graph.report.wording import noun
-from padiff_graph.sides.recorded_engine import is_recorded
 
 __all__ = ["Progress", "check_regions"]
 
@@ -123,7 +123,7 @@ class _Rounds:
         if self.left:
             left = f"{len(self.left)} {noun('regions', len(self.left))}"
             notes.append(f"fail_fast: stopped at a difference, {left} not run")
-        results = [self._decided(self.results[region.identity]) for region in plan.regions]
+        results = [_decided(self.results[region.identity]) for region in plan.regions]
         results.sort(key=lambda result: result.order)
         seconds = dict(self.examination.seconds)
         return RegionCheck(tuple(results), tuple(notes), seconds, len(self.left))
@@ -146,7 +146,7 @@ class _Rounds:
         return plan, dropped
 
     def _differs(self, plan: Plan) -> bool:
-        results = (self._decided(self.results[region.identity]) for region in plan.regions)
+        results = (_decided(self.results[region.identity]) for region in plan.regions)
         return any(result.verdict == "different" for result in results)
 
     def _run_until_enough(self, dropped: frozenset[Key], progress: Progress | None) -> Plan:
@@ -166,22 +166,6 @@ class _Rounds:
         """The part of a plan that has results."""
         done = (region for region in plan.regions if region.identity in self.results)
         return replace(plan, regions=tuple(done))
-
-    def _decided(self, result: RegionResult) -> RegionResult:
-        """A region that agrees in float32 where float64 was to tell and cannot be asked: of a
-        custom function, of which structure says nothing, or of a recording that holds none."""
-        if not (result.referee and result.reason and result.verdict in AGREE):
-            return result
-        pair = self.examination.pair
-        sides = ((pair.first, result.first_nodes), (pair.second, result.second_nodes))
-        custom = any(
-            "custom_function" in side.graph.record(node).marks
-            for side, nodes in sides
-            for node in nodes
-        )
-        if custom or is_recorded(pair.second.engine):
-            return replace(result, verdict="not-comparable")
-        return result
 
     def _run(self, dropped: frozenset[Key], progress: Progress | None) -> Plan:
         """Cuts, and checks what has no result yet, but for what was left."""
@@ -218,6 +202,22 @@ class _Rounds:
             indices = frozenset(region.cut.index for region in todo)
             sides = self.examination.pair.sides
             Stream(sides, plan, indices, check, uncompared, enough=enough).run()
+
+
+def _decided(result: RegionResult) -> RegionResult:
+    """The result, not comparable where float64 was to decide and could not be asked: what agrees in
+    float32 may differ by less than it rounds, and what differs by little may be its rounding."""
+    if not (result.referee and result.reason):
+        return result
+    differing = [part for part in result.parts if part.verdict == "different"]
+    if result.verdict not in AGREE and not all(map(_perhaps_rounding, differing)):
+        return result
+    return replace(result, verdict="not-comparable", astray=False, surplus=None, tried=None)
+
+
+def _perhaps_rounding(part: Part) -> bool:
+    """Whether a part that differs in float32 alone may be what that loses in an unlucky place."""
+    return part.double is None and part.error <= COARSE * part.bound * part.scale
 
 
 def _uncompared(region: Region, reason: str) -> RegionResult:

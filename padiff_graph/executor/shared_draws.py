@@ -26,6 +26,8 @@ NORMAL = ("randn", "normal", "gauss")
 """Fragments of names of operators that draw from the normal distribution; others draw uniformly."""
 SMALLER, LARGER = ("less", ".lt", ".le"), ("greater", ".gt", ".ge")
 """Fragments of names of operators that compare a draw with a bound."""
+THROWN = ("bernoulli", "dropout", "floor", "ceil")
+"""Fragments of names of operators that throw a coin by themselves: larger draws give a one."""
 STEPS = 1 << 16
 """Uniform draws are odd multiples of half of one over this: no usual probability is among them, and
 float32 holds them and their sums with one exactly."""
@@ -103,13 +105,16 @@ def _probability(node: NormalNode) -> float | None:
 
 
 def _below(normal: NormalGraph, node: NormalNode) -> bool:
-    """Whether a comparison makes ones of the smaller draws."""
+    """Whether a comparison makes ones of the smaller draws; what is compared behind the throw, the
+    coin itself, decides nothing."""
     records = {native: normal.graph.record(native) for native in node.native}
     drawn: set[int] = set()
     for native, record in sorted(records.items()):
         reads = [value is not None and value.node in drawn for value in record.inputs]
         if "random" in record.marks or any(reads):
             drawn.add(native)
+        if any(fragment in record.op for fragment in THROWN):
+            return False
         if any(reads) and any(fragment in record.op for fragment in SMALLER):
             return reads[0]
         if any(reads) and any(fragment in record.op for fragment in LARGER):

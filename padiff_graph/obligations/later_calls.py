@@ -55,10 +55,12 @@ class Call:
     Attributes:
         outputs: by leaf name.
         buffers: as the call left them, by dotted name.
+        drew: whether it drew random numbers.
     """
 
     outputs: Mapping[str, Array]
     buffers: Mapping[str, Array]
+    drew: bool = False
 
 
 Calls = Sequence[Call]
@@ -105,7 +107,10 @@ class Called:
 
     @property
     def repeated(self) -> bool:
-        """Whether each model yields the same in every call."""
+        """Whether each model draws nothing and yields the same in every call: rare draws may fall
+        alike."""
+        if any(call.drew for calls in self.calls for call in calls):
+            return False
         laid = list(_laid(self.matching, *self.calls))
         return all(_repeats(own.values, side) for own in laid for side in (0, 1))
 
@@ -295,4 +300,5 @@ def _grown(array: Array) -> Array:
 
 def _called(engine: Engine, example: Mapping[str, Any], grad: bool) -> Call:
     run = engine.forward(example, grad=grad)
-    return Call({name: engine.array(tensor) for name, tensor in run.outputs.items()}, run.buffers)
+    outputs = {name: engine.array(tensor) for name, tensor in run.outputs.items()}
+    return Call(outputs, run.buffers, run.drew)

@@ -49,6 +49,8 @@ from padiff_graph.capture.normal.rewrites.product_bias import bias_into_product
 from padiff_graph.capture.normal.rewrites.random_draws import (
     bernoulli_from_uniform,
     coin_as_truth,
+    coin_compared,
+    coin_taken_from_one,
     coin_turned_over,
     dropout_by_coin,
     dropout_of_constant,
@@ -67,6 +69,8 @@ FIRST: tuple[Rule, ...] = (
     where_of_constant,
     bernoulli_from_uniform,
     coin_as_truth,
+    coin_compared,
+    coin_taken_from_one,
     coin_turned_over,
     filled_by_coin,
     dropout_by_coin,

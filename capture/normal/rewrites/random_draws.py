@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Callable, Mapping
+
 from padiff_graph.capture.normal.draft import Draft
 from padiff_graph.capture.normal.edges import expand, shape_of, unscaled, view_of
 from padiff_graph.capture.normal.form import INVERTED, Edge
-from padiff_graph.capture.normal.rewrites.rule import Sweep, applies_to
+from padiff_graph.capture.normal.rewrites.rule import EXACT, Sweep, applies_to
 
 __all__ = [
     "bernoulli_from_uniform",
     "coin_as_truth",
+    "coin_compared",
+    "coin_taken_from_one",
     "coin_turned_over",
     "dropout_by_coin",
     "dropout_of_constant",
@@ -21,12 +26,20 @@ BELOW = frozenset({"Less", "LessOrEqual"})
 matter."""
 ABOVE = frozenset({"Greater", "GreaterOrEqual"})
 """Comparisons that hold where their second operand is the smaller one."""
+COMPARED: Mapping[str, Callable[[float, float], bool]] = {
+    "Equal": operator.eq,
+    "Less": operator.lt,
+    "LessOrEqual": operator.le,
+    "Greater": operator.gt,
+    "GreaterOrEqual": operator.ge,
+}
+"""Comparisons of two numbers."""
 
 
-@applies_to("Floor", *BELOW, *ABOVE)
+@applies_to("Floor", "Ceil", *BELOW, *ABOVE)
 def bernoulli_from_uniform(sweep: Sweep, draft: Draft) -> bool:
-    """Floor(u + p), u < p, and u > 1 - p with u uniform in [0, 1) are ones with probability p:
-    stochastic depth.
+    """Floor(u + p), Ceil(u - 1 + p), u < p, and u > 1 - p with u uniform in [0, 1) are ones with
+    probability p: stochastic depth.
 
     Refuses draws that are read elsewhere too or reversed, bounds that are not known, and
     probabilities outside (0, 1].
@@ -53,8 +66,9 @@ def _drawn_operand(sweep: Sweep, draft: Draft) -> int:
 
 def _probability(sweep: Sweep, draft: Draft, uniform: Edge, place: int) -> float | None:
     """How likely a draw gives one."""
-    if draft.op == "Floor":
-        return uniform.shift if uniform.scale == 1.0 else None
+    if draft.op in ("Floor", "Ceil"):
+        up = float(draft.op == "Ceil")
+        return up + uniform.shift if uniform.scale == 1.0 else None
     bound = sweep.builder.scalar(draft.inputs[1 - place])
     if bound is None:
         return None
@@ -94,6 +108,67 @@ def coin_turned_over(sweep: Sweep, draft: Draft) -> bool:
         return False
     sweep.replace(draft, turned)
     return True
+
+
+@applies_to("Equal", *BELOW, *ABOVE)
+def coin_compared(sweep: Sweep, draft: Draft) -> bool:
+    """coin == 1 and coin > c are the coin, coin == 0 and coin < c the coin turned over, with c
+    between zero and one.
+
+    Refuses coins that are read elsewhere too or moved, and what holds of both sides or of neither.
+    """
+    place = int(sweep.behind(draft.inputs[0], "Bernoulli") is None)
+    coin = draft.inputs[place]
+    thrown, bound = sweep.behind(coin, "Bernoulli"), sweep.builder.scalar(draft.inputs[1 - place])
+    if coin is None or thrown is None or bound is None or not sweep.alone(thrown):
+        return False
+    none, one = (_holds(draft.op, value, float(bound), place) for value in _sides(coin))
+    if none == one or not view_of(coin).identity:
+        return False
+    if one:
+        plain = coin._replace(scale=1.0, shift=0.0)
+        sweep.builder.replace(draft, expand(plain, draft.shape, *draft.native))
+        return True
+    turned = _turned_over(sweep, draft, thrown)
+    if turned is None:
+        return False
+    sweep.replace(draft, turned)
+    return True
+
+
+def _sides(coin: Edge) -> tuple[float, float]:
+    """What an edge makes of a coin's zero and one."""
+    return coin.shift, coin.scale + coin.shift
+
+
+def _holds(op: str, value: float, bound: float, place: int) -> bool:
+    """Whether a comparison holds of a value, which is its operand in that place."""
+    first, second = (value, bound) if place == 0 else (bound, value)
+    return COMPARED[op](first, second)
+
+
+@applies_to("Mul")
+def coin_taken_from_one(sweep: Sweep, draft: Draft) -> bool:
+    """x * (s - s * coin) = x * s * turned coin: a mask of what is dropped.
+
+    Refuses coins that are read elsewhere too, and other numbers at the coin's one than zero.
+    """
+    for place, edge in enumerate(draft.inputs):
+        thrown = sweep.behind(edge, "Bernoulli")
+        if edge is None or thrown is None or not sweep.alone(thrown):
+            continue
+        none, one = _sides(edge)
+        if not none or abs(one) > EXACT * abs(none):
+            continue
+        turned = _turned_over(sweep, thrown, thrown)
+        if turned is None:
+            continue
+        turned.locations, turned.aliases = [None], []  # no native tensor is this one's
+        inputs = list(draft.inputs)
+        inputs[place] = edge._replace(source=turned.id, scale=none, shift=0.0)
+        sweep.replace(draft, sweep.made_of(draft, draft.op, inputs, dict(draft.attrs)))
+        return True
+    return False
 
 
 @applies_to("Where")

@@ -17,7 +17,7 @@ from padiff_graph.capture.normal.edges import affine, moved, reshape
 from padiff_graph.capture.normal.form import HELD, Edge, Location
 from padiff_graph.capture.normal.index_map import View
 
-__all__ = ["Rule", "Sweep", "applies_to", "sweep"]
+__all__ = ["EXACT", "Rule", "Sweep", "applies_to", "sweep"]
 
 EXACT = 1e-6
 """Relative distance from one within which a scale is one: chosen so that rounding of a factor and

@@ -163,6 +163,10 @@ def uniform(g: Drafts, high: float = 1.0) -> Edge:
     return g.op("Floor", affine(drawn(g), high, 0.9))
 
 
+def rounded_up(g: Drafts) -> Edge:
+    return g.op("Ceil", affine(drawn(g), 1.0, -0.25))
+
+
 def above(g: Drafts, high: float = 1.0) -> Edge:
     return g.op("Greater", affine(drawn(g), high, 0.0), g.constant(np.float32(0.25)))
 
@@ -185,6 +189,15 @@ def kept_by_coin(g: Drafts, op: str = "Mul", rows: int = 1) -> Edge:
 def filled_by_coin(g: Drafts, fill: float = 0.0) -> Edge:
     coin = drawn(g, "Bernoulli", p=0.25)
     return g.op("Where", coin, g.constant(np.full((), fill)), g.input("x", 4), shape=(4,))
+
+
+def taken_from_one(g: Drafts, shift: float = 2.0) -> Edge:
+    dropped = affine(drawn(g, "Bernoulli", p=0.25), -2.0, shift)
+    return g.op("Mul", g.input("x", 4), dropped, shape=(4,))
+
+
+def compared(g: Drafts, op: str, bound: float) -> Edge:
+    return g.op("Relu", g.op(op, drawn(g, "Bernoulli", p=0.25), g.constant(np.array(bound))))
 
 
 def turned_over(g: Drafts, scale: float = 1.0) -> Edge:
@@ -216,6 +229,10 @@ APPLIES: list[tuple[str, Build, str]] = [
     ("dropout_of_constant", ones_dropped, "2 * Bernoulli(p=0.5)"),
     ("filled_by_coin", filled_by_coin, "Where(Bernoulli(p=0.75), x, constant)"),
     ("coin_turned_over", turned_over, "Relu(Bernoulli(p=0.75))"),
+    ("coin_taken_from_one", taken_from_one, "Mul(x, 2 * Bernoulli(p=0.75))"),
+    ("coin_compared", lambda g: compared(g, "Equal", 0.0), "Relu(Bernoulli(p=0.75))"),
+    ("coin_compared", lambda g: compared(g, "Greater", 0.5), "Relu(Bernoulli(p=0.25))"),
+    ("bernoulli_from_uniform", rounded_up, "Bernoulli(p=0.75)"),
     ("dropout_by_coin", kept_by_coin, "0.5 * Dropout(2 * x, ratio=0.5)"),
     ("dropout_by_coin", lambda g: kept_by_coin(g, "Where"), "0.5 * Dropout(x, ratio=0.5)"),
     (
@@ -407,6 +424,8 @@ REFUSES: list[tuple[str, str, Build]] = [
     ("another type", "coin_as_truth", lambda g: true_coin(g, "int8")),
     ("a coin of several elements", "dropout_by_coin", lambda g: kept_by_coin(g, rows=2)),
     ("another filling than zero", "filled_by_coin", lambda g: filled_by_coin(g, 1.0)),
+    ("a rest at the coin's one", "coin_taken_from_one", lambda g: taken_from_one(g, 2.5)),
+    ("what holds of neither", "coin_compared", lambda g: compared(g, "Equal", 0.5)),
     ("a coin with a scale", "coin_turned_over", lambda g: turned_over(g, 2.0)),
     ("a dropout of zeros", "dropout_of_constant", lambda g: ones_dropped(g, 0.0)),
     (
