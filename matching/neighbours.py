@@ -14,6 +14,7 @@ __all__ = [
     "agreeing_users",
     "bridged",
     "contradicted",
+    "crossed",
     "like",
     "like_operands",
     "like_users",
@@ -48,6 +49,47 @@ def contradicted(state: State, first: int, second: int) -> bool:
     if here.commutative or there.commutative:
         return _sets_apart(state, first, second)
     return here.op == there.op and _positions_apart(state, first, second)
+
+
+def crossed(state: State, first: int, second: int) -> bool:
+    """Whether a matched sum or product of two reads each of the two as its counterpart reads the
+    other operand: what is added on one side is subtracted on the other."""
+    for user, _, _, position in state.first.users[first]:
+        partner = state.partner[0][user]
+        if partner < 0 or not state.first.nodes[user].commutative:
+            continue
+        for other, _, _, place in state.second.users[second]:
+            if other == partner and _crosswise(state, (user, position), (other, place)):
+                return True
+    return False
+
+
+def _crosswise(state: State, mine: tuple[int, int], theirs: tuple[int, int]) -> bool:
+    """The same of one operand of each, both as (reader, position)."""
+    ours, yours = _two_factors(state.first, *mine), _two_factors(state.second, *theirs)
+    if ours is None or yours is None or ours == yours or ours != yours[::-1]:
+        return False
+    # -(b - a) is a - b: then the whole is read with the other sign too
+    turned = _sign(state.first, mine[0]) != _sign(state.second, theirs[0])
+    return not (turned and ours[0] == -yours[0])
+
+
+def _two_factors(side: Side, node: int, position: int) -> tuple[float, float] | None:
+    """What an operand of two is multiplied by, and the other one; None where there are others."""
+    edges = side.nodes[node].inputs
+    factors = [edge.scale for edge in edges if edge is not None]
+    if len(edges) != 2 or len(factors) != 2 or factors[0] == factors[1]:
+        return None
+    return factors[position], factors[1 - position]
+
+
+def _sign(side: Side, node: int) -> bool:
+    """Whether what a node yields is read with a negative factor first."""
+    for user, _, _, position in side.users[node]:
+        edge = side.nodes[user].inputs[position]
+        return edge is not None and edge.scale < 0.0
+    outputs = side.graph.outputs.values()
+    return any(edge.scale < 0.0 for edge in outputs if edge.source == node)
 
 
 def _sets_apart(state: State, first: int, second: int) -> bool:

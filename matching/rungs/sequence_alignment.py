@@ -18,6 +18,7 @@ from padiff_graph.matching.neighbours import (
     agreeing_users,
     bridged,
     contradicted,
+    crossed,
     like,
 )
 from padiff_graph.matching.rungs.gaps import UNKNOWN, Features, features, gaps
@@ -193,7 +194,7 @@ def _supported(state: State, pair: _Tentative) -> bool:
     if not like(state, first, second):
         held = held and matched == total and used == uses
     held = held or (alone and bridged(state, first, second))
-    if held and not contradicted(state, first, second):
+    if held and not contradicted(state, first, second) and not crossed(state, first, second):
         return True
     state.drop(first)
     state.alternatives.pop(first, None)

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from padiff_graph.matching.match_state import State
-from padiff_graph.matching.neighbours import contradicted, likeness_of_paths
+from padiff_graph.matching.neighbours import contradicted, crossed, likeness_of_paths
 from padiff_graph.matching.rungs.ordered_hashes import from_above, from_below
 from padiff_graph.matching.rungs.rung import Rung
 
@@ -67,7 +67,7 @@ def _branch(state: State, rung: Rung, classes: _Classes, start: tuple[int, int],
         first, second = waiting.pop()
         if classes[0][first] != classes[1][second] or not state.may(first, second):
             continue
-        if contradicted(state, first, second):
+        if contradicted(state, first, second) or crossed(state, first, second):
             continue
         case = "of several" if size > 1 else "follows"
         count += rung.pair(state, first, second, case, size=size)
