@@ -163,10 +163,7 @@ def averaged(old: Any, new: Any, recipe: Recipe, count: int) -> Any:
 
 
 def paddle_side(model: Any, recipe: Recipe, loss: Loss) -> Side:
-    """A Paddle model's training; decays that the port gives single parameters are left out, since
-    the reference has none (PaddleOCR's heads have them)."""
-    for parameter in model.parameters():
-        parameter.regularizer = None
+    """A Paddle model's training."""
     if recipe.stopped:
         for parameter in vectors(model):
             parameter.stop_gradient = True

@@ -37,6 +37,7 @@ CHANGED = 1e-6
 """Share of its largest weight by which a fault must move some parameter."""
 NEAR = 5e-3
 """Relative difference of a number in a sentence from the one that it should name."""
+MARKS = ("detected", "stage", "values", "named", "alarm", "passed")
 STAGES = {
     "loss": "loss",
     "attribute": "loss",
@@ -77,7 +78,7 @@ def _like(value: Any, size: int, random: Any) -> Any:
     return random.choice(np.unique(array), shape).astype(array.dtype)
 
 
-def sides(subject: Any, kind: str) -> tuple[Any, Any]:
+def sides(kind: str) -> tuple[Any, Any]:
     """The recipes of the port and the reference."""
     from dataclasses import replace
 
@@ -92,30 +93,81 @@ def sides(subject: Any, kind: str) -> tuple[Any, Any]:
     return replace(recipe, **fault.first), recipe
 
 
-class Case:
-    """One pair, one kind of fault."""
+class Trained:
+    """A published pair, built and captured once; every case begins at the same weights."""
 
-    def __init__(self, pair: str, kind: str) -> None:
+    def __init__(self, pair: str) -> None:
+        import numpy as np
         import paddle
         import pairs
         import torch
         import training_losses as losses
 
-        self.subject, self.kind = losses.SUBJECTS[pair], kind
+        import padiff_graph as pg
+
+        self.subject = losses.SUBJECTS[pair]
         torch.manual_seed(0)
         paddle.seed(0)
         with paddle.utils.unique_name.guard():
             self.layer, self.module, (ours, theirs) = pairs.PAIRS[pair].fn()
         self.layer.train()
         self.module.train()
-        example = batches(theirs, HEALTHY_STEPS, losses.BATCH)
+        self.theirs = batches(theirs, HEALTHY_STEPS, losses.BATCH)
         names = dict(zip(theirs, ours, strict=True))
-        self.theirs = example
-        self.ours = [{names[name]: array for name, array in batch.items()} for batch in example]
-        import numpy as np
-
+        self.ours = [{names[name]: array for name, array in batch.items()} for batch in self.theirs]
         random = np.random.default_rng(11)
-        self.labels = [self.subject.labels(random, batch) for batch in example]
+        self.labels = [self.subject.labels(random, batch) for batch in self.theirs]
+        pg.assign_weight(self.layer, self.module, example_inp=(self.ours[0], self.theirs[0]))
+        self.start = (
+            {name: value.clone() for name, value in self.layer.state_dict().items()},
+            {name: value.clone() for name, value in self.module.state_dict().items()},
+        )
+        self.flags = [
+            (parameter, parameter.stop_gradient, dict(parameter.optimize_attr))
+            for parameter in self.layer.parameters()
+        ]
+        self.kept: Any = None
+
+    def restored(self) -> None:
+        """Both models as they were built, without gradients; decays that the port gives single
+        parameters are left out, since the reference has none (PaddleOCR's heads have them)."""
+        self.layer.set_state_dict(self.start[0])
+        self.module.load_state_dict(self.start[1])
+        for parameter, stopped, attributes in self.flags:
+            parameter.stop_gradient = stopped
+            parameter.regularizer = None
+            parameter.optimize_attr = dict(attributes)
+            parameter.clear_gradient(False)
+        for parameter in self.module.parameters():
+            parameter.requires_grad_(True)
+            parameter.grad = None
+
+    def compared(self, example: Any, frozen: bool, **asked: Any) -> Any:
+        """The report of one case.
+
+        Args:
+            frozen: whether the recipes freeze parameters: the models are captured anew then.
+        """
+        from padiff_graph.check.kept_captures import Kept, compare_keeping
+
+        arguments = {"layer": self.layer, "module": self.module, "example_inp": example}
+        before = Kept() if frozen or self.kept is None else self.kept
+        report, left = compare_keeping(
+            arguments | {"steps": len(example), "options": TOLERANCE} | asked, before
+        )
+        if not frozen:
+            self.kept = left
+        return report
+
+
+class Case:
+    """One pair, one kind of fault."""
+
+    def __init__(self, trained: Trained, kind: str) -> None:
+        self.subject, self.kind = trained.subject, kind
+        self.layer, self.module = trained.layer, trained.module
+        self.ours, self.theirs, self.labels = trained.ours, trained.theirs, trained.labels
+        trained.restored()
 
     def loss(self, framework: str, recipe: Any) -> Any:
         """Of an output, and the labels of the batch that it belongs to."""
@@ -174,54 +226,38 @@ def changed(first: Mapping[str, Any], second: Mapping[str, Any]) -> float:
     return max(sizes)
 
 
-def effect(pair: str, kind: str, steps: int) -> float:
+def effect(trained: Trained, kind: str, steps: int) -> float:
     """By how much a fault changes the port's weights."""
-    import numpy as np
-
-    held, start = [], None
-    for recipe in sides(None, kind):
-        case = Case(pair, kind)
-        if start is None:
-            start = {name: value.numpy() for name, value in case.layer.state_dict().items()}
-        case.layer.set_state_dict({name: np.array(value) for name, value in start.items()})
+    held = []
+    for recipe in sides(kind):
         if recipe.maximize or recipe.dampening:
             return float("inf")  # the port's framework has no such setting
-        held.append(case.trained(recipe, steps))
+        held.append(Case(trained, kind).trained(recipe, steps))
     return changed(*held)
 
 
-def judged(pair: str, kind: str) -> dict[str, Any]:
+def judged(trained: Trained, kind: str) -> dict[str, Any]:
     """Plants one fault and asks for the verdict."""
     import training_faults as faults
 
-    import padiff_graph as pg
-
-    healthy = kind in faults.HEALTHY
-    fault = None if healthy else faults.FAULTS[kind]
+    fault = faults.FAULTS.get(kind)
     steps = HEALTHY_STEPS if fault is None else fault.steps
     size = float("inf")
     if fault is not None and fault.verdict == "different":
-        size = effect(pair, kind, steps)
+        size = effect(trained, kind, steps)
         if size <= CHANGED:
             return {"status": "no effect", "change": size}
-    case = Case(pair, kind)
-    first, second = sides(case.subject, kind)
+    case = Case(trained, kind)
+    first, second = sides(kind)
     example = list(zip(case.ours, case.theirs, strict=True))[:steps]
-    pg.assign_weight(case.layer, case.module, example_inp=example[0])
     ours, theirs = case.port(first), case.reference(second)
     asked: dict[str, Any] = {"loss_fn": [ours.loss, theirs.loss]}
-    both = [ours.stepper, theirs.stepper]
-    if second.route == "loop":
-        asked = {"train_step": both}
-    else:
-        asked["optimizer"] = both
-    start = time.perf_counter()
+    asked["train_step" if second.route == "loop" else "optimizer"] = [ours.stepper, theirs.stepper]
+    start = time.process_time()
     with contextlib.redirect_stdout(io.StringIO()):
-        report = pg.compare(
-            case.layer, case.module, example, steps=steps, options=TOLERANCE, **asked
-        )
-    seconds = round(time.perf_counter() - start, 1)
-    told = [finding for finding in report.findings if finding.verdict not in ("rounding",)]
+        report = trained.compared(example, first.stopped or second.stopped, **asked)
+    seconds = round(time.process_time() - start, 1)
+    told = [finding for finding in report.findings if finding.verdict != "rounding"]
     answer: dict[str, Any] = {
         "status": "ran",
         "passed": report.passed,
@@ -295,12 +331,13 @@ def fits(pair: str, kind: str) -> bool:
 
 def run(pair: str, kinds: Sequence[str]) -> None:
     """All cases of one pair; a JSON line each."""
+    trained = Trained(pair)
     for kind in kinds:
         if not fits(pair, kind):
             continue
         try:
             with contextlib.redirect_stderr(io.StringIO()):
-                answer = judged(pair, kind)
+                answer = judged(trained, kind)
         except Exception as error:  # a case that cannot be run is a row of the table
             answer = {
                 "status": "failed",
@@ -401,10 +438,11 @@ def _elsewhere(pair: str, kinds: Sequence[str], kept: Path | None) -> list[dict[
 
 def shown(row: Mapping[str, Any]) -> str:
     """A case in a line."""
-    marks = [name for name in ("detected", "stage", "values", "named", "alarm") if row.get(name)]
+    marks = [name for name in MARKS if row.get(name)]
     said = row.get("findings") or [row.get("error", "")]
-    told = [row["pair"], row["kind"], row["status"], " ".join(marks), str(said[0])[:200]]
-    return " | ".join(told)
+    told = [row["pair"], row["kind"], row["status"], " ".join(marks), str(row.get("seconds"))]
+    told.append(str(said[0])[:200] if said else "")
+    return " | ".join(map(str, told))
 
 
 if __name__ == "__main__":

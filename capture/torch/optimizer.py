@@ -180,18 +180,21 @@ def watching(model: torch.nn.Module) -> Iterator[list[WatchedStep | WatchedPass]
     seen: list[WatchedStep | WatchedPass] = []
     handles: dict[int, Any] = {}
 
-    def note(optimizer: torch.optim.Optimizer, *_: Any) -> None:
+    def note(optimizer: torch.optim.Optimizer) -> None:
         owned = settings(optimizer, model)
         arrived = gradients(model)
         handed = {name: arrived[name] for name in owned if name in arrived}
         if owned:
             seen.append(WatchedStep(optimizer, handed, owned))
 
+    def ahead(optimizer: torch.optim.Optimizer, given: Any, named: Any) -> Any:
+        return _behind_closure(given, named, lambda: note(optimizer))
+
     def first(optimizer: torch.optim.Optimizer, *_: Any) -> None:
         if id(optimizer) not in handles:
-            handles[id(optimizer)] = optimizer.register_step_pre_hook(note)
+            handles[id(optimizer)] = optimizer.register_step_pre_hook(ahead)
 
-    setattr(note, WATCHES, True)
+    setattr(ahead, WATCHES, True)
     everywhere = register_optimizer_step_pre_hook(first)
     try:
         with noting_passes(model, lambda: gradients(model), seen.append):
@@ -199,6 +202,28 @@ def watching(model: torch.nn.Module) -> Iterator[list[WatchedStep | WatchedPass]
     finally:
         for handle in (everywhere, *handles.values()):
             handle.remove()
+
+
+def _behind_closure(given: Any, named: Any, note: Callable[[], None]) -> Any:
+    """The arguments of a step whose gradients are noted: now, or behind the first call of a closure
+    that computes them within the step."""
+    position = 1 if len(given) > 1 else None
+    closure = named.get("closure") if position is None else given[position]
+    if closure is None:
+        note()
+        return None
+    calls: list[None] = []
+
+    def noted() -> Any:
+        answer = closure()
+        if not calls:
+            note()
+        calls.append(None)
+        return answer
+
+    if position is None:
+        return given, {**named, "closure": noted}
+    return (*given[:position], noted, *given[position + 1 :]), named
 
 
 def is_hooked(optimizer: torch.optim.Optimizer) -> bool:

@@ -62,7 +62,9 @@ class KeptCapture(Capture):
 @one_at_a_time
 def compare_keeping(arguments: Mapping[str, Any], kept: Kept) -> tuple[Report, Kept]:
     """`compare`, with a model's capture from the check before where the model is the same but for
-    its weights, which then are written into the model of that check.
+    its weights, which then are written into the model of that check. In training, where an
+    optimizer holds on to its own model, it must be that very model, in the same mode and with the
+    same parameters frozen.
 
     Args:
         arguments: of `compare`; what is no model of this process is never kept.
@@ -74,10 +76,9 @@ def compare_keeping(arguments: Mapping[str, Any], kept: Kept) -> tuple[Report, K
     if not all(hasattr(arguments[side], "named_parameters") for side in ("layer", "module")):
         return compare(**arguments), Kept()  # a side, a file, a recording
     request = read_request(**{**DEFAULTS, **arguments})
-    if request.steppers is not None or request.loops is not None:
-        return run_check(request), Kept()  # an optimizer holds on to its own model
+    trained = request.steppers is not None or request.loops is not None
     captures = [
-        _usable(capture, model, example)
+        None if trained and not _is_of(capture, model) else _usable(capture, model, example)
         for capture, model, example in zip(
             kept.captures, request.models, request.examples, strict=True
         )
@@ -100,6 +101,11 @@ DEFAULTS: Mapping[str, Any] = {
     "train_step": None,
 }
 """`compare`'s own."""
+
+
+def _is_of(capture: Capture | None, model: Any) -> bool:
+    """Whether a capture was made of this very model."""
+    return capture is not None and capture.model is model
 
 
 def _usable(capture: Capture | None, model: Any, example: Mapping[str, Any]) -> KeptCapture | None:

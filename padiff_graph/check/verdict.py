@@ -134,7 +134,7 @@ def judge(measured: Measured, findings: Sequence[Finding]) -> Judgement:
     failing = any(finding.fails for finding in ordered)
     hidden = measured.blind or any(_undecided(finding) for finding in ordered)
     decided = bool(held) and not hidden
-    equivalent = _equivalent(measured) if decided and not failing else None
+    equivalent = _equivalent(measured, ordered) if decided and not failing else None
     allowed = measured.options.allow_rounding and equivalent is True
     passed = decided and not failing and (not beyond or allowed)
     return Judgement(passed, False if failing else equivalent, tuple(ordered))
@@ -169,9 +169,12 @@ def _added(
     return [told]
 
 
-def _equivalent(measured: Measured) -> bool | None:
-    """Whether nothing but rounding differs, where no finding fails and nothing is hidden."""
-    if any(not quantity.within for quantity, _ in measured.of_training()):
+def _equivalent(measured: Measured, findings: Sequence[Finding]) -> bool | None:
+    """Whether nothing but rounding differs, where no finding fails and nothing is hidden. Of a
+    training that is shown by the band in which two right ones part."""
+    departs = any(not quantity.within for quantity, _ in measured.of_training())
+    shown = [finding.verdict for finding in findings if finding.phase == "optimizer"]
+    if departs and ("rounding" not in shown or "not-comparable" in shown):
         return None
     proof = measured.proof
     if proof is not None:

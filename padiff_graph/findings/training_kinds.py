@@ -245,6 +245,12 @@ TRAINING = (
         second_setting="mean of the rows that count",
     ),
     kind_of(
+        "loss.positive_weight",
+        "the losses weigh elements of answer 1 otherwise",
+        first_setting=1.0,
+        second_setting=3.0,
+    ),
+    kind_of(
         "loss.shifted_labels",
         "one loss holds its rows against labels of other rows",
         places=1,

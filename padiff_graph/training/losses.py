@@ -17,7 +17,7 @@ from padiff_graph.findings.cause import Cause
 from padiff_graph.findings.finding import Finding
 from padiff_graph.request.inputs import SIDES
 from padiff_graph.sides.recorded_loss import RecordedLoss
-from padiff_graph.training.cross_entropy import row_differences, rows_of
+from padiff_graph.training.binary_cross_entropy import loss_differences
 
 __all__ = ["Loss", "Losses", "mean_loss", "name_of", "scalar"]
 
@@ -113,16 +113,15 @@ class Losses:
     def _rows(
         self, gradients: Sequence[Mapping[str, Array]], outputs: Sequence[tuple[str, str]]
     ) -> Iterator[Cause]:
-        """What the two do otherwise with the rows of an output that both take for logits."""
+        """What the two do otherwise with the rows of an output that both take for logits, or with
+        the elements of one that both take for answers."""
         tools = backend(self.frameworks[1]).values
         theirs = output_leaves(self.seen[1], tools.is_tensor)
         for _, name in outputs:
             if not all(name in side for side in gradients):
                 continue
-            logits = tools.array(theirs[name])
-            both = [rows_of(logits, side[name]) for side in gradients]
-            if both[0] is not None and both[1] is not None:
-                yield from row_differences(both[0], both[1])
+            given = tools.array(theirs[name])
+            yield from loss_differences((given, given), [side[name] for side in gradients])
 
     def of_second(
         self,

@@ -14,7 +14,7 @@ from padiff_graph.executor.transfer import mapped
 from padiff_graph.findings.cause import Cause
 from padiff_graph.findings.finding import Finding
 from padiff_graph.matching.result import Matching, ParameterRow
-from padiff_graph.referee.known_divergence import biased_variance, variance_counts
+from padiff_graph.referee.known_divergence import variance_counts
 from padiff_graph.referee.tolerance import Kind as QuantityKind
 from padiff_graph.referee.tolerance import Quantity, Tolerance, quantity
 from padiff_graph.report.training_curves import TrainingStep
@@ -23,6 +23,7 @@ from padiff_graph.training.stages.curves import curve_step
 from padiff_graph.training.stages.departure import StageGap
 from padiff_graph.training.stages.loss_factor import is_factor, multiple
 from padiff_graph.training.stages.run_values import Kind, habits, run_pairs, run_values
+from padiff_graph.training.stages.running_variance import carried_to_unbiased, share_of_example
 from padiff_graph.training.stages.step_record import StepRecord
 from padiff_graph.training.training_side import TrainingSide
 
@@ -65,7 +66,6 @@ class StepNumbers:
         rows: Sequence[ParameterRow],
         matching: Matching,
         tolerance: Tolerance,
-        start: Mapping[str, Array],
         shared: bool = False,
         leaves: Leaves | None = None,
     ) -> None:
@@ -73,11 +73,10 @@ class StepNumbers:
         Args:
             leaves: names of inputs ("batch") and of outputs that correspond: "outputs" are held
                 against each other, "logits" may be those of a loss.
-            start: the first model's weights and buffers before the first step.
             shared: whether the first side steps on the second's gradients, as both draw their own
                 random numbers: losses and buffers are not held against each other then.
         """
-        self.rows, self.tolerance, self.start, self.shared = rows, tolerance, start, shared
+        self.rows, self.tolerance, self.shared = rows, tolerance, shared
         self.quantities: list[tuple[int, Quantity]] = []
         self.losses: list[tuple[float, float]] = []
         self.leaves = leaves or {}
@@ -89,6 +88,7 @@ class StepNumbers:
         self.parted: dict[tuple[str, str], int] = {}
         self._counts = variance_counts(matching)
         self._scale = 1.0
+        self._share: float | None = 1.0
         self._shares: dict[str, float] = {}
         self._noise: dict[str, float] = {}
         self._largest: dict[str, np.ndarray[Any, Any]] = {}
@@ -102,6 +102,7 @@ class StepNumbers:
         self.habits[step] = habits(first, second, self.leaves.get("logits", ()))
         self.handed = self.handed or second.handed
         self._scale = _taken_back(self.rows, first, second)
+        self._share = share_of_example(second, theirs.sizes(step), theirs.sizes(1))
         self._runs(step, first, second)
         if first.told and second.told:
             self._add(step, "loss", "loss", "loss", *map(np.asarray, self.losses[-1]))
@@ -155,13 +156,6 @@ class StepNumbers:
                     own = own / own.dtype.type(self._scale)
                 self._gap(step, stage, row.first, names, own, mapped(row, own, second))
 
-    def _buffer_gap(
-        self, step: int, row: ParameterRow, ours: StepRecord, theirs: StepRecord
-    ) -> None:
-        own = ours.after[row.first]
-        names = tuple(dict.fromkeys(piece.second for piece in row.pieces))
-        self._gap(step, "buffers", row.first, names, own, mapped(row, own, theirs.after))
-
     def _gap(
         self, step: int, stage: str, first: str, names: tuple[str, ...], own: Array, other: Array
     ) -> None:
@@ -181,21 +175,39 @@ class StepNumbers:
         return self._add(step, kind, row.first, _joined(row), own, mapped(row, own, theirs.after))
 
     def _buffer(self, step: int, row: ParameterRow, ours: StepRecord, theirs: StepRecord) -> None:
-        """A buffer; a running variance that only the frameworks' own rules part is not counted."""
+        """A buffer; of a running variance what the frameworks' own rules make of it is not
+        counted."""
         compared = self._compare(step, "buffer", row, ours, theirs)
-        count = self._counts.get(row.pieces[0].second)
         if self.shared:
             self._leave_out(OWN_DRAWS)
             return
-        if count is None:
-            # a variance with a count goes by another rule in each framework: no band is its
-            self._buffer_gap(step, row, ours, theirs)
-        if compared.within or count is None:
-            return
         own = ours.after[row.first]
         wanted = mapped(row, own, theirs.after)
-        if biased_variance(self.start[row.first], own, wanted, count):
+        carried = None
+        if row.pieces[0].second in self._counts:
+            if compared.within:
+                return
+            carried = self._carried(row, ours, theirs)
+            if carried is None:
+                # other rules of the frameworks: no band is theirs
+                return
             self._leave_out(UNBIASED)
+            self._add(step, "buffer", row.first, _joined(row), carried, wanted)
+        names = tuple(dict.fromkeys(piece.second for piece in row.pieces))
+        self._gap(step, "buffers", row.first, names, own if carried is None else carried, wanted)
+
+    def _carried(self, row: ParameterRow, ours: StepRecord, theirs: StepRecord) -> Array | None:
+        """The first side's running variance as the second's framework updates it."""
+        share = self._share
+        if share is None or row.first not in ours.before:
+            return None
+        before = mapped(row, ours.before[row.first], theirs.before)
+        after = mapped(row, ours.after[row.first], theirs.after)
+        return carried_to_unbiased(
+            (ours.before[row.first], before),
+            (ours.after[row.first], after),
+            share * self._counts[row.pieces[0].second],
+        )
 
     def _states(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -112,6 +113,14 @@ class TrainingSide:
         is_tensor = backend(self.stepper.framework).values.is_tensor
         copies = {name: leaf.detach().clone() for name, leaf in leaves(batch, is_tensor).items()}
         return replaced(batch, is_tensor, copies)
+
+    def sizes(self, step: int) -> dict[str, int]:
+        """Elements of each tensor of a step's batch, by leaf name."""
+        batch = self.batches[min(step, len(self.batches)) - 1]
+        is_tensor = backend(self.stepper.framework).values.is_tensor
+        return {
+            name: math.prod(tuple(leaf.shape)) for name, leaf in leaves(batch, is_tensor).items()
+        }
 
     def _loop(self, loop: Callable[[Any, Any], Any], batch: Any) -> None:
         """The user's own step, watched: what each update was handed, and what it left behind."""

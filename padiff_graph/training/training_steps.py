@@ -119,7 +119,7 @@ def train(
     watch = SettingWatch(steppers, rows, first_reads(matching.first.graph), averages)
     # what happens inside of a user's step is the user's: no gradients are handed over there
     handed_over = shared and loops is None
-    numbers = StepNumbers(rows, matching, tolerance, first.values(), handed_over, leaves)
+    numbers = StepNumbers(rows, matching, tolerance, handed_over, leaves)
     trials = Trials(sides, rows, steps)
     start = second.remember()
     undo = [*first.remember(), *start]

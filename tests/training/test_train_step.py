@@ -188,3 +188,26 @@ def test_loops_that_draw_for_themselves_are_not_shown():
     status = {shown.name: shown.status for shown in report.obligations}
     assert status["training"] == "not shown" and status["tolerance"] == "not shown"
     assert not any("stepped on the second's gradients" in note for note in report.notes)
+
+
+@pytest.mark.parametrize("factor", [1.0, 0.5], ids=["as it is", "half"])
+def test_a_closure_computes_its_gradients_within_the_step(factor):
+    layer, module = _Paddle(), _Torch()
+    optimizer = torch.optim.SGD(module.parameters(), 0.1)
+
+    def step(model, batch):
+        def closure():
+            optimizer.zero_grad()
+            loss = (model(**batch) ** 2).mean() * factor
+            loss.backward()
+            return loss
+
+        return optimizer.step(closure)
+
+    loops = [_paddle_step(layer), step]
+    report = pg.compare(layer, module, _batches(3), steps=3, train_step=loops, options=OPTIONS)
+    causes = [finding.cause for finding in report.findings]
+    assert report.passed is (factor == 1.0), causes
+    if factor != 1.0:
+        first = next(finding for finding in report.findings if finding.fails)
+        assert first.reason.get("step") == 1, causes

@@ -42,6 +42,12 @@ TRAINING: Mapping[str, tuple[str, ...]] = {
             "({second_label})"
         ),
     ),
+    "loss.positive_weight": (
+        (
+            "elements of answer 1 weigh {first_setting} ({first_label}) against {second_setting} "
+            "({second_label}) times as much as those of answer 0"
+        ),
+    ),
     "loss.shifted_labels": (
         (
             "the labels are shifted: the label that a row has on the {first} side belongs to a row"

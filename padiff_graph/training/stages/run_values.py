@@ -7,7 +7,7 @@ from typing import Literal
 
 from padiff_graph.capture.engine import Array
 from padiff_graph.findings.cause import Cause
-from padiff_graph.training.cross_entropy import row_differences, rows_of
+from padiff_graph.training.binary_cross_entropy import loss_differences
 from padiff_graph.training.stages.loss_factor import scale_of
 from padiff_graph.training.stages.step_record import StepRecord
 
@@ -79,13 +79,13 @@ def _rows(
         return
     plain = len(first.passes) == 1 and all(map(_returns_it, (first, second)))
     for names in outputs:
-        both = [
-            rows_of(run[0][name], run[1][name]) if name in run[1] else None
+        own = [
+            (run[0][name], run[1][name])
             for run, name in zip(runs, names, strict=True)
-            if run is not None
+            if run is not None and name in run[1]
         ]
-        if both[0] is not None and both[1] is not None:
-            told = row_differences(both[0], both[1])
+        if len(own) == len(names):
+            told = loss_differences(*zip(*own, strict=True))
             yield from (cause for cause in told if plain or cause.kind != WEIGHED)
 
 

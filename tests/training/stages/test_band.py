@@ -103,3 +103,16 @@ def test_a_variance_may_stay_apart_by_what_one_framework_leaves_biased(monkeypat
     values = [(ones, ones)] * 3 + [(ones, ones * np.float32(1 + far))]
     laid = later_calls.Laid("v", "v", ("", ""), values)
     assert called._departs(laid)[0] == call
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_a_training_within_the_band_passes_where_rounding_is_allowed(allowed):
+    layer, module = pair()
+    optimizers = [
+        paddle.optimizer.Adam(0.05, parameters=layer.parameters()),
+        torch.optim.Adam(module.parameters(), lr=0.05),
+    ]
+    options = {"atol": 2e-6, "rtol": 0.0, "allow_rounding": allowed}
+    report = compare(layer, module, batch(8, 16), steps=5, options=options, optimizer=optimizers)
+    assert [f.cause_id for f in report.findings] == ["training.rounding"]
+    assert report.passed is allowed
