@@ -71,7 +71,8 @@ def test_another_momentum_is_no_rule_of_a_framework():
 
 def test_a_variance_is_carried_over_with_the_right_count_alone():
     random = np.random.default_rng(0)
-    old = random.uniform(0.5, 2, 16), random.uniform(0.5, 2, 16)
+    start = random.uniform(0.5, 2, 16)
+    old = start, start * random.uniform(1, 1.01, 16)
     batch = random.uniform(0.1, 4, 16)
     new = 0.9 * old[0] + 0.1 * batch, 0.9 * old[1] + 0.1 * batch * 12 / 11
     carried = carried_to_unbiased(old, new, 12)
