@@ -348,16 +348,20 @@ def run(pair: str, kinds: Sequence[str]) -> None:
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The table, a line a kind, and the sums."""
+    """The table: a line a kind of fault, a stage and a pair, and the sums."""
     import training_faults as faults
 
-    lines = [f"{'fault':42}{'cases':>6}{'detected':>10}{'stage+step':>11}{'values':>8}{'named':>7}"]
     ran = [row for row in rows if row["status"] == "ran"]
     planted = [row for row in ran if row["kind"] in faults.FAULTS]
-    for kind in faults.FAULTS:
-        own = [row for row in planted if row["kind"] == kind]
-        if own:
-            lines.append(_line(kind, own))
+    stages = {kind: f"stage {fault.stage}" for kind, fault in faults.FAULTS.items()}
+    lines = [f"{'fault':42}{'cases':>6}{'detected':>10}{'stage+step':>11}{'values':>8}{'named':>7}"]
+    for group in (
+        lambda row: row["kind"],
+        lambda row: stages[row["kind"]],
+        lambda row: row["pair"],
+    ):
+        named = dict.fromkeys(map(group, planted))
+        lines += [_line(name, [row for row in planted if group(row) == name]) for name in named]
     lines.append(_line("all", planted))
     healthy = [row for row in ran if row["kind"] in faults.HEALTHY]
     alarms = sum(bool(row["alarm"]) for row in healthy)
