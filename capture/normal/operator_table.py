@@ -138,6 +138,12 @@ _ARITHMETIC: Mapping[str, Operator] = {
     "FloorDiv": _paired(numpy=np.floor_divide),
     "Mod": _paired(numpy=np.mod),
     "Where": _elementwise(operands=("condition", "X", "Y"), numpy=np.where),
+    "BinaryCrossEntropy": _elementwise(
+        operands=("X", "target"), about="of probabilities, each element's own"
+    ),
+    "BinaryCrossEntropyWithLogits": _elementwise(
+        operands=("X", "target", "positive_weight"), about="of logits, each element's own"
+    ),
 }
 
 _FUNCTIONS: Mapping[str, Operator] = {

@@ -8,13 +8,15 @@ from typing import Any
 from padiff_graph.capture.graph import TensorType
 from padiff_graph.capture.normal import lowering as rows
 from padiff_graph.capture.normal.call import Call, Result, Row, Unsupported
-from padiff_graph.capture.normal.edges import shape_of
+from padiff_graph.capture.normal.edges import broadcast, shape_of
 from padiff_graph.capture.normal.form import Edge
 
 __all__ = [
     "add_all",
     "add_matmul",
     "batch_norm",
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
     "cast",
     "channels_last",
     "clip",
@@ -91,6 +93,22 @@ def hard_tanh(call: Call) -> Result:
 def prelu(call: Call) -> Result:
     """One slope, or one for each channel."""
     return call.draft("PRelu", [call["x"], rows.slope(call, call["alpha"])])
+
+
+def binary_cross_entropy(call: Call) -> Result:
+    """bce_loss, element by element."""
+    return call.draft("BinaryCrossEntropy", [call["input"], call["label"]])
+
+
+def binary_cross_entropy_with_logits(call: Call) -> Result:
+    """sigmoid_cross_entropy_with_logits; the weight of positives is an operand."""
+    if call.get("normalize", False):
+        raise Unsupported("a binary cross entropy that is divided by its own count")
+    operands = [call["x"], call["label"]]
+    positive = call.operand("pos_weight")
+    if positive is not None:
+        operands.append(broadcast(positive, call.shape))
+    return call.draft("BinaryCrossEntropyWithLogits", operands)
 
 
 def gelu(call: Call) -> Result:

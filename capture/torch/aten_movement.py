@@ -10,6 +10,7 @@ from padiff_graph.capture.normal.edges import expand, reshape, shape_of, transpo
 from padiff_graph.capture.normal.form import Edge
 
 __all__ = [
+    "broadcast_tensors",
     "channel_shuffle",
     "concat",
     "copy",
@@ -206,6 +207,12 @@ def meshgrid(call: Call) -> Result:
         aligned[axes[place]] = shape[axes[place]]
         grids.append(call.expand(reshape(edge, aligned), shape))
     return grids
+
+
+def broadcast_tensors(call: Call) -> Result:
+    """Every member in the common shape."""
+    tensors = call.tensors("tensors")
+    return [call.expand(edge, call.type(place).shape) for place, edge in enumerate(tensors)]
 
 
 def concat(call: Call) -> Result:

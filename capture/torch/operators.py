@@ -5,9 +5,9 @@ the function that brings a call of it into the normal form. An overload is named
 overloads differ in kind; an in-place spelling ("relu_") uses the row of its plain one. Most rows
 need no function of their own: `rows.unary("Erf")`, `rows.paired("Less")`, ... (`normal/lowering`)
 say by the schema's argument names which operand and attribute goes where. Rows that do need one
-take it from `aten_compute`, `aten_layers`, `aten_movement` or `aten_selection`. An operator that
-draws at random stands in `RANDOM` too; one whose shape and attributes alone decide its numbers has
-its row in `CONSTANTS` instead. Needs no torch: rows see names, roles, attributes.
+take it from `aten_compute`, `aten_layers`, `aten_losses`, `aten_movement` or `aten_selection`. An
+operator that draws at random stands in `RANDOM` too; one whose shape and attributes alone decide
+its numbers has its row in `CONSTANTS` instead. Needs no torch: rows see names, roles, attributes.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from padiff_graph.capture.normal import lowering as rows
 from padiff_graph.capture.normal.call import Call, Row
 from padiff_graph.capture.torch import aten_compute as compute
 from padiff_graph.capture.torch import aten_layers as layers
+from padiff_graph.capture.torch import aten_losses as losses
 from padiff_graph.capture.torch import aten_movement as movement
 from padiff_graph.capture.torch import aten_selection as selection
 
@@ -108,6 +109,7 @@ MOVEMENT = [
     ("cat concat concatenate", movement.concat),
     ("stack", movement.stack),
     ("meshgrid", movement.meshgrid),
+    ("broadcast_tensors", movement.broadcast_tensors),
     ("pad constant_pad_nd", movement.pad),
 ]
 """What puts the same numbers elsewhere."""
@@ -293,6 +295,14 @@ SELECTION = [
 ]
 """What chooses by index, and writes there."""
 
+LOSSES = [
+    ("mse_loss", losses.squared_distance),
+    ("l1_loss", losses.absolute_distance),
+    ("binary_cross_entropy", losses.binary_cross_entropy),
+    ("binary_cross_entropy_with_logits", losses.binary_cross_entropy_with_logits),
+]
+"""Whole losses."""
+
 DRAWN = [
     ("dropout", compute.dropout(False)),
     ("feature_dropout", compute.dropout(True)),
@@ -315,6 +325,7 @@ ROWS: Mapping[str, Row] = _by_name(
         *LAYERS,
         *ALONG_AXES,
         *SELECTION,
+        *LOSSES,
         *DRAWN,
     ]
 )
