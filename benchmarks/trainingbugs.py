@@ -44,6 +44,7 @@ STAGES = {
     "operation": "loss",
     "optimizer.gradient_clipping": "clipped",
     "optimizer.gradients_after_a_step": "gradients",
+    "optimizer.gradient": "gradients",
     "optimizer.learning_rate": "schedule update",
     "optimizer.schedule": "schedule",
     "optimizer.owner": "update gradients",
@@ -281,7 +282,7 @@ def scored(fault: Any, report: Any, told: Sequence[Any]) -> dict[str, Any]:
     if not failing:
         return {"detected": False, "stage": False, "values": False, "named": False}
     first = failing[0]
-    stage = fault.stage in stage_of(first).split()
+    stage = bool(set(fault.stage.split()) & set(stage_of(first).split()))
     step = step_of(first) == fault.step
     sentences = " ; ".join(finding.cause for finding in failing)
     return {

@@ -42,12 +42,14 @@ SETTINGS = (
     "always adapt",
     "gradient clipping",
     "gradient scale",
+    "gradient",
     "gradients after a step",
     "steps of the optimizer in one call",
     "state carried in",
     "accumulation",
     "loss factor",
     "unscaling of gradients",
+    "update without a gradient",
     "average of weights",
 )
 """Settings of optimizers, in the words that both frameworks share."""

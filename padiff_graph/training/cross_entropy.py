@@ -216,13 +216,14 @@ def _counting(first: Rows, second: Rows) -> Iterator[Cause]:
 
 
 def _weighing(first: Rows, second: Rows) -> Iterator[Cause]:
-    words = _reduction(first), _reduction(second)
-    if words[0] != words[1]:
-        yield Cause.of("loss.reduction", first_setting=words[0], second_setting=words[1])
+    words = _reductions(first), _reductions(second)
+    if not set(words[0]) & set(words[1]):
+        ours, theirs = (fitting[0] for fitting in words)
+        yield Cause.of("loss.reduction", first_setting=ours, second_setting=theirs)
 
 
-def _reduction(rows: Rows) -> str:
-    """How rows are summed, in words."""
+def _reductions(rows: Rows) -> tuple[str, ...]:
+    """How rows are summed, in words: all that fit. Where every row counts, means are one."""
     weights = rows.weights[rows.counted]
     number, total = len(weights), len(rows.weights)
     if _one_number(weights):
@@ -233,15 +234,13 @@ def _reduction(rows: Rows) -> str:
             "mean of all rows": 1 / total,
         }
         words = [word for word, value in known.items() if abs(size - value) <= ALIKE * value]
-        if "sum" not in words and number == total and words:
-            return "mean of the rows that count"
-        return words[0] if words else f"each row times {size:.6g}"
+        return tuple(words) or (f"each row times {size:.6g}",)
     average = abs(float(weights.sum()) - 1) <= ALIKE
     if _by_label(rows):
-        return "mean weighed by label" if average else "sum weighed by label"
+        return ("mean weighed by label" if average else "sum weighed by label",)
     if _by_sentence(rows):
-        return "mean of the means of sentences"
-    return "rows weighed each by its own"
+        return ("mean of the means of sentences",)
+    return ("rows weighed each by its own",)
 
 
 def _by_label(rows: Rows) -> bool:

@@ -44,6 +44,12 @@ class Stepper:
         return len(self.optimizers) == 1 and self.optimizers[0] is self.given
 
     @property
+    def steps_alone(self) -> bool:
+        """Whether the tool can have every optimizer take a step: one that has to evaluate the loss
+        again (LBFGS) needs a closure of the user's."""
+        return not any(self.tools.refusal(optimizer) for optimizer in self.optimizers)
+
+    @property
     def plain(self) -> bool:
         """Whether the optimizer's settings say all that is done to gradients: no callable, no
         hook."""

@@ -17,6 +17,7 @@ from padiff_graph.training.optimizers import Stepper
 from padiff_graph.training.stages.average_rule import AverageWatch
 from padiff_graph.training.stages.carried_state import carried_differences
 from padiff_graph.training.stages.observed_differences import CLIPPING, observed_differences
+from padiff_graph.training.stages.reached_parameters import ReachWatch
 from padiff_graph.training.stages.step_record import StepRecord
 from padiff_graph.training.update_trial import Departure
 
@@ -66,6 +67,7 @@ class SettingWatch:
         self.steppers, self.rows, self.positions = steppers, rows, positions
         self.seen: dict[tuple[str, tuple[str, str]], tuple[int, SettingDifference]] = {}
         self.rules = "", ""
+        self.reach = ReachWatch()
 
     def look_back(self) -> None:
         """Reads what the optimizers remember from before the first step."""
@@ -81,7 +83,9 @@ class SettingWatch:
         trains = tuple(stepper.tools.trainable(stepper.model) for stepper in self.steppers)
         pairs = [(row.first, piece.second) for row in self.rows for piece in row.pieces]
         told_settings = setting_differences(settings, (trains[0], trains[1]), pairs)
-        observed = observed_differences(first, second, self._owned(settings))
+        owned = self._owned(settings)
+        observed = observed_differences(first, second, owned)
+        observed += self.reach.look(step, (first, second), owned, (trains[0], trains[1]))
         seen = {difference.setting for difference in observed}
         if not all(stepper.plain for stepper in self.steppers):
             # a callable or a hook may clip too: what both do is seen, what one says is half of it

@@ -262,7 +262,7 @@ class Trials:
     def _try(self, steps: int, gradients: Mapping[str, Array] | None) -> None:
         first, second = self.sides
         steppers = first.stepper, second.stepper
-        if not all(stepper.optimizers for stepper in steppers):
+        if not all(stepper.optimizers and stepper.steps_alone for stepper in steppers):
             return
         held = [side.stepper.tools.gradients(side.stepper.model) for side in self.sides]
         write: Callable[..., None] = first.engine.assign

@@ -211,3 +211,95 @@ def test_a_closure_computes_its_gradients_within_the_step(factor):
     if factor != 1.0:
         first = next(finding for finding in report.findings if finding.fails)
         assert first.reason.get("step") == 1, causes
+
+
+def test_an_optimizer_that_needs_a_closure_is_watched_and_not_tried():
+    layer, module = _Paddle(), _Torch()
+    optimizer = torch.optim.LBFGS(module.parameters(), 0.1, max_iter=2)
+
+    def step(model, batch):
+        def closure():
+            optimizer.zero_grad()
+            loss = (model(**batch) ** 2).mean()
+            loss.backward()
+            return loss
+
+        return optimizer.step(closure)
+
+    loops = [_paddle_step(layer), step]
+    report = pg.compare(layer, module, _batches(2), steps=2, train_step=loops, options=OPTIONS)
+    finding = next(finding for finding in report.findings if finding.fails)
+    assert finding.cause_id == "optimizer.algorithm", finding.cause
+
+
+def _thawing(model, framework, since):
+    """Freezes the first layer until a step; of a parameter, in each framework's word."""
+    steps = [0]
+
+    def thaw():
+        for parameter in model.fc1.parameters():
+            if framework == "paddle":
+                parameter.stop_gradient = steps[0] < since
+            else:
+                parameter.requires_grad_(steps[0] >= since)
+        steps[0] += 1
+
+    return thaw
+
+
+@pytest.mark.parametrize("since", [1, 2])
+def test_a_layer_that_is_trained_from_another_step_on(since):
+    layer, module = _Paddle(), _Torch()
+    ours, theirs = _thawing(layer, "paddle", since), _thawing(module, "torch", 2)
+    port, reference = _paddle_step(layer), _torch_step(module)
+
+    def ahead(thaw, step):
+        def thawed(model, batch):
+            thaw()
+            return step(model, batch)
+
+        return thawed
+
+    loops = [ahead(ours, port), ahead(theirs, reference)]
+    report = pg.compare(layer, module, _batches(4), steps=4, train_step=loops, options=OPTIONS)
+    causes = [finding.cause for finding in report.findings if finding.fails]
+    if since == 2:
+        assert report.passed, causes
+    else:
+        (cause,) = causes
+        assert "from step 2 on: gradient is arrives (paddle) against none (torch)" in cause
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_momentum_moves_what_no_gradient_reaches_where_gradients_are_set_to_zero(momentum):
+    layer, module = _Paddle(), _Torch()
+    used = [0, 0]
+
+    def ours(model, batch):
+        hidden = paddle.tanh(model.fc1(batch["x"]))
+        loss = (hidden**2).mean() + ((model.fc2(hidden) ** 2).mean() if used[0] % 2 == 0 else 0.0)
+        used[0] += 1
+        loss.backward()
+        port.step()
+        port.clear_grad()
+        return loss
+
+    def theirs(model, batch):
+        hidden = torch.tanh(model.fc1(batch["x"]))
+        loss = (hidden**2).mean() + ((model.fc2(hidden) ** 2).mean() if used[1] % 2 == 0 else 0.0)
+        used[1] += 1
+        loss.backward()
+        reference.step()
+        reference.zero_grad()
+        return loss
+
+    port = paddle.optimizer.Momentum(0.1, momentum, layer.parameters())
+    reference = torch.optim.SGD(module.parameters(), 0.1, momentum)
+    report = pg.compare(
+        layer, module, _batches(2), steps=2, train_step=[ours, theirs], options=OPTIONS
+    )
+    causes = [finding.cause for finding in report.findings if finding.fails]
+    assert report.passed is not bool(momentum), causes
+    if momentum:
+        told = "from step 2 on: update without a gradient is made (paddle) against none (torch)"
+        assert told in causes[0]
