@@ -466,7 +466,8 @@ def gate_in_float32(layer: Any, chance: random.Random) -> Planted | None:
 
 
 def _linear(sub: Any) -> bool:
-    return "Linear" in type(sub).__name__ and getattr(sub, "weight", None) is not None
+    known = any(word in type(sub).__name__ for word in ("Linear", "LMHead"))
+    return known and getattr(sub, "weight", None) is not None
 
 
 @plant
@@ -509,13 +510,14 @@ def logits_in_float32(layer: Any, chance: random.Random) -> Planted | None:
     if place is None or not _handed_out(layer, place[1]):
         return None
 
-    def forward(self: Any, own: Any, x: Any) -> Any:
-        bias = None if self.bias is None else self.bias.astype("float32")
-        return F.linear(x.astype("float32"), self.weight.astype("float32"), bias)
+    def widened(self: Any, own: Any, *numbers: Any, **named: Any) -> Any:
+        return own(*(wide(number) for number in numbers), **named)
 
-    if not isinstance(place[1], nn.Linear):
-        return None
-    given_forward(place[1], forward)
+    def wide(number: Any) -> Any:
+        return number.astype("float32") if isinstance(number, TENSORS) else number
+
+    answered(place[1], [F], "linear", widened)
+    answered(place[1], [paddle], "matmul", widened)
     return Planted(
         place[0], "logits in float32", ("precision.output", "precision.computed"), also=("",)
     )
@@ -546,6 +548,8 @@ def _rounded(number: float) -> float:
     return float(paddle.to_tensor(number, dtype="float32").astype("bfloat16").astype("float32"))
 
 
+PRECISIONS = ("bfloat16", "float16")
+"""The least float32 is beyond both."""
 PRODUCTS = ("__mul__", "__rmul__", "__truediv__")
 
 
@@ -579,7 +583,8 @@ def mask_out_of_range(layer: Any, chance: random.Random) -> Planted | None:
         return None
     path = chance.choice(found)
     answered(at(layer, path), [paddle], "finfo", lambda self, own, dtype: own(paddle.float32))
-    return Planted(path, "a mask of the least float32", ("precision.range",))
+    what = "a mask of the least float32"
+    return Planted(path, what, ("precision.range",), precision=chance.choice(PRECISIONS))
 
 
 @plant

@@ -116,6 +116,11 @@ class StandIn(Protocol):
     as float64.
     """
 
+    def given(self, model: Model, /) -> str:
+        """The half precision that a model's weights are given in: "bfloat16", "float16"; "" where
+        they are in neither, or in both."""
+        ...
+
     def copied(self, model: Model, precision: str, /) -> Model:
         """A copy in float64: of all floats, or of the low ones alone where the model has some or
         `precision` is one of autocast (`capture/autocast.py`)."""

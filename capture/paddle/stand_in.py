@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,10 +16,17 @@ from padiff_graph.capture.paddle import autocast, internals, values
 from padiff_graph.capture.paddle.internals import Patch
 from padiff_graph.capture.python_state import deep_copy
 
-__all__ = ["asking", "copied", "example", "explicit_casts"]
+__all__ = ["asking", "copied", "example", "explicit_casts", "given"]
 
 LOW = ("bfloat16", "float16")
 FLOATS = (*LOW, "float32")
+
+
+def given(model: paddle.nn.Layer) -> str:
+    """The half precision that a layer's weights are given in; "" where they are in none, or in
+    both."""
+    held = {values.dtype(parameter) for parameter in model.parameters()} & set(LOW)
+    return held.pop() if len(held) == 1 else ""
 
 
 def copied(model: paddle.nn.Layer, precision: str) -> paddle.nn.Layer:
@@ -103,10 +110,35 @@ def asking(precision: str) -> Iterator[set[int]]:
             Patch(paddle, name, paddle.float64, "code asks whether a dtype is the low one"),
             Patch(paddle._C_ops, "cast", noting, "a cast asked for is told from one by promotion"),
             Patch(paddle.pir.Value, "astype", as_type, "a cast to the own dtype leaves no trace"),
+            *_kernels(),
             *autocast.patches(state),
         ]
     ):
         yield noted
+
+
+def _kernels() -> list[Patch]:
+    """Functions that a CPU build composes of operations and a build for a GPU calls as one kernel,
+    which computes in float32 and rounds once (seen in paddle.tensor.stat of 3.0 to 3.3)."""
+    owners = (paddle, paddle.Tensor, paddle.pir.Value)
+    why = "a GPU has one kernel for it"
+    return [
+        Patch(owner, name, _in_float32(getattr(owner, name)), why)
+        for name in ("var", "std")
+        for owner in owners
+    ]
+
+
+def _in_float32(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The same; of what stands for the half precision computed in float32 and rounded once."""
+
+    @functools.wraps(function)
+    def computed(x: Any, *given: Any, **named: Any) -> Any:
+        if x.dtype != paddle.float64:
+            return function(x, *given, **named)
+        return function(x.astype("float32"), *given, **named).astype(paddle.float64)
+
+    return computed
 
 
 def explicit_casts(graph: ComputationGraph, noted: set[int]) -> frozenset[int]:

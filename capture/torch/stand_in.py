@@ -19,7 +19,7 @@ from padiff_graph.capture.torch import values
 from padiff_graph.capture.torch.aten_schema import DTYPES
 from padiff_graph.capture.torch.autocast import LISTS, cast, watched
 
-__all__ = ["asking", "copied", "example", "explicit_casts"]
+__all__ = ["asking", "copied", "example", "explicit_casts", "given"]
 
 LOW = (torch.bfloat16, torch.float16)
 CASTS = frozenset(
@@ -37,6 +37,17 @@ CASTS = frozenset(
     )
 )
 """Operations whose result has the dtype that the code asks for, whatever it had before."""
+
+
+def given(model: torch.nn.Module) -> str:
+    """The half precision that a model's weights are given in; "" where they are in none, or in
+    both."""
+    held = {name for name, low in DTYPES.items() if low in LOW and _holds(model, low)}
+    return held.pop() if len(held) == 1 else ""
+
+
+def _holds(model: torch.nn.Module, low: torch.dtype) -> bool:
+    return any(parameter.dtype is low for parameter in model.parameters())
 
 
 def copied(model: torch.nn.Module, precision: str) -> torch.nn.Module:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from padiff_graph.capture.backend import backend
+from padiff_graph.capture.late_weights import late_model
+from padiff_graph.capture.remote.handles import AbsentModel
 from padiff_graph.check.check_log import CheckLog
 from padiff_graph.check.check_request import CheckRequest
 from padiff_graph.findings.obligation import Obligation
@@ -12,33 +15,40 @@ from padiff_graph.report.report import Report
 
 __all__ = ["with_half_precision"]
 
-FORWARD = (
-    "half precision is looked at forward; gradients are compared in the precision that the models "
-    "are given in"
-)
+FORWARD = "diff_phase leaves gradients out"
+NO_GRADIENTS = "nothing that the models hand out leads to a gradient"
+NOTHING_RUN = "the models could not be run in half precision"
 
 
 def with_half_precision(request: CheckRequest, report: Report, log: CheckLog) -> Report:
-    """The report with what half precision shows; as it is where that was not asked.
+    """The report with what half precision shows; as it is where that was neither asked nor both
+    models are given in one.
 
     The models are looked at with the weights that the check left in them.
     """
-    if not request.options.precision:
+    precision = request.options.precision or _given(request)
+    if not precision:
         return report
     with log.timed("half precision"):
         seen = look(
             request.models,
             request.examples,
-            request.options.precision,
+            precision,
             request.scope,
             request.frameworks,
             request.observed,
+            request.options.backward,
         )
-    shown = seen.result is not None and not any(finding.fails for finding in seen.findings)
+    if seen.result is None and not request.options.precision:
+        # the models have been run as they are given: what they compute was compared
+        notes = [f"casts were not compared: {finding.cause}" for finding in seen.findings]
+        return replace(report, notes=tuple(dict.fromkeys((*report.notes, *notes))))
+    obligations = _half(seen), _gradients(seen)
+    shown = all(obligation.status != "not shown" for obligation in obligations)
     findings = (*report.findings, *seen.findings)
     return replace(
         report,
-        obligations=(*report.obligations, *_obligations(seen)),
+        obligations=(*report.obligations, *obligations),
         passed=report.passed and shown,
         equivalent=False if any(f.fails for f in seen.findings) else report.equivalent,
         findings=tuple(sorted(findings, key=lambda finding: not finding.fails)),
@@ -48,12 +58,43 @@ def with_half_precision(request: CheckRequest, report: Report, log: CheckLog) ->
     )
 
 
-def _obligations(seen: Seen) -> tuple[Obligation, Obligation]:
-    """What was shown of half precision, and what was not looked at."""
-    gradients = Obligation("half gradients", "not asked", FORWARD)
-    failing = next((finding.cause for finding in seen.findings if finding.fails), "")
+def _given(request: CheckRequest) -> str:
+    """The half precision in which both models are given, here and with their weights; "" else."""
+    held = set()
+    for framework, model in zip(request.frameworks, request.models, strict=True):
+        stand_in = None
+        if not isinstance(model, (AbsentModel, str)) and late_model(model) is None:
+            stand_in = backend(framework).stand_in
+        held.add(stand_in.given(model) if stand_in else "")
+    return held.pop() if len(held) == 1 else ""
+
+
+def _half(seen: Seen) -> Obligation:
+    """What was shown of the values."""
+    failing = next((f.cause for f in seen.findings if f.fails and f.phase != "backward"), "")
     if failing or seen.result is None:
-        return Obligation("half precision", "not shown", failing), gradients
+        return Obligation("half precision", "not shown", failing)
     places = len(seen.result.places)
     by = f"{places} matched operations compute in one precision, or what parts them changes nothing"
-    return Obligation("half precision", "shown", by), gradients
+    return Obligation("half precision", "shown", by)
+
+
+def _gradients(seen: Seen) -> Obligation:
+    """What was shown of the gradients."""
+    name, look_back = "half gradients", seen.gradients
+    failing = next((f.cause for f in seen.findings if f.fails and f.phase == "backward"), "")
+    if seen.result is None:
+        return Obligation(name, "not shown", NOTHING_RUN)
+    if look_back is None:
+        return Obligation(name, "not asked", FORWARD)
+    if failing or look_back.refused:
+        return Obligation(name, "not shown", failing or look_back.refused)
+    if not any(look_back.asked):
+        return Obligation(name, "not asked", NO_GRADIENTS)
+    first, second = look_back.asked
+    by = (
+        f"{first} gradients of the first model and {second} of the second, each rounded on its "
+        "way, under random cotangents: no cast that changes no value changes one of them, and "
+        "none leaves the range on one side only"
+    )
+    return Obligation(name, "shown", by)

@@ -48,6 +48,21 @@ PRECISIONS = (
         side=0,
     ),
     kind_of(
+        "precision.gradient",
+        "a cast changes no value forward, and gradients add up in another precision",
+        op="Mul",
+        first_dtype="bfloat16",
+        second_dtype="float32",
+    ),
+    kind_of(
+        "precision.gradient_range",
+        "a gradient is beyond what the half precision holds, in one model only",
+        what="the gradient at pd_op.multiply",
+        end="beyond the range",
+        precision="float16",
+        side=0,
+    ),
+    kind_of(
         "precision.output",
         "an output has another dtype in half precision",
         output="logits",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["OutputError", "PlaceError", "PrecisionResult"]
+__all__ = ["GradientError", "OutputError", "PlaceError", "PrecisionResult"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,27 @@ class PlaceError:
 
 
 @dataclass(frozen=True, slots=True)
+class GradientError:
+    """The gradient of one parameter in half precision, under random cotangents.
+
+    Attributes:
+        first_name, second_name: the parameter in each model; several of the second's joined by +.
+        first_error, second_error: the largest absolute error against float64.
+        difference: the largest absolute difference between both sides.
+        scale: the largest absolute value of the second's truth.
+        band: the largest difference between two real runs that rounding may explain.
+    """
+
+    first_name: str
+    second_name: str
+    first_error: float
+    second_error: float
+    difference: float
+    scale: float
+    band: float
+
+
+@dataclass(frozen=True, slots=True)
 class PrecisionResult:
     """Both models in half precision.
 
@@ -57,6 +78,8 @@ class PrecisionResult:
         precision: "bfloat16" or "float16".
         outputs: of every pair of outputs.
         places: at every matched operation, in the order of the data.
+        gradients: of every parameter that both models train; empty where gradients were not looked
+            at.
         closest: the paths of the one change of a cast that brings both sides nearest, with the
             difference of the outputs before and after, root of the mean square; None where none
             brings them nearer.
@@ -68,6 +91,7 @@ class PrecisionResult:
     precision: str
     outputs: tuple[OutputError, ...] = ()
     places: tuple[PlaceError, ...] = ()
+    gradients: tuple[GradientError, ...] = ()
     closest: tuple[str, str, float, float] | None = None
     observed: float | None = None
     assumed: str = (

@@ -15,6 +15,7 @@ from padiff_graph.findings.finding import Finding
 from padiff_graph.findings.precision_result import PrecisionResult
 from padiff_graph.matching.result import Matching
 from padiff_graph.precision.band import output_errors, place_errors, truths
+from padiff_graph.precision.gradients import GradientLook, look_at_gradients
 from padiff_graph.precision.groups import grouped
 from padiff_graph.precision.observation import with_observed
 from padiff_graph.precision.precision_findings import (
@@ -46,11 +47,13 @@ class Seen:
         findings: about precision, most upstream first.
         result: errors in numbers; None where nothing could be run.
         notes: what the user should know, in sentences.
+        gradients: what was seen of them; None where they were not asked or nothing could be run.
     """
 
     findings: tuple[Finding, ...] = ()
     result: PrecisionResult | None = None
     notes: tuple[str, ...] = ()
+    gradients: GradientLook | None = None
 
 
 def look(
@@ -60,6 +63,7 @@ def look(
     resolved: ResolvedMap,
     frameworks: tuple[str, str],
     observed: float | SavedOutputs | None = None,
+    backward: bool = True,
 ) -> Seen:
     """Compares both models in half precision; neither is changed.
 
@@ -71,10 +75,11 @@ def look(
         frameworks: of both.
         observed: what the user saw between two runs: the largest absolute difference of an
             output, or the outputs themselves.
+        backward: whether gradients are looked at too.
     """
     try:
         stand_ins = capture_stand_ins(models, examples, precision, resolved)
-        seen = _seen(stand_ins, precision, observed)
+        seen = _seen(stand_ins, precision, observed, backward)
     except (CaptureError, NotRunnable) as error:
         cause = Cause.of("precision.not_shown", precision=precision, text=str(error))
         return Seen((Finding("capture", "not-comparable", cause, frameworks=frameworks),))
@@ -82,24 +87,36 @@ def look(
     return replace(seen, findings=found)
 
 
-def _seen(stand_ins: StandIns, precision: str, observed: float | SavedOutputs | None) -> Seen:
+def _seen(
+    stand_ins: StandIns, precision: str, observed: float | SavedOutputs | None, backward: bool
+) -> Seen:
     matching = with_same_readers(stand_ins.matching)
     first, second = stand_ins.sides
     readings = Reading(first, matching.first), Reading(second, matching.second)
     groups = grouped(parted(matching, readings), matching)
     trial = Trial(matching, readings, low_name(precision))
-    told, closest, nodes = cast_findings(trial, groups)
+    casts = cast_findings(trial, groups)
     truth = truths(trial)
-    told += constant_findings(trial)
-    told += table_findings(trial, nodes)
+    told = [*casts.findings, *constant_findings(trial), *table_findings(trial, casts.nodes)]
     told += range_findings(trial, truth)
-    told += output_findings(trial, nodes)
+    told += output_findings(trial, casts.nodes)
+    gradients = look_at_gradients(trial, casts.silent) if backward else None
+    told += gradients.findings if gradients else ()
+    if gradients and gradients.refused:
+        text = f"gradients: {gradients.refused}"
+        cause = Cause.of("precision.not_shown", precision=precision, text=text)
+        told.append(Finding("backward", "not-comparable", cause))
     outputs, largest, said = with_observed(output_errors(trial, truth), observed)
     result = PrecisionResult(
-        precision, outputs, place_errors(trial, truth, matching), closest, largest
+        precision,
+        outputs,
+        place_errors(trial, truth, matching),
+        gradients.errors if gradients else (),
+        casts.closest,
+        largest,
     )
     notes = (*said, DRAWN) if _draws(matching) else said
-    return Seen(tuple(sorted(told, key=lambda finding: finding.order)), result, notes)
+    return Seen(tuple(sorted(told, key=lambda finding: finding.order)), result, notes, gradients)
 
 
 def _draws(matching: Matching) -> bool:

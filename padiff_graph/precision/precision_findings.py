@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,7 +17,16 @@ from padiff_graph.precision.profiles import Parted, Reading
 from padiff_graph.precision.rounding import Emulation, rounded
 from padiff_graph.precision.trials import Trial, distance
 
-__all__ = ["cast_findings", "constant_findings", "output_findings", "range_findings", "tell"]
+__all__ = [
+    "CastLook",
+    "cast_finding",
+    "cast_findings",
+    "constant_findings",
+    "one_sided",
+    "output_findings",
+    "range_findings",
+    "tell",
+]
 
 Closest = tuple[str, str, float, float]
 WORDS = {
@@ -30,26 +39,42 @@ WORDS = {
 """What the parts of an operation are called."""
 
 
-def cast_findings(
-    trial: Trial, groups: Sequence[Sequence[Parted]]
-) -> tuple[list[Finding], Closest | None, frozenset[int]]:
-    """Groups of operations in other precisions that change a value, the one change that brings both
-    sides nearest, and the second model's operations of these groups."""
+@dataclass(frozen=True)
+class CastLook:
+    """What operations in other precisions do.
+
+    Attributes:
+        findings: of groups that change a value.
+        closest: the one change that brings both sides nearest.
+        nodes: the second model's operations of the groups that are told.
+        silent: groups of the code's own casts that change no value forward.
+    """
+
+    findings: list[Finding]
+    closest: Closest | None
+    nodes: frozenset[int]
+    silent: tuple[Sequence[Parted], ...]
+
+
+def cast_findings(trial: Trial, groups: Sequence[Sequence[Parted]]) -> CastLook:
+    """Each group is put in the other side's precision and run."""
     before = trial.apart(trial.base[0].values, trial.base[1].values)
     told: list[Finding] = []
     closest: Closest | None = None
     nodes: set[int] = set()
+    silent: list[Sequence[Parted]] = []
     for group in groups:
         tried = trial.run(group)
         if not tried.changed:
+            silent += [] if group[0].kernel else [group]
             continue
-        finding = _finding(trial, group, tried.output)
+        finding = cast_finding(trial, group, tried.output)
         tell(told, finding)
         if not group[0].kernel:
             nodes |= {pair.second for pair in group}
         if tried.apart < (before if closest is None else closest[3]):
             closest = finding.paddle_path, finding.torch_path, before, tried.apart
-    return told, closest, frozenset(nodes)
+    return CastLook(told, closest, frozenset(nodes), tuple(silent))
 
 
 def tell(told: list[Finding], finding: Finding) -> None:
@@ -67,7 +92,12 @@ def _alike(finding: Finding) -> tuple[object, ...]:
     return (finding.reason.likeness, finding.verdict, *lines)
 
 
-def _finding(trial: Trial, group: Sequence[Parted], error: float) -> Finding:
+def cast_finding(trial: Trial, group: Sequence[Parted], error: float) -> Finding:
+    """A group that changes something.
+
+    Args:
+        error: the largest absolute change of an output.
+    """
     pair = group[0]
     first = trial.matching.first.nodes[pair.first]
     second = trial.matching.second.nodes[pair.second]
@@ -172,7 +202,7 @@ def _constant_finding(trial: Trial, constant: Constant, error: float) -> Finding
         side=constant.side,
     )
     reader = _first_reader(trial, constant)
-    return _one_sided(trial, constant.side, reader, cause, error)
+    return one_sided(trial, constant.side, reader, cause, error)
 
 
 def _first_reader(trial: Trial, constant: Constant) -> int:
@@ -184,7 +214,7 @@ def _first_reader(trial: Trial, constant: Constant) -> int:
     return constant.value.node
 
 
-def _one_sided(trial: Trial, side: int, number: int, cause: Cause, error: float) -> Finding:
+def one_sided(trial: Trial, side: int, number: int, cause: Cause, error: float) -> Finding:
     """A finding at an operation of one side, and at what stands nearest on the other."""
     normals = trial.matching.first, trial.matching.second
     partner = {
@@ -247,7 +277,7 @@ def range_findings(trial: Trial, truth: tuple[Emulation, Emulation]) -> list[Fin
         value: Value = base.overflows[0]
         record = trial.readings[side].side.graph.record(value.node)
         cause = Cause.of("precision.range", op=record.op, precision=trial.precision, side=side)
-        told.append(_one_sided(trial, side, value.node, cause, 0.0))
+        told.append(one_sided(trial, side, value.node, cause, 0.0))
     return told
 
 

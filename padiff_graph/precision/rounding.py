@@ -17,7 +17,7 @@ from padiff_graph.capture.graph import ComputationGraph, Node, Value
 from padiff_graph.capture.interpreter import Interpreter, model_values
 from padiff_graph.precision.placement import HIGH, LOW, Placement
 
-__all__ = ["Emulation", "LowSide", "emulate", "rounded"]
+__all__ = ["Emulation", "LowSide", "RoundingRun", "emulate", "rounded"]
 
 NOISE = 2.0**-22
 """How far another order of accumulation in float32 moves a result before it is rounded: a few
@@ -100,7 +100,7 @@ def emulate(
     Raises:
         NotRunnable: where an operation cannot be rerun.
     """
-    run = _Rounding(side, precision, placement or side.placement, noise)
+    run = RoundingRun(side, precision, placement or side.placement, noise)
     records = [node for node in side.graph.records() if nodes is None or node.id in nodes]
     known = run.run(records, keep=set(keep))
     arrays = {
@@ -109,7 +109,7 @@ def emulate(
     return Emulation(arrays, tuple(run.overflows))
 
 
-class _Rounding(Interpreter):
+class RoundingRun(Interpreter):
     """Runs in float64 and rounds what each operation yields."""
 
     def __init__(
@@ -134,10 +134,21 @@ class _Rounding(Interpreter):
 
     def operation(self, node: Node, operands: Sequence[Any]) -> Sequence[Any]:
         """An operation's results, each rounded to what holds it."""
+        return self.rounded_results(node, self.unrounded(node, operands))
+
+    def unrounded(self, node: Node, operands: Sequence[Any]) -> Sequence[Any]:
+        """What an operation yields in float64.
+
+        Raises:
+            NotRunnable: where it cannot be rerun.
+        """
         try:
-            results = super().operation(node, operands)
+            return super().operation(node, operands)
         except (RuntimeError, ValueError) as error:
             raise NotRunnable(f"{node.op} cannot be run on rounded values: {error}") from error
+
+    def rounded_results(self, node: Node, results: Sequence[Any]) -> Sequence[Any]:
+        """Results as what holds them leaves them; as they are in the truth."""
         precision = self.precision
         if precision is None:
             return results
@@ -153,9 +164,20 @@ class _Rounding(Interpreter):
         array = self.engine.array(tensor)
         if array.dtype.kind != "f":
             return tensor
-        if self.draws is not None and held == LOW and self.graph.record(value.node).inputs:
-            array = array * (1 + NOISE * self.draws.standard_normal(array.shape))
-        made = rounded(array, precision if held == LOW else HIGH)
+        if held == LOW and self.graph.record(value.node).inputs:
+            array = self.noisy(array)
+        made = self.as_held(value, array, precision)
         if np.isfinite(array).sum() != np.isfinite(made).sum():
             self.overflows.append(value)
         return self.engine.tensor(made, "float64")
+
+    def noisy(self, array: Array) -> Array:
+        """Numbers as another order of accumulation may leave them; as they are without noise."""
+        if self.draws is None:
+            return array
+        return np.asarray(array * (1 + NOISE * self.draws.standard_normal(array.shape)))
+
+    def as_held(self, value: Value, array: Array, precision: str) -> Array:
+        """Numbers as the precision of a value leaves them."""
+        held = self.placement.get(value)
+        return array if held is None else rounded(array, precision if held == LOW else HIGH)

@@ -94,13 +94,17 @@ class Trial:
         return self.readings[0].side, self.readings[1].side
 
     def run(self, group: Sequence[Parted]) -> Tried:
-        """Changes the first side to the second's placement, or the other way round where the first
-        has a kernel with no choice."""
+        """What `altered` does."""
+        return self.of(*self.altered(group))
+
+    def altered(self, group: Sequence[Parted]) -> tuple[int, Placement]:
+        """The first side with the second's placement, or the other way round where the first has a
+        kernel with no choice."""
         side = 0 if all(self._has(0, parted) for parted in group) else 1
         placement = dict(self.readings[side].placement)
         for parted in group:
             placement |= self._change(side, parted)
-        return self.of(side, placement)
+        return side, placement
 
     def of(self, side: int, placement: Placement) -> Tried:
         """What a placement of one side does."""

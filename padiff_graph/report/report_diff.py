@@ -222,7 +222,7 @@ def _would_show(finding: Told, later: Mapping[str, Any], new: Sequence[Told]) ->
         return False
     if finding.phase == "optimizer" and not options.get("steps", 1) > 1:
         return False
-    if finding.cause_id.startswith("precision.") and not options.get("precision"):
+    if finding.cause_id.startswith("precision.") and not later["precision"]:
         return False
     shut = [other for other in new if other.verdict == "not-comparable"]
     return not any(other.places & finding.places or ("", "") in other.places for other in shut)

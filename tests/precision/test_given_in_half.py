@@ -75,3 +75,27 @@ def test_a_build_without_kernels_says_what_to_do() -> None:
     examples = {"x": paddle.ones([2, 4], "bfloat16")}, {"x": x}
     with pytest.raises(MissingKernelError, match="--precision bfloat16"):
         pg.compare(layer, module, examples)
+
+
+class _Low(_Fused):
+    def __init__(self, wide: bool) -> None:
+        super().__init__()
+        self.kept = wide
+
+    def activated(self, x: Any) -> Any:
+        h = x.float() if self.kept else x
+        return (h * torch.rsqrt(h.pow(2).mean(-1, keepdim=True) + 1e-6)).to(x.dtype)
+
+
+@pytest.mark.parametrize("wide", [True, False])
+def test_casts_of_models_given_in_half_precision_are_compared_unasked(wide: bool) -> None:
+    torch.manual_seed(0)
+    first, second = _Low(wide).to(torch.bfloat16), _Low(True).to(torch.bfloat16)
+    x = torch.randn(4, 16).to(torch.bfloat16)
+    report = pg.compare(first, second, ({"x": x}, {"x": x}), options={"allow_rounding": True})
+    assert report.passed is wide
+    told = {entry.name: entry.status for entry in report.obligations}
+    assert told["half precision"] == ("shown" if wide else "not shown")
+    assert told["half gradients"] == "shown"
+    causes = [finding.cause_id for finding in report.findings if finding.fails]
+    assert causes == ([] if wide else ["precision.computed"])

@@ -34,6 +34,13 @@ PRECISIONS: Mapping[str, tuple[str, ...]] = {
     "precision.range": (
         "{op} yields numbers beyond the range of {precision} in the {side} model only",
     ),
+    "precision.gradient": (
+        (
+            "gradients at {op} are held in {first_dtype} in the {first} model and in "
+            "{second_dtype} in the {second} model: its values are the same, its gradients are not"
+        ),
+    ),
+    "precision.gradient_range": ("{what} is {end} of {precision} in the {side} model only",),
     "precision.output": (
         (
             "the output {output} is {first_dtype} in the {first} model and {second_dtype} in the "
