@@ -6,12 +6,14 @@
 For each operation, in bfloat16 and in float16: the share of results that are the same bit for bit,
 and the largest distance in units in the last place (what cancels is held against a sixty-fourth of
 the largest value). For each model: how far the emulated run and torch's own run are off float64,
-how far they are apart, and whether that is within the band of two runs.
+how far they are apart, and whether that is within the band of two runs. The same of the gradients
+of its parameters under random cotangents, each of its own largest number, at the worst.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import sys
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,8 @@ HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE / "pairs"), str(HERE), str(HERE.parent)]
 
 from padiff_graph.capture import leaf_names  # noqa: E402
+from padiff_graph.precision import gradients  # noqa: E402
+from padiff_graph.precision.backward import differentiated  # noqa: E402
 from padiff_graph.precision.band import DRAWS, MARGIN  # noqa: E402
 from padiff_graph.precision.rounding import LowSide, emulate  # noqa: E402
 from padiff_graph.precision.stand_ins import captured  # noqa: E402
@@ -86,6 +90,43 @@ def model_row(model: Any, given: Any, precision: str) -> tuple[float, float, flo
     return worst
 
 
+def gradient_row(
+    model: Any, given: Any, precision: str
+) -> tuple[tuple[float, float, float, float], int, int]:
+    """As of `model_row` for gradients of parameters, how many there are, and how many of them are
+    within the band."""
+    side = captured(model, given, precision)[1]
+    own = copy.deepcopy(model).to(DTYPES[precision])
+    result = own(**lowered(given, DTYPES[precision]))
+    leaves = leaf_names.output_leaves(result, torch.is_tensor).values()
+    floats = [leaf for leaf in leaves if leaf.is_floating_point()]
+    random = torch.Generator().manual_seed(1)
+    seeds = [torch.randn(leaf.shape, generator=random).to(leaf.dtype) for leaf in floats]
+    grown = [pair for pair in zip(floats, seeds, strict=True) if pair[0].requires_grad]
+    torch.autograd.backward(*zip(*grown, strict=True))
+    values = zip(output_values(side), seeds, strict=True)
+    cotangents = {value: seed.double().numpy() for value, seed in values}
+    truth = differentiated(side, None, cotangents).gradients
+    runs = [
+        differentiated(side, precision, cotangents, noise=seed).gradients
+        for seed in (0, *gradients.DRAWS)
+    ]
+    rows = []
+    for name, parameter in own.named_parameters():
+        key = f"parameter:{name}"
+        if key not in truth or parameter.grad is None:
+            continue
+        scale = float(np.abs(truth[key]).max()) or 1.0
+        theirs = parameter.grad.double().numpy()
+        errors = [float(np.abs(run[key] - truth[key]).max()) for run in runs]
+        apart = float(np.abs(theirs - runs[0][key]).max())
+        off = float(np.abs(theirs - truth[key]).max())
+        band = 2 * gradients.MARGIN * max(errors)
+        rows.append((errors[0] / scale, off / scale, apart / scale, band / scale))
+    worst = max(rows, key=lambda row: row[2] / row[3] if row[3] else 0.0)
+    return worst, len(rows), sum(row[2] <= row[3] for row in rows)
+
+
 def decoder() -> tuple[Any, Any]:
     """The decoder of the tests, and its example."""
     from tests.models.half_pairs import half_pair
@@ -128,6 +169,10 @@ def main() -> None:
             row = model_row(model, example, precision)
             said = "within" if row[2] <= row[3] else "BEYOND"
             print(f"{name:16} {precision:9}" + "".join(f"{n:10.2g}" for n in row) + f"  {said}")
+            model, example = decoder() if name == "decoder" else pair_side(name)
+            row, count, inside = gradient_row(model, example, precision)
+            numbers = "".join(f"{n:10.2g}" for n in row)
+            print(f"{'  gradients':16} {precision:9}{numbers}  {inside} of {count} within")
 
 
 if __name__ == "__main__":

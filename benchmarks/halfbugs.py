@@ -7,10 +7,12 @@
     python benchmarks/halfbugs.py --rows rows.jsonl --read   the table of what was kept
 
 Each pair runs in a process of its own. A plant is put into the Paddle side (`halfplants.py`); one
-that changes no number of the emulated run is not counted. Scored: detected (a failing finding that
-the healthy pair has not), at the exact place (the path of the first such finding), with the right
-cause, and unseen in float32 (the outputs move by rounding at most; with --full the check in float32
-finds nothing either). Findings on healthy pairs are listed with both sources.
+that changes no number of the emulated run is not counted, nor is one in a layer where the pair is
+told to differ without it, since what it adds there cannot be told apart. Scored: detected (a
+failing finding that the healthy pair has not), at the exact place (the path of the first such
+finding), with the right cause, and unseen in float32 (the outputs move by rounding at most; with
+--full the check in float32 finds nothing either). Findings on healthy pairs are listed with both
+sources.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ import time
 import traceback
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +60,7 @@ PAIRS = (
 """Language, vision-language and diffusion models; with "+loss" a cross entropy on top, with
 "+padded" a mask that leaves the first places of each row out, so that those may look at nothing."""
 TOLERANCE = {"rtol": 1e-2, "atol": 1e-3, "diff_phase": "forward"}
-"""As of the other benchmarks; forward, since half precision is looked at forward."""
+"""As of the other benchmarks."""
 
 
 LAST_PLACES = 2.0**-22
@@ -124,13 +127,24 @@ def apart(before: list[Any], after: list[Any]) -> float:
     return max(changes, default=0.0)
 
 
+@dataclass(frozen=True)
+class Healthy:
+    """A pair without a plant: its numbers, what its findings say, their places in the Paddle model,
+    and what the check in float32 says."""
+
+    numbers: list[float]
+    keys: set[Any]
+    places: frozenset[str]
+    single: list[str]
+
+
 class Pair:
     """A pair, and what is known of it when healthy."""
 
     def __init__(self, name: str, full: bool) -> None:
         self.name = name
         self.full = full
-        self.known: dict[str, Any] = {}
+        self.known: dict[str, Healthy] = {}
 
     def fresh(self) -> tuple[Any, Any, Any]:
         """The pair with its weights copied, ready to be planted in."""
@@ -145,7 +159,9 @@ class Pair:
         bugs.executed(layer, examples[0])
         return layer, module, examples
 
-    def asked(self, ready: tuple[Any, Any, Any], precision: str) -> tuple[Any, Any, list[str]]:
+    def asked(
+        self, ready: tuple[Any, Any, Any], precision: str, backward: bool = False
+    ) -> tuple[Any, Any, list[str]]:
         """Failing findings of half precision, its numbers, and what the check in float32 says."""
         import padiff_graph as pg
         from padiff_graph.layer_map.layer_map import LayerMap
@@ -153,7 +169,9 @@ class Pair:
 
         layer, module, examples = ready
         resolved = LayerMap().resolve(layer, module)
-        seen = look((layer, module), examples, precision, resolved, ("paddle", "torch"))
+        seen = look(
+            (layer, module), examples, precision, resolved, ("paddle", "torch"), None, backward
+        )
         single: list[str] = []
         if self.full:
             with contextlib.redirect_stdout(io.StringIO()):
@@ -161,12 +179,12 @@ class Pair:
             single = [finding.cause[:200] for finding in report.findings if finding.fails]
         return [finding for finding in seen.findings if finding.fails], seen.result, single
 
-    def healthy(self, precision: str) -> tuple[Any, set[Any], list[str]]:
-        """Numbers and findings without a plant; printed when first asked."""
+    def healthy(self, precision: str) -> Healthy:
+        """What is seen without a plant; printed when first asked."""
         if precision in self.known:
             return self.known[precision]
         start = time.perf_counter()
-        found, result, single = self.asked(self.fresh(), precision)
+        found, result, single = self.asked(self.fresh(), precision, backward=True)
         row = {
             "status": "ran",
             "plant": "healthy",
@@ -174,9 +192,12 @@ class Pair:
             "seconds": round(time.perf_counter() - start, 1),
             "alarms": [(*key(f), f.paddle_source, f.torch_source, f.error) for f in found],
             "single": single,
+            "gradients": 0 if result is None else len(result.gradients),
         }
         self.said(row)
-        self.known[precision] = numbers(result), {key(finding) for finding in found}, single
+        places = {paddle_path for finding in found for paddle_path, _ in finding.places}
+        keys = {key(finding) for finding in found}
+        self.known[precision] = Healthy(numbers(result), keys, frozenset(places), single)
         return self.known[precision]
 
     def said(self, row: dict[str, Any]) -> None:
@@ -185,12 +206,14 @@ class Pair:
 
     def case(self, ready: tuple[Any, Any, Any], planted: Any, before: list[Any]) -> dict[str, Any]:
         """A plant, examined."""
-        truth, known, single = self.healthy(planted.precision)
+        healthy = self.healthy(planted.precision)
         start = time.perf_counter()
         found, result, says = self.asked(ready, planted.precision)
-        if result is not None and same(numbers(result), truth):
+        if result is not None and same(numbers(result), healthy.numbers):
             return {"status": "no effect"}
-        new = [finding for finding in found if key(finding) not in known]
+        if any(below(place, planted.path) for place in healthy.places):
+            return {"status": "differs without it"}
+        new = [finding for finding in found if key(finding) not in healthy.keys]
         here = (planted.path, *planted.also)
         first = new[0] if new else None
         shown = [finding.cause_id for finding in new if finding.paddle_path in here]
@@ -202,7 +225,7 @@ class Pair:
             "detected": bool(new),
             "exact": first is not None and first.paddle_path in here,
             "cause": any(name in planted.causes for name in shown),
-            "unseen": change <= SINGLE and set(says) <= set(single),
+            "unseen": change <= SINGLE and set(says) <= set(healthy.single),
             "findings": [(*key(f), f.error) for f in new[:5]],
             "more": len(new),
         }
@@ -230,6 +253,11 @@ def numbers(result: Any) -> list[float]:
     for output in result.outputs:
         errors += [output.first_error, output.difference]
     return errors
+
+
+def below(place: str, path: str) -> bool:
+    """Whether a place lies in the layer of a path."""
+    return not path or place == path or place.startswith(f"{path}.")
 
 
 def key(finding: Any) -> tuple[str, str, str, str]:
@@ -293,7 +321,10 @@ def told(row: dict[str, Any]) -> str:
     if row["status"] != "ran":
         return head + f"{row['status']} {row.get('path', '')} {row.get('error', '')[:300]}"
     if row["plant"] == "healthy":
-        lines = [head + f"{len(row['alarms'])} findings, {row['seconds']} s {row['single']}"]
+        lines = [
+            head + f"{len(row['alarms'])} findings, {row['gradients']} gradients, "
+            f"{row['seconds']} s {row['single']}"
+        ]
         return "\n   ".join([*lines, *map(str, row["alarms"])])
     missed = [what for what in ("detected", "exact", "cause", "unseen") if not row[what]]
     says = f"missed {', '.join(missed)}" if missed else "right"
@@ -318,8 +349,8 @@ def table(rows: list[dict[str, Any]]) -> str:
         lines.append(f"{kind:30} {numbers[0]:4}" + "".join(f"{n:10}" for n in numbers[1:]))
     shares = "".join(f"{100 * number / max(sums[0], 1):9.1f}%" for number in sums[1:])
     lines.append(f"{'all':30} {sums[0]:4}" + shares)
-    without = [row for row in rows if row["status"] == "no effect"]
-    lines.append(f"changing no output, not counted: {len(without)}")
+    for status in ("no effect", "differs without it", "crash"):
+        lines.append(f"{status}: {sum(row['status'] == status for row in rows)}")
     sound = [row for row in by["healthy"] if row["status"] == "ran"]
     clean = [row for row in sound if not row["alarms"]]
     lines.append(f"healthy: {len(sound)} runs, {len(clean)} without a finding")

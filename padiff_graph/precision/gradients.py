@@ -178,8 +178,10 @@ def _range_findings(
     trial: Trial, base: tuple[Backward, Backward], truth: Sequence[Backward]
 ) -> list[Finding]:
     """Gradients that one side's precision cannot hold: beyond its range, or all below its least
-    number."""
+    number. Where values are beyond it already, gradients follow from that."""
     told: list[Finding] = []
+    if any(ran.overflows for ran in trial.base):
+        return told
     for side, run in enumerate(base):
         if run.overflows and not base[1 - side].overflows:
             value = run.overflows[0]
@@ -194,7 +196,10 @@ def _range_findings(
                 trial, gone.index(True), f"the gradient of {row.first}", "below the least"
             )
             paths = row.first.rpartition(".")[0], row.pieces[0].second.rpartition(".")[0]
-            tell(told, Finding("backward", "different", cause, *paths, places=(paths,)))
+            behind = len(trial.matching.second.nodes)
+            tell(
+                told, Finding("backward", "different", cause, *paths, places=(paths,), order=behind)
+            )
     return told
 
 

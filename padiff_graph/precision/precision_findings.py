@@ -141,8 +141,19 @@ def _cause(trial: Trial, pair: Parted, node: NormalNode) -> Cause:
     multiplied = node.op == "Mul" or "Normalization" in node.op
     if weighted and multiplied and pair.parts in (("scaled",), ("terms",)):
         return Cause.of("precision.weight", op=node.op, **dtypes)
-    what = "the variance" if part == "statistics" and "Normal" in node.op else WORDS[part]
-    return Cause.of("precision.computed", what=what, op=node.op, **dtypes)
+    return Cause.of("precision.computed", what=_what(trial, pair, node), op=node.op, **dtypes)
+
+
+def _what(trial: Trial, pair: Parted, node: NormalNode) -> str:
+    """What the part is called; values of fewer elements are statistics where something reduces."""
+    part = _told(pair)
+    if part != "statistics":
+        return WORDS[part]
+    if "Normal" in node.op:
+        return "the variance"
+    first = trial.matching.first.nodes[pair.first]
+    reduces = trial.readings[0].reduces(first) or trial.readings[1].reduces(node)
+    return WORDS[part if reduces else "terms"]
 
 
 def _told(pair: Parted) -> str:

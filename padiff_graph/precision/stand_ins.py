@@ -95,7 +95,7 @@ def _forward(graph: ComputationGraph, engine: Engine, example: Mapping[str, Any]
         try:
             run = engine.forward(example, grad=False)
         except (RuntimeError, TypeError, ValueError) as error:
-            raise NotRunnable(f"the model in half precision raises: {error}") from error
+            raise NotRunnable(f"the copy in float64 that stands for it raises: {error}") from error
         outputs = {name: engine.array(tensor) for name, tensor in run.outputs.items()}
     return Eager(before, outputs, dict(run.buffers), {}, {}, frozenset(), FORWARD)
 

@@ -144,3 +144,24 @@ def test_a_cast_that_changes_no_value_behind_it_is_not_told() -> None:
         return last(torch.where(h > 0.1, h * 1.3, h * 0.7))
 
     assert seen_of(first, second).findings == ()
+
+
+def _paddle_spread(h: Any, last: Any, function: Callable[..., Any], wide: bool) -> Any:
+    held = h.astype("float32") if wide else h
+    return last((held / (function(held, -1, keepdim=True) + 1e-5)).astype(h.dtype))
+
+
+def _torch_spread(h: Any, last: Any, function: Callable[..., Any], wide: bool) -> Any:
+    held = h.float() if wide else h
+    return last((held / (function(held, -1, keepdim=True) + 1e-5)).to(h.dtype))
+
+
+@pytest.mark.parametrize("name", ["var", "std"])
+@pytest.mark.parametrize("wide", [False, True])
+def test_a_spread_in_half_precision_is_one_kernel_on_both_sides(name: str, wide: bool) -> None:
+    ours, theirs = getattr(paddle, name), getattr(torch, name)
+    seen = seen_of(
+        lambda h, last: _paddle_spread(h, last, ours, wide),
+        lambda h, last: _torch_spread(h, last, theirs, False),
+    )
+    assert [f.cause_id for f in seen.findings if f.fails] == ["precision.computed"] * wide

@@ -84,6 +84,7 @@ class _Low(_Fused):
 
     def activated(self, x: Any) -> Any:
         h = x.float() if self.kept else x
+        h = torch.exp(h)
         return (h * torch.rsqrt(h.pow(2).mean(-1, keepdim=True) + 1e-6)).to(x.dtype)
 
 
