@@ -13,7 +13,7 @@ from padiff_graph.capture.backend import Backend, backend_here
 from padiff_graph.capture.engine import Array
 from padiff_graph.capture.graph import ComputationGraph
 from padiff_graph.capture.remote.client import Client, is_tensor
-from padiff_graph.capture.remote.engine import RemoteEngine, graph_of
+from padiff_graph.capture.remote.engine import RemoteEngine, traced
 from padiff_graph.capture.remote.handles import Elsewhere, RemoteModel
 
 __all__ = ["remote_backend"]
@@ -50,7 +50,7 @@ def remote_backend(framework: str, clients: Sequence[Client], *, here: bool) -> 
     def trace(model: Any, example: Mapping[str, Any], *, below: str = "") -> ComputationGraph:
         if not isinstance(model, RemoteModel):
             return _there(own).trace(model, example, below=below)
-        return graph_of(model.caller.ask("trace", model, example, below=below))
+        return traced(model, example, below)
 
     def engine(model: Any) -> Any:
         return RemoteEngine(model) if isinstance(model, RemoteModel) else _there(own).engine(model)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
@@ -45,6 +46,11 @@ class Client:
     Args:
         connection: to the process that answers; None where it is asked by other means.
         name: what the side is called in messages.
+
+    Attributes:
+        helpers: ask further processes that hold the same model, for some of its regions.
+        model: of a helper, what stands for its model.
+        turn: taken while a question waits for its answer, since regions may be asked abreast.
     """
 
     def __init__(self, connection: socket.socket | None, name: str) -> None:
@@ -53,6 +59,9 @@ class Client:
         self.dropped: list[int] = []
         self.questions = self.crossed = 0
         self.reason = "it ended"
+        self.helpers: tuple[Client, ...] = ()
+        self.model: RemoteModel | None = None
+        self.turn = threading.RLock()
 
     def ask(self, what: str, *arguments: Any, **named: Any) -> Any:
         """The answer to one question.
@@ -62,11 +71,12 @@ class Client:
             Exception: what the other process raised.
         """
         buffers: Buffers = []
-        dropped, self.dropped = self.dropped, []
-        message = encode((what, list(arguments), named, dropped), buffers, self._sent)
-        answer, got = self._exchanged(message, buffers)
-        self.questions += 1
-        self.crossed += sum(array.nbytes for array in (*buffers, *got))
+        with self.turn:
+            dropped, self.dropped = self.dropped, []
+            message = encode((what, list(arguments), named, dropped), buffers, self._sent)
+            answer, got = self._exchanged(message, buffers)
+            self.questions += 1
+            self.crossed += sum(array.nbytes for array in (*buffers, *got))
         if "error" in answer:
             raise raised_there(answer["error"])
         return decode(answer["value"], got, self._found)

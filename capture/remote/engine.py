@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 from padiff_graph.capture.engine import Array, Run
@@ -14,7 +14,7 @@ from padiff_graph.capture.python_state import ABSENT, Change, PythonState, Watch
 from padiff_graph.capture.remote.client import Client
 from padiff_graph.capture.remote.handles import Elsewhere, RemoteModel, RemoteTensor
 
-__all__ = ["RemoteEngine", "RemoteNative", "RemoteSession", "graph_of", "restored"]
+__all__ = ["RemoteEngine", "RemoteNative", "RemoteSession", "restored", "traced"]
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,16 @@ class RemoteSession:
     Attributes:
         graph: the capture there.
         rung, abstract: as of `Session`.
+        example, below: what it was traced with.
+        copies: the same capture in further processes, where they were asked for it.
     """
 
     graph: Elsewhere
     rung: str
     abstract: bool
+    example: Any = None
+    below: str = ""
+    copies: list[tuple[ComputationGraph, RemoteEngine]] = field(default_factory=list)
 
     @property
     def tensors(self) -> Mapping[int, Any]:
@@ -43,8 +48,12 @@ class RemoteSession:
         return {}
 
 
-def graph_of(data: Mapping[str, Any]) -> ComputationGraph:
-    """The capture that another process describes."""
+def traced(model: RemoteModel, example: Mapping[str, Any], below: str = "") -> ComputationGraph:
+    """A model's capture, made in the process of the model."""
+    return _described(model.caller.ask("trace", model, example, below=below), example, below)
+
+
+def _described(data: Mapping[str, Any], example: Mapping[str, Any], below: str) -> ComputationGraph:
     number: Elsewhere = data["graph"]
     native = RemoteNative(number)
     records = []
@@ -52,7 +61,7 @@ def graph_of(data: Mapping[str, Any]) -> ComputationGraph:
         object.__setattr__(node, "native", native)
         records.append(node)
     graph = ComputationGraph.build(data["framework"], records, **data["facts"])
-    graph.session = RemoteSession(number, data["rung"], data["abstract"])
+    graph.session = RemoteSession(number, data["rung"], data["abstract"], example, below)
     return graph
 
 

@@ -16,10 +16,12 @@ import numpy as np
 
 from padiff_graph.capture.engine import Array, Engine
 from padiff_graph.capture.graph import Value
+from padiff_graph.check.abreast import abreast
 from padiff_graph.check.doubtful_cuts import awaited, doubtful_groups, vanished
 from padiff_graph.check.region_examination import Examination, examine
 from padiff_graph.executor.buffer_updates import buffer_updates
 from padiff_graph.executor.cut_graphs import cut_graphs
+from padiff_graph.executor.lanes import Lanes
 from padiff_graph.executor.pair_run import Fed, Pair
 from padiff_graph.executor.pair_setup import pair_of
 from padiff_graph.executor.partition import Key, Plan, Region, Update
@@ -120,6 +122,8 @@ class _Rounds:
                 break
         notes = _unlike_inputs(plan, self.examination.pair)
         notes += _merged(self.matching, dropped)
+        for side in self.examination.pair.sides:
+            notes += side.kept.notes if isinstance(side.kept, Lanes) else []
         if self.left:
             left = f"{len(self.left)} {noun('regions', len(self.left))}"
             notes.append(f"fail_fast: stopped at a difference, {left} not run")
@@ -198,10 +202,13 @@ class _Rounds:
         def uncompared(region: Region, reason: str) -> None:
             finished(region, _uncompared(region, reason))
 
-        if todo:
-            indices = frozenset(region.cut.index for region in todo)
-            sides = self.examination.pair.sides
-            Stream(sides, plan, indices, check, uncompared, enough=enough).run()
+        if not todo:
+            return
+        indices = frozenset(region.cut.index for region in todo)
+        sides = self.examination.pair.sides
+        with abreast(self.examination, plan, finished, _uncompared) as beside:
+            hand_in = None if beside is None else beside.hand_in
+            Stream(sides, plan, indices, check, uncompared, enough=enough, hand_in=hand_in).run()
 
 
 def _decided(result: RegionResult) -> RegionResult:

@@ -3,6 +3,7 @@ its own where it needs one."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
@@ -16,22 +17,40 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True)
+class Where:
+    """Where one of two models lives.
+
+    Attributes:
+        python: its interpreter; None for this one.
+        ray: a Ray actor's options as JSON; None for no actor.
+        weights: the files of its weights; None where they are in memory.
+    """
+
+    python: str | None = None
+    ray: str | None = None
+    weights: str | None = None
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether anything but this process is named."""
+        return any(part is not None for part in (self.python, self.ray, self.weights))
+
+
+@dataclass(frozen=True)
 class Targets:
     """What names the two models.
 
     Attributes:
         pair: the function of a pair, or of the first model.
         second: that of the second model; None for a pair.
-        pythons: the interpreters of both; None for this one.
-        weights: the files of both models' weights; None where they are in memory.
+        where: where each of two models lives.
         inputs: a file of inputs for both.
         timeout: seconds that one answer of an interpreter may take; None for the usual.
     """
 
     pair: str
     second: str | None
-    pythons: tuple[str | None, str | None]
-    weights: tuple[str | None, str | None]
+    where: tuple[Where, Where]
     inputs: str | None
     timeout: float | None = None
 
@@ -42,9 +61,10 @@ class Targets:
 
     @property
     def elsewhere(self) -> bool:
-        """Whether a model lives in another interpreter or a recording, or its weights in files."""
+        """Whether a model lives in another interpreter, an actor or a recording, or its weights in
+        files."""
         recorded = any(target.endswith(".pgref") for target in self.named)
-        return any(self.pythons) or any(self.weights) or recorded
+        return recorded or any(where.elsewhere for where in self.where)
 
     def load_here(self) -> dict[str, Any]:
         """`compare`'s parameters, models of this process in place of sides where they can be.
@@ -71,15 +91,15 @@ class Targets:
         if self.second is not None:
             example = None if self.inputs is None else example_of(self.inputs)
             return {
-                "layer": _side(self.pair, self.pythons[0], self.weights[0], self.timeout),
-                "module": _side(self.second, self.pythons[1], self.weights[1], self.timeout),
+                "layer": _side(self.pair, self.where[0], self.timeout),
+                "module": _side(self.second, self.where[1], self.timeout),
                 "example_inp": None if example is None else (example, example),
             }
-        if any((self.inputs, self.timeout, *self.pythons, *self.weights)):
+        if self.inputs or self.timeout or any(where.elsewhere for where in self.where):
             raise UsageError(
-                "--first-python, --second-python, --first-weights, --second-weights, --inputs and "
-                "--side-timeout go with two targets, one for each model; for example "
-                "first.py:build second.py:build"
+                "--first-python, --second-python, --first-ray, --second-ray, --first-weights, "
+                "--second-weights, --inputs and --side-timeout go with two targets, one for each "
+                "model; for example first.py:build second.py:build"
             )
         return load_pair(self.pair)
 
@@ -91,16 +111,15 @@ def two_targets(command: Command) -> Command:
     def taken(
         pair: str,
         second: str | None,
-        first_python: str | None,
-        second_python: str | None,
-        first_weights: str | None,
-        second_weights: str | None,
         inputs: str | None,
         side_timeout: float | None,
         **options: Any,
     ) -> Any:
-        pythons, weights = (first_python, second_python), (first_weights, second_weights)
-        targets = Targets(pair, second, pythons, weights, inputs, side_timeout)
+        where = [
+            Where(*(options.pop(f"{side}_{part}") for part in ("python", "ray", "weights")))
+            for side in ("first", "second")
+        ]
+        targets = Targets(pair, second, (where[0], where[1]), inputs, side_timeout)
         return command(targets=targets, **options)
 
     for option in (
@@ -118,6 +137,12 @@ def two_targets(command: Command) -> Command:
             help="read the first model's weights from .safetensors files as they are used: a file, "
             "an .index.json or a folder",
         ),
+        click.option("--second-ray", metavar="JSON", help="the second model's, likewise"),
+        click.option(
+            "--first-ray",
+            metavar="JSON",
+            help="the first model lives in a Ray actor with these options, {} for none",
+        ),
         click.option("--second-python", metavar="PYTHON", help="the second model's interpreter"),
         click.option("--first-python", metavar="PYTHON", help="the first model's interpreter"),
         click.argument("second", required=False, metavar="[SECOND]"),
@@ -127,17 +152,40 @@ def two_targets(command: Command) -> Command:
     return taken  # type: ignore[return-value]
 
 
-def _side(target: str, python: str | None, weights: str | None, timeout: float | None) -> Any:
+def _side(target: str, where: Where, timeout: float | None) -> Any:
     from padiff_graph.errors import UsageError
     from padiff_graph.sides.recording_file import SUFFIX
     from padiff_graph.sides.side import PATIENCE, Side
 
     if not target.endswith((".onnx", SUFFIX)):
         waits = PATIENCE if timeout is None else timeout
-        return Side(target, python, weights=weights, timeout=waits)
-    if python is not None or weights is not None:
-        raise UsageError(f"{target} is a file; it needs no interpreter and no weights of its own")
+        ray = None if where.ray is None else _settings(where.ray)
+        return Side(target, where.python, ray, where.weights, waits)
+    if where.elsewhere:
+        raise UsageError(
+            f"{target} is a file; it needs no interpreter, no actor and no weights of its own"
+        )
     return target
+
+
+def _settings(text: str) -> dict[str, Any]:
+    """A Ray actor's options.
+
+    Raises:
+        UsageError: they are no JSON object.
+    """
+    from padiff_graph.errors import UsageError
+
+    try:
+        settings = json.loads(text)
+    except (ValueError, RecursionError):
+        settings = None
+    if not isinstance(settings, dict):
+        raise UsageError(
+            "--first-ray and --second-ray are a JSON object of an actor's options, as "
+            f"'{{\"num_gpus\": 1, \"actors\": 2}}' or '{{}}'; found {text!r}"
+        )
+    return settings
 
 
 def example_of(path: str) -> dict[str, Any]:

@@ -38,6 +38,8 @@ class Stream:
         store: the second side's values of cuts that a region still has to read.
         readers: how many regions still have to read a cut.
         enough: asked after each region; where it says so, the rest is left.
+        hand_in: called in the place of `check` where regions are checked abreast: the second side's
+            values are then computed by themselves, for those that read them.
     """
 
     sides: tuple[Side, Side]
@@ -48,6 +50,7 @@ class Stream:
     store: dict[int, dict[Value, Array]] = field(default_factory=dict)
     readers: Counter[int] = field(default_factory=Counter)
     enough: Callable[[], bool] = never
+    hand_in: Callable[[Region, Fed], None] | None = None
 
     def run(self) -> None:
         """Checks the regions to do. A region of which the first side reads a value that the second
@@ -104,7 +107,13 @@ class Stream:
     def _checked(self, region: Region) -> None:
         values: Mapping[Value, Array] = {}
         try:
-            values = self.check(region, Fed(self._first(region), self._second(region)))
+            feed = Fed(self._first(region), self._second(region))
+            if self.hand_in is not None:
+                self._produce(region)  # before its process is busy with the region
+                self.hand_in(region, feed)
+                self._free(region)
+                return
+            values = self.check(region, feed)
         except (
             Exception
         ) as error:  # one region that cannot be handled must not take the report away

@@ -3,20 +3,24 @@ process, or from a recording."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+import threading
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from time import perf_counter
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
 from padiff_graph.capture.engine import Array, Engine, NotRunnable
 from padiff_graph.capture.graph import ComputationGraph, Value
 from padiff_graph.capture.late_array import LateArray
+from padiff_graph.capture.remote.engine import RemoteEngine
+from padiff_graph.capture.remote.errors import SideEndedError
 from padiff_graph.capture.remote.handles import RemoteLate
 from padiff_graph.capture.remote.service import Stays
 from padiff_graph.capture.remote.whole import asked_whole, is_away
 from padiff_graph.capture.remote.wire import crossing
+from padiff_graph.executor.lanes import Lane, Lanes
 from padiff_graph.executor.partition import Slice
 from padiff_graph.executor.questions import Answer, Request
 from padiff_graph.executor.recorded_side import OTHERWISE, recalled, recalled_values
@@ -38,7 +42,7 @@ def run_side(side: Side, request: Request) -> Answer:
         NotRunnable: where an operation cannot be rerun; the message names it.
     """
     if is_away(side.engine):
-        return _ran(*_there(side, request.part), request)
+        return _asked(side, request.part, lambda kept, sent: _ran(kept, sent, request))
     if is_recorded(side.engine):
         return recalled(side, request)
     started = perf_counter()
@@ -86,7 +90,7 @@ def side_values(
     asked = tuple(wanted)
     if is_away(side.engine):
         how = {"double": double, "instead": dict(instead), "turned": frozenset(turned)}
-        return _values(*_there(side, part), part, feed, asked, how)
+        return _asked(side, part, lambda kept, sent: _values(kept, sent, part, feed, asked, how))
     if is_recorded(side.engine):
         if instead or turned:
             raise NotRunnable(OTHERWISE)
@@ -100,12 +104,16 @@ def side_values(
 def input_values(side: Side, values: Iterable[Value]) -> dict[Value, Array]:
     """The example's values of inputs."""
     if is_away(side.engine):
-        return _inputs(_there(side, NOTHING)[0], tuple(values))
+        wanted = tuple(values)
+        return _asked(side, NOTHING, lambda kept, sent: _inputs(kept, wanted))
     return {value: side.engine.array(side.inputs[value.node]) for value in values}
 
 
 # -- a side of another process: made there once, then asked region by region
 
+T = TypeVar("T")
+STARTING = threading.Lock()
+"""Taken while the processes of a side are looked up for the first time."""
 MOST = 1 << 30
 """Bytes of weights that may cross with one question; a region takes far less."""
 
@@ -117,10 +125,12 @@ class Sent:
 
     Attributes:
         drawn: what random nodes draw, by node.
-        weights: those that neither the side's own files nor the side that is kept there hold.
+        kept: weights that are sent for the first time, and are kept there.
+        weights: those that are read anew for each question.
     """
 
     drawn: dict[int, Array | None]
+    kept: dict[str, Array]
     weights: dict[str, Array]
 
 
@@ -132,9 +142,9 @@ class _KeptSide(Stays):
 
 
 @asked_whole
-def _kept(graph: ComputationGraph, engine: Engine, parameters: Mapping[str, Array]) -> _KeptSide:
-    """The side with these weights, with no draws yet."""
-    return _KeptSide(Side(graph, engine, parameters, lambda node: None, engine.inputs(graph)))
+def _kept(graph: ComputationGraph, engine: Engine) -> _KeptSide:
+    """The side with no weights and no draws yet."""
+    return _KeptSide(Side(graph, engine, {}, lambda node: None, engine.inputs(graph)))
 
 
 @asked_whole
@@ -161,27 +171,52 @@ def _inputs(kept: _KeptSide, values: tuple[Value, ...]) -> dict[Value, Array]:
 
 def _with(kept: _KeptSide, sent: Sent) -> Side:
     """A side that draws and holds what was sent."""
+    kept.side.parameters = {**kept.side.parameters, **sent.kept}
     parameters = {**kept.side.parameters, **sent.weights}
     return replace(kept.side, draw=lambda node: sent.drawn.get(node.id), parameters=parameters)
 
 
-def _there(side: Side, part: Slice) -> tuple[Any, Sent]:
-    """The side where its model lives, and what it needs for a part besides.
+def _asked(side: Side, part: Slice, ask: Callable[[Any, Sent], T]) -> T:
+    """What the process that runs a part answers; where a helper is lost, another one's answer.
+
+    Raises:
+        NotRunnable: where the weights of the part are too many to cross at once.
+        SideEndedError: the process of the side itself is gone.
+    """
+    with STARTING:
+        if side.kept is None:
+            side.kept = Lanes.of(side.graph, cast(RemoteEngine, side.engine))
+    lanes: Lanes = side.kept
+    while True:
+        lane = lanes.chosen(part)
+        try:
+            with lanes.turn:
+                if lane.kept is None:
+                    lane.kept = _kept(lane.graph, lane.engine)
+                sent = _sent(side, lane, part)
+            answer = ask(lane.kept, sent)
+            lane.sent.update(sent.kept)
+            return answer
+        except SideEndedError as error:
+            if not lanes.lose(lane, str(error)):
+                raise
+
+
+def _sent(side: Side, lane: Lane, part: Slice) -> Sent:
+    """What a process needs for a part, but for what it was sent before.
 
     Raises:
         NotRunnable: where the weights of the part are too many to cross at once.
     """
-    if side.kept is None:
-        held = {name: array for name, array in side.parameters.items() if not _foreign(array)}
-        side.kept = _kept(side.graph, side.engine, held)
     records = map(side.graph.record, part.nodes)
     drawn = {node.id: side.draw(node) for node in records if "random" in node.marks}
     leaves = map(side.graph.record, part.leaves)
-    names = [leaf.name for leaf in leaves if leaf.kind in ("parameter", "buffer")]
+    names = {leaf.name for leaf in leaves if leaf.kind in ("parameter", "buffer")}
     weights = {n: side.parameters[n] for n in names if _foreign(side.parameters[n])}
     if sum(array.nbytes for array in weights.values()) > MOST:
         raise NotRunnable("the weights of this part are too many to cross to their process at once")
-    return side.kept, Sent(drawn, weights)
+    first = sorted(names - weights.keys() - lane.sent)
+    return Sent(drawn, {n: lane.own(n, side.parameters[n]) for n in first}, weights)
 
 
 def _foreign(array: Array) -> bool:

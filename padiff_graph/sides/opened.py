@@ -142,7 +142,8 @@ def _backends(both: tuple[_Opened, _Opened]) -> dict[str, Any]:
     clients: dict[str, list[Client]] = {}
     for side in both:
         if side.client is not None:
-            clients.setdefault(side.model.framework, []).append(side.client)
+            own = clients.setdefault(side.model.framework, [])
+            own += [side.client, *side.client.helpers]
     absent = {side.model.framework for side in both if _recorded(side)}
     present = (side for side in both if side.client is None and not _recorded(side))
     here = {framework_of(side.model) for side in present}

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,8 @@ class RayClient(Client):
 
     Args:
         settings: "address" of a cluster, the one that is connected or a local one where there is
-            none; the rest are the actor's own options ("runtime_env", "num_cpus", "num_gpus",
+            none; "actors", over how many of them the regions of the side are spread, 1 by itself;
+            the rest are the actor's own options ("runtime_env", "num_cpus", "num_gpus",
             "resources", ...).
         name: of the side, for messages.
 
@@ -47,11 +49,13 @@ class RayClient(Client):
         self.ray = _ray()
         options = dict(settings)
         address = options.pop("address", None)
+        actors = _actors(options.pop("actors", 1))
         self.ours = not self.ray.is_initialized()
         if self.ours:
             self.ray.init(address=address, **({} if address else HERE))
         self.uploads = "working_dir" in (options.get("runtime_env") or {})
         self.actor: Any = None
+        self.helping: tuple[RayClient, ...] = ()
         try:
             self.actor = self.ray.remote(SideActor).options(**options).remote()
             version = self.ray.get(self.actor.version.remote(), timeout=PLACING)
@@ -66,6 +70,15 @@ class RayClient(Client):
                 f"{name}: padiff-graph is {version} in the actor's environment and {__version__} "
                 "here; install the same version in both"
             )
+        try:
+            self.helping = tuple(
+                RayClient(options, f"{name}, actor {number}", timeout)
+                for number in range(2, actors + 1)
+            )
+        except BaseException:
+            self.end()
+            raise
+        self.helpers = self.helping
 
     def open(self, target: str, weights: str | os.PathLike[str] | None = None) -> dict[str, Any]:
         """Has the actor make its model.
@@ -82,10 +95,14 @@ class RayClient(Client):
         if file.endswith(".py") and not self.uploads:
             target = f"{os.path.abspath(file)}{colon}{function}"
         files = None if weights is None else os.path.abspath(weights)
-        try:
-            opened: dict[str, Any] = self.ask("open", target, files)
-        except ValueError as error:
-            raise UsageError(f"{self.name}: {error}") from None
+        with ThreadPoolExecutor(1 + len(self.helping)) as pool:
+            helping = [pool.submit(helper.open, target, weights) for helper in self.helping]
+            try:
+                opened: dict[str, Any] = self.ask("open", target, files)
+            except ValueError as error:
+                raise UsageError(f"{self.name}: {error}") from None
+        for helper, answer in zip(self.helping, helping, strict=True):
+            helper.model = answer.result()["model"]
         return opened
 
     @property
@@ -106,6 +123,8 @@ class RayClient(Client):
 
     def end(self) -> None:
         """Ends the actor, and Ray where it was started for it."""
+        for helper in self.helping:
+            helper.end()
         super().end()
         if self.ours and self.ray.is_initialized():
             self.ray.shutdown()
@@ -126,6 +145,12 @@ class RayClient(Client):
             raise
         self.close()
         raise SideEndedError(f"{self.name} stopped: {self.reason}")
+
+
+def _actors(number: Any) -> int:
+    if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+        raise UsageError(f"Side: 'actors' in ray is a whole number from 1 on; found {number!r}")
+    return number
 
 
 def _ray() -> Any:

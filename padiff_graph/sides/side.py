@@ -29,7 +29,8 @@ class Side:
             framework.
         ray: a Ray actor instead of an interpreter (`pip install 'padiff-graph[ray]'`): True, or a
             dict of its options ("runtime_env" with "pip", "py_executable", "working_dir", ...;
-            "num_cpus", "num_gpus", "resources") and of the "address" of a cluster.
+            "num_cpus", "num_gpus", "resources"), of the "address" of a cluster, and of how many
+            "actors" its regions are spread over.
         weights: a .safetensors file, an index of such files (.index.json) or a folder of them, for
             a model that is built without numbers (torch's meta device, Paddle's LazyGuard) since
             it is larger than the memory. Each weight is read when it is used.

@@ -1,0 +1,108 @@
+"""Regions examined abreast, where both sides wait for processes elsewhere only."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+from padiff_graph.capture.remote.client import Client
+from padiff_graph.capture.remote.whole import client_of
+from padiff_graph.check.region_examination import Examination, examine
+from padiff_graph.executor.pair_run import Fed, Pair
+from padiff_graph.executor.partition import Plan, Region
+from padiff_graph.executor.region_run import Seconds
+from padiff_graph.referee.region_result import RegionResult
+from padiff_graph.sides.recorded_engine import is_recorded
+
+__all__ = ["Abreast", "abreast", "processes"]
+
+WAITING = 4
+"""So many regions for each process may wait with what they read; chosen so that none is idle for
+long and little is held."""
+Finished = Callable[[Region, RegionResult], None]
+
+
+def processes(pair: Pair) -> int:
+    """How many regions can be examined at the same time: 1 where a model is of this process."""
+    clients = _clients(pair)
+    recorded = sum(is_recorded(side.engine) for side in pair.sides)
+    if len(clients) + recorded < len(pair.sides):
+        return 1
+    return max((1 + len(client.helpers) for client in clients), default=1)
+
+
+def _clients(pair: Pair) -> list[Client]:
+    asking = (client_of((side.engine,)) for side in pair.sides)
+    return [client for client in asking if client is not None]
+
+
+@dataclass
+class Abreast:
+    """Regions under way.
+
+    Attributes:
+        finished: called with each result, in the thread that hands regions in.
+        uncompared: the result of a region that raised.
+    """
+
+    examination: Examination
+    plan: Plan
+    pool: ThreadPoolExecutor
+    most: int
+    finished: Finished
+    uncompared: Callable[[Region, str], RegionResult]
+    under_way: dict[Future[tuple[RegionResult, Seconds]], Region] = field(default_factory=dict)
+
+    def hand_in(self, region: Region, feed: Fed) -> None:
+        """Has a region examined as soon as there is a process for it; waits where too many do."""
+        self.under_way[self.pool.submit(self._examined, region, feed)] = region
+        self.take(len(self.under_way) >= self.most)
+
+    def take(self, waiting: bool) -> None:
+        """Hands on what is finished, waiting for the next one where that is asked."""
+        if waiting:
+            wait(self.under_way, return_when=FIRST_COMPLETED)
+        for future in [future for future in self.under_way if future.done()]:
+            region = self.under_way.pop(future)
+            try:
+                result, seconds = future.result()
+            except Exception as error:  # as of a region that is examined by itself
+                reason = f"this region could not be compared: {type(error).__name__}: {error}"
+                result, seconds = self.uncompared(region, reason), defaultdict(float)
+            for name, spent in seconds.items():
+                self.examination.seconds[name] += spent
+            self.finished(region, result)
+
+    def _examined(self, region: Region, feed: Fed) -> tuple[RegionResult, Seconds]:
+        own = replace(self.examination, seconds=defaultdict(float))
+        return examine(own, region, self.plan, feed)[0], own.seconds
+
+
+@contextmanager
+def abreast(
+    examination: Examination,
+    plan: Plan,
+    finished: Finished,
+    uncompared: Callable[[Region, str], RegionResult],
+) -> Iterator[Abreast | None]:
+    """Inside, regions are examined abreast; at the end all are finished. None where each is to be
+    examined by itself."""
+    count = processes(examination.pair)
+    if count == 1:
+        yield None
+        return
+    with ThreadPoolExecutor(count) as pool:
+        regions = Abreast(examination, plan, pool, WAITING * count, finished, uncompared)
+        try:
+            yield regions
+            while regions.under_way:
+                regions.take(waiting=True)
+        except BaseException:  # an interrupt: nobody may wait for an answer any longer
+            pool.shutdown(wait=False, cancel_futures=True)
+            for client in _clients(examination.pair):
+                for asking in (client, *client.helpers):
+                    asking.break_off()
+            raise
