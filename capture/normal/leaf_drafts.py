@@ -9,6 +9,7 @@ from padiff_graph.capture.normal.builder import Builder
 from padiff_graph.capture.normal.draft import FLOATS, Draft
 from padiff_graph.capture.normal.form import Edge, Location
 from padiff_graph.capture.normal.index_map import View
+from padiff_graph.capture.normal.spelt_norms import spelt_statistics
 
 __all__ = ["Leaves"]
 
@@ -48,7 +49,7 @@ class Leaves:
             if "norm" in record.op
             for role, value in zip(record.roles, record.inputs, strict=False)
             if value is not None and role in STATISTICS
-        }
+        } | spelt_statistics(graph)
         self.written = {
             name
             for name, value in graph.updates.items()

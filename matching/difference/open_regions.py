@@ -16,6 +16,9 @@ from padiff_graph.matching.result import Difference
 
 __all__ = ["open_regions"]
 
+HOOK = "gradient_hook"
+"""The mark of what hands values on and changes the gradient that comes back."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Region:
@@ -111,6 +114,9 @@ def _alone(side: _Side, nodes: tuple[int, ...]) -> Difference:
     facts: list[tuple[str, object]] = [("side", side.number), ("operations", operations)]
     if set(operations) == {"Detach"}:
         cause_id = "gradient.detached"
+    elif all(HOOK in side.graph.nodes[node].marks for node in nodes):
+        cause_id = "gradient.hook"
+        facts.append(("hooks", len(nodes)))
     if all(side.constant[node] for node in nodes):
         kind = "differently-built"
     reader = _joined(side, nodes)

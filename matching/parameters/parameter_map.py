@@ -23,6 +23,7 @@ from padiff_graph.matching.parameters.agreeing_readings import (
     of_whole_parameter,
     row_offset,
 )
+from padiff_graph.matching.parameters.counted_buffers import with_counted_buffers
 from padiff_graph.matching.parameters.cover import uncovered
 from padiff_graph.matching.parameters.parameter_readers import ParameterReaders
 from padiff_graph.matching.parameters.readings import Reading
@@ -78,6 +79,7 @@ def map_parameters(
     idle = {*matching.second.unread, *folded_constants(matching.second)}
     unread_second = {second.first_name.get(name, name) for name in idle}
     rows = with_siblings(rows, first, second, unread, unread_second)
+    rows = with_counted_buffers(rows, first, second, {*unread, *folded}, unread_second)
     return replace(
         matching,
         parameters=tuple(rows),

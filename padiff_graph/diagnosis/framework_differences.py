@@ -12,7 +12,7 @@ from padiff_graph.capture.graph import ComputationGraph, Value
 from padiff_graph.diagnosis.plain_names import IDLE, plain_name
 from padiff_graph.diagnosis.upstream_order import arranged_alike
 from padiff_graph.executor.finite_differences import Ends, along_cut, along_parameter, change
-from padiff_graph.executor.gradient_paths import cut_gradients
+from padiff_graph.executor.gradient_paths import follows_a_cut
 from padiff_graph.executor.pair_run import Fed, Pair, first_cotangents
 from padiff_graph.executor.partition import Cut, Plan, Region
 from padiff_graph.executor.seeded_cotangents import seeded_cotangent
@@ -211,7 +211,7 @@ def _gradients_alone(pair: Pair, region: Region, parts: Sequence[Part]) -> bool:
 
 def _interferes(graph: ComputationGraph, nodes: Sequence[int]) -> bool:
     for record in map(graph.record, nodes):
-        if record.marks & INTERFERING or cut_gradients(graph, record):
+        if record.marks & INTERFERING or follows_a_cut(graph, record):
             return True
     return False
 
@@ -320,5 +320,7 @@ def _defect(first: Slope, second: Slope) -> tuple[RegionVerdict, Cause] | None:
     if (first.bent and second.bent) or not (first.agrees or second.agrees):
         return "framework-divergence", Cause.of("framework.kink")
     side, wrong = (0, first) if not first.agrees else (1, second)
+    if wrong.bent:
+        return None  # the other function has no kink there: it is another function
     slopes = {"analytic": wrong.analytic, "numeric": wrong.numeric}
     return "framework-defect", Cause.of("framework.wrong_gradient", side=side, **slopes)

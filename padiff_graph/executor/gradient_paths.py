@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from padiff_graph.capture.graph import ComputationGraph, Node, Value
 
-__all__ = ["cut_gradients", "cuts_gradients", "reached_values"]
+__all__ = ["cut_gradients", "cuts_gradients", "follows_a_cut", "reached_values"]
 
 CUTTING = ("detach", "share_data", "stop_gradient")
 """Fragments of the names of operators that hand their operand on without its gradient."""
@@ -43,13 +43,22 @@ def cut_gradients(graph: ComputationGraph, node: Node) -> bool:
     return any(value is not None and value.node in carrying for value in node.inputs)
 
 
-def _carrying(graph: ComputationGraph) -> set[int]:
+def follows_a_cut(graph: ComputationGraph, node: Node) -> bool:
+    """Whether an operation cuts a gradient that a cut further up ends as well: nothing but the cut
+    decides what its own gradient is."""
+    if not cuts_gradients(node):
+        return False
+    carrying = _carrying(graph, cut=False)
+    return any(value is not None and value.node in carrying for value in node.inputs)
+
+
+def _carrying(graph: ComputationGraph, *, cut: bool = True) -> set[int]:
     """Inputs, parameters, and the operations behind them that nothing cuts off; an operation behind
-    a cut bears no mark of its own."""
+    a cut bears no mark of its own. `cut`: whether anything is cut off at all."""
     carrying: set[int] = set()
     for node in graph.records():
         behind = any(value is not None and value.node in carrying for value in node.inputs)
-        passing = behind and _differentiable(node) and not cuts_gradients(node)
+        passing = behind and _differentiable(node) and not (cut and cuts_gradients(node))
         if node.kind in ("input", "parameter") or passing:
             carrying.add(node.id)
     return carrying

@@ -32,6 +32,7 @@ class Request:
         seeded: values whose cotangents the side makes by itself, since their shape shows only as it
             runs.
         double: compute in float64.
+        single: take the numbers of attributes as float32 holds them.
     """
 
     part: Slice
@@ -41,6 +42,7 @@ class Request:
     cotangents: Mapping[Value, Array] | None = None
     seeded: tuple[Value, ...] = ()
     double: bool = False
+    single: bool = False
 
 
 @crossing

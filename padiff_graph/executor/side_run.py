@@ -24,8 +24,16 @@ from padiff_graph.executor.lanes import Lane, Lanes
 from padiff_graph.executor.partition import Slice
 from padiff_graph.executor.questions import Answer, Request
 from padiff_graph.executor.recorded_side import OTHERWISE, recalled, recalled_values
-from padiff_graph.executor.region_run import NONE, Execution, Side, execute, gradients
+from padiff_graph.executor.region_run import (
+    AS_CAPTURED,
+    NONE,
+    Execution,
+    Side,
+    execute,
+    gradients,
+)
 from padiff_graph.executor.seeded_cotangents import seeded_cotangent
+from padiff_graph.executor.single_attributes import in_single
 from padiff_graph.sides.recorded_engine import is_recorded
 
 __all__ = ["input_values", "run_side", "side_values"]
@@ -53,6 +61,7 @@ def run_side(side: Side, request: Request) -> Answer:
         request.wanted,
         grad=request.recorded,
         double=request.double,
+        altered=in_single(side.graph, request.part.nodes) if request.single else AS_CAPTURED,
     )
     outputs = {value: side.engine.array(execution.outputs[value]) for value in request.wanted}
     ran = perf_counter()

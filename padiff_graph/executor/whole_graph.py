@@ -56,6 +56,7 @@ def run_graph(
     *,
     double: bool = False,
     fed: Mapping[str, Array] | None = None,
+    single: bool = False,
 ) -> GraphRun:
     """Runs all of a graph on its example, forward and, with cotangents by output name, backward.
 
@@ -64,6 +65,7 @@ def run_graph(
         cotangents: of the outputs that are differentiated; None for no backward.
         double: compute in float64.
         fed: other values of floating inputs, by input name.
+        single: take the numbers of attributes as float32 holds them.
 
     Raises:
         NotRunnable: where an operation cannot be rerun, or the whole not differentiated.
@@ -79,13 +81,14 @@ def run_graph(
     wanted = tuple(dict.fromkeys((*handed_out.values(), *side.graph.updates.values())))
     part = _everything(side.graph, wanted, list(names))
     seeds = None if cotangents is None else _seeds(handed_out, cotangents)
-    answer = run_side(side, Request(part, values, wanted, seeds is not None, seeds, double=double))
+    request = Request(part, values, wanted, seeds is not None, seeds, double=double, single=single)
+    answer = run_side(side, request)
     if answer.ungraded:
         raise NotRunnable(answer.ungraded)
     return GraphRun(
         {name: answer.outputs[value] for name, value in handed_out.items()},
         {name: answer.outputs[value] for name, value in side.graph.updates.items()},
-        _totals(answer, names),
+        _totals(side.graph, answer, names),
     )
 
 
@@ -145,11 +148,23 @@ def _seeds(handed_out: Mapping[str, Value], cotangents: Mapping[str, Array]) -> 
     return seeds
 
 
-def _totals(answer: Answer, names: Mapping[Value, str]) -> dict[str, Array]:
+def _totals(
+    graph: ComputationGraph, answer: Answer, names: Mapping[Value, str]
+) -> dict[str, Array]:
     totals = {
         f"input:{names[value]}": array
         for value, array in answer.boundary.items()
         if array is not None
     }
-    totals |= {f"parameter:{name}": array for name, array in answer.parameters.items()}
+    totals |= {
+        f"parameter:{name}": array
+        for name, array in answer.parameters.items()
+        if _trained(graph, name)
+    }
     return totals
+
+
+def _trained(graph: ComputationGraph, name: str) -> bool:
+    """Whether anybody sees the gradient: of a buffer or frozen parameter the eager run has none."""
+    info = graph.parameters.get(name)
+    return info is None or (info.trainable and not info.buffer)

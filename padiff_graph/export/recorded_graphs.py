@@ -45,7 +45,7 @@ def write_graphs(
         facts = [_facts(side, seeds, None, None)]
         _write(writer, 0, _named(plain))
         other, fed = moved(side), moved_inputs(side)
-        away = _named(run_graph(other, seeds, double=True, fed=fed))
+        away = _named(run_graph(other, seeds, double=True, fed=fed, single=True))
     except NotRunnable as error:
         return [], [str(error)]
     base = _named(plain)

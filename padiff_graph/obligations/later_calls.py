@@ -93,15 +93,15 @@ class Called:
     grown: bool = False
 
     def departing(self) -> Finding | None:
-        """The first value that agrees in the first call and differs in a later one; None where
-        there is none."""
+        """The first value that agrees in one call and differs in another; None where there is
+        none."""
         for laid in _laid(self.matching, *self.calls):
             call, distance = self._departs(laid)
             if call:
                 facts: dict[str, object] = {"first_name": laid.first, "second_name": laid.second}
                 facts["error"] = distance
-                if call > 2:
-                    facts["call"] = call
+                if call != 2:
+                    facts["call" if call > 2 else "only_in"] = call
                 return _finding(self.matching, Cause.of("state.second_call", **facts), laid)
         return None
 
@@ -125,7 +125,8 @@ class Called:
         )
 
     def _departs(self, laid: Laid) -> tuple[int, float]:
-        """The first call in which a value departs, from 1 on, and how far; 0 where none does."""
+        """The call in which a value departs from what another shows, from 1 on, and how far; 0
+        where none does."""
         distances = [apart(*pair) for pair in laid.values]
         if self.before is not None:
             if (laid.first, laid.second) not in self.before:
@@ -133,10 +134,16 @@ class Called:
             distances.insert(0, self.before[laid.first, laid.second])
         least = max(rounding_of(array) for array in laid.values[-1])
         if distances[0] > least:
-            return 0, 0.0
+            return self._departs_first(distances, least)
         allowed = max(least, TIMES * distances[0], self._divergence(laid))
         late = ((call, far) for call, far in enumerate(distances, 1) if far > allowed)
         return next(late, (0, 0.0))
+
+    def _departs_first(self, distances: Sequence[float], least: float) -> tuple[int, float]:
+        """The first call where it alone departs: rounding would do the same in each. With weights
+        that grow in between the calls are not alike, and nothing is concluded."""
+        alike = self.before is not None and min(distances) <= least
+        return (1, distances[0]) if alike and distances[0] > TIMES * least else (0, 0.0)
 
     def _divergence(self, laid: Laid) -> float:
         """By how much a running variance differs where one framework takes the biased batch

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeGuard
 
 from padiff_graph.capture.leaf_names import Fields, Items, Leaf, Tree
 
@@ -49,10 +50,23 @@ def pairs_by_place(first: Tree, second: Tree) -> PlacePairs:
             todo += [(ours.members[name], theirs.members[name]) for name in reversed(common)]
             first_open += _leaves_but(ours, common)
             second_open += _leaves_but(theirs, common)
+        elif _none(ours) and _empty(theirs):
+            pairs.append((ours, Leaf(ours.name, ())))
+        elif _none(theirs) and _empty(ours):
+            pairs.append((Leaf(theirs.name, ()), theirs))
         else:
             first_open += _leaves(ours)
             second_open += _leaves(theirs)
     return PlacePairs(tuple(pairs), tuple(first_open), tuple(second_open))
+
+
+def _none(tree: Tree) -> TypeGuard[Leaf]:
+    return isinstance(tree, Leaf) and tree.value is None
+
+
+def _empty(tree: Tree) -> bool:
+    """Whether a container holds nothing: beside None it is a value of its own."""
+    return not isinstance(tree, Leaf) and not tree.members
 
 
 def _as_long(first: Items, second: Items) -> bool:

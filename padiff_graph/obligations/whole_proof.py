@@ -2,8 +2,9 @@
 
 Rounding vanishes in float64, a difference stays. How much may be left is not guessed: the second
 graph is run once more with its weights and inputs moved by one unit in the last place of float32,
-since frameworks hold some attributes and constants as float32. What moves a quantity as much as
-that is rounding. Cotangents are random, so that nothing cancels that does not have to.
+and the numbers of its attributes as float32 holds them, since frameworks hold some attributes and
+constants so. What moves a quantity as much as that is rounding. Cotangents are random, so that
+nothing cancels that does not have to.
 """
 
 from __future__ import annotations
@@ -174,7 +175,7 @@ def prove_whole(
         seeds = seeds_of(pair.second, outputs) if backward else None
         first, second = _both(pair, outputs, seeds, double=True, fed=_fed(inputs, fed))
         nearby = moved_inputs(pair.second, fed)
-        away = run_graph(moved(pair.second), seeds, double=True, fed=nearby)
+        away = run_graph(moved(pair.second), seeds, double=True, fed=nearby, single=True)
     except NotRunnable as error:
         return WholeProof((), str(error))
     laid = list(laid_side_by_side(outputs, inputs, rows, first, second))

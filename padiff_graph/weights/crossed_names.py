@@ -60,7 +60,7 @@ def crossed_findings(matching: Matching) -> tuple[Finding, ...]:
 def _crossed(matching: Matching) -> Iterator[tuple[str, str]]:
     """(name, the second model's parameter that fills it) where that goes by another name of both
     sides."""
-    theirs = matching.second.graph.parameters
+    theirs, unread = matching.second.graph.parameters, set(matching.first.unread)
     taken: dict[str, str] = {}
     for row in matching.parameters:
         seconds = {piece.second for piece in row.pieces}
@@ -69,5 +69,5 @@ def _crossed(matching: Matching) -> Iterator[tuple[str, str]]:
     for name, second in taken.items():
         if second == name or name not in theirs or name in theirs[second].aliases:
             continue
-        if second in taken and taken[second] != second:
+        if taken.get(second, second) != second or second in unread:
             yield name, second

@@ -301,3 +301,58 @@ def test_statistics_updated_twice_are_held_against_what_each_update_starts_from(
     assert report.passed is passes, str(report)
     verdicts = {finding.verdict for finding in report.findings}
     assert verdicts == {"framework-divergence"} if passes else "different" in verdicts
+
+
+class _Frozen(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.head = torch.nn.Linear(6, 6), torch.nn.Linear(6, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            features = self.body(x).relu()
+        return self.head(features)
+
+
+class _Trained(paddle.nn.Layer):
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.head = paddle.nn.Linear(6, 6), paddle.nn.Linear(6, 2)
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        return self.head(paddle.nn.functional.relu(self.body(x)))
+
+
+class _Kept(paddle.nn.Layer):
+    """Clips what is not negative anyhow, zeros among it: another slope there."""
+
+    def __init__(self, clips: bool) -> None:
+        super().__init__()
+        self.clips, self.head = clips, paddle.nn.Linear(6, 2)
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        return self.head(paddle.nn.functional.relu(x) if self.clips else x)
+
+
+class _AsItIs(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = torch.nn.Linear(6, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(x)
+
+
+def test_what_follows_a_cut_is_no_defect_of_a_framework() -> None:
+    x = np.random.default_rng(0).standard_normal((4, 6)).astype("float32")
+    report = _report(_Trained(), _Frozen(), x=x)
+    assert not report.passed
+    assert {found.verdict for found in report.findings} == {"different"}
+
+
+def test_a_kink_of_one_function_alone_is_no_defect_of_a_framework() -> None:
+    x = np.maximum(np.random.default_rng(0).standard_normal((4, 6)), 0).astype("float32")
+    report = _report(_Kept(True), _AsItIs(), x=x)
+    assert not report.passed
+    assert not any(found.verdict == "framework-defect" for found in report.findings)
+    assert _report(_Kept(False), _AsItIs(), x=x).passed

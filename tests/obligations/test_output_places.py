@@ -67,6 +67,12 @@ def test_places_without_a_counterpart_are_open():
     assert places({"a": T, "b": T}, {"a": T, "c": T}) == ([("a", "a")], ["b"], ["c"])
 
 
+def test_nothing_in_a_container_stands_beside_none():
+    assert places((T, None), (T, [])) == ([("0", "0"), ("1", "1")], [], [])
+    assert places({"aux": {}}, {"aux": None}) == ([("aux", "aux")], [], [])
+    assert places((T, []), (T, ()))[0] == [("0", "0")]
+
+
 def test_deques_slots_private_fields_and_generators_count():
     assert list(leaves({"states": deque([T, T])}, is_tensor)) == ["states.0", "states.1"]
     assert list(output_leaves(Cache(), is_tensor)) == ["_keys"]

@@ -174,6 +174,53 @@ def test_what_only_the_third_call_does_is_told(factors, beside):
     assert beside or not told or told[0].get("call") == 3
 
 
+class EveryOtherCall(Deed):
+    """Counts beside the model; a factor above one multiplies every other call, the whole run's
+    among them."""
+
+    def __init__(self, factor):
+        super().__init__(factor)
+        self.calls = 0
+
+    def forward(self, model, lib, x):
+        self.calls += 1
+        return model.fc(x) * (self.factor if self.calls % 2 == 0 else 1)
+
+
+@pytest.mark.parametrize("factors", [(1, 2), (2, 2)])
+def test_a_run_that_departs_alone_is_no_rounding(factors):
+    report = compared(*map(EveryOtherCall, factors))
+    failing = [found.cause_id for found in report.findings if found.fails]
+    assert report.passed == (factors[0] == factors[1]) == (not failing)
+    assert not any(found.verdict == "rounding" for found in report.findings)
+
+
+class PointsIntoAQueue(Deed):
+    """Writes at a pointer that one model keeps in its computation and the other reads as a number;
+    a factor above one moves the pointer further."""
+
+    def setup(self, model, lib):
+        model.register_buffer("queue", lib.zeros([8, 6]))
+        model.register_buffer("at", lib.zeros([1], dtype=lib.int64))
+
+    def forward(self, model, lib, x):
+        y = model.fc(x)
+        at = int(model.at.item())
+        model.queue[at : at + 4] = y.detach()
+        if lib is paddle:
+            model.at.set_value((model.at + 4 * self.factor) % 8)
+        else:
+            model.at[0] = (at + 4) % 8
+        return y
+
+
+@pytest.mark.parametrize("factor", [1, 2])
+def test_a_pointer_that_one_model_reads_as_a_number(factor):
+    report = compared(PointsIntoAQueue(factor), PointsIntoAQueue(1))
+    assert report.passed == (factor == 1)
+    assert any(found.fails for found in report.findings) == (factor == 2)
+
+
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 def test_an_average_over_all_calls_is_no_last_value(momentum):
     norm = paddle.nn.BatchNorm1D(6, momentum=momentum)

@@ -3,11 +3,14 @@
 Nothing of rounding, all of a difference, dropout included.
 """
 
+import math
+
 import numpy as np
 import paddle
 import pytest
 import torch
 
+import padiff_graph
 from padiff_graph.alignment.align import align
 from padiff_graph.executor.output_pairs import output_pairs
 from padiff_graph.executor.pair_setup import pair_of
@@ -74,3 +77,38 @@ def test_a_small_difference_is_left(train):
     left = {(entry.kind, entry.first) for entry in proof.left}
     assert ("output", "output") in left and ("input", "x") in left
     assert all(entry.noise > 0 for entry in proof.remainders if entry.kind == "output")
+
+
+def angles(lib, steps, base):
+    """Sines of large angles: one framework holds the factor of the exponents as float32."""
+    places = lib.arange(8, dtype=lib.float32)
+    frequencies = lib.exp(places * (-math.log(base) / 8))
+    rows = steps.astype("float32") if lib is paddle else steps.float()
+    return lib.sin(rows.unsqueeze(-1) * frequencies)
+
+
+class PaddleSteps(paddle.nn.Layer):
+    def __init__(self, base):
+        super().__init__()
+        self.out, self.base = paddle.nn.Linear(8, 4), base
+
+    def forward(self, steps):
+        return self.out(angles(paddle, steps, self.base))
+
+
+class TorchSteps(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.out = torch.nn.Linear(8, 4)
+
+    def forward(self, steps):
+        return self.out(angles(torch, steps, 10_000))
+
+
+@pytest.mark.parametrize("base", [10_000, 10_010])
+def test_a_number_that_one_framework_holds_as_float32_is_no_difference(base):
+    torch.manual_seed(0)
+    steps = np.array([1, 50, 900])
+    example = {"steps": paddle.to_tensor(steps)}, {"steps": torch.from_numpy(steps)}
+    report = padiff_graph.compare(PaddleSteps(base), TorchSteps(), example)
+    assert report.equivalent == (base == 10_000)

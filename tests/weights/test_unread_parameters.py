@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import paddle
+import pytest
 import torch
 
 import padiff_graph as pg
@@ -68,3 +69,29 @@ def test_they_are_in_the_report_its_json_and_its_notes() -> None:
     }
     assert [row["equal"] for row in json.loads(report.to_json())["unread"]] == [*told.values()]
     assert "head.idle.bias | top.idle.bias (other numbers)" in " ".join(str(report).split())
+
+
+class _Heads(paddle.nn.Layer):
+    def __init__(self, read: str) -> None:
+        super().__init__()
+        self.one, self.two, self.read = paddle.nn.Linear(3, 3), paddle.nn.Linear(3, 3), read
+
+    def forward(self, x: Any) -> Any:
+        return getattr(self, self.read)(x)
+
+
+class _TorchHeads(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two = torch.nn.Linear(3, 3), torch.nn.Linear(3, 3)
+
+    def forward(self, x: Any) -> Any:
+        return self.one(x)
+
+
+@pytest.mark.parametrize("read", ["one", "two"])
+def test_a_layer_that_takes_the_place_of_one_that_is_there_unread(read: str) -> None:
+    example = {"x": paddle.to_tensor(X)}, {"x": torch.from_numpy(X)}
+    report = pg.compare(_Heads(read), _TorchHeads(), example, options={"atol": 1e-5, "rtol": 1e-5})
+    crossed = [found for found in report.findings if found.cause_id == "parameter.crossed"]
+    assert report.passed and len(crossed) == (read == "two")

@@ -125,16 +125,23 @@ def lookup(
 
 
 def pad(call: Call, edge: Edge, widths: Sequence[tuple[int, int]], mode: str, value: float) -> Edge:
-    """Padding; negative widths cut. `widths` for every axis."""
+    """Padding; negative widths cut. `widths` for every axis. Axes of one element that are not
+    padded are left out: Paddle pads images as volumes of one slice."""
     for axis, (before, after) in enumerate(widths):
         if before < 0 or after < 0:
-            kept = range(max(-before, 0), shape_of(edge)[axis] - max(-after, 0))
-            edge = call.take(edge, axis, kept)
-    pads = tuple(max(width[side], 0) for side in (0, 1) for width in widths)
-    if not any(pads):
+            places = range(max(-before, 0), shape_of(edge)[axis] - max(-after, 0))
+            edge = call.take(edge, axis, places)
+    added = [(max(before, 0), max(after, 0)) for before, after in widths]
+    if not any(map(any, added)):
         return call.touch(edge)
-    filling = float(value) if mode == "constant" else None
-    return call.draft("Pad", [edge], {"mode": mode, "pads": pads, "value": filling})
+    axes = list(zip(shape_of(edge), added, strict=True))
+    kept = [(extent, width) for extent, width in axes if extent != 1 or any(width)]
+    pads = tuple(width[side] for side in (0, 1) for _, width in kept)
+    attrs = {"mode": mode, "pads": pads, "value": float(value) if mode == "constant" else None}
+    kind = call.typed(edge, tuple(extent + sum(width) for extent, width in kept))
+    operand = reshape(edge, tuple(extent for extent, _ in kept))
+    whole = tuple(extent + sum(width) for extent, width in axes)
+    return reshape(call.draft("Pad", [operand], attrs, kind), whole)
 
 
 def assign_box(call: Call, edge: Edge, box: Sequence[tuple[int, int, int]], values: Edge) -> Edge:

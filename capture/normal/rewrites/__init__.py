@@ -22,6 +22,7 @@ from padiff_graph.capture.normal.rewrites.factors import (
     scale_out_of_matmul,
     scale_out_of_product,
 )
+from padiff_graph.capture.normal.rewrites.folded_batch_norm import composed_batch_norm
 from padiff_graph.capture.normal.rewrites.gated_activations import (
     clip_unscaled,
     composed_hard_sigmoid,
@@ -96,6 +97,7 @@ FIRST: tuple[Rule, ...] = (
     composed_softmax,
     scale_and_bias_into_norm,
     channel_parameter_into_norm,
+    composed_batch_norm,
     concat_of_one_source,
 )
 """Rules of the first sweep: what is folded into one operator."""

@@ -14,7 +14,7 @@ from padiff_graph.capture.normal.rewrites.operands import both_orders
 from padiff_graph.capture.normal.rewrites.rule import Sweep, applies_to
 from padiff_graph.capture.normal.traits import traits
 
-__all__ = ["channel_parameter_into_norm"]
+__all__ = ["by_channel", "channel_parameter_into_norm"]
 
 CHANNEL_NORMS = ("GroupNormalization", "InstanceNormalization")
 """Norms with one scale and bias a channel."""
@@ -38,7 +38,7 @@ def channel_parameter_into_norm(sweep: Sweep, draft: Draft) -> bool:
             continue
         if not view_of(normed).identity or not sweep.learned(parameter):
             continue
-        if len(draft.shape) < SPATIAL or not _by_channel(parameter, draft):
+        if len(draft.shape) < SPATIAL or not by_channel(parameter, draft):
             continue
         grouped = _grouped(norm, draft.shape)
         if grouped is None or not _free(norm, role):
@@ -58,7 +58,7 @@ def channel_parameter_into_norm(sweep: Sweep, draft: Draft) -> bool:
     return False
 
 
-def _by_channel(parameter: Edge, draft: Draft) -> bool:
+def by_channel(parameter: Edge, draft: Draft) -> bool:
     """Whether a parameter is one number for each channel."""
     channels = draft.shape[1]
     if channels < 1 or math.prod(shape_of(parameter)) != channels:

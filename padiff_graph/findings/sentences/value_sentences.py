@@ -23,6 +23,7 @@ GRADIENTS: Mapping[str, tuple[str, ...]] = {
         "gradient of {op}: {first_marks} against {second_marks}",
         "a hook on the parameter {parameter} changes its gradient on the {side} side only",
         "hooks change the gradient of {first_name} otherwise than that of {second_name}",
+        "gradient hooks {surplus} in the {first} model: {hooks}",
         "a gradient hook changes the gradient here on the {side} side only",
     ),
     "gradient.custom_backward": (
@@ -193,6 +194,11 @@ STATE: Mapping[str, tuple[str, ...]] = {
         ),
     ),
     "state.second_call": (
+        (
+            "{first_name} differs in call {only_in} by {error:.3g} of its largest value and agrees"
+            " in a later one: what is kept outside of a model (a global, an attribute of a class)"
+            " tells one call from the next"
+        ),
         (
             "{first_name} agrees in the first call and differs in call {call} by {error:.3g} of its"
             " largest value: what earlier calls left behind, or kept of the weights, is not the"

@@ -106,6 +106,24 @@ def rows_normed(g: Drafts, *shape: int) -> Edge:
     return g.op("Mul", norm, weight, shape=(2, 4, 9))
 
 
+def frozen(g: Drafts, epsilon: float = 1e-5) -> Edge:
+    """As detection models freeze a batch norm: x * s + (b - m * s), s = w * (v + epsilon) ** -0.5,
+    each by channel."""
+    weight, bias, mean, spread = (g.parameter(name, 4) for name in "wbmv")
+    factor = g.op("Mul", weight, g.op("Pow", affine(spread, 1.0, epsilon), exponent=-0.5))
+    shift = g.op("Add", bias, affine(g.op("Mul", mean, factor), -1.0, 0.0))
+    data = g.op("Mul", g.input("x", 2, 4, 3), reshape(factor, (1, 4, 1)), shape=(2, 4, 3))
+    return g.op("Add", data, reshape(shift, (1, 4, 1)), shape=(2, 4, 3))
+
+
+def normed_by_hand(g: Drafts) -> Edge:
+    """(x - m) * s + b."""
+    weight, bias, mean, spread = (g.parameter(name, 1, 4, 1) for name in "wbmv")
+    factor = g.op("Mul", g.op("Pow", affine(spread, 1.0, 1e-3), exponent=-0.5), weight)
+    centred = g.op("Add", g.input("x", 2, 4, 3), affine(mean, -1.0, 0.0), shape=(2, 4, 3))
+    return g.op("Add", g.op("Mul", centred, factor, shape=(2, 4, 3)), bias, shape=(2, 4, 3))
+
+
 def rms_norm(g: Drafts, axis_rows: bool = True) -> Edge:
     x = g.input("x", 4, 4)
     square = g.op("Pow", x, exponent=2.0)
@@ -352,6 +370,16 @@ APPLIES: list[tuple[str, Build, str]] = [
         lambda g: rows_normed(g, 1, 4, 1),
         "InstanceNormalization(x, w, -, epsilon=1e-05)",
     ),
+    (
+        "composed_batch_norm",
+        frozen,
+        "BatchNormalization(x, w, b, m, v, epsilon=1e-05, training=False)",
+    ),
+    (
+        "composed_batch_norm",
+        normed_by_hand,
+        "BatchNormalization(x, w, b, m, v, epsilon=0.001, training=False)",
+    ),
     ("composed_rms_norm", rms_norm, "RMSNormalization(x, -, epsilon=1e-06, axis=-1)"),
     ("composed_softmax", softmax, "Softmax(2 * x, axis=-1)"),
     (
@@ -523,6 +551,7 @@ REFUSES: list[tuple[str, str, Build]] = [
         lambda g: g.op("Mul", g.input("x", 2), g.input("y", 2)),
     ),
     ("one number a place", "channel_parameter_into_norm", lambda g: rows_normed(g, 1, 1, 9)),
+    ("no epsilon", "composed_batch_norm", lambda g: frozen(g, 0.0)),
     ("a statistic of columns", "composed_rms_norm", lambda g: rms_norm(g, axis_rows=False)),
     ("a sum of columns", "composed_softmax", lambda g: softmax(g, axis_rows=False)),
     (
