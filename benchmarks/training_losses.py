@@ -267,6 +267,9 @@ SUBJECTS = {
         _subject("ocr_rec_crnn_mbv3", "ctc", _paddle_ctc, _torch_ctc, _texts),
         _subject("ocr_det_mbv3_db", "masks", _paddle_masks, _torch_masks, _masks),
         _subject("df_unet2d", "noise", _paddle_noise, _torch_noise, _noise),
-        _subject("tv_resnet18", "classes", _paddle_classes, _torch_classes, _classes),
+        _subject(
+            "timm_mobilenetv4_conv_small", "classes", _paddle_classes, _torch_classes, _classes
+        ),
+        _subject("timm_vit_base_patch16_224", "classes", _paddle_classes, _torch_classes, _classes),
     )
 }

@@ -7,11 +7,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
 
-import numpy as np
-
 from padiff_graph.capture.engine import Array
 from padiff_graph.capture.graph import Value
 from padiff_graph.check.recorded_examination import examine_recorded
+from padiff_graph.check.summed_terms import summed_terms
 from padiff_graph.diagnosis.ablation import inverted, parts_turned, surplus
 from padiff_graph.diagnosis.framework_differences import explain_by_frameworks
 from padiff_graph.diagnosis.probes import probe, probe_gradient
@@ -22,7 +21,6 @@ from padiff_graph.executor.recorded_pair import both_recorded
 from padiff_graph.executor.recorded_side import fed_in_double
 from padiff_graph.executor.region_run import Seconds
 from padiff_graph.executor.shared_draws import unsteady
-from padiff_graph.executor.side_run import side_values
 from padiff_graph.executor.tensor_pair import TensorPair
 from padiff_graph.executor.transfer import fed
 from padiff_graph.executor.value_names import cut_labels, value_name
@@ -256,9 +254,9 @@ def _judged(
     for plain, single, fine, own in zip(plains, singles, fines, rules, strict=True):
         doubles = None if fine is None else fine.arrays()
         judged = judge_tensor(single, plain.arrays(), doubles, own)
-        if judged.coarse and plain.kind == "buffer":
-            sized = replace(own, size=_summed(case, plain.first_name))
-            judged = judge_tensor(single, plain.arrays(), doubles, sized)
+        size = summed_terms(plain, case.pair, case.region, case.feed) if judged.coarse else 0.0
+        if size:
+            judged = judge_tensor(single, plain.arrays(), doubles, replace(own, size=size))
         parts.append(
             Part(
                 plain.kind,
@@ -290,22 +288,6 @@ def _seen(
     if shown.gradient:
         return probe_gradient(shown.first, shown.second)
     return probe(*shown.arrays(), extra)
-
-
-def _summed(case: _Case, buffer: str) -> float:
-    """The largest magnitude of what a buffer's update reads first: the mean of a normalised value
-    is nothing but the rounding of values that cancel."""
-    side, part, feed = case.pair.second, case.region.second, case.feed.second
-    update = next(update for update in case.region.updates if update.first == buffer)
-    operand = side.graph.record(update.second_value.node).inputs[0]
-    if operand is None:
-        return 0.0
-    array = feed.get(operand)
-    if array is None:
-        if operand.node not in part.nodes:
-            return 0.0
-        array = side_values(side, part, feed, (operand,))[operand]
-    return float(np.abs(array).max(initial=0.0)) if array.dtype.kind in "fc" else 0.0
 
 
 def _one_sided(case: _Case) -> dict[tuple[str, int], Array]:

@@ -31,11 +31,14 @@ class Unmapped:
     Attributes:
         first, second: their dotted names.
         even: whether they hold as many numbers on both sides.
+        matrices: how many those of two axes and more hold, where these are even and the rest is
+            not: a bias that one model keeps once and the other as two that it adds.
     """
 
     first: frozenset[str]
     second: frozenset[str]
     even: bool
+    matrices: int = 0
 
     @property
     def cause(self) -> Cause:
@@ -58,7 +61,11 @@ def unmapped(matching: Matching, sizes: OtherSizes) -> Unmapped | None:
     most = _numbers(matching.first.graph, lost | neutral)
     left = _numbers(matching.second.graph, unused) - _taken(matching, unused)
     even = least <= left <= most
-    return Unmapped(frozenset(lost | neutral), frozenset(unused), even)
+    first, second = frozenset(lost | neutral), frozenset(unused)
+    matrices = _numbers(matching.first.graph, lost, axes=2)
+    if even or matrices != _numbers(matching.second.graph, unused, axes=2):
+        matrices = 0
+    return Unmapped(first, second, even, matrices)
 
 
 def _taken(matching: Matching, names: set[str]) -> int:
@@ -68,10 +75,15 @@ def _taken(matching: Matching, names: set[str]) -> int:
     return sum(piece.second_view.size for piece in pieces if piece.second in names)
 
 
-def _numbers(graph: ComputationGraph, names: set[str]) -> int:
-    """How many numbers these parameters hold; a complex one is two."""
+def _numbers(graph: ComputationGraph, names: set[str], axes: int = 0) -> int:
+    """How many numbers these parameters hold, those of so many axes at least; a complex one is
+    two."""
     types = [graph.parameters[name].type for name in names if name in graph.parameters]
-    return sum(kind.size * (2 if kind.dtype.startswith("complex") else 1) for kind in types)
+    return sum(
+        kind.size * (2 if kind.dtype.startswith("complex") else 1)
+        for kind in types
+        if len(kind.shape) >= axes
+    )
 
 
 def unsure_regions(regions: RegionCheck, matching: Matching, loose: Unmapped | None) -> RegionCheck:
@@ -107,7 +119,7 @@ def _reads(graph: ComputationGraph, nodes: Sequence[int], names: frozenset[str])
 
 def unsure_weights(findings: Sequence[Finding], loose: Unmapped | None) -> list[Finding]:
     """The findings about weights without counterpart, as one that says what is not known."""
-    if loose is None or not loose.even:
+    if loose is None or not (loose.even or loose.matrices):
         return list(findings)
     about = [
         finding
@@ -121,10 +133,11 @@ def unsure_weights(findings: Sequence[Finding], loose: Unmapped | None) -> list[
         for finding in about
         for place in finding.places or ((finding.paddle_path, finding.torch_path),)
     ]
+    held = {"numbers": loose.matrices} if loose.matrices else {}
     told = replace(
         about[0],
         verdict="not-comparable",
-        reason=Cause.of("parameter.unmapped", loose=loose.cause),
+        reason=Cause.of("parameter.unmapped", loose=loose.cause, **held),
         places=tuple(dict.fromkeys(places)),
         advice=ADVICE,
     )

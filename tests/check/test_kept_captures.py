@@ -115,12 +115,19 @@ def test_a_graph_that_stands_no_longer_is_made_anew(monkeypatch: pytest.MonkeyPa
     assert any("Relu" in finding.cause for finding in report.findings)
 
 
-def test_optimizers_are_never_kept() -> None:
-    layer, module = PaddleNet(), TorchNet()
+def _trained(layer: PaddleNet, module: TorchNet) -> dict[str, object]:
     both = [
         paddle.optimizer.SGD(0.1, parameters=layer.parameters()),
         torch.optim.SGD(module.parameters(), 0.1),
     ]
-    arguments = {**asked(layer, module, example()), "optimizer": both, "steps": 2}
-    _, kept = compare_keeping(arguments, Kept())
-    assert kept == Kept()
+    return {**asked(layer, module, example()), "optimizer": both, "steps": 2}
+
+
+def test_in_training_a_capture_is_of_the_very_model_that_the_optimizer_holds() -> None:
+    layer, module = PaddleNet(), TorchNet()
+    report, kept = compare_keeping(_trained(layer, module), Kept())
+    assert report.passed and kept.used == (False, False)
+    again, kept = compare_keeping(_trained(layer, module), kept)
+    assert again.passed and kept.used == (True, True)
+    _, kept = compare_keeping(_trained(PaddleNet(), module), kept)
+    assert kept.used == (False, True)

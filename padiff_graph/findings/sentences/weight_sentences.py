@@ -15,6 +15,7 @@ WEIGHTS: Mapping[str, tuple[str, ...]] = {
         ),
     ),
     "parameter.unmapped": (
+        "{loose}, though their matrices hold as many numbers, {numbers}",
         "{loose}, though they hold as many numbers",
         (
             "no map was found between the weights {first_some} ({first_label}) and {second_some} "
