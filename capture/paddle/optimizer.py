@@ -11,6 +11,7 @@ import numpy as np
 import paddle
 
 from padiff_graph.capture.abilities import WatchedPass, WatchedStep
+from padiff_graph.capture.noted_closure import noting_first
 from padiff_graph.capture.paddle.passes import noting_passes
 from padiff_graph.capture.paddle.values import array, dtype
 
@@ -148,7 +149,9 @@ def _parameter_settings(
 
 def _learning_rate(optimizer: Any, parameter: Any) -> float:
     """The rate with the parameter's own factor, and AdamW's and its like's by `lr_ratio`."""
-    rate = float(optimizer.get_lr())
+    # LBFGS hands no rate on to what it inherits from (paddle/optimizer/lbfgs.py, 3.x)
+    whole = isinstance(optimizer, paddle.optimizer.LBFGS)
+    rate = float(optimizer.learning_rate if whole else optimizer.get_lr())
     own = getattr(parameter, "optimize_attr", None) or {}
     rate *= float(own.get("learning_rate", 1.0))
     ratio = getattr(optimizer, "_lr_ratio", None)
@@ -247,7 +250,7 @@ def watching(model: paddle.nn.Layer) -> Iterator[list[WatchedStep | WatchedPass]
 
     Every optimizer adds its regularization to the gradients when they are clipped and nothing else
     is done to them (paddle/optimizer/optimizer.py, `_apply_optimize`, 3.x): the class's method
-    is watched there while the context lasts.
+    is watched there while the context lasts. LBFGS goes its own way; its step is watched itself.
     """
     seen: list[WatchedStep | WatchedPass] = []
     base = paddle.optimizer.Optimizer
@@ -257,12 +260,24 @@ def watching(model: paddle.nn.Layer) -> Iterator[list[WatchedStep | WatchedPass]
         _note(seen, optimizer, model, handed)
         return original(optimizer, handed, *arguments, **named)
 
+    whole = paddle.optimizer.LBFGS
+    stepping = whole.step
+
+    def stepped(optimizer: Any, closure: Any) -> Any:
+        def note() -> None:
+            owned = [each for group in _groups(optimizer) for each in group["params"]]
+            _note(seen, optimizer, model, [(each, each.grad) for each in owned])
+
+        return stepping(optimizer, noting_first(closure, note))
+
     base.append_regularization_ops = noted
+    whole.step = stepped
     try:
         with noting_passes(model, lambda: gradients(model), seen.append):
             yield seen
     finally:
         base.append_regularization_ops = original
+        whole.step = stepping
 
 
 def _note(

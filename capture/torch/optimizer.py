@@ -14,6 +14,7 @@ import torch
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from padiff_graph.capture.abilities import WatchedPass, WatchedStep
+from padiff_graph.capture.noted_closure import noting_first
 from padiff_graph.capture.torch.passes import noting_passes
 from padiff_graph.capture.torch.values import array
 
@@ -212,15 +213,7 @@ def _behind_closure(given: Any, named: Any, note: Callable[[], None]) -> Any:
     if closure is None:
         note()
         return None
-    calls: list[None] = []
-
-    def noted() -> Any:
-        answer = closure()
-        if not calls:
-            note()
-        calls.append(None)
-        return answer
-
+    noted = noting_first(closure, note)
     if position is None:
         return given, {**named, "closure": noted}
     return (*given[:position], noted, *given[position + 1 :]), named

@@ -84,8 +84,14 @@ class SettingWatch:
         pairs = [(row.first, piece.second) for row in self.rows for piece in row.pieces]
         told_settings = setting_differences(settings, (trains[0], trains[1]), pairs)
         owned = self._owned(settings)
-        observed = observed_differences(first, second, owned)
-        observed += self.reach.look(step, (first, second), owned, (trains[0], trains[1]))
+        observed = self.reach.look(step, (first, second), owned, (trains[0], trains[1]))
+        reached = {pair for difference in observed for pair in difference.parameters}
+        # what no gradient reaches on one side is not updated there either
+        observed += [
+            difference
+            for difference in observed_differences(first, second, owned)
+            if not reached.issuperset(difference.parameters)
+        ]
         seen = {difference.setting for difference in observed}
         if not all(stepper.plain for stepper in self.steppers):
             # a callable or a hook may clip too: what both do is seen, what one says is half of it

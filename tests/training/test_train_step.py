@@ -232,6 +232,34 @@ def test_an_optimizer_that_needs_a_closure_is_watched_and_not_tried():
     assert finding.cause_id == "optimizer.algorithm", finding.cause
 
 
+@pytest.mark.parametrize("rate", [0.1, 0.2])
+def test_two_optimizers_that_evaluate_the_loss_again_are_held_against_each_other(rate):
+    layer, module = _Paddle(), _Torch()
+    ours = paddle.optimizer.LBFGS(rate, max_iter=2, parameters=layer.parameters())
+    theirs = torch.optim.LBFGS(module.parameters(), 0.1, max_iter=2)
+
+    def step(optimizer, clear):
+        def of_batch(model, batch):
+            def closure():
+                clear()
+                loss = (model(**batch) ** 2).mean()
+                loss.backward()
+                return loss
+
+            return optimizer.step(closure)
+
+        return of_batch
+
+    stepping = paddle.optimizer.LBFGS.step
+    loops = [step(ours, ours.clear_grad), step(theirs, theirs.zero_grad)]
+    report = pg.compare(layer, module, _batches(2), steps=2, train_step=loops, options=OPTIONS)
+    causes = [finding.cause for finding in report.findings if finding.fails]
+    assert report.passed is (rate == 0.1), causes
+    if rate != 0.1:
+        assert "learning rate is 0.2 (paddle) against 0.1 (torch)" in causes[0]
+    assert paddle.optimizer.LBFGS.step is stepping
+
+
 def _thawing(model, framework, since):
     """Freezes the first layer until a step; of a parameter, in each framework's word."""
     steps = [0]

@@ -48,6 +48,8 @@ class Treatment:
     size: float = 0.0
 
     def __str__(self) -> str:
+        if self.kind == "norm" and not self.factor:
+            return "set to zero"
         words = {
             "none": "none",
             "norm": f"by a factor of {self.factor:.4g} to a norm of {self.limit:.4g}",
