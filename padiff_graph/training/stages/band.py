@@ -8,8 +8,9 @@ taken once more. What departs no further than that is rounding.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,11 @@ recogniser and a diffusion model, AdamW and a loop with accumulation, clipping a
 steps each: 2 times at most, but for one gradient of 10 that the smallest movement covers."""
 FLOOR = 4
 """Units in the last place of its largest value that any quantity may differ by."""
+TIMES = 3.0
+"""So many times as far as weights have come since the start two right trainings may part in them:
+both may go that far in opposite directions, as Adam does where gradients are nothing but rounding,
+and one of them further. Without it a single such element would let a whole parameter be anywhere.
+"""
 PutBack = Callable[[], None]
 Key = tuple[int, str, str]
 
@@ -49,16 +55,19 @@ class Band:
     Attributes:
         moved: (step, stage, the second model's name) -> by how much the quantity moves.
         sizes: the same -> its largest magnitude.
+        reach: the same, of weights and their averages -> how far they have come since the start.
     """
 
     moved: Mapping[Key, float]
     sizes: Mapping[Key, float]
+    reach: Mapping[Key, float] = field(default_factory=dict)
 
     def allowed(self, step: int, stage: str, names: Sequence[str]) -> float:
         """How far two right trainings may part in a quantity that these names make up."""
         keys = [(step, stage, name) for name in names]
         grain = float(np.finfo(np.float32).eps) * max(self.sizes.get(key, 0.0) for key in keys)
-        return WIDTH * max(self.moved.get(key, 0.0) for key in keys) + FLOOR * grain
+        most = TIMES * max(self.reach.get(key, math.inf) for key in keys)
+        return min(WIDTH * max(self.moved.get(key, 0.0) for key in keys), most) + FLOOR * grain
 
     def widened(self, further: Band) -> Band:
         """The same with what a movement of `UNITS` units makes."""
@@ -208,7 +217,21 @@ def _band(plain: Sequence[StepRecord], moved: Sequence[StepRecord]) -> Band:
                 gaps[key] = float(np.abs(numbers - second[name]).max(initial=0.0))
                 sizes[key] = float(np.abs(numbers).max(initial=0.0))
         gaps[step, "loss", "loss"] = max(gaps[step, "loss", "loss"], _carried(record, other))
-    return Band(gaps, sizes)
+    return Band(gaps, sizes, _reach(plain))
+
+
+def _reach(records: Sequence[StepRecord]) -> dict[Key, float]:
+    """How far each parameter's weights, and an average of them, may have come in each step: the sum
+    of the largest movements so far. Buffers are no steps of an optimizer."""
+    reach: dict[Key, float] = {}
+    come: dict[str, float] = {}
+    for step, record in enumerate(records, 1):
+        for name in record.accumulated.keys() & record.before.keys() & record.after.keys():
+            movement = np.abs(np.asarray(record.after[name], np.float64) - record.before[name])
+            come[name] = come.get(name, 0.0) + float(movement.max(initial=0.0))
+        for name, far in come.items():
+            reach[step, "weights", name] = reach[step, "averages", name] = far
+    return reach
 
 
 def _carried(plain: StepRecord, moved: StepRecord) -> float:

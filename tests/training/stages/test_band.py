@@ -83,6 +83,52 @@ def test_what_64_units_make_widens_a_band_and_never_narrows_it():
     assert wide.allowed(2, "gradients", ["b"]) == band.allowed(2, "gradients", ["b"])
 
 
+def test_weights_part_no_further_than_they_have_come():
+    key, other = (1, "weights", "a"), (1, "gradients", "a")
+    band = Band({key: 1e-3, other: 1e-3}, {}, {key: 1e-3})
+    assert band.allowed(1, "weights", ["a"]) == pytest.approx(3e-3)
+    assert band.allowed(1, "gradients", ["a"]) == pytest.approx(0.256)
+
+
+@pytest.mark.parametrize("clamped", [False, True])
+def test_a_clamped_weight_is_no_rounding_where_its_gradients_are(clamped):
+    """Adam goes a whole step where a gradient is nothing but rounding, as of a bias in front of a
+    batch norm, and such a step makes the band wide."""
+    layer = paddle.nn.Sequential(paddle.nn.Linear(16, 8), paddle.nn.BatchNorm1D(8))
+    module = torch.nn.Sequential(torch.nn.Linear(16, 8), torch.nn.BatchNorm1d(8))
+    with torch.no_grad():
+        module[0].bias.copy_(torch.linspace(-0.4, 0.4, 8))
+    ours = paddle.optimizer.Adam(1e-3, parameters=layer.parameters())
+    theirs = torch.optim.Adam(module.parameters(), 1e-3)
+
+    def port():
+        ours.step()
+        ours.clear_grad()
+        if clamped:
+            with paddle.no_grad():
+                paddle.assign(layer[0].bias.clip(-0.3, 0.3), layer[0].bias)
+
+    def reference():
+        theirs.step()
+        theirs.zero_grad()
+
+    losses = [lambda output: (output**4).mean() + output.sum() * 0.1] * 2
+    options = {"atol": 1e-5, "rtol": 1e-3, "allow_rounding": True}
+    example = [batch(32, 16, seed=seed) for seed in range(3)]
+    report = compare(
+        layer,
+        module,
+        [tuple({"input": next(iter(side.values()))} for side in both) for both in example],
+        steps=3,
+        options=options,
+        loss_fn=losses,
+        optimizer=[port, reference],
+    )
+    causes = [finding.cause for finding in report.findings]
+    assert report.passed is not clamped, causes
+    assert any(finding.fails for finding in report.findings) is clamped, causes
+
+
 @pytest.mark.parametrize(("largest", "told"), [(1.0, False), (0.01, True)])
 def test_a_step_that_cancels_earlier_ones_is_held_against_their_size(largest, told):
     view = View.of((2,))
