@@ -92,9 +92,9 @@ def model_row(model: Any, given: Any, precision: str) -> tuple[float, float, flo
 
 def gradient_row(
     model: Any, given: Any, precision: str
-) -> tuple[tuple[float, float, float, float], int, int]:
-    """As of `model_row` for gradients of parameters, how many there are, and how many of them are
-    within the band."""
+) -> tuple[tuple[float, float, float, float], int, list[str]]:
+    """As of `model_row` for gradients of parameters, how many there are, and those beyond the
+    band."""
     side = captured(model, given, precision)[1]
     own = copy.deepcopy(model).to(DTYPES[precision])
     result = own(**lowered(given, DTYPES[precision]))
@@ -111,7 +111,7 @@ def gradient_row(
         differentiated(side, precision, cotangents, noise=seed).gradients
         for seed in (0, *gradients.DRAWS)
     ]
-    rows = []
+    rows: dict[str, tuple[float, float, float, float]] = {}
     for name, parameter in own.named_parameters():
         key = f"parameter:{name}"
         if key not in truth or parameter.grad is None:
@@ -122,9 +122,9 @@ def gradient_row(
         apart = float(np.abs(theirs - runs[0][key]).max())
         off = float(np.abs(theirs - truth[key]).max())
         band = 2 * gradients.MARGIN * max(errors)
-        rows.append((errors[0] / scale, off / scale, apart / scale, band / scale))
-    worst = max(rows, key=lambda row: row[2] / row[3] if row[3] else 0.0)
-    return worst, len(rows), sum(row[2] <= row[3] for row in rows)
+        rows[name] = errors[0] / scale, off / scale, apart / scale, band / scale
+    worst = max(rows.values(), key=lambda row: row[2] / row[3] if row[3] else 0.0)
+    return worst, len(rows), [name for name, row in rows.items() if row[2] > row[3]]
 
 
 def decoder() -> tuple[Any, Any]:
@@ -170,9 +170,10 @@ def main() -> None:
             said = "within" if row[2] <= row[3] else "BEYOND"
             print(f"{name:16} {precision:9}" + "".join(f"{n:10.2g}" for n in row) + f"  {said}")
             model, example = decoder() if name == "decoder" else pair_side(name)
-            row, count, inside = gradient_row(model, example, precision)
+            row, count, beyond = gradient_row(model, example, precision)
             numbers = "".join(f"{n:10.2g}" for n in row)
-            print(f"{'  gradients':16} {precision:9}{numbers}  {inside} of {count} within")
+            inside = f"{count - len(beyond)} of {count} within"
+            print(f"{'  gradients':16} {precision:9}{numbers}  {inside} {' '.join(beyond)}")
 
 
 if __name__ == "__main__":

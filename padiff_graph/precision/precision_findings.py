@@ -126,6 +126,7 @@ def cast_finding(trial: Trial, group: Sequence[Parted], error: float) -> Finding
 
 def _cause(trial: Trial, pair: Parted, node: NormalNode) -> Cause:
     part = _told(pair)
+    op = "Div" if trial.readings[1].divides(node) else node.op
     names = {LOW: trial.precision, HIGH: "float32"}
     dtypes = {
         "first_dtype": names[pair.first_profile[part]],
@@ -133,15 +134,15 @@ def _cause(trial: Trial, pair: Parted, node: NormalNode) -> Cause:
     }
     if pair.kernel:
         side = int(pair.second_profile[part] == HIGH)
-        return Cause.of("precision.kernel", op=node.op, side=side, precision=trial.precision)
+        return Cause.of("precision.kernel", op=op, side=side, precision=trial.precision)
     weighted = any(
         edge is not None and trial.matching.second.nodes[edge.source].op == "Parameter"
         for edge in node.inputs
     )
     multiplied = node.op == "Mul" or "Normalization" in node.op
     if weighted and multiplied and pair.parts in (("scaled",), ("terms",)):
-        return Cause.of("precision.weight", op=node.op, **dtypes)
-    return Cause.of("precision.computed", what=_what(trial, pair, node), op=node.op, **dtypes)
+        return Cause.of("precision.weight", op=op, **dtypes)
+    return Cause.of("precision.computed", what=_what(trial, pair, node), op=op, **dtypes)
 
 
 def _what(trial: Trial, pair: Parted, node: NormalNode) -> str:

@@ -29,6 +29,8 @@ PARTS = ("operands", *SPELLED)
 """With what is scaled or shifted by a number before the operation reads it."""
 SCALINGS = frozenset({"mul", "multiply", "div", "divide", "scale", "add", "sub", "subtract"})
 """Native operations that an edge may stand for and that round."""
+DIVISIONS = frozenset({"div", "divide"})
+"""Those of them that the normal form spells out, as a product with an inverse."""
 NORMS = ("norm", "p_norm", "linalg_vector_norm")
 REDUCTIONS = frozenset({"sum", "mean", "max", "amax", "logsumexp", "var", "std", *NORMS})
 """Native operations that a softmax or a normalization is spelled out with."""
@@ -148,6 +150,11 @@ class Reading:
             found["result"] = values[-1:]
         return {"operands": scaled, **found} if scaled else found
 
+    def divides(self, node: NormalNode) -> bool:
+        """Whether it is a division of the code, whose divisor the normal form has as an operation
+        of its own."""
+        return all(_tail(self.side.graph, number) in DIVISIONS for number in node.native)
+
     def reduces(self, node: NormalNode) -> bool:
         """Whether one of an operation's native operations is a reduction of its own."""
         return any(_tail(self.side.graph, number) in REDUCTIONS for number in node.native)
@@ -215,7 +222,8 @@ def _kept_inside(
 ) -> bool:
     """Whether nothing differs but what a kernel of attention keeps inside: scores, a mask added to
     them, and their softmax, unless the other side spells that out."""
-    if not (_inside(first) or _inside(second)):
+    pairs = tuple(zip(readings, (first, second), strict=True))
+    if not any(_inside(node) and not reading.divides(node) for reading, node in pairs):
         return False
     if set(parts) <= {"operands", "terms", "result"}:
         return True
