@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -10,9 +10,9 @@ from padiff_graph.capture.engine import NotRunnable
 from padiff_graph.diagnosis.probes import probe
 from padiff_graph.executor.pair_run import Pair
 from padiff_graph.executor.partition import Plan, Region
-from padiff_graph.executor.recorded_pair import RecordedPair, recorded_pair
+from padiff_graph.executor.recorded_pair import InBoth, RecordedPair, recorded_pair
 from padiff_graph.executor.tensor_pair import TensorPair
-from padiff_graph.referee.apart_in_double import READS, judge_apart
+from padiff_graph.referee.apart_in_double import READS, cancelled, judge_apart
 from padiff_graph.referee.closeness import closeness
 from padiff_graph.referee.referee import Measured, judge, measure
 from padiff_graph.referee.region_result import Part, RegionResult, RegionVerdict, worst
@@ -53,7 +53,7 @@ def examine_recorded(
         laid = recorded_pair(pair, region, plan)
     except NotRunnable as error:
         return replace(blank, verdict="not-comparable", reason=str(error))
-    read = _apart(laid.read)
+    read = max((_relative(_fine(both)) for both in laid.read), default=0.0)
     if read > READS:
         return _open(blank, ALREADY, read)
     parts = _forward(pair, region, laid, partial(judge_apart, read, attribute=attribute))
@@ -62,21 +62,31 @@ def examine_recorded(
         return replace(result, verdict="different")
     doubtful = [part for part in parts if part.verdict == "not-comparable"]
     if doubtful:
-        return _open(result, DOUBTFUL, max(_relative(part) for part in doubtful))
+        return _open(
+            result, DOUBTFUL, max((part.double or 0.0) / (part.scale or 1.0) for part in doubtful)
+        )
     return _backward(replace(result, verdict=worst([part.verdict for part in parts])), laid, read)
 
 
 def _backward(result: RegionResult, laid: RecordedPair, read: float) -> RegionResult:
     if laid.ungraded:
         return replace(result, verdict="not-comparable", reason=UNGRADED.format(laid.ungraded))
-    arriving = _apart(laid.arriving)
+    arrived = [measure(*tensor.arrays()) for tensor in laid.arriving]
+    arriving = max(map(_relative, arrived), default=0.0)
     if arriving > READS:
         return _open(result, ARRIVING, arriving)
     before = max(read, arriving)
+    largest = max((single.scale for single in arrived), default=0.0)
+    terms = sum(tensor.arrays()[1].size for tensor in laid.arriving)
     sent = [measure(*tensor.arrays()) for tensor in laid.sent]
-    lost = [single for single in sent if judge_apart(before, single) != "equal"]
+    lost = [
+        single
+        for tensor, single in zip(laid.sent, sent, strict=True)
+        if judge_apart(before, single) != "equal"
+        and single.error > cancelled(before, largest, terms / max(tensor.arrays()[1].size, 1))
+    ]
     if lost:
-        return _open(result, BACKWARD, max(single.error / single.scale for single in lost))
+        return _open(result, BACKWARD, max(map(_relative, lost)))
     parts = [
         Part(
             tensor.kind,
@@ -101,7 +111,7 @@ def _forward(pair: Pair, region: Region, laid: RecordedPair, judged: Judged) -> 
 
 
 def _part(plain: TensorPair, fine: TensorPair, units: RegionUnits, judged: Judged) -> Part:
-    single, double = measure(*plain.arrays()), measure(*fine.arrays())
+    single, double = measure(*plain.arrays()), _fine((plain, fine))
     bound = 0.0 if whole_numbers(*plain.arrays()) else units.bound(plain.kind, plain.positions)
     verdict: RegionVerdict = "equal"
     told = judged(double)
@@ -124,18 +134,15 @@ def _part(plain: TensorPair, fine: TensorPair, units: RegionUnits, judged: Judge
     )
 
 
-def _apart(tensors: Iterable[TensorPair]) -> float:
-    """The largest relative difference of several tensors."""
-    measured = [measure(*tensor.arrays()) for tensor in tensors]
-    return max(
-        (single.error / single.scale if single.scale else single.error for single in measured),
-        default=0.0,
-    )
+def _fine(both: InBoth) -> Measured:
+    """A tensor in float64; of terms that cancel, on the scale of what float32 leaves of them."""
+    plain, fine = (tensor.arrays() for tensor in both)
+    double, noise = measure(*fine), measure(plain[1], fine[1]).error
+    return Measured(double.error, max(double.scale, noise))
 
 
-def _relative(part: Part) -> float:
-    error = part.error if part.double is None else part.double
-    return error / part.scale if part.scale else error
+def _relative(measured: Measured) -> float:
+    return measured.error / measured.scale if measured.scale else measured.error
 
 
 def _open(result: RegionResult, reason: str, apart: float) -> RegionResult:

@@ -9,8 +9,9 @@ they make of it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import cast
 
 from padiff_graph.capture.engine import Array, NotRunnable
@@ -27,10 +28,14 @@ from padiff_graph.executor.transfer import paired
 from padiff_graph.executor.value_names import value_name
 from padiff_graph.sides.recorded_engine import RecordedEngine, is_recorded
 
-__all__ = ["RecordedPair", "both_recorded", "recorded_pair"]
+__all__ = ["InBoth", "RecordedPair", "both_recorded", "recorded_pair"]
 
 APART = "draws random numbers, of which each recording holds its own"
 """Why a region with random operations says nothing."""
+
+
+InBoth = tuple[TensorPair, TensorPair]
+"""A tensor of both sides in float32 and in float64."""
 
 
 @dataclass(frozen=True)
@@ -38,15 +43,15 @@ class RecordedPair:
     """A region in both recordings.
 
     Attributes:
-        read: values that it reads, in float64.
-        yielded: what it makes of them, in float32 and float64.
+        read: values that it reads, in float32 and float64.
+        yielded: what it makes of them, likewise.
         arriving: gradients that arrive at what it yields, in float64.
         sent: gradients that it sends back of them.
         ungraded: why there are no gradients though there should be, "" elsewhere.
     """
 
-    read: tuple[TensorPair, ...]
-    yielded: tuple[tuple[TensorPair, TensorPair], ...]
+    read: tuple[InBoth, ...]
+    yielded: tuple[InBoth, ...]
     arriving: tuple[TensorPair, ...] = ()
     sent: tuple[TensorPair, ...] = ()
     ungraded: str = ""
@@ -69,10 +74,9 @@ def recorded_pair(pair: Pair, region: Region, plan: Plan) -> RecordedPair:
         if any(not _steady(side, node) for node in part.nodes):
             raise NotRunnable(f"it {APART}")
     cuts = [plan.cuts[read] for read in sorted({*parts[0].reads, *parts[1].reads})]
-    read = tuple(tensor for cut in cuts for tensor in _values(pair, cut, double=True))
-    yielded = (*_yielded(pair, region, double=False), *_yielded(pair, region, double=True))
-    half = len(yielded) // 2
-    whole = RecordedPair(read, tuple(zip(yielded[:half], yielded[half:], strict=True)))
+    read = [both for cut in cuts for both in _in_both(partial(_values, pair, cut))]
+    yielded = _in_both(partial(_yielded, pair, region))
+    whole = RecordedPair(tuple(read), tuple(yielded))
     if not pair.backward or pair.unreached(region.cut) or not _graded(pair, region):
         return whole
     try:
@@ -80,6 +84,10 @@ def recorded_pair(pair: Pair, region: Region, plan: Plan) -> RecordedPair:
     except NotRunnable as error:
         return RecordedPair(whole.read, whole.yielded, ungraded=str(error))
     return RecordedPair(whole.read, whole.yielded, arriving, sent)
+
+
+def _in_both(tensors: Callable[..., list[TensorPair]]) -> list[InBoth]:
+    return list(zip(tensors(double=False), tensors(double=True), strict=True))
 
 
 def _steady(side: Side, node: int) -> bool:

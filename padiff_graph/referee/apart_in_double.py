@@ -7,7 +7,7 @@ from typing import Literal
 
 from padiff_graph.referee.referee import EXACT, LEFTOVER, Measured
 
-__all__ = ["READS", "judge_apart"]
+__all__ = ["READS", "cancelled", "judge_apart"]
 
 READS = LEFTOVER
 """Relative difference of what is read up to which anything is concluded: what frameworks leave in
@@ -19,6 +19,22 @@ chosen so that a normalisation or a sum of cancelling terms may do it, and the e
 AMPLIFIED = 1e3
 """From so many times on it is another function: no operation that is well conditioned magnifies by
 as much. In between nothing is concluded."""
+
+
+UNIT = 1e-15
+"""Some units of float64, relative: what each term of a sum may be apart by itself."""
+
+
+def cancelled(read: float, largest: float, terms: float) -> float:
+    """How far two sums of gradients may be apart whose terms cancel, as those of the bias of a key
+    do behind a softmax.
+
+    Args:
+        read: how far the terms are apart already, relative.
+        largest: magnitude of a term.
+        terms: how many are summed.
+    """
+    return (UNIT + read) * largest * max(terms, 1.0)
 
 
 def judge_apart(

@@ -130,3 +130,31 @@ def training(framework, rate=0.25):
     model = paddle.nn.Sequential(*layers, paddle.nn.Linear(8, 3))
     model.train()
     return model
+
+
+def attention(framework):
+    """One head, written out."""
+    if framework == "torch":
+        import torch as package
+
+        base, linear, softmax = package.nn.Module, package.nn.Linear, package.softmax
+        package.manual_seed(0)
+    else:
+        import paddle as package
+
+        base, linear = package.nn.Layer, package.nn.Linear
+        softmax = package.nn.functional.softmax
+
+    class Attention(base):
+        def __init__(self):
+            super().__init__()
+            self.query, self.key, self.value = (linear(6, 6) for _ in range(3))
+
+        def forward(self, x):
+            turned = (1, 2) if framework == "torch" else ([0, 2, 1],)
+            scores = package.matmul(self.query(x), self.key(x).transpose(*turned))
+            return package.matmul(softmax(scores * 0.5, -1), self.value(x))
+
+    model = Attention()
+    model.eval()
+    return model

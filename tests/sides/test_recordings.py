@@ -20,7 +20,7 @@ from padiff_graph.export.card import write_card
 from padiff_graph.export.repro_script import write_repro
 from padiff_graph.sides.recorded_model import opened_model
 from padiff_graph.sides.recording_file import Recording
-from tests.sides.recorded_models import X, changed, keeping, reference, training
+from tests.sides.recorded_models import X, attention, changed, keeping, reference, training
 
 HERE = Path(__file__).parent
 MODELS = HERE / "recorded_models.py"
@@ -423,6 +423,18 @@ def test_recordings_of_two_frameworks_are_compared_as_each_computed(recording, t
         assert shown["regions"] == "not shown"
     else:
         assert dict(report.regions) == {"equal": WHOLE}
+
+
+def test_gradients_that_cancel_in_two_recordings_are_no_difference(tmp_path):
+    """The bias of a key has none behind a softmax: what is left is rounding of float64."""
+    paths = [tmp_path / f"{name}.pgref" for name in ("port", "reference")]
+    port, reference = attention("paddle"), attention("torch")
+    given = {"x": X[None]}, {"x": torch.from_numpy(X[None])}
+    pg.assign_weight(port, reference, example_inp=given)
+    for model, inputs, path in zip((port, reference), given, paths, strict=True):
+        pg.record(model, inputs, path)
+    report = pg.compare(*paths, options=OPTIONS)
+    assert report.passed and set(report.regions) == {"equal"}
 
 
 def test_draws_of_two_recordings_are_not_held_against_each_other(tmp_path):
