@@ -60,14 +60,13 @@ def _refuse_recurrent(call: Call, op: str) -> None:
 
 
 def _weights(call: Call, gates: list[int], hidden: int) -> list[Edge | None]:
-    """For each direction W, R and both halves of B, gates in torch's order; no bias is zeros."""
+    """For each direction W, R and both halves of B, gates in torch's order; no bias is none."""
     w, r, b = call["W"], call["R"], call.operand("B")
     order = [gate + at for gate in gates for at in range(hidden)]
     weights: list[Edge | None] = []
     for direction in range(shape_of(w)[0]):
         weights += [call.take(_one_of(call, matrix, direction), 0, order) for matrix in (w, r)]
         if b is None:
-            weights += [call.constant(np.zeros(len(order), np.float32)) for _ in range(2)]
             continue
         bias = _one_of(call, b, direction)
         for half in (0, len(order)):

@@ -16,8 +16,10 @@ __all__ = [
     "embedding",
     "gather_elements",
     "index",
+    "index_add",
     "index_put",
     "index_select",
+    "norm",
     "one_hot",
     "scatter",
     "select_scatter",
@@ -114,6 +116,14 @@ def index_put(call: Call) -> Result:
     )
 
 
+def index_add(call: Call) -> Result:
+    """Rows added where an index says, each as often as it is named."""
+    axis = call.number("dim") % call.rank(call["self"])
+    source = call.affine(call["source"], float(call.number("alpha", 1)))
+    attrs = {"axes": (axis,), "accumulate": True}
+    return call.draft("IndexPut", [call["self"], source, call["index"]], attrs)
+
+
 def slice_scatter(call: Call) -> Result:
     """The operand with a slice of one axis replaced."""
     edge, axis = call["self"], call.number("dim", 0) % call.rank(call["self"])
@@ -205,6 +215,15 @@ def variance(call: Call) -> Result:
     unbiased = float(bool(call.number("unbiased", True)))
     attrs = {"correction": float(call.number("correction", unbiased))}
     return rows.reduce_over(call, "ReduceVariance", call["self"], call.numbers("dim"), attrs)
+
+
+def norm(call: Call) -> Result:
+    """linalg_norm: without an order the 2-norm over the axes; of matrices "fro" alone."""
+    order, axes = call.get("ord"), call.numbers("dim")
+    by_matrix = not axes and call.rank(call["self"]) != 1
+    if order is not None and order != "fro" and (len(axes) > 1 or by_matrix):
+        raise Unsupported(f"a matrix norm of order {order}")
+    return vector_norm(call) if order != "fro" else rows.root_of_squares(call, call["self"], axes)
 
 
 def vector_norm(call: Call) -> Result:

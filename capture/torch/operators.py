@@ -275,6 +275,7 @@ ALONG_AXES = [
     ("all", rows.reduction("ReduceAll")),
     ("var", selection.variance),
     ("norm linalg_vector_norm", selection.vector_norm),
+    ("linalg_norm", selection.norm),
 ]
 """Along axes: running, ordering, reducing."""
 
@@ -286,6 +287,7 @@ SELECTION = [
     ("scatter", selection.scatter("none")),
     ("scatter_add", selection.scatter("add")),
     ("index_put", selection.index_put),
+    ("index_add", selection.index_add),
     ("slice_scatter", selection.slice_scatter),
     ("select_scatter", selection.select_scatter),
     ("tril", selection.trilu(False)),
