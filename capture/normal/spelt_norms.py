@@ -4,9 +4,10 @@ of detection models do: no operation of a framework says so, but a root of a var
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass
 
-from padiff_graph.capture.graph import ComputationGraph, Node
+from padiff_graph.capture.graph import ComputationGraph, Node, TensorType
 
 __all__ = ["spelt_statistics"]
 
@@ -26,9 +27,15 @@ class _Carried:
     added: bool = False
 
 
+VECTORS = 4
+"""Scale, bias, mean and variance: a module without the first two may hold the statistics of a data
+set, which are constants of the code."""
+
+
 def spelt_statistics(graph: ComputationGraph) -> set[int]:
     """Numbers of the buffer records that a spelt-out normalisation reads: those of which a root is
-    taken, plus an epsilon, and all others of as many numbers in the same module."""
+    taken, plus an epsilon, and all others of as many numbers in the same module, where it holds
+    what a normalisation does."""
     buffers = [record for record in graph.of_kind("buffer") if _floating(record)]
     carried = {record.id: _Carried(record) for record in buffers}
     rooted: set[tuple[str, int]] = set()
@@ -44,7 +51,9 @@ def spelt_statistics(graph: ComputationGraph) -> set[int]:
             carried[record.id] = _Carried(source.buffer, added=True)
         elif name in ROOTS and source.added:
             rooted.add(_kin(source.buffer))
-    return {record.id for record in buffers if _kin(record) in rooted}
+    kin = Counter(_kin_of(name, info.type) for name, info in graph.parameters.items())
+    norms = {own for own in rooted if kin[own] >= VECTORS}
+    return {record.id for record in buffers if _kin(record) in norms}
 
 
 def _floating(record: Node) -> bool:
@@ -53,6 +62,9 @@ def _floating(record: Node) -> bool:
 
 
 def _kin(record: Node) -> tuple[str, int]:
-    """The module that owns a buffer, and how many numbers it holds."""
-    kind = record.outputs[0]
-    return record.name.rpartition(".")[0], math.prod(kind.shape) if kind is not None else 0
+    return _kin_of(record.name, record.outputs[0])
+
+
+def _kin_of(name: str, kind: TensorType | None) -> tuple[str, int]:
+    """The module that owns a buffer or parameter, and how many numbers it holds."""
+    return name.rpartition(".")[0], math.prod(kind.shape) if kind is not None else 0

@@ -47,3 +47,34 @@ def test_a_frozen_norm_is_a_batch_norm(epsilon: float) -> None:
     failing = [found.cause_id for found in report.findings if found.fails]
     assert failing == ([] if epsilon == 1e-5 else ["attribute.epsilon"])
     assert report.passed == (not failing)
+
+
+class _Scaled(torch.nn.Module):
+    """Statistics of a data set: constants of the code, which no checkpoint carries."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = torch.nn.Linear(5, 2)
+        self.register_buffer("mean", torch.linspace(0.0, 1.0, 5), persistent=False)
+        self.register_buffer("var", torch.linspace(0.5, 1.5, 5), persistent=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head((x - self.mean) * torch.rsqrt(self.var + 1e-6))
+
+
+class _ScaledPort(paddle.nn.Layer):
+    def __init__(self, end: float) -> None:
+        super().__init__()
+        self.head = paddle.nn.Linear(5, 2)
+        self.register_buffer("mean", paddle.linspace(0.0, end, 5), persistable=False)
+        self.register_buffer("var", paddle.linspace(0.5, 1.5, 5), persistable=False)
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        return self.head((x - self.mean) / paddle.sqrt(self.var + 1e-6))
+
+
+@pytest.mark.parametrize("end", [1.0, 1.1])
+def test_statistics_without_a_norm_of_their_own_are_constants(end: float) -> None:
+    inputs = {"x": paddle.to_tensor(IMAGE)}, {"x": torch.from_numpy(IMAGE)}
+    report = pg.compare(_ScaledPort(end).eval(), _Scaled().eval(), inputs, options=STRICT)
+    assert report.passed == (end == 1.0)
