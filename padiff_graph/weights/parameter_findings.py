@@ -17,7 +17,7 @@ from padiff_graph.matching.parameters.candidates import head_sizes, may_have_gat
 from padiff_graph.matching.parameters.conventions import Shape, gate_orders, rotary_orders
 from padiff_graph.matching.parameters.relations import axis_orders, flattened_orders
 from padiff_graph.matching.result import Matching, ParameterRow, Piece
-from padiff_graph.weights.crossed_names import crossed_findings, owner
+from padiff_graph.weights.crossed_names import crossed_findings, owner, turned_parts
 
 __all__ = ["parameter_findings"]
 
@@ -37,6 +37,7 @@ def parameter_findings(matching: Matching, sizes: OtherSizes) -> tuple[Finding, 
         *_without_counterpart(matching, sizes.parameters[0]),
         *_unused(matching, sizes.parameters[1]),
         *crossed_findings(matching),
+        *turned_parts(matching),
         *_shuffled(matching),
     )
 

@@ -49,3 +49,33 @@ def test_parts_of_a_packed_projection_in_another_order_are_told(order: Any) -> N
     told = [(finding.verdict, finding.cause_id) for finding in report.findings]
     assert report.passed
     assert told == ([] if order == (0, 1, 2) else [("suspicious", "weights.shuffled")])
+
+
+class _PaddleParts(paddle.nn.Layer):
+    def __init__(self, subtracted: int) -> None:
+        super().__init__()
+        self.parts = paddle.nn.LayerList([paddle.nn.Linear(8, 4), paddle.nn.Linear(8, 4)])
+        self.subtracted = subtracted
+
+    def forward(self, x: Any) -> Any:
+        return self.parts[1 - self.subtracted](x) - self.parts[self.subtracted](x)
+
+
+class _TorchParts(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.both = torch.nn.Linear(8, 8)
+
+    def forward(self, x: Any) -> Any:
+        kept, subtracted = self.both(x).chunk(2, -1)
+        return kept - subtracted
+
+
+@pytest.mark.parametrize("subtracted", [0, 1])
+def test_numbered_parts_in_another_order_than_in_the_whole_are_told(subtracted: int) -> None:
+    inputs = {"x": paddle.to_tensor(X)}, {"x": torch.from_numpy(X.copy())}
+    layer = _PaddleParts(subtracted).eval()
+    report = pg.compare(layer, _TorchParts().eval(), inputs, options=STRICT)
+    told = [(finding.verdict, finding.cause_id) for finding in report.findings]
+    assert report.passed
+    assert told == ([] if subtracted else [("suspicious", "weights.shuffled")])
