@@ -211,5 +211,5 @@ def _effect(
     if node.op == effects.MODULE_BACKWARD[0]:
         live[token] = entry.fresh()
         return tuple(live[token].setup_input_hook(tuple(operands)))
-    keeper = live.pop(token, None) or entry.fresh()
+    keeper = live.pop(token, None) or entry.alone()
     return tuple(keeper.setup_output_hook(tuple(operands)))

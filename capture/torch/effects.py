@@ -101,6 +101,11 @@ class ModuleHooks:
         """torch's own bookkeeper for these hooks."""
         return BackwardHook(self.module, self.hooks, self.pre_hooks)
 
+    def alone(self) -> Any:
+        """The bookkeeper of a result whose arguments are not run: hooks that want the gradients of
+        these are called there."""
+        return BackwardHook(self.module, [], self.pre_hooks)
+
 
 @dataclass
 class Effects:
