@@ -107,7 +107,7 @@ def _near(first: float, second: float, size: float) -> bool:
 
 def _factor(before: Array, after: Array) -> float | None:
     """What every element was multiplied by; None where that is not one number."""
-    if np.array_equal(before, after):
+    if np.array_equal(before, after, equal_nan=True):
         return 1.0
     old, new = before.astype(np.float64).ravel(), after.astype(np.float64).ravel()
     square = float(old @ old)

@@ -121,6 +121,17 @@ def _arrived(row: ParameterRow, first: Mapping[str, Array], second: Mapping[str,
     return bool(names) and row.first in first and second.keys() >= names
 
 
+def _finite(row: ParameterRow, first: StepRecord, second: StepRecord) -> bool:
+    """Whether numbers tell what was done to a gradient: a lost one shows nothing of it."""
+    sides = [(first, {row.first}), (second, {piece.second for piece in row.pieces})]
+    return all(
+        np.isfinite(record.accumulated[name]).all()
+        for record, names in sides
+        for name in names
+        if name in record.accumulated
+    )
+
+
 def _counted(
     pair: Pair, first: StepRecord, second: StepRecord
 ) -> Iterator[tuple[str, tuple[object, object]]]:
@@ -140,7 +151,7 @@ def _treated(
 ) -> Iterator[tuple[str, Pair, tuple[object, object]]]:
     """Parameters whose gradients went through another treatment, with both."""
     handed = first.handed, second.handed
-    rows = [row for row in rows if _arrived(row, *handed)]
+    rows = [row for row in rows if _arrived(row, *handed) and _finite(row, first, second)]
     apart = multiple(rows, first.accumulated, second.accumulated).rest
     own = treatments(first.accumulated, handed[0])
     theirs = treatments(second.accumulated, handed[1])

@@ -27,6 +27,14 @@ def scaled(before, factor, names=None):
     }
 
 
+def rows_of(before):
+    views = {name: View.of(array.shape) for name, array in before.items()}
+    return [
+        ParameterRow(name, (Piece(name, view, view),), "identity", 1.0, "given")
+        for name, view in views.items()
+    ]
+
+
 def test_untouched():
     before = gradients()
     assert {entry.kind for entry in treatments(before, dict(before)).values()} == {"none"}
@@ -103,6 +111,17 @@ def test_gradients_that_shrink_alike_are_a_factor_only_where_something_was_multi
     assert is_factor(Multiple(0.9, rest), record(loss), record(2.0)) is told
 
 
+def test_gradients_that_are_lost_tell_nothing_of_a_treatment():
+    before = gradients()
+    lost = {name: np.full_like(array, np.nan) for name, array in before.items()}
+    assert {entry.kind for entry in treatments(lost, dict(lost)).values()} == {"none"}
+    records = [
+        StepRecord(accumulated=own, updates=(WatchedStep(None, scaled(own, 0.5), {}),))
+        for own in (lost, before)
+    ]
+    assert observed_differences(*records, rows_of(before)) == []
+
+
 @pytest.mark.parametrize(("limit", "told"), [(0.01, False), (0.02, True)])
 def test_a_norm_of_all_carries_what_one_gradient_differs_by_to_the_others(limit, told):
     before = gradients()
@@ -113,10 +132,5 @@ def test_a_norm_of_all_carries_what_one_gradient_differs_by_to_the_others(limit,
         update = WatchedStep(None, scaled(accumulated, most / norm), {})
         return StepRecord(accumulated=accumulated, updates=(update,))
 
-    views = {name: View.of(array.shape) for name, array in before.items()}
-    rows = [
-        ParameterRow(name, (Piece(name, view, view),), "identity", 1.0, "given")
-        for name, view in views.items()
-    ]
-    differences = observed_differences(record(other, limit), record(before, 0.01), rows)
+    differences = observed_differences(record(other, limit), record(before, 0.01), rows_of(before))
     assert [difference.setting for difference in differences] == ["gradient clipping"] * told
