@@ -50,14 +50,15 @@ def leaf_tensor(engine: Engine, array: Array, dtype: str, grad: bool, double: bo
         array: the numbers.
         dtype: in graph spelling; "" for the array's own.
         grad: whether to ask for its gradient, where there is one.
-        double: float64 in place of narrower floats.
+        double: float64 in place of narrower floats, complex128 of complex ones.
     """
     floating = array.dtype.kind in "fc"
     if dtype:
         floating = differentiable(dtype)
-    if double and floating and array.dtype.kind != "c" and not dtype.startswith("complex"):
+    if double and floating:
+        wide = "complex128" if "c" in (array.dtype.kind, dtype[:1]) else "float64"
         # whole numbers too: what is of floats here may be of whole numbers where it comes from
-        return engine.tensor(array.astype(np.float64), "float64", grad)
+        return engine.tensor(array.astype(wide), wide, grad)
     return engine.tensor(array, dtype or None, grad and floating)
 
 

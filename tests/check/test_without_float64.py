@@ -134,3 +134,38 @@ def test_float64_reaches_through_what_the_model_makes_of_whole_numbers():
     assert tables(PaddleTables()).passed
     told = tables(PaddleTablesOff())
     assert not told.passed and any(finding.fails for finding in told.findings)
+
+
+class TorchFourier(TorchModel):
+    """A product of spectra, whose complex values stand between regions."""
+
+    def forward(self, x):
+        spectrum = torch.fft.rfft2(x, norm="ortho") * torch.complex(self.fc.weight, self.fc.weight)
+        return x + torch.fft.irfft2(spectrum, s=x.shape, norm="ortho")
+
+
+class PaddleFourier(Model):
+    norm = "ortho"
+
+    def forward(self, x):
+        weight = self.fc.weight.t()
+        spectrum = paddle.fft.rfft2(x, norm="ortho") * paddle.complex(weight, weight)
+        return x + paddle.fft.irfft2(spectrum, s=x.shape, norm=self.norm)
+
+
+class PaddleFourierOff(PaddleFourier):
+    norm = "backward"
+
+
+def test_float64_of_complex_values_is_complex128():
+    torch.manual_seed(0)
+    size = tuple(TorchFourier().fc.weight.shape)
+    x = np.random.default_rng(1).standard_normal((size[0], 2 * size[1] - 2)).astype("float32")
+    example = {"x": paddle.to_tensor(x)}, {"x": torch.from_numpy(x)}
+    options = {"atol": 1e-4, "rtol": 1e-4}
+    healthy, other = (
+        padiff_graph.compare(layer, TorchFourier(), example, options=options)
+        for layer in (PaddleFourier(), PaddleFourierOff())
+    )
+    assert healthy.passed, healthy
+    assert not other.passed and any(finding.fails for finding in other.findings)
