@@ -353,6 +353,8 @@ def index_put(call: Call) -> Result:
 def index_add(call: Call) -> Result:
     """Rows of an axis added to."""
     axis = call.number("axis", 0) % call.rank(call["x"])
+    if axis != 0:
+        raise Unsupported("index_add along another axis than the first")
     return call.draft(
         "IndexPut",
         [call["x"], call["add_value"], call["index"]],

@@ -16,7 +16,6 @@ __all__ = [
     "embedding",
     "gather_elements",
     "index",
-    "index_add",
     "index_put",
     "index_select",
     "norm",
@@ -114,14 +113,6 @@ def index_put(call: Call) -> Result:
         [call["self"], call["values"], *(part for part in indices if part is not None)],
         {"axes": axes, "accumulate": bool(call.number("accumulate", False))},
     )
-
-
-def index_add(call: Call) -> Result:
-    """Rows added where an index says, each as often as it is named."""
-    axis = call.number("dim") % call.rank(call["self"])
-    source = call.affine(call["source"], float(call.number("alpha", 1)))
-    attrs = {"axes": (axis,), "accumulate": True}
-    return call.draft("IndexPut", [call["self"], source, call["index"]], attrs)
 
 
 def slice_scatter(call: Call) -> Result:

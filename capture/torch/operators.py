@@ -287,7 +287,6 @@ SELECTION = [
     ("scatter", selection.scatter("none")),
     ("scatter_add", selection.scatter("add")),
     ("index_put", selection.index_put),
-    ("index_add", selection.index_add),
     ("slice_scatter", selection.slice_scatter),
     ("select_scatter", selection.select_scatter),
     ("tril", selection.trilu(False)),

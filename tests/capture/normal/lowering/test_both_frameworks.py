@@ -161,11 +161,6 @@ SELECTION = {
         lambda x, y, i: paddle.linalg.vector_norm(x, 3, axis=1),
         lambda x, y, i: paddle.linalg.vector_norm(x, 2, axis=1),
     ),
-    "rows added": (
-        lambda x, y, i: torch.index_add(x, 1, i, y[:, :3]),
-        lambda x, y, i: paddle.index_add(x, i, 1, y[:, :3]),
-        lambda x, y, i: paddle.index_add(x, i, 2, y[:, :, :3]),
-    ),
     "one coordinate written": (
         lambda x, y, i: torch.select_scatter(x, y[:, 0], 1, 2),
         lambda x, y, i: paddle.concat([x[:, :2], y[:, :1], x[:, 3:]], 1),
