@@ -63,7 +63,9 @@ def unmapped(matching: Matching, sizes: OtherSizes) -> Unmapped | None:
     even = least <= left <= most
     first, second = frozenset(lost | neutral), frozenset(unused)
     matrices = _numbers(matching.first.graph, lost, axes=2)
-    if even or matrices != _numbers(matching.second.graph, unused, axes=2):
+    alike = matrices == _numbers(matching.second.graph, unused, axes=2)
+    # a vector that only one model has is no sum of several
+    if even or not alike or matrices in (most, left):
         matrices = 0
     return Unmapped(first, second, even, matrices)
 

@@ -82,3 +82,30 @@ def test_a_bias_that_is_the_sum_of_two_leaves_open_whether_the_models_differ() -
     assert not report.passed and report.equivalent is None
     assert not [finding.cause for finding in report.findings if finding.fails]
     assert any("matrices hold as many numbers, 84" in f.cause for f in report.findings)
+
+
+class _Halves(paddle.nn.Layer):
+    """A layer without the bias, and with the halves of its weight computed on apart."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = paddle.nn.Linear(8, 8, bias_attr=False)
+
+    def forward(self, x: Any) -> Any:
+        return (x[:, :, :4] @ self.fc.weight[:4]).tanh() + x[:, :, 4:] @ self.fc.weight[4:]
+
+
+class _Whole(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = torch.nn.Linear(8, 8)
+
+    def forward(self, x: Any) -> Any:
+        return self.fc(x).sigmoid()
+
+
+def test_a_bias_that_one_model_lacks_is_no_sum() -> None:
+    x = np.random.default_rng(0).normal(size=(2, 3, 8)).astype("float32")
+    example = {"x": paddle.to_tensor(x)}, {"x": torch.from_numpy(x)}
+    report = pg.compare(_Halves(), _Whole(), example)
+    assert any(finding.fails for finding in report.findings), report
