@@ -29,7 +29,7 @@ assert paddle.utils.unique_name.generate("name") == "name_0"
 
 def test_paddle_keeps_its_logs_to_itself():
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", SCRIPT], capture_output=True, text=True, timeout=600
+        [sys.executable, "-W", "ignore", "-c", SCRIPT], capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, done.stderr
     lines = {line for line in done.stderr.splitlines() if line.strip()}
