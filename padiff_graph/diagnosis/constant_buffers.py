@@ -6,6 +6,7 @@ import numpy as np
 
 from padiff_graph.capture.engine import Array
 from padiff_graph.capture.graph import ComputationGraph
+from padiff_graph.diagnosis.probes import probe
 from padiff_graph.findings.cause import Cause
 from padiff_graph.matching.result import Matching
 from padiff_graph.referee.region_result import RegionResult
@@ -17,9 +18,11 @@ APART = 1e-4
 
 
 def other_buffers(result: RegionResult, matching: Matching) -> Cause | None:
-    """That buffers of one name and shape hold other numbers: the vectors of a spectral norm that is
-    written by hand. They are no weights that a map carries, so that nothing else is said of a
-    region that reads them; None where none differs."""
+    """That buffers of one name and shape hold other numbers: the frequencies of a rotary embedding,
+    the vectors of a spectral norm that is written by hand. They are tables that the code computed
+    and no weights that a map carries, so that nothing else is said of a region that reads them;
+    None where none differs. What the numbers of the one have to do with those of the other is
+    said of the first."""
     first = _read(matching.first.graph, result.first_nodes)
     second = _read(matching.second.graph, result.second_nodes)
     names = [
@@ -29,8 +32,11 @@ def other_buffers(result: RegionResult, matching: Matching) -> Cause | None:
     ]
     if not names:
         return None
-    told = ", ".join(names)
-    return Cause.of("weights.differ", first_name=told, second_name=told)
+    mine, theirs = first[names[0]], second[names[0]]
+    with np.errstate(invalid="ignore"):  # of two infinities: a mask
+        apart = float(np.nanmax(np.abs(mine - theirs), initial=0.0))
+    facts: dict[str, object] = {"buffers": ", ".join(names), "shape": mine.shape, "apart": apart}
+    return Cause.of("values.table", **facts).showing(probe(mine, theirs))
 
 
 def _read(graph: ComputationGraph, natives: tuple[int, ...]) -> dict[str, Array]:

@@ -89,6 +89,10 @@ VALUES: Mapping[str, tuple[str, ...]] = {
             "{op} reads a table of constants {shape} that the two models compute otherwise, in "
             "{first_path} and {second_path}, up to {apart:.3g} apart"
         ),
+        (
+            "the buffers {buffers} {shape} hold other numbers in the two models, up to "
+            "{apart:.3g} apart"
+        ),
     ),
     "values.carried": (
         "the order of the elements differs from here on, and {op} in {path} needs it",
