@@ -50,7 +50,7 @@ class CheckedCommand(click.Command):
             try:
                 code = super().invoke(ctx)
             except BaseException as error:
-                LOG.info("it ended by an exception", exc_info=error)
+                LOG.info("it ended by %s", type(error).__name__, exc_info=error)
                 raise _Ended(error) from error
             LOG.info("exit code %s", code)
             return code

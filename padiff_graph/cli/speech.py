@@ -6,6 +6,7 @@ nothing until somebody listens; a command listens here, and only while it runs.
 
 from __future__ import annotations
 
+import copy
 import logging
 import os
 import sys
@@ -89,10 +90,10 @@ def speaking(ctx: click.Context) -> Iterator[None]:
             undo.enter_context(unwatched())
         if wanted["verbose"]:
             level = LEVELS[min(wanted["verbose"], len(LEVELS) - 1)]
-            undo.enter_context(_heard(logging.StreamHandler(sys.stderr), level, SHORT))
+            undo.enter_context(_heard(logging.StreamHandler(sys.stderr), level, _Brief(SHORT)))
         if wanted["log_file"] is not None:
             handler = logging.FileHandler(wanted["log_file"], encoding="utf-8")
-            undo.enter_context(_heard(handler, logging.DEBUG, LONG))
+            undo.enter_context(_heard(handler, logging.DEBUG, _Printable(LONG)))
         _introduce(ctx)
         yield
 
@@ -115,12 +116,21 @@ class _Printable(logging.Formatter):
         return printable(super().format(record))
 
 
+class _Brief(_Printable):
+    """The same without tracebacks: what they say in a sentence is printed anyway."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        brief = copy.copy(record)
+        brief.exc_info = brief.exc_text = None
+        return super().format(brief)
+
+
 @contextmanager
-def _heard(handler: logging.Handler, level: int, form: str) -> Iterator[None]:
+def _heard(handler: logging.Handler, level: int, form: logging.Formatter) -> Iterator[None]:
     """The tool's loggers reach a handler while the block runs."""
     logger = logging.getLogger(LOGGER)
     handler.setLevel(level)
-    handler.setFormatter(_Printable(form))
+    handler.setFormatter(form)
     before = logger.level, logger.propagate
     logger.setLevel(min(level, logger.level or level))
     logger.propagate = False  # frameworks put handlers of their own on the root logger

@@ -1,6 +1,8 @@
 """A report for machines that read it: annotations of GitHub Actions, SARIF 2.1.0 and JUnit XML.
 
 A finding stands at its line of the port, the first model; at the second's where it has none there.
+Files are named from the root of the checkout, which GitHub's runners tell, since annotations are
+looked up there; elsewhere from the working directory.
 Sources: GitHub's workflow commands, the OASIS standard "Static Analysis Results Interchange Format
 (SARIF) Version 2.1.0", and the JUnit XML that CI servers read (testsuite, testcase, failure).
 """
@@ -8,6 +10,7 @@ Sources: GitHub's workflow commands, the OASIS standard "Static Analysis Results
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -25,6 +28,8 @@ __all__ = ["FORMATS", "github", "junit", "sarif"]
 
 TOOL = "PaDiff-Graph"
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
+ROOT = "GITHUB_WORKSPACE"
+"""Where GitHub's runners tell the folder that the repository is checked out in."""
 LEVELS = {True: "error", False: "warning"}
 """Whether a finding fails -> its level, in SARIF's words and GitHub's."""
 QUIET = frozenset({"rounding", "framework-divergence"})
@@ -74,12 +79,9 @@ def junit(report: Report) -> str:
         reason = _xml_text(_headline(report))
         ElementTree.SubElement(verdict, "failure", message=reason, type="not aligned")
     for finding in report.findings:
-        file, _ = _place(finding)
         case = ElementTree.SubElement(suite, "testcase")
         case.set("classname", _xml_text(finding.paddle_path or finding.torch_path or "(root)"))
         case.set("name", f"{finding.phase}: {finding.cause_id}")
-        if file:
-            case.set("file", _xml_text(file))
         _judged(case, finding)
     suite.set("tests", str(1 + len(report.findings)))
     suite.set("failures", str(len(failing) + (not report.passed)))
@@ -96,7 +98,7 @@ def _judged(case: ElementTree.Element, finding: Finding) -> None:
     text = _xml_text(_text(finding))
     if finding.fails:
         failure = ElementTree.SubElement(case, "failure", message=text, type=finding.verdict)
-        failure.text = text
+        failure.text = "\n".join([text, *(_xml_text(_named(place)) for place in _sources(finding))])
     elif finding.verdict == "not-comparable":
         ElementTree.SubElement(case, "skipped", message=text)
     else:
@@ -111,12 +113,17 @@ def _result(finding: Finding, rules: list[str]) -> dict[str, Any]:
         "message": {"text": _text(finding)},
         "properties": {"verdict": finding.verdict, "phase": finding.phase},
     }
-    places = [place for place in (finding.paddle_source, finding.torch_source) if place]
+    places = _sources(finding)
     if places:
         result["locations"] = [_location(places[0])]
     if len(places) > 1:
         result["relatedLocations"] = [_location(place) for place in places[1:]]
     return result
+
+
+def _sources(finding: Finding) -> list[str]:
+    """The "file:line" of each model that has one."""
+    return [place for place in (finding.paddle_source, finding.torch_source) if place]
 
 
 def _location(source: str) -> dict[str, Any]:
@@ -140,8 +147,13 @@ def _place(finding: Finding) -> tuple[str, int]:
 
 
 def _split(source: str) -> tuple[str, int]:
-    file, _, line = short_source(source).rpartition(":")
+    file, _, line = _named(source).rpartition(":")
     return (printable(file), int(line)) if line.isdigit() else ("", 1)
+
+
+def _named(source: str) -> str:
+    root = os.environ.get(ROOT)
+    return short_source(source, os.path.realpath(root) if root else os.curdir)
 
 
 def _text(finding: Finding) -> str:

@@ -16,8 +16,8 @@ def code_line(source: str) -> str:
     return linecache.getline(file, int(line)).strip()
 
 
-def short_source(source: str) -> str:
-    """The file relative to the working directory where it lies inside.
+def short_source(source: str, folder: str = os.curdir) -> str:
+    """The file relative to a folder, the working directory, where it lies inside.
 
     Behind "site-packages" where it is installed.
     """
@@ -28,7 +28,7 @@ def short_source(source: str) -> str:
         inside = file.rpartition(f"{os.sep}{marker}{os.sep}")
         if inside[1]:
             return f"{inside[2]}:{line}"
-    relative = os.path.relpath(file)
+    relative = os.path.relpath(file, folder)
     if relative.startswith(".."):
         relative = file
     return f"{relative}:{line}"

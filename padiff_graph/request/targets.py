@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from padiff_graph.errors import UsageError
+from padiff_graph.request.user_files import shadowed
 
 __all__ = ["kind_of", "made_by", "raised_at", "raised_inside", "resolve", "users_own"]
 
@@ -17,16 +18,22 @@ INSTALLED = frozenset({"site-packages", "dist-packages"})
 """Folders that packages are installed in."""
 FRAMEWORKS = ("torch", "paddle", "onnx")
 """Folders of `capture/` in which a framework is spoken to."""
+APART = (
+    "rename one of them, or give each model an interpreter of its own "
+    "(--first-python, --second-python, in Python Side's python)"
+)
+"""What helps where two targets would share a module by its name alone."""
 SHOWN = 12
 """Functions that an error message offers; chosen so that it stays a few lines."""
 
 
 def resolve(target: str) -> Any:
-    """Imports what `package.module:name` or `path/to/file.py:name` names; the working directory is
-    searched first, and what a file imports also beside it.
+    """Imports what `package.module:name` or `path/to/file.py:name` names. A module is looked for in
+    the working directory first, what a file imports beside that file first, as of a script.
 
     Raises:
-        UsageError: another spelling, a module that cannot be imported, a name that is not there.
+        UsageError: another spelling, a module that cannot be imported, a name that is not there, a
+            file that would be given modules of another one.
     """
     name, colon, attribute = target.rpartition(":")
     if not colon or not name or not attribute:
@@ -42,10 +49,12 @@ def resolve(target: str) -> Any:
     return value
 
 
-def _imported(name: str) -> Any:
+def _imported(name: str, folder: str | None = None) -> Any:
     here = os.getcwd()
     if here not in sys.path:
         sys.path.insert(0, here)
+    if folder is not None:
+        sys.path[:] = [folder, *(place for place in sys.path if place != folder)]
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
@@ -75,16 +84,19 @@ def _from_file(name: str) -> Any:
         dotted = f"{package}.{dotted}"
     if not all(part.isidentifier() for part in dotted.split(".")):
         raise UsageError(f"{name} cannot be imported: {dotted!r} is no name of a module; rename it")
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
-    module = _imported(dotted)
-    file = getattr(module, "__file__", None)
+    for other, loaded, own in shadowed(path, folder):
+        raise UsageError(
+            f"{name} imports {other!r}, which is {own}, but a module of that name is imported "
+            f"already: {loaded}; {APART}"
+        )
+    found = _imported(dotted, folder)
+    file = getattr(found, "__file__", None)
     if file is None or os.path.realpath(file) != path:
         raise UsageError(
             f"{name} cannot be imported: another module is called {dotted!r} already "
-            f"({file or 'built in'}); rename the file"
+            f"({file or 'built in'}); {APART}"
         )
-    return module
+    return found
 
 
 def _functions_of(value: Any) -> str:

@@ -12,7 +12,16 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Source", "closure", "content", "is_users", "loaded_files", "roots_of", "target_file"]
+__all__ = [
+    "Source",
+    "closure",
+    "content",
+    "is_users",
+    "loaded_files",
+    "roots_of",
+    "shadowed",
+    "target_file",
+]
 
 INSTALLED = frozenset({"site-packages", "dist-packages"})
 """Folders that hold installed packages."""
@@ -148,6 +157,22 @@ def loaded_files() -> dict[str, str]:
         if os.path.isfile(file) and is_users(file):
             files[name] = os.path.realpath(file)
     return files
+
+
+def shadowed(path: str, folder: str) -> Iterator[tuple[str, str, str]]:
+    """Modules that a file imports from its own folder while others of their names, of the user's,
+    are imported already: Python would hand it those. As (name, file imported, own file)."""
+    others = {
+        name: (file, own)
+        for name, file in loaded_files().items()
+        if (own := _file_of(name, [folder])) not in (None, file)
+    }
+    if not others:
+        return
+    needed = closure([path], [folder])
+    for name, (file, own) in sorted(others.items()):
+        if own in needed and own != path:
+            yield name, file, str(own)
 
 
 def content(file: str) -> str:

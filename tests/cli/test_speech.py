@@ -100,6 +100,14 @@ def test_a_mistake_in_the_pair_has_its_traceback_in_the_log(call, tmp_path):
     assert "Traceback" in log.read_text()
 
 
+@pytest.mark.parametrize("pair", ["cli_pairs:raising", "cli_pairs:none_such"])
+def test_verbose_shows_no_traceback_of_a_mistake(call, tmp_path, pair):
+    log = tmp_path / "check.log"
+    _, _, err = call("align", pair, "-vv", "--log-file", log)
+    assert "it ended by" in err and "Traceback" not in err
+    assert "Traceback" in log.read_text()
+
+
 def test_ctrl_c_says_so(tmp_path):
     (tmp_path / "slow.py").write_text(
         "import time\n\n\ndef pair():\n    print('begun', flush=True)\n    time.sleep(60)\n"

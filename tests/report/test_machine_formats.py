@@ -48,6 +48,19 @@ def test_github_shows_each_finding_at_the_ports_line():
     assert third.startswith("::notice file=reference.py,line=3,")
 
 
+def test_files_are_named_from_the_checkout_that_githubs_runner_tells(tmp_path, monkeypatch):
+    """A step with a working directory of its own: annotations are looked up from the root."""
+    (tmp_path / "ports").mkdir()
+    monkeypatch.chdir(tmp_path / "ports")
+    port = Finding("forward", "different", EPSILON, paddle_source=f"{tmp_path}/ports/net.py:4")
+    report = Report(False, (port,))
+    monkeypatch.delenv("GITHUB_WORKSPACE", raising=False)
+    assert "file=net.py,line=4," in github(report)
+    monkeypatch.setenv("GITHUB_WORKSPACE", str(tmp_path))
+    assert "file=ports/net.py,line=4," in github(report)
+    assert '"uri": "ports/net.py"' in sarif(report)
+
+
 def test_github_has_an_error_where_nothing_is_found_and_nothing_passed():
     assert github(Report(False)).startswith("::error title=not aligned::")
     assert "::error" not in github(Report(True))
@@ -76,6 +89,27 @@ def test_junit_counts_what_it_holds():
     assert int(suite.get("failures")) == len(suite.findall("testcase/failure")) == 2
     assert int(suite.get("skipped")) == len(suite.findall("testcase/skipped")) == 1
     assert cases[1].get("classname") == "block.norm"
+
+
+def test_junit_is_what_its_schema_allows():
+    """junit-10.xsd, which Jenkins publishes: elements, what they hold, attributes."""
+    allowed = {
+        "testsuite": (
+            {"testcase", "system-out"},
+            {"name", "tests", "failures", "skipped", "errors", "time"},
+        ),
+        "testcase": ({"failure", "skipped", "system-out"}, {"name", "classname"}),
+        "failure": (set(), {"message", "type"}),
+        "skipped": (set(), {"message"}),
+        "system-out": (set(), set()),
+    }
+    for report in (FAILED, Report(True), Report(False)):
+        for element in ElementTree.fromstring(junit(report)).iter():
+            members, attributes = allowed[element.tag]
+            assert {member.tag for member in element} <= members
+            assert set(element.attrib) <= attributes
+    failure = ElementTree.fromstring(junit(FAILED)).find("testcase[2]/failure")
+    assert failure.text.endswith("\na port, 50%.py:7\nreference.py:9")
 
 
 def test_junit_of_a_pass_fails_nothing():

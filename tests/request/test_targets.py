@@ -51,6 +51,32 @@ def test_a_name_that_another_module_has_is_refused(tmp_path):
         resolve(f"{file}:made")
 
 
+def test_the_named_file_comes_before_one_of_its_name_in_the_working_directory(
+    tmp_path, monkeypatch
+):
+    for folder, value in ((tmp_path, 1), (tmp_path / "ports", 2)):
+        _written(folder, "helper_of_c.py", f"VALUE = {value}\n")
+        text = "from helper_of_c import VALUE\ndef made(): return VALUE\n"
+        _written(folder, "port_of_c.py", text)
+    monkeypatch.chdir(tmp_path)
+    assert resolve("ports/port_of_c.py:made")() == 2
+
+
+def test_a_second_file_is_not_given_the_modules_of_the_first(tmp_path):
+    importing = "from helper_of_d import VALUE\ndef made(): return VALUE\n"
+    files = []
+    for name, value in (("port", 1), ("reference", 2)):
+        _written(tmp_path / name, "helper_of_d.py", f"VALUE = {value}\n")
+        files.append(_written(tmp_path / name, f"{name}_of_d.py", importing))
+    same = _written(tmp_path / "port", "second_of_d.py", importing)
+    alone = _written(tmp_path / "reference", "alone_of_d.py", "def made(): return 3\n")
+    assert resolve(f"{files[0]}:made")() == 1
+    with pytest.raises(UsageError, match="imports 'helper_of_d'.*--second-python"):
+        resolve(f"{files[1]}:made")
+    assert resolve(f"{same}:made")() == 1
+    assert resolve(f"{alone}:made")() == 3
+
+
 @pytest.mark.parametrize(
     ("name", "said"),
     [
