@@ -185,7 +185,7 @@ def _plainly(cls: Any, *args: Any, **kwargs: Any) -> Any:
     """torch's own `Function.apply`."""
     PLAIN.append(cls)
     try:
-        return FUNCTION_APPLY(cls, *args, **kwargs)
+        return FUNCTION_APPLY.__get__(None, cls)(*args, **kwargs)
     finally:
         PLAIN.pop()
 

@@ -62,8 +62,8 @@ DATA = torch._C.TensorBase.data
 FUNCTION_BASE = torch.autograd.function._SingleLevelFunction
 """The class whose `apply` ends every `autograd.Function.apply`."""
 
-FUNCTION_APPLY = torch.autograd.Function.__dict__["apply"].__func__
-"""torch's own `autograd.Function.apply`, without its class."""
+FUNCTION_APPLY = torch.autograd.Function.__dict__["apply"]
+"""torch's own `autograd.Function.apply`, a descriptor: of Python up to torch 2.13, of C after."""
 
 REENTRANT_CHECKPOINT = torch.utils.checkpoint.CheckpointFunction
 """`checkpoint(use_reentrant=True)`: the function is the first argument, a setting the second."""
