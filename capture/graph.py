@@ -187,6 +187,8 @@ class ComputationGraph(Base):
         parameters: all parameters and buffers of the model by their first dotted name.
         notes: what the user should know of the capture, in sentences: rungs taken with the
             reason, the branch that the example decided, what was repaired.
+        decided: whether numbers of the example decided what the graph holds (a branch that Python
+            took, a number that went through numpy), so that it may be another one for others.
         updates: the value that a parameter or buffer holds after the run, by its first dotted name,
             for those that the run writes (running statistics, counters).
         certificate: the proof that the capture is faithful; None where none was asked for.
@@ -203,6 +205,7 @@ class ComputationGraph(Base):
         self.modules: dict[str, str] = {}
         self.parameters: dict[str, ParameterInfo] = {}
         self.notes: list[str] = []
+        self.decided = False
         self.updates: dict[str, Value] = {}
         self.certificate: Any = None
         self.session: Session | None = None

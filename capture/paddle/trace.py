@@ -236,6 +236,7 @@ def _captured(rung: Rung, model: paddle.nn.Layer, example: Mapping[str, Any]) ->
     )
     graph.updates = updated
     graph.notes = _notes(recording, example, tensors)
+    graph.decided = bool(recording.notes)
     filled = all(values.materialised(tensor) for tensor in tensors.values()) and not abstract
     shapes_only = not concrete and not (filled and late_model(model))
     graph.session = Session(conversion.tensors, recording.program, rung.name, shapes_only)

@@ -342,5 +342,6 @@ def _facts(graph: ComputationGraph) -> dict[str, Any]:
         "modules": graph.modules,
         "parameters": graph.parameters,
         "notes": graph.notes,
+        "decided": graph.decided,
         "updates": graph.updates,
     }

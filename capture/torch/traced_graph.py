@@ -93,6 +93,7 @@ def graph_of(
     )
     graph.updates = final.updates
     graph.notes = _notes(flat, given, conversion.decisions)
+    graph.decided = bool(conversion.decisions or flat.returned.taken)
     tensors = {
         number: tensor.detach()
         for number, tensor in final.tensors.items()

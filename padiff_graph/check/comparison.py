@@ -31,6 +31,7 @@ from padiff_graph.check.not_finite import not_finite_notes
 from padiff_graph.check.state_check import explain_state
 from padiff_graph.check.stopped_check import tell_where_it_stopped
 from padiff_graph.check.threads import alike
+from padiff_graph.check.unmapped_weights import decide_unmapped
 from padiff_graph.check.whole_proving import excuse_kinks, prove_models
 from padiff_graph.progress import shown
 from padiff_graph.report.report import Report
@@ -209,6 +210,7 @@ def _attempted(
     if isinstance(regional, BeginAgain):
         return regional
     explained = explain_regions(request, regional, end_to_end)
+    explained = decide_unmapped(request, explained, log)
     explained = explain_state(request, explained, log)
     proved = prove_models(request, explained, log)
     if request.options.check_nan:

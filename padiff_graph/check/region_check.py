@@ -25,7 +25,7 @@ from padiff_graph.executor.lanes import Lanes
 from padiff_graph.executor.pair_run import Fed, Pair
 from padiff_graph.executor.pair_setup import pair_of
 from padiff_graph.executor.partition import Key, Plan, Region, Update
-from padiff_graph.executor.region_parameters import share
+from padiff_graph.executor.region_parameters import Shared, share
 from padiff_graph.executor.schedule import Stream, never
 from padiff_graph.executor.side_run import input_values
 from padiff_graph.executor.transfer import paired
@@ -58,6 +58,7 @@ def check_regions(
     tolerance: Tolerance | None = None,
     own_weights: bool = False,
     randomise: bool = True,
+    weights: Shared | None = None,
     fail_fast: bool = False,
     progress: Progress | None = None,
 ) -> RegionCheck:
@@ -73,6 +74,7 @@ def check_regions(
         own_weights: whether each side keeps its own weights instead of sharing the second's through
             the parameter map: for models whose weights an exporter has folded.
         randomise: whether weights that stand at a constant are replaced (in the tool's own copies).
+        weights: those that both sides have; None to make them as the two arguments above say.
         fail_fast: whether the regions behind the first one that differs are left out.
         progress: told after each region.
 
@@ -82,7 +84,7 @@ def check_regions(
         first_engine.quiet(values=matching.first.graph.calls_back),
         second_engine.quiet(values=matching.second.graph.calls_back),
     ):
-        shared = share(
+        shared = weights or share(
             matching, first_engine, second_engine, as_they_are=own_weights, randomise=randomise
         )
         pair = pair_of(

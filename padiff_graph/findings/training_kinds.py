@@ -128,6 +128,15 @@ WEIGHTS = (
         second_some=("head.weight",),
     ),
     kind_of(
+        "parameter.no_map",
+        "no map between the weights that have none can make both models agree",
+        loose=Cause.of("parameter.unmapped", first_some=("w",), second_some=("v",)),
+        number=0.25,
+        tensor="the output",
+        error=3e-3,
+        scale=1.2,
+    ),
+    kind_of(
         "map.module_unknown",
         "a row of the layer map is about a module that a model does not have",
         side=0,

@@ -8,7 +8,7 @@ and the check says that it does not know.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from padiff_graph.capture.graph import ComputationGraph
@@ -19,8 +19,10 @@ from padiff_graph.matching.difference.other_sizes import OtherSizes
 from padiff_graph.matching.result import Matching
 from padiff_graph.referee.region_result import RegionCheck, RegionResult
 
-__all__ = ["Unmapped", "unmapped", "unsure_regions", "unsure_weights"]
+__all__ = ["Unmapped", "resting", "unmapped", "unsure_regions", "unsure_weights"]
 
+REAL = ("float", "bfloat")
+"""How the dtypes of real numbers begin."""
 ADVICE = "give layer_map={paddle_layer: torch_module} for the modules that own them"
 
 
@@ -31,6 +33,9 @@ class Unmapped:
     Attributes:
         first, second: their dotted names.
         even: whether they hold as many numbers on both sides.
+        filled: those of the first whose numbers have to be those of `second`, one for one: both
+            hold as many real numbers, all of weights, and none is mapped in part; empty where that
+            is not so.
         matrices: how many those of two axes and more hold, where these are even and the rest is
             not: a bias that one model keeps once and the other as two that it adds.
     """
@@ -38,6 +43,7 @@ class Unmapped:
     first: frozenset[str]
     second: frozenset[str]
     even: bool
+    filled: frozenset[str] = frozenset()
     matrices: int = 0
 
     @property
@@ -67,7 +73,24 @@ def unmapped(matching: Matching, sizes: OtherSizes) -> Unmapped | None:
     # a vector that only one model has is no sum of several
     if even or not alike or matrices in (most, left):
         matrices = 0
-    return Unmapped(first, second, even, matrices)
+    filled = lost if left == least else lost | neutral
+    if (
+        left not in (least, most)
+        or _taken(matching, unused)
+        or not _plain(matching, filled, unused)
+    ):
+        filled = set()
+    return Unmapped(first, second, even, frozenset(filled), matrices)
+
+
+def _plain(matching: Matching, lost: Iterable[str], unused: Iterable[str]) -> bool:
+    """Whether all of these are weights of real numbers, no buffers: a table is no weight, and one
+    model may compute what the other keeps."""
+    sides = (matching.first.graph, lost), (matching.second.graph, unused)
+    infos = [graph.parameters.get(name) for graph, names in sides for name in names]
+    return all(
+        info is not None and not info.buffer and info.type.dtype.startswith(REAL) for info in infos
+    )
 
 
 def _taken(matching: Matching, names: set[str]) -> int:
@@ -102,6 +125,11 @@ def unsure_regions(regions: RegionCheck, matching: Matching, loose: Unmapped | N
         for result in regions.results
     )
     return replace(regions, results=results)
+
+
+def resting(regions: RegionCheck, matching: Matching, loose: Unmapped) -> list[RegionResult]:
+    """The regions that read such weights on both sides."""
+    return [result for result in regions.results if _rests_on(result, matching, loose)]
 
 
 def _rests_on(result: RegionResult, matching: Matching, loose: Unmapped) -> bool:

@@ -22,6 +22,10 @@ WEIGHTS: Mapping[str, tuple[str, ...]] = {
             "({second_label})"
         ),
     ),
+    "parameter.no_map": (
+        "{loose}, and none makes the models agree: with {number} for every number of all of these, "
+        "{tensor} differs by {error} (largest value {scale})",
+    ),
     "map.module_unknown": (
         "the layer map has a row of {path}, and the {side} model has no such module that computes; "
         "the row is not used",

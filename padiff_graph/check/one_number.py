@@ -1,0 +1,207 @@
+"""Both models run with the weights that no map was found between all set to one number.
+
+Whatever the right map is, as long as each number of the one model is one number of the other (in
+any order, cut or joined in any way), it leads equal numbers to equal numbers. So both models have
+to compute the same then. Where they do not, no map makes them agree; where they do, nothing is
+known of it. Both certified graphs are run as a whole in float64, and what moves as far when each
+side's weights and inputs move by one unit in the last place of float32 says nothing: values that
+are equal by this choice tie, and who wins is chance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from padiff_graph.capture.engine import Array
+from padiff_graph.capture.normal.form import NormalGraph, NormalNode
+from padiff_graph.capture.normal.operator_table import OPERATORS
+from padiff_graph.capture.normal.operator_traits import Layout
+from padiff_graph.check.check_request import CheckRequest
+from padiff_graph.check.check_steps import Weighted
+from padiff_graph.executor.output_pairs import OutputPair, output_pairs
+from padiff_graph.executor.pair_run import Pair
+from padiff_graph.executor.pair_setup import pair_of
+from padiff_graph.executor.region_parameters import Shared, share
+from padiff_graph.executor.whole_graph import run_graph
+from padiff_graph.matching.parameters.names import numbers, template
+from padiff_graph.obligations.whole_proof import Remainder, moved, moved_inputs
+from padiff_graph.referee.referee import measure
+from padiff_graph.weights.unmapped import Unmapped
+
+__all__ = ["Departure", "OneNumber", "read_as_they_are"]
+
+SIGNS = (1.0, -1.0)
+"""The number, and its negative: what one of them leaves behind a ReLU the other lets through."""
+STEP = 0.25
+"""By how much of the number that of one expert is more than that of the one before; chosen so that
+dozens of them stay within one size."""
+PRODUCTS = (Layout.LINEAR, Layout.MATMUL, Layout.CONVOLUTION)
+"""Layouts of operations that multiply a weight with something."""
+USUAL = 0.25
+"""The number where all those weights are zero; chosen as what stands for a zero elsewhere
+(`region_parameters.NOTHING`)."""
+
+
+@dataclass(frozen=True)
+class Departure:
+    """An output that differs though all weights without a map hold one number.
+
+    Attributes:
+        number: that number.
+        left: what float64 leaves of the output.
+        filled: the weights of both sides.
+    """
+
+    number: float
+    left: Remainder
+    filled: Shared
+
+
+@dataclass(frozen=True)
+class OneNumber:
+    """Both models, to be run so.
+
+    Attributes:
+        request: what is asked for.
+        weighted: the models with their map.
+        loose: the weights that have none.
+    """
+
+    request: CheckRequest
+    weighted: Weighted
+    loose: Unmapped
+
+    def departure(self, *, listed: bool = False) -> Departure | None:
+        """An output that differs; None where none does.
+
+        `listed`: where one model keeps a list of weights (experts) and the other one tensor of as
+        many, each has a number of its own: the order of a list is that of the tensor.
+
+        Raises:
+            NotRunnable: where a graph cannot be rerun.
+        """
+        matching, engines = self.weighted.matching, self.weighted.alignment.engines
+        shared = share(matching, *engines)
+        outputs = output_pairs(matching)
+        size = _size(shared, self.loose)
+        for number in (sign * size for sign in SIGNS):
+            filled = self._filled(shared, number, listed)
+            with ExitStack() as stack:
+                for engine, side in zip(engines, (matching.first, matching.second), strict=True):
+                    stack.enter_context(engine.quiet(values=side.graph.calls_back))
+                pair = pair_of(matching, engines, filled, backward=False)
+                left = _departing(pair, outputs)
+            if left is not None:
+                return Departure(number, left, filled)
+        return None
+
+    def _filled(self, shared: Shared, number: float, listed: bool) -> Shared:
+        """The weights with one number in the place of those without a map."""
+        sides = (shared.first, self.loose.filled), (shared.second, self.loose.second)
+        length = _length(sides) if listed else 0
+        first, second = (
+            {**values, **{name: _of_one(name, values[name], number, length) for name in names}}
+            for values, names in sides
+        )
+        return replace(shared, first=first, second=second)
+
+
+def _of_one(name: str, array: Array, number: float, length: int) -> Array:
+    """An array of one number; of one for each member of a list of this length."""
+    filled = np.full_like(np.asarray(array), number)
+    if not length:
+        return filled
+    by_place = number * (1 + STEP * np.arange(length))
+    place = _place(name)
+    if place is not None:
+        filled[...] = by_place[place]
+    else:
+        filled[...] = by_place.reshape(-1, *(1,) * (filled.ndim - 1))
+    return filled
+
+
+def _place(name: str) -> int | None:
+    """Where a weight stands in the one list that its name tells of."""
+    found = numbers(name)
+    return found[-1] if found else None
+
+
+def _length(sides: Sequence[tuple[Mapping[str, Array], Iterable[str]]]) -> int:
+    """How long the lists are that all these weights are members of, or tensors of as many; 0 where
+    they are not of one length."""
+    members: dict[tuple[int, str], set[int]] = {}
+    whole: set[int] = set()
+    for side, (values, names) in enumerate(sides):
+        for name in names:
+            place = _place(name)
+            if place is None:
+                whole.add(values[name].shape[0] if values[name].ndim else 0)
+            else:
+                members.setdefault((side, template(name)), set()).add(place)
+    lengths = whole | {len(places) for places in members.values()}
+    counted = all(places == set(range(len(places))) for places in members.values())
+    return lengths.pop() if members and whole and counted and len(lengths) == 1 else 0
+
+
+def _size(shared: Shared, loose: Unmapped) -> float:
+    """A number as large as those weights are."""
+    squares = [np.square(np.asarray(shared.second[name], np.float64)) for name in loose.second]
+    count = sum(array.size for array in squares)
+    return float(np.sqrt(sum(float(array.sum()) for array in squares) / max(count, 1))) or USUAL
+
+
+def _departing(pair: Pair, outputs: Sequence[OutputPair]) -> Remainder | None:
+    """The output that is furthest apart in float64, by more than chance moves it on either side;
+    None where none is."""
+    first, second = (run_graph(side, None, double=True).outputs for side in pair.sides)
+    away = [
+        run_graph(moved(side), None, double=True, fed=moved_inputs(side), single=True).outputs
+        for side in pair.sides
+    ]
+    departing = []
+    for entry in outputs:
+        ours, theirs = first[entry.first], second[entry.second]
+        nearby = away[0][entry.first], away[1][entry.second]
+        arrays = ours, theirs, *nearby
+        if any(array.shape != theirs.shape for array in arrays) or theirs.dtype.kind not in "fc":
+            continue
+        if not all(np.isfinite(array).all() for array in arrays):
+            continue
+        measured = measure(ours, theirs)
+        noise = max(measure(nearby[0], ours).error, measure(nearby[1], theirs).error)
+        left = Remainder("output", entry.first, entry.second, measured.error, measured.scale, noise)
+        if not left.vanishes:
+            departing.append(left)
+    return max(departing, key=lambda left: left.relative, default=None)
+
+
+def read_as_they_are(normal: NormalGraph, names: Iterable[str]) -> bool:
+    """Whether all that reads some parameters has something to compute with that is not made of
+    parameters: a weight that is made of others first, as their product or by an exponential, need
+    not hold one number where they do."""
+    wanted = set(names)
+    given: set[int] = set()  # depends on an input, or is a product with constants
+    made: set[int] = set()  # of parameters alone
+    for node in normal.nodes:
+        sources = {edge.source for edge in node.inputs if edge is not None}
+        apart = sources - made
+        if node.op == "Input" or not sources.isdisjoint(given) or (_product(node) and apart):
+            given.add(node.id)
+        elif node.op == "Parameter" or not sources.isdisjoint(made):
+            made.add(node.id)
+            if any(_is_parameter(normal, source, wanted) for source in sources):
+                return False
+    return True
+
+
+def _product(node: NormalNode) -> bool:
+    return not node.leaf and OPERATORS[node.op].layout in PRODUCTS
+
+
+def _is_parameter(normal: NormalGraph, source: int, names: set[str]) -> bool:
+    node = normal.nodes[source]
+    return node.op == "Parameter" and node.name in names
