@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,12 +19,14 @@ import torch
 
 from padiff_graph.capture.torch.fx_places import foreign
 from padiff_graph.capture.torch.internals import (
+    APPLY_IN_PYTHON,
     BACKWARD_HOOK_HOME,
     DATA,
     FUNCTION_APPLY,
     FUNCTION_BASE,
     REENTRANT_CHECKPOINT,
     BackwardHook,
+    sets_up_context,
     tree_flatten,
     tree_unflatten,
 )
@@ -198,15 +200,49 @@ def _apply_by_alias(cls: Any, *args: Any, **kwargs: Any) -> Any:
     return _apply(cls, *args, **kwargs)
 
 
+def _forward_by_alias(cls: Any) -> Callable[..., Any]:
+    """In place of a function's `forward`, which is all that such a name runs where `apply` is of C:
+    the call is recorded from inside it."""
+    forward = cls.forward
+    context = 0 if sets_up_context(cls) else 1
+
+    def door(*args: Any, **kwargs: Any) -> Any:
+        return forward(*args, **kwargs) if PLAIN else _apply(cls, *args[context:], **kwargs)
+
+    return door
+
+
+def _alias_doors() -> list[tuple[Any, str, Any]]:
+    """What calls of custom functions come through that were named before the capture."""
+    if APPLY_IN_PYTHON:
+        return [(FUNCTION_BASE, "apply", classmethod(_apply_by_alias))]
+    return [
+        (cls, "forward", staticmethod(_forward_by_alias(cls)))
+        for cls in _below(torch.autograd.Function)
+        if not _of_torch(cls)
+    ]
+
+
+def _below(cls: type) -> Iterator[type]:
+    """All subclasses, each once."""
+    known = [cls]
+    for one in known:
+        known += [sub for sub in one.__subclasses__() if sub not in known]
+    return iter(known[1:])
+
+
+def _of_torch(cls: type) -> bool:
+    return cls.__module__.partition(".")[0] == "torch"
+
+
 def _apply(cls: Any, *args: Any, **kwargs: Any) -> Any:
     effects = ACTIVE[-1]
     if cls is REENTRANT_CHECKPOINT:
         # checkpointing changes memory, not numbers
         return args[0](*args[2:])
-    of_torch = cls.__module__.partition(".")[0] == "torch"
     leaves, structure = tree_flatten(args)
     places = [place for place, leaf in enumerate(leaves) if isinstance(leaf, torch.Tensor)]
-    if of_torch or kwargs or not places:
+    if _of_torch(cls) or kwargs or not places:
         return _plainly(cls, *args, **kwargs)
     tensors = [leaves[place] for place in places]
     for place in places:
@@ -274,7 +310,7 @@ def recorded() -> Iterator[Effects]:
     doors: list[tuple[Any, str, Any]] = [
         (torch.Tensor, "register_hook", _register_hook),
         (torch.autograd.Function, "apply", classmethod(_apply)),
-        (FUNCTION_BASE, "apply", classmethod(_apply_by_alias)),
+        *_alias_doors(),
         (torch.Tensor, "data", property(_data, _set_data)),
         (BACKWARD_HOOK_HOME, "BackwardHook", _RecordedBackwardHook),
     ]

@@ -19,6 +19,7 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 from torch.utils.hooks import BackwardHook
 
 __all__ = [
+    "APPLY_IN_PYTHON",
     "AUTOCAST_ENTER",
     "AUTOCAST_EXIT",
     "BACKWARD_HOOK_HOME",
@@ -41,6 +42,7 @@ __all__ = [
     "region_kind",
     "region_name",
     "returns_of",
+    "sets_up_context",
     "traced_along",
     "tree_flatten",
     "tree_unflatten",
@@ -65,6 +67,9 @@ FUNCTION_BASE = torch.autograd.function._SingleLevelFunction
 FUNCTION_APPLY = torch.autograd.Function.__dict__["apply"]
 """torch's own `autograd.Function.apply`, a descriptor: of Python up to torch 2.13, of C after."""
 
+APPLY_IN_PYTHON = isinstance(FUNCTION_APPLY, classmethod)
+"""Whether a name that was bound to some function's `apply` comes through `FUNCTION_BASE.apply`."""
+
 REENTRANT_CHECKPOINT = torch.utils.checkpoint.CheckpointFunction
 """`checkpoint(use_reentrant=True)`: the function is the first argument, a setting the second."""
 
@@ -78,6 +83,11 @@ SWITCHES_ITSELF = "you can only change requires_grad flags of leaf variables"
 def fakes_tensors() -> bool:
     """Whether a mode is on around the caller in which tensors hold no numbers."""
     return detect_fake_mode() is not None
+
+
+def sets_up_context(function: type[torch.autograd.Function]) -> bool:
+    """Whether its `forward` gets no context, which `setup_context` is given behind it."""
+    return function.setup_context is not FUNCTION_BASE.setup_context
 
 
 def is_operator(target: Any) -> bool:
