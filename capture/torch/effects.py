@@ -218,17 +218,16 @@ def _alias_doors() -> list[tuple[Any, str, Any]]:
         return [(FUNCTION_BASE, "apply", classmethod(_apply_by_alias))]
     return [
         (cls, "forward", staticmethod(_forward_by_alias(cls)))
-        for cls in _below(torch.autograd.Function)
+        for cls in dict.fromkeys(_below(torch.autograd.Function))
         if not _of_torch(cls)
     ]
 
 
 def _below(cls: type) -> Iterator[type]:
-    """All subclasses, each once."""
-    known = [cls]
-    for one in known:
-        known += [sub for sub in one.__subclasses__() if sub not in known]
-    return iter(known[1:])
+    """All subclasses, one with two bases twice."""
+    for inner in cls.__subclasses__():
+        yield inner
+        yield from _below(inner)
 
 
 def _of_torch(cls: type) -> bool:
