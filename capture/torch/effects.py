@@ -223,7 +223,7 @@ def _alias_doors() -> list[tuple[Any, str, Any]]:
     ]
 
 
-def _below(cls: type) -> Iterator[type]:
+def _below(cls: type[Any]) -> Iterator[type[Any]]:
     """All subclasses, one with two bases twice."""
     for inner in cls.__subclasses__():
         yield inner
