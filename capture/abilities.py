@@ -204,6 +204,7 @@ class WatchedPass:
         loss: the number that was differentiated.
         gradients: what stands in the parameters afterwards, by parameter name.
         slopes: gradients of the outputs of each run, by leaf name.
+        autocast: the half precision of an autocast around a run, "" for none.
     """
 
     inputs: tuple[Mapping[str, Array], ...]
@@ -212,6 +213,7 @@ class WatchedPass:
     loss: float
     gradients: Mapping[str, Array]
     slopes: tuple[Mapping[str, Array], ...] = ()
+    autocast: str = ""
 
 
 class Optimizers(Protocol):
@@ -236,6 +238,10 @@ class Optimizers(Protocol):
 
     def settings(self, optimizer: Optimizer, model: Model, /) -> dict[str, dict[str, object]]:
         """What the optimizer does to each of the model's parameters that it owns."""
+        ...
+
+    def masters(self, optimizer: Optimizer, model: Model, /) -> dict[str, Tensor]:
+        """Float32 copies of weights in half precision that the optimizer keeps or owns."""
         ...
 
     def state(self, optimizer: Optimizer, model: Model, /) -> dict[str, dict[str, Array]]:

@@ -26,12 +26,14 @@ class NotedRuns:
         inputs, outputs: arrays of each run by leaf name.
         training: the mode of each.
         slopes: what a backward pass left of each run's outputs, by leaf name: gradients.
+        autocast: the half precision of an autocast around a run, "" for none.
     """
 
     inputs: list[Mapping[str, Array]] = field(default_factory=list)
     outputs: list[Mapping[str, Array]] = field(default_factory=list)
     training: list[bool] = field(default_factory=list)
     slopes: list[dict[str, Array]] = field(default_factory=list)
+    autocast: str = ""
 
     def differentiated(self, loss: float, gradients: Mapping[str, Array]) -> WatchedPass:
         """The backward pass that these runs led to; they are taken out.
@@ -41,20 +43,25 @@ class NotedRuns:
             gradients: what stands in the parameters afterwards, by name.
         """
         runs = (tuple(self.inputs), tuple(self.outputs), tuple(self.training))
-        watched = WatchedPass(*runs, loss, gradients, tuple(self.slopes))
+        watched = WatchedPass(*runs, loss, gradients, tuple(self.slopes), self.autocast)
         self.inputs, self.outputs, self.training, self.slopes = [], [], [], []
+        self.autocast = ""
         return watched
 
 
 @contextmanager
 def noting_runs(
-    model: Any, is_tensor: Callable[[object], bool], array: Callable[[Any], Array]
+    model: Any,
+    is_tensor: Callable[[object], bool],
+    array: Callable[[Any], Array],
+    autocast: Callable[[], str],
 ) -> Iterator[NotedRuns]:
     """Notes every run of a model by its `forward`, which is as it was afterwards.
 
     Args:
         model: of either framework.
         is_tensor, array: of that framework.
+        autocast: the half precision of an autocast that is on there, "" for none.
     """
     runs = NotedRuns()
     handles: list[Any] = []
@@ -73,6 +80,7 @@ def noting_runs(
         runs.outputs.append({name: np.array(array(leaf)) for name, leaf in outputs.items()})
         runs.slopes.append(_noted_slopes(outputs, array, handles))
         runs.training.append(bool(model.training))
+        runs.autocast = runs.autocast or autocast()
         return result
 
     own["forward"] = noted

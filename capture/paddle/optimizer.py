@@ -11,6 +11,7 @@ import numpy as np
 import paddle
 
 from padiff_graph.capture.abilities import WatchedPass, WatchedStep
+from padiff_graph.capture.master_weights import HALVES, SETTING, masters_of, updated_in
 from padiff_graph.capture.noted_closure import noting_first
 from padiff_graph.capture.paddle.passes import noting_passes
 from padiff_graph.capture.paddle.values import array, dtype
@@ -24,6 +25,7 @@ __all__ = [
     "is_optimizer",
     "kept",
     "learn",
+    "masters",
     "overwrite",
     "put_gradients",
     "refusal",
@@ -106,13 +108,42 @@ def trainable(model: paddle.nn.Layer) -> set[str]:
 
 def settings(optimizer: Any, model: paddle.nn.Layer) -> dict[str, dict[str, object]]:
     """What the optimizer does to each of the layer's parameters that it owns, by parameter name."""
+    held = {name: dtype(parameter) for name, parameter in model.named_parameters()}
+    kept_in_full = masters(optimizer, model)
     names = {id(parameter): name for name, parameter in model.named_parameters()}
+    names |= {id(tensor): name for name, tensor in kept_in_full.items()}
     by_name = {}
     for group in _groups(optimizer):
         for parameter in group["params"]:
             if id(parameter) in names:
-                by_name[names[id(parameter)]] = _parameter_settings(optimizer, group, parameter)
+                name = names[id(parameter)]
+                # its own masters are made at its first step (paddle/optimizer/optimizer.py, 3.x)
+                full = name in kept_in_full or getattr(optimizer, "_multi_precision", False)
+                by_name[name] = _parameter_settings(optimizer, group, parameter)
+                by_name[name][SETTING] = updated_in(held[name], bool(full))
     return by_name
+
+
+def masters(optimizer: Any, model: paddle.nn.Layer) -> dict[str, Any]:
+    """Float32 copies of weights in half precision, by parameter name: those that the optimizer made
+    itself, and tensors that it owns in their place."""
+    made = getattr(optimizer, "_master_weights", None) or {}
+    found = {
+        name: made[parameter.name]
+        for name, parameter in model.named_parameters()
+        if parameter.name in made and dtype(parameter) in HALVES
+    }
+    owned = [parameter for group in _groups(optimizer) for parameter in group["params"]]
+    own = {id(parameter) for parameter in model.parameters()}
+    direct = {id(parameter) for parameter in owned}
+    foreign = [parameter for parameter in owned if id(parameter) not in own]
+    left = [(name, each) for name, each in model.named_parameters() if id(each) not in direct]
+    by_hand = masters_of(foreign, left, dtype, _rounded, array)
+    return {**found, **by_hand}
+
+
+def _rounded(master: Any, parameter: Any) -> Array:
+    return array(master.detach().astype(dtype(parameter)))
 
 
 def _groups(optimizer: Any) -> list[dict[str, Any]]:
@@ -225,12 +256,15 @@ def state(optimizer: Any, model: paddle.nn.Layer) -> dict[str, dict[str, Array]]
     """What the optimizer remembers of each parameter: parameter name -> name of the state ->
     numbers."""
     memory: dict[str, dict[str, Array]] = {}
+    kept_in_full = masters(optimizer, model)
     for key, accumulators in optimizer._accumulators.items():
         meaning = _meaning(optimizer, key)
         if meaning is None:
             continue
         for name, parameter in model.named_parameters():
-            accumulated = accumulators.get(parameter.name)
+            # those of a master are kept by the master's name
+            owner = kept_in_full.get(name, parameter)
+            accumulated = accumulators.get(parameter.name, accumulators.get(owner.name))
             if accumulated is not None and list(accumulated.shape) == list(parameter.shape):
                 memory.setdefault(name, {})[meaning] = array(accumulated)
     return memory
@@ -288,6 +322,7 @@ def _note(
 ) -> None:
     """Adds a step; each group of parameters comes by itself and belongs to the step before it."""
     names = {id(parameter): name for name, parameter in model.named_parameters()}
+    names |= {id(tensor): name for name, tensor in masters(optimizer, model).items()}
     arrived = {
         names[id(parameter)]: array(gradient)
         for parameter, gradient in handed
@@ -368,7 +403,8 @@ def overwrite(tensor: paddle.Tensor, numbers: Array) -> None:
 def saved(optimizer: Any, model: paddle.nn.Layer) -> Callable[[], None]:
     """Remembers the optimizer's state and settings and the parameters' values; called, the answer
     puts them back."""
-    weights = [(parameter, parameter.detach().clone()) for parameter in model.parameters()]
+    held = [*model.parameters(), *masters(optimizer, model).values()]
+    weights = [(tensor, tensor.detach().clone()) for tensor in held]
     memory: list[tuple[Any, Any]] = []
     attributes = {name: (value, _copied(value, memory)) for name, value in vars(optimizer).items()}
 

@@ -34,7 +34,7 @@ def noting_passes(
     """
     eager = paddle.base.core.eager
     original = eager.run_backward
-    with noting_runs(model, is_tensor, array) as runs:
+    with noting_runs(model, is_tensor, array, _autocast) as runs:
 
         def noted(tensors: Sequence[Any], weights: Sequence[Any], *more: Any) -> Any:
             loss = _differentiated(tensors, weights)
@@ -47,6 +47,15 @@ def noting_passes(
             yield
         finally:
             eager.run_backward = original
+
+
+def _autocast() -> str:
+    """The half precision of an autocast that is on: of the device that the process is on, and on a
+    CPU none is (paddle/amp/auto_cast.py, 3.x)."""
+    tracer = paddle.base.framework._dygraph_tracer()
+    if tracer is None or tracer._amp_level == paddle.base.core.AmpLevel.O0:
+        return ""
+    return str(tracer._amp_dtype)
 
 
 def _differentiated(tensors: Sequence[Any], weights: Sequence[Any]) -> float:

@@ -29,6 +29,7 @@ IN_OPTIMIZERS = (
     "gradients",
     "put_gradients",
     "overwrite",
+    "masters",
     "saved",
     "is_hooked",
 )

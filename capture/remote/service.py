@@ -52,6 +52,7 @@ OPTIMIZERS = frozenset(
         "gradients",
         "put_gradients",
         "overwrite",
+        "masters",
         "is_optimizer",
         "is_hooked",
     }

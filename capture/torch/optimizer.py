@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,9 +14,10 @@ import torch
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from padiff_graph.capture.abilities import WatchedPass, WatchedStep
+from padiff_graph.capture.master_weights import SETTING, masters_of, updated_in
 from padiff_graph.capture.noted_closure import noting_first
 from padiff_graph.capture.torch.passes import noting_passes
-from padiff_graph.capture.torch.values import array
+from padiff_graph.capture.torch.values import array, dtype
 
 __all__ = [
     "advance",
@@ -27,6 +28,7 @@ __all__ = [
     "is_optimizer",
     "kept",
     "learn",
+    "masters",
     "overwrite",
     "put_gradients",
     "refusal",
@@ -111,14 +113,33 @@ def settings(
     optimizer: torch.optim.Optimizer, model: torch.nn.Module
 ) -> dict[str, dict[str, object]]:
     """What the optimizer does to each parameter that it owns, by parameter name."""
-    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    held = {name: dtype(parameter) for name, parameter in model.named_parameters()}
+    kept_in_full = masters(optimizer, model)
+    names = {id(tensor): name for name, tensor in _owned(model, kept_in_full).items()}
     by_name = {}
     for group in optimizer.param_groups:
         common = _group_settings(optimizer, group)
         for parameter in group["params"]:
             if id(parameter) in names:
-                by_name[names[id(parameter)]] = dict(common)
+                name = names[id(parameter)]
+                full = updated_in(held[name], name in kept_in_full)
+                by_name[name] = {**common, SETTING: full}
     return by_name
+
+
+def masters(optimizer: torch.optim.Optimizer, model: torch.nn.Module) -> dict[str, Any]:
+    """Float32 copies of weights in half precision that the optimizer owns, by parameter name."""
+    owned = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    own = {id(parameter) for parameter in model.parameters()}
+    direct = {id(parameter) for parameter in owned}
+    foreign = [parameter for parameter in owned if id(parameter) not in own]
+    left = [(name, each) for name, each in model.named_parameters() if id(each) not in direct]
+    return masters_of(foreign, left, dtype, lambda one, other: array(one.to(other.dtype)), array)
+
+
+def _owned(model: torch.nn.Module, kept_in_full: Mapping[str, Any]) -> dict[str, Any]:
+    """What an optimizer updates in the place of each parameter: the parameter, or its master."""
+    return {**dict(model.named_parameters()), **kept_in_full}
 
 
 def _group_settings(
@@ -160,7 +181,7 @@ def state(optimizer: torch.optim.Optimizer, model: torch.nn.Module) -> dict[str,
     if isinstance(optimizer, torch.optim.RMSprop):
         del names["momentum_buffer"]  # holds no learning rate here, Paddle's does
     remembered: dict[str, dict[str, Array]] = {}
-    for name, parameter in model.named_parameters():
+    for name, parameter in _owned(model, masters(optimizer, model)).items():
         numbers = {
             names[key]: np.array(array(value))
             for key, value in optimizer.state.get(parameter, {}).items()
@@ -183,7 +204,7 @@ def watching(model: torch.nn.Module) -> Iterator[list[WatchedStep | WatchedPass]
 
     def note(optimizer: torch.optim.Optimizer) -> None:
         owned = settings(optimizer, model)
-        arrived = gradients(model)
+        arrived = gradients(model) | _gradients(masters(optimizer, model).items())
         handed = {name: arrived[name] for name in owned if name in arrived}
         if owned:
             seen.append(WatchedStep(optimizer, handed, owned))
@@ -251,10 +272,12 @@ def clear(model: torch.nn.Module) -> None:
 
 def gradients(model: torch.nn.Module) -> dict[str, Array]:
     """The gradients that arrived, by parameter name."""
+    return _gradients(model.named_parameters())
+
+
+def _gradients(tensors: Iterable[tuple[str, Any]]) -> dict[str, Array]:
     return {
-        name: np.array(array(parameter.grad))
-        for name, parameter in model.named_parameters()
-        if parameter.grad is not None
+        name: np.array(array(tensor.grad)) for name, tensor in tensors if tensor.grad is not None
     }
 
 
@@ -274,7 +297,8 @@ def overwrite(tensor: torch.Tensor, numbers: Array) -> None:
 
 def saved(optimizer: torch.optim.Optimizer, model: torch.nn.Module) -> Callable[[], None]:
     """Remembers state, settings and the parameters' values; the answer, called, puts them back."""
-    weights = [(parameter, parameter.detach().clone()) for parameter in model.parameters()]
+    held = [*model.parameters(), *masters(optimizer, model).values()]
+    weights = [(tensor, tensor.detach().clone()) for tensor in held]
     groups = [
         {key: _cloned(value) for key, value in group.items() if key != "params"}
         for group in optimizer.param_groups

@@ -31,7 +31,7 @@ def noting_passes(
         note: is handed each pass.
     """
     original = torch.autograd.backward
-    with noting_runs(model, is_tensor, array) as runs:
+    with noting_runs(model, is_tensor, array, lambda: _autocast(model)) as runs:
 
         def noted(tensors: Any, grad_tensors: Any = None, *more: Any, **named: Any) -> Any:
             loss = _differentiated(tensors, grad_tensors)
@@ -44,6 +44,14 @@ def noting_passes(
             yield
         finally:
             torch.autograd.backward = original
+
+
+def _autocast(model: torch.nn.Module) -> str:
+    """The half precision of an autocast that is on where the model is."""
+    device = next((parameter.device.type for parameter in model.parameters()), "cpu")
+    if not torch.is_autocast_enabled(device):
+        return ""
+    return str(torch.get_autocast_dtype(device)).removeprefix("torch.")
 
 
 def _differentiated(tensors: Any, weights: Any) -> float:

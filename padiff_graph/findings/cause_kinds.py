@@ -40,6 +40,7 @@ SETTINGS = (
     "kind of weight decay",
     "coupled weight decay",
     "always adapt",
+    "master weights",
     "gradient clipping",
     "gradient scale",
     "gradient",
@@ -82,6 +83,8 @@ def _attribute_kinds() -> Iterator[Kind]:
 def _setting_kinds() -> Iterator[Kind]:
     """One kind for every setting of an optimizer."""
     for setting in (*SETTINGS, "setting"):
+        if setting_kind(setting) in ALONE:
+            continue
         yield kind_of(
             setting_kind(setting),
             (
@@ -96,6 +99,10 @@ def _setting_kinds() -> Iterator[Kind]:
             first_class="AdamW",
             second_class="AdamW",
         )
+
+
+ALONE = frozenset({"optimizer.master_weights"})
+"""Kinds of settings that `TRAINING` has with facts of their own."""
 
 
 def setting_kind(setting: str) -> str:

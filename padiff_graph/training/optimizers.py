@@ -3,8 +3,8 @@ used."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from padiff_graph.capture.abilities import Optimizers
@@ -26,12 +26,23 @@ class Stepper:
         model: the model that it trains.
         given: as the user gave it.
         optimizers: the framework's optimizers: the given one, or those that a callable uses.
+        masters: float32 copies of weights in half precision that these own in their place, by
+            parameter name, as they were found.
     """
 
     framework: str
     model: Any
     given: Any
     optimizers: tuple[Any, ...]
+    masters: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, framework: str, model: Any, given: Any, optimizers: Sequence[Any]) -> Stepper:
+        """With the masters that the optimizers own now, while they are what the weights are."""
+        tools, found = needed(backend(framework).optimizers), {}
+        for optimizer in optimizers:
+            found.update(tools.masters(optimizer, model))
+        return cls(framework, model, given, tuple(optimizers), found)
 
     @property
     def tools(self) -> Optimizers:
@@ -46,7 +57,10 @@ class Stepper:
     @property
     def steps_alone(self) -> bool:
         """Whether the tool can have every optimizer take a step: one that has to evaluate the loss
-        again (LBFGS) needs a closure of the user's."""
+        again (LBFGS) needs a closure of the user's, and what it does to masters does not reach the
+        weights by itself."""
+        if self.masters:
+            return False
         return not any(self.tools.refusal(optimizer) for optimizer in self.optimizers)
 
     @property
@@ -62,6 +76,13 @@ class Stepper:
             self.tools.advance(self.given)
         else:
             self.given()
+
+    def all_masters(self) -> dict[str, Any]:
+        """The masters, with those that optimizers made themselves meanwhile."""
+        found = dict(self.masters)
+        for optimizer in self.optimizers:
+            found.update(self.tools.masters(optimizer, self.model))
+        return found
 
     def settings(self) -> dict[str, dict[str, object]]:
         """What is done to each parameter, by its name; empty where a callable hides its
@@ -133,7 +154,7 @@ def check_train_step(
             raise UsageError("an ONNX model cannot be trained; leave train_step out")
         used = _used(given, tools.is_optimizer)
         owners = tuple(optimizer for optimizer in used if tools.settings(optimizer, model))
-        made.append(Stepper(framework, model, given, owners))
+        made.append(Stepper.of(framework, model, given, owners))
     return made[0], made[1]
 
 
@@ -159,7 +180,7 @@ def _stepper(
         if refusal:
             raise UsageError(f"optimizer: {refusal}")
     owners = tuple(one for one in found if tools.settings(one, models[position]))
-    stepper = Stepper(framework, models[position], given, owners)
+    stepper = Stepper.of(framework, models[position], given, owners)
     if found and not owners:
         raise UsageError(
             f"optimizer: the {side} side's owns no parameter of"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
+from padiff_graph.capture.master_weights import SETTING as MASTERS
 from padiff_graph.findings.cause import Cause
 from padiff_graph.findings.cause_kinds import setting_kind
 from padiff_graph.findings.finding import Finding
@@ -19,6 +21,7 @@ from padiff_graph.training.stages.carried_state import carried_differences
 from padiff_graph.training.stages.observed_differences import CLIPPING, observed_differences
 from padiff_graph.training.stages.reached_parameters import ReachWatch
 from padiff_graph.training.stages.step_record import StepRecord
+from padiff_graph.training.stages.still_weights import StillWatch
 from padiff_graph.training.update_trial import Departure
 
 __all__ = ["DIVERGENT", "SettingWatch", "owners", "trial_findings"]
@@ -41,7 +44,9 @@ DIVERGENT = {
 }
 """Update rules that the two frameworks do not compute alike, whatever the settings."""
 AVERAGE = "average of weights"
-LOOP = ("accumulation", "loss factor")
+FACTORS = ("accumulation", "loss factor")
+"""What a factor between all gradients is taken for."""
+LOOP = (*FACTORS, MASTERS)
 """Settings of the loop as a whole: where they hold for every parameter no module is at fault."""
 ROOT = ("", "")
 HIDDEN = "a callable"
@@ -68,6 +73,7 @@ class SettingWatch:
         self.seen: dict[tuple[str, tuple[str, str]], tuple[int, SettingDifference]] = {}
         self.rules = "", ""
         self.reach = ReachWatch()
+        self.still = StillWatch()
 
     def look_back(self) -> None:
         """Reads what the optimizers remember from before the first step."""
@@ -92,12 +98,16 @@ class SettingWatch:
             for difference in observed_differences(first, second, owned)
             if not reached.issuperset(difference.parameters)
         ]
+        if any(earlier < step for earlier, _ in self.seen.values()):
+            # weights have gone other ways since: gradients may be multiples of each other by that
+            observed = [each for each in observed if each.setting not in FACTORS]
         seen = {difference.setting for difference in observed}
         if not all(stepper.plain for stepper in self.steppers):
             # a callable or a hook may clip too: what both do is seen, what one says is half of it
             seen.add(CLIPPING)
         kept = [difference for difference in told_settings if difference.setting not in seen]
         self._note(step, [*kept, *observed])
+        self.still.look(first, second)
         self.averages.look(step, first, second)
 
     @property
@@ -142,10 +152,14 @@ class SettingWatch:
         places = dict.fromkeys(owners(*pair) for pair in (upstream, *difference.parameters))
         if difference.everywhere and difference.setting in LOOP:
             places = {ROOT: None}
+        cause = _cause(difference, departs, step, self.steppers)
+        if difference.setting == MASTERS:
+            lost = self.still.facts(difference.parameters)
+            cause = replace(cause, facts=(*cause.facts, *lost.items()))
         return Finding(
             "optimizer",
             "different",
-            _cause(difference, departs, step, self.steppers),
+            cause,
             *next(iter(places)),
             places=tuple(places),
             order=step,

@@ -18,10 +18,11 @@ from padiff_graph.referee.known_divergence import variance_counts
 from padiff_graph.referee.tolerance import Kind as QuantityKind
 from padiff_graph.referee.tolerance import Quantity, Tolerance, quantity
 from padiff_graph.report.training_curves import TrainingStep
+from padiff_graph.training.grain import SINGLE, differences, eps, gap, grain_of, largest
 from padiff_graph.training.setting_findings import DIVERGENT, owners
 from padiff_graph.training.stages.curves import curve_step
 from padiff_graph.training.stages.departure import StageGap
-from padiff_graph.training.stages.loss_factor import is_factor, multiple
+from padiff_graph.training.stages.loss_factor import factor_between, multiple
 from padiff_graph.training.stages.run_values import Kind, habits, run_pairs, run_values
 from padiff_graph.training.stages.running_variance import carried_to_unbiased, share_of_example
 from padiff_graph.training.stages.step_record import StepRecord
@@ -56,6 +57,7 @@ class StepNumbers:
             though their gradients agree.
         gaps: how far the sides are apart in each stage.
         curves: both trainings step by step.
+        grain: what both models are rounded to.
         handed: what the second side's first update was handed.
         habits: by step, what the two do otherwise with the model as a whole.
         notes: what the user should know, in sentences.
@@ -77,6 +79,8 @@ class StepNumbers:
                 random numbers: losses and buffers are not held against each other then.
         """
         self.rows, self.tolerance, self.shared = rows, tolerance, shared
+        self.grain = grain_of(matching)
+        self._matching = matching
         self.quantities: list[tuple[int, Quantity]] = []
         self.losses: list[tuple[float, float]] = []
         self.leaves = leaves or {}
@@ -103,6 +107,7 @@ class StepNumbers:
         self.handed = self.handed or second.handed
         self._scale = _taken_back(self.rows, first, second)
         self._share = share_of_example(second, theirs.sizes(step), theirs.sizes(1))
+        self.grain = grain_of(self._matching, (first.autocast, second.autocast))
         self._runs(step, first, second)
         if first.told and second.told:
             self._add(step, "loss", "loss", "loss", *map(np.asarray, self.losses[-1]))
@@ -159,9 +164,7 @@ class StepNumbers:
     def _gap(
         self, step: int, stage: str, first: str, names: tuple[str, ...], own: Array, other: Array
     ) -> None:
-        error = float(np.abs(np.asarray(own, np.float64) - other).max(initial=0.0))
-        size = float(np.abs(other).max(initial=0.0))
-        self.gaps.append(StageGap(step, stage, first, names, error, size))
+        self.gaps.append(StageGap(step, stage, first, names, gap(own, other), largest(other)))
 
     def _leave_out(self, reason: str) -> None:
         """The last quantity is told and does not count."""
@@ -240,11 +243,14 @@ class StepNumbers:
         noise = float((np.abs(gradient - wanted)[trusted] / np.abs(wanted)[trusted]).mean())
         # a step carries earlier gradients along, with what these differ by, and may cancel them
         noise = self._noise[row.first] = max(noise, self._noise.get(row.first, 0.0))
-        largest = np.abs(_moved(row, ours, theirs))
+        steps = np.abs(_moved(row, ours, theirs))
+        steps = np.where(np.isfinite(steps), steps, 0.0)
         if row.first in self._largest:
-            largest = np.maximum(largest, self._largest[row.first])
-        self._largest[row.first] = largest
-        share = step_share(row, ours, theirs, trusted, noise, float(largest[trusted].mean()))
+            steps = np.maximum(steps, self._largest[row.first])
+        self._largest[row.first] = steps
+        unit = self.grain.of_weight(row.first)
+        size = float(steps[trusted].mean())
+        share = step_share(row, ours, theirs, trusted, noise, size, unit)
         if share is not None:
             self._part(step, row, share)
 
@@ -300,7 +306,8 @@ def step_share(
     theirs: StepRecord,
     trusted: Array,
     noise: float,
-    largest: float,
+    far: float,
+    unit: float = eps(SINGLE),
 ) -> float | None:
     """By which share of itself an update differs beyond rounding; None where it does not.
 
@@ -309,17 +316,29 @@ def step_share(
         ours, theirs: both sides after the step.
         trusted: elements whose gradients agree.
         noise: the relative difference of these gradients, in the step where it was largest.
-        largest: mean size of the largest steps that these elements took so far.
+        far: mean size of the largest steps that these elements took so far.
+        unit: relative distance of two numbers that a weight can hold.
     """
     after = mapped(row, ours.after[row.first], theirs.after)
-    own = (ours.after[row.first].astype(np.float64) - ours.before[row.first])[trusted]
-    wanted = _moved(row, ours, theirs)[trusted]
-    grain = float(np.finfo(np.float32).eps) * float(np.abs(after[trusted]).mean())
-    size = float(np.abs(wanted).mean())
-    gap = float(np.abs(own - wanted).mean())
-    if gap <= PART * size + NOISE * noise * largest + GRAIN * grain:
+    own = ours.after[row.first].astype(np.float64) - ours.before[row.first]
+    wanted = _moved(row, ours, theirs)
+    gaps = differences(own, wanted)
+    # what is lost on both sides alike tells nothing
+    told = trusted & (np.isfinite(wanted) | (gaps > 0))
+    if not told.any():
         return None
-    return gap / size if size else math.inf
+    grain = unit * _mean_size(after[told])
+    size = _mean_size(wanted[told])
+    apart = float(gaps[told].mean())
+    if apart <= PART * size + NOISE * noise * far + GRAIN * grain:
+        return None
+    return apart / size if size else math.inf
+
+
+def _mean_size(numbers: Array) -> float:
+    """The mean magnitude of what is finite."""
+    finite = numbers[np.isfinite(numbers)]
+    return float(np.abs(finite).mean()) if finite.size else 0.0
 
 
 def _moved(row: ParameterRow, ours: StepRecord, theirs: StepRecord) -> Array:
@@ -334,7 +353,7 @@ def _taken_back(rows: Sequence[ParameterRow], ours: StepRecord, theirs: StepReco
     """What one side's gradients alone are multiplied by; where that is not taken back, a finding
     says so."""
     ratio = multiple(rows, ours.accumulated, theirs.accumulated)
-    return ratio.factor if is_factor(ratio, ours, theirs) else 1.0
+    return factor_between(ratio, ours, theirs) or 1.0
 
 
 def _joined(row: ParameterRow) -> str:

@@ -15,6 +15,7 @@ from padiff_graph.capture.backend import backend
 from padiff_graph.capture.engine import Array, Engine
 from padiff_graph.capture.leaf_names import leaves
 from padiff_graph.capture.leaf_names import replace as replaced
+from padiff_graph.training.grain import SINGLE, eps, spacing
 from padiff_graph.training.held_state import held_state
 from padiff_graph.training.optimizers import Stepper
 from padiff_graph.training.stages.held_averages import HeldAverage, find_average
@@ -37,6 +38,7 @@ class TrainingSide:
         loop: the user's own step, of the model and a batch; None where the tool makes the step.
         record: the step that is being taken, or was taken last.
         average: an average of the weights that the user's callable keeps.
+        dtype: the coarsest that the model holds a weight, and so its gradient, in.
     """
 
     engine: Engine
@@ -46,6 +48,7 @@ class TrainingSide:
     loop: Callable[[Any, Any], Any] | None = None
     record: StepRecord = field(default_factory=StepRecord)
     average: HeldAverage | None = None
+    dtype: str = SINGLE
 
     def __post_init__(self) -> None:
         tools, model = self.stepper.tools, self.stepper.model
@@ -53,7 +56,7 @@ class TrainingSide:
         if hasattr(model, "named_parameters") and not self.stepper.direct:
             self.average = find_average(
                 self.stepper.given,
-                (*self.stepper.optimizers, model),
+                (*self.stepper.optimizers, *self.stepper.masters.values(), model),
                 model,
                 tools.trainable(model),
                 values.is_tensor,
@@ -70,6 +73,23 @@ class TrainingSide:
             name: np.array(self.engine.array(tensor))
             for name, tensor in self.engine.parameters().items()
         }
+
+    def assign(self, values: Mapping[str, Array]) -> None:
+        """Writes parameters and buffers, and masters with them: an update begins at those."""
+        self.engine.assign(values)
+        for name, master in self.stepper.all_masters().items():
+            if name in values:
+                self.stepper.tools.overwrite(master, values[name].astype(np.float32))
+
+    def settle(self) -> None:
+        """Masters that were made of other weights than the model has now become those: the check
+        may have copied weights since."""
+        own = self.values()
+        for name, master in self.stepper.all_masters().items():
+            numbers, held = self.engine.array(master), own[name]
+            # half a unit is what a rounding takes away
+            if not (np.abs(numbers - held) <= spacing(held, self.dtype)).all():
+                self.stepper.tools.overwrite(master, held.astype(np.float32))
 
     def remember(self) -> list[Callable[[], None]]:
         """Notes everything as it is; the answers put model, optimizer and callable back."""
@@ -95,7 +115,7 @@ class TrainingSide:
         Args:
             step: 1 for the first.
         """
-        self.record = StepRecord(left=self.record.remaining)
+        self.record = StepRecord(left=self.record.remaining, unit=eps(self.dtype))
         batch = self._batch(step)
         if self.loop is not None:
             self._loop(self.loop, batch)

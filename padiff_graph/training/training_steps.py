@@ -20,6 +20,7 @@ from padiff_graph.findings.finding import Finding
 from padiff_graph.matching.result import Matching, ParameterRow
 from padiff_graph.referee.tolerance import Quantity, Tolerance
 from padiff_graph.report.training_curves import TrainingStep
+from padiff_graph.training.grain import Grain, held_in
 from padiff_graph.training.optimizers import Stepper
 from padiff_graph.training.setting_findings import DIVERGENT, SettingWatch, trial_findings
 from padiff_graph.training.stages.average_rule import AverageWatch
@@ -109,10 +110,13 @@ def train(
             [pair[side] for pair in batches],
             losses[side],
             None if loops is None else loops[side],
+            dtype=held_in((matching.first, matching.second)[side].graph),
         )
         for side in (0, 1)
     )
     sides = first, second
+    for side in sides:
+        side.settle()
     # branches side by side run in an order of their own in each model: a setting is looked for in
     # the port's
     averages = AverageWatch((first.averages(), second.averages()))
@@ -120,7 +124,7 @@ def train(
     # what happens inside of a user's step is the user's: no gradients are handed over there
     handed_over = shared and loops is None
     numbers = StepNumbers(rows, matching, tolerance, handed_over, leaves)
-    trials = Trials(sides, rows, steps)
+    trials = Trials(sides, rows, steps, numbers.grain)
     start = second.remember()
     undo = [*first.remember(), *start]
     try:
@@ -173,7 +177,8 @@ class Repetition:
         def is_outside(band: Band) -> bool:
             return first_outside(gaps, band) is not None
 
-        band = trained_twice(self.side, self.start, losses, is_outside)
+        dtype = self.numbers.grain.values
+        band = trained_twice(self.side, self.start, losses, is_outside, dtype)
         if band is not None:
             self.numbers.curves = with_band(self.numbers.curves, self.numbers.gaps, band)
         return band
@@ -222,12 +227,14 @@ class Trials:
     Attributes:
         sides, rows: what is tried.
         steps: how many steps the user asked for.
+        grain: what weights are rounded to.
         departure: where they first parted.
     """
 
     sides: tuple[TrainingSide, TrainingSide]
     rows: Sequence[ParameterRow]
     steps: int
+    grain: Grain
     departure: Departure | None = None
 
     def on_noise(self) -> None:
@@ -265,9 +272,15 @@ class Trials:
         if not all(stepper.optimizers and stepper.steps_alone for stepper in steppers):
             return
         held = [side.stepper.tools.gradients(side.stepper.model) for side in self.sides]
-        write: Callable[..., None] = first.engine.assign
+        write: Callable[..., None] = first.assign
         self.departure = try_steps(
-            steppers, lambda side: self.sides[side].values(), write, self.rows, steps, gradients
+            steppers,
+            lambda side: self.sides[side].values(),
+            write,
+            self.rows,
+            steps,
+            self.grain,
+            gradients,
         )
         for side, own in zip(self.sides, held, strict=True):
             side.stepper.tools.put_gradients(side.stepper.model, own)

@@ -13,6 +13,7 @@ import numpy as np
 from padiff_graph.capture.engine import Array
 from padiff_graph.executor.transfer import mapped
 from padiff_graph.matching.result import ParameterRow
+from padiff_graph.training.grain import Grain, gap, largest
 from padiff_graph.training.optimizers import Stepper
 
 __all__ = ["Departure", "try_steps"]
@@ -20,8 +21,11 @@ __all__ = ["Departure", "try_steps"]
 SHARE = 1e-5
 """Share of a step that two update rules in float32 may differ by; chosen above what Adam's division
 loses."""
-ULPS = 8
-"""Roundings of the weights themselves that each step may add."""
+COARSE_SHARE = 8
+"""The same in units of half precision, in which a rule may round each of its operations: AdamW has
+eight of them."""
+ULPS, COARSE_ULPS = 8, 2
+"""Roundings of the weights themselves that each step may add, in float32 and in half precision."""
 
 Values = Mapping[str, Array]
 
@@ -49,6 +53,7 @@ def try_steps(
     write: Callable[[Values], None],
     rows: Sequence[ParameterRow],
     steps: int,
+    grain: Grain,
     gradients: Values | None = None,
 ) -> Departure | None:
     """Takes steps with equal weights and gradients on both sides, then puts all back.
@@ -59,6 +64,7 @@ def try_steps(
         write: writes values into the first model.
         rows: the parameter map.
         steps: how many steps to try.
+        grain: what weights are rounded to.
         gradients: of the second model, for every step; seeded random ones where None.
     """
     rows = _trained(steppers, rows)
@@ -77,7 +83,7 @@ def try_steps(
             _step(steppers, rows, ours, _given(rows, step, before, gradients))
             ours, theirs = parameters(0), parameters(1)
             for row in rows:
-                departure = _departure(row, step, ours[row.first], theirs, before)
+                departure = _departure(row, step, ours[row.first], theirs, before, grain)
                 if departure is not None:
                     return departure
     return None
@@ -119,14 +125,17 @@ def _step(
 
 
 def _departure(
-    row: ParameterRow, step: int, own: Array, theirs: Values, before: Values
+    row: ParameterRow, step: int, own: Array, theirs: Values, before: Values, grain: Grain
 ) -> Departure | None:
     """Whether a parameter differs by more than rounding after a step."""
     wanted, old = mapped(row, own, theirs), mapped(row, own, before)
-    error = float(np.abs(own - wanted).max())
-    update = float(np.abs(wanted - old).max())
-    rounding = ULPS * step * float(np.finfo(np.float32).eps) * float(np.abs(wanted).max())
-    if error <= SHARE * update + rounding:
+    error = gap(own, wanted)
+    update = gap(wanted, old)
+    unit = grain.of_weight(row.first)
+    coarse = row.first in grain.weights
+    share, units = (COARSE_SHARE * unit, COARSE_ULPS) if coarse else (SHARE, ULPS)
+    rounding = units * step * unit * largest(wanted)
+    if error <= share * update + rounding:
         return None
     seconds = tuple(piece.second for piece in row.pieces)
     return Departure(step, row.first, seconds, error, update)

@@ -205,7 +205,7 @@ def test_hooks_on_what_a_model_returns_do_not_outlive_the_watching():
             return x * self.scale, self.scale
 
     model = Scaled()
-    with noting_runs(model, lambda leaf: isinstance(leaf, torch.Tensor), array) as runs:
+    with noting_runs(model, lambda leaf: isinstance(leaf, torch.Tensor), array, str) as runs:
         (model(torch.ones(2))[0].sum() * 3).backward()
         (slopes,) = runs.differentiated(0.0, {}).slopes
     assert slopes["0"].tolist() == [3.0, 3.0]

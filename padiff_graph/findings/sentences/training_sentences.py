@@ -102,6 +102,24 @@ TRAINING: Mapping[str, tuple[str, ...]] = {
             "({first_label}) against {second_setting} ({second_label})"
         ),
     ),
+    "optimizer.master_weights": (
+        (
+            "updates of weights add up in {first_setting} ({first_label}) against "
+            "{second_setting} ({second_label}) from step {step} on: of the weights that a gradient"
+            " reaches {first_share:.1%} ({first_label}) against {second_share:.1%} "
+            "({second_label}) have not moved in {steps} steps, those of {some}"
+        ),
+        (
+            "updates of weights add up in {first_setting} ({first_label}) against "
+            "{second_setting} ({second_label}) from step {step} on: of the weights that a gradient"
+            " reaches {first_share:.1%} ({first_label}) against {second_share:.1%} "
+            "({second_label}) have not moved in {steps} steps"
+        ),
+        (
+            "updates of weights add up in {first_setting} ({first_label}) against "
+            "{second_setting} ({second_label}) from step {step} on"
+        ),
+    ),
     "optimizer.owner": (
         (
             "the optimizers do not train the same parameters: {some} is {first_setting} on the "

@@ -19,26 +19,48 @@ from padiff_graph.capture.backend import backend
 from padiff_graph.capture.engine import Array
 from padiff_graph.capture.leaf_names import leaves
 from padiff_graph.capture.leaf_names import replace as replaced
+from padiff_graph.training.grain import HALVES, SINGLE, eps, spacing
 from padiff_graph.training.stages.run_values import run_values
 from padiff_graph.training.stages.step_record import StepRecord
 from padiff_graph.training.training_side import TrainingSide
 
 __all__ = ["Band", "trained_twice"]
 
-WIDTH = 256.0
-"""So many times as far as one unit in the last place moves a quantity two right trainings may part.
-Every operation rounds, not the weights alone, and a single draw of signs may move one quantity
-little. Chosen so that it lies several times above what was measured: 45 times at most in healthy
-pairs of a small convolutional classifier, twelve optimizers, two seeds, eight steps each."""
-UNITS, WIDE = 64, 8.0
-"""Where a quantity is outside, the second model is trained with weights and inputs moved by so many
-units too, twice, and right trainings may part so many times as far as that. Where a kink (ReLU,
-Hardswish) lies near, the smallest movement may stay on its side of it and tells nothing, and
-frameworks part by about as much as 64 units make, from the first gradients on. Chosen from a text
-recogniser and a diffusion model, AdamW and a loop with accumulation, clipping and momentum, ten
-steps each: 2 times at most, but for one gradient of 10 that the smallest movement covers."""
-FLOOR = 4
-"""Units in the last place of its largest value that any quantity may differ by."""
+
+@dataclass(frozen=True)
+class Rule:
+    """What a movement by units in the last place says of two right trainings.
+
+    Attributes:
+        width: so many times as far as one unit moves a quantity they may part.
+        units, wide: where a quantity is outside, the second model is trained with weights and
+            inputs moved by so many units too, twice, and right trainings may part so many times as
+            far as that.
+        floor: units in the last place of its largest value that any quantity may differ by.
+    """
+
+    width: float
+    units: int
+    wide: float
+    floor: int
+
+
+SMALL = Rule(width=256.0, units=64, wide=8.0, floor=4)
+"""In float32. Every operation rounds, not the weights alone, and a single draw of signs may move
+one quantity little. The width was chosen so that it lies several times above what was measured: 45
+times at most in healthy pairs of a small convolutional classifier, twelve optimizers, two seeds,
+eight steps each. Where a kink (ReLU, Hardswish) lies near, the smallest movement may stay on its
+side of it and tells nothing, and frameworks part by about as much as 64 units make, from the first
+gradients on. Chosen from a text recogniser and a diffusion model, AdamW and a loop with
+accumulation, clipping and momentum, ten steps each: 2 times at most, but for one gradient of 10
+that the smallest movement covers."""
+COARSE = Rule(width=8.0, units=1, wide=8.0, floor=4)
+"""In half precision, where every operation rounds as much as a movement by one unit does. Two
+right runs were apart by 3.9 times that at most beyond the floor: a perceptron, a convolutional
+classifier and a decoder, with fused operations against spelled ones and fused optimizers against
+plain ones, three optimizers, bfloat16 and float16, eight steps each."""
+RULES: Mapping[str, Rule] = {SINGLE: SMALL, **dict.fromkeys(HALVES, COARSE)}
+"""By what both models are rounded to."""
 TIMES = 3.0
 """So many times as far as weights have come since the start two right trainings may part in them:
 both may go that far in opposite directions, as Adam does where gradients are nothing but rounding,
@@ -56,22 +78,27 @@ class Band:
         moved: (step, stage, the second model's name) -> by how much the quantity moves.
         sizes: the same -> its largest magnitude.
         reach: the same, of weights and their averages -> how far they have come since the start.
+        dtype: whose unit it was.
     """
 
     moved: Mapping[Key, float]
     sizes: Mapping[Key, float]
     reach: Mapping[Key, float] = field(default_factory=dict)
+    dtype: str = SINGLE
 
     def allowed(self, step: int, stage: str, names: Sequence[str]) -> float:
         """How far two right trainings may part in a quantity that these names make up."""
         keys = [(step, stage, name) for name in names]
-        grain = float(np.finfo(np.float32).eps) * max(self.sizes.get(key, 0.0) for key in keys)
+        rule = RULES[self.dtype]
+        grain = eps(self.dtype) * max(self.sizes.get(key, 0.0) for key in keys)
         most = TIMES * max(self.reach.get(key, math.inf) for key in keys)
-        return min(WIDTH * max(self.moved.get(key, 0.0) for key in keys), most) + FLOOR * grain
+        moved = rule.width * max(self.moved.get(key, 0.0) for key in keys)
+        return min(moved, most) + rule.floor * grain
 
     def widened(self, further: Band) -> Band:
-        """The same with what a movement of `UNITS` units makes."""
-        share = WIDE / WIDTH
+        """The same with what a further movement makes."""
+        rule = RULES[self.dtype]
+        share = rule.wide / rule.width
         moved = {
             key: max(own, share * further.moved.get(key, 0.0)) for key, own in self.moved.items()
         }
@@ -83,6 +110,7 @@ def trained_twice(
     start: Sequence[PutBack],
     losses: Sequence[float],
     is_outside: Callable[[Band], bool],
+    dtype: str = SINGLE,
 ) -> Band | None:
     """Trains the second model from its start again, twice; everything is left as it is now.
 
@@ -92,6 +120,7 @@ def trained_twice(
         losses: of each step of the training that was held against the first model's.
         is_outside: whether something is further apart than a band allows: it is trained twice more
             then, moved further.
+        dtype: what both models are rounded to.
 
     Returns:
         None where the training does not repeat itself: something that was not put back decides.
@@ -102,15 +131,16 @@ def trained_twice(
         with side.engine.quiet():
             for put_back in start:
                 put_back()
-            runs = _Runs(side, side.remember(), len(losses))
+            runs = _Runs(side, side.remember(), len(losses), dtype)
             plain = _trained(side, len(losses))
             moved = runs.moved(1, 0)
             if not _repeats(losses, plain, moved):
                 return None
-            band = _band(plain, moved)
+            band = _band(plain, moved, dtype)
             if is_outside(band):
                 for seed in range(2):
-                    band = band.widened(_band(plain, runs.moved(UNITS, seed)))
+                    further = runs.moved(RULES[dtype].units, seed + 1)
+                    band = band.widened(_band(plain, further, dtype))
     finally:
         for put_back in now:
             put_back()
@@ -126,18 +156,20 @@ class _Runs:
         side: what is trained.
         start: puts it back to its start, once.
         steps: how many.
+        dtype: whose units are meant.
     """
 
     side: TrainingSide
     start: Sequence[PutBack]
     steps: int
+    dtype: str
 
     def moved(self, units: int, seed: int) -> list[StepRecord]:
         """From the start, with weights and inputs moved by so many units in the last place."""
         for put_back in self.start:
             put_back()
         self.start = self.side.remember()
-        return _trained(_moved(self.side, units, seed), self.steps)
+        return _trained(_moved(self.side, units, seed, self.dtype), self.steps)
 
 
 def _trained(side: TrainingSide, steps: int) -> list[StepRecord]:
@@ -151,14 +183,14 @@ def _trained(side: TrainingSide, steps: int) -> list[StepRecord]:
     return records
 
 
-def _moved(side: TrainingSide, units: int, seed: int) -> TrainingSide:
+def _moved(side: TrainingSide, units: int, seed: int, dtype: str) -> TrainingSide:
     """The side with weights and inputs moved by so many units in the last place."""
     random = np.random.default_rng(seed)
 
     def move(array: Array) -> Array:
-        return _by_units(array, random, units)
+        return _by_units(array, random, units, dtype)
 
-    side.engine.assign({name: move(array) for name, array in side.values().items()})
+    side.assign({name: move(array) for name, array in side.values().items()})
     batches = [_moved_batch(side, batch, move) for batch in side.batches]
     return replace(side, batches=batches, record=StepRecord())
 
@@ -176,12 +208,12 @@ def _moved_batch(
     return moved
 
 
-def _by_units(array: Array, random: np.random.Generator, units: int) -> Array:
+def _by_units(array: Array, random: np.random.Generator, units: int, dtype: str) -> Array:
     if array.dtype.kind != "f":
         return array
     signs = random.choice((-units, units), array.shape).astype(array.dtype)
-    moved = array + signs * np.spacing(np.abs(array))
-    return np.asarray(np.where(array == 0, array, moved), array.dtype)
+    unit = np.spacing(np.abs(array)) if dtype == SINGLE else spacing(array, dtype)
+    return np.asarray(np.where(array == 0, array, array + signs * unit), array.dtype)
 
 
 def _repeats(
@@ -189,13 +221,13 @@ def _repeats(
 ) -> bool:
     """Whether the plain repetition lies closer to the training than the moved one to it."""
     for loss, record, other in zip(losses, plain, moved, strict=True):
-        grain = FLOOR * float(np.finfo(np.float32).eps) * abs(loss)
+        grain = SMALL.floor * eps(SINGLE) * abs(loss)
         if not abs(loss - record.loss) <= max(grain, abs(record.loss - other.loss)):
             return False
     return True
 
 
-def _band(plain: Sequence[StepRecord], moved: Sequence[StepRecord]) -> Band:
+def _band(plain: Sequence[StepRecord], moved: Sequence[StepRecord], dtype: str) -> Band:
     gaps: dict[Key, float] = {}
     sizes: dict[Key, float] = {}
     for step, (record, other) in enumerate(zip(plain, moved, strict=True), 1):
@@ -216,8 +248,8 @@ def _band(plain: Sequence[StepRecord], moved: Sequence[StepRecord]) -> Band:
                 key = step, stage, name
                 gaps[key] = float(np.abs(numbers - second[name]).max(initial=0.0))
                 sizes[key] = float(np.abs(numbers).max(initial=0.0))
-        gaps[step, "loss", "loss"] = max(gaps[step, "loss", "loss"], _carried(record, other))
-    return Band(gaps, sizes, _reach(plain))
+        gaps[step, "loss", "loss"] = max(gaps[step, "loss", "loss"], _carried(record, other, dtype))
+    return Band(gaps, sizes, _reach(plain), dtype)
 
 
 def _reach(records: Sequence[StepRecord]) -> dict[Key, float]:
@@ -234,10 +266,17 @@ def _reach(records: Sequence[StepRecord]) -> dict[Key, float]:
     return reach
 
 
-def _carried(plain: StepRecord, moved: StepRecord) -> float:
-    """By how much the weights' movement may move the loss, whatever its direction: one number may
-    stay by chance where it was. Norm of the gradient times norm of the movement, by parameter."""
-    return sum(
-        float(np.linalg.norm(gradient) * np.linalg.norm(plain.before[name] - moved.before[name]))
-        for name, gradient in plain.accumulated.items()
-    )
+def _carried(plain: StepRecord, moved: StepRecord, dtype: str) -> float:
+    """By how much the weights' movement may move the loss: one number may stay by chance where it
+    was. In float32 whatever its direction, norm of the gradient times norm of the movement, by
+    parameter; in half precision, where that comes to the loss itself, as far as signs drawn by
+    chance make it as a rule."""
+    products = []
+    for name, gradient in plain.accumulated.items():
+        slope = np.asarray(gradient, np.float64)
+        movement = np.asarray(plain.before[name], np.float64) - moved.before[name]
+        if dtype == SINGLE:
+            products.append(float(np.linalg.norm(slope) * np.linalg.norm(movement)))
+        else:
+            products.append(float(np.square(slope * movement).sum()))
+    return sum(products) if dtype == SINGLE else math.sqrt(sum(products))

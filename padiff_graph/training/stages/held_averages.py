@@ -75,7 +75,7 @@ def find_average(
 
     Args:
         given: the user's callable.
-        spared: what is looked at elsewhere: the model and its optimizers.
+        spared: what is looked at elsewhere: the model, its optimizers and their masters.
         model: whose weights are meant.
         trained: names of its trained parameters.
         is_tensor, array: of its framework.
@@ -90,7 +90,8 @@ def find_average(
         own = getattr(parameter, "name", None)
         if isinstance(own, str):
             aliases[own] = name
-    seen = {id(thing) for thing in spared}
+    owned = {id(thing) for thing in spared}
+    seen = set(owned)
     todo = [(given, DEEPEST)]
     while todo:
         thing, depth = todo.pop(0)
@@ -101,7 +102,7 @@ def find_average(
         tensors = {
             name: member
             for name, member in members.items()
-            if isinstance(member, np.ndarray) or is_tensor(member)
+            if (isinstance(member, np.ndarray) or is_tensor(member)) and id(member) not in owned
         }
         names = _matched(tensors, shapes, aliases)
         if names and len(names) >= MOST * len(shapes):

@@ -4,20 +4,23 @@ scale of the loss that is not taken back."""
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from padiff_graph.capture.engine import Array
 from padiff_graph.executor.transfer import mapped
 from padiff_graph.matching.result import ParameterRow
+from padiff_graph.training.grain import SINGLE, eps
 from padiff_graph.training.stages.gradient_treatment import Treatment
 from padiff_graph.training.stages.step_record import StepRecord
 
 __all__ = [
     "Multiple",
+    "factor_between",
     "factor_words",
+    "follows",
     "is_factor",
     "multiple",
     "power_of_two",
@@ -28,12 +31,16 @@ __all__ = [
 LEAST = 1e-2
 """Relative difference from 1 of a factor that is told; chosen above what rounding makes of a
 gradient as a whole (0.1 % in healthy pairs) and below what a person would multiply with."""
+COARSE_LEAST = 2
+"""The same in units of half precision."""
 ALIKE = 0.05
 """Share of the gradients that may not follow the factor: rounding parts single elements further
 than their sum."""
 PURE = 1e-3
 """Share that is rounding's: gradients that follow a factor so closely are multiplied by it,
 whatever was differentiated."""
+CLOSE = 0.25
+"""How far gradients may be from a known factor, as a share of the way that it is from one."""
 EXACT = 1e-5
 """Relative difference from a power of two that float32 leaves."""
 
@@ -45,15 +52,17 @@ class Multiple:
     Attributes:
         factor: first = factor * second; 1.0 where they agree.
         rest: the share of the first's norm that the factor leaves unexplained.
+        unit: relative distance of two numbers that a gradient can hold.
     """
 
     factor: float
     rest: float
+    unit: float = eps(SINGLE)
 
     @property
     def agrees(self) -> bool:
         """Whether the gradients are one another's, up to rounding."""
-        return self.constant and abs(self.factor - 1) <= LEAST
+        return self.constant and abs(self.factor - 1) <= max(LEAST, COARSE_LEAST * self.unit)
 
     @property
     def constant(self) -> bool:
@@ -85,12 +94,49 @@ def multiple(
 def is_factor(ratio: Multiple, first: StepRecord, second: StepRecord) -> bool:
     """Whether gradients were multiplied: what was differentiated was so too, or no element departs
     from the factor. Another loss, label smoothing say, may shrink most gradients alike."""
+    ratio = replace(ratio, unit=max(first.unit, second.unit))
     if not ratio.constant or ratio.agrees:
         return False
     own, wanted = (sum(entry.loss for entry in record.passes) for record in (first, second))
     known = math.isfinite(own) and math.isfinite(wanted)
     alike = known and abs(own - ratio.factor * wanted) <= LEAST * abs(own)
     return alike or ratio.rest <= PURE
+
+
+def factor_between(
+    ratio: Multiple, first: StepRecord, second: StepRecord, alike: Callable[[], bool] = lambda: True
+) -> float | None:
+    """By what the first side's gradients were multiplied, against the second's; None where they
+    were not.
+
+    Args:
+        alike: whether both sides held the same weights: gradients of others say nothing of a
+            factor, unless it is known.
+    """
+    known = _known_factor(ratio, first, second)
+    if known is not None:
+        return known
+    return ratio.factor if is_factor(ratio, first, second) and alike() else None
+
+
+def _known_factor(ratio: Multiple, first: StepRecord, second: StepRecord) -> float | None:
+    """The factor that stands in what each step differentiates, as a multiple of the loss that it
+    returns, where the gradients are about that much larger."""
+    scales = scale_of(first), scale_of(second)
+    if scales[0] is None or scales[1] is None:
+        return None
+    known = scales[0] / scales[1]
+    if known <= 0 or abs(known - 1) <= LEAST:
+        return None
+    return known if follows(ratio, known) else None
+
+
+def follows(ratio: Multiple, known: float) -> bool:
+    """Whether gradients are about a known factor apart, and not alike: weights that have parted let
+    them follow it no closer."""
+    if ratio.factor <= 0:
+        return False
+    return abs(math.log(ratio.factor / known)) <= CLOSE * abs(math.log(known))
 
 
 def scale_of(record: StepRecord) -> float | None:

@@ -19,8 +19,9 @@ from padiff_graph.training.stages.gradient_treatment import (
     treatments,
 )
 from padiff_graph.training.stages.loss_factor import (
+    factor_between,
     factor_words,
-    is_factor,
+    follows,
     multiple,
     power_of_two,
     scaled_words,
@@ -66,15 +67,18 @@ def observed_differences(
             if values[0] != values[1]:
                 told.setdefault((setting, *values), []).append(pair)
     both = rows, first, second
-    factor = multiple(rows, first.accumulated, second.accumulated)
-    if _fresh(first, second) and is_factor(factor, first, second) and _started_alike(*both):
-        words = _carried_on(rows, first, second, factor.factor)
+    ratio = multiple(rows, first.accumulated, second.accumulated)
+    factor = None
+    if _fresh(first, second):
+        factor = factor_between(ratio, first, second, lambda: _started_alike(*both))
+    if factor is not None:
+        words = _carried_on(rows, first, second, factor)
         if words is not None:
             told.setdefault(words, []).extend(pairs)
         # the rest is held against each other as if the factor were none
-        first = replace(first, accumulated=_divided(first.accumulated, factor.factor))
+        first = replace(first, accumulated=_divided(first.accumulated, factor))
         if words is not None:
-            first = replace(first, updates=tuple(_handed(first, factor.factor)))
+            first = replace(first, updates=tuple(_handed(first, factor)))
     for setting, pair, values in _treated(rows, first, second):
         told.setdefault((setting, *values), []).append(pair)
     return [
@@ -101,7 +105,8 @@ def _carried_on(
     taken back on the way, as a scale of the loss is."""
     handed = [record.handed or record.accumulated for record in (first, second)]
     reached = multiple(rows, handed[0], handed[1])
-    if not reached.constant or not np.isclose(reached.factor, factor, rtol=CARRIED):
+    close = reached.constant and bool(np.isclose(reached.factor, factor, rtol=CARRIED))
+    if not close and not follows(reached, factor):
         return None
     words, setting = factor_words(first, second, factor)
     return setting, *words
@@ -153,8 +158,8 @@ def _treated(
     handed = first.handed, second.handed
     rows = [row for row in rows if _arrived(row, *handed) and _finite(row, first, second)]
     apart = multiple(rows, first.accumulated, second.accumulated).rest
-    own = treatments(first.accumulated, handed[0])
-    theirs = treatments(second.accumulated, handed[1])
+    own = treatments(first.accumulated, handed[0], first.unit)
+    theirs = treatments(second.accumulated, handed[1], second.unit)
     differing = [
         ((row.first, piece.second), (own[row.first], theirs[piece.second]))
         for row in rows

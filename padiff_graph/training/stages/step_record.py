@@ -9,6 +9,7 @@ import numpy as np
 
 from padiff_graph.capture.abilities import WatchedPass, WatchedStep
 from padiff_graph.capture.engine import Array
+from padiff_graph.training.grain import SINGLE, eps
 
 __all__ = ["StepRecord"]
 
@@ -30,6 +31,7 @@ class StepRecord:
         remaining: gradients that the turn left behind.
         before, after: weights and buffers around the turn.
         averages: of weights, where the user's callable keeps one.
+        unit: relative distance of two numbers that a gradient can hold.
     """
 
     loss: float = 0.0
@@ -42,6 +44,12 @@ class StepRecord:
     before: Values = field(default_factory=dict)
     after: Values = field(default_factory=dict)
     averages: Values = field(default_factory=dict)
+    unit: float = eps(SINGLE)
+
+    @property
+    def autocast(self) -> str:
+        """The half precision of an autocast around the model's runs; "" for none."""
+        return next((entry.autocast for entry in self.passes if entry.autocast), "")
 
     @property
     def settings(self) -> dict[str, Mapping[str, object]]:

@@ -1,0 +1,271 @@
+"""Training steps of models in half precision: their rounding, their masters, their factors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import paddle
+import pytest
+import torch
+
+import padiff_graph as pg
+
+WITHIN = {"allow_rounding": True, "rtol": 1e-3, "atol": 1e-5}
+STEPS = 4
+HALVES = pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+
+
+class _Net(torch.nn.Module):
+    def __init__(self, spelled: bool = False) -> None:
+        super().__init__()
+        self.first, self.norm = torch.nn.Linear(16, 32), torch.nn.LayerNorm(32)
+        self.last, self.spelled = torch.nn.Linear(32, 8), spelled
+
+    def forward(self, x: Any) -> Any:
+        wide = self.first(x)
+        wide = wide * torch.sigmoid(wide) if self.spelled else torch.nn.functional.silu(wide)
+        return self.last(self.norm(wide))
+
+
+class _Masters:
+    """What a loop with float32 copies of weights does."""
+
+    def __init__(self, model: torch.nn.Module, made: Callable[[Any], Any]) -> None:
+        self.model = model
+        self.copies = [each.detach().clone().float() for each in model.parameters()]
+        self.own = made([copy.requires_grad_() for copy in self.copies])
+
+    def step(self) -> None:
+        for copy, held in zip(self.copies, self.model.parameters(), strict=True):
+            copy.grad = None if held.grad is None else held.grad.float()
+        self.own.step()
+        with torch.no_grad():
+            for copy, held in zip(self.copies, self.model.parameters(), strict=True):
+                held.copy_(copy)
+
+
+def _direct(model: torch.nn.Module, made: Callable[[Any], Any]) -> Any:
+    return made(list(model.parameters()))
+
+
+def _adam(rate: float) -> Callable[[Any], Any]:
+    return lambda weights: torch.optim.AdamW(weights, rate, eps=1e-4)
+
+
+def _loop(
+    optimizer: Any, scale: float = 1.0, limit: float = 0.0, extra: float = 0.0, around: Any = None
+) -> Callable[[Any, Any], Any]:
+    def step(model: Any, batch: Any) -> Any:
+        with torch.autocast("cpu", around or torch.bfloat16, enabled=around is not None):
+            result = model(batch["x"]).float()
+        loss = (result**2).mean() + extra * result.abs().mean()
+        (loss * scale).backward()
+        if scale != 1.0:
+            for weight in model.parameters():
+                weight.grad.div_(scale)
+        if limit:
+            torch.nn.utils.clip_grad_norm_(model.parameters(), limit)
+        optimizer.step()
+        model.zero_grad()
+        return loss
+
+    return step
+
+
+def _pair(dtype: torch.dtype, *, alike: bool = True) -> tuple[_Net, _Net]:
+    torch.manual_seed(0)
+    first, second = _Net(spelled=True).to(dtype), _Net().to(dtype)
+    if alike:
+        first.load_state_dict(second.state_dict())
+    return first, second
+
+
+def _batches(dtype: torch.dtype) -> list[Any]:
+    drawn = [torch.randn(8, 16).to(dtype) for _ in range(STEPS)]
+    return [({"x": x}, {"x": x}) for x in drawn]
+
+
+def _causes(
+    pair: Sequence[Any], loops: Sequence[Any], dtype: torch.dtype, batches: Any = None
+) -> list[str]:
+    """Kinds of the failing findings; none where the check passes."""
+    report = pg.compare(
+        *pair, batches or _batches(dtype), steps=STEPS, options=WITHIN, train_step=list(loops)
+    )
+    causes = [finding.cause_id for finding in report.findings if finding.fails]
+    assert report.passed is not causes or not causes
+    return causes if causes or report.passed else ["undecided"]
+
+
+@HALVES
+@pytest.mark.parametrize("made", [_direct, _Masters])
+def test_rounding_in_half_precision_passes(dtype: torch.dtype, made: Any) -> None:
+    pair = _pair(dtype)
+    assert _causes(pair, [_loop(made(one, _adam(1e-3))) for one in pair], dtype) == []
+
+
+def test_another_order_of_rounding_within_an_update_passes() -> None:
+    pair = _Net().bfloat16(), _Net().bfloat16()
+    pair[0].load_state_dict(pair[1].state_dict())
+    fused = torch.optim.AdamW(pair[0].parameters(), 1e-2, eps=1e-4, fused=True)
+    loops = [_loop(fused), _loop(_adam(1e-2)(pair[1].parameters()))]
+    assert _causes(pair, loops, torch.bfloat16) == []
+
+
+@HALVES
+def test_a_term_of_the_loss_beyond_rounding_is_told(dtype: torch.dtype) -> None:
+    pair = _pair(dtype)
+    loops = [
+        _loop(_direct(one, _adam(1e-3)), extra=extra)
+        for one, extra in zip(pair, (0, 1), strict=True)
+    ]
+    assert _causes(pair, loops, dtype)[0] == "training.departs"
+
+
+@HALVES
+@pytest.mark.parametrize("lost", [0, 1])
+def test_lost_masters_are_told_with_what_does_not_move(dtype: torch.dtype, lost: int) -> None:
+    pair = _pair(dtype)
+    made = [_direct if side == lost else _Masters for side in (0, 1)]
+    loops = [_loop(kind(one, _adam(1e-4))) for kind, one in zip(made, pair, strict=True)]
+    report = pg.compare(*pair, _batches(dtype), steps=STEPS, options=WITHIN, train_step=loops)
+    (finding,) = [finding for finding in report.findings if finding.fails]
+    assert finding.cause_id == "optimizer.master_weights"
+    facts = dict(finding.reason.facts)
+    narrow = str(dtype).removeprefix("torch.")
+    assert facts[("first_setting", "second_setting")[lost]] == narrow
+    assert facts[("first_setting", "second_setting")[1 - lost]] == "float32"
+    if dtype is torch.bfloat16:
+        shares = facts["first_share"], facts["second_share"]
+        assert shares[lost] > 0.7 > shares[1 - lost]
+
+
+@HALVES
+def test_masters_follow_the_weights_that_the_check_copies(dtype: torch.dtype) -> None:
+    """Those of the first model were made of the weights that it had."""
+    pair = _pair(dtype, alike=False)
+    assert _causes(pair, [_loop(_Masters(one, _adam(1e-3))) for one in pair], dtype) == []
+
+
+def test_a_setting_of_an_optimizer_behind_masters_is_named() -> None:
+    pair = _pair(torch.bfloat16)
+    loops = [
+        _loop(_Masters(one, _adam(rate))) for one, rate in zip(pair, (1e-4, 2e-4), strict=True)
+    ]
+    assert _causes(pair, loops, torch.bfloat16) == ["optimizer.learning_rate"]
+
+
+@HALVES
+def test_a_scale_that_is_taken_back_is_no_difference(dtype: torch.dtype) -> None:
+    pair = _pair(dtype)
+    loops = [
+        _loop(_direct(one, _adam(1e-3)), scale)
+        for one, scale in zip(pair, (1.0, 64.0), strict=True)
+    ]
+    assert _causes(pair, loops, dtype) == []
+
+
+@HALVES
+@pytest.mark.parametrize(
+    ("limits", "told"),
+    [
+        ((0.05, 0.05), []),
+        ((0.0, 0.05), ["optimizer.gradient_clipping"]),
+        ((0.1, 0.05), ["optimizer.gradient_clipping"]),
+    ],
+)
+def test_clipping_is_told_from_rounded_products(
+    dtype: torch.dtype, limits: tuple[float, float], told: list[str]
+) -> None:
+    pair = _pair(dtype)
+    loops = [
+        _loop(_direct(one, _adam(1e-3)), limit=limit)
+        for one, limit in zip(pair, limits, strict=True)
+    ]
+    assert _causes(pair, loops, dtype) == told
+
+
+@pytest.mark.parametrize("around", [None, torch.bfloat16])
+def test_rounding_under_autocast_in_a_loop_passes(around: Any) -> None:
+    """The models are in float32, and what runs inside of the loop is not."""
+    pair = _pair(torch.float32)
+    loops = [_loop(_direct(one, _adam(1e-3)), around=around) for one in pair]
+    assert _causes(pair, loops, torch.float32) == []
+
+
+def test_autocast_in_one_loop_alone_departs() -> None:
+    pair = _pair(torch.float32)
+    loops = [
+        _loop(_direct(one, _adam(1e-3)), around=around)
+        for one, around in zip(pair, (torch.bfloat16, None), strict=True)
+    ]
+    assert _causes(pair, loops, torch.float32) == ["training.departs"]
+
+
+@HALVES
+def test_what_is_lost_on_both_sides_alike_is_no_difference(dtype: torch.dtype) -> None:
+    """Adam's epsilon is zero in float16, and zero is divided by it."""
+    pair = _Net().to(dtype), _Net().to(dtype)
+    pair[0].load_state_dict(pair[1].state_dict())
+    loops = [_loop(torch.optim.AdamW(one.parameters(), 1e-3, eps=1e-8)) for one in pair]
+    assert _causes(pair, loops, dtype) == []
+
+
+class _Held(paddle.nn.Layer):
+    """What a CPU build of Paddle runs with weights in bfloat16."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = paddle.nn.Linear(6, 16), paddle.nn.Linear(16, 4)
+
+    def forward(self, x: Any) -> Any:
+        for layer in (self.first, self.last):
+            x = paddle.matmul(x, layer.weight.astype("float32")) + layer.bias.astype("float32")
+            x = paddle.tanh(x)
+        return x
+
+
+class _HeldInTorch(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = torch.nn.Linear(6, 16), torch.nn.Linear(16, 4)
+
+    def forward(self, x: Any) -> Any:
+        for layer in (self.first, self.last):
+            x = torch.tanh(x @ layer.weight.float().t() + layer.bias.float())
+        return x
+
+
+@pytest.mark.parametrize("ours", [True, False])
+@pytest.mark.parametrize("theirs", [True, False])
+def test_masters_of_paddles_own_optimizer(ours: bool, theirs: bool) -> None:
+    layer, module = _Held(), _HeldInTorch().bfloat16()
+    layer.to(dtype="bfloat16")
+    first = paddle.optimizer.SGD(1e-3, parameters=layer.parameters(), multi_precision=ours)
+
+    def rule(weights: Any) -> Any:
+        return torch.optim.SGD(weights, 1e-3)
+
+    second = _Masters(module, rule) if theirs else _direct(module, rule)
+
+    def advance() -> None:
+        second.step()
+        module.zero_grad()
+
+    drawn = [np.random.RandomState(step).randn(8, 6).astype("float32") for step in range(STEPS)]
+    batches = [({"x": paddle.to_tensor(x)}, {"x": torch.from_numpy(x)}) for x in drawn]
+    losses = [lambda result: (result**2).mean()] * 2
+    report = pg.compare(
+        layer,
+        module,
+        batches,
+        steps=STEPS,
+        options=WITHIN,
+        optimizer=[first, advance],
+        loss_fn=losses,
+    )
+    causes = [finding.cause_id for finding in report.findings if finding.fails]
+    assert causes == ([] if ours is theirs else ["optimizer.master_weights"])
+    assert report.passed is (ours is theirs)
