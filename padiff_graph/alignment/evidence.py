@@ -7,6 +7,7 @@ import time
 from dataclasses import replace
 
 from padiff_graph.alignment.aligned import Alignment, Known
+from padiff_graph.alignment.gradient_map import told_by_gradients
 from padiff_graph.alignment.tried_maps import tried
 from padiff_graph.alignment.value_proof import Proof, prove
 from padiff_graph.matching.difference.structural_differences import differences
@@ -59,7 +60,9 @@ def gather(alignment: Alignment) -> Alignment:
 def _gathered(alignment: Alignment) -> Alignment:
     if not alignment.alive:
         return alignment
-    return _at_a_glance(alignment) or tried(_try_stackings(_matched_again(alignment)))
+    return _at_a_glance(alignment) or told_by_gradients(
+        tried(_try_stackings(_matched_again(alignment)))
+    )
 
 
 def confirm(alignment: Alignment) -> Alignment:

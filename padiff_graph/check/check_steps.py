@@ -241,12 +241,18 @@ def _values_can_wait(request: CheckRequest, matching: Matching) -> bool:
 
 
 def with_folded_weights(request: CheckRequest, alignment: Alignment) -> CheckRequest:
-    """The request, where one model folded weights into others: then each side keeps its own."""
-    if request.auto_weights or request.deployed or not alignment.alive:
+    """The request, where one model folded weights into others: then each side keeps its own, since
+    there is nothing to copy."""
+    if request.deployed or not alignment.alive:
         return request
     if not folded(alignment.matching, *alignment.engines):
         return request
-    return replace(request, folded=True, notes=(*request.notes, NOTE))
+    return replace(request, folded=True, auto_weights=False, notes=(*request.notes, NOTE))
+
+
+def _by_numbers(difference: Difference) -> Difference:
+    """A difference of which numbers decide whether it is one."""
+    return replace(difference, kind="attribute") if difference.kind == "size" else difference
 
 
 def unify_weights(
@@ -263,6 +269,8 @@ def unify_weights(
         undo.callback(engine.assign, before)
     matching = scoped_matching(alignment.matching, request.scope)
     differences = scoped_differences(alignment.differences, request.scope)
+    if request.folded:  # a kernel of another size may hold another kernel too
+        differences = tuple([_by_numbers(each) for each in differences])
     # an exporter folds weights into others: numbers decide there
     sizes = OtherSizes.of(matching, differences)
     loose = None if request.deployed else unmapped(matching, sizes)

@@ -22,7 +22,14 @@ from padiff_graph.executor.region_run import Side
 from padiff_graph.executor.side_run import input_values, run_side, side_values
 from padiff_graph.sides.recorded_engine import is_recorded
 
-__all__ = ["GraphRun", "example_values", "graph_values", "output_values", "run_graph"]
+__all__ = [
+    "GraphRun",
+    "example_values",
+    "graph_values",
+    "output_values",
+    "pulled_gradients",
+    "run_graph",
+]
 
 
 @dataclass(frozen=True)
@@ -74,10 +81,7 @@ def run_graph(
         return GraphRun(*recalled_graph(side, cotangents, fed, double=double))
     handed_out = output_values(side.graph)
     names = _inputs(side)
-    values = input_values(side, names)
-    for value, name in names.items():
-        if fed is not None and name in fed:
-            values[value] = fed[name]
+    values = _fed(side, names, fed)
     wanted = tuple(dict.fromkeys((*handed_out.values(), *side.graph.updates.values())))
     part = _everything(side.graph, wanted, list(names))
     seeds = None if cotangents is None else _seeds(handed_out, cotangents)
@@ -93,15 +97,45 @@ def run_graph(
 
 
 def graph_values(
-    side: Side, wanted: Sequence[Value], *, double: bool = False
+    side: Side,
+    wanted: Sequence[Value],
+    *,
+    double: bool = False,
+    fed: Mapping[str, Array] | None = None,
 ) -> dict[Value, Array]:
     """Values on the way of one forward of the whole graph on its example.
+
+    Args:
+        fed: other values of floating inputs, by input name.
 
     Raises:
         NotRunnable: where an operation cannot be rerun.
     """
-    part = _everything(side.graph, wanted, list(_inputs(side)))
-    return side_values(side, part, input_values(side, part.values), wanted, double=double)
+    names = _inputs(side)
+    part = _everything(side.graph, wanted, list(names))
+    feed = _fed(side, {value: names[value] for value in part.values}, fed)
+    return side_values(side, part, feed, wanted, double=double)
+
+
+def pulled_gradients(
+    side: Side,
+    cotangents: Mapping[Value, Array],
+    *,
+    double: bool = False,
+    fed: Mapping[str, Array] | None = None,
+) -> Mapping[str, Array]:
+    """Gradients of parameters and buffers by name, from cotangents of values on the way.
+
+    Raises:
+        NotRunnable: where an operation cannot be rerun, or the whole not differentiated.
+    """
+    wanted, names = tuple(cotangents), _inputs(side)
+    part = _everything(side.graph, wanted, list(names))
+    feed = _fed(side, {value: names[value] for value in part.values}, fed)
+    answer = run_side(side, Request(part, feed, wanted, True, cotangents, double=double))
+    if answer.ungraded:
+        raise NotRunnable(answer.ungraded)
+    return answer.parameters
 
 
 def example_values(side: Side) -> dict[str, Array]:
@@ -118,6 +152,14 @@ def _inputs(side: Side) -> dict[Value, str]:
         for value, name in leaves.items()
         if value.node in side.inputs and differentiable(side.dtype(value))
     }
+
+
+def _fed(
+    side: Side, names: Mapping[Value, str], fed: Mapping[str, Array] | None
+) -> dict[Value, Array]:
+    """The example's floating inputs, others in the place of some."""
+    values = input_values(side, names)
+    return values | {value: fed[name] for value, name in names.items() if fed and name in fed}
 
 
 def _everything(graph: ComputationGraph, wanted: Sequence[Value], inputs: list[Value]) -> Slice:

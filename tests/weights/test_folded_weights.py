@@ -41,10 +41,11 @@ def _pair(epsilon: float):
     return layer, module, models.example(array, "x", "x")
 
 
+@pytest.mark.parametrize("copied", [False, True])
 @pytest.mark.parametrize("epsilon", [1e-5, 1e-3])
-def test_folded_weights_are_told_by_numbers(epsilon):
+def test_folded_weights_are_told_by_numbers(epsilon, copied):
     options = {"rtol": 1e-4, "atol": 1e-4, "diff_phase": "forward"}
-    report = pg.compare(*_pair(epsilon), auto_weights=False, options=options)
+    report = pg.compare(*_pair(epsilon), auto_weights=copied, options=options)
     assert report.passed == (epsilon == 1e-5)
     assert any("folded" in note for note in report.notes) == report.passed
 
@@ -56,3 +57,60 @@ def test_a_norm_that_is_missing_is_not_folded():
     module.norm.reset_running_stats()
     options = {"rtol": 1e-4, "atol": 1e-4, "diff_phase": "forward"}
     assert not pg.compare(layer, module, example, auto_weights=False, options=options).passed
+
+
+class Merged(paddle.nn.Layer):
+    """A factor of two matrices folded into the weight beside it, or a convolution of each channel
+    into the one behind it."""
+
+    def __init__(self, module, image: bool, off: float) -> None:
+        super().__init__()
+        self.image = image
+        if image:
+            self.one = paddle.nn.Conv2D(3, 4, 3, padding=1)
+            weight = torch.einsum("oi,ikl->oikl", module.one.weight[:, :, 0, 0], module.two[:, 0])
+        else:
+            self.one = paddle.nn.Linear(3, 4)
+            weight = (module.one.weight + module.two @ module.three).T
+        self.one.weight.set_value(weight.detach().numpy() * (1 + off))
+        self.one.bias.set_value(module.one.bias.detach().numpy())
+
+    def forward(self, x):
+        return paddle.tanh(self.one(x))
+
+
+class Factors(torch.nn.Module):
+    def __init__(self, image: bool) -> None:
+        super().__init__()
+        self.image = image
+        self.one = torch.nn.Conv2d(3, 4, 1) if image else torch.nn.Linear(3, 4)
+        self.two = torch.nn.Parameter(torch.randn(*((3, 1, 3, 3) if image else (4, 2))))
+        if not image:
+            self.three = torch.nn.Parameter(torch.randn(2, 3))
+
+    def forward(self, x):
+        if self.image:
+            inner = torch.nn.functional.conv2d(x, self.two, padding=1, groups=3)
+            return torch.tanh(self.one(inner))
+        low = torch.nn.functional.linear(x, self.three)
+        return torch.tanh(self.one(x) + torch.nn.functional.linear(low, self.two))
+
+
+@pytest.mark.parametrize("copied", [False, True])
+@pytest.mark.parametrize("off", [0.0, 1e-3])
+@pytest.mark.parametrize("image", [False, True])
+def test_factors_that_are_merged(image, off, copied):
+    torch.manual_seed(0)
+    module = Factors(image)
+    layer = Merged(module, image, off)
+    shape = (2, 3, 5, 5) if image else (4, 3)
+    array = np.random.default_rng(0).standard_normal(shape).astype("float32")
+    report = pg.compare(
+        layer,
+        module,
+        models.example(array, "x", "x"),
+        auto_weights=copied,
+        options={"rtol": 1e-4, "atol": 1e-4},
+    )
+    assert report.passed is (off == 0.0)
+    assert any("folded" in note for note in report.notes) is report.passed

@@ -1,0 +1,60 @@
+"""Elements parted by gradients, on arrays made by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from padiff_graph.matching.parameters.element_classes import Classes, Elements, rows_of
+
+FIRST, SECOND = Elements({"w": (2, 3)}), Elements({"a": (3, 1), "b": (3, 1)})
+NUMBERS = np.array([1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
+
+
+def test_gradients_part_what_shapes_do_not() -> None:
+    parted = Classes.start(FIRST, SECOND).parted(NUMBERS, NUMBERS)
+    assert parted is not None and parted.count == 6 and not parted.open()
+    rows = rows_of(FIRST, SECOND, parted.partners())
+    assert [piece.second for piece in rows["w"].pieces] == ["a", "b"]
+    assert [piece.first_view.indices().reshape(-1).tolist() for piece in rows["w"].pieces] == [
+        [0, 1, 2],
+        [3, 4, 5],
+    ]
+
+
+def test_rounding_parts_nothing_and_what_cannot_be_parted_goes_in_order() -> None:
+    near = np.array([1.0, 1.0 + 1e-13, 2.0, 2.0, 3.0, 4.0])
+    parted = Classes.start(FIRST, SECOND).parted(near, near[::-1].copy())
+    assert parted is not None and parted.count == 4 and len(parted.open()) == 2
+    every = parted.guesses()[-1]
+    assert not every.open() and every.partners().tolist() == [4, 5, 2, 3, 1, 0]
+
+
+@pytest.mark.parametrize("other", [[1.0, 2.0, 3.0, 4.0, 5.0, 7.0], [1.0, 1.0, 3.0, 4.0, 5.0, 6.0]])
+def test_other_gradients_tell_nothing(other: list[float]) -> None:
+    assert Classes.start(FIRST, SECOND).parted(NUMBERS, np.array(other)) is None
+
+
+def test_what_nothing_answers_to_has_no_partner() -> None:
+    quiet = NUMBERS * [1, 1, 1, 1, 1, 0]
+    parted = Classes.start(FIRST, SECOND).parted(quiet, quiet)
+    assert parted is not None and parted.partners().tolist() == [0, 1, 2, 3, 4, -1]
+    assert rows_of(FIRST, SECOND, parted.partners()) == {}
+
+
+def test_an_order_that_nobody_chose_is_none() -> None:
+    sides = Elements({"w": (4, 4)}), Elements({"v": (4, 4)})
+    scrambled = np.random.default_rng(0).permutation(16)
+    assert rows_of(*sides, scrambled) == {}
+    turned = np.arange(16).reshape(4, 4).T[:, [2, 0, 1, 3]].reshape(-1)
+    assert rows_of(*sides, turned)["w"].pieces[0].second_view.indices().reshape(-1).tolist() == (
+        turned.tolist()
+    )
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_numbered_parts_stand_in_the_order_of_their_numbers(backwards: bool) -> None:
+    listed = Elements({f"each.{at}.w": (2, 2) for at in range(3)})
+    partners = np.arange(12).reshape(3, 4)[:: -1 if backwards else 1].reshape(-1)
+    for sides in ((listed, Elements({"all": (3, 2, 2)})), (Elements({"all": (3, 2, 2)}), listed)):
+        assert bool(rows_of(*sides, partners)) is not backwards
