@@ -32,6 +32,7 @@ from padiff_graph.cli.files import (
 from padiff_graph.cli.options import PAIR, explorer_option, load_map, map_option
 from padiff_graph.cli.speech import headline, quiet, say, verbose
 from padiff_graph.cli.two_targets import Targets, two_targets
+from padiff_graph.errors import UsageError
 
 if TYPE_CHECKING:
     from padiff_graph.capture.graph import ComputationGraph
@@ -264,7 +265,19 @@ def capture(model: str, out: str | None) -> int:
     help="read the model's weights from .safetensors files as they are used: a file, an "
     ".index.json or a folder",
 )
-def record(model: str, out: str, values: str, inputs: str | None, weights: str | None) -> int:
+@click.option(
+    "--steps",
+    type=click.IntRange(min=1),
+    help="record training steps too, with the function's own loss and optimizer",
+)
+def record(
+    model: str,
+    out: str,
+    values: str,
+    inputs: str | None,
+    weights: str | None,
+    steps: int | None,
+) -> int:
     """`record`, with the size said before it is written."""
     from padiff_graph.cli.targets import load_side
     from padiff_graph.cli.two_targets import example_of
@@ -277,6 +290,8 @@ def record(model: str, out: str, values: str, inputs: str | None, weights: str |
         say(f"about {size / MIB:.1f} MiB will be written")
 
     side = load_side(model, None if inputs is None else example_of(inputs))
+    if steps is not None and side["optimizer"] is None:
+        raise UsageError(f"--steps: {model} names no 'optimizer'; let its dict hold one")
     with with_weights(side, weights):
         graph = record(
             side["model"],
@@ -284,6 +299,8 @@ def record(model: str, out: str, values: str, inputs: str | None, weights: str |
             out,
             precisions=chosen,
             loss=side["loss"],
+            optimizer=None if steps is None else side["optimizer"],
+            steps=steps or 1,
             expect=expect,
         )
     headline(_graph_summary(graph, model))

@@ -74,7 +74,8 @@ def load_model(
 
 
 def load_side(target: str, inputs: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The same as a dict of "model" and "inputs", and of the "loss" where there is one.
+    """The same as a dict of "model" and "inputs", of the "loss" and the "optimizer", None where
+    there is none.
 
     Args:
         target, inputs: as of `load_model`.
@@ -88,7 +89,7 @@ def load_side(target: str, inputs: Mapping[str, Any] | None = None) -> dict[str,
             own = example_inputs(target) if inputs is None else inputs
         except CaptureError as error:  # a file that is missing or broken is wrong use
             raise UsageError(str(error)) from None
-        return {"model": target, "inputs": own, "loss": None}
+        return {"model": target, "inputs": own, "loss": None, "optimizer": None}
     side = made_side(target)
     example = side["inputs"] if inputs is None else inputs
     if example is None:

@@ -2,35 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from typing import Any, cast
 
-import numpy as np
-
 from padiff_graph.capture.engine import Array, NotRunnable
 from padiff_graph.executor.region_run import Side
+from padiff_graph.sides.digests import digest
 from padiff_graph.sides.recorded_engine import RecordedEngine
 
-__all__ = ["BUFFER", "GRADIENT", "OUTPUT", "Quantities", "digest", "recalled_graph"]
+__all__ = ["BUFFER", "GRADIENT", "OUTPUT", "Quantities", "recalled_graph"]
 
 OUTPUT, BUFFER, GRADIENT = "output", "buffer", "gradient"
 """What a whole run yields; prefixes of the names of its arrays."""
 Quantities = tuple[dict[str, Array], dict[str, Array], dict[str, Array]]
 """Outputs, buffers, gradients by name."""
 UNHELD = "the recording holds no run of the whole graph with these weights and cotangents in "
-
-
-def digest(arrays: Mapping[str, Array] | None) -> str:
-    """What tells arrays by name from others; "" for none."""
-    if arrays is None:
-        return ""
-    told = hashlib.sha256()
-    for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
-        told.update(f"{name} {array.dtype} {array.shape} ".encode())
-        told.update(array.tobytes())
-    return told.hexdigest()
 
 
 def recalled_graph(

@@ -10,12 +10,13 @@ import numpy as np
 from padiff_graph.capture.engine import Array, Engine, NotRunnable
 from padiff_graph.executor.output_pairs import output_pairs
 from padiff_graph.executor.pair_setup import pair_of
-from padiff_graph.executor.recorded_graph import BUFFER, GRADIENT, OUTPUT, digest
+from padiff_graph.executor.recorded_graph import BUFFER, GRADIENT, OUTPUT
 from padiff_graph.executor.region_parameters import share
 from padiff_graph.executor.region_run import Side
 from padiff_graph.executor.whole_graph import GraphRun, run_graph
 from padiff_graph.matching.result import Matching
 from padiff_graph.obligations.whole_proof import moved, moved_inputs, seeds_of
+from padiff_graph.sides.digests import digest
 from padiff_graph.sides.recording_file import RecordingWriter
 
 __all__ = ["write_graphs"]

@@ -13,18 +13,26 @@ from padiff_graph.training.losses import Loss, Losses, name_of, scalar
 __all__ = ["write_loss"]
 
 
-def write_loss(writer: RecordingWriter, engine: Engine, run: Run, loss: Loss) -> dict[str, Any]:
+def write_loss(
+    writer: RecordingWriter, engine: Engine, run: Run, loss: Loss, which: str = ""
+) -> dict[str, Any] | None:
     """Writes what a loss makes of a run's output.
 
+    Args:
+        which: marks the loss of a second run, which draws other numbers; no gradients of that.
+
     Returns:
-        What the manifest says of it: how the user calls it, and why there are no gradients.
+        What the manifest says of it: how the user calls it, and why there are no gradients; None
+        of a second run.
 
     Raises:
         UsageTypeError: it returns something else than one floating number.
     """
     value = scalar(loss(run.structure), "recorded", engine.framework)
-    writer.add("loss", "value", engine.array(value))
-    _of_outputs(writer, engine, run, loss)
+    writer.add(f"loss{which}", "value", engine.array(value))
+    _of_outputs(writer, engine, run, loss, which)
+    if which:
+        return None
     facts = {"name": name_of(loss), "ungraded": ""}
     run.gradients = {}
     try:
@@ -40,7 +48,7 @@ def write_loss(writer: RecordingWriter, engine: Engine, run: Run, loss: Loss) ->
     return facts
 
 
-def _of_outputs(writer: RecordingWriter, engine: Engine, run: Run, loss: Loss) -> None:
+def _of_outputs(writer: RecordingWriter, engine: Engine, run: Run, loss: Loss, which: str) -> None:
     """Writes the loss of the outputs alone in each precision that it can be computed in."""
     both = Losses((loss, loss), (engine.framework, engine.framework))
     both.seen.update({0: run.structure, 1: run.structure})
@@ -52,6 +60,6 @@ def _of_outputs(writer: RecordingWriter, engine: Engine, run: Run, loss: Loss) -
             if kind == np.float32:
                 raise
             continue
-        writer.add(f"loss.{kind}", "value", np.asarray(value))
+        writer.add(f"loss.{kind}{which}", "value", np.asarray(value))
         for name, array in gradients.items():
-            writer.add(f"loss.{kind}", f"output:{name}", array)
+            writer.add(f"loss.{kind}{which}", f"output:{name}", array)

@@ -99,7 +99,7 @@ def _forward(writer: RecordingWriter, own: WholeRun, which: str) -> dict[str, An
                 writer.add(f"{kind}{which}", name, array)
         returned = _returned(engine, run)
         written, put = sorted(watch.written()), run.containers
-        lost = None if which or own.loss is None else write_loss(writer, engine, run, own.loss)
+        lost = None if own.loss is None else write_loss(writer, engine, run, own.loss, which)
     return {
         **({} if which else {"loss": lost}),
         "structure": returned,

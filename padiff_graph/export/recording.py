@@ -20,9 +20,11 @@ from padiff_graph.capture.remote.service import members
 from padiff_graph.capture.remote.wire import Ref, Unsendable, encode
 from padiff_graph.errors import UsageError
 from padiff_graph.export.recorded_regions import write_regions
+from padiff_graph.export.recorded_training import Training, check_training, write_training
 from padiff_graph.export.recorded_whole import WholeRun, write_whole
 from padiff_graph.request.loss_pair import check_loss
 from padiff_graph.request.module_tree import empty_parameters
+from padiff_graph.sides.recorded_training import TrainingFacts
 from padiff_graph.sides.recording_file import RecordingWriter, new_recording
 from padiff_graph.training.losses import Loss
 
@@ -36,6 +38,9 @@ REGIONAL = (0, 3 * WIDTHS["float32"], 3 * WIDTHS["float32"] + 4 * WIDTHS["float6
 in the regions and in the sweep."""
 WHOLE_GRADIENTS = 2
 """How many sets of gradients of the whole are written."""
+STEP, TRIED = 6, 5
+"""How many sets of weights a training step is: weights around it, gradients before and after they
+were clipped, and two of an optimizer's state; and what it is tried on alone."""
 FACTS = ("training", "modules", "parameters", "notes", "updates")
 """Attributes of a graph that the manifest holds beside its nodes."""
 
@@ -48,6 +53,8 @@ def record(
     *,
     precisions: Sequence[str] = PRECISIONS,
     loss: Loss | None = None,
+    optimizer: Any = None,
+    steps: int = 1,
     expect: Callable[[int], None] | None = None,
 ) -> ComputationGraph:
     """Writes what a model computes on an example: its graph with the certificate, weights, inputs,
@@ -61,14 +68,17 @@ def record(
             them, lessens the file and what a check can be told from it.
         loss: of the model's output, one floating number; its value and the gradients under it are
             written too.
+        optimizer: of the model's framework and parameters; training steps with it, each on this
+            example under this loss, are written too. As before afterwards.
+        steps: how many.
         expect: told about how many bytes the file will take, before it is written.
 
     Returns:
         The captured graph.
 
     Raises:
-        UsageError, UsageTypeError: for another precision, what is no loss, or a model without
-            numbers or with what no file holds.
+        UsageError, UsageTypeError: for another precision, what is no loss or no optimizer of the
+            model, or a model without numbers or with what no file holds.
         CaptureError: the model cannot be captured.
         NotWrittenError: the file cannot be written.
     """
@@ -83,6 +93,9 @@ def record(
             f"record: the parameter {empty[0]} holds no numbers; build the model with them, or "
             "name the files that hold them (`padiff-graph record --weights PATH`)"
         )
+    training = None if optimizer is None else Training(optimizer, steps)
+    if training is not None:
+        check_training(model, framework_of(model), training, loss)
     inputs = with_tensors(framework_of(model), inputs)
     with backend(framework_of(model)).state.kept(model):
         engine = backend(framework_of(model)).engine(model)
@@ -93,17 +106,24 @@ def record(
                 engine.forward(inputs, grad=False)
             raise
         if expect is not None:
-            expect(expected_size(graph, precisions, loss is not None))
+            expect(expected_size(graph, precisions, loss is not None, steps if training else 0))
         try:
             with new_recording(path) as writer:
-                _write(writer, WholeRun(graph, engine, inputs, loss), precisions)
+                run = WholeRun(graph, engine, inputs, loss)
+                trained = None
+                if training is not None:
+                    trained = write_training(writer, run, model, training)
+                _write(writer, run, precisions, trained)
         except Unsendable as error:  # an attribute of an operation, as packed weights are
             raise UsageError(f"this model cannot be recorded: {error}") from None
     return graph
 
 
 def expected_size(
-    graph: ComputationGraph, precisions: Sequence[str] = PRECISIONS, loss: bool = False
+    graph: ComputationGraph,
+    precisions: Sequence[str] = PRECISIONS,
+    loss: bool = False,
+    steps: int = 0,
 ) -> int:
     """About how many bytes a recording takes: values on the way, and weights twice over with their
     gradients."""
@@ -114,11 +134,18 @@ def expected_size(
     whole = (1 + WHOLE_GRADIENTS + loss) * WIDTHS["float32"]
     if "float64" in precisions:
         whole += WIDTHS["float64"] + WIDTHS["float32"]  # the whole graph, and how far it moves
+    if steps:
+        whole += (STEP * steps + TRIED) * WIDTHS["float32"]
     # regions and the sweep: gradients twice in each precision; values twice in float64
     return weights * (whole + 2 * width) + values * REGIONAL[len(precisions)]
 
 
-def _write(writer: RecordingWriter, run: WholeRun, precisions: Sequence[str]) -> None:
+def _write(
+    writer: RecordingWriter,
+    run: WholeRun,
+    precisions: Sequence[str],
+    training: TrainingFacts | None,
+) -> None:
     graph, engine, inputs = run.graph, run.engine, run.example
     for name, tensor in engine.parameters().items():
         writer.add("weights", name, engine.array(tensor))
@@ -136,6 +163,7 @@ def _write(writer: RecordingWriter, run: WholeRun, precisions: Sequence[str]) ->
         "seeded": regions.seeded,
         "graphs": regions.graphs,
         "not_run": regions.not_run,
+        "training": training,
     }
     _Manifest(writer, engine).finish(graph, facts)
 

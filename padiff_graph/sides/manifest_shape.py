@@ -9,6 +9,7 @@ from typing import Any, TypedDict
 from padiff_graph.capture.certificate import Certificate
 from padiff_graph.capture.graph import ComputationGraph, Node, ParameterInfo, TensorType, Value
 from padiff_graph.data_shapes import misfit
+from padiff_graph.sides.recorded_training import TrainingFacts
 from padiff_graph.sides.recording_file import Recording
 
 __all__ = ["PARTS", "part_misfit", "shape_misfit", "unknown_array", "unknown_value"]
@@ -103,11 +104,14 @@ PARTS: Mapping[str, Any] = {
     "seeded": list[Value],
     "graphs": list[GraphRun],
     "not_run": dict[str, list[str]],
+    "training": TrainingFacts | None,
 }
 """Every part of the manifest by its form, once it is decoded."""
 
 OF_WEIGHTS = ("weights", "lively", "buffers", "buffers.again", "buffers.backward")
 """Kinds of arrays whose names are those of parameters and buffers."""
+OF_STEPS = ("training.", "trial.", "remembered.")
+"""How those begin whose names are the number of a step and that of a parameter or buffer."""
 
 
 def part_misfit(parts: Mapping[str, Any]) -> str:
@@ -143,6 +147,12 @@ def unknown_array(graph: ComputationGraph, arrays: Mapping[str, Mapping[str, str
         unknown = arrays.get(kind, {}).keys() - graph.parameters.keys()
         if unknown:
             return f"there is an array {min(unknown)} of {kind}, and no such weight"
+    for kind in arrays:
+        if kind.startswith(OF_STEPS):
+            weights = {name.partition(".")[2] for name in arrays[kind]}
+            unknown = weights - graph.parameters.keys()
+            if unknown:
+                return f"there is an array {min(unknown)} of {kind}, and no such weight"
     return ""
 
 
@@ -212,6 +222,8 @@ class _Types:
             return (self.weights if what == "parameter" else self.values).get(own)
         if kind == "outputs":
             return self.outputs.get(name)
+        if kind in ("training", "trial"):
+            return self.weights.get(name.partition(".")[2])
         if kind in ("leaves", "values"):
             return (self.nodes if kind == "leaves" else self.values).get(name)
         return None

@@ -28,6 +28,7 @@ from padiff_graph.sides.ray_client import RayClient
 from padiff_graph.sides.recorded_backend import recorded_backend
 from padiff_graph.sides.recorded_loss import recorded_loss
 from padiff_graph.sides.recorded_model import RecordedModel, opened_model
+from padiff_graph.sides.recorded_training import recorded_optimizers
 from padiff_graph.sides.recording_file import Recording, recording_of
 from padiff_graph.sides.side import Side
 
@@ -133,7 +134,8 @@ def _side(model: Any, worker: WorkerProcess | RayClient | None) -> _Opened:
         return _Opened(**worker.open(model.target, model.weights), client=worker)
     if isinstance(model, Recording):
         recorded = opened_model(model)
-        return _Opened(recorded, recorded.inputs, recorded_loss(recorded))
+        own = recorded.inputs, recorded_loss(recorded), recorded.optimizer
+        return _Opened(recorded, *own)
     return _Opened(**made_side(model.target)) if isinstance(model, Side) else _Opened(model)
 
 
@@ -174,9 +176,17 @@ def _arguments(
     arguments = _named(call, given, named)
     arguments["example_inp"] = _inputs(both, arguments.get("example_inp"))
     if any(map(_recorded, both)):
-        _refuse_training(arguments)
+        if arguments.get("train_step") is not None:
+            raise UsageError(
+                "train_step: a recording holds no loop of its user's; give optimizers, or check "
+                "with the model itself"
+            )
         if "loss_fn" in names:
             arguments["loss_fn"] = _recorded_losses(both, arguments.get("loss_fn"))
+        if "optimizer" in names:
+            arguments["optimizer"] = recorded_optimizers(
+                [side.optimizer for side in both], arguments
+            )
         return arguments
     for argument, own in (
         ("loss_fn", [side.loss for side in both]),
@@ -185,16 +195,6 @@ def _arguments(
         if argument in names and arguments.get(argument) is None:
             arguments[argument] = _both_or_none(argument, own)
     return arguments
-
-
-def _refuse_training(arguments: Mapping[str, Any]) -> None:
-    """Refuses what a recorded model cannot be asked for; a side's own optimizer is left out."""
-    for name in ("optimizer", "train_step"):
-        if arguments.get(name) is not None:
-            raise UsageError(
-                f"{name}: a recording holds no training; leave it out, or check with the model "
-                "itself"
-            )
 
 
 def _recorded_losses(both: tuple[_Opened, _Opened], given: Any) -> list[Any] | None:

@@ -9,14 +9,18 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
 
-from padiff_graph.capture.abilities import State, Values
-from padiff_graph.capture.backend import Backend
+from padiff_graph.capture.abilities import Optimizers, State, Values
+from padiff_graph.capture.backend import Backend, needed
 from padiff_graph.capture.engine import Array
 from padiff_graph.capture.graph import ComputationGraph
 from padiff_graph.sides.recorded_engine import RecordedEngine
 from padiff_graph.sides.recorded_model import RecordedModel, RecordedTensor
+from padiff_graph.sides.recorded_training import RecordedOptimizer, RecordedOptimizers
 
 __all__ = ["recorded_backend"]
+
+RECORDED = (RecordedModel, RecordedOptimizer, RecordedTensor)
+"""What is of a recording."""
 
 
 def recorded_backend(framework: str, beside: Backend | None) -> Backend:
@@ -46,6 +50,7 @@ def recorded_backend(framework: str, beside: Backend | None) -> Backend:
         engine=engine,
         values=cast(Values, _values(beside)),
         state=cast(State, _state(beside)),
+        optimizers=None if framework == "onnx" else cast(Optimizers, _optimizers(beside)),
     )
 
 
@@ -92,3 +97,25 @@ def _state(beside: Backend | None) -> Any:
         return _there(beside).state.snapshot(model, example)
 
     return SimpleNamespace(kept=kept, snapshot=snapshot)
+
+
+def _optimizers(beside: Backend | None) -> Any:
+    """Each function goes where its first argument belongs."""
+    recorded = RecordedOptimizers()
+
+    def going(name: str) -> Any:
+        def asked(thing: Any, *more: Any) -> Any:
+            if isinstance(thing, RECORDED):
+                return getattr(recorded, name)(thing, *more)
+            return getattr(needed(_there(beside).optimizers), name)(thing, *more)
+
+        return asked
+
+    def is_optimizer(thing: object) -> bool:
+        if recorded.is_optimizer(thing):
+            return True
+        there = None if beside is None else beside.optimizers
+        return there is not None and there.is_optimizer(thing)
+
+    names = [name for name in vars(Optimizers) if not name.startswith("_")]
+    return SimpleNamespace(**{name: going(name) for name in names} | {"is_optimizer": is_optimizer})

@@ -11,6 +11,8 @@ import numpy as np
 
 from padiff_graph.capture.engine import Array, NotRunnable, Run, same_numbers
 from padiff_graph.capture.graph import ComputationGraph, Node, Value
+from padiff_graph.capture.leaf_names import leaves, output_leaves
+from padiff_graph.capture.leaf_names import replace as replaced
 from padiff_graph.capture.python_state import ABSENT, Change, PythonState, Watch
 from padiff_graph.capture.remote.engine import restored
 from padiff_graph.sides.recorded_model import RecordedModel, RecordedTensor
@@ -130,6 +132,8 @@ class RecordedEngine:
             now |= self.model.arrays(f"buffers{self._which()}")
         if self.stage == BACKWARD:
             now |= self.model.arrays("buffers.backward")
+        if self.model.optimizer is not None:
+            now |= self.model.optimizer.values()
         for name, array in now.items():
             held[name] = RecordedTensor.of(array, held[name].dtype)
         return held
@@ -163,7 +167,7 @@ class RecordedEngine:
         self.stage = FORWARD
         return Run(
             {name: RecordedTensor.of(array) for name, array in outputs.items()},
-            run["structure"],
+            _filled(run["structure"], outputs),
             self.model.arrays(f"buffers{self._which()}"),
             {},
             {name: RecordedTensor.of(np.zeros(())) for name in whole["differentiable"]},
@@ -340,6 +344,23 @@ class RecordedEngine:
     def stretch(self, nodes: Sequence[int], values: Sequence[Value]) -> int | None:
         """The number of the recorded region of these operations that reads these values."""
         return self.stretches.get((tuple(nodes), tuple(values)))
+
+
+def _filled(structure: Any, outputs: Mapping[str, Array]) -> Any:
+    """What a run returned, with the numbers of its outputs where the tensors stand."""
+    places = zip(
+        output_leaves(structure, _is_tensor), leaves(structure, _is_tensor).items(), strict=True
+    )
+    fresh = {
+        place: RecordedTensor.of(outputs[name], tensor.dtype)
+        for name, (place, tensor) in places
+        if name in outputs
+    }
+    return replaced(structure, _is_tensor, fresh)
+
+
+def _is_tensor(value: object) -> bool:
+    return isinstance(value, RecordedTensor)
 
 
 def _key(region: Mapping[str, Any]) -> tuple[tuple[int, ...], tuple[Value, ...]]:

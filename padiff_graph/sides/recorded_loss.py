@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from padiff_graph.capture.engine import Array, NotRunnable
+from padiff_graph.capture.engine import Array, NotRunnable, same_numbers
+from padiff_graph.capture.leaf_names import output_leaves
 from padiff_graph.sides.recorded_model import RecordedModel, RecordedTensor
+from padiff_graph.sides.recorded_training import StepRun
 
 __all__ = ["RecordedLoss", "recorded_loss"]
 
@@ -21,18 +23,35 @@ class RecordedLoss:
 
     Attributes:
         model: of the recording.
+        which: the mark of the run whose output it was last called on.
     """
 
     def __init__(self, model: RecordedModel, name: str) -> None:
         self.model = model
+        self.which = ""
         self.__name__ = name
 
     def __call__(self, output: Any) -> RecordedTensor:
-        """The loss of the recorded run."""
-        value = self.model.array("loss", "value")
+        """The loss of the recorded run, or of a recorded training step."""
+        if isinstance(output, StepRun):
+            return RecordedTensor.of(np.asarray(output.loss))
+        self.which = self._run_of(output)
+        value = self.model.array(f"loss{self.which}", "value")
         if value.size != 1:
             raise self.model.recording.refused(f"its loss is an array of shape {value.shape}")
         return RecordedTensor.of(value)
+
+    def _run_of(self, output: Any) -> str:
+        """The mark of the recorded run that yields an output: one that draws is recorded twice."""
+        if self.model.facts["whole"]["again"] is None:
+            return ""
+        given = output_leaves(output, lambda value: isinstance(value, RecordedTensor))
+        again = self.model.arrays("outputs.again")
+        same = all(
+            name in again and same_numbers(tensor.numpy(), again[name])
+            for name, tensor in given.items()
+        )
+        return ".again" if same else ""
 
     def on_its_outputs(
         self, wanted: Collection[str], kind: np.dtype[Any]
@@ -43,7 +62,7 @@ class RecordedLoss:
         Raises:
             NotRunnable: it could not be computed in that precision.
         """
-        room = f"loss.{kind}"
+        room = f"loss.{kind}{self.which}"
         if not self.model.recording.holds(room, "value"):
             raise NotRunnable(ELSEWHERE.format(kind))
         held = self.model.arrays(room)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from padiff_graph.capture.certificate import Certificate
-from padiff_graph.capture.engine import Array
+from padiff_graph.capture.engine import Array, NotRunnable
 from padiff_graph.capture.graph import (
     ComputationGraph,
     Node,
@@ -28,11 +28,12 @@ from padiff_graph.sides.manifest_shape import (
     unknown_array,
     unknown_value,
 )
+from padiff_graph.sides.recorded_training import RecordedOptimizer, StepRun
 from padiff_graph.sides.recording_file import Recording
 
 __all__ = ["Interned", "RecordedModel", "RecordedTensor", "opened_model"]
 
-FACTS = ("whole", "regions", "seeded", "graphs", "not_run")
+FACTS = ("whole", "regions", "seeded", "graphs", "not_run", "training")
 """Parts of the manifest that say what was recorded of runs."""
 CROSSED = (Node, ParameterInfo, TensorType, Value)
 """Records that a manifest holds; no others are made of what it names."""
@@ -68,6 +69,12 @@ class RecordedTensor:
         shape: tuple[int, ...] = self.read().shape
         return shape
 
+    def detach(self) -> RecordedTensor:
+        """Itself: nothing is differentiated, and nothing written."""
+        return self
+
+    clone = detach
+
 
 class RecordedModel(AbsentModel):
     """A model of which there is a recording.
@@ -77,6 +84,7 @@ class RecordedModel(AbsentModel):
         graph: its graph, with the certificate.
         inputs: its example, `RecordedTensor`s in the place of tensors.
         facts: what the manifest says of runs and regions.
+        optimizer: that of the recorded training; None where none was recorded.
     """
 
     kind = "a recording"
@@ -95,6 +103,14 @@ class RecordedModel(AbsentModel):
         self.facts = facts
         self.framework = graph.framework
         self.class_name = graph.modules.get("", "") or "a recorded model"
+        training = facts["training"]
+        self.optimizer = None if training is None else RecordedOptimizer(self, training)
+
+    def __call__(self, **batch: Any) -> StepRun:
+        """The run of the next training step."""
+        if self.optimizer is None:
+            raise NotRunnable("the recording holds no training")
+        return self.optimizer.run()
 
     def modules(self) -> dict[str, AbsentModule]:
         """As of `AbsentModel`; of each module the class alone."""

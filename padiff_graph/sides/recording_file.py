@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 FORMAT = "padiff-graph recording"
-VERSION = 3
+VERSION = 4
 SUFFIX = ".pgref"
 MANIFEST = "manifest.json"
 WHAT = "a recording as `padiff-graph record` writes it"
@@ -156,6 +156,10 @@ class Recording:
     def names(self, kind: str) -> list[str]:
         """The names of the arrays of one kind, in the order of writing."""
         return list(self.manifest["arrays"].get(kind, ()))
+
+    def kinds(self, start: str) -> list[str]:
+        """The kinds of arrays that begin so."""
+        return [kind for kind in self.manifest["arrays"] if kind.startswith(start)]
 
     def array(self, kind: str, name: str) -> Array:
         """One array.

@@ -22,6 +22,7 @@ __all__ = [
     "grain_of",
     "held_in",
     "largest",
+    "of_graph",
     "spacing",
 ]
 
@@ -75,7 +76,7 @@ def grain_of(matching: Matching, ambient: tuple[str, str] = ("", "")) -> Grain:
     """
     graphs = matching.first.graph, matching.second.graph
     coarsest = [
-        _coarsest([_of_graph(graph), around]) for graph, around in zip(graphs, ambient, strict=True)
+        _coarsest([of_graph(graph), around]) for graph, around in zip(graphs, ambient, strict=True)
     ]
     weights = {
         row.first: dtype for row in matching.parameters if (dtype := _of_row(row, graphs)) in HALVES
@@ -88,7 +89,7 @@ def held_in(graph: ComputationGraph) -> str:
     return _coarsest(info.type.dtype for info in graph.parameters.values() if info.trainable)
 
 
-def _of_graph(graph: ComputationGraph) -> str:
+def of_graph(graph: ComputationGraph) -> str:
     """The coarsest dtype of a model's operations and weights."""
     computed = precision(graph, (node.id for node in graph.of_kind("operation")))
     return _coarsest([computed, held_in(graph)])

@@ -10,6 +10,7 @@ from padiff_graph.findings.cause import Cause
 from padiff_graph.findings.cause_kinds import setting_kind
 from padiff_graph.findings.finding import Finding
 from padiff_graph.matching.result import ParameterRow
+from padiff_graph.sides.recorded_training import RecordedOptimizer
 from padiff_graph.training.optimizer_settings import (
     SettingDifference,
     Settings,
@@ -198,7 +199,10 @@ def _rule(settings: Settings) -> str:
 
 
 def _class(stepper: Stepper) -> str:
-    return type(stepper.optimizers[0]).__name__ if stepper.optimizers else HIDDEN
+    if not stepper.optimizers:
+        return HIDDEN
+    own = stepper.optimizers[0]
+    return own.class_name if isinstance(own, RecordedOptimizer) else type(own).__name__
 
 
 def _frameworks(steppers: tuple[Stepper, Stepper]) -> tuple[str, str]:

@@ -20,11 +20,12 @@ from padiff_graph.findings.finding import Finding
 from padiff_graph.matching.result import Matching, ParameterRow
 from padiff_graph.referee.tolerance import Quantity, Tolerance
 from padiff_graph.report.training_curves import TrainingStep
+from padiff_graph.sides.recorded_training import RecordedOptimizer
 from padiff_graph.training.grain import Grain, held_in
 from padiff_graph.training.optimizers import Stepper
 from padiff_graph.training.setting_findings import DIVERGENT, SettingWatch, trial_findings
 from padiff_graph.training.stages.average_rule import AverageWatch
-from padiff_graph.training.stages.band import Band, trained_twice
+from padiff_graph.training.stages.band import Band, recorded_band, trained_twice
 from padiff_graph.training.stages.carried_over import carried_over
 from padiff_graph.training.stages.curves import with_band
 from padiff_graph.training.stages.departure import (
@@ -38,7 +39,7 @@ from padiff_graph.training.step_numbers import Leaves, StepNumbers
 from padiff_graph.training.training_side import Loss, TrainingSide
 from padiff_graph.training.update_trial import Departure, try_steps
 
-__all__ = ["Training", "train"]
+__all__ = ["TRIALS", "Training", "train"]
 
 Loop = Callable[[Any, Any], Any]
 
@@ -178,7 +179,12 @@ class Repetition:
             return first_outside(gaps, band) is not None
 
         dtype = self.numbers.grain.values
-        band = trained_twice(self.side, self.start, losses, is_outside, dtype)
+        given = self.side.stepper.given
+        band = (
+            recorded_band(given, dtype)
+            if isinstance(given, RecordedOptimizer)
+            else trained_twice(self.side, self.start, losses, is_outside, dtype)
+        )
         if band is not None:
             self.numbers.curves = with_band(self.numbers.curves, self.numbers.gaps, band)
         return band

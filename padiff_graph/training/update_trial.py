@@ -16,7 +16,7 @@ from padiff_graph.matching.result import ParameterRow
 from padiff_graph.training.grain import Grain, gap, largest
 from padiff_graph.training.optimizers import Stepper
 
-__all__ = ["Departure", "try_steps"]
+__all__ = ["Departure", "noise", "try_steps"]
 
 SHARE = 1e-5
 """Share of a step that two update rules in float32 may differ by; chosen above what Adam's division
@@ -110,7 +110,7 @@ def _given(
     wanted = {piece.second for row in rows for piece in row.pieces}
     if gradients is not None:
         return {name: gradients[name] for name in wanted}
-    return {name: _noise(name, step, before[name]) for name in wanted}
+    return {name: noise(name, step, before[name]) for name in wanted}
 
 
 def _step(
@@ -141,7 +141,7 @@ def _departure(
     return Departure(step, row.first, seconds, error, update)
 
 
-def _noise(name: str, step: int, like: Array) -> Array:
+def noise(name: str, step: int, like: Array) -> Array:
     """Seeded gradients between 0.5 and 1.5 in size: no step is decided by an epsilon alone."""
     generator = np.random.default_rng([zlib.crc32(name.encode()), step])
     size = 0.5 + generator.random(like.shape)

@@ -31,7 +31,7 @@ def test_it_opens_with_numpy_and_json_alone(recorded):
         manifest = json.loads(held.read("manifest.json"))
         member = manifest["arrays"]["outputs"]["output"]
         output = np.load(io.BytesIO(held.read(member)), allow_pickle=False)
-    assert (manifest["format"], manifest["version"]) == ("padiff-graph recording", 3)
+    assert (manifest["format"], manifest["version"]) == ("padiff-graph recording", 4)
     np.testing.assert_array_equal(output, model(x).detach().numpy())
 
 
@@ -108,14 +108,14 @@ def test_a_changed_number_is_found(recorded, tmp_path):
         (
             {
                 "format": "padiff-graph recording",
-                "version": 3,
+                "version": 4,
                 "framework": "torch",
                 "nodes": [],
                 "arrays": {"weights": {"w": "../../etc/passwd"}},
             },
             "do not fit together",
         ),
-        ({"format": "padiff-graph recording", "version": 3, "arrays": 3}, "it has no framework"),
+        ({"format": "padiff-graph recording", "version": 4, "arrays": 3}, "it has no framework"),
     ],
 )
 def test_another_manifest_is_refused(tmp_path, manifest, found):

@@ -148,6 +148,11 @@ TRAINING: Mapping[str, tuple[str, ...]] = {
             "training departs from step {step} on: {first_name} differs by up to {error:.3g}; "
             "rounding carried along by training, which parts two right runs by up to {band:.3g}"
         ),
+        (
+            "training departs from step {step} on: {first_name} differs by up to {error:.3g}; "
+            "rounding carried along by training: gradients and weights part no further than those "
+            "of two right runs"
+        ),
     ),
     "training.passes": (
         (

@@ -19,12 +19,13 @@ from padiff_graph.capture.backend import backend
 from padiff_graph.capture.engine import Array
 from padiff_graph.capture.leaf_names import leaves
 from padiff_graph.capture.leaf_names import replace as replaced
+from padiff_graph.sides.recorded_training import RecordedOptimizer
 from padiff_graph.training.grain import HALVES, SINGLE, eps, spacing
 from padiff_graph.training.stages.run_values import run_values
 from padiff_graph.training.stages.step_record import StepRecord
 from padiff_graph.training.training_side import TrainingSide
 
-__all__ = ["Band", "trained_twice"]
+__all__ = ["Band", "recorded_band", "trained_twice"]
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,10 @@ class Band:
         moved = rule.width * max(self.moved.get(key, 0.0) for key in keys)
         return min(moved, most) + rule.floor * grain
 
+    def knows(self, step: int, stage: str, names: Sequence[str]) -> bool:
+        """Whether it was seen how far the quantity moves: what optimizers remember is not."""
+        return any((step, stage, name) in self.moved for name in names)
+
     def widened(self, further: Band) -> Band:
         """The same with what a further movement makes."""
         rule = RULES[self.dtype]
@@ -146,6 +151,26 @@ def trained_twice(
             put_back()
         side.record = record
     return band
+
+
+def recorded_band(optimizer: RecordedOptimizer, dtype: str) -> Band | None:
+    """The band of a recorded training, which was repeated when it was recorded.
+
+    Args:
+        dtype: what both models are rounded to.
+
+    Returns:
+        None where it did not repeat itself, or is rounded otherwise than both.
+    """
+    told = optimizer.facts["band"]
+    if told is None or optimizer.facts["dtype"] != dtype:
+        return None
+    return Band(
+        {(step, stage, name): moved for step, stage, name, moved, _, _ in told},
+        {(step, stage, name): size for step, stage, name, _, size, _ in told},
+        {(step, stage, name): far for step, stage, name, *_, far in told if far is not None},
+        dtype,
+    )
 
 
 @dataclass

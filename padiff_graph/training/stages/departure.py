@@ -94,7 +94,7 @@ def departure_finding(
     known = beyond.stage != "buffers" or any(_same(beyond, gap) for gap in gaps)
     numbers: dict[str, object] = {"step": told.step}
     numbers |= {"first_name": told.first, "error": told.error}
-    if band is not None:
+    if band is not None and band.knows(told.step, told.stage, told.second):
         numbers["band"] = band.allowed(told.step, told.stage, told.second)
     verdict: Verdict
     certain = [habit for habit in known_habits if habit.kind.startswith(CERTAIN)]
