@@ -121,9 +121,12 @@ class StandIn(Protocol):
         they are in neither, or in both."""
         ...
 
-    def copied(self, model: Model, precision: str, /) -> Model:
+    def copied(self, model: Model, precision: str, loss: Callable[[Any], Any] | None, /) -> Model:
         """A copy in float64: of all floats, or of the low ones alone where the model has some or
-        `precision` is one of autocast (`capture/autocast.py`)."""
+        `precision` is one of autocast (`capture/autocast.py`).
+
+        With a loss it returns that too (`capture/with_loss.py`).
+        """
         ...
 
     def example(self, given: Mapping[str, Any], precision: str, /) -> dict[str, Any]:

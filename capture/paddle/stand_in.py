@@ -15,6 +15,7 @@ from padiff_graph.capture.graph import ComputationGraph
 from padiff_graph.capture.paddle import autocast, internals, values
 from padiff_graph.capture.paddle.internals import Patch
 from padiff_graph.capture.python_state import deep_copy
+from padiff_graph.capture.with_loss import returning_loss
 
 __all__ = ["asking", "copied", "example", "explicit_casts", "given"]
 
@@ -29,9 +30,11 @@ def given(model: paddle.nn.Layer) -> str:
     return held.pop() if len(held) == 1 else ""
 
 
-def copied(model: paddle.nn.Layer, precision: str) -> paddle.nn.Layer:
+def copied(
+    model: paddle.nn.Layer, precision: str, loss: Callable[[Any], Any] | None = None
+) -> paddle.nn.Layer:
     """A copy in float64: of all floats, or of the low ones alone where the layer has some or
-    autocast lowers the others.
+    autocast lowers the others. With a loss it returns that too.
 
     Raises:
         CaptureError: the layer cannot be copied.
@@ -47,6 +50,8 @@ def copied(model: paddle.nn.Layer, precision: str) -> paddle.nn.Layer:
         return made._transform(tensor, device, dtype, blocking)
 
     made._apply(moved, None, paddle.float64, True)
+    if loss is not None:
+        returning_loss(made, loss)
     if is_mixed(precision):
         _under_autocast(made, low_name(precision))
     return made

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,6 +18,7 @@ from padiff_graph.capture.python_state import deep_copy
 from padiff_graph.capture.torch import values
 from padiff_graph.capture.torch.aten_schema import DTYPES
 from padiff_graph.capture.torch.autocast import LISTS, cast, watched
+from padiff_graph.capture.with_loss import returning_loss
 
 __all__ = ["asking", "copied", "example", "explicit_casts", "given"]
 
@@ -50,9 +51,11 @@ def _holds(model: torch.nn.Module, low: torch.dtype) -> bool:
     return any(parameter.dtype is low for parameter in model.parameters())
 
 
-def copied(model: torch.nn.Module, precision: str) -> torch.nn.Module:
+def copied(
+    model: torch.nn.Module, precision: str, loss: Callable[[Any], Any] | None = None
+) -> torch.nn.Module:
     """A copy in float64: of all floats, or of the low ones alone where the model has some or
-    autocast lowers the others.
+    autocast lowers the others. With a loss it returns that too.
 
     Raises:
         CaptureError: a parameter has no shape yet, or the model cannot be copied.
@@ -69,6 +72,8 @@ def copied(model: torch.nn.Module, precision: str) -> torch.nn.Module:
         return tensor.double() if low else tensor
 
     made._apply(moved)
+    if loss is not None:
+        returning_loss(made, loss)
     _answered(made, precision)
     return made
 

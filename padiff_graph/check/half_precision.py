@@ -11,6 +11,7 @@ from padiff_graph.check.check_log import CheckLog
 from padiff_graph.check.check_request import CheckRequest
 from padiff_graph.findings.obligation import Obligation
 from padiff_graph.precision.lens import Seen, look
+from padiff_graph.precision.stand_ins import Loss
 from padiff_graph.report.report import Report
 
 __all__ = ["with_half_precision"]
@@ -38,6 +39,7 @@ def with_half_precision(request: CheckRequest, report: Report, log: CheckLog) ->
             request.frameworks,
             request.observed,
             request.options.backward,
+            _losses(request, report),
         )
     if seen.result is None and not request.options.precision:
         # the models have been run as they are given: what they compute was compared
@@ -69,6 +71,13 @@ def _given(request: CheckRequest) -> str:
     return held.pop() if len(held) == 1 else ""
 
 
+def _losses(request: CheckRequest, report: Report) -> tuple[Loss, Loss] | None:
+    """Both losses; none where they are known to differ: their casts are no difference of their own
+    then."""
+    differ = any(finding.phase == "loss" and finding.fails for finding in report.findings)
+    return None if request.losses is None or differ else request.losses.given
+
+
 def _half(seen: Seen) -> Obligation:
     """What was shown of the values."""
     failing = next((f.cause for f in seen.findings if f.fails and f.phase != "backward"), "")
@@ -92,9 +101,10 @@ def _gradients(seen: Seen) -> Obligation:
     if not any(look_back.asked):
         return Obligation(name, "not asked", NO_GRADIENTS)
     first, second = look_back.asked
+    loss = "" if seen.result.loss is None else " and from the loss"
     by = (
         f"{first} gradients of the first model and {second} of the second, each rounded on its "
-        "way, under random cotangents: no cast that changes no value changes one of them, and "
-        "none leaves the range on one side only"
+        f"way, under random cotangents{loss}: no cast that changes no value changes one of them, "
+        "and none leaves the range on one side only"
     )
     return Obligation(name, "shown", by)

@@ -51,7 +51,8 @@ class PlaceError:
 
 @dataclass(frozen=True, slots=True)
 class GradientError:
-    """The gradient of one parameter in half precision, under random cotangents.
+    """The gradient of one parameter in half precision, of the loss where there is one, else under
+    random cotangents.
 
     Attributes:
         first_name, second_name: the parameter in each model; several of the second's joined by +.
@@ -85,6 +86,7 @@ class PrecisionResult:
             brings them nearer.
         observed: the largest difference that the user saw between two runs; None where none was
             given.
+        loss: what the user's losses come to; None where there are none.
         assumed: what the numbers rest on.
     """
 
@@ -94,6 +96,7 @@ class PrecisionResult:
     gradients: tuple[GradientError, ...] = ()
     closest: tuple[str, str, float, float] | None = None
     observed: float | None = None
+    loss: OutputError | None = None
     assumed: str = (
         "an operation computes inside in float32, as GPU kernels do, and its result is rounded once"
     )

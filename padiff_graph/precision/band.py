@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from padiff_graph.findings.precision_result import OutputError, PlaceError
 from padiff_graph.matching.result import Matching
 from padiff_graph.precision.placement import LOW
 from padiff_graph.precision.rounding import Emulation, emulate
-from padiff_graph.precision.trials import Trial, distance
+from padiff_graph.precision.trials import OutputPair, Trial, distance
 
 __all__ = ["output_errors", "place_errors", "truths"]
 
@@ -29,9 +29,13 @@ def truths(trial: Trial) -> tuple[Emulation, Emulation]:
     return first, second
 
 
-def output_errors(trial: Trial, truth: tuple[Emulation, Emulation]) -> tuple[OutputError, ...]:
-    """Of every pair of outputs."""
-    names = [pair for pair in trial.pairs if pair[1] in truth[0].values]
+def output_errors(
+    trial: Trial, truth: tuple[Emulation, Emulation], pairs: Sequence[OutputPair]
+) -> tuple[OutputError, ...]:
+    """Of every one of these pairs of outputs."""
+    names = [pair for pair in pairs if pair[1] in truth[0].values]
+    if not names:
+        return ()
     kept = [{pair[1] for pair in names}, {pair[3] for pair in names}]
     draws = [
         [emulate(side, trial.precision, wanted, noise=seed).values for seed in DRAWS]

@@ -23,7 +23,7 @@ from padiff_graph.precision.backward import Backward, differentiated
 from padiff_graph.precision.precision_findings import cast_finding, one_sided, tell
 from padiff_graph.precision.profiles import Parted
 from padiff_graph.precision.rounding import rounded
-from padiff_graph.precision.trials import Trial, distance
+from padiff_graph.precision.trials import OutputPair, Trial, distance
 
 __all__ = ["GradientLook", "look_at_gradients"]
 
@@ -57,13 +57,36 @@ class GradientLook:
 
 
 def look_at_gradients(trial: Trial, silent: Sequence[Sequence[Parted]]) -> GradientLook:
-    """Both sides differentiated under the same cotangents.
+    """Both sides differentiated: under the same random cotangents of what the models return, and
+    from the loss where there is one. Errors and ranges are those of the loss then.
 
     Args:
         trial: both sides.
         silent: groups of operations in other precisions that change no value forward.
     """
-    seeds = _cotangents(trial)
+    look = _look(trial, silent, trial.outputs, ranges=not trial.losses)
+    if not trial.losses:
+        return look
+    of_loss = _look(trial, silent, trial.losses, ranges=True)
+    told = list(look.findings)
+    for finding in of_loss.findings:
+        tell(told, finding)
+    return replace(of_loss, findings=tuple(told), refused=of_loss.refused or look.refused)
+
+
+def _look(
+    trial: Trial,
+    silent: Sequence[Sequence[Parted]],
+    pairs: Sequence[OutputPair],
+    *,
+    ranges: bool,
+) -> GradientLook:
+    """Both sides differentiated from some outputs.
+
+    Args:
+        ranges: whether it is told what one side's precision cannot hold.
+    """
+    seeds = _cotangents(trial, pairs)
     if not seeds[0]:
         return GradientLook()
     try:
@@ -79,17 +102,17 @@ def look_at_gradients(trial: Trial, silent: Sequence[Sequence[Parted]]) -> Gradi
         told = _silent_findings(trial, silent, base, seeds)
     except NotRunnable as error:
         return GradientLook(refused=str(error))
-    told += _range_findings(trial, base, truth)
+    told += _range_findings(trial, base, truth) if ranges else ()
     counts = len(base[0].gradients), len(base[1].gradients)
     return GradientLook(_errors(trial, truth, runs), tuple(told), counts)
 
 
-def _cotangents(trial: Trial) -> Cotangents:
+def _cotangents(trial: Trial, pairs: Sequence[OutputPair]) -> Cotangents:
     """The same random numbers at both models' outputs, as half precision holds them; one for a
     single number, which a loss is."""
     random = np.random.default_rng(SEED)
     both: tuple[dict[Value, Array], dict[Value, Array]] = ({}, {})
-    for _, first, _, second in trial.pairs:
+    for _, first, _, second in pairs:
         kinds = [trial.sides[n].graph.type_of(v) for n, v in enumerate((first, second))]
         size = 0 if kinds[1] is None else kinds[1].size
         numbers = rounded(random.standard_normal(size), trial.precision)

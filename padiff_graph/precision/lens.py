@@ -26,13 +26,14 @@ from padiff_graph.precision.precision_findings import (
 )
 from padiff_graph.precision.profiles import Reading, parted
 from padiff_graph.precision.same_readers import with_same_readers
-from padiff_graph.precision.stand_ins import StandIns, capture_stand_ins
+from padiff_graph.precision.stand_ins import Loss, StandIns, capture_stand_ins
 from padiff_graph.precision.tables import table_findings
 from padiff_graph.precision.trials import Trial
 from padiff_graph.request.saved_outputs import SavedOutputs
 
 __all__ = ["Seen", "look"]
 
+LOSS_LEFT_OUT = "the losses were not looked at in {precision}, the models alone were: {error}"
 DRAWN = (
     "random operations draw other numbers on each side, so that half precision was compared in its"
     " casts alone: compare in eval mode too"
@@ -64,6 +65,7 @@ def look(
     frameworks: tuple[str, str],
     observed: float | SavedOutputs | None = None,
     backward: bool = True,
+    losses: tuple[Loss, Loss] | None = None,
 ) -> Seen:
     """Compares both models in half precision; neither is changed.
 
@@ -76,13 +78,28 @@ def look(
         observed: what the user saw between two runs: the largest absolute difference of an
             output, or the outputs themselves.
         backward: whether gradients are looked at too.
+        losses: of both models' outputs, looked at behind them; None for none.
     """
+
+    def seen_with(both: tuple[Loss, Loss] | None) -> Seen:
+        stand_ins = capture_stand_ins(models, examples, precision, resolved, both)
+        return _seen(stand_ins, precision, observed, backward)
+
+    said: tuple[str, ...] = ()
+    if losses is not None:
+        try:
+            return _of(seen_with(losses), frameworks)
+        except Exception as error:  # a user's loss may do what no capture follows
+            said = (LOSS_LEFT_OUT.format(precision=precision, error=error),)
     try:
-        stand_ins = capture_stand_ins(models, examples, precision, resolved)
-        seen = _seen(stand_ins, precision, observed, backward)
+        seen = seen_with(None)
     except (CaptureError, NotRunnable) as error:
         cause = Cause.of("precision.not_shown", precision=precision, text=str(error))
         return Seen((Finding("capture", "not-comparable", cause, frameworks=frameworks),))
+    return _of(replace(seen, notes=(*said, *seen.notes)), frameworks)
+
+
+def _of(seen: Seen, frameworks: tuple[str, str]) -> Seen:
     found = tuple(replace(finding, frameworks=frameworks) for finding in seen.findings)
     return replace(seen, findings=found)
 
@@ -106,7 +123,8 @@ def _seen(
         text = f"gradients: {gradients.refused}"
         cause = Cause.of("precision.not_shown", precision=precision, text=text)
         told.append(Finding("backward", "not-comparable", cause))
-    outputs, largest, said = with_observed(output_errors(trial, truth), observed)
+    outputs, largest, said = with_observed(output_errors(trial, truth, trial.outputs), observed)
+    losses = output_errors(trial, truth, trial.losses)
     result = PrecisionResult(
         precision,
         outputs,
@@ -114,6 +132,7 @@ def _seen(
         gradients.errors if gradients else (),
         casts.closest,
         largest,
+        losses[0] if losses else None,
     )
     notes = (*said, DRAWN) if _draws(matching) else said
     return Seen(tuple(sorted(told, key=lambda finding: finding.order)), result, notes, gradients)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,15 +14,17 @@ from padiff_graph.capture.backend import backend, framework_of, needed
 from padiff_graph.capture.eager_run import Eager, standing
 from padiff_graph.capture.engine import Engine, NotRunnable
 from padiff_graph.capture.graph import ComputationGraph, Node, ParameterInfo, TensorType
+from padiff_graph.capture.with_loss import returned_name
 from padiff_graph.matching.parameters.row_changes import filled
 from padiff_graph.matching.result import Matching
 from padiff_graph.precision.placement import placed
 from padiff_graph.precision.rounding import LowSide
 
-__all__ = ["StandIns", "capture_stand_ins", "captured"]
+__all__ = ["Loss", "StandIns", "capture_stand_ins", "captured"]
 
 
 FORWARD = "half precision is looked at forward"
+Loss = Callable[[Any], Any]
 
 
 @dataclass(frozen=True)
@@ -44,14 +46,19 @@ def capture_stand_ins(
     examples: tuple[Mapping[str, Any], Mapping[str, Any]],
     precision: str,
     resolved: ResolvedMap,
+    losses: tuple[Loss, Loss] | None = None,
 ) -> StandIns:
     """Copies, captures and matches; the user's models and examples stay as they are.
+
+    Args:
+        losses: of both models' outputs, captured behind them; None for none.
 
     Raises:
         CaptureError: where a stand-in cannot be captured faithfully.
     """
-    first, first_side = captured(models[0], examples[0], precision)
-    second, second_side = captured(models[1], examples[1], precision)
+    loss = losses or (None, None)
+    first, first_side = captured(models[0], examples[0], precision, loss[0])
+    second, second_side = captured(models[1], examples[1], precision, loss[1])
     alignment = align(
         first.model,
         second.model,
@@ -65,15 +72,19 @@ def capture_stand_ins(
     return StandIns((first_side, second_side), matching)
 
 
-def captured(model: Any, example: Mapping[str, Any], precision: str) -> tuple[Capture, LowSide]:
+def captured(
+    model: Any, example: Mapping[str, Any], precision: str, loss: Loss | None = None
+) -> tuple[Capture, LowSide]:
     """One model's stand-in: the capture to match by, with all floats alike, and the one to run.
+
+    With a loss of its output both are captured as one, the loss as a further output.
 
     Raises:
         CaptureError: where it cannot be captured faithfully.
     """
     side = backend(framework_of(model))
     stand_in = needed(side.stand_in)
-    made = stand_in.copied(model, precision)
+    made = stand_in.copied(model, precision, loss)
     given = stand_in.example(example, precision)
     engine = side.engine(made)
     with stand_in.asking(precision) as noted:
@@ -82,9 +93,10 @@ def captured(model: Any, example: Mapping[str, Any], precision: str) -> tuple[Ca
         while not capture.certify(eager):
             pass
         casts = stand_in.explicit_casts(capture.graph, noted)
-    placement = placed(capture.graph, casts)
-    return replace(capture, graph=_single(capture.graph)), LowSide(
-        capture.graph, engine, placement, low_name(precision), casts | _promotions(capture.graph)
+    graph = capture.graph if loss is None else _remade(capture.graph, _output_node, _same)
+    placement = placed(graph, casts)
+    return replace(capture, graph=_remade(graph, _single_node, _single_parameter)), LowSide(
+        graph, engine, placement, low_name(precision), casts | _promotions(graph)
     )
 
 
@@ -105,21 +117,35 @@ def _promotions(graph: ComputationGraph) -> frozenset[int]:
     return frozenset(node.id for node in graph.of_kind("operation") if node.op == "pd_op.cast")
 
 
-def _single(graph: ComputationGraph) -> ComputationGraph:
-    """The graph with float32 for float64, so that no cast between both changes a value."""
+def _remade(
+    graph: ComputationGraph,
+    node_of: Callable[[Node], Node],
+    parameter_of: Callable[[ParameterInfo], ParameterInfo],
+) -> ComputationGraph:
+    """The graph with other nodes of the same ids, and other parameters."""
     return ComputationGraph.build(
         graph.framework,
-        [_single_node(node) for node in graph.records()],
+        [node_of(node) for node in graph.records()],
         training=graph.training,
         modules=graph.modules,
-        parameters={name: _single_parameter(info) for name, info in graph.parameters.items()},
+        parameters={name: parameter_of(info) for name, info in graph.parameters.items()},
         notes=list(graph.notes),
         updates=graph.updates,
         session=graph.session,
     )
 
 
+def _output_node(node: Node) -> Node:
+    """An output by the name that the model alone gives it."""
+    return replace(node, name=returned_name(node.name)) if node.kind == "output" else node
+
+
+def _same(info: ParameterInfo) -> ParameterInfo:
+    return info
+
+
 def _single_node(node: Node) -> Node:
+    """With float32 for float64, so that no cast between both changes a value."""
     attrs = {
         name: "float32" if isinstance(value, str) and value == "float64" else value
         for name, value in node.attrs.items()

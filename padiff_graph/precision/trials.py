@@ -10,12 +10,13 @@ import numpy as np
 
 from padiff_graph.capture.engine import Array
 from padiff_graph.capture.graph import Value
+from padiff_graph.capture.with_loss import LOSS
 from padiff_graph.matching.result import Matching
 from padiff_graph.precision.placement import HIGH, LOW, Placement
 from padiff_graph.precision.profiles import Parted, Reading
 from padiff_graph.precision.rounding import LowSide, emulate
 
-__all__ = ["Trial", "Tried", "distance", "output_pairs", "root_mean_square"]
+__all__ = ["OutputPair", "Trial", "Tried", "distance", "output_pairs", "root_mean_square"]
 
 OutputPair = tuple[str, Value, str, Value]
 """An output of the first model and of the second: names and values."""
@@ -39,10 +40,13 @@ class Tried:
 
 
 def output_pairs(matching: Matching, readings: tuple[Reading, Reading]) -> list[OutputPair]:
-    """Floating outputs of the same size, in the users' order."""
+    """Floating outputs of the same size, in the users' order; a loss with the other's."""
     found: list[OutputPair] = []
     sides = [_outputs(reading) for reading in readings]
-    for (first_name, first), (second_name, second) in zip(*sides, strict=False):
+    own = [[output for output in side if output[0] != LOSS] for side in sides]
+    losses = [[output for output in side if output[0] == LOSS] for side in sides]
+    pairs = [*zip(*own, strict=False), *zip(*losses, strict=False)]
+    for (first_name, first), (second_name, second) in pairs:
         types = readings[0].side.graph.type_of(first), readings[1].side.graph.type_of(second)
         if types[0] is not None and types[1] is not None and types[0].size == types[1].size:
             found.append((first_name, first, second_name, second))
@@ -75,7 +79,13 @@ def root_mean_square(first: Array, second: Array) -> float:
 
 
 class Trial:
-    """Makes changes and runs them; each side's own run is made once."""
+    """Makes changes and runs them; each side's own run is made once.
+
+    Attributes:
+        pairs: outputs of both sides, the loss among them.
+        losses: the pair of losses, where both have one.
+        outputs: what the models return themselves.
+    """
 
     def __init__(
         self, matching: Matching, readings: tuple[Reading, Reading], precision: str
@@ -84,6 +94,8 @@ class Trial:
         self.readings = readings
         self.precision = precision
         self.pairs = output_pairs(matching, readings)
+        self.losses = [pair for pair in self.pairs if pair[0] == LOSS]
+        self.outputs = [pair for pair in self.pairs if pair[0] != LOSS]
         self.base = tuple(
             emulate(reading.side, precision, reading.placement.keys()) for reading in readings
         )
@@ -128,7 +140,7 @@ class Trial:
     def apart(self, first: Mapping[Value, Array], second: Mapping[Value, Array]) -> float:
         """The difference of both sides' outputs, root of the mean square; of the worst output."""
         return max(
-            (root_mean_square(first[own], second[other]) for _, own, _, other in self.pairs),
+            (root_mean_square(first[own], second[other]) for _, own, _, other in self.outputs),
             default=0.0,
         )
 

@@ -16,7 +16,8 @@ DRIFT = {True: "drift: rounding may explain it", False: "more than drift"}
 def precision_text(result: PrecisionResult, frameworks: Sequence[str]) -> str:
     """Errors of both sides, what two runs may differ by, and what an observed difference is."""
     lines = [f"{result.precision}, run by emulation ({result.assumed}):"]
-    lines += [_output(output, frameworks) for output in result.outputs[:SHOWN]]
+    shown = [*result.outputs[:SHOWN], *([] if result.loss is None else [result.loss])]
+    lines += [_output(output, frameworks) for output in shown]
     lines += _said(result, frameworks)
     return "\n".join(lines)
 
