@@ -33,7 +33,7 @@ from padiff_graph.referee.structural_evidence import Structure
 from padiff_graph.referee.tensor_judgement import Judgement, Rules, judge_tensor
 from padiff_graph.referee.tolerance import Tolerance, quantity, whole_numbers
 
-__all__ = ["Examination", "examine"]
+__all__ = ["Examination", "beside", "examine"]
 
 GRADIENTS = frozenset({"input", "parameter"})
 """Kinds of tensors that a backward yields."""
@@ -212,11 +212,20 @@ def _second_opinion(
         reason = f"float64 could not be asked: {again.unrunnable}"
         return _SecondOpinion(nothing, asked=True, reason=reason)
     reason = ""
-    if len(again.tensors) != len(run.tensors) and pair.backward:
+    if len(again.tensors) < len(run.tensors) and pair.backward:
         reason = f"float64 could not be asked: {again.ungraded or OTHER_SIZE}"
-    return _SecondOpinion(
-        (*again.tensors, *nothing[len(again.tensors) :]), asked=True, reason=reason
-    )
+    return _SecondOpinion(beside(run.tensors, again.tensors), asked=True, reason=reason)
+
+
+def beside(
+    tensors: Sequence[TensorPair], others: Sequence[TensorPair]
+) -> tuple[TensorPair | None, ...]:
+    """What another run of a region has of each tensor of one; it may lack gradients, or have more,
+    as a recording holds them in one precision alone."""
+    if len(tensors) == len(others):
+        return tuple(others)
+    named = {(own.kind, own.first_name, own.second_name): own for own in others}
+    return tuple(named.get((own.kind, own.first_name, own.second_name)) for own in tensors)
 
 
 def _fed_in_double(case: _Case) -> Fed:
