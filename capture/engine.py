@@ -69,7 +69,9 @@ def session_of(graph: ComputationGraph) -> Any:
 
 def same_numbers(first: Array, second: Array) -> bool:
     """Whether two arrays are equal, NaN counting as NaN."""
-    return bool(np.array_equal(first, second, equal_nan=first.dtype.kind in "fc"))
+    if np.array_equal(first, second):  # without the copies that looking for NaN takes
+        return True
+    return first.dtype.kind in "fc" and bool(np.array_equal(first, second, equal_nan=True))
 
 
 class Engine(Protocol):

@@ -248,11 +248,11 @@ class PaddleEngine:
             ]
         return frozenset(found)
 
-    def _changes(self, tensor: Tensor, shown: Tensor) -> bool:
+    def _changes(self, tensor: Tensor, gradient: Array) -> bool:
         """Whether hooks make something else of a gradient."""
+        shown = self.tensor(gradient, internals.spelled(tensor.dtype))
         with _arriving(tensor, shown):
-            # a CPU compares no half precision
-            return not np.array_equal(values.array(tensor.grad), values.array(shown))
+            return not values.same(tensor.grad, shown)
 
     def hooked(self, gradients: Mapping[str, Array]) -> dict[str, Array]:
         """What the hooks on parameters make of these gradients; `paddle.grad` runs none."""
@@ -376,11 +376,12 @@ def _arriving(tensor: Tensor, gradient: Tensor) -> Iterator[None]:
         tensor.grad = kept
 
 
-def _rising(tensor: Tensor) -> Tensor:
+def _rising(tensor: Tensor) -> Array:
     """Numbers from 1 to 2 in a tensor's shape, all different, so that a gradient that is turned or
     centred shows."""
-    numbers = np.linspace(1.0, 2.0, math.prod(tensor.shape)).reshape(tensor.shape)
-    return paddle.to_tensor(numbers, place=tensor.place).astype(tensor.dtype)
+    kind = np.float64 if tensor.dtype == paddle.float64 else np.float32
+    numbers: Array = np.linspace(1.0, 2.0, math.prod(tensor.shape)).reshape(tensor.shape)
+    return numbers.astype(kind)
 
 
 def _differentiable_recurrences(grad: bool) -> AbstractContextManager[None]:

@@ -10,14 +10,12 @@ from typing import Any
 import numpy as np
 import paddle
 
-from padiff_graph.capture.paddle import internals
+from padiff_graph.capture.paddle import internals, values
 from padiff_graph.capture.paddle.state import kept
 from padiff_graph.capture.python_state import PythonState, Watch
 
 __all__ = ["quiet"]
 
-COMPARABLE = (paddle.float32, paddle.float64, paddle.int32, paddle.int64, paddle.bool)
-"""dtypes that Paddle compares on the CPU; others are compared by numpy."""
 OWN = frozenset(vars(paddle.nn.Layer())) - {"training"}
 """Attributes that Paddle keeps in every layer, without the mode: a forward may change it."""
 
@@ -59,7 +57,7 @@ class _Tensors:
         """Its numbers; None for one that waits for a first run or stands for a shape only."""
         if not hasattr(tensor, "_is_initialized") or not tensor._is_initialized():
             return None
-        return tensor.detach().clone()
+        return values.copied(tensor)
 
     def unchanged(self, tensor: Any, numbers: Any) -> bool:
         return _same(tensor, numbers)
@@ -83,7 +81,7 @@ def _named(model: paddle.nn.Layer) -> dict[str, Any]:
 def _copied(named: Mapping[str, Any]) -> Copies:
     """Every tensor with its numbers; those that wait for a first run have none."""
     held = [tensor for tensor in named.values() if tensor._is_initialized()]
-    return {id(tensor): (tensor, tensor.detach().clone()) for tensor in held}
+    return {id(tensor): (tensor, values.copied(tensor)) for tensor in held}
 
 
 def _put_numbers_back(numbers: Copies) -> None:
@@ -106,8 +104,8 @@ def _same(tensor: Any, numbers: Any) -> bool:
     """Whether a tensor still holds its numbers; NaN counts as NaN."""
     if tensor.shape != numbers.shape:
         return False
-    comparable = tensor.dtype == numbers.dtype and tensor.dtype in COMPARABLE
-    if comparable and tensor.size and bool(paddle.equal_all(tensor.detach(), numbers)):
+    comparable = tensor.dtype == numbers.dtype and tensor.dtype in values.COMPARABLE
+    if comparable and tensor.size and values.same(tensor, numbers):
         return True
     floating = tensor.dtype in (paddle.float32, paddle.float64)
     return np.array_equal(tensor.numpy(), numbers.numpy(), equal_nan=floating)

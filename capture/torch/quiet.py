@@ -57,6 +57,11 @@ def quiet(model: torch.nn.Module, *, values: bool = True) -> Iterator[Watch]:
             yield Watch(python, lambda: _written(named, numbers))
 
 
+PLAIN = (torch.Tensor, torch.nn.Parameter)
+VIEWED = (torch.float32, torch.float64)
+"""Tensors whose memory numpy may look at: of these classes and dtypes."""
+
+
 class _Copies:
     """torch's word on tensors that stand in Python attributes."""
 
@@ -209,9 +214,23 @@ def _dense(tensor: torch.Tensor) -> torch.Tensor:
 
 def _equal(tensor: torch.Tensor, numbers: torch.Tensor) -> bool:
     """Whether two tensors hold the same numbers, NaN being equal to NaN."""
-    if torch.equal(tensor, numbers):
+    if _equal_throughout(tensor, numbers):
         return True
     with torch.no_grad():
         if not torch.equal(tensor.isnan(), numbers.isnan()):
             return False
         return bool(torch.equal(tensor.nan_to_num(), numbers.nan_to_num()))
+
+
+def _equal_throughout(tensor: torch.Tensor, numbers: torch.Tensor) -> bool:
+    """Whether two tensors hold the same numbers and none is NaN; by numpy where it may look at the
+    memory of both, in a third of the time."""
+    if tensor.dtype == numbers.dtype and all(map(_viewed, (tensor, numbers))):
+        return bool(np.array_equal(tensor.detach().numpy(), numbers.detach().numpy()))
+    return bool(torch.equal(tensor, numbers))
+
+
+def _viewed(tensor: torch.Tensor) -> bool:
+    """Whether numpy may look at its memory."""
+    plain = type(tensor) in PLAIN and tensor.dtype in VIEWED
+    return plain and tensor.device.type == "cpu" and not bool(tensor.is_neg())

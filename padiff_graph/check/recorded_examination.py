@@ -14,10 +14,10 @@ from padiff_graph.executor.recorded_pair import InBoth, RecordedPair, recorded_p
 from padiff_graph.executor.tensor_pair import TensorPair
 from padiff_graph.referee.apart_in_double import READS, cancelled, judge_apart
 from padiff_graph.referee.closeness import closeness
+from padiff_graph.referee.largest import whole_numbers
 from padiff_graph.referee.referee import Measured, judge, measure
 from padiff_graph.referee.region_result import Part, RegionResult, RegionVerdict, worst
 from padiff_graph.referee.region_units import RegionUnits
-from padiff_graph.referee.tolerance import whole_numbers
 
 __all__ = ["examine_recorded"]
 

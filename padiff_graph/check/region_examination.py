@@ -26,12 +26,13 @@ from padiff_graph.executor.transfer import fed
 from padiff_graph.executor.value_names import cut_labels, value_name
 from padiff_graph.findings.cause import Cause
 from padiff_graph.referee.closeness import closeness
+from padiff_graph.referee.largest import whole_numbers
 from padiff_graph.referee.referee import Measured, measure
 from padiff_graph.referee.region_result import AGREE, EMPTY, Part, RegionResult, worst
 from padiff_graph.referee.region_units import RegionUnits
 from padiff_graph.referee.structural_evidence import Structure
 from padiff_graph.referee.tensor_judgement import Judgement, Rules, judge_tensor
-from padiff_graph.referee.tolerance import Tolerance, quantity, whole_numbers
+from padiff_graph.referee.tolerance import Tolerance, quantity
 
 __all__ = ["Examination", "beside", "examine"]
 
@@ -277,7 +278,9 @@ def _judged(
                 judged.verdict,
                 None if judged.double is None else judged.double.error,
                 _seen(judged, fine or plain, units, extra),
-                closeness=closeness(*plain.arrays()) if plain.kind == "output" else None,
+                closeness=closeness(*plain.arrays(), equal=single.error == 0.0)
+                if plain.kind == "output"
+                else None,
             )
         )
     return parts
@@ -343,10 +346,19 @@ def _held(
     """The parts, held against the tolerance asked for."""
     held: list[Part] = []
     for tensor, part, single in zip(tensors, parts, singles, strict=True):
+        names, arrays = (part.kind, part.first, part.second), tensor.arrays()
         scale = single.scale if single.error == 0.0 else None
-        own = quantity(part.kind, part.first, part.second, *tensor.arrays(), tolerance, scale=scale)
+        own = quantity(*names, *arrays, tolerance, scale=scale, largest=_largest(single, *arrays))
         held.append(replace(part, held=own))
     return tuple(held)
+
+
+def _largest(single: Measured, first: Array, second: Array) -> tuple[float, float] | None:
+    """The largest difference and the largest magnitude of the second as they were measured; None
+    where the tolerance takes others."""
+    single_precision = first.dtype == second.dtype == "float32"  # others are widened first
+    known = single.error != single.scale  # the first's scale, where the second is all zero
+    return (single.error, single.scale) if single_precision and known else None
 
 
 def _settled(case: _Case, run: PairRun, result: RegionResult) -> RegionResult:

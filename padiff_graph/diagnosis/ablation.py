@@ -24,8 +24,8 @@ from padiff_graph.executor.transfer import paired
 from padiff_graph.executor.value_names import value_name
 from padiff_graph.findings.cause import Cause
 from padiff_graph.findings.sentences import DEEDS
+from padiff_graph.referee.largest import difference
 from padiff_graph.referee.region_result import Surplus
-from padiff_graph.referee.rounding_bound import difference
 
 __all__ = ["inverted", "parts_turned", "stand_ins", "surplus"]
 

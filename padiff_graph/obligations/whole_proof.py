@@ -26,8 +26,8 @@ from padiff_graph.executor.tensor_pair import TensorKind, TensorPair
 from padiff_graph.executor.whole_graph import GraphRun, example_values, run_graph
 from padiff_graph.executor.whole_pairs import buffer_pairs, input_pairs, parameter_pairs
 from padiff_graph.matching.result import ParameterRow
+from padiff_graph.referee.largest import whole_numbers
 from padiff_graph.referee.referee import LEFTOVER, measure
-from padiff_graph.referee.tolerance import whole_numbers
 
 __all__ = [
     "Remainder",

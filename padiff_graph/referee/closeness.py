@@ -4,17 +4,15 @@ where it is. They are told, and decide nothing."""
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from padiff_graph.capture.engine import Array
+from padiff_graph.referee.largest import PIECE
 
-__all__ = ["PIECE", "Closeness", "closeness"]
-
-PIECE = 1 << 16
-"""Numbers that are widened at a time; chosen so that the pieces of both in float64, half a MiB
-each, stay in a core's cache: half the time that pieces of 8 MiB take."""
+__all__ = ["Closeness", "closeness"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,35 +34,60 @@ class Closeness:
     shape: tuple[int, ...]
 
 
-def closeness(first: Array, second: Array) -> Closeness | None:
-    """Measures two tensors; None where they have other shapes or no numbers."""
+def closeness(first: Array, second: Array, *, equal: bool = False) -> Closeness | None:
+    """Measures two tensors; None where they have other shapes or no numbers.
+
+    Args:
+        equal: whether they are known to be equal in every number.
+    """
     if first.shape != second.shape or not first.size or "c" in first.dtype.kind + second.dtype.kind:
         return None
     ours, theirs = first.reshape(-1), second.reshape(-1)
+    if equal:
+        norm = sum(float(wide @ wide) for wide in _widened(theirs))
+        return Closeness(_cosine(norm, norm, norm), 0.0, 0.0, (), first.shape)
     dot = own = norm = apart = 0.0
-    error, place = 0.0, -1
-    for start in range(0, ours.size, PIECE):
-        a = ours[start : start + PIECE].astype(np.float64)
-        b = theirs[start : start + PIECE].astype(np.float64)
-        gap = _gap(a, b)
+    error, place, start = 0.0, -1, 0
+    for a, b in zip(_widened(ours), _widened(theirs), strict=True):
         dot, own, norm = dot + float(a @ b), own + float(a @ a), norm + float(b @ b)
-        apart += float(gap @ gap)
-        largest = int(gap.argmax())
-        if gap[largest] > error:
+        here = slice(start, start + a.size)
+        gap, square = _gap(a, b, (ours[here], theirs[here]))
+        apart += square
+        if max(gap.max(), -gap.min()) > error:
+            np.abs(gap, out=gap)
+            largest = int(gap.argmax())
             error, place = float(gap[largest]), start + largest
+        start += a.size
     index = () if place < 0 else tuple(int(at) for at in np.unravel_index(place, first.shape))
     return Closeness(_cosine(dot, own, norm), _ratio(apart, norm), error, index, first.shape)
 
 
-def _gap(first: Array, second: Array) -> Array:
-    """Absolute differences; none between equal infinities and between NaNs, infinite where a number
-    has no counterpart."""
+def _widened(flat: Array) -> Iterator[Array]:
+    """A tensor's numbers as float64, piece by piece; each piece in the place of the one before."""
+    wide = np.empty(min(PIECE, flat.size))
+    for start in range(0, flat.size, PIECE):
+        piece = flat[start : start + PIECE]
+        wide[: piece.size] = piece
+        yield wide[: piece.size]
+
+
+def _gap(wide: Array, other: Array, plain: tuple[Array, Array]) -> tuple[Array, float]:
+    """Differences, written over the first, and the sum of their squares; none between equal
+    infinities and between NaNs, infinite where a number has no counterpart.
+
+    Args:
+        wide, other: as float64.
+        plain: as they are.
+    """
     with np.errstate(invalid="ignore", over="ignore"):
-        gap = np.asarray(np.abs(first - second))
-    if np.isfinite(gap).all():
-        return gap
-    same = (first == second) | (np.isnan(first) & np.isnan(second))
-    return np.asarray(np.where(same, 0.0, np.where(np.isnan(gap), np.inf, gap)))
+        gap = np.subtract(wide, other, out=wide)
+        square = float(gap @ gap)
+        if math.isfinite(square):
+            return gap, square
+        first, second = plain
+        same = (first == second) | (np.isnan(first) & np.isnan(second))
+        gap = np.where(same, 0.0, np.where(np.isnan(gap), np.inf, np.abs(gap)))
+        return gap, float(gap @ gap)
 
 
 def _cosine(dot: float, first: float, second: float) -> float | None:

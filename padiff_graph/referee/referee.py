@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from padiff_graph.capture.engine import Array
 from padiff_graph.findings.cause import Cause
+from padiff_graph.referee.largest import difference
 from padiff_graph.referee.region_result import RegionVerdict
-from padiff_graph.referee.rounding_bound import difference
 
 __all__ = ["EXACT", "LEFTOVER", "Measured", "imprecise", "judge", "measure"]
 

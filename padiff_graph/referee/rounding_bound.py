@@ -13,13 +13,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-import numpy as np
-
-from padiff_graph.capture.engine import Array
 from padiff_graph.capture.graph import ComputationGraph, Node, TensorType
-from padiff_graph.referee.tolerance import whole_gaps, whole_numbers
 
-__all__ = ["UNITS", "difference", "growth", "input_growth", "parameter_growth", "precision"]
+__all__ = ["UNITS", "growth", "input_growth", "parameter_growth", "precision"]
 
 UNITS: Mapping[str, float] = {
     "float64": 2.0**-53,
@@ -152,32 +148,3 @@ def parameter_growth(positions: float) -> float:
     """Further units for a parameter's gradient, which sums over positions of what a region
     yields."""
     return PER_PARAMETER + 2.0 * math.sqrt(positions)
-
-
-def difference(one: Array, other: Array) -> tuple[float, float]:
-    """(largest absolute difference, largest finite magnitude of `other`). Equal infinities and NaN
-    at the same place do not differ; a NaN on one side only is an infinite difference."""
-    if one.size == 0:
-        return 0.0, 0.0
-    if whole_numbers(one, other):
-        return float(max(whole_gaps(one, other), default=0)), _largest(other.astype(np.float64))
-    if other.dtype.kind not in "fc" or one.dtype.kind not in "fc":
-        one, other = one.astype(np.float64), other.astype(np.float64)
-    with np.errstate(invalid="ignore", over="ignore"):
-        gap = one - other
-    error, magnitude = _largest(gap), _largest(other)
-    if math.isfinite(error) and math.isfinite(magnitude):
-        return error, magnitude
-    same = (one == other) | (np.isnan(one) & np.isnan(other))
-    gap = np.where(same, 0, gap)
-    finite = np.isfinite(other)
-    magnitude = float(np.abs(other[finite]).max()) if finite.any() else 0.0
-    return (math.inf if np.isnan(gap).any() else float(np.abs(gap).max())), magnitude
-
-
-def _largest(array: Array) -> float:
-    """The largest magnitude; of real numbers without a copy of them all."""
-    with np.errstate(invalid="ignore", over="ignore"):
-        if array.dtype.kind == "f":
-            return float(max(array.max(), -array.min()))
-        return float(np.abs(array).max())

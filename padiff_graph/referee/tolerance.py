@@ -10,14 +10,13 @@ from typing import Any, Literal
 import numpy as np
 
 from padiff_graph.capture.engine import Array
-from padiff_graph.referee.closeness import PIECE, Closeness
+from padiff_graph.referee.closeness import Closeness
+from padiff_graph.referee.largest import PIECE, difference, whole_gaps, whole_numbers
 
-__all__ = ["Kind", "Mode", "Quantity", "Tolerance", "quantity", "whole_gaps", "whole_numbers"]
+__all__ = ["Kind", "Mode", "Quantity", "Tolerance", "quantity"]
 
 Kind = Literal["output", "loss", "input", "parameter", "buffer"]
 Mode = Literal["mean", "strict"]
-COUNTED = 1000
-"""Most differing whole numbers whose distance is formed; the first ones, since one is enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +87,15 @@ def quantity(
     asked: Tolerance,
     *,
     scale: float | None = None,
+    largest: tuple[float, float] | None = None,
 ) -> Quantity:
     """Holds one tensor against another. Equal infinities and NaNs agree; another shape is an
     infinite difference.
 
     Args:
         scale: the largest magnitude, where the two are known to be equal in every number.
+        largest: of floats the largest difference and the largest magnitude of the second, where
+            these are known.
     """
     named = kind, one, other
     if scale is not None:
@@ -106,15 +108,19 @@ def quantity(
         return Quantity(*named, 0.0, 0.0, 0.0, 0.0, 0.0, True)
     if whole_numbers(first, second):
         return Quantity(kind, one, other, *_exactly(first, second))
-    gap, size, most = _gap(first, second)
+    if asked.mode == "strict":
+        gap, size, most = _gap(first, second)
+        scale = float(size.max())
+    else:
+        most, scale = largest or difference(*_widened(first, second))
     means = _mean(first), _mean(second)
     # infinite where a number on one side has no counterpart
     mean = float(abs(means[0] - means[1])) if math.isfinite(most) else math.inf
-    if asked.mode == "mean":
-        needed = _needed(np.asarray([mean]), np.asarray([abs(means[1])]), asked)
-    else:
+    if asked.mode == "strict":
         needed = _needed(gap.reshape(-1), size.reshape(-1), asked)
-    return Quantity(*named, most, mean, float(size.max()), *needed)
+    else:
+        needed = _needed(np.asarray([mean]), np.asarray([abs(means[1])]), asked)
+    return Quantity(*named, most, mean, scale, *needed)
 
 
 def _needed(gap: Array, size: Array, asked: Tolerance) -> tuple[float, float, bool]:
@@ -130,21 +136,6 @@ def _needed(gap: Array, size: Array, asked: Tolerance) -> tuple[float, float, bo
             rtol = max(rtol, float(np.where(over > 0, over / held, 0.0).max()))
         within = within and bool((error <= asked.atol + asked.rtol * held).all())
     return rtol, atol, within
-
-
-def whole_numbers(*arrays: Array) -> bool:
-    """Whether all hold whole numbers or truth values, which have no rounding."""
-    return all(array.dtype.kind in "iub" for array in arrays)
-
-
-def whole_gaps(first: Array, second: Array) -> list[int]:
-    """Differences of whole numbers, of the first few that differ.
-
-    They are formed as Python's own whole numbers: float64 holds none beyond 2^53 exactly.
-    """
-    differ = np.asarray(first != second)
-    pairs = zip(first[differ][:COUNTED], second[differ][:COUNTED], strict=True)
-    return [abs(int(ours) - int(theirs)) for ours, theirs in pairs]
 
 
 def _exactly(first: Array, second: Array) -> tuple[float, float, float, float, float, bool]:
@@ -171,8 +162,7 @@ def _mean(array: Array) -> Any:
 def _gap(first: Array, second: Array) -> tuple[Array, Array, float]:
     """Absolute differences, magnitudes of the second, the largest difference. Float32 stays
     float32: a difference of near values is exact in it, and half the memory is read."""
-    plain = first.dtype == second.dtype == np.float32
-    a, b = (first, second) if plain else (_widened(first), _widened(second))
+    a, b = _widened(first, second)
     with np.errstate(invalid="ignore", over="ignore"):
         gap = np.asarray(a - b)
         gap = np.abs(gap, out=gap) if gap.dtype.kind == "f" else np.abs(gap)
@@ -185,5 +175,12 @@ def _gap(first: Array, second: Array) -> tuple[Array, Array, float]:
     return gap, np.where(np.isfinite(size), size, 0.0), float(gap.max())
 
 
-def _widened(array: Array) -> Array:
-    return array.astype(np.complex128 if array.dtype.kind == "c" else np.float64)
+def _widened(first: Array, second: Array) -> tuple[Array, Array]:
+    """Both as float64, or as they are where both are float32 already."""
+    if first.dtype == second.dtype == np.float32:
+        return first, second
+    return _wide(first), _wide(second)
+
+
+def _wide(array: Array) -> Array:
+    return array.astype(np.complex128 if array.dtype.kind == "c" else np.float64, copy=False)

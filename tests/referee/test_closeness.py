@@ -46,3 +46,9 @@ def test_numbers_that_are_not_finite():
     got = closeness(first, np.array([1.0, 0.0, np.inf, 2.0]))
     assert (got.error, got.index, got.relative_l2, got.cosine) == (math.inf, (1,), math.inf, None)
     assert closeness(np.array([1, 7], "int64"), np.array([1, 4], "int64")).error == 3.0
+
+
+@pytest.mark.parametrize("numbers", [[1.0, -2.0], [0.0, 0.0], [math.inf, 1.0], [math.nan, 1.0]])
+def test_equal_numbers_are_as_near_when_it_is_known(numbers):
+    both = np.asarray(numbers, "float32"), np.asarray(numbers, "float32")
+    assert closeness(*both, equal=True) == closeness(*both)

@@ -47,3 +47,11 @@ def test_complex_numbers_and_empty_ones():
     assert not held([1 + 1j], [1 - 1j], "mean").within
     assert held(np.zeros((0, 3)), np.zeros((0, 3))).within
     assert not held(np.zeros((0, 3)), np.zeros((3, 0))).within
+
+
+def test_what_was_measured_already_is_not_measured_again():
+    first, second = np.float32([1.0, 2.5]), np.float32([1.0, 2.0])
+    plain = quantity("output", "a", "b", first, second, Tolerance())
+    assert quantity("output", "a", "b", first, second, Tolerance(), largest=(0.5, 2.0)) == plain
+    strict = Tolerance(mode="strict")
+    assert quantity("output", "a", "b", first, second, strict).error == plain.error
