@@ -54,11 +54,17 @@ class Point:
 @dataclass(frozen=True, slots=True)
 class Piece:
     """Elements of one parameter that hold elements of another: first[first_view] =
-    second[second_view]."""
+    second[second_view].
+
+    `summed` says where one model keeps the sum of what the other adds: "added" to what the pieces
+    before it put there; "held" by another parameter of the first model, which this one is added to,
+    so that here stand zeros. The gradient is the same of each.
+    """
 
     second: str
     first_view: View
     second_view: View
+    summed: Literal["", "added", "held"] = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -171,7 +171,8 @@ def _copied_in_first(matching: Matching) -> Iterator[_Sharing]:
     holders: dict[str, list[tuple[str, Piece]]] = defaultdict(list)
     for row in matching.parameters:
         for piece in row.pieces:
-            holders[piece.second].append((row.first, piece))
+            if piece.summed != "held":
+                holders[piece.second].append((row.first, piece))
     for second, held in holders.items():
         copies = _overlapping(matching, second, held)
         if len(copies) < 2 or not _learns(matching, 1, [second], copies):

@@ -9,9 +9,11 @@ each other. Where a class has more elements on one side than on the other, nothi
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
@@ -26,6 +28,10 @@ __all__ = ["Classes", "Elements", "rows_of"]
 GAP = 1e-9
 """Relative difference of two gradients of float64 from which they are two: far above what the order
 of a sum of thousands leaves (1e-13), far below what two numbers drawn at random are apart."""
+ALONE: Literal[""] = ""
+FURTHER: Literal["added"] = "added"
+HELD: Literal["held"] = "held"
+"""What a piece is in a sum."""
 CONFIDENCE = 0.6
 """Of a row that nothing has proved."""
 REASON = "what both models compute answers to these elements alike"
@@ -110,8 +116,8 @@ class Classes:
         )
 
     def parted(self, first: Array, second: Array) -> Classes | None:
-        """The classes parted by the gradients of their elements; None where an answering class has
-        more elements on one side than on the other."""
+        """The classes parted by the gradients of their elements; None where the elements of an
+        answering class on one side are no sums of those on the other."""
         marks = np.concatenate([first, second])
         scale = float(np.abs(marks).max(initial=0.0))
         if not np.isfinite(scale):
@@ -124,14 +130,35 @@ class Classes:
         quiet = np.abs(marks) <= GAP * scale
         silent = frozenset(np.unique(labels[quiet]).tolist())
         parted = Classes(labels[: len(first)], labels[len(first) :], silent, True)
-        sizes = parted.sizes()
-        uneven = {int(at) for at in np.nonzero(sizes[0] != sizes[1])[0]}
-        return None if uneven - silent else parted
+        loud = [int(at) for at in np.nonzero(parted.uneven)[0] if int(at) not in silent]
+        first, second = parted.sizes()
+        sums = all(min(first[at], second[at]) and _divides(first[at], second[at]) for at in loud)
+        return parted if sums else None
+
+    @property
+    def uneven(self) -> Array:
+        """Which classes have more elements on one side: what it adds, the other side keeps as a
+        sum."""
+        first, second = self.sizes()
+        return np.asarray(first != second)
+
+    def numbers(self, drawn: Array) -> tuple[Array, Array]:
+        """The number of each element, given one for every class: of the terms of a sum the first
+        has it and the others are zero; zero where it is not told which sums there are."""
+        first, second = self.sizes()
+        drawn = np.where(self.uneven & (np.minimum(first, second) != 1), 0.0, drawn)
+        sides = []
+        for side in (self.first, self.second):
+            own = drawn[side]
+            own[self.uneven[side] & ~_leading(side)] = 0.0
+            sides.append(own)
+        return sides[0], sides[1]
 
     def open(self) -> list[int]:
         """Answering classes of several elements, smallest first."""
         sizes = self.sizes()[0]
-        several = [int(at) for at in np.nonzero(sizes > 1)[0] if int(at) not in self.silent]
+        found = np.nonzero((sizes > 1) & ~self.uneven)[0]
+        several = [int(at) for at in found if int(at) not in self.silent]
         return sorted(several, key=lambda at: (sizes[at], at))
 
     def guesses(self) -> list[Classes]:
@@ -153,28 +180,78 @@ class Classes:
             sides.append(own)
         return replace(self, first=sides[0], second=sides[1])
 
-    def partners(self) -> Indices:
-        """For each element of the first side the second's that it is; -1 where that is not told."""
+    def partners(self) -> Partners:
+        """For each element of the first side what it is of the second."""
         sizes = self.sizes()
-        alone = (sizes[0] == 1) & (sizes[1] == 1)
+        alone = np.minimum(*sizes) == 1
         alone[list(self.silent)] = False
-        place = np.full(self.count, -1, np.int64)
-        place[self.second] = np.arange(len(self.second))
-        return np.where(alone[self.first], place[self.first], -1)
+        order = np.argsort(self.second, kind="stable")
+        starts = np.searchsorted(self.second[order], np.arange(self.count))
+        terms = []
+        for term in range(int(sizes[1][alone].max(initial=1))):
+            there = alone & (sizes[1] > term)
+            place = np.full(self.count, -1, np.int64)
+            place[there] = order[starts[there] + term]
+            terms.append(place[self.first])
+        held = alone[self.first] & ~_leading(self.first)
+        return Partners(tuple(terms), held)
 
 
-def rows_of(first: Elements, second: Elements, partners: Indices) -> dict[str, ParameterRow]:
+@dataclass(frozen=True)
+class Partners:
+    """What each element of the first side is of the second.
+
+    Attributes:
+        terms: the elements of the second whose sum it is, one array a term; -1 for none.
+        held: whether another element of the first, which it is added to, holds all of it.
+    """
+
+    terms: tuple[Indices, ...]
+    held: Array
+
+
+def _divides(one: int, other: int) -> bool:
+    return int(max(one, other)) % int(min(one, other)) == 0
+
+
+def _leading(side: Indices) -> Array:
+    """Which elements are the first of their class."""
+    leading = np.zeros(len(side), bool)
+    leading[np.unique(side, return_index=True)[1]] = True
+    return leading
+
+
+def rows_of(first: Elements, second: Elements, partners: Partners) -> dict[str, ParameterRow]:
     """The rows that partners give, of parameters whose every element has one and whose order can be
     said axis by axis: any other order is no layout that somebody chose."""
     owners = second.owners()
+    terms = [first.apart(term) for term in partners.terms]
+    held = first.apart(partners.held)
     rows: dict[str, ParameterRow] = {}
-    for name, where in first.apart(partners).items():
-        if where.size and bool((where >= 0).all()):
-            pieces = _pieces(where, owners, second)
-            if pieces is not None:
-                words = describe(pieces, where.shape, second.shapes)
-                rows[name] = ParameterRow(name, pieces, words, CONFIDENCE, REASON)
+    for name, where in terms[0].items():
+        if not where.size or bool((where < 0).any()):
+            continue
+        pieces = _pieces(where, owners, second, held[name])
+        for term in terms[1:]:
+            more = _pieces(term[name], owners, second, None)
+            pieces = None if pieces is None or more is None else (*pieces, *more)
+        if pieces is not None:
+            words = _words(pieces, where.shape, second)
+            rows[name] = ParameterRow(name, pieces, words, CONFIDENCE, REASON)
     return rows if _in_number(rows) else {}
+
+
+def _words(pieces: tuple[Piece, ...], shape: tuple[int, ...], second: Elements) -> str:
+    """A row in words, what is added behind the rest."""
+    added = tuple(piece for piece in pieces if piece.summed == "added")
+    rest = tuple(piece for piece in pieces if piece.summed != "added")
+    words = describe(rest, shape, second.shapes)
+    if added:
+        names = ", ".join(dict.fromkeys(piece.second for piece in added))
+        return f"{words}, plus {names}"
+    if all(piece.summed for piece in pieces):
+        return "zeros: what it is added to holds the sum"
+    return f"{words}, zeros where another holds it" if any(p.summed for p in pieces) else words
 
 
 def _in_number(rows: Mapping[str, ParameterRow]) -> bool:
@@ -206,32 +283,44 @@ def _ascend(
 
 
 def _pieces(
-    where: Indices, owners: Sequence[tuple[str, int]], second: Elements
+    where: Indices, owners: Sequence[tuple[str, int]], second: Elements, held: Array | None
 ) -> tuple[Piece, ...] | None:
-    """The pieces of one parameter, by the second one's parameter that they come from."""
+    """The pieces of one parameter, by the second one's parameter that they come from; None where no
+    axis says one.
+
+    Args:
+        where: of each element its place among all of the second's; -1 for none.
+        held: which elements another holds; None for the further terms of a sum.
+    """
     names = list(second.shapes)
-    found = [owners[int(at)] for at in where.reshape(-1)]
-    held = np.array([names.index(name) for name, _ in found]).reshape(where.shape)
+    found = [owners[int(at)] if at >= 0 else ("", 0) for at in where.reshape(-1)]
+    kinds = np.array([names.index(name) if name else -1 for name, _ in found]).reshape(where.shape)
     flat = np.array([at for _, at in found], np.int64).reshape(where.shape)
-    whole = View.of(where.shape)
+    aside = np.zeros(where.shape, bool) if held is None else held
     pieces: list[Piece] = []
-    for number in np.unique(held):
-        mask = held == number
-        part = whole
-        axis = _axis_of(mask)
-        if axis is None:
+    for number, kept in dict.fromkeys(zip(kinds.reshape(-1), aside.reshape(-1), strict=True)):
+        if number < 0:
+            continue
+        views = _cut(flat, (kinds == number) & (aside == kept), second.shapes[names[number]])
+        if views is None:
             return None
-        places = flat
-        if axis >= 0:
-            kept = np.nonzero(mask.any(axis=tuple(set(range(mask.ndim)) - {axis})))[0]
-            part = whole.take(axis, [int(at) for at in kept])
-            places = flat.take(kept, axis)
-        size = int(np.prod(second.shapes[names[number]]))
-        view = View.gathered(size, places)
-        if _told_singly(view) > sum(where.shape):
-            return None
-        pieces.append(Piece(names[number], part, view))
+        kind = FURTHER if held is None else HELD if kept else ALONE
+        pieces.append(Piece(names[number], *views, kind))
     return tuple(pieces)
+
+
+def _cut(places: Indices, mask: Array, shape: tuple[int, ...]) -> tuple[View, View] | None:
+    """A part of a parameter, and the same of the second one's; None where it is cut out along no
+    axis, or only a list of single elements says its order."""
+    whole, axis = View.of(places.shape), _axis_of(mask)
+    if axis is None:
+        return None
+    if axis >= 0:
+        kept = np.nonzero(mask.any(axis=tuple(set(range(mask.ndim)) - {axis})))[0]
+        whole = whole.take(axis, [int(at) for at in kept])
+        places = places.take(kept, axis)
+    view = View.gathered(math.prod(shape), places)
+    return (whole, view) if _told_singly(view) <= sum(mask.shape) else None
 
 
 def _axis_of(mask: Array) -> int | None:

@@ -66,7 +66,7 @@ def told_by_gradients(alignment: Alignment) -> Alignment:
     try:
         for question in questions[:QUESTIONS]:
             rows = _Question.of(alignment, sides, question).rows()
-            proved = _proved(alignment, rows, aims) if rows else None
+            proved = _proved(alignment, rows, aims, question) if rows else None
             if proved is not None:
                 return proved
     except NotRunnable as error:
@@ -106,13 +106,18 @@ def _of_floats(graph: ComputationGraph, names: Sequence[str]) -> Elements:
 
 
 def _proved(
-    alignment: Alignment, rows: Mapping[str, ParameterRow], aims: tuple[Target, ...]
+    alignment: Alignment,
+    rows: Mapping[str, ParameterRow],
+    aims: tuple[Target, ...],
+    question: tuple[Target, ...],
 ) -> Alignment | None:
-    """The alignment with rows under which more values agree than without; None where none do."""
+    """The alignment with rows under which what was asked agrees with the second model's own weights
+    too, and nothing else less than without; None where it does not."""
     trials = Trials(alignment.engines, aims)
     before = trials.agreeing(alignment.matching)
     changed = with_rows(alignment.matching, rows)
-    if not trials.agreeing(changed) > before:
+    asked = {number for number, aim in enumerate(aims) if aim in question}
+    if not trials.agreeing(changed) >= before | asked:
         return None
     known = {
         name: replace(row, confidence=SURE, proved=True, reason=f"{row.reason}, and values agree")
@@ -210,7 +215,7 @@ class _Question:
             drawn = self.random.normal(0.0, size, classes.count)
         else:
             drawn = np.array([0.0, size])
-        return drawn[classes.first], drawn[classes.second]
+        return classes.numbers(drawn)
 
     def _seeds(self, sides: Sequence[Side]) -> tuple[dict[Value, Array], ...] | None:
         """Cotangents of the values that are asked, the same on both sides; None where the values

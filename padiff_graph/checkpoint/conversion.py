@@ -23,6 +23,7 @@ from padiff_graph.checkpoint.checkpoint_files import (
     write_checkpoint,
 )
 from padiff_graph.errors import UsageError, UsageTypeError
+from padiff_graph.executor.transfer import put
 from padiff_graph.layer_map.layer_map import LayerMap
 from padiff_graph.layer_map.transform_rows import check_filled
 from padiff_graph.progress import shown
@@ -235,11 +236,12 @@ def _prefix_hint(name: str, arrays: Iterable[str]) -> str:
 def _made(entry: ParameterEntry, arrays: Mapping[str, Array]) -> Array:
     """One Paddle parameter, of all its pieces."""
     pieces = entry.row.pieces
-    if len(pieces) == 1 and pieces[0].first_view.identity:
+    if len(pieces) == 1 and pieces[0].first_view.identity and not pieces[0].summed:
         return pieces[0].second_view.apply(arrays[pieces[0].second]).reshape(entry.shape)
     target = np.zeros(entry.shape, arrays[pieces[0].second].dtype)
     for piece in pieces:
-        piece.first_view.scatter(target, piece.second_view.apply(arrays[piece.second]))
+        value = piece.second_view.apply(arrays[piece.second])
+        piece.first_view.scatter(target, put(piece, target, value))
     return target
 
 

@@ -159,7 +159,7 @@ def _statements(entry: ParameterEntry) -> list[str]:
     if not pieces:
         kept = f"{entry.paddle_name}: {entry.row.reason}; Paddle keeps its initial value"
         return [f"# {code_comment(kept)}"]
-    if len(pieces) == 1 and pieces[0].first_view.identity:
+    if len(pieces) == 1 and pieces[0].first_view.identity and not pieces[0].summed:
         return [f"{target} = {_whole(entry, pieces[0])}"]
     size, words = math.prod(entry.shape), code_comment(entry.transform)
     dtype = f"t[{pieces[0].second!r}].dtype"
@@ -167,6 +167,11 @@ def _statements(entry: ParameterEntry) -> list[str]:
     for piece in pieces:
         places = _view_call(f"np.arange({size})", piece.first_view)
         values = _view_call(f"t[{piece.second!r}]", piece.second_view)
+        if piece.summed == "held":
+            continue  # zeros, as they stand
+        if piece.summed == "added":
+            there = f"{target}.reshape(-1)[{places}.reshape(-1)]"
+            values = f"{there} + {values}.reshape(-1)"
         lines.append(f"put({target}, {places}, {values})")
     return lines
 

@@ -12,7 +12,7 @@ from padiff_graph.capture.interpreter import differentiable
 from padiff_graph.executor.partition import Cut
 from padiff_graph.executor.region_run import Side
 from padiff_graph.executor.tensor_pair import TensorPair
-from padiff_graph.executor.transfer import mapped, pair_gradients
+from padiff_graph.executor.transfer import laid, pair_gradients
 from padiff_graph.executor.value_names import value_name
 from padiff_graph.matching.result import ParameterRow
 
@@ -136,7 +136,7 @@ def _mapped(
         else np.zeros(side.parameters[piece.second].shape, dtype)
         for piece in row.pieces
     }
-    return mapped(row, np.zeros(shape, dtype), filled)
+    return laid(row, np.zeros(shape, dtype), filled)
 
 
 def _frozen(sides: tuple[Side, Side], row: ParameterRow) -> bool:

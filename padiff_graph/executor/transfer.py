@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -11,9 +12,9 @@ from padiff_graph.capture.graph import Value
 from padiff_graph.capture.late_array import LateArray, late
 from padiff_graph.capture.normal.index_map import View
 from padiff_graph.executor.partition import Cut
-from padiff_graph.matching.result import ParameterRow, Point
+from padiff_graph.matching.result import ParameterRow, Piece, Point
 
-__all__ = ["cotangents", "fed", "mapped", "pair_gradients", "paired", "read"]
+__all__ = ["cotangents", "fed", "laid", "mapped", "pair_gradients", "paired", "put", "read"]
 
 
 def read(view: View, array: Array) -> Array:
@@ -140,8 +141,17 @@ def mapped(row: ParameterRow, own: Array, second: Mapping[str, Array]) -> Array:
     return late(own.shape, own.dtype, now)
 
 
+def laid(row: ParameterRow, own: Array, second: Mapping[str, Array]) -> Array:
+    """Gradients of the second model in the layout of one parameter of the first: of a sum each term
+    has that of the whole."""
+    if any(piece.summed for piece in row.pieces):
+        row = replace(row, pieces=tuple([replace(piece, summed="") for piece in row.pieces]))
+    return mapped(row, own, second)
+
+
 def _whole(row: ParameterRow) -> bool:
-    return len(row.pieces) == 1 and row.pieces[0].first_view.identity
+    one = row.pieces[0]
+    return len(row.pieces) == 1 and one.first_view.identity and not one.summed
 
 
 def _mapped(row: ParameterRow, own: Array, second: Mapping[str, Array]) -> Array:
@@ -155,5 +165,12 @@ def _mapped(row: ParameterRow, own: Array, second: Mapping[str, Array]) -> Array
         return np.asarray(values[0].reshape(own.shape), own.dtype, order="C")
     target = np.array(own)
     for piece, value in zip(row.pieces, values, strict=True):
-        piece.first_view.scatter(target, value)
+        piece.first_view.scatter(target, put(piece, target, value))
     return target
+
+
+def put(piece: Piece, target: Array, value: Array) -> Array:
+    """What a piece puts into its parameter, given what stands there already."""
+    if piece.summed == "added":
+        return np.asarray(piece.first_view.apply(target) + value.reshape(piece.first_view.shape))
+    return np.zeros_like(value) if piece.summed == "held" else value

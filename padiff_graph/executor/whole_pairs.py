@@ -10,7 +10,7 @@ import numpy as np
 
 from padiff_graph.capture.engine import Array
 from padiff_graph.executor.tensor_pair import TensorPair
-from padiff_graph.executor.transfer import mapped
+from padiff_graph.executor.transfer import laid, mapped
 from padiff_graph.matching.result import ParameterRow
 
 __all__ = ["Yield", "buffer_pairs", "input_pairs", "parameter_pairs", "second_name"]
@@ -91,4 +91,4 @@ def _laid(row: ParameterRow, ours: Array | None, theirs: Mapping[str, Array]) ->
         for piece in row.pieces
     }
     kind = next(iter(theirs.values())).dtype
-    return mapped(row, np.zeros(shape, kind), filled)
+    return laid(row, np.zeros(shape, kind), filled)

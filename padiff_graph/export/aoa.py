@@ -196,6 +196,8 @@ class _Numbering:
 
     def of_entry(self, entry: ParameterEntry) -> Array:
         """Of each element of a parameter the number of the element that it comes from."""
+        if any(piece.summed for piece in entry.row.pieces):
+            raise UsageError(f"{entry.paddle_name} ({entry.row.transform}): no AOA statement adds")
         target = np.full(math.prod(entry.shape), -1, np.int64)
         for piece in entry.row.pieces:
             into, taken = piece.first_view.indices(), piece.second_view.indices()

@@ -18,6 +18,7 @@ from padiff_graph.layer_map.map_fields import (
     members,
     name_of,
     shape_of,
+    told,
     whole,
 )
 from padiff_graph.matching.result import Piece
@@ -26,6 +27,8 @@ __all__ = ["check_filled", "piece_in", "piece_out", "said_by_words", "view_by_wo
 
 WORDS = ("identity", "transpose", "reshape")
 """Transforms that words alone say."""
+SUMS = ("", "added", "held")
+"""What a piece may be in a sum."""
 REPEATED = 1 << 24
 """Elements of a parameter that repeats its source at most; chosen far above what a model broadcasts
 (a scale for each channel) and far below what fills a memory."""
@@ -40,7 +43,7 @@ def said_by_words(entry: ParameterEntry) -> bool:
         return False
     piece = entry.row.pieces[0]
     shape = entry.seconds[piece.second]
-    if not piece.first_view.identity or piece.second_view.size != math.prod(shape):
+    if piece.summed or not piece.first_view.identity or piece.second_view.size != math.prod(shape):
         return False
     words = entry.row.transform
     kind = _kind(words)
@@ -101,11 +104,12 @@ def _without_ones(shape: Sequence[int]) -> Shape:
 
 def piece_out(piece: Piece) -> dict[str, Any]:
     """A piece as the file holds it."""
-    return {
+    out: dict[str, Any] = {
         "of": piece.second,
         "into": _view_out(piece.first_view),
         "from": _view_out(piece.second_view),
     }
+    return {**out, "sum": piece.summed} if piece.summed else out
 
 
 def piece_in(piece: Any, shape: Shape, seconds: Mapping[str, Shape], where: str) -> Piece:
@@ -114,7 +118,7 @@ def piece_in(piece: Any, shape: Shape, seconds: Mapping[str, Shape], where: str)
     Raises:
         UsageError: it does not fit the parameters' shapes.
     """
-    check_keys(piece, {"of", "into", "from"}, set(), f"{where}, pieces")
+    check_keys(piece, {"of", "into", "from"}, {"sum"}, f"{where}, pieces")
     name = name_of(piece["of"], f"{where}, piece")
     if name not in seconds:
         raise UsageError(
@@ -124,7 +128,10 @@ def piece_in(piece: Any, shape: Shape, seconds: Mapping[str, Shape], where: str)
     source = _view_in(piece["from"], math.prod(seconds[name]), where)
     if target.size != source.size:
         raise UsageError(f"{where}: a piece puts {source.size} elements into {target.size} places")
-    return Piece(name, target, source)
+    summed = piece.get("sum", "")
+    if summed not in SUMS:
+        raise UsageError(f"{where}: the sum of a piece is 'added' or 'held', found {told(summed)}")
+    return Piece(name, target, source, summed)
 
 
 def _view_out(view: View) -> dict[str, Any]:
@@ -202,7 +209,7 @@ def check_filled(entry: ParameterEntry, where: str = "the layer map") -> None:
     """
     pieces = entry.row.pieces
     size = math.prod(entry.shape)
-    put = sum(piece.first_view.size for piece in pieces)
+    put = sum(piece.first_view.size for piece in pieces if piece.summed != "added")
     where = f"{where}, parameter {entry.paddle_name}"
     if put != size:
         fault = "overlap" if put > size else "leave gaps"

@@ -14,7 +14,7 @@ import numpy as np
 
 from padiff_graph.capture.engine import Array, NotRunnable
 from padiff_graph.capture.graph import Value
-from padiff_graph.executor.transfer import mapped
+from padiff_graph.executor.transfer import laid
 from padiff_graph.findings.cause import Cause
 from padiff_graph.findings.finding import Finding
 from padiff_graph.findings.precision_result import GradientError
@@ -160,7 +160,7 @@ def _off(run: Backward, truth: Backward, keys: Sequence[str]) -> float:
 def _laid(row: ParameterRow, own: Array, second: Mapping[str, Array]) -> Array:
     """The second's gradient laid out like the first's."""
     pieces = {piece.second: second[PARAMETER + piece.second] for piece in row.pieces}
-    return mapped(row, own, pieces)
+    return laid(row, own, pieces)
 
 
 def _silent_findings(

@@ -176,9 +176,10 @@ def new_values(rows: list[ParameterRow], first: Engine, second: Engine) -> dict[
         for piece in row.pieces:
             if piece.second not in read:
                 read[piece.second] = second.array(theirs[piece.second])
-        whole = len(row.pieces) == 1 and row.pieces[0].first_view.identity
+        one = row.pieces[0]
+        whole = len(row.pieces) == 1 and one.first_view.identity and not one.summed
         own = (
-            np.empty(tuple(ours[row.first].shape), read[row.pieces[0].second].dtype)
+            np.empty(tuple(ours[row.first].shape), read[one.second].dtype)
             if whole
             else first.array(ours[row.first])
         )

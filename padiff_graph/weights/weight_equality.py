@@ -21,6 +21,7 @@ from padiff_graph.matching.result import Matching, ParameterRow
 from padiff_graph.sides.recorded_engine import is_recorded
 from padiff_graph.weights.forgotten_shifts import forgotten_by
 from padiff_graph.weights.same_numbers import in_axis_orders, same_numbers
+from padiff_graph.weights.summed_weights import summed_up
 
 __all__ = ["FORGOTTEN", "weight_findings"]
 
@@ -123,6 +124,7 @@ def _held(matching: Matching, first: Engine, second: Engine) -> Iterator[_Held]:
     """Every parameter that both engines have the values for."""
     ours = {name: first.array(tensor) for name, tensor in first.parameters().items()}
     theirs = {name: second.array(tensor) for name, tensor in second.parameters().items()}
+    ours = summed_up(matching.parameters, ours)
     for row in matching.parameters:
         seconds = [piece.second for piece in row.pieces]
         if seconds and row.first in ours and theirs.keys() >= set(seconds):
