@@ -13,7 +13,7 @@ from itertools import pairwise
 from padiff_graph.executor.partition import Key, Plan, Region
 from padiff_graph.referee.region_result import AGREE, Part, RegionResult
 
-__all__ = ["Results", "awaited", "doubtful_groups", "vanished"]
+__all__ = ["Results", "awaited", "doubtful_groups", "vanished", "widened"]
 
 Results = Mapping[tuple[object, ...], RegionResult]
 """What was found so far, by `Region.identity`."""
@@ -30,6 +30,13 @@ def doubtful_groups(plan: Plan, results: Results) -> list[frozenset[Key]]:
     """Groups of neighbouring cuts that may be wrong, to be taken away together."""
     groups = _grouped(_doubtful(plan, results), plan)
     return [group for group in groups if len(group) <= WIDEST]
+
+
+def widened(
+    refused: Iterable[frozenset[Key]], behind: Iterable[frozenset[Key]]
+) -> list[frozenset[Key]]:
+    """Groups without which something still differs, each with those that are doubtful then."""
+    return [group | more for group in refused for more in behind if len(group | more) <= WIDEST]
 
 
 def awaited(plan: Plan, results: Results) -> list[Region]:
@@ -75,12 +82,11 @@ def _doubtful_reads(
     plan: Plan, region: Region, result: RegionResult, bad: Collection[int]
 ) -> Iterable[int]:
     """Cuts in front of a bad region that may be what is wrong with it: where one side goes around
-    one of them, to what stands further up (it computes a value once more), gradients part
-    otherwise and come to the same."""
-    outputs_agree = not any(
-        part.kind == "output" and part.verdict == "different" for part in result.parts
-    )
-    lopsided = set(region.first.reads) != set(region.second.reads)
+    one of them, to what stands further up or to its weights (it computes a value once more),
+    gradients part otherwise and come to the same."""
+    differing = {part.kind for part in result.parts if part.verdict == "different"}
+    outputs_agree = "output" not in differing
+    lopsided = "parameter" in differing or set(region.first.reads) != set(region.second.reads)
     for read in _reads(region):
         cut = plan.cuts[read]
         if cut.source:

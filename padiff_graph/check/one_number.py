@@ -10,7 +10,7 @@ are equal by this choice tie, and who wins is chance.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
@@ -22,17 +22,18 @@ from padiff_graph.capture.normal.operator_table import OPERATORS
 from padiff_graph.capture.normal.operator_traits import Layout
 from padiff_graph.check.check_request import CheckRequest
 from padiff_graph.check.check_steps import Weighted
-from padiff_graph.executor.output_pairs import OutputPair, output_pairs
+from padiff_graph.executor.output_pairs import OutputPair, named_pairs, output_pairs
 from padiff_graph.executor.pair_run import Pair
 from padiff_graph.executor.pair_setup import pair_of
 from padiff_graph.executor.region_parameters import Shared, share
 from padiff_graph.executor.whole_graph import run_graph
 from padiff_graph.matching.parameters.names import numbers, template
+from padiff_graph.matching.result import Matching
 from padiff_graph.obligations.whole_proof import Remainder, moved, moved_inputs
 from padiff_graph.referee.referee import measure
-from padiff_graph.weights.unmapped import Unmapped
+from padiff_graph.weights.fillable import Fillable
 
-__all__ = ["Departure", "OneNumber", "read_as_they_are"]
+__all__ = ["Departure", "OneNumber", "all_read_as_they_are"]
 
 SIGNS = (1.0, -1.0)
 """The number, and its negative: what one of them leaves behind a ReLU the other lets through."""
@@ -68,12 +69,14 @@ class OneNumber:
     Attributes:
         request: what is asked for.
         weighted: the models with their map.
-        loose: the weights that have none.
+        asked: the weights that are set.
+        pairs: names of outputs that were held against each other in the whole runs.
     """
 
     request: CheckRequest
     weighted: Weighted
-    loose: Unmapped
+    asked: Fillable
+    pairs: Sequence[tuple[str, str]]
 
     def departure(self, *, listed: bool = False) -> Departure | None:
         """An output that differs; None where none does.
@@ -86,8 +89,8 @@ class OneNumber:
         """
         matching, engines = self.weighted.matching, self.weighted.alignment.engines
         shared = share(matching, *engines)
-        outputs = output_pairs(matching)
-        size = _size(shared, self.loose)
+        outputs = output_pairs(matching), named_pairs(matching, self.pairs)
+        size = _size(shared, self.asked)
         for number in (sign * size for sign in SIGNS):
             filled = self._filled(shared, number, listed)
             with ExitStack() as stack:
@@ -101,13 +104,15 @@ class OneNumber:
 
     def _filled(self, shared: Shared, number: float, listed: bool) -> Shared:
         """The weights with one number in the place of those without a map."""
-        sides = (shared.first, self.loose.filled), (shared.second, self.loose.second)
-        length = _length(sides) if listed else 0
-        first, second = (
-            {**values, **{name: _of_one(name, values[name], number, length) for name in names}}
-            for values, names in sides
-        )
-        return replace(shared, first=first, second=second)
+        values = shared.first, shared.second
+        length = _length(list(zip(values, self.asked.weights, strict=True))) if listed else 0
+        made = [dict(own) for own in values]
+        for side, own in enumerate(values):
+            for name in self.asked.weights[side]:
+                made[side][name] = _of_one(name, own[name], number, length)
+            for name in self.asked.buffers[side]:
+                made[side][name] = _of_one(name, own[name], abs(number), 0)
+        return replace(shared, first=made[0], second=made[1])
 
 
 def _of_one(name: str, array: Array, number: float, length: int) -> Array:
@@ -147,25 +152,45 @@ def _length(sides: Sequence[tuple[Mapping[str, Array], Iterable[str]]]) -> int:
     return lengths.pop() if members and whole and counted and len(lengths) == 1 else 0
 
 
-def _size(shared: Shared, loose: Unmapped) -> float:
+def _size(shared: Shared, asked: Fillable) -> float:
     """A number as large as those weights are."""
-    squares = [np.square(np.asarray(shared.second[name], np.float64)) for name in loose.second]
+    arrays = [np.asarray(shared.second[name], np.float64) for name in asked.weights[1]]
+    squares = [np.square(array) for array in arrays]
     count = sum(array.size for array in squares)
     return float(np.sqrt(sum(float(array.sum()) for array in squares) / max(count, 1))) or USUAL
 
 
-def _departing(pair: Pair, outputs: Sequence[OutputPair]) -> Remainder | None:
+def _departing(pair: Pair, pairings: Sequence[Sequence[OutputPair]]) -> Remainder | None:
     """The output that is furthest apart in float64, by more than chance moves it on either side;
-    None where none is."""
-    first, second = (run_graph(side, None, double=True).outputs for side in pair.sides)
+    None where none is, or where in one of the pairings none is: without a map of the weights it is
+    not sure either which output corresponds to which."""
+    runs = [run_graph(side, None, double=True).outputs for side in pair.sides]
     away = [
         run_graph(moved(side), None, double=True, fed=moved_inputs(side), single=True).outputs
         for side in pair.sides
     ]
-    departing = []
+    furthest = [
+        max(
+            (left for left in _lefts(outputs, runs, away) if not left.vanishes),
+            key=lambda left: left.relative,
+            default=None,
+        )
+        for outputs in pairings
+    ]
+    return None if None in furthest else furthest[0]
+
+
+def _lefts(
+    outputs: Sequence[OutputPair],
+    runs: Sequence[Mapping[str, Array]],
+    away: Sequence[Mapping[str, Array]],
+) -> Iterator[Remainder]:
+    """What is left of each output of one shape that holds numbers; `away`: the runs moved by
+    rounding."""
     for entry in outputs:
-        ours, theirs = first[entry.first], second[entry.second]
-        nearby = away[0][entry.first], away[1][entry.second]
+        names = entry.first, entry.second
+        ours, theirs = (run[name] for run, name in zip(runs, names, strict=True))
+        nearby = [run[name] for run, name in zip(away, names, strict=True)]
         arrays = ours, theirs, *nearby
         if any(array.shape != theirs.shape for array in arrays) or theirs.dtype.kind not in "fc":
             continue
@@ -173,13 +198,16 @@ def _departing(pair: Pair, outputs: Sequence[OutputPair]) -> Remainder | None:
             continue
         measured = measure(ours, theirs)
         noise = max(measure(nearby[0], ours).error, measure(nearby[1], theirs).error)
-        left = Remainder("output", entry.first, entry.second, measured.error, measured.scale, noise)
-        if not left.vanishes:
-            departing.append(left)
-    return max(departing, key=lambda left: left.relative, default=None)
+        yield Remainder("output", *names, measured.error, measured.scale, noise)
 
 
-def read_as_they_are(normal: NormalGraph, names: Iterable[str]) -> bool:
+def all_read_as_they_are(matching: Matching, asked: Fillable) -> bool:
+    """Whether `_read_as_they_are` holds of all these weights on both sides."""
+    sides = matching.first, matching.second
+    return all(_read_as_they_are(side, asked.of(number)) for number, side in enumerate(sides))
+
+
+def _read_as_they_are(normal: NormalGraph, names: Iterable[str]) -> bool:
     """Whether all that reads some parameters has something to compute with that is not made of
     parameters: a weight that is made of others first, as their product or by an exponential, need
     not hold one number where they do."""

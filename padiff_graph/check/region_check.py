@@ -17,7 +17,7 @@ import numpy as np
 from padiff_graph.capture.engine import Array, Engine
 from padiff_graph.capture.graph import Value
 from padiff_graph.check.abreast import abreast
-from padiff_graph.check.doubtful_cuts import awaited, doubtful_groups, vanished
+from padiff_graph.check.doubtful_cuts import awaited, doubtful_groups, vanished, widened
 from padiff_graph.check.region_examination import Examination, examine
 from padiff_graph.executor.buffer_updates import buffer_updates
 from padiff_graph.executor.cut_graphs import cut_graphs
@@ -139,8 +139,10 @@ class _Rounds:
     ) -> tuple[Plan, frozenset[Key]]:
         """The plan, and what is taken away of it, once no doubtful cut turns out wrong."""
         tried: set[frozenset[Key]] = set()
+        wider: list[frozenset[Key]] = []
         for _ in range(ROUNDS):
-            groups = [group for group in doubtful_groups(plan, self.results) if group not in tried]
+            found = (*doubtful_groups(plan, self.results), *wider)
+            groups = [group for group in dict.fromkeys(found) if group not in tried]
             if not groups:
                 break
             tried.update(groups)
@@ -149,6 +151,8 @@ class _Rounds:
             if accepted:
                 dropped = dropped.union(*accepted)
                 plan = trial if len(accepted) == len(groups) else self._run(dropped, None)
+            refused = [group for group in groups if group not in accepted]
+            wider = widened(refused, doubtful_groups(trial, self.results))
         return plan, dropped
 
     def _differs(self, plan: Plan) -> bool:

@@ -11,7 +11,7 @@ from padiff_graph.capture.engine import NotRunnable
 from padiff_graph.check.check_log import CheckLog
 from padiff_graph.check.check_request import CheckRequest
 from padiff_graph.check.check_steps import Regional
-from padiff_graph.check.one_number import Departure, OneNumber, read_as_they_are
+from padiff_graph.check.one_number import Departure, OneNumber, all_read_as_they_are
 from padiff_graph.check.region_check import check_regions
 from padiff_graph.check.scope import left_out, scoped_regions
 from padiff_graph.diagnosis.finding_places import finding_at, region_places
@@ -20,6 +20,7 @@ from padiff_graph.findings.cause import Cause
 from padiff_graph.findings.cause_sentences import sentence
 from padiff_graph.findings.finding import Finding
 from padiff_graph.referee.region_result import RegionCheck, RegionResult
+from padiff_graph.weights.fillable import fillable
 from padiff_graph.weights.unmapped import Unmapped, resting
 
 __all__ = ["decide_unmapped"]
@@ -29,9 +30,13 @@ def decide_unmapped(request: CheckRequest, regional: Regional, log: CheckLog) ->
     """The record with what one number in the place of weights without a map shows; as it is where
     it shows nothing."""
     loose = regional.weighted.loose
-    if loose is None or not _can_ask(request, regional, loose):
+    if loose is None or not _can_ask(request, regional):
         return regional
-    asked = OneNumber(request, regional.weighted, loose)
+    fill = fillable(regional.weighted.matching, loose)
+    if fill is None or not all_read_as_they_are(regional.weighted.matching, fill):
+        return regional
+    assert regional.whole is not None
+    asked = OneNumber(request, regional.weighted, fill, regional.whole.answers.pairs)
     told = any(finding.fails for finding in regional.findings)
     with log.timed("one number for weights without a map"):
         try:
@@ -43,19 +48,15 @@ def decide_unmapped(request: CheckRequest, regional: Regional, log: CheckLog) ->
         return regional if told else _departing(request, regional, loose, departure)
 
 
-def _can_ask(request: CheckRequest, regional: Regional, loose: Unmapped) -> bool:
-    """Whether each of those numbers must have one counterpart, and nothing but the weights decides
-    what both models compute."""
+def _can_ask(request: CheckRequest, regional: Regional) -> bool:
+    """Whether nothing but the weights decides what both models compute, so that it is known."""
     weighted, whole = regional.weighted, regional.whole
     if whole is None or whole.random or not weighted.alignment.alive:
         return False
     if not request.options.forward or left_out(request.scope):
         return False
     matching = weighted.matching
-    sides = (matching.first, loose.filled), (matching.second, loose.second)
-    return bool(loose.filled) and all(
-        not side.graph.decided and read_as_they_are(side, names) for side, names in sides
-    )
+    return not (matching.first.graph.decided or matching.second.graph.decided)
 
 
 # -- what stands behind may undo a difference

@@ -8,7 +8,8 @@ and the check says that it does not know.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 
 from padiff_graph.capture.graph import ComputationGraph
@@ -19,10 +20,8 @@ from padiff_graph.matching.difference.other_sizes import OtherSizes
 from padiff_graph.matching.result import Matching
 from padiff_graph.referee.region_result import RegionCheck, RegionResult
 
-__all__ = ["Unmapped", "resting", "unmapped", "unsure_regions", "unsure_weights"]
+__all__ = ["Unmapped", "numbers_of", "resting", "unmapped", "unsure_regions", "unsure_weights"]
 
-REAL = ("float", "bfloat")
-"""How the dtypes of real numbers begin."""
 ADVICE = "give layer_map={paddle_layer: torch_module} for the modules that own them"
 
 
@@ -33,9 +32,7 @@ class Unmapped:
     Attributes:
         first, second: their dotted names.
         even: whether they hold as many numbers on both sides.
-        filled: those of the first whose numbers have to be those of `second`, one for one: both
-            hold as many real numbers, all of weights, and none is mapped in part; empty where that
-            is not so.
+        neutral: those of the first that change nothing as they are, so that they may have none.
         matrices: how many those of two axes and more hold, where these are even and the rest is
             not: a bias that one model keeps once and the other as two that it adds.
     """
@@ -43,7 +40,7 @@ class Unmapped:
     first: frozenset[str]
     second: frozenset[str]
     even: bool
-    filled: frozenset[str] = frozenset()
+    neutral: frozenset[str] = frozenset()
     matrices: int = 0
 
     @property
@@ -63,34 +60,17 @@ def unmapped(matching: Matching, sizes: OtherSizes) -> Unmapped | None:
     if not lost or not unused:
         return None
     neutral = {row.first for row in rows if row.status == "neutral" and not row.pieces}
-    least = _numbers(matching.first.graph, lost)
-    most = _numbers(matching.first.graph, lost | neutral)
-    left = _numbers(matching.second.graph, unused) - _taken(matching, unused)
+    least = numbers_of(matching.first.graph, lost)
+    most = numbers_of(matching.first.graph, lost | neutral)
+    left = numbers_of(matching.second.graph, unused) - _taken(matching, unused)
     even = least <= left <= most
     first, second = frozenset(lost | neutral), frozenset(unused)
-    matrices = _numbers(matching.first.graph, lost, axes=2)
-    alike = matrices == _numbers(matching.second.graph, unused, axes=2)
+    matrices = numbers_of(matching.first.graph, lost, axes=2)
+    alike = matrices == numbers_of(matching.second.graph, unused, axes=2)
     # a vector that only one model has is no sum of several
     if even or not alike or matrices in (most, left):
         matrices = 0
-    filled = lost if left == least else lost | neutral
-    if (
-        left not in (least, most)
-        or _taken(matching, unused)
-        or not _plain(matching, filled, unused)
-    ):
-        filled = set()
-    return Unmapped(first, second, even, frozenset(filled), matrices)
-
-
-def _plain(matching: Matching, lost: Iterable[str], unused: Iterable[str]) -> bool:
-    """Whether all of these are weights of real numbers, no buffers: a table is no weight, and one
-    model may compute what the other keeps."""
-    sides = (matching.first.graph, lost), (matching.second.graph, unused)
-    infos = [graph.parameters.get(name) for graph, names in sides for name in names]
-    return all(
-        info is not None and not info.buffer and info.type.dtype.startswith(REAL) for info in infos
-    )
+    return Unmapped(first, second, even, frozenset(neutral), matrices)
 
 
 def _taken(matching: Matching, names: set[str]) -> int:
@@ -100,7 +80,7 @@ def _taken(matching: Matching, names: set[str]) -> int:
     return sum(piece.second_view.size for piece in pieces if piece.second in names)
 
 
-def _numbers(graph: ComputationGraph, names: set[str], axes: int = 0) -> int:
+def numbers_of(graph: ComputationGraph, names: AbstractSet[str], axes: int = 0) -> int:
     """How many numbers these parameters hold, those of so many axes at least; a complex one is
     two."""
     types = [graph.parameters[name].type for name in names if name in graph.parameters]

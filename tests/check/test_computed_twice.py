@@ -43,3 +43,36 @@ def test_a_value_that_is_computed_twice(detached: bool) -> None:
     report = pg.compare(_Paddle(detached).eval(), _Torch().eval(), inputs, options=STRICT)
     assert report.passed is not detached
     assert any(finding.fails for finding in report.findings) is detached
+
+
+class _Chosen(paddle.nn.Layer):
+    """The best of all scores, as shares of all of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate, self.out = paddle.nn.Linear(8, 4), paddle.nn.Linear(2, 3)
+
+    def forward(self, x: Any) -> Any:
+        return self.out(paddle.nn.functional.softmax(self.gate(x), -1).topk(2, -1)[0])
+
+
+class _ChosenFirst(torch.nn.Module):
+    """The same, chosen first; the scores are computed once more for their sum."""
+
+    def __init__(self, detached: bool) -> None:
+        super().__init__()
+        self.gate, self.out = torch.nn.Linear(8, 4), torch.nn.Linear(2, 3)
+        self.detached = detached
+
+    def forward(self, x: Any) -> Any:
+        best = self.gate(x).topk(2, -1)[0]
+        again = self.gate(x.detach() if self.detached else x)
+        return self.out(best.exp() / again.exp().sum(-1, keepdim=True))
+
+
+@pytest.mark.parametrize("detached", [False, True])
+def test_scores_that_are_computed_twice_around_what_is_chosen(detached: bool) -> None:
+    inputs = {"x": paddle.to_tensor(X)}, {"x": torch.from_numpy(X.copy())}
+    report = pg.compare(_Chosen().eval(), _ChosenFirst(detached).eval(), inputs, options=STRICT)
+    assert report.passed is not detached
+    assert any(finding.fails for finding in report.findings) is detached
