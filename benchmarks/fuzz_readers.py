@@ -35,7 +35,8 @@ def _torch_model(training: bool = False) -> Any:
 
 @cache
 def _recordings() -> tuple[dict[str, bytes], ...]:
-    """The members of two recordings: in evaluation mode, and in training mode with draws."""
+    """The members of three recordings: in evaluation mode, in training mode with draws, and with
+    training steps."""
     import tempfile
 
     import torch
@@ -44,12 +45,40 @@ def _recordings() -> tuple[dict[str, bytes], ...]:
 
     made = []
     with tempfile.TemporaryDirectory() as folder:
-        for training in (False, True):
-            path = Path(folder) / "r.pgref"
-            record(_torch_model(training), {"input": torch.from_numpy(_example())}, path)
+        for training, trained in ((False, False), (True, False), (False, True)):
+            path, model = Path(folder) / "r.pgref", _torch_model(training)
+            more: dict[str, Any] = {"optimizer": _adam(model), "steps": 2} if trained else {}
+            inputs = {"input": torch.from_numpy(_example())}
+            record(model, inputs, path, loss=_mean if trained else None, **more)
             with zipfile.ZipFile(path) as held:
                 made.append({name: held.read(name) for name in held.namelist()})
     return tuple(made)
+
+
+def _mean(output: Any) -> Any:
+    return (output**2).mean()
+
+
+def _adam(model: Any) -> Any:
+    import torch
+
+    return torch.optim.Adam(model.parameters(), 1e-2)
+
+
+def _trained(path: str, inputs: dict[str, Any]) -> Any:
+    """A check of training steps against a recording."""
+    import padiff_graph as pg
+
+    model = _torch_model()
+    return pg.compare(
+        model,
+        path,
+        (inputs, inputs),
+        steps=2,
+        loss_fn=[_mean, None],
+        optimizer=[_adam(model), None],
+        options=TOLERANCES,
+    )
 
 
 def _npy(shape: Any, descr: str = "<f4", data: bytes = b"") -> bytes:
@@ -110,6 +139,8 @@ def case_recording(pick: random.Random, folder: Path) -> str:
         lambda: pg.compare(str(whole), str(path), options=TOLERANCES),
         lambda: pg.compare(_torch_model(), str(path), (inputs, inputs), options=TOLERANCES),
         lambda: pg.structural_diff(str(path), str(whole)),
+        lambda: _trained(str(path), inputs),
+        lambda: _trained(str(path), inputs),
     )
     return refusable(pick.choice(calls))
 
