@@ -8,7 +8,7 @@ are the framework's own and opaque to the caller; numpy arrays are the common cu
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -245,6 +245,10 @@ class Optimizers(Protocol):
 
     def masters(self, optimizer: Optimizer, model: Model, /) -> dict[str, Tensor]:
         """Float32 copies of weights in half precision that the optimizer keeps or owns."""
+        ...
+
+    def copies(self, model: Model, tensors: Sequence[Tensor], /) -> dict[str, Tensor]:
+        """Which of some tensors are float32 copies of the model's weights in half precision."""
         ...
 
     def state(self, optimizer: Optimizer, model: Model, /) -> dict[str, dict[str, Array]]:

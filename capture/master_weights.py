@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["HALVES", "MASTERED", "SETTING", "masters_of", "updated_in"]
+__all__ = ["HALVES", "MASTERED", "SETTING", "masters_of", "pieces_of", "updated_in"]
 
 HALVES = frozenset({"bfloat16", "float16"})
 """dtypes of weights that masters are kept of."""
@@ -46,6 +46,35 @@ def masters_of(
                 found[name] = tensor
                 break
     return found
+
+
+def pieces_of(
+    flat: Any,
+    parameters: Iterable[tuple[str, Any]],
+    dtype: Callable[[Any], str],
+    rounded: Callable[[Any, Any], Array],
+    array: Callable[[Any], Array],
+) -> dict[str, Any]:
+    """Which parts of a tensor with one axis are masters, one behind the other and zeros behind the
+    last, by parameter name, as views of it. None where that is not all that it holds.
+
+    Args:
+        flat: what an optimizer owns.
+        parameters, dtype, rounded, array: as of `masters_of`.
+    """
+    start, found = 0, {}
+    if dtype(flat) != MASTERED or len(flat.shape) != 1:
+        return {}
+    numbers = flat.detach()
+    for name, own in parameters:
+        size = int(np.prod(tuple(own.shape)))
+        if dtype(own) not in HALVES or start + size > flat.shape[0]:
+            continue
+        piece = numbers[start : start + size].reshape(own.shape)
+        if np.array_equal(rounded(piece, own), array(own)):
+            found[name] = piece
+            start += size
+    return {} if array(numbers[start:]).any() else found
 
 
 def updated_in(held: str, mastered: bool) -> str:

@@ -3,7 +3,7 @@ without a trace."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,6 +20,7 @@ __all__ = [
     "advance",
     "bare",
     "clear",
+    "copies",
     "gradients",
     "is_hooked",
     "is_optimizer",
@@ -140,6 +141,11 @@ def masters(optimizer: Any, model: paddle.nn.Layer) -> dict[str, Any]:
     left = [(name, each) for name, each in model.named_parameters() if id(each) not in direct]
     by_hand = masters_of(foreign, left, dtype, _rounded, array)
     return {**found, **by_hand}
+
+
+def copies(model: paddle.nn.Layer, tensors: Sequence[Any]) -> dict[str, Any]:
+    """Which of some tensors are float32 copies of weights in half precision."""
+    return masters_of(tensors, model.named_parameters(), dtype, _rounded, array)
 
 
 def _rounded(master: Any, parameter: Any) -> Array:

@@ -30,6 +30,7 @@ IN_OPTIMIZERS = (
     "put_gradients",
     "overwrite",
     "masters",
+    "copies",
     "saved",
     "is_hooked",
 )

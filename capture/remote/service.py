@@ -53,6 +53,7 @@ OPTIMIZERS = frozenset(
         "put_gradients",
         "overwrite",
         "masters",
+        "copies",
         "is_optimizer",
         "is_hooked",
     }

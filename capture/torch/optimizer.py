@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,7 +14,7 @@ import torch
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from padiff_graph.capture.abilities import WatchedPass, WatchedStep
-from padiff_graph.capture.master_weights import SETTING, masters_of, updated_in
+from padiff_graph.capture.master_weights import SETTING, masters_of, pieces_of, updated_in
 from padiff_graph.capture.noted_closure import noting_first
 from padiff_graph.capture.torch.passes import noting_passes
 from padiff_graph.capture.torch.values import array, dtype
@@ -23,6 +23,7 @@ __all__ = [
     "advance",
     "bare",
     "clear",
+    "copies",
     "gradients",
     "is_hooked",
     "is_optimizer",
@@ -115,26 +116,62 @@ def settings(
     """What the optimizer does to each parameter that it owns, by parameter name."""
     held = {name: dtype(parameter) for name, parameter in model.named_parameters()}
     kept_in_full = masters(optimizer, model)
-    names = {id(tensor): name for name, tensor in _owned(model, kept_in_full).items()}
+    names = {id(tensor): [name] for name, tensor in _owned(model, kept_in_full).items()}
+    names |= {id(flat): list(pieces) for flat, pieces in _flat(optimizer, model)}
     by_name = {}
     for group in optimizer.param_groups:
         common = _group_settings(optimizer, group)
         for parameter in group["params"]:
-            if id(parameter) in names:
-                name = names[id(parameter)]
+            for name in names.get(id(parameter), ()):
                 full = updated_in(held[name], name in kept_in_full)
                 by_name[name] = {**common, SETTING: full}
     return by_name
 
 
 def masters(optimizer: torch.optim.Optimizer, model: torch.nn.Module) -> dict[str, Any]:
-    """Float32 copies of weights in half precision that the optimizer owns, by parameter name."""
+    """Float32 copies of weights in half precision that the optimizer owns, by parameter name: one
+    tensor for each, or parts of a flat one."""
+    found = masters_of(*_foreign(optimizer, model), dtype, _rounded, array)
+    for _, pieces in _flat(optimizer, model):
+        found.update(pieces)
+    return found
+
+
+def _foreign(
+    optimizer: torch.optim.Optimizer, model: torch.nn.Module
+) -> tuple[list[Any], list[tuple[str, Any]]]:
+    """What the optimizer owns and the model does not; parameters that it does not own."""
     owned = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     own = {id(parameter) for parameter in model.parameters()}
     direct = {id(parameter) for parameter in owned}
     foreign = [parameter for parameter in owned if id(parameter) not in own]
-    left = [(name, each) for name, each in model.named_parameters() if id(each) not in direct]
-    return masters_of(foreign, left, dtype, lambda one, other: array(one.to(other.dtype)), array)
+    return foreign, [
+        (name, each) for name, each in model.named_parameters() if id(each) not in direct
+    ]
+
+
+def _flat(
+    optimizer: torch.optim.Optimizer, model: torch.nn.Module
+) -> list[tuple[Any, dict[str, Any]]]:
+    """Flat tensors of the optimizer's that hold several masters, with these as views."""
+    foreign, left = _foreign(optimizer, model)
+    single = {id(tensor) for tensor in masters_of(foreign, left, dtype, _rounded, array).values()}
+    found = []
+    for flat in foreign:
+        pieces = {} if id(flat) in single else pieces_of(flat, left, dtype, _rounded, array)
+        if pieces:
+            found.append((flat, pieces))
+            left = [(name, each) for name, each in left if name not in pieces]
+    return found
+
+
+def copies(model: torch.nn.Module, tensors: Sequence[Any]) -> dict[str, Any]:
+    """Which of some tensors are float32 copies of weights in half precision."""
+    return masters_of(tensors, model.named_parameters(), dtype, _rounded, array)
+
+
+def _rounded(master: Any, parameter: Any) -> Array:
+    return array(master.detach().to(parameter.dtype))
 
 
 def _owned(model: torch.nn.Module, kept_in_full: Mapping[str, Any]) -> dict[str, Any]:
@@ -205,6 +242,9 @@ def watching(model: torch.nn.Module) -> Iterator[list[WatchedStep | WatchedPass]
     def note(optimizer: torch.optim.Optimizer) -> None:
         owned = settings(optimizer, model)
         arrived = gradients(model) | _gradients(masters(optimizer, model).items())
+        for flat, pieces in _flat(optimizer, model):
+            if flat.grad is not None:
+                arrived |= _gradients_of_pieces(array(flat.grad), pieces)
         handed = {name: arrived[name] for name in owned if name in arrived}
         if owned:
             seen.append(WatchedStep(optimizer, handed, owned))
@@ -273,6 +313,16 @@ def clear(model: torch.nn.Module) -> None:
 def gradients(model: torch.nn.Module) -> dict[str, Array]:
     """The gradients that arrived, by parameter name."""
     return _gradients(model.named_parameters())
+
+
+def _gradients_of_pieces(flat: Array, pieces: Mapping[str, Any]) -> dict[str, Array]:
+    """The gradients of parts that lie one behind the other."""
+    ends = np.cumsum([piece.numel() for piece in pieces.values()])[:-1]
+    parts = np.split(flat[: sum(piece.numel() for piece in pieces.values())], ends)
+    return {
+        name: np.array(part).reshape(tuple(piece.shape))
+        for (name, piece), part in zip(pieces.items(), parts, strict=True)
+    }
 
 
 def _gradients(tensors: Iterable[tuple[str, Any]]) -> dict[str, Array]:

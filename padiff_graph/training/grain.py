@@ -9,6 +9,7 @@ import numpy as np
 
 from padiff_graph.capture.engine import Array
 from padiff_graph.capture.graph import ComputationGraph
+from padiff_graph.capture.master_weights import HALVES
 from padiff_graph.matching.result import Matching, ParameterRow
 from padiff_graph.referee.rounding_bound import UNITS, precision
 
@@ -28,8 +29,6 @@ __all__ = [
 
 SINGLE = "float32"
 """What bounds of a training are meant for where nothing is coarser."""
-HALVES = frozenset({"bfloat16", "float16"})
-"""What is coarser."""
 LEAST: Mapping[str, float] = {"bfloat16": 2.0**-133, "float16": 2.0**-24, SINGLE: 2.0**-149}
 """The smallest number beside zero, the distance of all below the normal ones."""
 

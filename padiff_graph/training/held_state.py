@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["held_state", "members_of"]
+__all__ = ["held_state", "held_tensors", "members_of"]
 
 DEEPEST = 4
 """How many references away from a callable is looked: callable, closure, scheduler, its lists."""
@@ -40,6 +40,31 @@ def held_state(given: Any, spared: Sequence[Any]) -> PutBack:
             put()
 
     return all_back
+
+
+def held_tensors(
+    given: Any, spared: Sequence[Any], is_tensor: Callable[[object], bool]
+) -> list[Any]:
+    """The tensors within reach of a callable, in the order in which they are found.
+
+    Args:
+        given: the user's callable.
+        spared: what is looked after elsewhere: optimizers, the model.
+        is_tensor: of the framework.
+    """
+    found: list[Any] = []
+    seen = {id(thing) for thing in spared}
+    todo = [(given, DEEPEST)]
+    while todo:
+        thing, depth = todo.pop(0)
+        if id(thing) in seen or isinstance(thing, PLAIN) or depth < 0:
+            continue
+        seen.add(id(thing))
+        if is_tensor(thing):
+            found.append(thing)
+        elif not hasattr(thing, "named_parameters"):
+            todo += [(member, depth - 1) for member in members_of(thing)]
+    return found
 
 
 def members_of(thing: Any) -> list[Any]:

@@ -4,15 +4,16 @@ used."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from padiff_graph.capture.abilities import Optimizers
 from padiff_graph.capture.backend import backend, needed
 from padiff_graph.capture.engine import Array
+from padiff_graph.capture.master_weights import MASTERED
 from padiff_graph.errors import UsageError, UsageTypeError
 from padiff_graph.request.inputs import SIDES
-from padiff_graph.training.held_state import members_of
+from padiff_graph.training.held_state import held_tensors, members_of
 
 __all__ = ["Stepper", "check_optimizers", "check_train_step"]
 
@@ -28,6 +29,8 @@ class Stepper:
         optimizers: the framework's optimizers: the given one, or those that a callable uses.
         masters: float32 copies of weights in half precision that these own in their place, by
             parameter name, as they were found.
+        copies: such tensors that no optimizer owns: a callable may update them by hand.
+        others: whether it uses optimizers that own nothing of the model, as of one flat copy.
     """
 
     framework: str
@@ -35,14 +38,33 @@ class Stepper:
     given: Any
     optimizers: tuple[Any, ...]
     masters: Mapping[str, Any] = field(default_factory=dict)
+    copies: Mapping[str, Any] = field(default_factory=dict)
+    others: bool = False
 
     @classmethod
-    def of(cls, framework: str, model: Any, given: Any, optimizers: Sequence[Any]) -> Stepper:
-        """With the masters that the optimizers own now, while they are what the weights are."""
+    def of(cls, framework: str, model: Any, given: Any, used: Sequence[Any]) -> Stepper:
+        """With the masters that the optimizers own now, while they are what the weights are.
+
+        Args:
+            used: optimizers that the callable uses; those that own weights of the model are its.
+        """
         tools, found = needed(backend(framework).optimizers), {}
+        optimizers = tuple(one for one in used if tools.settings(one, model))
         for optimizer in optimizers:
             found.update(tools.masters(optimizer, model))
-        return cls(framework, model, given, tuple(optimizers), found)
+        others = len(optimizers) < len(used)
+        bare = cls(framework, model, given, optimizers, found, others=others)
+        owned = {id(tensor) for tensor in found.values()}
+        free = [tensor for tensor in bare.tensors() if id(tensor) not in owned]
+        return replace(bare, copies=tools.copies(model, free) if free else {})
+
+    def tensors(self) -> list[Any]:
+        """Tensors that the user's callable holds; the model and optimizers look after their own."""
+        if self.direct or not hasattr(self.model, "named_parameters"):
+            return []
+        values = backend(self.framework).values
+        spared = (*self.optimizers, *self.model.parameters(), *self.model.buffers(), self.model)
+        return held_tensors(self.given, spared, values.is_tensor)
 
     @property
     def tools(self) -> Optimizers:
@@ -77,9 +99,22 @@ class Stepper:
         else:
             self.given()
 
+    def may_add_up(self) -> bool:
+        """Whether something may hold weights in full beside the model: masters, optimizers of other
+        tensors, or float32 tensors of as many numbers."""
+        if self.masters or self.others or not hasattr(self.model, "named_parameters"):
+            return True
+        values = backend(self.framework).values
+        held = sum(
+            values.array(tensor).size
+            for tensor in self.tensors()
+            if values.dtype(tensor) == MASTERED
+        )
+        return held >= sum(values.array(each).size for each in self.model.parameters())
+
     def all_masters(self) -> dict[str, Any]:
         """The masters, with those that optimizers made themselves meanwhile."""
-        found = dict(self.masters)
+        found = {**self.copies, **self.masters}
         for optimizer in self.optimizers:
             found.update(self.tools.masters(optimizer, self.model))
         return found
@@ -152,9 +187,8 @@ def check_train_step(
         tools = backend(framework).optimizers
         if tools is None:
             raise UsageError("an ONNX model cannot be trained; leave train_step out")
-        used = _used(given, tools.is_optimizer)
-        owners = tuple(optimizer for optimizer in used if tools.settings(optimizer, model))
-        made.append(Stepper.of(framework, model, given, owners))
+        used = tuple(_used(given, tools.is_optimizer))
+        made.append(Stepper.of(framework, model, given, used))
     return made[0], made[1]
 
 
@@ -179,9 +213,8 @@ def _stepper(
         refusal = tools.refusal(one) if one is given else ""
         if refusal:
             raise UsageError(f"optimizer: {refusal}")
-    owners = tuple(one for one in found if tools.settings(one, models[position]))
-    stepper = Stepper.of(framework, models[position], given, owners)
-    if found and not owners:
+    stepper = Stepper.of(framework, models[position], given, found)
+    if found and not stepper.optimizers:
         raise UsageError(
             f"optimizer: the {side} side's owns no parameter of"
             f" {type(models[position]).__qualname__}; build it from that model's parameters()"

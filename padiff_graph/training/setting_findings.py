@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from padiff_graph.capture.master_weights import MASTERED
 from padiff_graph.capture.master_weights import SETTING as MASTERS
 from padiff_graph.findings.cause import Cause
 from padiff_graph.findings.cause_kinds import setting_kind
@@ -63,9 +64,11 @@ class SettingWatch:
         rows: Sequence[ParameterRow],
         positions: Mapping[str, int],
         averages: AverageWatch,
+        coarse: str = "",
     ) -> None:
         """
         Args:
+            coarse: the half precision that both models hold weights in; "" for none.
             positions: where the first model first reads each of its parameters.
             averages: what is known of averages that callables keep.
         """
@@ -75,6 +78,7 @@ class SettingWatch:
         self.rules = "", ""
         self.reach = ReachWatch()
         self.still = StillWatch()
+        self.coarse, self.known = coarse, (False, False)
 
     def look_back(self) -> None:
         """Reads what the optimizers remember from before the first step."""
@@ -85,6 +89,7 @@ class SettingWatch:
     def look(self, step: int, first: StepRecord, second: StepRecord) -> None:
         """Reads what both sides did in a step."""
         settings = self._settings(first, 0), self._settings(second, 1)
+        self.known = bool(settings[0]), bool(settings[1])
         if not any(self.rules):
             self.rules = _rule(settings[0]), _rule(settings[1])
         trains = tuple(stepper.tools.trainable(stepper.model) for stepper in self.steppers)
@@ -136,12 +141,31 @@ class SettingWatch:
 
     def findings(self, parted: Mapping[tuple[str, str], int]) -> list[Finding]:
         """One finding for each difference; `parted` is the step at which parameters part."""
+        self._note_hidden_masters()
         averages = self.averages.difference()
         pairs = tuple((row.first, piece.second) for row in self.rows for piece in row.pieces)
         if averages is not None and not self.seen and pairs:
             step, values = averages
             self._note(step, [SettingDifference(AVERAGE, values, pairs, everywhere=True)])
         return [self._finding(step, difference, parted) for step, difference in self.seen.values()]
+
+    def _note_hidden_masters(self) -> None:
+        """Updates that are lost on one side, told from where weights stay; only where a callable
+        hides what an optimizer would say, and the other side alone can hold what is not lost."""
+        if self.seen or not self.coarse or all(self.known):
+            return
+        lost = self.still.loser(self.rows)
+        if lost is not None and not self._adds_up(lost) and self._adds_up(1 - lost):
+            values = [self.coarse, MASTERED] if lost == 0 else [MASTERED, self.coarse]
+            pairs = tuple((row.first, piece.second) for row in self.rows for piece in row.pieces)
+            told = SettingDifference(MASTERS, (values[0], values[1]), pairs, everywhere=True)
+            self._note(1, [told])
+
+    def _adds_up(self, side: int) -> bool:
+        """Whether something on a side may hold weights in full."""
+        stepper = self.steppers[side]
+        told = (setting.get(MASTERS) for setting in stepper.settings().values())
+        return MASTERED in told or stepper.may_add_up()
 
     def _finding(
         self, step: int, difference: SettingDifference, parted: Mapping[tuple[str, str], int]

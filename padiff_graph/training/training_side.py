@@ -61,6 +61,7 @@ class TrainingSide:
                 tools.trainable(model),
                 values.is_tensor,
                 values.array,
+                values.dtype,
             )
 
     def averages(self) -> dict[str, Array]:
@@ -101,8 +102,22 @@ class TrainingSide:
             *saved,
             held_state(self.stepper.given, (*self.stepper.optimizers, model)),
             partial(tools.put_gradients, model, gradients),
+            *(self._remembered(tensor) for tensor in self.stepper.tensors()),
             *([] if self.average is None else self.average.remembered(tools.overwrite)),
         ]
+
+    def _remembered(self, tensor: Any) -> Callable[[], None]:
+        """Puts back the numbers of a tensor that the user's callable holds, where they changed."""
+        values = backend(self.stepper.framework).values
+        numbers = np.array(values.array(tensor))
+
+        def put_back() -> None:
+            if not np.array_equal(
+                values.array(tensor), numbers, equal_nan=numbers.dtype.kind == "f"
+            ):
+                self.stepper.tools.overwrite(tensor, numbers)
+
+        return put_back
 
     def clear(self) -> None:
         """Drops all gradients: those that stem from before the first step."""

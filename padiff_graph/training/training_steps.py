@@ -21,7 +21,7 @@ from padiff_graph.matching.result import Matching, ParameterRow
 from padiff_graph.referee.tolerance import Quantity, Tolerance
 from padiff_graph.report.training_curves import TrainingStep
 from padiff_graph.sides.recorded_training import RecordedOptimizer
-from padiff_graph.training.grain import Grain, held_in
+from padiff_graph.training.grain import Grain, grain_of, held_in
 from padiff_graph.training.optimizers import Stepper
 from padiff_graph.training.setting_findings import DIVERGENT, SettingWatch, trial_findings
 from padiff_graph.training.stages.average_rule import AverageWatch
@@ -120,8 +120,11 @@ def train(
         side.settle()
     # branches side by side run in an order of their own in each model: a setting is looked for in
     # the port's
-    averages = AverageWatch((first.averages(), second.averages()))
-    watch = SettingWatch(steppers, rows, first_reads(matching.first.graph), averages)
+    held = [side.average.held_in() if side.average else "" for side in sides]
+    averages = AverageWatch((first.averages(), second.averages()), (held[0], held[1]))
+    weights = grain_of(matching).weights.values()
+    coarse = next(iter(weights), "")
+    watch = SettingWatch(steppers, rows, first_reads(matching.first.graph), averages, coarse)
     # what happens inside of a user's step is the user's: no gradients are handed over there
     handed_over = shared and loops is None
     numbers = StepNumbers(rows, matching, tolerance, handed_over, leaves)

@@ -149,12 +149,42 @@ def test_masters_follow_the_weights_that_the_check_copies(dtype: torch.dtype) ->
     assert _causes(pair, [_loop(_Masters(one, _adam(1e-3))) for one in pair], dtype) == []
 
 
-def test_a_setting_of_an_optimizer_behind_masters_is_named() -> None:
+class _Flat:
+    """Masters one behind the other in one tensor, with zeros behind the last."""
+
+    def __init__(self, model: torch.nn.Module, made: Callable[[Any], Any]) -> None:
+        self.model = model
+        parts = [each.detach().float().reshape(-1) for each in model.parameters()]
+        self.flat = torch.cat([*parts, torch.zeros(3)]).requires_grad_()
+        self.own = made([self.flat])
+
+    def step(self) -> None:
+        parts = [each.grad.float().reshape(-1) for each in self.model.parameters()]
+        self.flat.grad = torch.cat([*parts, torch.zeros(3)])
+        self.own.step()
+        start = 0
+        with torch.no_grad():
+            for each in self.model.parameters():
+                each.copy_(self.flat[start : start + each.numel()].view_as(each))
+                start += each.numel()
+
+
+@pytest.mark.parametrize("kind", [_Masters, _Flat])
+@pytest.mark.parametrize("rates", [(1e-4, 2e-4), (1e-4, 1e-4)])
+def test_a_setting_of_an_optimizer_behind_masters_is_named(
+    kind: Any, rates: tuple[float, float]
+) -> None:
     pair = _pair(torch.bfloat16)
-    loops = [
-        _loop(_Masters(one, _adam(rate))) for one, rate in zip(pair, (1e-4, 2e-4), strict=True)
-    ]
-    assert _causes(pair, loops, torch.bfloat16) == ["optimizer.learning_rate"]
+    loops = [_loop(kind(one, _adam(rate))) for one, rate in zip(pair, rates, strict=True)]
+    told = [] if rates[0] == rates[1] else ["optimizer.learning_rate"]
+    assert _causes(pair, loops, torch.bfloat16) == told
+
+
+def test_masters_in_one_tensor_are_as_good_as_in_many() -> None:
+    pair = _pair(torch.bfloat16)
+    kinds = _Flat, _Masters
+    loops = [_loop(kind(one, _adam(1e-3))) for kind, one in zip(kinds, pair, strict=True)]
+    assert _causes(pair, loops, torch.bfloat16) == []
 
 
 @HALVES
@@ -269,3 +299,101 @@ def test_masters_of_paddles_own_optimizer(ours: bool, theirs: bool) -> None:
     causes = [finding.cause_id for finding in report.findings if finding.fails]
     assert causes == ([] if ours is theirs else ["optimizer.master_weights"])
     assert report.passed is (ours is theirs)
+
+
+def _by_hand(model: torch.nn.Module, rate: float, kept: str) -> Callable[[Any, Any], Any]:
+    """An update that no optimizer makes: on float32 copies, with its error carried, or lossy."""
+    weights = list(model.parameters())
+    made = {"copies": lambda each: each.detach().clone().float(), "rests": torch.zeros_like}
+    state = [made[kept](each) for each in weights] if kept else weights
+
+    def update(held: Any, own: Any) -> None:
+        if kept == "copies":
+            own -= rate * held.grad.float()
+            held.copy_(own)
+        elif kept == "rests":
+            wanted = -rate * held.grad - own
+            moved = held + wanted
+            own.copy_((moved - held) - wanted)
+            held.copy_(moved)
+        else:
+            held -= rate * held.grad
+
+    def step(model: Any, batch: Any) -> Any:
+        loss = (model(batch["x"]).float() ** 2).mean()
+        loss.backward()
+        with torch.no_grad():
+            for held, own in zip(model.parameters(), state, strict=True):
+                update(held, own)
+        model.zero_grad()
+        return loss
+
+    return step
+
+
+@pytest.mark.parametrize(
+    ("ways", "told"),
+    [
+        (("copies", "copies"), []),
+        (("", ""), []),
+        (("rests", "copies"), []),
+        (("", "copies"), ["optimizer.master_weights"]),
+        (("copies", ""), ["optimizer.master_weights"]),
+    ],
+)
+def test_updates_lost_in_lines_of_the_users_are_told_from_what_stays(
+    ways: tuple[str, str], told: list[str]
+) -> None:
+    pair = _pair(torch.bfloat16)
+    loops = [_by_hand(one, 1e-2, way) for one, way in zip(pair, ways, strict=True)]
+    assert _causes(pair, loops, torch.bfloat16) == told
+
+
+def test_a_lower_rate_is_not_taken_for_lost_masters() -> None:
+    pair = _pair(torch.bfloat16)
+    loops = [_by_hand(one, rate, "") for one, rate in zip(pair, (1e-2, 1e-1), strict=True)]
+    assert "optimizer.master_weights" not in _causes(pair, loops, torch.bfloat16)
+
+
+@pytest.mark.parametrize("narrow", [(True, False), (True, True), (False, False)])
+def test_an_average_held_in_half_precision_on_one_side_alone_is_told(
+    narrow: tuple[bool, bool],
+) -> None:
+    pair = _pair(torch.bfloat16)
+
+    def loop(model: torch.nn.Module, low: bool) -> Callable[[Any, Any], Any]:
+        average = _Net().to(torch.bfloat16 if low else torch.float32)
+        average.load_state_dict(model.state_dict())
+        inner = _loop(_direct(model, _adam(1e-3)))
+
+        def step(model: Any, batch: Any) -> Any:
+            loss = inner(model, batch)
+            with torch.no_grad():
+                for kept, held in zip(average.parameters(), model.parameters(), strict=True):
+                    kept.mul_(0.99).add_(held.to(kept.dtype), alpha=0.01)
+            return loss
+
+        return step
+
+    loops = [loop(one, low) for one, low in zip(pair, narrow, strict=True)]
+    causes = _causes(pair, loops, torch.bfloat16)
+    assert causes == (["optimizer.average_of_weights"] if narrow[0] != narrow[1] else [])
+
+
+def test_gradients_that_are_kept_are_told_at_once_for_all() -> None:
+    pair = _pair(torch.bfloat16)
+    loops = [_loop(_direct(one, _adam(1e-3))) for one in pair]
+    causes = _causes(pair, [_uncleared(pair[0]), loops[1]], torch.bfloat16)
+    assert causes == ["optimizer.gradients_after_a_step"]
+
+
+def _uncleared(model: torch.nn.Module) -> Callable[[Any, Any], Any]:
+    optimizer = _direct(model, _adam(1e-3))
+
+    def step(model: Any, batch: Any) -> Any:
+        loss = (model(batch["x"]).float() ** 2).mean()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return step

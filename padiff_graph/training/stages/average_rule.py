@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from padiff_graph.capture.engine import Array
+from padiff_graph.training.grain import HALVES
 from padiff_graph.training.stages.step_record import StepRecord
 
 __all__ = ["AverageWatch"]
@@ -72,9 +73,17 @@ class SideRule:
 class AverageWatch:
     """Holds both sides' rules against each other."""
 
-    def __init__(self, start: tuple[Mapping[str, Array], Mapping[str, Array]]) -> None:
-        """`start`: both sides' averages before the first step."""
-        self.earlier = start
+    def __init__(
+        self,
+        start: tuple[Mapping[str, Array], Mapping[str, Array]],
+        held: tuple[str, str] = ("", ""),
+    ) -> None:
+        """
+        Args:
+            start: both sides' averages before the first step.
+            held: the dtypes of both; "" where that is not known.
+        """
+        self.earlier, self.held = start, held
         self.rules = SideRule(), SideRule()
         self.steps = 0
 
@@ -87,7 +96,14 @@ class AverageWatch:
         self.earlier = first.averages, second.averages
 
     def difference(self) -> tuple[int, tuple[str, str]] | None:
-        """The first step in which the rules differ, and both in words."""
+        """The first step in which the rules differ, and both in words.
+
+        What moves an average by less than half a unit in the last place of half precision is lost
+        in one that is held there.
+        """
+        narrow = [dtype in HALVES for dtype in self.held]
+        if all(self.held) and narrow[0] != narrow[1] and self.steps:
+            return 1, (f"held in {self.held[0]}", f"held in {self.held[1]}")
         times = self.rules[0].time, self.rules[1].time
         if times[0] is None or times[1] is None:
             return None

@@ -21,6 +21,9 @@ __all__ = ["carried_over"]
 NEAR = 1e-2
 """Share of the earlier gradient that the surplus may differ from it by; chosen above what rounding
 makes of two sums, and far below the change of a gradient from one step to the next."""
+COARSE_NEAR = 8
+"""The same in units of half precision: the sum is rounded, to units of twice its size, and both
+sides' own gradients part by some."""
 
 
 def carried_over(
@@ -37,6 +40,7 @@ def carried_over(
     """
     kept: tuple[dict[str, Array], dict[str, Array]] = {}, {}
     now, before = _handed(records), _handed(earlier)
+    near = max(NEAR, *(COARSE_NEAR * record.unit for record in records))
     for row in rows:
         names = {piece.second for piece in row.pieces}
         if row.first not in now[0] or not now[1].keys() >= names:
@@ -44,9 +48,9 @@ def carried_over(
         if row.first not in before[0] or not before[1].keys() >= names:
             continue
         surplus = now[0][row.first] - mapped(row, now[0][row.first], now[1])
-        if _is(surplus, before[0][row.first]):
+        if _is(surplus, before[0][row.first], near):
             kept[0][row.first] = before[0][row.first]
-        elif _is(-surplus, mapped(row, before[0][row.first], before[1])):
+        elif _is(-surplus, mapped(row, before[0][row.first], before[1]), near):
             kept[1].update((name, before[1][name]) for name in names)
     return kept
 
@@ -55,6 +59,6 @@ def _handed(records: tuple[StepRecord, StepRecord]) -> tuple[Mapping[str, Array]
     return records[0].handed, records[1].handed
 
 
-def _is(surplus: Array, gradient: Array) -> bool:
+def _is(surplus: Array, gradient: Array, near: float) -> bool:
     size = float(np.abs(gradient).max(initial=0.0))
-    return size > 0 and float(np.abs(surplus - gradient).max(initial=0.0)) <= NEAR * size
+    return size > 0 and float(np.abs(surplus - gradient).max(initial=0.0)) <= near * size

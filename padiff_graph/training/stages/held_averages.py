@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -26,13 +27,24 @@ class HeldAverage:
         holder: another model, or a dict.
         names: what the model's names are called there: the model's own name -> the holder's.
         array: numbers of a tensor.
-        is_tensor: of the framework.
+        is_tensor, dtype: of the framework.
     """
 
     holder: Any
     names: Mapping[str, str]
     array: Callable[[Any], Array]
     is_tensor: Callable[[object], bool]
+    dtype: Callable[[Any], str]
+
+    def held_in(self) -> str:
+        """The dtype that most of it is held in; "" where that is none of the framework's."""
+        members = _members(self.holder)
+        held = Counter(
+            self.dtype(members[other])
+            for other in self.names.values()
+            if self.is_tensor(members.get(other))
+        )
+        return held.most_common(1)[0][0] if held else ""
 
     def values(self) -> dict[str, Array]:
         """Copies of the numbers as they are now, by the model's names."""
@@ -70,6 +82,7 @@ def find_average(
     trained: set[str],
     is_tensor: Callable[[object], bool],
     array: Callable[[Any], Array],
+    dtype: Callable[[Any], str],
 ) -> HeldAverage | None:
     """The first thing within reach of a callable that holds the model's weights once more.
 
@@ -78,7 +91,7 @@ def find_average(
         spared: what is looked at elsewhere: the model, its optimizers and their masters.
         model: whose weights are meant.
         trained: names of its trained parameters.
-        is_tensor, array: of its framework.
+        is_tensor, array, dtype: of its framework.
     """
     shapes = {
         name: tuple(parameter.shape)
@@ -106,7 +119,7 @@ def find_average(
         }
         names = _matched(tensors, shapes, aliases)
         if names and len(names) >= MOST * len(shapes):
-            return HeldAverage(thing, names, array, is_tensor)
+            return HeldAverage(thing, names, array, is_tensor, dtype)
         if not hasattr(thing, "named_parameters"):
             todo += [(member, depth - 1) for member in members_of(thing)]
     return None

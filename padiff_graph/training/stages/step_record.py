@@ -73,7 +73,15 @@ class StepRecord:
 
     def hidden(self, name: str) -> bool:
         """Whether a weight moved in this turn and no optimizer was seen to move it: the user's own
-        lines did."""
+        lines did. In half precision it may have been meant to, where they move others."""
         if name not in self.after or self.updated(name):
+            return False
+        if self.unit == eps(SINGLE):
+            return self._moved(name)
+        others = [other for other in self.accumulated if not self.updated(other)]
+        return any(map(self._moved, (name, *others)))
+
+    def _moved(self, name: str) -> bool:
+        if name not in self.after:
             return False
         return name not in self.before or not np.array_equal(self.before[name], self.after[name])

@@ -164,14 +164,21 @@ def test_equal_averages_pass():
 
 def test_an_average_is_found_and_its_tensors_are_put_back():
     from padiff_graph.capture.torch.optimizer import overwrite
-    from padiff_graph.capture.torch.values import array, is_tensor
+    from padiff_graph.capture.torch.values import array, dtype, is_tensor
 
     model = _Torch()
     copied = copy.deepcopy(model)
     found = find_average(
-        lambda: copied, (model,), model, set(dict(model.named_parameters())), is_tensor, array
+        lambda: copied,
+        (model,),
+        model,
+        set(dict(model.named_parameters())),
+        is_tensor,
+        array,
+        dtype,
     )
-    assert found is not None and found.values().keys() == dict(model.named_parameters()).keys()
+    assert found is not None and found.held_in() == "float32"
+    assert found.values().keys() == dict(model.named_parameters()).keys()
     put_back = found.remembered(overwrite)
     before = copied.fc1.weight.detach().clone()
     with torch.no_grad():
