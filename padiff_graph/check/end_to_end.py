@@ -22,6 +22,7 @@ from padiff_graph.check.eager_models import (
     run_eagerly,
     steady_values,
 )
+from padiff_graph.check.not_finite import no_numbers_notes
 from padiff_graph.check.returned_answers import answers_of
 from padiff_graph.check.whole_quantities import held_quantities, pair_outputs
 from padiff_graph.errors import UsageError
@@ -246,6 +247,7 @@ def _compared(
     left = first.left, second.left
     hooked = first.hooked, second.hooked
     outputs = first.outputs, second.outputs
+    notes += no_numbers_notes(answers.pairs, outputs)
     return WholeCheck(
         tuple(held), answers, random, tuple(notes), left, hooked, ungraded, outputs=outputs
     )

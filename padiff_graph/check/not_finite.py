@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from padiff_graph.capture.engine import Array, Engine
 from padiff_graph.capture.graph import ComputationGraph, Node, Value
 from padiff_graph.capture.interpreter import differentiable
 
-__all__ = ["not_finite_notes"]
+__all__ = ["no_numbers_notes", "not_finite_notes"]
 
 KINDS = {"NaN": np.isnan, "infinity": np.isinf}
 """What is looked for, and how it is told."""
@@ -38,6 +38,30 @@ def not_finite_notes(alignment: Alignment) -> Iterator[str]:
                 yield f"{side}: no {kind} in any value of the forward pass"
         if lost:
             yield f"{side}: not every value could be looked at for NaN: {lost[0]}"
+
+
+def no_numbers_notes(
+    pairs: Sequence[tuple[str, str]], outputs: tuple[Mapping[str, Array], Mapping[str, Array]]
+) -> Iterator[str]:
+    """One sentence for each output that is NaN on both sides: a pass says nothing of such places.
+
+    Args:
+        pairs: names of outputs that correspond.
+        outputs: of both runs, by name.
+    """
+    for first, second in pairs:
+        both = outputs[0].get(first), outputs[1].get(second)
+        if both[0] is None or both[1] is None or both[0].shape != both[1].shape:
+            continue
+        if any(array.dtype.kind not in "fc" for array in both if array is not None):
+            continue
+        count = int((np.isnan(both[0]) & np.isnan(both[1])).sum())
+        if count:
+            told = first if first.startswith("output") else f"output {first}"
+            yield (
+                f"{told} is NaN in both models in {count} of {both[0].size} places, where nothing "
+                "can be compared; check_nan (--check-nan) names the first operation that yields one"
+            )
 
 
 def _first_places(graph: ComputationGraph, engine: Engine) -> tuple[dict[str, Value], list[str]]:

@@ -45,7 +45,7 @@ FRAMEWORKS = (
     ),
     kind_of(
         "framework.overflow",
-        "a framework's own arithmetic overflows in the backward",
+        "a framework's own operation yields a gradient that is not finite",
         side=0,
         count=3,
         size=64,

@@ -20,7 +20,8 @@ class Closeness:
     """How near two tensors are.
 
     Attributes:
-        cosine: of the angle between both as vectors; None where one is zero or not finite.
+        cosine: of the angle between both as vectors; None where one is zero or not finite. Places
+            with the same infinity or NaN on both sides are left out of it and of `relative_l2`.
         relative_l2: norm of the difference against the norm of the second.
         error: largest absolute difference; inf where a number has no counterpart.
         index: where that is, in `shape`; () where nothing differs.
@@ -44,12 +45,13 @@ def closeness(first: Array, second: Array, *, equal: bool = False) -> Closeness 
         return None
     ours, theirs = first.reshape(-1), second.reshape(-1)
     if equal:
-        norm = sum(float(wide @ wide) for wide in _widened(theirs))
+        norm = sum(_products(wide, wide)[0] for wide in _widened(theirs))
         return Closeness(_cosine(norm, norm, norm), 0.0, 0.0, (), first.shape)
     dot = own = norm = apart = 0.0
     error, place, start = 0.0, -1, 0
     for a, b in zip(_widened(ours), _widened(theirs), strict=True):
-        dot, own, norm = dot + float(a @ b), own + float(a @ a), norm + float(b @ b)
+        more = _products(a, b)
+        dot, own, norm = dot + more[0], own + more[1], norm + more[2]
         here = slice(start, start + a.size)
         gap, square = _gap(a, b, (ours[here], theirs[here]))
         apart += square
@@ -69,6 +71,19 @@ def _widened(flat: Array) -> Iterator[Array]:
         piece = flat[start : start + PIECE]
         wide[: piece.size] = piece
         yield wide[: piece.size]
+
+
+def _products(first: Array, second: Array) -> tuple[float, float, float]:
+    """The scalar products of both, and of each with itself. The same infinity, or NaN, on both
+    sides is made zero in both: neither angle nor norm can be told of it."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        own = float(first @ first)
+        if not math.isfinite(own):
+            alike = (first == second) | (np.isnan(first) & np.isnan(second))
+            alike &= ~np.isfinite(first)
+            first[alike] = second[alike] = 0.0
+            own = float(first @ first)
+        return float(first @ second), own, float(second @ second)
 
 
 def _gap(wide: Array, other: Array, plain: tuple[Array, Array]) -> tuple[Array, float]:

@@ -195,7 +195,7 @@ def _elsewhere(finding: Finding) -> str:
 
 
 def render_findings(findings: Sequence[Finding]) -> RenderableType:
-    """A table of findings, a line or two each."""
+    """A table of findings: place, cause, line of code."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
     table.add_column(no_wrap=True)
     table.add_column(ratio=1, overflow="fold")
@@ -207,13 +207,19 @@ def render_findings(findings: Sequence[Finding]) -> RenderableType:
         count = f" (x{len(finding.places)})" if len(finding.places) > 1 else ""
         table.add_row(
             Text(finding.verdict, style=COLOURS.get(finding.verdict, "")),
-            Text.assemble((place, "bold"), f"{count}\n{finding.cause}"),
+            Text.assemble((place, "bold"), f"{count}\n{finding.cause}", _line_of(finding)),
             f"{finding.error:.2g}" if finding.error else "",
         )
     more = len(findings) - SHOWN
     if more > 0:
         table.add_row("", f"... and {more} more: report.findings, or the HTML report", "")
     return Padding(table, (0, 0, 0, 2))
+
+
+def _line_of(finding: Finding) -> tuple[str, str]:
+    """Below a finding in few words: its line in the first model, or in the second."""
+    source = finding.paddle_source or finding.torch_source
+    return (f"\n{short_source(source)}" if source else "", "dim")
 
 
 def finding_text(

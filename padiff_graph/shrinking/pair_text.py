@@ -16,6 +16,7 @@ from padiff_graph.capture.graph import Node, Value
 from padiff_graph.export.repro_text import SHOW, Comparison, called
 from padiff_graph.printable import code_comment, docstring_line
 from padiff_graph.report.source_lines import short_source
+from padiff_graph.report.wording import noun
 from padiff_graph.shrinking.piece import Leaf, Piece, SidePiece
 
 __all__ = ["CLASSES", "arrays_of", "pair_text"]
@@ -104,9 +105,10 @@ def pair_text(
 def _model(side: SidePiece, label: str, name: str) -> list[str]:
     """One model as a class."""
     fed = [leaf.name for leaf in side.leaves.values() if leaf.fed]
+    count = len(side.nodes)
     lines = [
         f"class {name}({BASES[side.framework]}):",
-        f'    """{side.framework}: {len(side.nodes)} operations."""',
+        f'    """{side.framework}: {count} {noun("operations", count)}."""',
         "",
         "    def __init__(self):",
         "        super().__init__()",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import paddle
+import pytest
 import torch
 
 import padiff_graph as pg
@@ -61,3 +62,21 @@ def test_nothing_is_said_where_nobody_asks():
     x = np.ones((2, 4), np.float32)
     report = pg.compare(_Paddle(1.0), _Torch(1.0), ({"x": x}, {"x": x}))
     assert not any("NaN" in note for note in report.notes)
+
+
+@pytest.mark.parametrize("floor", [1.0, -9.0])
+def test_a_pass_says_where_both_outputs_are_nan(floor):
+    """NaN against NaN is no difference, and no comparison either."""
+    x = np.random.default_rng(0).standard_normal((3, 4)).astype(np.float32)
+    report = pg.compare(
+        _Paddle(floor), _Torch(floor), ({"x": x}, {"x": x}), options={"rtol": 1e-4, "atol": 1e-5}
+    )
+    assert report.passed
+    told = [note for note in report.notes if "is NaN in both models" in note]
+    assert told == ([BOTH] if floor < 0 else [])
+
+
+BOTH = (
+    "output is NaN in both models in 12 of 12 places, where nothing can be compared; check_nan "
+    "(--check-nan) names the first operation that yields one"
+)

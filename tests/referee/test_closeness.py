@@ -42,7 +42,10 @@ def test_what_has_no_angle():
 
 def test_numbers_that_are_not_finite():
     first = np.array([1.0, np.nan, np.inf, 2.0])
-    assert closeness(first, first).error == 0.0
+    same = closeness(first, first)
+    assert (same.cosine, same.relative_l2, same.error) == (pytest.approx(1.0), 0.0, 0.0)
+    near = closeness(first, np.array([1.0, np.nan, np.inf, 2.5]))
+    assert near.relative_l2 == pytest.approx(0.5 / math.hypot(1.0, 2.5)) and near.index == (3,)
     got = closeness(first, np.array([1.0, 0.0, np.inf, 2.0]))
     assert (got.error, got.index, got.relative_l2, got.cosine) == (math.inf, (1,), math.inf, None)
     assert closeness(np.array([1, 7], "int64"), np.array([1, 4], "int64")).error == 3.0

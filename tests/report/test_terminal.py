@@ -48,6 +48,14 @@ def test_failure_answers_on_one_screen() -> None:
         assert part in " ".join(text.split()), part
 
 
+def test_each_finding_has_its_line_of_code() -> None:
+    report = failed()
+    text = text_of(render_report(report))
+    for finding in report.findings[1:]:
+        source = finding.paddle_source or finding.torch_source
+        assert source and f"           {short_source(source)}\n" in text.partition(" more, in ")[2]
+
+
 def test_pass_says_how_much_was_compared() -> None:
     text = text_of(render_report(passed()))
     assert text.startswith("ALIGNED")

@@ -37,8 +37,8 @@ FRAMEWORKS: Mapping[str, tuple[str, ...]] = {
     "framework.overflow": (
         (
             "the {side} side's framework computes a gradient that is not finite in {count} of"
-            " {size} places where the other side's is, and equal elsewhere: its own arithmetic"
-            " overflows"
+            " {size} places where the other side's is, and equal elsewhere: of one operation, on"
+            " the same values"
         ),
     ),
     "framework.carried": (
