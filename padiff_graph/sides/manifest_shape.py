@@ -9,7 +9,7 @@ from typing import Any, TypedDict
 from padiff_graph.capture.certificate import Certificate
 from padiff_graph.capture.graph import ComputationGraph, Node, ParameterInfo, TensorType, Value
 from padiff_graph.data_shapes import misfit
-from padiff_graph.sides.recorded_training import TrainingFacts
+from padiff_graph.sides.recorded_training import TrainingFacts, settings_misfit
 from padiff_graph.sides.recording_file import Recording
 
 __all__ = ["PARTS", "part_misfit", "shape_misfit", "unknown_array", "unknown_value"]
@@ -116,7 +116,8 @@ OF_STEPS = ("training.", "trial.", "remembered.")
 
 def part_misfit(parts: Mapping[str, Any]) -> str:
     """Where the parts of a manifest are of another form; "" where they are not."""
-    return next(filter(None, (misfit(parts[name], PARTS[name], name) for name in PARTS)), "")
+    wrong = next(filter(None, (misfit(parts[name], PARTS[name], name) for name in PARTS)), "")
+    return wrong or ("" if parts["training"] is None else settings_misfit(parts["training"]))
 
 
 def unknown_value(graph: ComputationGraph, parts: Mapping[str, Any]) -> str:
@@ -222,7 +223,7 @@ class _Types:
             return (self.weights if what == "parameter" else self.values).get(own)
         if kind == "outputs":
             return self.outputs.get(name)
-        if kind in ("training", "trial"):
+        if kind in ("training", "trial", "remembered"):
             return self.weights.get(name.partition(".")[2])
         if kind in ("leaves", "values"):
             return (self.nodes if kind == "leaves" else self.values).get(name)

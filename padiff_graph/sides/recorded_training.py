@@ -25,8 +25,11 @@ __all__ = [
     "StepRun",
     "TrainingFacts",
     "recorded_optimizers",
+    "settings_misfit",
 ]
 
+PLAIN = (str, int, float, type(None))
+"""What a setting is."""
 Moved = tuple[int, str, str, float, float, float | None]
 
 
@@ -53,6 +56,19 @@ class TrainingFacts(TypedDict):
     steps: list[StepFacts]
     dtype: str
     band: list[Moved] | None
+
+
+def settings_misfit(training: TrainingFacts) -> str:
+    """Where settings are none of an optimizer's, in words; "" where they are."""
+    every = [own for step in training["steps"] for own in step["settings"]]
+    for told in (training["settings"], *every):
+        for name, settings in told.items():
+            if "algorithm" not in settings:
+                return f"training names no algorithm for {name}"
+            odd = [key for key, value in settings.items() if not isinstance(value, PLAIN)]
+            if odd:
+                return f"training's {odd[0]} of {name} is no plain value"
+    return ""
 
 
 @dataclass(frozen=True)

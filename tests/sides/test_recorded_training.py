@@ -204,6 +204,8 @@ def test_losses_are_held_against_each_other_on_the_recorded_output(training, eps
         ({"band": [[1, "loss", "loss", 0.0]]}, "band"),
         ({"trainable": "first.weight"}, "trainable"),
         ({"given": {"noise": [["x"]]}}, "given"),
+        ({"settings": {"first.weight": {}}}, "no algorithm"),
+        ({"settings": {"first.weight": {"algorithm": [1]}}}, "no plain value"),
     ],
 )
 def test_training_facts_of_another_form_are_refused(recorded, spoiled, said, tmp_path):
