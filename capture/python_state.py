@@ -15,6 +15,7 @@ import types
 from collections import OrderedDict, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from operator import is_
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -34,6 +35,7 @@ __all__ = [
 
 PLAIN = (str, bytes, int, float, complex, bool, type(None), type, range, slice, np.generic)
 """Values that cannot change."""
+ATOMS = frozenset(PLAIN)
 OPAQUE = (types.ModuleType, types.FunctionType, types.BuiltinFunctionType, types.MethodType)
 """What holds no state of the model's own."""
 SEALED = frozenset({"torch", "paddle"}) | sys.stdlib_module_names - {
@@ -100,9 +102,8 @@ class _Aspect(NamedTuple):
     put_back: Callable[[Any, Mapping[Any, Any]], None]
 
 
-@dataclass(frozen=True)
-class _Held:
-    """One holder as it was found."""
+class _Held(NamedTuple):
+    """One holder as it was found; a tuple, since each look at a model makes thousands."""
 
     owner: str
     name: str
@@ -231,10 +232,7 @@ class PythonState:
     def restore(self) -> None:
         """Puts every member and every number back where it was found."""
         for held in self._held:
-            now = held.aspect.members(held.holder)
-            if list(now) != list(held.members) or any(
-                now[key] is not member for key, member in held.members.items()
-            ):
+            if not _same_members(held.aspect.members(held.holder), held.members):
                 held.aspect.put_back(held.holder, held.members)
         for _, _, array, before in self._arrays:
             if not _equal_arrays(array, before):
@@ -304,6 +302,13 @@ def python_facts(
     return facts
 
 
+def _same_members(now: Mapping[Any, Any], before: Mapping[Any, Any]) -> bool:
+    """Whether the same members stand under the same keys in the same order."""
+    if len(now) != len(before) or not all(map(is_, now.values(), before.values())):
+        return False
+    return list(now) == list(before)
+
+
 # -- what holds members, and how they are put back
 
 
@@ -319,9 +324,10 @@ def _aspects(thing: Any, opened: tuple[type, ...] = ()) -> Iterator[_Aspect]:
 
 def _items(thing: Any) -> _Aspect | None:
     """How the members of a container are read and put back; None for anything else."""
-    return EXACT.get(type(thing)) or next(
-        (aspect for kind, aspect in CONTAINERS if isinstance(thing, kind)), None
-    )
+    own = type(thing)
+    if own in EXACT or own in ATOMS:
+        return EXACT.get(own)
+    return next((aspect for kind, aspect in CONTAINERS if isinstance(thing, kind)), None)
 
 
 def _by_position(thing: Any) -> dict[int, Any]:
@@ -333,8 +339,8 @@ def _by_identity(thing: Any) -> dict[int, Any]:
 
 
 def _by_key(thing: dict[Any, Any]) -> dict[Any, Any]:
-    # a class of the user's may load or compute in its own `items`
-    return dict(dict.items(thing))
+    # a class of the user's may load or compute in its own `copy` and `items`
+    return dict.copy(thing)
 
 
 def _refill_list(holder: list[Any], before: Mapping[Any, Any]) -> None:

@@ -348,9 +348,26 @@ def declared(name: str, shape: tuple[int, ...], dtype: str) -> Any:
     here = paddle.pir.get_current_insertion_point()
     paddle.pir.reset_insertion_point_to_start()
     try:
-        return paddle._C_ops.data(name, list(shape), data_type(dtype), core.Place())
+        with _no_frames():
+            return paddle._C_ops.data(name, list(shape), data_type(dtype), core.Place())
     finally:
         paddle.pir.set_insertion_point(here)
+
+
+@contextmanager
+def _no_frames() -> Iterator[None]:
+    """Inside, Paddle notes no Python frames for the operations that it makes: of an input nobody
+    asks for them, and reading the lines of all files on the way takes ten times as long as the
+    operation."""
+    before = getattr(sys, "tracebacklimit", None)
+    sys.tracebacklimit = 0
+    try:
+        yield
+    finally:
+        if before is None:
+            del sys.tracebacklimit
+        else:
+            sys.tracebacklimit = before
 
 
 def typed(value: Any, shape: tuple[int, ...]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -105,7 +106,7 @@ def _same(tensor: Any, numbers: Any) -> bool:
     if tensor.shape != numbers.shape:
         return False
     comparable = tensor.dtype == numbers.dtype and tensor.dtype in values.COMPARABLE
-    if comparable and tensor.size and values.same(tensor, numbers):
+    if comparable and math.prod(tensor.shape) and values.same(tensor, numbers):
         return True
     floating = tensor.dtype in (paddle.float32, paddle.float64)
     return np.array_equal(tensor.numpy(), numbers.numpy(), equal_nan=floating)

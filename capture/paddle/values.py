@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -54,18 +55,19 @@ def copied(value: Any) -> Any:
 
 def same(one: Any, other: Any) -> bool:
     """Whether two tensors of one shape and dtype hold the same numbers; a NaN is like none."""
-    first, second = _memory(one.detach()), _memory(other.detach())
+    one, other = one.detach(), other.detach()
+    first, second = _memory(one), _memory(other)
     if first is not None and second is not None:
         return bool(np.array_equal(first, second))
     if one.dtype in COMPARABLE:
-        return bool(paddle.equal_all(one.detach(), other.detach()))
+        return bool(paddle.equal_all(one, other))
     return bool(np.array_equal(array(one), array(other)))
 
 
 def _memory(host: Any) -> np.ndarray[Any, Any] | None:
     """The numbers of a large dense tensor where they stand, not to be written to; None of any
     other."""
-    if not host._is_initialized() or host.size < LARGE or host.dtype not in VIEWED:
+    if not host._is_initialized() or math.prod(host.shape) < LARGE or host.dtype not in VIEWED:
         return None
     if not (host.is_dense() and host.place.is_cpu_place() and hasattr(host, "__dlpack__")):
         return None

@@ -1,5 +1,7 @@
 """The ladder of ways to capture a Paddle layer: which one is taken, and what it leaves behind."""
 
+import sys
+
 import numpy as np
 import paddle
 import pytest
@@ -157,3 +159,13 @@ def test_the_transform_is_as_it_was_afterwards():
 def test_no_tensor_among_the_inputs_is_said():
     with pytest.raises(CaptureError, match=r"no Paddle tensor \(found x: ndarray\)"):
         trace(Block(), {"x": np.ones((2, 4))})
+
+
+@pytest.mark.parametrize("limit", [None, 7])
+def test_how_much_python_shows_of_a_traceback_is_the_users_own(monkeypatch, limit):
+    monkeypatch.setattr(sys, "tracebacklimit", limit, raising=False)
+    if limit is None:
+        monkeypatch.delattr(sys, "tracebacklimit")
+    graph = trace(Block(), {"x": ones(2, 4)})
+    assert getattr(sys, "tracebacklimit", None) == limit
+    assert all(record.source for record in graph.records() if record.kind == "operation")
