@@ -15,6 +15,7 @@ from padiff_graph.findings.finding import Finding
 from padiff_graph.findings.obligation import OBLIGATIONS, Obligation, Status
 from padiff_graph.obligations.mode_findings import LEFT_MODE
 from padiff_graph.obligations.whole_proof import WholeProof
+from padiff_graph.referee.tolerance import Quantity
 from padiff_graph.report.wording import noun
 from padiff_graph.sides.recorded_engine import is_recorded
 from padiff_graph.weights.weight_equality import FORGOTTEN
@@ -149,6 +150,14 @@ def _structure(check: _Check) -> Answer:
     return "shown", "numbers decided every difference in structure"
 
 
+def _beyond(check: _Check, entries: Sequence[Quantity]) -> str:
+    """Where regions differ and values of the whole run are beyond the tolerance, that in words;
+    beyond it alone may be rounding, which the tolerance's own obligation tells."""
+    far = sum(entry.counted and not entry.within for entry in entries)
+    differ = any(result.verdict == "different" for result in check.regional.regions.results)
+    return f"{far} of {len(entries)} are beyond the tolerance" if far and differ else ""
+
+
 def _outputs(check: _Check) -> Answer:
     told = check.failing("outputs.")
     if told:
@@ -156,6 +165,9 @@ def _outputs(check: _Check) -> Answer:
     pairs = [entry for entry in check.whole.quantities if entry.kind == "output"]
     if not pairs:
         return "not shown", "no output of one model could be laid beside one of the other"
+    far = _beyond(check, pairs)
+    if far:
+        return "not shown", far
     how = "of both graphs with shared draws" if check.whole.random else "of both eager runs"
     return "shown", f"{len(pairs)} {noun('outputs', len(pairs))} {how}"
 
@@ -173,6 +185,9 @@ def _gradients(check: _Check) -> Answer:
         return "not shown", check.whole.ungraded
     if not graded:
         return "shown", "no gradient arrives on either side"
+    far = _beyond(check, graded)
+    if far:
+        return "not shown", far
     if check.regional.alike:
         return "shown", "totals of both graphs under random cotangents; those of the loss cancel"
     return "shown", f"{len(graded)} totals of the eager runs"

@@ -40,6 +40,14 @@ def compared(factor=1.0, **options):
     return pg.compare(First(factor), Second(), example, options=asked)
 
 
+@pytest.mark.parametrize(("factor", "status"), [(1.0, "shown"), (1.5, "not shown")])
+def test_what_is_beyond_the_tolerance_is_not_shown_to_agree(factor, status):
+    shown = {entry.name: entry for entry in compared(factor).obligations}
+    assert (shown["outputs"].status, shown["gradients"].status) == (status, status)
+    if factor != 1.0:
+        assert shown["outputs"].by == "1 of 2 are beyond the tolerance"
+
+
 def test_outputs_and_layers():
     report = compared(1.5)
     outputs = {tensor.first: tensor for tensor in report.outputs}
