@@ -137,6 +137,9 @@ def unknown_value(graph: ComputationGraph, parts: Mapping[str, Any]) -> str:
 def unknown_array(graph: ComputationGraph, arrays: Mapping[str, Mapping[str, str]]) -> str:
     """An array of a weight that the graph does not have, or a weight, input or output without one,
     in words; "" where all are there."""
+    for node in (*graph.of_kind("parameter"), *graph.of_kind("buffer")):
+        if node.name not in graph.parameters:
+            return f"node {node.id} is the weight {node.name}, and there is no such weight"
     inputs = {str(node.id) for node in graph.of_kind("input")}
     outputs = {node.name for node in graph.of_kind("output")}
     needed = ("weights", {*graph.parameters}), ("leaves", inputs), ("outputs", outputs)

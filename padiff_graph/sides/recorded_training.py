@@ -154,7 +154,7 @@ class RecordedOptimizer:
         """Gradients for the next step of a trial.
 
         Raises:
-            NotRunnable: they are none that the optimizer was tried on.
+            UsageError: they are none that the optimizer was tried on.
         """
         if self.trial is None:
             return
@@ -164,7 +164,7 @@ class RecordedOptimizer:
             if self.kind in ("", kind) and asked and asked.items() <= held.items():
                 self.kind = kind
                 return
-        raise NotRunnable("the recorded optimizer was not tried on these gradients")
+        raise self.model.recording.refused("its optimizer was tried on other gradients")
 
     def advance(self) -> None:
         """One step, of the trial or of the training."""
