@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
 from padiff_graph.alignment.correspondence import ModuleRow, ParameterEntry, ResolvedMap
 from padiff_graph.alignment.module_rows import module_rows
 from padiff_graph.alignment.value_proof import Proof
 from padiff_graph.capture.api import Capture
-from padiff_graph.capture.engine import Engine
+from padiff_graph.capture.engine import Array, Engine
 from padiff_graph.capture.normal.index_map import View
 from padiff_graph.matching.parameters.complex_weights import shape_of_views
 from padiff_graph.matching.parameters.points import Layout
@@ -86,10 +88,36 @@ class Alignment:
 
     def unneeded_second(self) -> tuple[str, ...]:
         """Parameters and buffers of the second model that no row uses, those that its computation
-        does not read included (a BatchNorm's step counter): a checkpoint holds them all."""
-        held = {piece.second for row in self.matching.parameters for piece in row.pieces}
-        names = (*self.matching.unused_second, *self.matching.second.unread)
+        does not read included (a BatchNorm's step counter): a checkpoint holds them all. So are
+        tables that it takes for constants (of places, of masks) where the first has none that may
+        be meant, or the same one."""
+        matching = self.matching
+        held = {piece.second for row in matching.parameters for piece in row.pieces}
+        constants = [name for name in matching.unread_second if not self._meant(name)]
+        names = (*matching.unused_second, *matching.second.unread, *constants)
         return tuple(dict.fromkeys(name for name in names if name not in held))
+
+    def _meant(self, name: str) -> bool:
+        """Whether a table of the first model may stand for one of the second and holds other
+        numbers: whoever converts has to say which it is."""
+        infos = self.matching.first.graph.parameters
+        rows = {row.first for row in self.matching.parameters if row.pieces}
+        size = self.matching.second.graph.parameters[name].type.size
+        tables = [
+            other
+            for other, info in infos.items()
+            if info.buffer and other not in rows and info.type.size == size
+        ]
+        theirs = self._numbers(1, name)
+        return bool(tables) and not any(
+            theirs is not None and ours is not None and np.array_equal(ours, theirs)
+            for ours in (self._numbers(0, other) for other in tables)
+        )
+
+    def _numbers(self, side: int, name: str) -> Array | None:
+        engine = self.engines[side]
+        own = engine.parameters() if self.alive else {}
+        return engine.array(own[name]).reshape(-1) if name in own else None
 
     def parameter_entries(self) -> tuple[ParameterEntry, ...]:
         """The parameter map with shapes and dtypes."""

@@ -112,6 +112,8 @@ class OneNumber:
                 made[side][name] = _of_one(name, own[name], number, length)
             for name in self.asked.buffers[side]:
                 made[side][name] = _of_one(name, own[name], abs(number), 0)
+            for name in self.asked.added[side]:
+                made[side][name] = np.zeros_like(np.asarray(own[name]))
         return replace(shared, first=made[0], second=made[1])
 
 

@@ -6,14 +6,21 @@ may be wrong, and are not relied on: what they are about is set to the same numb
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from padiff_graph.capture.graph import ParameterInfo
+from padiff_graph.capture.normal.form import NormalGraph, NormalNode
+from padiff_graph.capture.normal.operator_table import OPERATORS
+from padiff_graph.capture.normal.operator_traits import Layout
 from padiff_graph.matching.result import Matching
 from padiff_graph.weights.unmapped import Unmapped, numbers_of
 
 __all__ = ["Fillable", "fillable"]
 
+ADDING = ("Add", "LSTM", "GRU", "RNN")
+"""Operators that do nothing with a vector but add it; recurrent layers hold vectors as biases."""
+PRODUCTS = (Layout.LINEAR, Layout.MATMUL, Layout.CONVOLUTION)
+"""Layouts of operators whose third operand is a bias."""
 REAL = ("float", "bfloat")
 """How the dtypes of real numbers begin."""
 
@@ -28,14 +35,16 @@ class Fillable:
     Attributes:
         weights: set to the number.
         buffers: set to its size: running statistics, of which one is a variance.
+        added: set to zero: vectors of which one model may hold as a sum what the other adds.
     """
 
     weights: _Sides
     buffers: _Sides
+    added: _Sides = (frozenset(), frozenset())
 
     def of(self, side: int) -> Names:
         """All of one side."""
-        return self.weights[side] | self.buffers[side]
+        return self.weights[side] | self.buffers[side] | self.added[side]
 
 
 def fillable(matching: Matching, loose: Unmapped) -> Fillable | None:
@@ -50,7 +59,7 @@ def fillable(matching: Matching, loose: Unmapped) -> Fillable | None:
         found = _one_for_one(matching, (first | unproved, second), loose)
         if found is not None:
             return found
-    return None
+    return _but_for_sums(matching, ((loose.first - loose.neutral) | unproved, second), loose)
 
 
 def _one_for_one(matching: Matching, names: _Sides, loose: Unmapped) -> Fillable | None:
@@ -66,6 +75,40 @@ def _one_for_one(matching: Matching, names: _Sides, loose: Unmapped) -> Fillable
     if counts[0] != counts[1] or without or not all(map(_real, (*infos[0], *infos[1]))):
         return None
     return Fillable((names[0] - first, names[1] - second), (first, second))
+
+
+def _but_for_sums(matching: Matching, names: _Sides, loose: Unmapped) -> Fillable | None:
+    """The weights without the vectors that both models do nothing with but add them, where the
+    others hold as many numbers: what one adds the other may hold as a sum."""
+    normals = matching.first, matching.second
+    added = tuple(
+        frozenset(name for name in own if len(normal.graph.parameters[name].type.shape) < 2)
+        for normal, own in zip(normals, names, strict=True)
+    )
+    if not loose.matrices or not all(map(_only_added, normals, added)):
+        return None
+    found = _one_for_one(matching, (names[0] - added[0], names[1] - added[1]), loose)
+    infos = [normals[side].graph.parameters[name] for side in (0, 1) for name in added[side]]
+    if found is None or any(info.buffer or not _real(info) for info in infos):
+        return None
+    return replace(found, added=(added[0], added[1]))
+
+
+def _only_added(normal: NormalGraph, names: Names) -> bool:
+    """Whether nothing is done with some parameters but that they are added."""
+    owners = {node.id for node in normal.nodes if node.op == "Parameter" and node.name in names}
+    return all(
+        edge is None or edge.source not in owners or _adds(node, place)
+        for node in normal.nodes
+        for place, edge in enumerate(node.inputs)
+    )
+
+
+def _adds(node: NormalNode, place: int) -> bool:
+    """Whether an operand is added: of a sum, as the bias of a product, in a recurrent layer."""
+    if node.op in ADDING:
+        return True
+    return not node.leaf and place > 1 and OPERATORS[node.op].layout in PRODUCTS
 
 
 def _real(info: ParameterInfo) -> bool:
