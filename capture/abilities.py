@@ -129,8 +129,9 @@ class StandIn(Protocol):
         """
         ...
 
-    def example(self, given: Mapping[str, Any], precision: str, /) -> dict[str, Any]:
-        """The example with its floats in float64, under autocast the low ones alone."""
+    def example(self, given: Mapping[str, Any], low_alone: bool, /) -> dict[str, Any]:
+        """The example with its floats in float64, or the low ones alone: as they are handed to a
+        model that is given in half precision, or runs under autocast."""
         ...
 
     def asking(self, precision: str, /) -> AbstractContextManager[set[int]]:

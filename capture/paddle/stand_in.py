@@ -69,10 +69,10 @@ def _under_autocast(layer: paddle.nn.Layer, low: str) -> None:
     layer.forward = lowered
 
 
-def example(given: Mapping[str, Any], precision: str) -> dict[str, Any]:
-    """The example with its floats in float64, under autocast the low ones."""
+def example(given: Mapping[str, Any], low_alone: bool) -> dict[str, Any]:
+    """The example with its floats in float64, or the low ones alone."""
     found = leaf_names.leaves(given, values.is_tensor)
-    chosen = LOW if is_mixed(precision) else FLOATS
+    chosen = LOW if low_alone else FLOATS
     moved = {
         name: leaf.detach().astype("float64") if values.dtype(leaf) in chosen else leaf
         for name, leaf in found.items()

@@ -78,13 +78,12 @@ def copied(
     return made
 
 
-def example(given: Mapping[str, Any], precision: str) -> dict[str, Any]:
-    """The example with its floats in float64, under autocast the low ones."""
+def example(given: Mapping[str, Any], low_alone: bool) -> dict[str, Any]:
+    """The example with its floats in float64, or the low ones alone."""
     found = leaf_names.leaves(given, values.is_tensor)
-    mixed = is_mixed(precision)
     moved = {
         name: leaf.detach().double()
-        if leaf.is_floating_point() and (leaf.dtype in LOW or not mixed)
+        if leaf.is_floating_point() and (leaf.dtype in LOW or not low_alone)
         else leaf
         for name, leaf in found.items()
     }

@@ -25,16 +25,18 @@ units in the last place of float32."""
 
 
 def rounded(numbers: Array, precision: str) -> Array:
-    """The nearest numbers of a precision, as float64.
+    """The nearest numbers of a precision, as float64: of what float32 holds of them, in which an
+    operation computes.
 
     Args:
         numbers: floats.
         precision: "bfloat16", "float16" or "float32".
     """
     with np.errstate(over="ignore", invalid="ignore"):
+        single = np.asarray(numbers, np.float32)
         if precision == "bfloat16":
-            return _bfloat16(np.asarray(numbers, np.float32)).astype(np.float64)
-        return np.asarray(numbers).astype(np.dtype(precision)).astype(np.float64)
+            return _bfloat16(single).astype(np.float64)
+        return single.astype(np.dtype(precision)).astype(np.float64)
 
 
 def _bfloat16(single: Array) -> Array:

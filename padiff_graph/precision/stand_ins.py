@@ -9,7 +9,7 @@ from typing import Any
 from padiff_graph.alignment.align import align
 from padiff_graph.alignment.correspondence import ResolvedMap
 from padiff_graph.capture.api import Capture
-from padiff_graph.capture.autocast import low_name
+from padiff_graph.capture.autocast import is_mixed, low_name
 from padiff_graph.capture.backend import backend, framework_of, needed
 from padiff_graph.capture.eager_run import Eager, standing
 from padiff_graph.capture.engine import Engine, NotRunnable
@@ -85,7 +85,7 @@ def captured(
     side = backend(framework_of(model))
     stand_in = needed(side.stand_in)
     made = stand_in.copied(model, precision, loss)
-    given = stand_in.example(example, precision)
+    given = stand_in.example(example, is_mixed(precision) or bool(stand_in.given(model)))
     engine = side.engine(made)
     with stand_in.asking(precision) as noted:
         capture = Capture.of(made, given, engine)

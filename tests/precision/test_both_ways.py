@@ -72,6 +72,29 @@ def _paddle_buffer(h: Any, last: Any, low: bool) -> Any:
     return last(h * paddle.cos(angles * last.speeds.astype(dtype)).astype(h.dtype))
 
 
+def _torch_branches(h: Any, last: Any, low: bool) -> Any:
+    wide = h if low else h.float()
+    return last(torch.where(h > 0, wide * 1.1, wide * 0.1).to(h.dtype))
+
+
+def _paddle_branches(h: Any, last: Any, low: bool) -> Any:
+    wide = h if low else h.astype("float32")
+    return last(paddle.where(h > 0, wide * 1.1, wide * 0.1).astype(h.dtype))
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+@pytest.mark.parametrize("low", [(True, False), (False, True)])
+def test_what_float32_rounds_before_a_cast_is_what_a_kernel_rounds_inside(
+    precision: str, low: tuple[bool, bool]
+) -> None:
+    seen = seen_of(
+        lambda h, last: _paddle_branches(h, last, low[0]),
+        lambda h, last: _torch_branches(h, last, low[1]),
+        precision,
+    )
+    assert not [finding for finding in seen.findings if finding.fails], seen.findings
+
+
 def _torch_length(h: Any, last: Any, low: bool) -> Any:
     wide = h if low else h.float()
     return last((wide / wide.norm(dim=-1, keepdim=True)).to(h.dtype))

@@ -299,6 +299,8 @@ def test_masters_of_paddles_own_optimizer(ours: bool, theirs: bool) -> None:
     causes = [finding.cause_id for finding in report.findings if finding.fails]
     assert causes == ([] if ours is theirs else ["optimizer.master_weights"])
     assert report.passed is (ours is theirs)
+    # inputs in float32 stay so in what stands for models that are given in half precision
+    assert report.precision is not None and report.precision.gradients
 
 
 def _by_hand(model: torch.nn.Module, rate: float, kept: str) -> Callable[[Any, Any], Any]:
