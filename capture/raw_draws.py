@@ -40,8 +40,14 @@ def integers(raw: Numbers, low: int, high: int) -> Numbers:
 
 
 def permutation(raw: Numbers) -> Numbers:
-    """The numbers from 0 on in the order of uniform ones."""
-    made: Numbers = np.argsort(raw, kind="stable")
+    """The numbers from 0 on, each in another's place: one ring, in the order of uniform numbers.
+
+    Of few rows a shuffle leaves some where they are, at times all, and what is done to a row and
+    its partner could not be told from what is done to the row alone.
+    """
+    order = np.argsort(raw, kind="stable")
+    made: Numbers = np.empty_like(order)
+    made[order] = np.roll(order, -1)
     return made
 
 

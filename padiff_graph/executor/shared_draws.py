@@ -153,7 +153,10 @@ class Draws:
         drawn = _draw(node, self.second)
         own = self.coins[1].get(node.id)
         other = self.coins[0].get(self._back.get(node.id, -1))
-        if drawn is None or own is None or other is None:
+        if drawn is None or own is None:
+            return drawn
+        drawn = _with_both_faces(drawn, own.probability)
+        if other is None:
             return drawn
         if attributes_equal(own.probability, other.probability):
             return drawn
@@ -186,6 +189,21 @@ class Draws:
         if shape is not None and drawn.size == math.prod(shape):
             return drawn.reshape(shape)
         return _draw(node, self.first)
+
+
+def _with_both_faces(drawn: Array, probability: float) -> Array:
+    """Draws of which one at least gives a one and one at least none: a rare face that never comes
+    up hides what is done there."""
+    parting = 1.0 - probability
+    if drawn.size < 2 or not 0.0 < probability < 1.0:
+        return drawn
+    faced: Array = drawn.copy()
+    flat = faced.reshape(-1)
+    if (flat >= parting).all():
+        flat[flat.argmin()] = parting / 2
+    elif (flat < parting).all():
+        flat[flat.argmax()] = 1.0 - probability / 2
+    return faced
 
 
 def _with_disputed(drawn: Array, *probabilities: float) -> Array:
@@ -249,22 +267,31 @@ def unsteady(
     feeds: Sequence[Mapping[Value, Array]],
     wanted: Sequence[Sequence[Value]],
 ) -> str:
-    """Why a region that differs proves nothing: a custom function of the model draws random numbers
-    of its own, which cannot be shared. "" where what it yields is the same every time.
+    """Why a region that differs proves nothing: an operation that cannot be given its draw, or a
+    custom function of the model, draws random numbers of its own. "" where what it yields is the
+    same every time.
     """
     for side, part, feed, values in zip(sides, parts, feeds, wanted, strict=True):
-        custom = _custom_function(side.graph, part)
-        if custom is not None and not _repeats(side, part, feed, values):
-            return (
-                f"a custom function of {custom.path or 'the root'} draws random numbers of its "
-                "own, which the other side cannot share; compare in evaluation mode"
-            )
+        own = _own_draw(side.graph, part)
+        if own is None:
+            continue
+        where = own.path or "the root"
+        if "unshareable_random" in own.marks:
+            return f"{own.op} of {where} {OF_ITS_OWN}"
+        if not _repeats(side, part, feed, values):
+            return f"a custom function of {where} {OF_ITS_OWN}"
     return ""
 
 
-def _custom_function(graph: ComputationGraph, part: Slice) -> Node | None:
+OF_ITS_OWN = (
+    "draws random numbers of its own, which the other side cannot share; compare in evaluation mode"
+)
+
+
+def _own_draw(graph: ComputationGraph, part: Slice) -> Node | None:
+    """The first operation that draws what cannot be shared, or may."""
     for record in map(graph.record, part.nodes):
-        if "custom_function" in record.marks:
+        if not record.marks.isdisjoint({"custom_function", "unshareable_random"}):
             return record
     return None
 
