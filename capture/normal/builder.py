@@ -27,6 +27,8 @@ KNOWN = 1 << 20
 long sequences are (1024 x 1024), and weights are not."""
 CARRIED = HELD | {"no_grad"}
 """Marks that a movement or a scaling cannot carry: such an operation stays a node."""
+WRITTEN = frozenset({"inplace"})
+"""Marks of the native operation alone: a draft yields a value of its own."""
 ALIASES = 4
 """Most further tensors noted that hold a multiple of one result: chosen so that scalings chained by
 many operations cost no time."""
@@ -38,6 +40,7 @@ class Builder:
     """The normal form of one graph, while it is being made.
 
     Attributes:
+        records: what was captured, in program order.
         drafts: all drafts, by id; replaced ones stay until the end.
         values: the edge that reads each native tensor.
         lists: the edges of native tensor lists.
@@ -51,6 +54,7 @@ class Builder:
 
     def __init__(self, graph: ComputationGraph) -> None:
         self.graph = graph
+        self.records = graph.records()
         self.drafts: list[Draft] = []
         self.values: dict[Value, Edge] = {}
         self.lists: dict[Value, list[Edge | None]] = {}
@@ -76,22 +80,26 @@ class Builder:
         """Adds a draft; path, source and marks are those of `like`."""
         draft = Draft(len(self.drafts), op, list(inputs), dict(attrs or {}), tuple(types), native)
         if like is not None:
-            draft.path, draft.source, draft.marks = like.path, like.source, like.marks - {"inplace"}
+            draft.path, draft.source = like.path, like.source
+            draft.marks = like.marks - WRITTEN if like.marks else like.marks
         self.drafts.append(draft)
         self.derive(draft)
         return draft
 
     def derive(self, draft: Draft) -> None:
         """Works out from the operands whether the draft varies and passes gradients."""
-        sources = [self.drafts[edge.source] for edge in draft.inputs if edge is not None]
-        varies = any([source.varies for source in sources])
-        draft.varies = draft.varies or varies
+        drafts, varies, gradient = self.drafts, draft.varies, False
+        for edge in draft.inputs:
+            if edge is not None:
+                source = drafts[edge.source]
+                varies = varies or source.varies
+                gradient = gradient or source.gradient
+        draft.varies = varies
         if draft.leaf:
             return
-        draft.varies = draft.varies or "random" in draft.marks
-        gradient = any([source.gradient for source in sources])
+        draft.varies = varies or "random" in draft.marks
         draft.gradient = gradient and draft.differentiable
-        if not gradient:
+        if not gradient and draft.marks:
             draft.marks -= {"no_grad"}  # says nothing where no gradient would pass
 
     def read(self, draft: Draft, output: int = 0) -> Edge:
@@ -134,7 +142,7 @@ class Builder:
         A result that its operator's row does not speak of becomes a node of its own, so that
         nothing that is read can get lost.
         """
-        if value is None or value in self.lists:
+        if value is None or (self.lists and value in self.lists):
             return None
         edge = self.values.get(value)
         kind = self.graph.type_of(value) if edge is None else None
@@ -238,26 +246,21 @@ class Builder:
             at = stack.pop()
             if at < 0:
                 placed.append(drafts[~at])
-            elif at not in seen:
-                seen.add(at)
-                stack.append(~at)
-                self.refresh(drafts[at])
-                sources = [edge.source for edge in drafts[at].inputs if edge is not None]
-                stack.extend(self._waiting(sources, seen, placed))
-        return placed
-
-    def _waiting(self, sources: Sequence[int], seen: set[int], placed: list[Draft]) -> list[int]:
-        """Those of some drafts that wait for operands; the others are placed."""
-        waiting = []
-        for source in sources:
-            if source in seen:
                 continue
-            if self.drafts[source].inputs:
-                waiting.append(source)
-            else:
-                seen.add(source)
-                placed.append(self.drafts[source])
-        return waiting
+            if at in seen:
+                continue
+            seen.add(at)
+            stack.append(~at)
+            self.refresh(drafts[at])
+            for edge in drafts[at].inputs:
+                if edge is None or edge.source in seen:
+                    continue
+                if drafts[edge.source].inputs:
+                    stack.append(edge.source)
+                else:  # a leaf waits for nothing
+                    seen.add(edge.source)
+                    placed.append(drafts[edge.source])
+        return placed
 
     def program_order(self) -> list[Draft]:
         """The same in the order of the program, a leaf before its first reader."""
@@ -299,7 +302,7 @@ class Builder:
             if edge is None:
                 continue
             value = Value(record.id, output)
-            if record.marks & CARRIED and edge.source < first:
+            if record.marks and edge.source < first and not CARRIED.isdisjoint(record.marks):
                 edge = self._carried(record, edge)
             elif edge.source >= first and unscaled(edge):
                 self._locate(value, edge)

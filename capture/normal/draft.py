@@ -79,7 +79,7 @@ class Draft:
         """Whether a gradient that reaches its result goes on to its operands."""
         if self.op == "Detach" or "no_grad" in self.marks:
             return False
-        return any(kind.dtype in FLOATS for kind in self.outputs)
+        return not FLOATS.isdisjoint([kind.dtype for kind in self.outputs])
 
     @property
     def shape(self) -> tuple[int, ...]:

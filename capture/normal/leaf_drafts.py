@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from padiff_graph.capture.graph import ComputationGraph, Node, TensorType, Value
+from padiff_graph.capture.graph import Node, TensorType, Value
 from padiff_graph.capture.normal.builder import Builder
 from padiff_graph.capture.normal.draft import FLOATS, Draft
 from padiff_graph.capture.normal.form import Edge, Location
@@ -45,17 +47,17 @@ class Leaves:
         self.parameters: dict[str, Edge] = {}
         self.statistics = {
             value.node
-            for record in graph.of_kind("operation")
-            if "norm" in record.op
+            for record in builder.records
+            if "norm" in record.op and record.kind == "operation"
             for role, value in zip(record.roles, record.inputs, strict=False)
             if value is not None and role in STATISTICS
-        } | spelt_statistics(graph)
+        } | spelt_statistics(graph, builder.records)
         self.written = {
             name
             for name, value in graph.updates.items()
             if graph.record(value.node).kind == "operation"
         }
-        self.iterated = _iterated(graph)
+        self.iterated = _iterated(builder.records)
 
     def add(self, record: Node) -> None:
         """One leaf; nothing where its type is not known."""
@@ -108,21 +110,23 @@ class Leaves:
         return draft
 
 
-def _iterated(graph: ComputationGraph) -> frozenset[int]:
+def _iterated(records: Sequence[Node]) -> frozenset[int]:
     """The vectors of a spectral norm's power iteration, which only training writes: of length one,
     and read by nothing but what is computed of parameters alone, in a product with one."""
     carried = {
         record.id: frozenset({record.id})
-        for record in graph.of_kind("buffer")
-        if _unit_vector(record.constant)
+        for record in records
+        if record.kind == "buffer" and _unit_vector(record.constant)
     }
     if not carried:
         return frozenset()
-    trained: set[int] = {record.id for record in graph.of_kind("parameter")}
-    moved: set[int] = {record.id for record in graph.of_kind("input")}
+    trained: set[int] = {record.id for record in records if record.kind == "parameter"}
+    moved: set[int] = {record.id for record in records if record.kind == "input"}
     multiplied: set[int] = set()
     elsewhere: set[int] = set()
-    for record in graph.of_kind("operation"):
+    for record in records:
+        if record.kind != "operation":
+            continue
         read = {value.node for value in record.inputs if value is not None}
         vectors = frozenset[int]().union(*(carried.get(node, frozenset()) for node in read))
         if read & moved:

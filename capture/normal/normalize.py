@@ -45,7 +45,7 @@ def freeze(builder: Builder) -> NormalGraph:
     place = {draft.id: at for at, draft in enumerate(order)}
 
     def placed(edge: Edge) -> Edge:
-        through = origins.with_constants(edge.through)
+        through = edge.through and origins.with_constants(edge.through)
         source = place[edge.source]
         return Edge(source, edge.output, edge.view, edge.scale, edge.shift, through)
 
@@ -94,7 +94,7 @@ class _Origins:
         self.owned: set[int] = set()
         self.takers = {
             record.id
-            for record in builder.graph.records()
+            for record in builder.records
             for value in record.inputs
             if value is not None and value.node in builder.constants
         }

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from padiff_graph.capture.graph import ComputationGraph, Node, TensorType
@@ -32,14 +33,21 @@ VECTORS = 4
 set, which are constants of the code."""
 
 
-def spelt_statistics(graph: ComputationGraph) -> set[int]:
+def spelt_statistics(graph: ComputationGraph, records: Sequence[Node]) -> set[int]:
     """Numbers of the buffer records that a spelt-out normalisation reads: those of which a root is
     taken, plus an epsilon, and all others of as many numbers in the same module, where it holds
-    what a normalisation does."""
-    buffers = [record for record in graph.of_kind("buffer") if _floating(record)]
+    what a normalisation does.
+
+    Args:
+        graph: the capture.
+        records: its records, in program order.
+    """
+    buffers = [record for record in records if record.kind == "buffer" and _floating(record)]
     carried = {record.id: _Carried(record) for record in buffers}
     rooted: set[tuple[str, int]] = set()
-    for record in graph.of_kind("operation") if buffers else ():
+    for record in records if buffers else ():
+        if record.kind != "operation":
+            continue
         read = [value.node for value in record.inputs if value is not None]
         sources = [carried[node] for node in read if node in carried]
         if len(sources) != 1:
@@ -51,6 +59,8 @@ def spelt_statistics(graph: ComputationGraph) -> set[int]:
             carried[record.id] = _Carried(source.buffer, added=True)
         elif name in ROOTS and source.added:
             rooted.add(_kin(source.buffer))
+    if not rooted:
+        return set()
     kin = Counter(_kin_of(name, info.type) for name, info in graph.parameters.items())
     norms = {own for own in rooted if kin[own] >= VECTORS}
     return {record.id for record in buffers if _kin(record) in norms}

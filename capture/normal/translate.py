@@ -81,7 +81,7 @@ def translate(graph: ComputationGraph) -> Builder:
     operators: dict[str, _Operator] = {}
     builder = Builder(graph)
     leaves = Leaves(builder)
-    for record in graph.records():
+    for record in builder.records:
         if record.kind == "operation":
             if record.op not in operators:
                 operators[record.op] = _Operator.of(record.op, table)

@@ -37,15 +37,12 @@ class Sweep:
 
     def __init__(self, builder: Builder, order: Iterable[Draft]) -> None:
         self.builder = builder
-        self.readers = [0] * len(builder.drafts)
-        for draft in order:
-            self._count(draft.inputs)
-        self._count((*builder.outputs.values(), *builder.updates.values()))
-
-    def _count(self, edges: Iterable[Edge | None]) -> None:
-        for edge in edges:
-            if edge is not None:
-                self.readers[edge.source] += 1
+        self.readers = readers = [0] * len(builder.drafts)
+        ends = (*builder.outputs.values(), *builder.updates.values())
+        for edges in (*[draft.inputs for draft in order], ends):
+            for edge in edges:
+                if edge is not None:
+                    readers[edge.source] += 1
 
     # -- asking
 
@@ -148,7 +145,11 @@ class Sweep:
     def _first(self, draft: Draft, rules: Sequence[Rule]) -> Draft | None:
         """Applies the first rule that does not refuse; the draft that is to be looked at again."""
         before = len(self.builder.drafts)
-        applied = next((rule for rule in rules if rule(self, draft)), None)
+        applied = None
+        for rule in rules:
+            if rule(self, draft):
+                applied = rule
+                break
         self.readers.extend([1] * (len(self.builder.drafts) - len(self.readers)))
         if applied is None:
             return None
