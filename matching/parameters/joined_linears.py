@@ -36,7 +36,8 @@ def _wanted(
     """Concatenations of Linears without partners whose operand the other side's operand of one wide
     Linear is.
 
-    The wide one must be without partner too, or matched with part of the concatenation.
+    The wide one must be without partner too, or matched with part of the concatenation; a part may
+    have been taken for what reads the wide one.
     """
     whole: dict[int, list[View]] = defaultdict(list)
     for edge in (
@@ -58,7 +59,7 @@ def _wanted(
         if (
             at < 0
             or (at in back and back[at] not in parts)
-            or not all(partner.get(node, at) == at for node in parts)
+            or not all(partner.get(node, at) in (at, *_readers(other, at)) for node in parts)
         ):
             continue
         order = _order(
@@ -68,6 +69,15 @@ def _wanted(
         if order is not None:
             found.append(replace(concatenation, order=order))
     return found
+
+
+def _readers(graph: NormalGraph, source: int) -> set[int]:
+    """The nodes that read another one."""
+    return {
+        node.id
+        for node in graph.nodes
+        if any(edge is not None and edge.source == source for edge in node.inputs)
+    }
 
 
 def _order(views: list[View], widths: list[int]) -> tuple[int, ...] | None:

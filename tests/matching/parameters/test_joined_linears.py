@@ -182,3 +182,42 @@ def test_what_is_read_in_parts_on_both_sides_is_mapped_as_one():
         "out.bias": "identity",
     }
     assert all(len(row.pieces) == 1 for row in report.parameters)
+
+
+class PaddleChained(paddle.nn.Layer):
+    """Two Linears of one operand, concatenated the second first, which two more read."""
+
+    def __init__(self, fault=False):
+        super().__init__()
+        self.parts = paddle.nn.LayerList([paddle.nn.Linear(8, 8) for _ in range(2)])
+        self.chain = paddle.nn.LayerList([paddle.nn.Linear(8, 8) for _ in range(2)])
+        self.fault = fault
+
+    def forward(self, x):
+        first, second = (part(x) for part in self.parts)
+        one, other = (part(second) for part in self.chain)
+        whole = paddle.concat([first, second] if self.fault else [second, first], -1)
+        return one, paddle.nn.functional.silu(other), whole
+
+
+class TorchChained(torch.nn.Module):
+    """The same with one Linear of the whole width for two."""
+
+    def __init__(self):
+        super().__init__()
+        self.part, self.chain = torch.nn.Linear(8, 16), torch.nn.Linear(8, 16)
+
+    def forward(self, x):
+        first, second = self.part(x).reshape(*x.shape[:2], 2, -1).unbind(2)
+        one, other = self.chain(second).reshape(*x.shape[:2], 2, -1).unbind(2)
+        return one, torch.nn.functional.silu(other), torch.cat([second, first], -1)
+
+
+@pytest.mark.parametrize("fault", [False, True])
+def test_halves_the_other_way_round_of_which_one_is_read_by_two_more(fault):
+    x = np.random.RandomState(0).rand(2, 3, 8).astype("float32")
+    pair = {"x": paddle.to_tensor(x)}, {"x": torch.tensor(x)}
+    report = compare(
+        PaddleChained(fault), TorchChained(), pair, options={"atol": 1e-5, "rtol": 1e-5}
+    )
+    assert report.passed is not fault, report
