@@ -75,6 +75,7 @@ def report_on(request: CheckRequest, regional: Regional, log: CheckLog) -> Repor
         loose,
         request.frameworks,
         regional.proof,
+        regional.diverging,
     )
     judgement = judge(measured, one_cause(findings))
     shown = obligations(request, regional, measured, judgement.findings)

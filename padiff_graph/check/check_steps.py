@@ -165,6 +165,8 @@ class Regional:
         alike: whether both graphs agree under random cotangents, where the gradients of the loss
             are what rounding leaves.
         kept: what was asked of the state that the runs leave behind; None where nothing was.
+        diverging: whether values of the whole are left out that a known divergence of the
+            frameworks in front of them explains.
     """
 
     weighted: Weighted
@@ -174,6 +176,7 @@ class Regional:
     proof: WholeProof | None = None
     alike: bool = False
     kept: KeptState | None = None
+    diverging: bool = False
 
 
 def align_models(

@@ -11,6 +11,7 @@ from typing import Any
 from padiff_graph.capture.backend import backend
 from padiff_graph.capture.capture_errors import CaptureError
 from padiff_graph.capture.exclusive import one_at_a_time
+from padiff_graph.check.carried_values import excuse_carried
 from padiff_graph.check.check_log import CheckLog
 from padiff_graph.check.check_report import report_on, report_without_graphs
 from padiff_graph.check.check_request import CheckRequest, read_request
@@ -216,4 +217,5 @@ def _attempted(
     if request.options.check_nan:
         log.notes.extend(not_finite_notes(proved.weighted.alignment))
     explained = explain_constants(request, proved, log)
-    return report_on(request, excuse_kinks(request, explained, log), log)
+    excused = excuse_carried(request, excuse_kinks(request, explained, log))
+    return report_on(request, excused, log)

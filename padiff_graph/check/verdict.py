@@ -48,6 +48,7 @@ class Measured:
         loose: why the weights of both sides could not be made equal, None where they are.
         frameworks: of the two models.
         proof: what float64 leaves of both models as a whole; None where it was not asked.
+        diverging: whether a known divergence of the frameworks parts the whole runs.
     """
 
     options: Options
@@ -58,6 +59,7 @@ class Measured:
     loose: Cause | None = None
     frameworks: tuple[str, str] = ("paddle", "torch")
     proof: WholeProof | None = None
+    diverging: bool = False
 
     @property
     def random(self) -> bool:
@@ -81,8 +83,11 @@ class Measured:
         return any(result.verdict == "not-comparable" for result in self.regions.results)
 
     def held(self) -> list[Beyond]:
-        """Every value that the verdict depends on, with its place."""
-        values = self._of_regions() if self.by_units else self._of_whole()
+        """Every value that the verdict depends on, with its place; those of regions too where a
+        divergence of the frameworks leaves out some of the whole."""
+        values = [] if self.by_units else list(self._of_whole())
+        if self.by_units or self.diverging:
+            values += self._of_regions()
         return [*values, *self.of_training()]
 
     def _of_regions(self) -> Iterator[Beyond]:
