@@ -27,7 +27,8 @@ def masters_of(
     array: Callable[[Any], Array],
 ) -> dict[str, Any]:
     """Which tensor is a master of which parameter: of its shape, in float32, and the same numbers
-    once rounded. Of several that fit, the first in order.
+    once rounded. Of several that fit, the first in order. Beside masters of weights in half
+    precision, copies of weights in float32 are such too.
 
     Args:
         foreign: what an optimizer owns and the model does not.
@@ -35,7 +36,7 @@ def masters_of(
         dtype, array: of the framework.
         rounded: the numbers of a master as a parameter would hold them.
     """
-    left = [(name, own) for name, own in parameters if dtype(own) in HALVES]
+    left = [(name, own) for name, own in parameters if dtype(own) in {*HALVES, MASTERED}]
     found: dict[str, Any] = {}
     for tensor in foreign:
         if dtype(tensor) != MASTERED:
@@ -45,7 +46,7 @@ def masters_of(
             if name not in found and fits and np.array_equal(rounded(tensor, own), array(own)):
                 found[name] = tensor
                 break
-    return found
+    return found if any(dtype(own) in HALVES for name, own in left if name in found) else {}
 
 
 def pieces_of(
@@ -62,19 +63,20 @@ def pieces_of(
         flat: what an optimizer owns.
         parameters, dtype, rounded, array: as of `masters_of`.
     """
-    start, found = 0, {}
+    start, found, halves = 0, {}, 0
     if dtype(flat) != MASTERED or len(flat.shape) != 1:
         return {}
     numbers = flat.detach()
     for name, own in parameters:
         size = int(np.prod(tuple(own.shape)))
-        if dtype(own) not in HALVES or start + size > flat.shape[0]:
+        if dtype(own) not in {*HALVES, MASTERED} or start + size > flat.shape[0]:
             continue
         piece = numbers[start : start + size].reshape(own.shape)
         if np.array_equal(rounded(piece, own), array(own)):
             found[name] = piece
             start += size
-    return {} if array(numbers[start:]).any() else found
+            halves += dtype(own) in HALVES
+    return {} if not halves or array(numbers[start:]).any() else found
 
 
 def updated_in(held: str, mastered: bool) -> str:

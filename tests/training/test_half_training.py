@@ -180,6 +180,28 @@ def test_a_setting_of_an_optimizer_behind_masters_is_named(
     assert _causes(pair, loops, torch.bfloat16) == told
 
 
+class _Mixed(_Net):
+    """With its norm in float32."""
+
+    def __init__(self, spelled: bool = False) -> None:
+        super().__init__(spelled)
+        self.bfloat16()
+        self.norm.float()
+
+    def forward(self, x: Any) -> Any:
+        return self.last(self.norm(self.first(x).float()).to(x.dtype))
+
+
+@pytest.mark.parametrize("kinds", [(_Masters, _Flat), (_Masters, _direct), (_Masters, _Masters)])
+def test_copies_of_weights_in_float32_stand_beside_masters(kinds: Any) -> None:
+    torch.manual_seed(0)
+    pair = _Mixed(), _Mixed()
+    pair[0].load_state_dict(pair[1].state_dict())
+    loops = [_loop(kind(one, _adam(1e-4))) for kind, one in zip(kinds, pair, strict=True)]
+    told = ["optimizer.master_weights"] if _direct in kinds else []
+    assert _causes(pair, loops, torch.bfloat16) == told
+
+
 def test_masters_in_one_tensor_are_as_good_as_in_many() -> None:
     pair = _pair(torch.bfloat16)
     kinds = _Flat, _Masters
