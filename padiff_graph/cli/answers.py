@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 import click
@@ -67,19 +71,40 @@ def _tell_where_it_stopped(error: BaseException) -> None:
 
 def run(command: Callable[[], Any]) -> int:
     """Runs a command and turns its errors into exit codes."""
-    try:
-        code = command()
-        sys.stdout.flush()
-    except _Ended as ended:
-        return _answer(ended.error)
-    except click.ClickException as error:
-        error.show()
-        return WRONG
-    except click.Abort:
-        return _answer(KeyboardInterrupt())
-    except BaseException as error:
-        return _answer(error)
+    with _interrupts() as interrupts:
+        try:
+            code = command()
+            sys.stdout.flush()
+        except click.Abort:
+            return _answer(KeyboardInterrupt())
+        except BaseException as error:
+            if interrupts:  # what Ctrl-C stopped may end otherwise: Paddle's import in ImportError
+                return _answer(interrupts[0])
+            if isinstance(error, click.ClickException):
+                error.show()
+                return WRONG
+            return _answer(error.error if isinstance(error, _Ended) else error)
     return code if isinstance(code, int) else ALIGNED
+
+
+@contextmanager
+def _interrupts() -> Iterator[list[KeyboardInterrupt]]:
+    """Each Ctrl-C that arrives inside, whatever the code that it stops makes of it."""
+    arrived: list[KeyboardInterrupt] = []
+
+    def noted(number: int, frame: FrameType | None) -> None:
+        arrived.append(KeyboardInterrupt())
+        raise arrived[-1]
+
+    own = threading.current_thread() is threading.main_thread()
+    if not own or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield arrived  # somebody else's handler stands
+        return
+    signal.signal(signal.SIGINT, noted)
+    try:
+        yield arrived
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def answered(error: BaseException) -> int:

@@ -108,10 +108,31 @@ def test_verbose_shows_no_traceback_of_a_mistake(call, tmp_path, pair):
     assert "Traceback" in log.read_text()
 
 
-def test_ctrl_c_says_so(tmp_path):
-    (tmp_path / "slow.py").write_text(
-        "import time\n\n\ndef pair():\n    print('begun', flush=True)\n    time.sleep(60)\n"
-    )
+SLEEPS = """
+import time
+
+
+def pair():
+    print('begun', flush=True)
+    time.sleep(60)
+"""
+TURNS = """
+import time
+
+
+def pair():
+    print('begun', flush=True)
+    try:
+        time.sleep(60)
+    except KeyboardInterrupt:
+        raise ImportError('initialization failed') from None
+"""
+"""As Paddle's import does."""
+
+
+@pytest.mark.parametrize("text", [SLEEPS, TURNS], ids=["through", "turned"])
+def test_ctrl_c_says_so(tmp_path, text):
+    (tmp_path / "slow.py").write_text(text)
     command = [sys.executable, "-m", "padiff_graph", "align", "slow.py:pair"]
     environment = {**os.environ, "PYTHONPATH": str(HERE.parents[1])}
     with subprocess.Popen(
