@@ -33,6 +33,7 @@ from padiff_graph.training.stages.departure import (
     ahead_of_updates,
     departure_finding,
     first_outside,
+    rounded_finding,
     suspicious,
 )
 from padiff_graph.training.step_numbers import Leaves, StepNumbers
@@ -213,6 +214,10 @@ def _departures(
     if numbers.parted and not divergent and not all(stepper.direct for stepper in steppers):
         return [numbers.hidden(frameworks)]
     beyond = None if divergent else numbers.beyond()
+    plain = all(stepper.plain for stepper in steppers)
+    if beyond is not None and numbers.shared and proved and plain and not divergent:
+        # equal settings, a trial on equal weights, and no update that parted on equal gradients
+        return [rounded_finding(beyond, frameworks)]
     if beyond is not None:
         band = None if again is None else again.band(numbers.gaps)
         return [departure_finding(beyond, numbers.gaps, band, proved, frameworks, numbers.habits)]

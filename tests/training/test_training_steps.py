@@ -348,3 +348,57 @@ def test_wrong_optimizers(make, words):
     with pytest.raises(UsageError, match=words):
         compare(layer, module, example, optimizer=make(layer, module))
     np.testing.assert_array_equal(before, layer.fc1.weight.numpy())
+
+
+class Dropping(paddle.nn.Layer):
+    def __init__(self):
+        super().__init__()
+        self.fc1, self.fc2 = paddle.nn.Linear(16, 16), paddle.nn.Linear(16, 4)
+
+    def forward(self, x):
+        dropped = paddle.nn.functional.dropout(self.fc1(x), 0.5, training=self.training)
+        return self.fc2(paddle.tanh(dropped))
+
+
+class TorchDropping(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc1, self.fc2 = torch.nn.Linear(16, 16), torch.nn.Linear(16, 4)
+
+    def forward(self, x):
+        dropped = torch.nn.functional.dropout(self.fc1(x), 0.5, self.training)
+        return self.fc2(torch.tanh(dropped))
+
+
+@pytest.mark.parametrize("beta", [0.9, 0.8])
+@pytest.mark.parametrize("hidden", [False, True], ids=["optimizers", "callables"])
+def test_updates_on_the_same_gradients_round_under_dropout(beta, hidden):
+    """At the tightest tolerance: a band cannot be had, as draws part two runs."""
+    layer, module = Dropping(), TorchDropping()
+    ours = paddle.optimizer.AdamW(1e-2, beta1=beta, parameters=layer.parameters())
+    theirs = torch.optim.AdamW(module.parameters(), 1e-2)
+
+    def stepped(optimizer, clear):
+        def turn():
+            optimizer.step()
+            clear()
+
+        return turn
+
+    optimizers = [ours, theirs]
+    if hidden:
+        optimizers = [stepped(ours, ours.clear_grad), stepped(theirs, theirs.zero_grad)]
+    random = np.random.default_rng(0).standard_normal((8, 16)).astype("float32")
+    report = compare(
+        layer,
+        module,
+        ({"x": paddle.to_tensor(random)}, {"x": torch.from_numpy(random)}),
+        steps=2,
+        optimizer=optimizers,
+        options={"allow_rounding": True},
+    )
+    if beta == 0.9:
+        assert report.passed is not hidden, told(report)
+        assert not failing(report), told(report)
+    else:
+        assert failing(report)[0].cause_id == "optimizer.beta1", told(report)

@@ -150,6 +150,10 @@ TRAINING: Mapping[str, tuple[str, ...]] = {
         ),
         (
             "training departs from step {step} on: {first_name} differs by up to {error:.3g}; "
+            "rounding of the updates: both sides step on {handed}, and no update differs beyond it"
+        ),
+        (
+            "training departs from step {step} on: {first_name} differs by up to {error:.3g}; "
             "rounding carried along by training: gradients and weights part no further than those "
             "of two right runs"
         ),

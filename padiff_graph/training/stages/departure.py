@@ -10,7 +10,14 @@ from padiff_graph.findings.cause import Cause
 from padiff_graph.findings.finding import Finding, Verdict
 from padiff_graph.training.stages.band import Band
 
-__all__ = ["StageGap", "ahead_of_updates", "departure_finding", "first_outside", "suspicious"]
+__all__ = [
+    "StageGap",
+    "ahead_of_updates",
+    "departure_finding",
+    "first_outside",
+    "rounded_finding",
+    "suspicious",
+]
 
 STAGES = ("batch", "outputs", "loss", "gradients", "weights", "averages", "buffers")
 """Stages that are held against each other as numbers, in the order of a step."""
@@ -120,6 +127,28 @@ def departure_finding(
         "" if everywhere else told.second[0].rpartition(".")[0],
         error=told.error,
         order=told.step,
+        frameworks=frameworks,
+    )
+
+
+def rounded_finding(beyond: StageGap, frameworks: tuple[str, str]) -> Finding:
+    """That a departure is the updates' own rounding, where both sides step on the second's
+    gradients.
+
+    Args:
+        beyond: the first quantity beyond the tolerance.
+        frameworks: of both sides.
+    """
+    numbers: dict[str, object] = {"step": beyond.step, "first_name": beyond.first}
+    numbers |= {"error": beyond.error, "handed": f"the gradients of the {frameworks[1]} model"}
+    return Finding(
+        "optimizer",
+        "rounding",
+        Cause.of("training.rounding", **numbers),
+        beyond.first.rpartition(".")[0],
+        beyond.second[0].rpartition(".")[0],
+        error=beyond.error,
+        order=beyond.step,
         frameworks=frameworks,
     )
 
