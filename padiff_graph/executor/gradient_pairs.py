@@ -12,7 +12,7 @@ from padiff_graph.capture.interpreter import differentiable
 from padiff_graph.executor.partition import Cut
 from padiff_graph.executor.region_run import Side
 from padiff_graph.executor.tensor_pair import TensorPair
-from padiff_graph.executor.transfer import laid, pair_gradients
+from padiff_graph.executor.transfer import laid, pair_gradients, zeros
 from padiff_graph.executor.value_names import value_name
 from padiff_graph.matching.result import ParameterRow
 
@@ -129,14 +129,14 @@ def _mapped(
     second: Mapping[str, Array],
 ) -> Array:
     """The second's gradient laid out like the first's; zero where a piece got none."""
-    dtype = first[row.first].dtype if row.first in first else next(iter(second.values())).dtype
+    like = first[row.first] if row.first in first else next(iter(second.values()))
     filled = {
         piece.second: second[piece.second]
         if piece.second in second
-        else np.zeros(side.parameters[piece.second].shape, dtype)
+        else zeros(side.parameters[piece.second].shape, like)
         for piece in row.pieces
     }
-    return laid(row, np.zeros(shape, dtype), filled)
+    return laid(row, zeros(shape, like), filled)
 
 
 def _frozen(sides: tuple[Side, Side], row: ParameterRow) -> bool:

@@ -14,7 +14,17 @@ from padiff_graph.capture.normal.index_map import View
 from padiff_graph.executor.partition import Cut
 from padiff_graph.matching.result import ParameterRow, Piece, Point
 
-__all__ = ["cotangents", "fed", "laid", "mapped", "pair_gradients", "paired", "put", "read"]
+__all__ = [
+    "cotangents",
+    "fed",
+    "laid",
+    "mapped",
+    "pair_gradients",
+    "paired",
+    "put",
+    "read",
+    "zeros",
+]
 
 
 def read(view: View, array: Array) -> Array:
@@ -132,13 +142,18 @@ def mapped(row: ParameterRow, own: Array, second: Mapping[str, Array]) -> Array:
         return _mapped(row, own, second)
     needed = {piece.second: second[piece.second] for piece in row.pieces}
     # where nothing of its own stays, only its shape and dtype are held
-    kept = np.broadcast_to(np.zeros((), own.dtype), own.shape) if _whole(row) else own
+    kept = zeros(own.shape, own) if _whole(row) else own
 
     def now() -> Array:
         arrays = {name: np.asarray(array) for name, array in needed.items()}
         return _mapped(row, np.asarray(kept), arrays)
 
     return late(own.shape, own.dtype, now)
+
+
+def zeros(shape: tuple[int, ...], like: Array) -> Array:
+    """Zeros of another array's dtype, to be read: one number in memory."""
+    return np.broadcast_to(np.zeros((), like.dtype), shape)
 
 
 def laid(row: ParameterRow, own: Array, second: Mapping[str, Array]) -> Array:
@@ -163,7 +178,7 @@ def _mapped(row: ParameterRow, own: Array, second: Mapping[str, Array]) -> Array
         own = own.real  # zeros of the second's kind, of which only a part is read here
     if _whole(row) and not in_parts:
         return np.asarray(values[0].reshape(own.shape), own.dtype, order="C")
-    target = np.array(own)
+    target = np.array(own, order="C")
     for piece, value in zip(row.pieces, values, strict=True):
         piece.first_view.scatter(target, put(piece, target, value))
     return target

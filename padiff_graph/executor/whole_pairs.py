@@ -6,11 +6,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol
 
-import numpy as np
-
 from padiff_graph.capture.engine import Array
 from padiff_graph.executor.tensor_pair import TensorPair
-from padiff_graph.executor.transfer import laid, mapped
+from padiff_graph.executor.transfer import laid, mapped, zeros
 from padiff_graph.matching.result import ParameterRow
 
 __all__ = ["Yield", "buffer_pairs", "input_pairs", "parameter_pairs", "second_name"]
@@ -85,10 +83,12 @@ def _gathered(row: ParameterRow, second: Yield) -> dict[str, Array]:
 
 def _laid(row: ParameterRow, ours: Array | None, theirs: Mapping[str, Array]) -> Array:
     """The second side's gradient in the first's layout; pieces without one are zero."""
-    shape = row.pieces[0].first_view.source if ours is None else ours.shape
+    like = next(iter(theirs.values()))
+    shape = (row.pieces[0].first_view.source,) if ours is None else ours.shape
     filled = {
-        piece.second: theirs.get(piece.second, np.zeros(piece.second_view.source))
+        piece.second: theirs[piece.second]
+        if piece.second in theirs
+        else zeros((piece.second_view.source,), like)
         for piece in row.pieces
     }
-    kind = next(iter(theirs.values())).dtype
-    return laid(row, np.zeros(shape, kind), filled)
+    return laid(row, zeros(shape, like), filled)
