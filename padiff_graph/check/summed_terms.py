@@ -22,6 +22,8 @@ FLATTENING = frozenset(
     | {"gelu", "silu", "swish", "mish", "elu", "celu", "selu"}
 )
 """Operations whose slope is a difference that vanishes where they flatten out: 1 - tanh(x) ** 2."""
+DEVIATIONS = frozenset({"std", "std_mean", "var", "var_mean"})
+"""Operations that compute how far values are from their mean."""
 
 
 def summed_terms(tensor: TensorPair, pair: Pair, region: Region, feed: Fed) -> float:
@@ -30,7 +32,27 @@ def summed_terms(tensor: TensorPair, pair: Pair, region: Region, feed: Fed) -> f
         return _of_update(tensor.first_name, pair, region, feed)
     if tensor.kind == "input" and _flattens(pair, region):
         return max(_largest_cotangent(pair, value) for value in region.cut.second)
-    return 0.0
+    if not _deviates(pair, region):
+        return 0.0
+    size = _of_deviation(region, feed)
+    cotangents = [_largest_cotangent(pair, value) for value in region.cut.second]
+    return size if tensor.kind == "output" else size * max(1.0, *cotangents)
+
+
+def _deviates(pair: Pair, region: Region) -> bool:
+    """Whether a side computes how far values are from their mean: of equal ones nothing is left but
+    rounding."""
+    sides = (pair.first.graph, region.first), (pair.second.graph, region.second)
+    names = [{plain_name(graph.record(node).op) for node in part.nodes} for graph, part in sides]
+    return any(not own.isdisjoint(DEVIATIONS) for own in names)
+
+
+def _of_deviation(region: Region, feed: Fed) -> float:
+    """Of what such a region reads, or of its squares."""
+    read = [feed.second[value] for value in region.second.values if value in feed.second]
+    sizes = [float(np.abs(array).max(initial=0.0)) for array in read if array.dtype.kind == "f"]
+    largest = max(sizes, default=0.0)
+    return max(largest, largest**2)
 
 
 def _of_update(buffer: str, pair: Pair, region: Region, feed: Fed) -> float:
