@@ -61,4 +61,12 @@ def _called(
         results = drawn(operation, given, draw, double)
     else:
         results = operation(given, double)
-    return tuple(operation.flattened(results))
+    flat = tuple(operation.flattened(results))
+    for place in WITHOUT_BACKWARD.get(operation.name, ()):
+        flat[place].stop_gradient = True
+    return flat
+
+
+WITHOUT_BACKWARD = {"cross_entropy_with_softmax": (0,)}
+"""Results whose gradient Paddle's backward does not read: it ends the process where one alone is
+differentiated."""

@@ -26,6 +26,7 @@ from padiff_graph.check.check_steps import (
     unify_weights,
     with_folded_weights,
 )
+from padiff_graph.check.filled_example import with_filled_example
 from padiff_graph.check.half_precision import with_half_precision
 from padiff_graph.check.loss_graphs import with_loss_graphs
 from padiff_graph.check.not_finite import not_finite_notes
@@ -122,8 +123,14 @@ def run_check(request: CheckRequest, attempt: Attempt | None = None) -> Report:
         except Exception as error:  # of the user's model most likely, which is helped
             tell_where_it_stopped(request, error, _checked_and_undone)
             raise
+        checked = with_filled_example(request, checked, _within)
         report = with_half_precision(request, checked, log)
         return with_loss_graphs(request, report, _plainly_compared)
+
+
+def _within(request: CheckRequest) -> Report:
+    """A check within another one of the same models."""
+    return _checked(request, Attempt(), CheckLog())
 
 
 def _plainly_compared(
