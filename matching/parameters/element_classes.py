@@ -128,6 +128,8 @@ class Classes:
         labels = np.empty(len(marks), np.int64)
         labels[order] = np.concatenate([[0], np.cumsum(steps)])
         quiet = np.abs(marks) <= GAP * scale
+        if self.asked:  # what answered before is told
+            quiet &= np.isin(classes, list(self.silent))
         silent = frozenset(np.unique(labels[quiet]).tolist())
         parted = Classes(labels[: len(first)], labels[len(first) :], silent, True)
         loud = [int(at) for at in np.nonzero(parted.uneven)[0] if int(at) not in silent]
@@ -228,8 +230,9 @@ def rows_of(first: Elements, second: Elements, partners: Partners) -> dict[str, 
     terms = [first.apart(term) for term in partners.terms]
     held = first.apart(partners.held)
     rows: dict[str, ParameterRow] = {}
-    for name, where in terms[0].items():
-        if not where.size or bool((where < 0).any()):
+    for name, told in terms[0].items():
+        where = _completed(told, second)
+        if where is None:
             continue
         pieces = _pieces(where, owners, second, held[name])
         for term in terms[1:]:
@@ -239,6 +242,45 @@ def rows_of(first: Elements, second: Elements, partners: Partners) -> dict[str, 
             words = _words(pieces, where.shape, second)
             rows[name] = ParameterRow(name, pieces, words, CONFIDENCE, REASON)
     return rows if _in_number(rows) else {}
+
+
+def _completed(where: Indices, second: Elements) -> Indices | None:
+    """Where each element of a parameter stands among all of the second's, those that nothing
+    answered to by the shifts along each axis that all others show; None where these do not say it.
+
+    An activation that lets nothing through keeps single elements silent in every run.
+    """
+    known = where >= 0
+    if bool(known.all()):
+        return where if where.size else None
+    places = np.zeros(where.shape, np.int64)
+    for axis in range(where.ndim):
+        shifts = _shifts(where, known, axis)
+        if shifts is None:
+            return None
+        places += shifts.reshape([-1 if at == axis else 1 for at in range(where.ndim)])
+    gaps = np.unique((where - places)[known])
+    if len(gaps) != 1:
+        return None
+    places += gaps[0]
+    fits = places.min() >= 0 and places.max() < len(second) and np.unique(places).size == where.size
+    return places if fits else None
+
+
+def _shifts(where: Indices, known: Array, axis: int) -> Indices | None:
+    """By how much places shift along an axis against its best known coordinate; None where they do
+    not shift alike, or where nothing is known of a coordinate."""
+    lines = np.moveaxis(where, axis, 0).reshape(where.shape[axis], -1)
+    told = np.moveaxis(known, axis, 0).reshape(lines.shape)
+    best = int(told.sum(1).argmax())
+    shifts = np.zeros(len(lines), np.int64)
+    for at, line in enumerate(lines):
+        both = told[at] & told[best]
+        seen = np.unique((line - lines[best])[both])
+        if len(seen) != 1:
+            return None
+        shifts[at] = seen[0]
+    return shifts
 
 
 def _words(pieces: tuple[Piece, ...], shape: tuple[int, ...], second: Elements) -> str:

@@ -23,7 +23,7 @@ from padiff_graph.capture.normal.index_map import View
 from padiff_graph.executor.pair_setup import pair_of
 from padiff_graph.executor.region_parameters import first_reads, share
 from padiff_graph.executor.region_run import Side
-from padiff_graph.executor.transfer import read
+from padiff_graph.executor.transfer import mapped, read
 from padiff_graph.executor.whole_graph import example_values, graph_values, pulled_gradients
 from padiff_graph.matching.parameters.element_classes import Classes, Elements, rows_of
 from padiff_graph.matching.parameters.row_changes import with_rows
@@ -36,6 +36,11 @@ ELEMENTS = 1 << 18
 """Most open elements of a side; chosen so that parting them takes a second at most."""
 OPERATIONS = 100_000
 """Most operations that all runs take together, as for trials of maps."""
+NUMBERS = 1 << 28
+"""Most numbers that all runs compute together; chosen so that they take a minute at most where they
+are those of convolutions, which take a microsecond for each three of them in float64."""
+FEWEST = 8
+"""Runs below which nothing is begun: fewer part no model's elements."""
 ROUNDS = 64
 """Most runs of one question."""
 QUESTIONS = 6
@@ -52,11 +57,17 @@ STILL = 2
 two gradients may fall together once."""
 
 
+SILENT = 4
+"""The same where some have not answered yet, which activations may let through another time."""
+
+
 def told_by_gradients(alignment: Alignment) -> Alignment:
     """The alignment with rows for weights that gradients tell; itself where they tell none."""
     matching = alignment.matching
     sides = _elements(matching)
     if sides is None or any(is_recorded(engine) for engine in alignment.engines):
+        return alignment
+    if _affordable(matching) < FEWEST:
         return alignment
     behind = readers_of(matching.first.graph, set(sides[0].shapes))
     aims = targets(matching, behind)
@@ -72,6 +83,15 @@ def told_by_gradients(alignment: Alignment) -> Alignment:
     except NotRunnable as error:
         return replace(alignment, notes=(*alignment.notes, f"not run: {error}"))
     return alignment
+
+
+def _affordable(matching: Matching) -> int:
+    """How many runs of both graphs there may be."""
+    graphs = matching.first.graph, matching.second.graph
+    operations = max(len(graph) for graph in graphs)
+    kinds = [kind for graph in graphs for node in graph.records() for kind in node.outputs]
+    numbers = sum(kind.size for kind in kinds if kind is not None)
+    return min(ROUNDS, OPERATIONS // max(operations, 1), NUMBERS // max(numbers, 1))
 
 
 def _singly(aim: Target) -> bool:
@@ -134,6 +154,7 @@ class _Question:
 
     Attributes:
         sides: both graphs with the weights that are known.
+        rows_so_far: of the parameter map.
         elements: the open ones of both.
         aims: the values that are held against each other.
         fed: the example's inputs, moved at random alike where both are the same.
@@ -141,6 +162,7 @@ class _Question:
     """
 
     sides: tuple[Side, Side]
+    rows_so_far: Sequence[ParameterRow]
     elements: tuple[Elements, Elements]
     aims: tuple[Target, ...]
     fed: tuple[Mapping[str, Array], Mapping[str, Array]]
@@ -154,11 +176,10 @@ class _Question:
         matching = alignment.matching
         shared = share(matching, *alignment.engines)
         pair = pair_of(matching, alignment.engines, shared)
-        size = max(len(matching.first.graph), len(matching.second.graph), 1)
         sides = pair.first, pair.second
-        return cls(
-            sides, elements, aims, _moved_inputs(matching, sides), min(ROUNDS, OPERATIONS // size)
-        )
+        rows = [row for row in matching.parameters if row.pieces]
+        fed = _moved_inputs(matching, sides)
+        return cls(sides, rows, elements, aims, fed, _affordable(matching))
 
     def rows(self) -> dict[str, ParameterRow]:
         """Rows of parameters whose every element is told."""
@@ -181,31 +202,42 @@ class _Question:
                     return None
                 classes, still = guesses.pop(), 0
                 continue
-            still = still + 1 if parted.count == classes.count else 0
+            still = still + 1 if _as_much(parted, classes) else 0
             classes = parted
-            if not classes.open():
+            if not classes.open() and (still >= SILENT or not classes.silent):
                 return classes
-            if still >= STILL:
+            if still >= STILL and classes.open():
                 guesses = classes.guesses()
                 classes, still = guesses.pop(), 0
-        return None
+        return None if classes.open() else classes
 
     def _asked(self, classes: Classes) -> Classes | None:
         """The classes parted once more; None where the values differ, or the gradients do."""
         self.runs -= 1
         numbers = self._numbers(classes)
+        found = self._answers(numbers, self._known()) if classes.asked else None
+        # with other signs a root or a logarithm may have no value
+        found = found or self._answers(numbers, ({}, {}))
+        return None if found is None else classes.parted(*found)
+
+    def _answers(
+        self, numbers: Sequence[Array], known: Sequence[Mapping[str, Array]]
+    ) -> list[Array] | None:
+        """Each side's gradients under numbers of the open elements and of what is known; None where
+        the values differ."""
         sides = [
-            replace(side, parameters={**side.parameters, **elements.apart(own)})
-            for side, elements, own in zip(self.sides, self.elements, numbers, strict=True)
+            replace(side, parameters={**side.parameters, **other, **elements.apart(own)})
+            for side, other, elements, own in zip(
+                self.sides, known, self.elements, numbers, strict=True
+            )
         ]
         seeds = self._seeds(sides)
         if seeds is None:
             return None
-        found = [
+        return [
             elements.together(pulled_gradients(side, seed, double=True, fed=fed))
             for elements, side, seed, fed in zip(self.elements, sides, seeds, self.fed, strict=True)
         ]
-        return classes.parted(*found)
 
     def _numbers(self, classes: Classes) -> tuple[Array, Array]:
         """A number for each class, at random but for the first time; what adds starts at zero, so
@@ -216,6 +248,21 @@ class _Question:
         else:
             drawn = np.array([0.0, size])
         return classes.numbers(drawn)
+
+    def _known(self) -> tuple[dict[str, Array], dict[str, Array]]:
+        """Weights that have their counterpart with signs at random: what they let die on the way
+        hides what is read there."""
+        ours, theirs = (dict(side.parameters) for side in self.sides)
+        names = {piece.second for row in self.rows_so_far for piece in row.pieces}
+        turned = {
+            name: array * self.random.choice([-1.0, 1.0], array.shape).astype(array.dtype)
+            for name in sorted(names)
+            if (array := np.asarray(theirs[name])).dtype.kind == "f"
+            and not self.sides[1].graph.parameters[name].buffer
+        }
+        rows = [row for row in self.rows_so_far if any(p.second in turned for p in row.pieces)]
+        held = {**theirs, **turned}
+        return {row.first: mapped(row, ours[row.first], held) for row in rows}, turned
 
     def _seeds(self, sides: Sequence[Side]) -> tuple[dict[Value, Array], ...] | None:
         """Cotangents of the values that are asked, the same on both sides; None where the values
@@ -239,6 +286,11 @@ class _Question:
             _scatter(seeds[0], aim.first, aim.first_view, ours[aim.first].shape, drawn)
             _scatter(seeds[1], aim.second, aim.second_view, theirs[aim.second].shape, drawn)
         return seeds
+
+
+def _as_much(parted: Classes, before: Classes) -> bool:
+    """Whether a run has told nothing new."""
+    return parted.count == before.count and len(parted.silent) == len(before.silent)
 
 
 def _scatter(

@@ -114,7 +114,42 @@ class _Library(torch.nn.Module):
         return self.head(self.rnn(x)[0])
 
 
-PAIRS = [(_Taps, _Convolved, IMAGE), (_Zeros, _Transposed, IMAGE), (_Cells, _Library, SERIES)]
+class _Deep(paddle.nn.Layer):
+    """The same behind layers of which some units are never let through."""
+
+    def __init__(self, wrong: bool) -> None:
+        super().__init__()
+        self.before = paddle.nn.LayerList(paddle.nn.Conv2D(c, 8, 3, padding=1) for c in (3, 8, 8))
+        self.behind, self.wrong = _Taps(wrong), wrong
+        self.behind.taps = normal(self, 9, 8, 4)
+
+    def forward(self, x: Any) -> Any:
+        for layer in self.before:
+            x = F.relu(layer(x))
+        return self.behind(x)
+
+
+class _DeepConvolved(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(2)
+        convs = (torch.nn.Conv2d(c, 8, 3, padding=1) for c in (3, 8, 8))
+        self.before, self.behind = torch.nn.ModuleList(convs), _Convolved()
+        self.behind.conv = torch.nn.Conv2d(8, 4, 3, padding=1)
+        self.before[2].bias.data[::2] -= 2.0
+
+    def forward(self, x: Any) -> Any:
+        for layer in self.before:
+            x = torch.relu(layer(x))
+        return self.behind(x)
+
+
+PAIRS = [
+    (_Deep, _DeepConvolved, IMAGE),
+    (_Taps, _Convolved, IMAGE),
+    (_Zeros, _Transposed, IMAGE),
+    (_Cells, _Library, SERIES),
+]
 
 
 @pytest.mark.parametrize("wrong", [False, True])

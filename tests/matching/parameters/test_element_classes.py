@@ -45,9 +45,9 @@ def test_other_gradients_tell_nothing(other: list[float]) -> None:
 
 
 def test_what_nothing_answers_to_has_no_partner() -> None:
-    quiet = NUMBERS * [1, 1, 1, 1, 1, 0]
+    quiet = NUMBERS * [1, 1, 0, 1, 1, 0]
     parted = Classes.start(FIRST, SECOND).parted(quiet, quiet)
-    assert parted is not None and parted.partners().terms[0].tolist() == [0, 1, 2, 3, 4, -1]
+    assert parted is not None and parted.partners().terms[0].tolist() == [0, 1, -1, 3, 4, -1]
     assert rows_of(FIRST, SECOND, parted.partners()) == {}
 
 
@@ -87,3 +87,32 @@ def test_terms_that_are_added_are_a_sum(ours: bool) -> None:
 def test_three_are_no_sums_of_two() -> None:
     sides = Elements({"b": (2,)}), Elements({"p": (3,)})
     assert Classes.start(*sides).parted(np.ones(2), np.ones(3)) is None
+
+
+@pytest.mark.parametrize("misplaced", [False, True])
+def test_silent_elements_stand_where_all_others_say(misplaced: bool) -> None:
+    sides = Elements({"w": (4, 5)}), Elements({"v": (5, 4)})
+    turned = np.arange(20).reshape(5, 4).T.copy()
+    told = turned.copy()
+    told[1, 2] = told[3, 4] = told[0, 0] = -1
+    if misplaced:
+        told[2, 1], told[2, 3] = told[2, 3], told[2, 1]
+    rows = rows_of(*sides, _alone(told.reshape(-1)))
+    assert bool(rows) is not misplaced
+    if rows:
+        assert np.array_equal(rows["w"].pieces[0].second_view.indices().reshape(4, 5), turned)
+
+
+def test_a_coordinate_of_which_nothing_is_known_is_left_open() -> None:
+    told = np.arange(20).reshape(4, 5)
+    told[:, 2] = -1
+    sides = Elements({"w": (4, 5)}), Elements({"v": (4, 5)})
+    assert rows_of(*sides, _alone(told.reshape(-1))) == {}
+
+
+def test_what_answered_once_is_told() -> None:
+    once = NUMBERS * [1, 1, 1, 1, 1, 0]
+    parted = Classes.start(FIRST, SECOND).parted(once, once)
+    assert parted is not None and len(parted.silent) == 1
+    again = parted.parted(NUMBERS * [0, 1, 1, 1, 1, 1], NUMBERS * [0, 1, 1, 1, 1, 1])
+    assert again is not None and not again.silent and not again.open()
