@@ -225,8 +225,11 @@ def beside(
     as a recording holds them in one precision alone."""
     if len(tensors) == len(others):
         return tuple(others)
-    named = {(own.kind, own.first_name, own.second_name): own for own in others}
-    return tuple(named.get((own.kind, own.first_name, own.second_name)) for own in tensors)
+    named: dict[tuple[str, str, str], list[TensorPair]] = defaultdict(list)
+    for own in reversed(others):  # results of one operation have one name: they go in order
+        named[own.kind, own.first_name, own.second_name].append(own)
+    waiting = [named[own.kind, own.first_name, own.second_name] for own in tensors]
+    return tuple(own.pop() if own else None for own in waiting)
 
 
 def _fed_in_double(case: _Case) -> Fed:

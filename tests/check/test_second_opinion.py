@@ -19,3 +19,10 @@ def test_gradients_that_one_run_alone_has_are_no_others_counterpart():
     assert beside([output, weight], [output, value, weight]) == (output, weight)
     assert beside([output, value, weight], [output, weight]) == (output, None, weight)
     assert beside([output, value], [output, value]) == (output, value)
+
+
+def test_results_of_one_name_go_in_order():
+    first, second = _tensor("output", "norm"), _tensor("output", "norm")
+    value = _tensor("input", "x")
+    found = beside([first, second, value], [first, second])
+    assert found[0] is first and found[1] is second and found[2] is None
