@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 import types
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-__all__ = ["held_state", "held_tensors", "members_of"]
+__all__ = ["held_state", "held_tensors", "members_of", "within_reach"]
 
 DEEPEST = 4
 """How many references away from a callable is looked: callable, closure, scheduler, its lists."""
@@ -24,16 +25,7 @@ def held_state(given: Any, spared: Sequence[Any]) -> PutBack:
         given: the user's callable.
         spared: what is looked after elsewhere: optimizers, the model.
     """
-    put_back: list[PutBack] = []
-    seen = {id(thing) for thing in spared}
-    todo = [(given, DEEPEST)]
-    while todo:
-        thing, depth = todo.pop()
-        if id(thing) in seen or isinstance(thing, PLAIN) or depth < 0:
-            continue
-        seen.add(id(thing))
-        put_back += _noted(thing)
-        todo += [(member, depth - 1) for member in members_of(thing)]
+    put_back = [put for thing in within_reach(given, spared) for put in _noted(thing)]
 
     def all_back() -> None:
         for put in put_back:
@@ -52,19 +44,26 @@ def held_tensors(
         spared: what is looked after elsewhere: optimizers, the model.
         is_tensor: of the framework.
     """
-    found: list[Any] = []
+    return [thing for thing in within_reach(given, spared) if is_tensor(thing)]
+
+
+def within_reach(given: Any, spared: Sequence[Any]) -> Iterator[Any]:
+    """What a callable refers to, itself first, then by how many references it is away; nothing
+    behind a model or a tensor.
+
+    Args:
+        given: the user's callable.
+        spared: what is looked after elsewhere, and what only it refers to.
+    """
     seen = {id(thing) for thing in spared}
-    todo = [(given, DEEPEST)]
+    todo = deque([(given, DEEPEST)])
     while todo:
-        thing, depth = todo.pop(0)
+        thing, depth = todo.popleft()
         if id(thing) in seen or isinstance(thing, PLAIN) or depth < 0:
             continue
         seen.add(id(thing))
-        if is_tensor(thing):
-            found.append(thing)
-        elif not hasattr(thing, "named_parameters"):
-            todo += [(member, depth - 1) for member in members_of(thing)]
-    return found
+        yield thing
+        todo.extend((member, depth - 1) for member in members_of(thing))
 
 
 def members_of(thing: Any) -> list[Any]:

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import padiff_graph as pg
+from tests.models.around import AroundPaddle, AroundTorch
 
 STRICT = {"atol": 1e-4, "rtol": 1e-4, "compare_mode": "strict"}
 FAILS = ("different", "missing", "extra")
@@ -15,27 +16,9 @@ NO_ROWS = np.zeros((0, 8), "float32")
 NAN = np.full((4, 8), np.nan, "float32")
 
 
-class _Paddle(paddle.nn.Layer):
-    def __init__(self, function):
-        super().__init__()
-        self.a, self.b, self.function = paddle.nn.Linear(8, 8), paddle.nn.Linear(8, 8), function
-
-    def forward(self, x):
-        return self.b(self.function(self.a(x)))
-
-
-class _Torch(torch.nn.Module):
-    def __init__(self, function):
-        super().__init__()
-        self.a, self.b, self.function = torch.nn.Linear(8, 8), torch.nn.Linear(8, 8), function
-
-    def forward(self, x):
-        return self.b(self.function(self.a(x)))
-
-
 def _checked(first, second, x, **arguments):
     inputs = {"x": paddle.to_tensor(x)}, {"x": torch.from_numpy(x.copy())}
-    return pg.compare(_Paddle(first), _Torch(second), inputs, options=STRICT, **arguments)
+    return pg.compare(AroundPaddle(first), AroundTorch(second), inputs, options=STRICT, **arguments)
 
 
 REFERENCES = {

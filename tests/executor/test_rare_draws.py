@@ -9,33 +9,18 @@ import torch
 
 import padiff_graph as pg
 from padiff_graph.capture import raw_draws
+from tests.models.around import AroundPaddle, AroundTorch
 
 STRICT = {"atol": 1e-4, "rtol": 1e-4, "compare_mode": "strict"}
 X = np.random.default_rng(0).standard_normal((4, 8)).astype("float32")
 FAILS = ("different", "missing", "extra")
 
 
-class _Paddle(paddle.nn.Layer):
-    def __init__(self, function):
-        super().__init__()
-        self.a, self.b, self.function = paddle.nn.Linear(8, 8), paddle.nn.Linear(8, 8), function
-
-    def forward(self, x):
-        return self.b(self.function(self.a(x)))
-
-
-class _Torch(torch.nn.Module):
-    def __init__(self, function):
-        super().__init__()
-        self.a, self.b, self.function = torch.nn.Linear(8, 8), torch.nn.Linear(8, 8), function
-
-    def forward(self, x):
-        return self.b(self.function(self.a(x)))
-
-
 def _checked(first, second):
     inputs = {"x": paddle.to_tensor(X)}, {"x": torch.from_numpy(X.copy())}
-    return pg.compare(_Paddle(first).train(), _Torch(second).train(), inputs, options=STRICT)
+    return pg.compare(
+        AroundPaddle(first).train(), AroundTorch(second).train(), inputs, options=STRICT
+    )
 
 
 def _mixed(share):

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from padiff_graph.capture.engine import Array
-from padiff_graph.training.held_state import DEEPEST, PLAIN, members_of
+from padiff_graph.training.held_state import within_reach
 
 __all__ = ["HeldAverage", "find_average"]
 
@@ -104,13 +104,7 @@ def find_average(
         if isinstance(own, str):
             aliases[own] = name
     owned = {id(thing) for thing in spared}
-    seen = set(owned)
-    todo = [(given, DEEPEST)]
-    while todo:
-        thing, depth = todo.pop(0)
-        if id(thing) in seen or isinstance(thing, PLAIN) or depth < 0:
-            continue
-        seen.add(id(thing))
+    for thing in within_reach(given, spared):
         members = _members(thing)
         tensors = {
             name: member
@@ -120,8 +114,6 @@ def find_average(
         names = _matched(tensors, shapes, aliases)
         if names and len(names) >= MOST * len(shapes):
             return HeldAverage(thing, names, array, is_tensor, dtype)
-        if not hasattr(thing, "named_parameters"):
-            todo += [(member, depth - 1) for member in members_of(thing)]
     return None
 
 
