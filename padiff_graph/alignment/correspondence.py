@@ -105,6 +105,9 @@ class ResolvedMap:
         below_ignored: modules left out with all below them; (side, path).
         parameters: parameter rows of the user, which stand as they are.
         suggested_parameters: parameter rows that the matcher once found: they fill what is open.
+        unread: parameters of the first model that the map says nothing reads.
+        unused_second: parameters of the second that it says no row needs.
+        written_for: classes of the models that the map was made for; "" where it does not say.
     """
 
     pairs: tuple[tuple[str, str], ...] = ()
@@ -114,6 +117,9 @@ class ResolvedMap:
     below_ignored: frozenset[tuple[int, str]] = frozenset()
     parameters: tuple[ParameterEntry, ...] = ()
     suggested_parameters: tuple[ParameterEntry, ...] = ()
+    unread: tuple[str, ...] = ()
+    unused_second: tuple[str, ...] = ()
+    written_for: tuple[str, str] = ("", "")
 
     def ignored(self, path: str, side: int = 0) -> bool:
         """Whether everything that the module at this path computes is left out."""

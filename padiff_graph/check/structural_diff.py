@@ -9,6 +9,7 @@ from padiff_graph.alignment.correspondence import ResolvedMap
 from padiff_graph.alignment.structure_findings import structure_findings
 from padiff_graph.capture.exclusive import one_at_a_time
 from padiff_graph.findings.finding import Finding
+from padiff_graph.layer_map.contradicted_rows import contradicted_rows
 from padiff_graph.layer_map.layer_map import LayerMap
 from padiff_graph.report.structural_diff_result import StructuralDiff
 from padiff_graph.sides.opened import with_sides
@@ -36,9 +37,10 @@ def structural_diff(
     resolved = LayerMap.of(layer_map).resolve(layer, module)
     alignment = align(layer, module, example_inp, resolved, certify=False)
     findings = structure_findings(alignment.matching, alignment.differences)
-    kept = tuple(finding for finding in findings if not _left_out(resolved, finding))
+    kept = [finding for finding in findings if not _left_out(resolved, finding)]
+    told = tuple([*kept, *contradicted_rows(alignment)])
     return StructuralDiff(
-        kept, alignment.differences, alignment.matching, tuple(dict.fromkeys(alignment.notes))
+        told, alignment.differences, alignment.matching, tuple(dict.fromkeys(alignment.notes))
     )
 
 

@@ -29,6 +29,7 @@ LISTS = {
     "some": (", ", 3),
     "first_some": (", ", 3),
     "second_some": (", ", 3),
+    "paths": (", ", 6),
     "outputs": (", ", 6),
     "first_places": (", ", 6),
     "second_places": (", ", 6),

@@ -138,9 +138,9 @@ WEIGHTS = (
     ),
     kind_of(
         "map.module_unknown",
-        "a row of the layer map is about a module that a model does not have",
+        "rows of the layer map are about modules that a model does not have",
         side=0,
-        path="layers.9",
+        paths=("layers.9",),
     ),
     kind_of(
         "map.module_contradicted",
@@ -157,8 +157,49 @@ WEIGHTS = (
     ),
     kind_of(
         "map.parameter_unfit",
-        "a row of the layer map is about a parameter that is not there, or has another shape",
+        "rows of the layer map are about parameters that are not there, or have another shape",
+        parameters=("fc.weight",),
+    ),
+    kind_of(
+        "map.module_given",
+        "modules that the user paired compute nothing in common",
+        first_path="layers.0",
+        second_path="layers.1",
+    ),
+    kind_of(
+        "map.parameter_given",
+        "a row of the user names another parameter than the computation reads",
         first_name="fc.weight",
+        said=("head.weight",),
+        read=("body.weight",),
+    ),
+    kind_of(
+        "map.transform_contradicted",
+        "a row of the layer map lays a parameter out otherwise than the computation reads it",
+        first_name="fc.weight",
+        second_name="head.weight",
+        said="identity",
+        read="transpose",
+    ),
+    kind_of(
+        "map.transform_given",
+        "a row of the user lays a parameter out otherwise than the computation reads it",
+        first_name="fc.weight",
+        second_name="head.weight",
+        said="identity",
+        read="transpose",
+    ),
+    kind_of(
+        "map.use_contradicted",
+        "the layer map says that nothing reads a parameter that is read",
+        parameters=("fc.weight",),
+        side=0,
+    ),
+    kind_of(
+        "map.other_models",
+        "no row of the layer map fits the two models",
+        first_said="ResNet",
+        second_said="TorchResNet",
     ),
     kind_of(
         "parameter.crossed",

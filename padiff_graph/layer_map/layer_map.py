@@ -19,7 +19,7 @@ from padiff_graph.capture.remote.handles import AbsentModule
 from padiff_graph.errors import UsageError, UsageTypeError
 from padiff_graph.file_writing import write_text
 from padiff_graph.layer_map.map_file import Stored, dump, parse
-from padiff_graph.layer_map.row_checks import check_rows
+from padiff_graph.layer_map.row_checks import check_rows, once
 from padiff_graph.request.module_tree import class_of, find_path, has_modules, modules_of
 
 __all__ = ["LayerMap"]
@@ -271,6 +271,9 @@ class LayerMap:
                 each other.
         """
         check_rows(self._rows, self._parameters, layer, module)
+        pairs = tuple(_oriented(first, second, layer, module) for first, second in self._pairs)
+        given = (*pairs, *(_paths(row) for row in self._rows if row.reason == GIVEN))
+        once(given, "module")
         outputs = {_located(ref, layer, module, "ignore") for ref in self._ignored_outputs}
         below = {_located(ref, layer, module, "ignore") for ref in self._ignored_below}
         for reference, kind in self._ignored_classes:
@@ -283,13 +286,16 @@ class LayerMap:
             }
         mapped = [entry for entry in self._parameters if entry.row.pieces]
         return ResolvedMap(
-            tuple(_oriented(first, second, layer, module) for first, second in self._pairs),
-            tuple(_paths(row) for row in self._rows if row.reason == GIVEN),
+            pairs,
+            given[len(pairs) :],
             tuple(_paths(row) for row in self._rows if row.reason != GIVEN),
             frozenset(outputs),
             frozenset(below),
             tuple(entry for entry in mapped if entry.reason == GIVEN),
             tuple(entry for entry in mapped if entry.reason != GIVEN),
+            tuple(entry.row.first for entry in self._parameters if entry.status == "unread"),
+            self._unused_second,
+            self._models,
         )
 
     def __bool__(self) -> bool:

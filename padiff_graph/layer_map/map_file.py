@@ -105,10 +105,7 @@ def parse(text: str, where: str = "the layer map") -> Stored:
     ignored = section(content, "ignore", {"outputs", "recursively", "classes"}, where)
     unused = section(content, "unused", {"torch"}, where)
     return Stored(
-        tuple(
-            _module_in(row, f"{where}, module row {number}")
-            for number, row in enumerate(members(content, "modules", where), 1)
-        ),
+        _modules_in(members(content, "modules", where), where),
         _parameters_in(members(content, "parameters", where), where),
         names_of(ignored, "outputs", f"{where}, ignore"),
         names_of(ignored, "recursively", f"{where}, ignore"),
@@ -155,6 +152,20 @@ def _module_out(row: ModuleRow) -> dict[str, Any]:
     if row.alternatives:
         out["alternatives"] = list(row.alternatives)
     return out
+
+
+def _modules_in(rows: list[Any], where: str) -> tuple[ModuleRow, ...]:
+    places = [f"{where}, module row {number}" for number in range(1, len(rows) + 1)]
+    read = tuple(_module_in(row, place) for row, place in zip(rows, places, strict=True))
+    known: dict[str, str] = {}
+    for row, place in zip(read, places, strict=True):
+        other = known.setdefault(row.paddle_path, row.torch_path)
+        if other != row.torch_path:
+            raise UsageError(
+                f"{place}: {told(row.paddle_path)} is paired with {told(other)} above and with "
+                f"{told(row.torch_path)} here; the rows contradict each other; keep one"
+            )
+    return read
 
 
 def _module_in(row: Any, where: str) -> ModuleRow:

@@ -10,7 +10,7 @@ from padiff_graph.alignment.correspondence import GIVEN, ModuleRow, ParameterEnt
 from padiff_graph.errors import UsageError
 from padiff_graph.request.module_tree import class_of, has_modules, modules_of
 
-__all__ = ["check_rows"]
+__all__ = ["check_rows", "once"]
 
 
 def check_rows(
@@ -25,14 +25,19 @@ def check_rows(
         UsageError: for a module that its model does not have, where a person wrote the row, and for
             two rows of one module, or of one parameter, that say different things.
     """
-    _once(((row.paddle_path, row.torch_path) for row in rows), "module")
-    _once(((entry.paddle_name, entry.row.pieces) for entry in parameters), "parameter")
+    once(((row.paddle_path, row.torch_path) for row in rows), "module")
+    once(((entry.paddle_name, entry.row.pieces) for entry in parameters), "parameter")
     given = [row for row in rows if row.reason == GIVEN]
     _there([row.paddle_path for row in given], layer)
     _there([row.torch_path for row in given], module)
 
 
-def _once(said: Iterable[tuple[str, object]], what: str) -> None:
+def once(said: Iterable[tuple[str, object]], what: str) -> None:
+    """Nothing is said twice in different ways.
+
+    Raises:
+        UsageError: naming what two rows contradict each other about.
+    """
     known: dict[str, object] = {}
     for name, counterpart in said:
         if known.setdefault(name, counterpart) != counterpart:

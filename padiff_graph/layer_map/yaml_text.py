@@ -61,6 +61,8 @@ def plain_yaml(text: str, where: str) -> Mapping[str, Any]:
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         # ValueError: a number of too many digits
         raise UsageError(f"{where} is no YAML that a map can be: {error}") from None
+    if content is None:
+        raise UsageError(f"{where} is empty: expected a mapping with modules and parameters")
     if not isinstance(content, Mapping):
         raise UsageError(
             f"{where}: expected a mapping with modules and parameters, "

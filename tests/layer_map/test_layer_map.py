@@ -223,9 +223,26 @@ ROW = "modules: [{{paddle: {}, torch: {}, reason: read by matched operations}}]"
             " reason: read}]",
             "map.parameter_unfit",
         ),
+        (
+            "parameters: [{paddle: fc1.weight, torch: fc1.weight, transform: identity,"
+            " shapes: {paddle: [8, 8], torch: [8, 8]}, reason: read}]",
+            "map.transform_contradicted",
+        ),
+        (
+            "parameters: [{paddle: fc1.bias, shapes: {paddle: [8]}, status: unread, reason: no}]",
+            "map.use_contradicted",
+        ),
+        ("unused: {torch: [fc1.weight]}", "map.use_contradicted"),
+        ("modules: [{paddle: fc1, torch: fc2}]", "map.module_given"),
+        ("modules: [{paddle: fc1, torch: fc2, compare: output}]", "map.module_given"),
+        (
+            "models: {paddle: Other, torch: TorchOther}\n"
+            "modules: [{paddle: a, torch: b, reason: x}, {paddle: c, torch: d, reason: x}]",
+            "map.other_models",
+        ),
     ],
 )
-def test_a_row_that_does_not_hold_is_not_used_and_told(text, cause_id):
+def test_a_row_that_does_not_hold_is_told_once_and_changes_no_verdict(text, cause_id):
     layer, module, example = _twice()
     options = {"atol": 1e-5, "rtol": 1e-5}
     report = compare(layer, module, example, layer_map=LayerMap.from_yaml(text), options=options)
@@ -233,6 +250,29 @@ def test_a_row_that_does_not_hold_is_not_used_and_told(text, cause_id):
     assert [(found.cause_id, found.verdict) for found in report.findings] == [
         (cause_id, "suspicious")
     ]
+    found = structural_diff(layer, module, example, LayerMap.from_yaml(text))
+    assert cause_id in [finding.cause_id for finding in found.findings]
+
+
+HAND = (
+    "parameters: [{{paddle: {0}, torch: {1}, transform: identity,"
+    " shapes: {{paddle: {2}, torch: {2}}}}}]"
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "cause_id"),
+    [
+        (HAND.format("fc1.bias", "fc2.bias", [8]), "map.parameter_given"),
+        (HAND.format("fc1.weight", "fc1.weight", [8, 8]), "map.transform_given"),
+    ],
+)
+def test_a_row_by_hand_stands_and_the_report_says_what_contradicts_it(text, cause_id):
+    layer, module, example = _twice()
+    options = {"atol": 1e-5, "rtol": 1e-5}
+    report = compare(layer, module, example, layer_map=LayerMap.from_yaml(text), options=options)
+    assert not report.passed
+    assert cause_id in [found.cause_id for found in report.findings]
 
 
 @pytest.mark.parametrize(
@@ -240,6 +280,16 @@ def test_a_row_that_does_not_hold_is_not_used_and_told(text, cause_id):
     [
         ("modules: [{paddle: fc9, torch: fc1}]", "no module 'fc9'"),
         ("modules: [{paddle: fc1, torch: fc1}, {paddle: fc1, torch: fc2}]", "contradict"),
+        (
+            "modules: [{paddle: fc1, torch: fc1, compare: output},"
+            " {paddle: fc1, torch: fc2, compare: output}]",
+            "contradict",
+        ),
+        (
+            "modules: [{paddle: fc1, torch: fc1, compare: output}, {paddle: fc1, torch: fc2}]",
+            "keep",
+        ),
+        ("# nothing", "is empty"),
     ],
 )
 def test_rows_that_cannot_mean_anything_are_refused(text, says):

@@ -27,8 +27,8 @@ WEIGHTS: Mapping[str, tuple[str, ...]] = {
         "{tensor} differs by {error} (largest value {scale})",
     ),
     "map.module_unknown": (
-        "the layer map has a row of {path}, and the {side} model has no such module that computes; "
-        "the row is not used",
+        "the layer map has rows of {paths}, and the {side} model has no such modules that compute; "
+        "they are not used",
     ),
     "map.module_contradicted": (
         "the layer map pairs {first_path} with {second_path}, and no operation of the one matches "
@@ -39,8 +39,33 @@ WEIGHTS: Mapping[str, tuple[str, ...]] = {
         "the row is not used",
     ),
     "map.parameter_unfit": (
-        "the layer map has a row of {first_name} that does not fit these models: a name or a shape "
-        "is another one; the row is not used",
+        "the layer map has rows of {parameters} that do not fit these models: a name or a shape "
+        "is another one; they are not used",
+    ),
+    "map.module_given": (
+        "the layer map pairs {first_path} with {second_path} by hand, and no operation of the one "
+        "matches one of the other; both are compared together with what stands around them",
+    ),
+    "map.parameter_given": (
+        "the layer map makes {first_name} of {said} by hand, and the computation reads {read} "
+        "there; the row stands",
+    ),
+    "map.transform_contradicted": (
+        "the layer map makes {first_name} of {second_name} with the transform {said}, and the "
+        "computation reads it as {read}; the row is not used",
+    ),
+    "map.transform_given": (
+        "the layer map makes {first_name} of {second_name} by hand with the transform {said}, and "
+        "the computation reads it as {read}; the row stands",
+    ),
+    "map.use_contradicted": (
+        "the layer map says that nothing reads {parameters} of the {side} model, and the "
+        "computation does",
+    ),
+    "map.other_models": (
+        "no row of the layer map fits these models; it was written for {first_said} and "
+        "{second_said}",
+        "no row of the layer map fits these models",
     ),
     "parameter.crossed": (
         (
