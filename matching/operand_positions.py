@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator
 
+from padiff_graph.capture.normal.traits import same_family, traits
 from padiff_graph.matching.labels import EXACT, LOOSE, PLAIN
 from padiff_graph.matching.match_state import State
 from padiff_graph.matching.neighbours import like
@@ -20,13 +21,17 @@ def operand_positions(state: State, first: int, second: int) -> tuple[tuple[int,
     """Which operand of one node stands for which of the other, as (first position, second
     position).
 
-    By position where the operator has positions; for commutative ones by matched sources, then by
-    what is alone in its looks, never by position.
+    By position where the operator has positions, and by role where two operators of one family
+    stand in for one another; for commutative ones by matched sources, then by what is alone in its
+    looks, never by position.
     """
     mine, theirs = state.first.operands[first], state.second.operands[second]
     if _has_positions(state, first, second):
         positions = {operand.position for operand in theirs}
         return tuple((o.position, o.position) for o in mine if o.position in positions)
+    if _has_roles(state, first, second):
+        roles = _roles(state.first, first), _roles(state.second, second)
+        return tuple((roles[0][role], roles[1][role]) for role in roles[0] if role in roles[1])
     pairs = _by_sources(state, mine, theirs)
     for look in _LOOKS:
         taken = {position for position, _ in pairs}, {position for _, position in pairs}
@@ -44,6 +49,23 @@ def _has_positions(state: State, first: int, second: int) -> bool:
         return False
     count = len(state.first.operands[first]), len(state.second.operands[second])
     return here.op != "Concat" or count[0] == count[1]
+
+
+def _has_roles(state: State, first: int, second: int) -> bool:
+    """Whether both are of one family whose operands go by name: the scales of two norms, which
+    looks and shapes do not tell from their biases."""
+    here, there = state.first.nodes[first], state.second.nodes[second]
+    if here.commutative or there.commutative or here.op == there.op:
+        return False
+    return same_family(here.op, there.op) and not (
+        traits(here.op).variadic or traits(there.op).variadic
+    )
+
+
+def _roles(side: Side, node: int) -> dict[str, int]:
+    """The positions of a node's operands, by role."""
+    row = traits(side.nodes[node].op)
+    return {row.role(operand.position): operand.position for operand in side.operands[node]}
 
 
 def _by_sources(

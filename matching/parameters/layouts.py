@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 from padiff_graph.capture.normal.form import NormalNode
 from padiff_graph.capture.normal.index_map import View
-from padiff_graph.capture.normal.traits import Layout, traits
+from padiff_graph.capture.normal.traits import Layout, same_family, traits
 from padiff_graph.matching.parameters.operand_call import (
     Call,
     Rule,
@@ -73,11 +73,18 @@ CROSS: Mapping[tuple[str, str], Rule] = {
 def related(call: Call) -> list[View | None]:
     """Relations of the results, None where none can be told; fills `call.parameters`."""
     ops = call.first.op, call.second.op
-    rule = RULES[traits(ops[0]).layout] if ops[0] == ops[1] else CROSS.get(ops, same_order)
-    main = _fitting(rule(call), call.result())
+    main = _fitting(_rule(*ops)(call), call.result())
     count = min(len(call.first.outputs), len(call.second.outputs))
     plain = main is not None and not main.stages
     return [main, *(_further(call.result(output), plain) for output in range(1, count))]
+
+
+def _rule(first: str, second: str) -> Rule:
+    """The rule of two operators. Those of one family with one layout stand in for one another."""
+    layouts = traits(first).layout, traits(second).layout
+    if first == second or (same_family(first, second) and layouts[0] is layouts[1]):
+        return RULES[layouts[0]]
+    return CROSS.get((first, second), same_order)
 
 
 def _fitting(relation: View | None, shapes: Shapes | None) -> View | None:

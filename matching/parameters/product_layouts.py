@@ -137,11 +137,16 @@ def norm(call: Call) -> View | None:
     if relation is None or operands is None:
         return same_order(call)
     pieces = channels_apart(relation, operands)
-    if pieces is None or (call.first.op == "GroupNormalization" and pieces[1].stages):
+    if pieces is None or (_grouped(call) and pieces[1].stages):
         return None
     for role in range(1, 5):
         call.say(role, pieces[1])
     return relation
+
+
+def _grouped(call: Call) -> bool:
+    """Whether it matters which channels stand beside each other."""
+    return "GroupNormalization" in (call.first.op, call.second.op)
 
 
 def space(call: Call) -> View | None:
