@@ -47,6 +47,7 @@ from padiff_graph.capture.normal.rewrites.padding import (
 )
 from padiff_graph.capture.normal.rewrites.powers import power_of_power, product_of_equals
 from padiff_graph.capture.normal.rewrites.product_bias import bias_into_product
+from padiff_graph.capture.normal.rewrites.product_order import cheaper_product, product_read_turned
 from padiff_graph.capture.normal.rewrites.random_draws import (
     bernoulli_from_uniform,
     coin_as_truth,
@@ -112,6 +113,8 @@ SECOND: tuple[Rule, ...] = (
     shift_out_of_sum,
     power_of_power,
     scale_out_of_product,
+    product_read_turned,
+    cheaper_product,
     concat_of_concat,
     shift_of_softmax,
     mask_into_softmax,

@@ -177,6 +177,17 @@ def drawn(g: Drafts, op: str = "RandomUniform", **attrs: float) -> Edge:
     return g.builder.read(draw)
 
 
+def product_of_inputs(g: Drafts) -> Edge:
+    return g.op("MatMul", g.input("x", 2, 3, 4), g.input("y", 2, 4, 5), shape=(2, 3, 5))
+
+
+def three(g: Drafts, rows: int, *, shift: float = 0.0) -> Edge:
+    """q (k v) with as many rows of q and v, 4 features each."""
+    q, k, v = g.input("q", rows, 4), g.input("k", 4, rows), g.input("v", rows, 4)
+    inner = g.op("MatMul", k, v, shape=(4, 4))
+    return g.op("MatMul", q, affine(inner, 2.0, shift), shape=(rows, 4))
+
+
 def uniform(g: Drafts, high: float = 1.0) -> Edge:
     return g.op("Floor", affine(drawn(g), high, 0.9))
 
@@ -419,6 +430,22 @@ APPLIES: list[tuple[str, Build, str]] = [
         "Concat(x, y, z, axis=0)",
     ),
     (
+        "product_read_turned",
+        lambda g: g.op("Softmax", transpose(product_of_inputs(g), (0, 2, 1)), axis=-1),
+        "Softmax(MatMul(view(y), view(x)), axis=-1)",
+    ),
+    ("cheaper_product", lambda g: three(g, 2), "MatMul(MatMul(q, 2 * k), v)"),
+    (
+        "cheaper_product",
+        lambda g: g.op(
+            "MatMul",
+            g.op("MatMul", g.input("q", 9, 4), g.input("k", 4, 9), shape=(9, 9)),
+            g.input("v", 9, 4),
+            shape=(9, 4),
+        ),
+        "MatMul(q, MatMul(k, v))",
+    ),
+    (
         "shift_of_softmax",
         lambda g: g.op("LogSoftmax", affine(g.input("x", 2, 4), 1.0, 3.0), axis=-1),
         "LogSoftmax(x, axis=-1)",
@@ -575,6 +602,13 @@ REFUSES: list[tuple[str, str, Build]] = [
         lambda g: g.op("Mul", g.input("x", 4), g.op("Add", g.input("y", 4), g.input("z", 4))),
     ),
     ("no shift", "shift_out_of_sum", lambda g: g.op("Add", g.input("x", 4), g.input("y", 4))),
+    (
+        "a turn of other axes",
+        "product_read_turned",
+        lambda g: g.op("Softmax", transpose(product_of_inputs(g), (2, 1, 0)), axis=-1),
+    ),
+    ("the dearer one", "cheaper_product", lambda g: three(g, 9)),
+    ("a shift between", "cheaper_product", lambda g: three(g, 2, shift=1.0)),
     (
         "another axis",
         "concat_of_concat",
