@@ -162,9 +162,12 @@ WEIGHTS = (
     ),
     kind_of(
         "map.module_given",
-        "modules that the user paired compute nothing in common",
+        "modules that the user paired yield values that are read in different places",
         first_path="layers.0",
         second_path="layers.1",
+        side=0,
+        path="layers.0",
+        read=("layers.2",),
     ),
     kind_of(
         "map.parameter_given",

@@ -15,6 +15,7 @@ from padiff_graph.alignment.correspondence import ParameterEntry, ResolvedMap, i
 from padiff_graph.alignment.evidence import derive
 from padiff_graph.findings.cause import Cause
 from padiff_graph.findings.finding import Finding
+from padiff_graph.layer_map.declared_rows import declared_rows
 from padiff_graph.matching.ladder import match
 from padiff_graph.matching.result import Matching, ParameterRow, Piece
 
@@ -41,8 +42,8 @@ def contradicted_rows(alignment: Alignment) -> tuple[Finding, ...]:
         ]
         if unfit:
             causes.append(Cause.of("map.parameter_unfit", parameters=unfit))
-    causes += _modules("map.module_contradicted", matching, resolved.suggested)
-    causes += _modules(_BY_HAND, matching, (*resolved.pairs, *resolved.hints))
+    causes += _modules(matching, resolved.suggested)
+    causes += declared_rows(matching, (*resolved.pairs, *resolved.hints))
     rows = {row.first: row for row in matching.parameters if row.first not in unfit}
     causes += _parameters(_CONTRADICTED, rows, resolved.suggested_parameters)
     causes += _parameters(_GIVEN, _without_the_user(alignment, rows), resolved.parameters)
@@ -55,7 +56,6 @@ def contradicted_rows(alignment: Alignment) -> tuple[Finding, ...]:
     )
 
 
-_BY_HAND = "map.module_given"
 _CONTRADICTED = "map.parameter_contradicted", "map.transform_contradicted"
 _GIVEN = "map.parameter_given", "map.transform_given"
 
@@ -79,10 +79,9 @@ def _other_models(written_for: tuple[str, str]) -> Cause:
     return Cause.of("map.other_models", first_said=first, second_said=second)
 
 
-def _modules(kind: str, matching: Matching, pairs: tuple[tuple[str, str], ...]) -> list[Cause]:
-    """Pairs of modules none of whose matched operations has its partner in the other module. A
-    hint keeps operations apart, so that of modules paired by hand none may be matched at all."""
-    if not pairs:
+def _modules(matching: Matching, suggested: tuple[tuple[str, str], ...]) -> list[Cause]:
+    """Pairs of modules none of whose matched operations has its partner in the other module."""
+    if not suggested:
         return []
     reached: dict[str, set[str]] = defaultdict(set)
     for held in matching.matches:
@@ -91,23 +90,14 @@ def _modules(kind: str, matching: Matching, pairs: tuple[tuple[str, str], ...]) 
             reached[ours.path].add(theirs.path)
     known = matching.first.graph.modules, matching.second.graph.modules
     contradicted = []
-    for first, second in pairs:
+    for first, second in suggested:
         if first not in known[0] or second not in known[1]:
             continue
         partners = {path for at, paths in reached.items() if inside(at, first) for path in paths}
-        empty = kind == _BY_HAND and _computes(matching, first, second)
-        if (partners or empty) and not any(inside(path, second) for path in partners):
-            contradicted.append(Cause.of(kind, first_path=first, second_path=second))
+        if partners and not any(inside(path, second) for path in partners):
+            facts = {"first_path": first, "second_path": second}
+            contradicted.append(Cause.of("map.module_contradicted", **facts))
     return contradicted
-
-
-def _computes(matching: Matching, first: str, second: str) -> bool:
-    """Whether there is an operation in both modules."""
-    sides = (matching.first, first), (matching.second, second)
-    return all(
-        any(not node.leaf and inside(node.path, path) for node in side.nodes)
-        for side, path in sides
-    )
 
 
 def _unknown(

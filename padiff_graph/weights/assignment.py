@@ -13,6 +13,8 @@ from padiff_graph.capture.exclusive import one_at_a_time
 from padiff_graph.capture.late_weights import late_model
 from padiff_graph.errors import UsageError
 from padiff_graph.executor.transfer import mapped
+from padiff_graph.findings.cause_sentences import sentence
+from padiff_graph.findings.difference_causes import difference_cause, difference_places
 from padiff_graph.layer_map.layer_map import LayerMap
 from padiff_graph.matching.parameters.names import numbers, template
 from padiff_graph.matching.result import ParameterRow
@@ -223,9 +225,11 @@ def _message(alignment: Alignment, missing: list[ParameterRow]) -> str:
         f"{len(missing)} of {len(alignment.matching.parameters)} parameters of the"
         f" {first.framework} model have no counterpart; nothing was written."
     ]
+    sizes = _other_sizes(alignment)
     for row in missing[:SHOWN]:
         info = first.parameters[row.first]
-        lines.append(f"  {row.first} {list(info.type.shape)}: {row.reason}")
+        why = next((why for at, why in sizes.items() if _inside(row.first, at)), row.reason)
+        lines.append(f"  {row.first} {list(info.type.shape)}: {why}")
     if len(missing) > SHOWN:
         lines.append(f"  and {len(missing) - SHOWN} more")
     unused = alignment.matching.unused_second
@@ -242,6 +246,19 @@ def _message(alignment: Alignment, missing: list[ParameterRow]) -> str:
         " parameter rows in its YAML), or add_special_init for the pair of classes."
     )
     return "\n".join(lines)
+
+
+def _other_sizes(alignment: Alignment) -> dict[str, str]:
+    """By module of the first model, the innermost first, what is of another size there."""
+    matching = alignment.matching
+    said = {
+        path: sentence(difference_cause(difference), matching.frameworks)
+        for difference in alignment.differences
+        if difference.kind == "size"
+        for path, _ in difference_places(difference, matching)
+        if path
+    }
+    return dict(sorted(said.items(), key=lambda item: -len(item[0])))
 
 
 def _inside(name: str, path: str) -> bool:

@@ -296,3 +296,36 @@ def test_rows_that_cannot_mean_anything_are_refused(text, says):
     layer, module, _ = _twice()
     with pytest.raises(UsageError, match=says):
         LayerMap.from_yaml(text).resolve(layer, module)
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [("fc1", "fc2"), ("fc2", "fc1")])
+def test_a_declared_row_that_the_computation_contradicts_names_what_is_read_there(ours, theirs):
+    layer, module, example = _twice()
+    declared = {getattr(layer, ours): getattr(module, theirs)}
+    options = {"atol": 1e-5, "rtol": 1e-5}
+    report = compare(layer, module, example, layer_map=declared, options=options)
+    assert [found.cause for found in report.findings] == [
+        f"the layer map pairs {ours} with {theirs} by hand; where {ours} of the Paddle model is "
+        f"read, the other model reads {ours}; what lies in the pair was not compared"
+    ]
+
+
+class _Swish(paddle.nn.Layer):
+    def forward(self, x):
+        return x / (1 + paddle.exp(-x))
+
+
+class _TorchSwish(torch.nn.Module):
+    def forward(self, x):
+        return x - x * torch.special.expit(-x)
+
+
+def test_a_declared_row_of_modules_written_in_another_way_is_not_told():
+    layer = paddle.nn.Sequential(paddle.nn.Linear(4, 4), _Swish(), paddle.nn.Linear(4, 4))
+    module = torch.nn.Sequential(torch.nn.Linear(4, 4), _TorchSwish(), torch.nn.Linear(4, 4))
+    numbers = np.random.default_rng(0).normal(size=(3, 4)).astype("float32")
+    example = {"input": paddle.to_tensor(numbers)}, {"input": torch.tensor(numbers)}
+    options = {"atol": 1e-5, "rtol": 1e-5}
+    report = compare(layer, module, example, layer_map={layer[1]: module[1]}, options=options)
+    assert report.passed
+    assert not report.findings

@@ -87,6 +87,15 @@ def test_a_parameter_without_counterpart_leaves_the_model_untouched():
     )
 
 
+def test_a_parameter_of_another_size_is_refused_with_the_size():
+    layer = paddle.nn.Sequential(paddle.nn.Linear(8, 4), paddle.nn.Linear(4, 3))
+    module = torch.nn.Sequential(torch.nn.Linear(8, 4), torch.nn.Linear(4, 5))
+    example = models.example(np.ones((2, 8), "float32"), "input", "input")
+    said = r"1.weight \[4, 3\]: Linear.out_features 3 against 5"
+    with pytest.raises(WeightAlignmentError, match=said):
+        assign_weight(layer, module, example_inp=example)
+
+
 def test_a_neutral_parameter_is_kept():
     layer, module = (
         paddle.nn.Sequential(paddle.nn.Conv2D(3, 4, 1), paddle.nn.InstanceNorm2D(4)),

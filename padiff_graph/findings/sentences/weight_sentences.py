@@ -43,8 +43,8 @@ WEIGHTS: Mapping[str, tuple[str, ...]] = {
         "is another one; they are not used",
     ),
     "map.module_given": (
-        "the layer map pairs {first_path} with {second_path} by hand, and no operation of the one "
-        "matches one of the other; both are compared together with what stands around them",
+        "the layer map pairs {first_path} with {second_path} by hand; where {path} of the {side} "
+        "model is read, the other model reads {read}; what lies in the pair was not compared",
     ),
     "map.parameter_given": (
         "the layer map makes {first_name} of {said} by hand, and the computation reads {read} "
