@@ -11,6 +11,7 @@ import numpy as np
 
 from padiff_graph.capture.engine import Array, Engine, NotRunnable, Run
 from padiff_graph.capture.graph import ComputationGraph
+from padiff_graph.capture.held_weights import held_weights
 from padiff_graph.capture.late_array import LateArray, late_of
 from padiff_graph.capture.remote.wire import crossing
 
@@ -137,12 +138,9 @@ def eager_run(
 
 def standing(graph: ComputationGraph, engine: Engine) -> dict[str, Array]:
     """The model's buffers as they are now."""
-    own = engine.parameters()
-    return {
-        name: engine.array(own[name])
-        for name, info in graph.parameters.items()
-        if info.buffer and name in own
-    }
+    buffers = [name for name, info in graph.parameters.items() if info.buffer]
+    held = held_weights(engine, buffers)
+    return {name: held[name] for name in buffers if name in held}
 
 
 def lively(outputs: Mapping[str, Array], seeds: Mapping[str, Array]) -> bool:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from padiff_graph.capture.graph import ComputationGraph
 from padiff_graph.capture.late_array import LateArray
 from padiff_graph.capture.leaf_names import leaves
-from padiff_graph.capture.remote.channel import Closed, receive, send
+from padiff_graph.capture.remote.channel import Channel, Closed
 from padiff_graph.capture.remote.errors import SideEndedError, raised_there
 from padiff_graph.capture.remote.handles import (
     Elsewhere,
@@ -53,7 +53,7 @@ class Client:
         turn: taken while a question waits for its answer, since regions may be asked abreast.
     """
 
-    def __init__(self, connection: socket.socket | None, name: str) -> None:
+    def __init__(self, connection: Channel | None, name: str) -> None:
         self.connection = connection
         self.name = name
         self.dropped: list[int] = []
@@ -71,9 +71,11 @@ class Client:
             Exception: what the other process raised.
         """
         buffers: Buffers = []
+        # before the turn is taken: a late weight of the other side is read meanwhile
+        asked = [encode(part, buffers, self._sent) for part in (what, list(arguments), named)]
         with self.turn:
             dropped, self.dropped = self.dropped, []
-            message = encode((what, list(arguments), named, dropped), buffers, self._sent)
+            message = [*asked, dropped]
             answer, got = self._exchanged(message, buffers)
             self.questions += 1
             self.crossed += sum(array.nbytes for array in (*buffers, *got))
@@ -117,15 +119,15 @@ class Client:
         self.reason = "a question to it was broken off"
         if self.connection is not None:
             with suppress(OSError):  # the other end is gone already
-                self.connection.shutdown(socket.SHUT_RDWR)
+                self.connection.socket.shutdown(socket.SHUT_RDWR)
 
     def _exchanged(self, message: Any, buffers: Buffers) -> tuple[Any, Buffers]:
         if self.connection is None:
             raise SideEndedError(f"{self.name} is not there any more: {self.reason}")
-        waits = self.connection.gettimeout()
+        waits = self.connection.socket.gettimeout()
         try:
-            send(self.connection, message, buffers)
-            return receive(self.connection)
+            self.connection.send(message, buffers)
+            return self.connection.receive()
         except TimeoutError:
             self.reason = f"it did not answer for {waits:g} seconds"
         except Closed as error:

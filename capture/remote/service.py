@@ -3,7 +3,6 @@ arrives is evaluated."""
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from importlib import import_module
@@ -17,7 +16,7 @@ from padiff_graph.capture.late_array import LateArray
 from padiff_graph.capture.leaf_names import Fields, Leaf, Tree, replace, tree
 from padiff_graph.capture.partial_runs import cut_short
 from padiff_graph.capture.python_state import ABSENT, PLAIN, Watch, plain_leaves
-from padiff_graph.capture.remote.channel import receive, send
+from padiff_graph.capture.remote.channel import Channel
 from padiff_graph.capture.remote.wire import Buffers, Ref, Unsendable, decode, encode
 
 __all__ = ["Service", "Stays", "members", "plain"]
@@ -158,7 +157,7 @@ class Service:
             return getattr(needed(self.backend.optimizers), name)(*arguments, **named)
         raise ValueError(f"{what!r} is not answered here")
 
-    def serve(self, connection: socket.socket, failed: Callable[[BaseException], Any]) -> None:
+    def serve(self, connection: Channel, failed: Callable[[BaseException], Any]) -> None:
         """Answers until the other end is gone.
 
         Args:
@@ -168,7 +167,7 @@ class Service:
             Closed: the other end is gone.
         """
         while True:
-            send(connection, *self.answered(*receive(connection), failed))
+            connection.send(*self.answered(*connection.receive(), failed))
 
     def answered(
         self, message: Any, got: Buffers, failed: Callable[[BaseException], Any]

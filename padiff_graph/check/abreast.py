@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
+from padiff_graph.capture.engine import Array
+from padiff_graph.capture.graph import Value
 from padiff_graph.capture.remote.client import Client
 from padiff_graph.capture.remote.whole import client_of
 from padiff_graph.check.region_examination import Examination, examine
-from padiff_graph.executor.pair_run import Fed, Pair
+from padiff_graph.executor.pair_run import Fed, Pair, Ready
 from padiff_graph.executor.partition import Plan, Region
 from padiff_graph.executor.region_run import Seconds
 from padiff_graph.referee.region_result import RegionResult
@@ -22,16 +24,20 @@ __all__ = ["Abreast", "abreast", "processes"]
 WAITING = 4
 """So many regions for each process may wait with what they read; chosen so that none is idle for
 long and little is held."""
+IN_A_ROW = 3
+"""So many regions are under way where each side has one process: one runs on the second side, one
+on the first, and one is compared here."""
 Finished = Callable[[Region, RegionResult], None]
 
 
 def processes(pair: Pair) -> int:
-    """How many regions can be examined at the same time: 1 where a model is of this process."""
+    """How many processes each side has at most; 0 where a model is of this process, or both are
+    recorded."""
     clients = _clients(pair)
     recorded = sum(is_recorded(side.engine) for side in pair.sides)
     if len(clients) + recorded < len(pair.sides):
-        return 1
-    return max((1 + len(client.helpers) for client in clients), default=1)
+        return 0
+    return max((1 + len(client.helpers) for client in clients), default=0)
 
 
 def _clients(pair: Pair) -> list[Client]:
@@ -44,6 +50,8 @@ class Abreast:
     """Regions under way.
 
     Attributes:
+        ahead: whether the second side's values are computed by themselves beforehand, since its
+            several processes run regions at the same time.
         finished: called with each result, in the thread that hands regions in.
         uncompared: the result of a region that raised.
     """
@@ -52,14 +60,33 @@ class Abreast:
     plan: Plan
     pool: ThreadPoolExecutor
     most: int
+    ahead: bool
     finished: Finished
     uncompared: Callable[[Region, str], RegionResult]
     under_way: dict[Future[tuple[RegionResult, Seconds]], Region] = field(default_factory=dict)
 
-    def hand_in(self, region: Region, feed: Fed) -> None:
-        """Has a region examined as soon as there is a process for it; waits where too many do."""
-        self.under_way[self.pool.submit(self._examined, region, feed)] = region
+    def hand_in(self, region: Region, feed: Fed) -> Mapping[Value, Array]:
+        """Has a region examined as soon as there is a process for it; waits where too many do.
+
+        Returns:
+            The second side's values of its cut, as soon as they are known; {} where they were
+            computed ahead, or cannot be.
+        """
+        values: Future[Mapping[Value, Array]] = Future()
+        job = self.pool.submit(self._examined, region, feed, values.set_result)
+        self.under_way[job] = region
+        if self.ahead:
+            self.take(len(self.under_way) >= self.most)
+            return {}
+
+        def ended(_: object) -> None:
+            if not values.done():
+                values.set_result({})
+
+        job.add_done_callback(ended)
+        known = values.result()
         self.take(len(self.under_way) >= self.most)
+        return known
 
     def take(self, waiting: bool) -> None:
         """Hands on what is finished, waiting for the next one where that is asked."""
@@ -76,9 +103,9 @@ class Abreast:
                 self.examination.seconds[name] += spent
             self.finished(region, result)
 
-    def _examined(self, region: Region, feed: Fed) -> tuple[RegionResult, Seconds]:
+    def _examined(self, region: Region, feed: Fed, ready: Ready) -> tuple[RegionResult, Seconds]:
         own = replace(self.examination, seconds=defaultdict(float))
-        return examine(own, region, self.plan, feed)[0], own.seconds
+        return examine(own, region, self.plan, feed, ready)[0], own.seconds
 
 
 @contextmanager
@@ -87,15 +114,19 @@ def abreast(
     plan: Plan,
     finished: Finished,
     uncompared: Callable[[Region, str], RegionResult],
+    *,
+    in_order: bool = False,
 ) -> Iterator[Abreast | None]:
     """Inside, regions are examined abreast; at the end all are finished. None where each is to be
-    examined by itself."""
+    examined by itself, as with `in_order` where each side has one process alone."""
     count = processes(examination.pair)
-    if count == 1:
+    if count == 0 or (count == 1 and in_order):
         yield None
         return
+    ahead = count > 1
+    count, most = (count, WAITING * count) if ahead else (IN_A_ROW, IN_A_ROW)
     with ThreadPoolExecutor(count) as pool:
-        regions = Abreast(examination, plan, pool, WAITING * count, finished, uncompared)
+        regions = Abreast(examination, plan, pool, most, ahead, finished, uncompared)
         try:
             yield regions
             while regions.under_way:

@@ -17,6 +17,7 @@ from padiff_graph.alignment.evidence import confirm, gather
 from padiff_graph.alignment.value_proof import matched_whole
 from padiff_graph.capture.api import Capture
 from padiff_graph.capture.eager_run import Eager
+from padiff_graph.capture.held_weights import held_weights
 from padiff_graph.check.check_log import CheckLog
 from padiff_graph.check.check_request import CheckRequest
 from padiff_graph.check.compared_counts import divergent_buffers
@@ -268,8 +269,7 @@ def unify_weights(
     """
     if request.auto_weights:
         engine = alignment.first_engine
-        before = {name: engine.array(tensor) for name, tensor in engine.parameters().items()}
-        undo.callback(engine.assign, before)
+        undo.callback(engine.assign, held_weights(engine))
     matching = scoped_matching(alignment.matching, request.scope)
     differences = scoped_differences(alignment.differences, request.scope)
     if request.folded:  # a kernel of another size may hold another kernel too

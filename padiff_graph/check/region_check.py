@@ -212,9 +212,12 @@ class _Rounds:
             return
         indices = frozenset(region.cut.index for region in todo)
         sides = self.examination.pair.sides
-        with abreast(self.examination, plan, finished, _uncompared) as beside:
-            hand_in = None if beside is None else beside.hand_in
-            Stream(sides, plan, indices, check, uncompared, enough=enough, hand_in=hand_in).run()
+        in_order = enough is not never
+        with abreast(self.examination, plan, finished, _uncompared, in_order=in_order) as beside:
+            stream = Stream(sides, plan, indices, check, uncompared, enough=enough)
+            if beside is not None:
+                stream.hand_in, stream.ahead = beside.hand_in, beside.ahead
+            stream.run()
 
 
 def _decided(result: RegionResult) -> RegionResult:

@@ -15,7 +15,15 @@ from padiff_graph.diagnosis.ablation import inverted, parts_turned, surplus
 from padiff_graph.diagnosis.framework_differences import explain_by_frameworks
 from padiff_graph.diagnosis.probes import probe, probe_gradient
 from padiff_graph.diagnosis.upstream_order import astray, moved
-from padiff_graph.executor.pair_run import Fed, Mismatch, Pair, PairRun, run_pair
+from padiff_graph.executor.pair_run import (
+    Fed,
+    Mismatch,
+    Pair,
+    PairRun,
+    Ready,
+    run_pair,
+    unasked,
+)
 from padiff_graph.executor.partition import Plan, Region
 from padiff_graph.executor.recorded_pair import both_recorded
 from padiff_graph.executor.recorded_side import fed_in_double
@@ -91,13 +99,13 @@ class _SecondOpinion:
 
 
 def examine(
-    examination: Examination, region: Region, plan: Plan, feed: Fed
+    examination: Examination, region: Region, plan: Plan, feed: Fed, ready: Ready = unasked
 ) -> tuple[RegionResult, Mapping[Value, Array]]:
-    """Checks one region; also returns the second side's values of its cut, {} where it cannot
-    run."""
+    """Checks one region; also returns the second side's values of its cut, {} where it cannot run;
+    `ready` is called with them before the first side is run."""
     pair = examination.pair
     case = _Case(pair, region, plan, feed, _blank(pair, region, plan))
-    run = run_pair(pair, region, plan, feed, examination.seconds)
+    run = run_pair(pair, region, plan, feed, examination.seconds, ready=ready)
     if run.unrunnable and both_recorded(pair):
         attribute = examination.structure.attributed(region.first.nodes, region.second.nodes)
         result = examine_recorded(pair, region, plan, case.blank, attribute=attribute)

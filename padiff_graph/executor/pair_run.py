@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -24,7 +24,23 @@ from padiff_graph.executor.transfer import paired
 from padiff_graph.executor.value_names import value_name
 from padiff_graph.matching.result import ParameterRow
 
-__all__ = ["Fed", "Mismatch", "Pair", "PairRun", "first_cotangents", "run_pair"]
+__all__ = [
+    "Fed",
+    "Mismatch",
+    "Pair",
+    "PairRun",
+    "Ready",
+    "first_cotangents",
+    "run_pair",
+    "unasked",
+]
+
+Ready = Callable[[Mapping[Value, Array]], None]
+"""Called with the second side's values of a region's cut as soon as they are known."""
+
+
+def unasked(values: Mapping[Value, Array]) -> None:
+    """Nobody waits for them."""
 
 
 @dataclass(frozen=True)
@@ -107,15 +123,23 @@ class PairRun:
 
 
 def run_pair(
-    pair: Pair, region: Region, plan: Plan, feed: Fed, seconds: Seconds, *, double: bool = False
+    pair: Pair,
+    region: Region,
+    plan: Plan,
+    feed: Fed,
+    seconds: Seconds,
+    *,
+    double: bool = False,
+    ready: Ready = unasked,
 ) -> PairRun:
     """Runs the second side, then the first, each forward and backward, and lays them side by
-    side."""
+    side; `ready` is called in between with the second's values of the region's cut."""
     values: dict[Value, Array] = {}
     try:
         second = _second(pair, region, feed, double)
         _spent(seconds, "second", second)
         values = {value: second.outputs[value] for value in region.cut.second}
+        ready(values)
         first = _first(pair, region, feed, double, second)
         _spent(seconds, "first", first)
     except NotRunnable as error:

@@ -19,6 +19,7 @@ import numpy as np
 
 from padiff_graph.capture.engine import Array, Engine
 from padiff_graph.capture.graph import ComputationGraph
+from padiff_graph.capture.held_weights import held_weights
 from padiff_graph.executor.transfer import mapped
 from padiff_graph.matching.result import Matching
 from padiff_graph.sides.recorded_engine import RecordedEngine, is_recorded
@@ -62,8 +63,7 @@ def share(
     `as_they_are`: every side keeps its own weights, which may be folded into others on one side.
     `randomise`: whether constants are replaced; without, both sides have the second's own values.
     """
-    ours = {name: first.array(tensor) for name, tensor in first.parameters().items()}
-    theirs = {name: second.array(tensor) for name, tensor in second.parameters().items()}
+    ours, theirs = held_weights(first), held_weights(second)
     if as_they_are:
         return Shared(ours, theirs, (), tuple(ours))
     changed: tuple[str, ...] = ()

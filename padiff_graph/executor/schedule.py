@@ -38,8 +38,10 @@ class Stream:
         store: the second side's values of cuts that a region still has to read.
         readers: how many regions still have to read a cut.
         enough: asked after each region; where it says so, the rest is left.
-        hand_in: called in the place of `check` where regions are checked abreast: the second side's
-            values are then computed by themselves, for those that read them.
+        hand_in: called in the place of `check` where regions are checked abreast; returns as soon
+            as the second side's values of the cut are known.
+        ahead: whether those that read the values get them from a run of the second side's forward
+            by itself, as `hand_in` does not wait for them.
     """
 
     sides: tuple[Side, Side]
@@ -50,7 +52,8 @@ class Stream:
     store: dict[int, dict[Value, Array]] = field(default_factory=dict)
     readers: Counter[int] = field(default_factory=Counter)
     enough: Callable[[], bool] = never
-    hand_in: Callable[[Region, Fed], None] | None = None
+    hand_in: Callable[[Region, Fed], Mapping[Value, Array]] | None = None
+    ahead: bool = False
 
     def run(self) -> None:
         """Checks the regions to do. A region of which the first side reads a value that the second
@@ -108,18 +111,15 @@ class Stream:
         values: Mapping[Value, Array] = {}
         try:
             feed = Fed(self._first(region), self._second(region))
-            if self.hand_in is not None:
+            if self.ahead:
                 self._produce(region)  # before its process is busy with the region
-                self.hand_in(region, feed)
-                self._free(region)
-                return
-            values = self.check(region, feed)
+            values = (self.hand_in or self.check)(region, feed)
         except (
             Exception
         ) as error:  # one region that cannot be handled must not take the report away
             reason = f"this region could not be compared: {type(error).__name__}: {error}"
             self.uncompared(region, reason)
-        if not all(value in values for value in region.cut.second):
+        if not self.ahead and not all(value in values for value in region.cut.second):
             self._produce(region)
         self._keep(region, values)
         self._free(region)

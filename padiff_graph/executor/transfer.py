@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -108,9 +109,11 @@ def cotangents(
     if not cut.exact:
         return {}
     made: dict[Value, Array] = {}
+    times = Counter(point.first for point in cut.points)
     for point in cut.points:
         source = second[point.second]
-        if point.first_view.identity and point.second_view.injective:
+        once = times[point.first] == 1  # else what is made is added to
+        if once and point.first_view.identity and point.second_view.injective:
             made[point.first] = np.asarray(
                 read(point.second_view, source).reshape(shapes[point.first]), order="C"
             )

@@ -11,6 +11,7 @@ import numpy as np
 from padiff_graph.capture.backend import backend
 from padiff_graph.capture.engine import Array, Engine, Run, same_numbers
 from padiff_graph.capture.handed_in import Containers
+from padiff_graph.capture.held_weights import held_weights
 from padiff_graph.capture.python_state import ABSENT, PythonState, Watch, plain_leaves
 
 __all__ = ["Leaves", "LeftBehind", "Place", "attribute_now", "left_behind", "written_since"]
@@ -69,11 +70,11 @@ def left_behind(watch: Watch, engine: Engine, run: Run, buffers: Collection[str]
 
 def written_since(engine: Engine, run: Run) -> frozenset[str]:
     """Buffers that are not as the forward left them."""
-    now = engine.parameters()
+    now = held_weights(engine, list(run.buffers))
     return frozenset(
         name
         for name, array in run.buffers.items()
-        if name in now and not same_numbers(array, engine.array(now[name]))
+        if name in now and not same_numbers(array, now[name])
     )
 
 

@@ -13,7 +13,7 @@ from collections import deque
 from contextlib import suppress
 from typing import Any
 
-from padiff_graph.capture.remote.channel import Closed, receive
+from padiff_graph.capture.remote.channel import Channel, Closed
 from padiff_graph.capture.remote.client import Client
 from padiff_graph.errors import UsageError
 from padiff_graph.sides.side import PATIENCE
@@ -44,7 +44,7 @@ class WorkerProcess(Client):
         here, there = socket.socketpair()
         here.settimeout(PATIENCE)  # to start takes as long as it takes
         self.timeout = timeout
-        super().__init__(here, name)
+        super().__init__(Channel(here), name)
         self.python = python
         self.said: deque[str] = deque(maxlen=REMEMBERED)
         with there:
@@ -58,7 +58,7 @@ class WorkerProcess(Client):
             )
         self.reader = threading.Thread(target=self._listen, daemon=True)
         self.reader.start()
-        self._greet(here)
+        self._greet()
 
     def end(self) -> None:
         """Ends the process, by force where it does not end by itself."""
@@ -92,9 +92,10 @@ class WorkerProcess(Client):
 
     greeted = False
 
-    def _greet(self, connection: socket.socket) -> None:
+    def _greet(self) -> None:
+        assert self.connection is not None
         try:
-            greeting, _ = receive(connection)
+            greeting, _ = self.connection.receive()
         except (Closed, TimeoutError):
             self.end()
             raise UsageError(
@@ -107,7 +108,7 @@ class WorkerProcess(Client):
                 "install the same version in both"
             )
         self.greeted = True
-        connection.settimeout(self.timeout)
+        self.connection.socket.settimeout(self.timeout)
 
     def _last_words(self) -> str:
         words = [line for line in self.said if line]

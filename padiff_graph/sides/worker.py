@@ -14,7 +14,7 @@ from typing import Any
 
 from padiff_graph.capture.backend import backend, framework_of
 from padiff_graph.capture.chatter import AT_IMPORT
-from padiff_graph.capture.remote.channel import Closed, receive, send
+from padiff_graph.capture.remote.channel import Channel, Closed
 from padiff_graph.capture.remote.errors import error_data
 from padiff_graph.capture.remote.service import Service
 from padiff_graph.capture.remote.wire import Buffers, Ref, decode, encode
@@ -34,10 +34,11 @@ def main(number: int) -> None:
     os.dup2(2, 1)  # what a model prints is no answer of a command
     for beginning in AT_IMPORT:
         warnings.filterwarnings("ignore", message=beginning)
-    with socket.socket(fileno=number) as connection, suppress(Closed), ExitStack() as stack:
-        send(connection, __version__, [])
-        service, answer = opened(*receive(connection), stack)
-        send(connection, answer, [])
+    with socket.socket(fileno=number) as own, suppress(Closed), ExitStack() as stack:
+        connection = Channel(own)
+        connection.send(__version__, [])
+        service, answer = opened(*connection.receive(), stack)
+        connection.send(answer, [])
         if service is not None:
             service.serve(connection, failed)
 

@@ -10,6 +10,7 @@ from padiff_graph.alignment.align import align
 from padiff_graph.alignment.aligned import Alignment
 from padiff_graph.capture.engine import Array, Engine
 from padiff_graph.capture.exclusive import one_at_a_time
+from padiff_graph.capture.held_weights import held_weights
 from padiff_graph.capture.late_weights import late_model
 from padiff_graph.errors import UsageError
 from padiff_graph.executor.transfer import mapped
@@ -147,14 +148,7 @@ def assign_parameters(
         )
     rows = [row for row in rows if row.status != "open"]
     values = new_values(rows, alignment.first_engine, alignment.second_engine)
-    before = (
-        {
-            name: alignment.first_engine.array(tensor)
-            for name, tensor in alignment.first_engine.parameters().items()
-        }
-        if special
-        else {}
-    )
+    before = held_weights(alignment.first_engine) if special else {}
     try:
         for path, other, fn in special:
             fn(modules_of(layer)[path], modules_of(module)[other])

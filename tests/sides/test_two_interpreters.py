@@ -156,7 +156,7 @@ def test_a_side_that_dies_is_one_sentence():
 def test_a_side_that_hangs_is_given_up(monkeypatch):
     monkeypatch.setattr(process, "PARTING", 0.5)
     with WorkerProcess(sys.executable, "the first side") as worker:
-        worker.connection.settimeout(0.05)
+        worker.connection.socket.settimeout(0.05)
         with pytest.raises(SideEndedError, match="it did not answer for 0.05 seconds"):
             worker.ask("open", f"{MODELS}:paddle_side")
         with pytest.raises(SideEndedError, match="is not there any more"):
@@ -209,11 +209,12 @@ def test_an_interpreter_that_does_not_answer_is_given_up_when_the_user_says(tmp_
         f"#!{sys.executable}\n"
         "import socket, sys\n"
         f"sys.path.insert(0, {str(Path(__file__).parents[2])!r})\n"
-        "from padiff_graph.capture.remote.channel import receive, send\n"
+        "from padiff_graph.capture.remote.channel import Channel\n"
         "from padiff_graph.version import __version__\n"
         "with socket.socket(fileno=int(sys.argv[-1])) as connection:\n"
-        "    send(connection, __version__, [])\n"
-        "    receive(connection)\n"
+        "    channel = Channel(connection)\n"
+        "    channel.send(__version__, [])\n"
+        "    channel.receive()\n"
         "    connection.recv(1)\n"
     )
     python.chmod(0o755)
@@ -232,13 +233,14 @@ def test_what_a_model_started_ends_with_its_interpreter(tmp_path):
         f"#!{sys.executable}\n"
         "import socket, subprocess, sys\n"
         f"sys.path.insert(0, {str(Path(__file__).parents[2])!r})\n"
-        "from padiff_graph.capture.remote.channel import receive, send\n"
+        "from padiff_graph.capture.remote.channel import Channel\n"
         "from padiff_graph.version import __version__\n"
         "started = subprocess.Popen(['sleep', '600'])\n"
         f"open({str(left)!r}, 'w').write(str(started.pid))\n"
         "with socket.socket(fileno=int(sys.argv[-1])) as connection:\n"
-        "    send(connection, __version__, [])\n"
-        "    receive(connection)\n"
+        "    channel = Channel(connection)\n"
+        "    channel.send(__version__, [])\n"
+        "    channel.receive()\n"
     )
     python.chmod(0o755)
     with WorkerProcess(str(python), "the first side"):

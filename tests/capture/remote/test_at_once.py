@@ -7,13 +7,14 @@ import time
 import pytest
 
 from padiff_graph.capture.remote.at_once import at_once
+from padiff_graph.capture.remote.channel import Channel
 from padiff_graph.capture.remote.client import Client
 
 
 @pytest.fixture
 def clients():
     pairs = [socket.socketpair() for _ in range(2)]
-    made = [Client(ours, f"side {number}") for number, (ours, _) in enumerate(pairs)]
+    made = [Client(Channel(ours), f"side {number}") for number, (ours, _) in enumerate(pairs)]
     yield made
     for client, (_, theirs) in zip(made, pairs, strict=True):
         client.close()

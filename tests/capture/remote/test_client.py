@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from padiff_graph.capture.leaf_names import leaves
+from padiff_graph.capture.remote.channel import Channel
 from padiff_graph.capture.remote.client import Client, is_tensor
 from padiff_graph.capture.remote.handles import Origin, RemoteDict, RemoteTensor
 
@@ -16,7 +17,10 @@ from padiff_graph.capture.remote.handles import Origin, RemoteDict, RemoteTensor
 @pytest.fixture
 def clients() -> Iterator[tuple[Client, Client]]:
     pairs = [socket.socketpair() for _ in range(2)]
-    both = Client(pairs[0][0], "the first side"), Client(pairs[1][0], "the second side")
+    both = (
+        Client(Channel(pairs[0][0]), "the first side"),
+        Client(Channel(pairs[1][0]), "the second side"),
+    )
     yield both
     for client, (_, there) in zip(both, pairs, strict=True):
         client.close()
