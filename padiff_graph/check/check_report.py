@@ -31,6 +31,9 @@ from padiff_graph.obligations.output_findings import output_findings
 from padiff_graph.obligations.output_layouts import with_layouts
 from padiff_graph.obligations.whole_proof import WholeProof
 from padiff_graph.report.report import Report
+from padiff_graph.sides.recorded_engine import is_recorded
+from padiff_graph.sides.recorded_loss import recorded_loss
+from padiff_graph.sides.recorded_training import RecordedOptimizer
 from padiff_graph.training.losses import Loss, mean_loss
 from padiff_graph.training.step_numbers import Leaves
 from padiff_graph.training.training_steps import Training, train
@@ -235,6 +238,8 @@ def _trained(
     if request.steppers is None or (request.options.fail_fast and explained):
         return None
     alignment = regional.weighted.alignment
+    if whole.random and all(map(is_recorded, alignment.engines)):
+        return None  # neither can be given the other's gradients
     with log.timed("training"):
         training = train(
             alignment.engines,
@@ -272,12 +277,21 @@ def _training_losses(request: CheckRequest, whole: WholeCheck) -> tuple[Loss, Lo
     """The user's losses, else the mean of the outputs that both models have."""
     if request.losses is not None:
         return request.losses.functions
+    assert request.steppers is not None
+    recorded = [_recorded_loss(stepper.given) for stepper in request.steppers]
+    if recorded[0] is not None and recorded[1] is not None:
+        return recorded[0], recorded[1]
     outputs = whole.answers.pairs
     first, second = request.frameworks
     return (
         _mean_of(first, {own for own, _ in outputs}),
         _mean_of(second, {own for _, own in outputs}),
     )
+
+
+def _recorded_loss(optimizer: Any) -> Loss | None:
+    """The loss that a training was recorded under; None for one that is not recorded."""
+    return recorded_loss(optimizer.model) if isinstance(optimizer, RecordedOptimizer) else None
 
 
 def _mean_of(framework: str, wanted: set[str]) -> Loss:

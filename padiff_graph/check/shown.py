@@ -125,7 +125,7 @@ def _regions(check: _Check) -> Answer:
     differ = [result for result in results if result.verdict == "different"]
     if differ:
         return "not shown", f"{len(differ)} of {len(results)} regions differ"
-    if all(map(is_recorded, check.regional.weighted.alignment.engines)):
+    if _both_recorded(check):
         return "shown", f"{len(results)} regions are the same in both recordings"
     return "shown", f"{len(results)} regions were run on the same values"
 
@@ -227,7 +227,13 @@ def _state(check: _Check) -> Answer:
     return "shown", f"{kept.places} places were compared{further}"
 
 
+def _both_recorded(check: _Check) -> bool:
+    return all(map(is_recorded, check.regional.weighted.alignment.engines))
+
+
 def _loss(check: _Check) -> Answer:
+    if check.request.losses is None and _both_recorded(check):
+        return "not asked", "of two recordings that of each training step is compared alone"
     if check.request.losses is None:
         return "not asked", "no loss_fn was given"
     told = _of_phase(check, "loss")
@@ -237,6 +243,8 @@ def _loss(check: _Check) -> Answer:
 def _training(check: _Check) -> Answer:
     if check.request.steppers is None:
         return "not asked", "no optimizer was given"
+    if check.measured.training is None and _both_recorded(check) and check.whole.random:
+        return "not shown", "in each recording's steps the model drew random numbers of its own"
     if check.measured.training is None:
         return "not shown", "no step was taken: fail_fast, and the models differ already"
     for finding in check.findings:

@@ -50,7 +50,9 @@ def recorded_backend(framework: str, beside: Backend | None) -> Backend:
         engine=engine,
         values=cast(Values, _values(beside)),
         state=cast(State, _state(beside)),
-        optimizers=None if framework == "onnx" else cast(Optimizers, _optimizers(beside)),
+        optimizers=None
+        if framework == "onnx"
+        else cast(Optimizers, _optimizers(framework, beside)),
     )
 
 
@@ -99,7 +101,7 @@ def _state(beside: Backend | None) -> Any:
     return SimpleNamespace(kept=kept, snapshot=snapshot)
 
 
-def _optimizers(beside: Backend | None) -> Any:
+def _optimizers(framework: str, beside: Backend | None) -> Any:
     """Each function goes where its first argument belongs."""
     recorded = RecordedOptimizers()
 
@@ -112,8 +114,8 @@ def _optimizers(beside: Backend | None) -> Any:
         return asked
 
     def is_optimizer(thing: object) -> bool:
-        if recorded.is_optimizer(thing):
-            return True
+        if isinstance(thing, RecordedOptimizer):
+            return thing.model.framework == framework
         there = None if beside is None else beside.optimizers
         return there is not None and there.is_optimizer(thing)
 

@@ -272,7 +272,7 @@ def _of(model: RecordedModel) -> RecordedOptimizer:
 
 def recorded_optimizers(own: Sequence[Any], arguments: Mapping[str, Any]) -> list[Any] | None:
     """The optimizers of a call with a recording: the first side's and the recorded one; None where
-    a side has none, or both are recorded, as neither trains on the other's weights then.
+    a side has none.
 
     Args:
         own: what belongs to each side.
@@ -298,13 +298,14 @@ def recorded_optimizers(own: Sequence[Any], arguments: Mapping[str, Any]) -> lis
         first = named[0]
     if first is None or not isinstance(second, RecordedOptimizer):
         return None
+    held = min(own.steps for own in (first, second) if isinstance(own, RecordedOptimizer))
+    if isinstance(steps, int) and steps > held:
+        raise UsageError(f"steps: the recording holds {held}; found {steps}")
     if isinstance(first, RecordedOptimizer):
-        return None
+        return [first, second]
     if arguments.get("loss_fn") is None:
         raise UsageError(
             "optimizer: the recorded training is one under its loss; give loss_fn=[first_loss, "
             "None] too"
         )
-    if isinstance(steps, int) and steps > second.steps:
-        raise UsageError(f"steps: the recording holds {second.steps}; found {steps}")
     return [first, second]

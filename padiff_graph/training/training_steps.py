@@ -145,7 +145,9 @@ def train(
     findings = [*watch.findings(numbers.parted), *trial_findings(trials.departure, watch)]
     if not explained and not any(finding.fails for finding in findings):
         again = None if shared else Repetition(second, start, numbers)
-        findings += _departures(again, numbers, proved, steppers, trials.departure is not None)
+        # rules that are known to part, and were not seen to on equal gradients, decide nothing
+        decided = proved and not (trials.recorded and watch.algorithm in DIVERGENT)
+        findings += _departures(again, numbers, decided, steppers, trials.departure is not None)
     quantities = tuple(numbers.excused(watch.algorithm, trials.departure is not None))
     return Training(
         tuple(findings),
@@ -251,6 +253,12 @@ class Trials:
     grain: Grain
     departure: Departure | None = None
 
+    @property
+    def recorded(self) -> bool:
+        """Whether both are recorded: each was tried on gradients of its own then."""
+        given = (side.stepper.given for side in self.sides)
+        return all(isinstance(each, RecordedOptimizer) for each in given)
+
     def on_noise(self) -> None:
         """On seeded gradients of a common size."""
         fewest, most = TRIALS
@@ -283,7 +291,9 @@ class Trials:
     def _try(self, steps: int, gradients: Mapping[str, Array] | None) -> None:
         first, second = self.sides
         steppers = first.stepper, second.stepper
-        if not all(stepper.optimizers and stepper.steps_alone for stepper in steppers):
+        if self.recorded or not all(
+            stepper.optimizers and stepper.steps_alone for stepper in steppers
+        ):
             return
         held = [side.stepper.tools.gradients(side.stepper.model) for side in self.sides]
         write: Callable[..., None] = first.assign

@@ -112,6 +112,75 @@ def test_a_right_training_is_told_alike(recorded):
     assert [own.loss for own in here.training] == [own.loss for own in there.training]
 
 
+def _two(folder, kind, steps=(STEPS, STEPS), loss=squared, **how):
+    """Recordings of two models with the same weights, each trained by itself."""
+    torch.manual_seed(0)
+    layer = paddle.nn.Sequential(paddle.nn.Linear(6, 4), paddle.nn.Tanh())
+    module = torch.nn.Sequential(torch.nn.Linear(6, 4), torch.nn.Tanh())
+    inputs = {"input": paddle.to_tensor(X)}, {"input": torch.from_numpy(X)}
+    pg.assign_weight(layer, module, example_inp=inputs)
+    paths = folder / "port.pgref", folder / "ref.pgref"
+    own = _paddle_optimizer(kind, layer, **how)
+    pg.record(layer, inputs[0], paths[0], loss=loss, optimizer=own, steps=steps[0])
+    own = _torch_optimizer(kind, module)
+    pg.record(module, inputs[1], paths[1], loss=squared, optimizer=own, steps=steps[1])
+    return paths
+
+
+@pytest.mark.parametrize("kind", ["adamw", "momentum"])
+def test_two_recorded_trainings_are_held_against_each_other(kind, tmp_path):
+    first, second = _two(tmp_path, kind)
+    both = pg.compare(first, second, steps=STEPS, options=OPTIONS)
+    assert both.passed, str(both)
+    assert len(both.training) == STEPS
+    turned = pg.compare(second, first, options=OPTIONS)
+    assert turned.passed and len(turned.training) == 1
+
+
+@pytest.mark.parametrize(
+    ("how", "cause"),
+    [
+        ({"decay": 0.01}, "optimizer.weight_decay"),
+        ({"loss": lambda output: (output**2).sum()}, "training.departs"),
+    ],
+    ids=["decay", "loss"],
+)
+def test_what_two_recorded_trainings_do_otherwise_is_told(how, cause, tmp_path):
+    both = pg.compare(*_two(tmp_path, "adamw", **how), steps=STEPS, options=OPTIONS)
+    assert not both.passed
+    assert [finding.cause_id for finding in both.findings] == [cause], str(both)
+
+
+def test_of_two_recordings_rules_that_are_known_to_part_decide_nothing(tmp_path):
+    strict = {"rtol": 1e-6, "atol": 1e-9}
+    both = pg.compare(*_two(tmp_path, "rmsprop"), steps=STEPS, options=strict)
+    assert not both.passed
+    told = {(finding.cause_id, finding.verdict) for finding in both.findings}
+    assert told == {("training.undecided", "not-comparable")}, str(both)
+
+
+def test_steps_that_one_of_two_recordings_lacks_are_refused(tmp_path):
+    with pytest.raises(UsageError, match="the recording holds 1; found 3"):
+        pg.compare(*_two(tmp_path, "adamw", (1, 3)), steps=STEPS, options=OPTIONS)
+
+
+def test_two_recorded_trainings_that_draw_are_not_passed(tmp_path):
+    layer = paddle.nn.Sequential(paddle.nn.Linear(6, 4), paddle.nn.Dropout(0.5))
+    module = torch.nn.Sequential(torch.nn.Linear(6, 4), torch.nn.Dropout(0.5))
+    inputs = {"input": paddle.to_tensor(X)}, {"input": torch.from_numpy(X)}
+    pg.assign_weight(layer, module, example_inp=inputs)
+    paths = tmp_path / "port.pgref", tmp_path / "ref.pgref"
+    own = paddle.optimizer.SGD(0.1, parameters=layer.parameters())
+    pg.record(layer, inputs[0], paths[0], loss=squared, optimizer=own, steps=1)
+    own = torch.optim.SGD(module.parameters(), 0.1)
+    pg.record(module, inputs[1], paths[1], loss=squared, optimizer=own, steps=1)
+    both = pg.compare(*paths, options=OPTIONS)
+    assert not both.passed
+    (training,) = [each for each in both.obligations if each.name == "training"]
+    assert training.status == "not shown" and "random numbers of its own" in training.by
+    assert not any(finding.phase == "optimizer" for finding in both.findings)
+
+
 @pytest.mark.parametrize("recorded", ["adamw"], indirect=True)
 def test_another_decay_is_named(recorded):
     here, there = _both(recorded, decay=0.01)

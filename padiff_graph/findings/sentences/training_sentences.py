@@ -184,8 +184,8 @@ TRAINING: Mapping[str, tuple[str, ...]] = {
     "training.undecided": (
         (
             "training departs from step {step} on: {first_name} differs by up to {error:.3g}; "
-            "not told from rounding, since parts of the models could not be compared or the "
-            "training does not repeat itself"
+            "not told from rounding, since parts of the models could not be compared, the training "
+            "does not repeat itself, or the optimizers could not be tried on equal gradients"
         ),
     ),
 }
