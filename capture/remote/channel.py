@@ -49,6 +49,7 @@ class Channel:
 
     def __init__(self, connection: socket.socket) -> None:
         self.socket = connection
+        self.process = os.getpid()
         self.shares = connection.family == getattr(socket, "AF_UNIX", None)
         self.arena = Arena()
         self.told: dict[Chunk, int] = {}
@@ -72,6 +73,8 @@ class Channel:
             Closed: the other end is gone.
             TimeoutError: it takes nothing for as long as the socket waits.
         """
+        if os.getpid() != self.process:
+            raise Closed("it is another process's connection")  # a model's code has forked
         fresh: list[Chunk] = []
         places = [self._lent(array, fresh) for array in buffers]
         shapes = [

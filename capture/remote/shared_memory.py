@@ -153,7 +153,7 @@ def _mapped(number: int, access: int) -> Chunk:
         raise
     chunk.number = number
     chunk.address = _address(np.frombuffer(chunk, np.uint8))
-    weakref.finalize(chunk, os.close, number)
+    weakref.finalize(chunk, os.close, number).atexit = False
     return chunk
 
 

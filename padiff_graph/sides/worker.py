@@ -34,7 +34,9 @@ def main(number: int) -> None:
     os.dup2(2, 1)  # what a model prints is no answer of a command
     for beginning in AT_IMPORT:
         warnings.filterwarnings("ignore", message=beginning)
-    with socket.socket(fileno=number) as own, suppress(Closed), ExitStack() as stack:
+    own = socket.socket(fileno=number)
+    with suppress(Closed), ExitStack() as stack:
+        stack.callback(own.detach)  # the process closes it: the model's code may have done so
         connection = Channel(own)
         connection.send(__version__, [])
         service, answer = opened(*connection.receive(), stack)
