@@ -66,6 +66,15 @@ def paddle_dies():
     return _paddle_net(forward=lambda x: os._exit(9)), {"x": X}
 
 
+def closes_everything():
+    os.closerange(3, 256)
+
+
+def forks():
+    os.fork()
+    return torch_side()
+
+
 def paddle_raises():
     def forward(x):
         raise ValueError("no such thing")

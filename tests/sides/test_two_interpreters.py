@@ -153,6 +153,21 @@ def test_a_side_that_dies_is_one_sentence():
         pg.compare(_side("paddle_dies"), _side("torch_side"), options=OPTIONS)
 
 
+def test_a_model_that_closes_the_connection_is_one_sentence(capfd):
+    stopped = pytest.raises(SideEndedError, match="the first side stopped")
+    with WorkerProcess(sys.executable, "the first side") as worker, stopped:
+        worker.open(f"{MODELS}:closes_everything")
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_a_process_that_a_model_forks_answers_nothing(capfd):
+    with WorkerProcess(sys.executable, "the first side") as worker:
+        made = worker.open(f"{MODELS}:forks")
+        assert made["model"].class_name == "Net"
+        assert made["model"].modules()[""].classes[0] == "Net"
+    assert "Traceback" not in capfd.readouterr().err
+
+
 def test_a_side_that_hangs_is_given_up(monkeypatch):
     monkeypatch.setattr(process, "PARTING", 0.5)
     with WorkerProcess(sys.executable, "the first side") as worker:
