@@ -18,9 +18,9 @@ F = "float32"
 
 
 class Decoder:
-    """A pre-norm decoder in ATen's or PIR's words."""
+    """A pre-norm decoder in ATen's or PIR's words, of at least so many operations and blocks."""
 
-    def __init__(self, framework: str, operations: int, width: int) -> None:
+    def __init__(self, framework: str, operations: int, width: int, blocks: int = 0) -> None:
         self.framework = framework
         self.width = width
         self.heads = 4
@@ -30,11 +30,12 @@ class Decoder:
         self.count = 0
         self.path = ""
         x = self.leaf("input", "x", (1, self.length, width))
-        block = 0
-        while self.count < operations:
-            with self.inside(f"layers.{block}"):
-                x = self.block(x, f"layers.{block}")
-            block += 1
+        self.blocks = 0
+        while self.count < operations or self.blocks < blocks:
+            name = f"layers.{self.blocks}"
+            with self.inside(name):
+                x = self.block(x, name)
+            self.blocks += 1
         self.nodes.append(Node(len(self.nodes), "output", name="output", inputs=(x,)))
 
     def leaf(self, kind: str, name: str, shape: tuple[int, ...]) -> Value:

@@ -7,7 +7,6 @@ the graph in topological order stays linear.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -46,7 +45,7 @@ class Builder:
         lists: the edges of native tensor lists.
         outputs: edges of the model's outputs by leaf name.
         updates: edges of the new values of buffers by name.
-        rewrites: how often each rewrite was used.
+        rewritten: for each use of a rewrite its name, and the native operation it was used at.
         constants: native operations and leaves that constants alone decide.
         factors: native operations that multiply their operand by a constant, and by what.
         unasked: native operations -> the attributes that their row did not ask for.
@@ -60,7 +59,7 @@ class Builder:
         self.lists: dict[Value, list[Edge | None]] = {}
         self.outputs: dict[str, Edge] = {}
         self.updates: dict[str, Edge] = {}
-        self.rewrites: Counter[str] = Counter()
+        self.rewritten: list[tuple[str, int]] = []
         self.constants: set[int] = set()
         self.factors: dict[int, float] = {}
         self.unasked: dict[int, tuple[str, ...]] = {}
@@ -202,6 +201,10 @@ class Builder:
         return number
 
     # -- changing
+
+    def note(self, rewrite: str, draft: Draft) -> None:
+        """Notes that a rewrite was used at a draft."""
+        self.rewritten.append((rewrite, draft.native[-1] if draft.native else -1))
 
     def replace(self, draft: Draft, edge: Edge, output: int = 0) -> None:
         """From now on readers of the draft's result read `edge`, which must yield the same

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection
+from dataclasses import replace
 
 from padiff_graph.capture.graph import ComputationGraph
 from padiff_graph.capture.normal.builder import Builder
 from padiff_graph.capture.normal.collection import without_collection
 from padiff_graph.capture.normal.draft import Draft
 from padiff_graph.capture.normal.form import Edge, NormalGraph, NormalNode
+from padiff_graph.capture.normal.repeated_blocks import repeated_blocks
 from padiff_graph.capture.normal.rewrites import REWRITES
+from padiff_graph.capture.normal.stamping import Finished, Uneven, stamped
 from padiff_graph.capture.normal.traits import traits
 from padiff_graph.capture.normal.translate import translate
 
@@ -24,12 +28,31 @@ def normalize(graph: ComputationGraph) -> NormalGraph:
     """Brings a captured graph into the normal form of `capture/normal/form.py`.
 
     Works for any framework with a table `capture/<framework>/operators.py`; an operator without a
-    row stays opaque. Linear in the number of operations.
+    row stays opaque. Linear in the number of operations; what a model repeats is worked out once.
     """
+    return _finished(graph).graph
+
+
+def _finished(graph: ComputationGraph) -> Finished:
+    """The normal form, by that of a shorter graph where many blocks are equal."""
+    blocks = repeated_blocks(graph)
+    if blocks is not None:
+        try:
+            whole = stamped(blocks, _finished(blocks.shortened(graph)))
+        except Uneven:
+            pass  # some rewrite takes blocks together: the whole graph, then
+        else:
+            return whole._replace(graph=_of_graph(whole.graph, graph))
     builder = translate(graph)
     for rewrite in REWRITES:
         rewrite(builder)
-    return freeze(builder)
+    return Finished(freeze(builder), builder.rewritten)
+
+
+def _of_graph(normal: NormalGraph, graph: ComputationGraph) -> NormalGraph:
+    """The normal form as that of another graph, with what this one's does not read."""
+    ends = (*normal.outputs.values(), *normal.updates.values())
+    return replace(normal, graph=graph, unread=_unread(graph, normal.nodes, ends))
 
 
 def freeze(builder: Builder) -> NormalGraph:
@@ -58,7 +81,7 @@ def freeze(builder: Builder) -> NormalGraph:
         nodes,
         outputs,
         updates,
-        builder.rewrites,
+        Counter(name for name, _ in builder.rewritten),
         unread,
         builder.factors,
         builder.unasked,

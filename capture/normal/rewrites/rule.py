@@ -153,7 +153,7 @@ class Sweep:
         self.readers.extend([1] * (len(self.builder.drafts) - len(self.readers)))
         if applied is None:
             return None
-        self.builder.rewrites[applied.__name__] += 1
+        self.builder.note(applied.__name__, draft)
         made = draft.replaced.get(0)
         if made is None:
             return draft  # changed in place

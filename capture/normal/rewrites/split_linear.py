@@ -134,7 +134,7 @@ def split_linear(builder: Builder) -> None:
                 holder, key, edge = places[at]
                 holder[key] = edge._replace(source=piece.id, output=0, view=view)
         if pieces:
-            builder.rewrites["split_linear"] += 1
+            builder.note("split_linear", draft)
 
 
 def _pieces(views: Sequence[View], features: int) -> list[tuple[Indices, dict[int, View]]]:
