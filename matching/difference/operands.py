@@ -118,10 +118,12 @@ def _reads_differently(compared: Compared, reader: NormalNode, x: Edge, y: Edge)
         return False
     if a.outputs[x.output].shape != b.outputs[y.output].shape:
         return False
-    along = x.view.shape[-1:] == y.view.shape[-1:] or (
-        _over_last(reader) and sorted(x.view.shape) == sorted(y.view.shape)
-    )
-    return x.view.size == y.view.size and along and not x.view.reshape(y.view.shape).same(y.view)
+    alike = x.view.shape[-1:] == y.view.shape[-1:]
+    over_last = _over_last(reader) and sorted(x.view.shape) == sorted(y.view.shape)
+    if x.view.size != y.view.size or not (alike or over_last):
+        return False
+    # an axis of size one moves without moving an element: what runs along the last one differs
+    return not alike or not x.view.reshape(y.view.shape).same(y.view)
 
 
 def _over_last(node: NormalNode) -> bool:

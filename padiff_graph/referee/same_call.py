@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from padiff_graph.capture.normal.form import Edge, NormalGraph, NormalNode
-from padiff_graph.capture.normal.traits import attributes_equal, differing_attributes
+from padiff_graph.capture.normal.traits import attributes_equal, differing_attributes, traits
 from padiff_graph.matching.result import Match, Matching
 
 __all__ = ["own_backwards", "same_calls"]
@@ -121,7 +121,7 @@ def _same_operands(matching: Matching, match: Match, partner: Mapping[int, int])
         source = matching.first.nodes[mine.source], matching.second.nodes[theirs.source]
         if source[0].leaf and not _same_leaf(matching, *source):
             return False
-        if not _same_reading(mine, theirs):
+        if not _same_reading(mine, theirs, traits(a.op).elementwise):
             return False
     return True
 
@@ -147,10 +147,11 @@ def _same_leaf(matching: Matching, first: NormalNode, second: NormalNode) -> boo
     return bool(np.allclose(mine, theirs, rtol=FLOAT32, atol=FLOAT32, equal_nan=True))
 
 
-def _same_reading(first: Edge, second: Edge) -> bool:
-    """Whether two operands read the same elements in the same order, scaled and shifted alike."""
+def _same_reading(first: Edge, second: Edge, elementwise: bool) -> bool:
+    """Whether two operands read the same elements in the same order, scaled and shifted alike, and
+    of one shape where the axes matter to the operation."""
     mine, theirs = first.view, second.view
-    if mine is None or theirs is None:
+    if mine is None or theirs is None or not (elementwise or mine.shape == theirs.shape):
         return False
     if not attributes_equal((first.scale, first.shift), (second.scale, second.shift)):
         return False

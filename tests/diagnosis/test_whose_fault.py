@@ -356,3 +356,33 @@ def test_a_kink_of_one_function_alone_is_no_defect_of_a_framework() -> None:
     assert not report.passed
     assert not any(found.verdict == "framework-defect" for found in report.findings)
     assert _report(_Kept(False), _AsItIs(), x=x).passed
+
+
+class _PaddlePooled(paddle.nn.Layer):
+    """Attention pooling over a sequence: a score a position."""
+
+    def __init__(self, axis: int) -> None:
+        super().__init__()
+        self.axis, self.score = axis, paddle.nn.Linear(7, 1)
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        return (paddle.nn.functional.softmax(self.score(x), self.axis) * x).sum(1)
+
+
+class _TorchPooled(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.score = torch.nn.Linear(7, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return (self.score(x).softmax(1) * x).sum(1)
+
+
+@pytest.mark.parametrize(("axis", "same"), [(1, True), (-1, False)])
+def test_an_axis_of_size_one_in_place_of_another_is_no_framework(axis: int, same: bool) -> None:
+    x = IMAGE[0, :, :, :].copy()
+    pair = _PaddlePooled(axis).eval(), _TorchPooled().eval()
+    example = {"x": paddle.to_tensor(x)}, {"x": torch.from_numpy(x)}
+    report = pg.compare(*pair, example, options={**STRICT, "single_step": True})
+    assert report.passed == same
+    assert [f.cause_id for f in report.findings if f.fails] == ([] if same else ["axis.other"])
