@@ -322,7 +322,9 @@ def _loses_gradient(native: Any) -> bool:
     if all(member.stop_gradient for member in members):
         return False
     results = [result for result in native.results() if not _is_integer(result)]
-    return bool(results) and all(result.stop_gradient for result in results)
+    # a norm's statistics are made for its backward: `no_grad` leaves their flag as it is
+    told = [result for at, result in enumerate(results) if at == 0 or not result.use_empty()]
+    return bool(told) and all(result.stop_gradient for result in told)
 
 
 def _floating_members(source: Any) -> list[Any]:

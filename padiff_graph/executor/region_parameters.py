@@ -21,6 +21,7 @@ from padiff_graph.capture.engine import Array, Engine
 from padiff_graph.capture.graph import ComputationGraph
 from padiff_graph.capture.held_weights import held_weights
 from padiff_graph.executor.transfer import mapped
+from padiff_graph.matching.parameters.without_counterpart import folded_constants
 from padiff_graph.matching.result import Matching
 from padiff_graph.sides.recorded_engine import RecordedEngine, is_recorded
 
@@ -91,6 +92,8 @@ def _randomise(matching: Matching, theirs: dict[str, Array]) -> tuple[str, ...]:
     lacking = all(
         row.pieces or row.status not in ("open", "neutral") for row in matching.parameters
     )
+    # a mean of zeros in a buffer is a number of the program: the first has it as one of its own
+    numbers = folded_constants(matching.second)
     changed: list[str] = []
     alike: Counter[tuple[float, int]] = Counter()
     for name in _as_read(matching.second.graph, theirs):
@@ -100,7 +103,8 @@ def _randomise(matching: Matching, theirs: dict[str, Array]) -> tuple[str, ...]:
             continue
         number = alike[value, array.size]
         alike[value, array.size] += 1
-        if covered.get(name, 0) >= array.size or (lacking and name not in covered):
+        alone = lacking and name not in covered and name not in numbers
+        if covered.get(name, 0) >= array.size or alone:
             theirs[name] = about(value, array, number)
             changed.append(name)
     return tuple(changed)

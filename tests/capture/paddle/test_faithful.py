@@ -148,6 +148,17 @@ class Ungraded(Base):
         return y * x
 
 
+class UngradedNorm(Base):
+    def __init__(self):
+        super().__init__()
+        self.norm = paddle.nn.LayerNorm(4)
+
+    def forward(self, x):
+        with paddle.no_grad():
+            y = self.norm(self.fc(x))
+        return self.fc(y)
+
+
 class Counting(Base):
     def __init__(self):
         super().__init__()
@@ -272,6 +283,9 @@ def test_what_runs_without_gradient_is_marked():
     graph = captured(Ungraded(), x=values(3, 4))
     marks = {node.op: "no_grad" in node.marks for node in graph.of_kind("operation")}
     assert marks["pd_op.matmul"] and not marks["pd_op.multiply"]
+    graph = captured(UngradedNorm(), x=values(3, 4))
+    marks = {node.op: "no_grad" in node.marks for node in graph.of_kind("operation")}
+    assert marks["pd_op.layer_norm"]
 
 
 def test_a_branch_that_the_example_decided_is_noted_with_its_line():
