@@ -44,6 +44,7 @@ from padiff_graph.sides.recorded_engine import is_recorded
 from padiff_graph.weights.assignment import assign_parameters, write_where_proved
 from padiff_graph.weights.file_weights import FOLDED, TAKEN, holds_others, taken_weights
 from padiff_graph.weights.folded_weights import NOTE, folded
+from padiff_graph.weights.held_as_numbers import UNMATCHED, without_held
 from padiff_graph.weights.parameter_findings import parameter_findings
 from padiff_graph.weights.unmapped import Unmapped, unmapped, unsure_regions, unsure_weights
 from padiff_graph.weights.weight_equality import weight_findings
@@ -386,7 +387,21 @@ def compare_regions(
             differences=settled.differences,
         )
     scoped = scoped_regions(regions, weighted.matching, request.scope)
-    return Regional(weighted, unsure_regions(scoped, weighted.matching, weighted.loose))
+    held = _with_numbers(request, weighted, scoped)
+    return Regional(held, unsure_regions(scoped, held.matching, held.loose))
+
+
+def _with_numbers(request: CheckRequest, weighted: Weighted, regions: RegionCheck) -> Weighted:
+    """The weights, where the regions show that one model holds some as numbers of its program."""
+    matching = without_held(weighted.matching, regions)
+    if matching is weighted.matching or request.deployed:
+        return weighted
+    sizes = OtherSizes.of(matching, weighted.differences)
+    loose = unmapped(matching, sizes)
+    about = unsure_weights(parameter_findings(matching, sizes), loose)
+    kept = [finding for finding in weighted.findings if finding.cause_id not in UNMATCHED]
+    added = [finding for finding in about if finding.cause_id in UNMATCHED]
+    return replace(weighted, matching=matching, loose=loose, findings=(*added, *kept))
 
 
 def _settled(alignment: Alignment, regions: RegionCheck) -> Alignment | None:

@@ -83,10 +83,16 @@ def _doubtful_reads(
 ) -> Iterable[int]:
     """Cuts in front of a bad region that may be what is wrong with it: where one side goes around
     one of them, to what stands further up or to its weights (it computes a value once more),
-    gradients part otherwise and come to the same."""
+    gradients part otherwise and come to the same. So they may where nothing but gradients towards
+    such cuts differs: a mask is applied in front of one of them on both sides, and once more
+    behind it on one."""
     differing = {part.kind for part in result.parts if part.verdict == "different"}
     outputs_agree = "output" not in differing
-    lopsided = "parameter" in differing or set(region.first.reads) != set(region.second.reads)
+    lopsided = (
+        "parameter" in differing
+        or differing == {"input"}
+        or set(region.first.reads) != set(region.second.reads)
+    )
     for read in _reads(region):
         cut = plan.cuts[read]
         if cut.source:

@@ -59,3 +59,14 @@ def test_a_difference_that_only_shrank_has_not_vanished() -> None:
     results = found("different", "different", "equal")
     left = result(MERGED, "rounding", 0.1)
     assert not vanished(PLAN, TRIAL, frozenset({KEY}), {**results, MERGED.identity: left})
+
+
+def test_a_cut_is_doubtful_where_nothing_but_the_gradient_towards_it_differs() -> None:
+    parts = (
+        Part("output", "y", "y", 0.0, 1.0, 1e-6, "equal"),
+        Part("input", "x", "x", 0.5, 1.0, 1e-6, "different"),
+    )
+    last = CHAIN[2]
+    masked = RegionResult(last.order, "different", parts, last.first.nodes, last.second.nodes)
+    results = {**found("equal", "equal", "equal"), last.identity: masked}
+    assert doubtful_groups(PLAN, results) == [frozenset({CUTS[2].key, CUTS[3].key})]
