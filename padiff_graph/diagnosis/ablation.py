@@ -4,8 +4,8 @@ that operation is the whole difference."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,10 +16,10 @@ from padiff_graph.capture.normal.index_map import View
 from padiff_graph.diagnosis.moved_values import ORDERS
 from padiff_graph.diagnosis.plain_names import IDLE, plain_name
 from padiff_graph.diagnosis.probes import probe
+from padiff_graph.diagnosis.region_half import Half
 from padiff_graph.executor.pair_run import Fed, Pair
-from padiff_graph.executor.partition import Cut, Region, Slice
+from padiff_graph.executor.partition import Cut, Region
 from padiff_graph.executor.region_run import Side, members
-from padiff_graph.executor.side_run import side_values
 from padiff_graph.executor.transfer import paired
 from padiff_graph.executor.value_names import value_name
 from padiff_graph.findings.cause import Cause
@@ -38,39 +38,6 @@ TRIALS = 48
 
 
 @dataclass(frozen=True, slots=True)
-class _Half:
-    """One side of a region with what it is fed and what is asked of it."""
-
-    side: Side
-    part: Slice
-    feed: Mapping[Value, Array]
-    wanted: tuple[Value, ...]
-
-    def values(
-        self,
-        wanted: tuple[Value, ...] | None = None,
-        instead: Mapping[int, Value] | None = None,
-        turned: Collection[int] = (),
-    ) -> dict[Value, Array]:
-        """What it yields in float64; `instead` hands on an operand in the place of an operation,
-        and one that is `turned` reads its parts in reverse order.
-
-        Raises:
-            NotRunnable: where an operation cannot be run by itself.
-        """
-        asked = self.wanted if wanted is None else wanted
-        return side_values(
-            self.side,
-            self.part,
-            self.feed,
-            asked,
-            double=True,
-            instead=instead or {},
-            turned=turned,
-        )
-
-
-@dataclass(frozen=True, slots=True)
 class _Trial:
     """An operation to leave out, and the operand to hand on in its place."""
 
@@ -86,8 +53,8 @@ def surplus(pair: Pair, region: Region, feed: Fed) -> Surplus | None:
     if not cut.exact:
         return None
     halves = (
-        _Half(pair.first, region.first, feed.first, cut.first),
-        _Half(pair.second, region.second, feed.second, cut.second),
+        Half(pair.first, region.first, feed.first, cut.first),
+        Half(pair.second, region.second, feed.second, cut.second),
     )
     try:
         whole = halves[0].values(), halves[1].values()
@@ -110,14 +77,14 @@ def inverted(pair: Pair, region: Region, feed: Fed) -> Cause | None:
     truths = [value for value, array in feed.first.items() if array.dtype.kind == "b"]
     if not cut.exact or not truths:
         return None
-    first = _Half(pair.first, region.first, feed.first, cut.first)
-    second = _Half(pair.second, region.second, feed.second, cut.second)
+    first = Half(pair.first, region.first, feed.first, cut.first)
+    second = Half(pair.second, region.second, feed.second, cut.second)
     try:
         ours, theirs = first.values(), second.values()
         before = _apart(cut, ours, theirs)
         for value in truths[:TRIALS]:
-            turned = replace(first, feed={**feed.first, value: ~feed.first[value]})
-            left = _apart(cut, turned.values(), theirs)
+            turned = first.fed_otherwise({**feed.first, value: ~feed.first[value]})
+            left = _apart(cut, turned, theirs)
             if before and left is not None and left <= VANISHED * before:
                 return Cause.of("operand.inverted", tensor=value_name(pair.first, value))
     except NotRunnable:
@@ -132,8 +99,8 @@ def parts_turned(pair: Pair, region: Region, feed: Fed) -> Cause | None:
     joining = [node for node in map(pair.first.graph.record, region.first.nodes) if members(node)]
     if not cut.exact or not joining:
         return None
-    first = _Half(pair.first, region.first, feed.first, cut.first)
-    second = _Half(pair.second, region.second, feed.second, cut.second)
+    first = Half(pair.first, region.first, feed.first, cut.first)
+    second = Half(pair.second, region.second, feed.second, cut.second)
     try:
         ours, theirs = first.values(), second.values()
     except NotRunnable:
@@ -141,7 +108,7 @@ def parts_turned(pair: Pair, region: Region, feed: Fed) -> Cause | None:
     before = _apart(cut, ours, theirs)
     for node in joining[:TRIALS]:
         try:
-            left = _apart(cut, first.values(turned=(node.id,)), theirs)
+            left = _apart(cut, first.changed(node.id, turned=True), theirs)
         except NotRunnable:  # parts of other sizes, which its readers refuse
             continue
         if before and left is not None and left <= VANISHED * before:
@@ -152,13 +119,13 @@ def parts_turned(pair: Pair, region: Region, feed: Fed) -> Cause | None:
 
 def _left(
     cut: Cut,
-    halves: tuple[_Half, _Half],
+    halves: tuple[Half, Half],
     whole: tuple[dict[Value, Array], dict[Value, Array]],
     trial: _Trial,
 ) -> float | None:
     """How far the sides are apart without an operation."""
     try:
-        without = halves[trial.side].values(instead={trial.node: trial.operand})
+        without = halves[trial.side].changed(trial.node, instead=trial.operand)
     except NotRunnable:
         return None
     if trial.side == 0:
@@ -184,7 +151,7 @@ def _readable(arrays: Mapping[Value, Array], views: list[tuple[Value, View]]) ->
     return all(arrays[value].size == view.source for value, view in views)
 
 
-def _trials(halves: tuple[_Half, _Half]) -> Iterator[_Trial]:
+def _trials(halves: tuple[Half, Half]) -> Iterator[_Trial]:
     """Operations of a kind that the other side has fewer of first, the later before the earlier
     ones."""
     kinds = [_kinds(half) for half in halves]
@@ -203,7 +170,7 @@ def _trials(halves: tuple[_Half, _Half]) -> Iterator[_Trial]:
         yield trial
 
 
-def _kinds(half: _Half) -> Counter[str]:
+def _kinds(half: Half) -> Counter[str]:
     """How many operations of each kind a side has."""
     return Counter(plain_name(half.side.graph.record(node).op) for node in half.part.nodes)
 
@@ -222,7 +189,7 @@ def stand_ins(side: Side, record: Node) -> Iterator[Value]:
             yield operand
 
 
-def _deed(half: _Half, trial: _Trial) -> Cause | None:
+def _deed(half: Half, trial: _Trial) -> Cause | None:
     """What an operation hands on, as far as the numbers tell."""
     result, operand = Value(trial.node), trial.operand
     given = {operand: half.feed[operand]} if operand in half.feed else {}
