@@ -8,6 +8,7 @@ findings, regions and time.
     python benchmarks/sides.py --recording           the second model as a recording of it instead
     python benchmarks/sides.py --recordings          both, once the weights are the same
     python benchmarks/sides.py --ray                 both models in Ray actors instead
+    python benchmarks/sides.py --ray --actors 2      the regions of each over so many
 
 Each pair is checked in processes of its own. Times are seconds of the check by the clock, and of
 all its processes by the processor, imports and construction included, which other work hardly
@@ -34,7 +35,7 @@ SECONDS = 600
 RECORDINGS = "recordings"
 """In the place of an interpreter: both models are recorded."""
 RAY = "ray"
-"""In the place of an interpreter: both models in actors."""
+"""In the place of an interpreter, with a number behind: each model in so many actors."""
 RECORDING = "recording"
 """In the place of an interpreter: the second model is recorded."""
 PAIRS = (
@@ -139,13 +140,20 @@ def checked(name: str, python: str | None) -> dict[str, Any]:
         seconds = time.perf_counter() - started
     else:
         os.environ["SIDES_PAIR"] = name
-        where: dict[str, Any] = {"ray": {"num_cpus": 1}} if python == RAY else {"python": python}
+        where: dict[str, Any] = {"python": python}
+        if python is not None and python.startswith(RAY):
+            actors = int(python.removeprefix(RAY))
+            # more actors than cores share them
+            where = {"ray": {"num_cpus": 1 / actors, "actors": actors}}
         sides = [pg.Side(f"{__file__}:{side}", **where) for side in ("first", "second")]
         log = logging.getLogger("padiff_graph.capture.remote.client")
         log.setLevel("INFO")
         log.addHandler(logging.StreamHandler(sys.stderr))
         report = pg.compare(*sides, options=OPTIONS)
         seconds = sum(report.timings.values())
+        spent = sum(own for step, own in report.timings.items() if step.startswith("regions"))
+        count = sum(report.regions.values())
+        log.info("%d regions, %.2f s each", count, spent / max(count, 1))
     findings = [
         (own.cause_id, own.verdict, own.phase, own.paddle_path, own.torch_path)
         for own in report.findings
@@ -172,7 +180,9 @@ def asked(name: str, python: str | None) -> dict[str, Any]:
         return {"said": ran.stderr.strip()[-300:], "timed": 0.0, "frameworks": []}
     answer: dict[str, Any] = json.loads(lines[-1])
     answer["processor"] = _processor() - before
-    answer["crossed"] = [line for line in ran.stderr.splitlines() if "bytes crossed" in line]
+    told = "bytes crossed", "s each"
+    lines = ran.stderr.splitlines()
+    answer["crossed"] = [line for line in lines if any(word in line for word in told)]
     return answer
 
 
@@ -192,12 +202,14 @@ def main() -> None:
     parser.add_argument("--recording", action="store_true")
     parser.add_argument("--recordings", action="store_true")
     parser.add_argument("--ray", action="store_true")
+    parser.add_argument("--actors", type=int, default=1)
     parser.add_argument("--one", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.one:
         print(json.dumps(checked(given.pairs[0], None if given.one == "here" else given.one)))
         return
-    named = {RECORDING: given.recording, RECORDINGS: given.recordings, RAY: given.ray}
+    named = {RECORDING: given.recording, RECORDINGS: given.recordings}
+    named[f"{RAY}{given.actors}"] = given.ray
     elsewhere = next((what for what, asked_for in named.items() if asked_for), given.python)
     same = 0
     for name in given.pairs:
