@@ -25,6 +25,7 @@ from paddle.pir.core import static_op_arg_cast_guard
 
 __all__ = [
     "INPLACE",
+    "RECURRENT",
     "SHAPE",
     "TENSOR",
     "VIEWS",
@@ -43,6 +44,7 @@ __all__ = [
     "operand_names",
     "patched",
     "place",
+    "recurrent_steps",
     "result_types",
     "shape_of",
     "spelled",
@@ -111,6 +113,13 @@ AUTOCAST = sys.modules[paddle.amp.auto_cast.__module__]
 
 AUTOCAST_BLOCK = AUTOCAST.amp_guard
 """What `auto_cast` calls: a block, which in dynamic mode is off where the place is a CPU."""
+
+
+RECURRENT = sys.modules[paddle.nn.RNN.__module__]
+"""The module of `paddle.nn.RNN`."""
+
+recurrent_steps = RECURRENT._rnn_dynamic_graph
+"""How `RNN` runs a cell in dynamic mode: one call a step. Seen in 3.3.1."""
 
 
 @dataclass(frozen=True)

@@ -120,7 +120,8 @@ def _keeps_statistics(maker: Any) -> bool:
     if maker.name() != "pd_op.batch_norm_":
         return False
     attributes = maker.attrs()
-    return bool(attributes["is_test"] or attributes["use_global_stats"])
+    frozen = attributes["is_test"] and not attributes["trainable_statistics"]
+    return bool(frozen or attributes["use_global_stats"])
 
 
 def _with_base(maker: Any, base: Any) -> Any:

@@ -83,6 +83,13 @@ def _layer_patches(recording: Recording) -> list[Patch]:
     return [
         Patch(paddle.nn.Layer, "__call__", called, "a program does not say whose call made what"),
         Patch(
+            internals.RECURRENT,
+            "_rnn_static_graph",
+            internals.recurrent_steps,
+            "a cell in RNN runs in a loop over arrays of tensors, which no graph holds; eagerly it"
+            " runs step by step",
+        ),
+        Patch(
             paddle.nn.layer.layers,
             "name_struct",
             unnamed,

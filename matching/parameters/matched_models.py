@@ -29,6 +29,7 @@ class MatchedModels:
         partner: first-side node -> second-side node.
         users: for each first-side node its consumers, as (node, operand position).
         static: for each side which nodes depend on parameters and constants only.
+        read: for each side and node which of its results are read.
     """
 
     def __init__(self, matching: Matching) -> None:
@@ -38,6 +39,17 @@ class MatchedModels:
         self.partner = matching.partner()
         self.users = self.first.users()
         self.static = weights_only(self.first), weights_only(self.second)
+        self.read = _read(self.first), _read(self.second)
+
+
+def _read(graph: NormalGraph) -> list[set[int]]:
+    read: list[set[int]] = [set() for _ in graph.nodes]
+    operands = (node.inputs for node in graph.nodes)
+    for edges in (*operands, graph.outputs.values(), graph.updates.values()):
+        for edge in edges:
+            if edge is not None:
+                read[edge.source].add(edge.output)
+    return read
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,8 @@ import numpy as np
 from padiff_graph.capture.normal.collection import without_collection
 from padiff_graph.capture.normal.form import Edge, NormalNode
 from padiff_graph.capture.normal.index_map import View
+from padiff_graph.capture.normal.traits import Layout as Layouts
+from padiff_graph.capture.normal.traits import traits
 from padiff_graph.matching.parameters.feature_order import feature_order
 from padiff_graph.matching.parameters.layouts import related
 from padiff_graph.matching.parameters.matched_models import (
@@ -181,15 +183,23 @@ def _operand(
 
 
 def _results(models: MatchedModels, layout: Layout, pair: MatchedPair) -> None:
-    """The relations and points of a pair's results."""
+    """The relations and points of a pair's results.
+
+    A recurrent layer yields the last state twice, as a result of its own and as the last step.
+    Where the models do not read the same results, a cut between them and their readers would part
+    what belongs together.
+    """
     nodes = pair.first, pair.second
+    recurrent = traits(pair.first.op).layout is Layouts.RECURRENT
+    alike = models.read[0][pair.first.id] == models.read[1][pair.second.id]
     for output, relation in enumerate(_relations(models, pair)):
         if relation is not None:
             layout.relations[pair.first.id, output] = relation
             if not pair.certain:
                 layout.assumed.add((pair.first.id, output))
-        point = _point(pair.index, pair.match, nodes, output, relation, pair.certain)
-        layout.points.extend(point)
+        if alike or not recurrent:
+            point = _point(pair.index, pair.match, nodes, output, relation, pair.certain)
+            layout.points.extend(point)
 
 
 def _relations(models: MatchedModels, pair: MatchedPair) -> list[View | None]:
