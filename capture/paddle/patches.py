@@ -7,6 +7,8 @@ questions about numbers in `patched_questions`.
 
 from __future__ import annotations
 
+import functools
+import inspect
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -62,6 +64,7 @@ def patches(recording: Recording) -> list[Patch]:
         *_autocast_patches(),
         *write_patches(recording),
         *_hook_patches(recording),
+        *_gradient_patches(),
         *_custom_function_patches(recording),
         *question_patches(recording),
     ]
@@ -122,6 +125,21 @@ def _hook_patches(recording: Recording) -> list[Patch]:
         Patch(paddle.pir.Value, "register_hook", hooked, why),
         Patch(tensor, "register_hook", by_mode(tensor.register_hook, hooked), why),
     ]
+
+
+def _gradient_patches() -> list[Patch]:
+    plain = paddle.grad
+
+    @functools.wraps(plain)
+    def constant(*args: Any, **kwargs: Any) -> Any:
+        call = inspect.signature(plain).bind(*args, **kwargs).arguments
+        gradients = plain(*args, **kwargs)
+        if call.get("create_graph", False):
+            return gradients
+        return [each.detach() if is_value(each) else each for each in gradients]
+
+    why = "a program's gradients have gradients of their own, eager ones only where asked for"
+    return [Patch(paddle, "grad", constant, why)]
 
 
 def _custom_function_patches(recording: Recording) -> list[Patch]:

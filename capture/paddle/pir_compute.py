@@ -299,9 +299,9 @@ MOMENTUM_DIGITS = 7
 
 
 def _uses_batch_statistics(call: Call) -> bool:
-    if call.get("use_global_stats", False):
-        return False
-    return bool(call.get("trainable_statistics", False)) or not call.get("is_test", False)
+    frozen, learned = call.get("use_global_stats", False), call.get("trainable_statistics", False)
+    evaluating = call.get("is_test", False)
+    return not frozen and bool(learned or not evaluating)
 
 
 def group_norm(call: Call) -> Result:

@@ -102,6 +102,15 @@ class Penalised(Base):
         return score + (gradient**2).sum()
 
 
+class SteppedDown(Base):
+    """A step along a gradient, which is a constant for what is learned."""
+
+    def forward(self, x):
+        hidden = paddle.tanh(self.fc(x))
+        (gradient,) = paddle.grad(paddle.tanh(self.fc(hidden)).sum(), hidden)
+        return hidden - 0.1 * gradient
+
+
 @pytest.mark.parametrize(
     "model",
     [
@@ -112,6 +121,7 @@ class Penalised(Base):
         SlicedComplex,
         ComplexNumbersWritten,
         Penalised,
+        SteppedDown,
     ],
 )
 @pytest.mark.parametrize("training", [False, True])
