@@ -22,8 +22,8 @@ from padiff_graph.capture.paddle import internals, values
 from padiff_graph.capture.paddle.internals import Patch
 from padiff_graph.capture.paddle.late_weights import Reader, reading
 from padiff_graph.capture.paddle.layer_tensors import named_tensors
+from padiff_graph.capture.paddle.missing_bias import refuse_missing_bias
 from padiff_graph.capture.paddle.missing_kernel import kernels_said
-from padiff_graph.capture.paddle.one_bias import refuse_one_bias
 from padiff_graph.capture.paddle.quiet import quiet
 from padiff_graph.capture.paddle.rerun import rerun
 from padiff_graph.capture.paddle.state import generators
@@ -43,6 +43,7 @@ class PaddleEngine:
     framework = "paddle"
 
     def __init__(self, model: paddle.nn.Layer) -> None:
+        refuse_missing_bias(model)
         self.model = model
         self.weights = late_model(model)
         self.reader = Reader()
@@ -119,7 +120,6 @@ class PaddleEngine:
 
     def forward(self, example: Mapping[str, Any], *, grad: bool) -> Run:
         """Runs the user's own layer eagerly, in the mode that it is in."""
-        refuse_one_bias(self.model)
         self._own = named_tensors(
             self.model
         )  # before the run: a forward may keep tensors on the layer
