@@ -78,9 +78,7 @@ def beyond_finding(
     if worst.reason:
         return finding
     quantities = [quantity for quantity, _ in beyond]
-    known = [
-        other for other in findings if other.verdict in FRAMEWORK and other.phase == finding.phase
-    ]
+    known = [other for other in findings if _may_carry(other, finding)]
     vanished = proof is not None and not proof.reason and not proof.left
     if known and worst.relative > LARGE:
         return _carried(finding, known, quantities)
@@ -103,6 +101,15 @@ def beyond_finding(
         return _as(finding, "whole.not_located")
     undecided = _as(finding, "rounding.undecided", enough=f"{enough} would have been enough")
     return replace(undecided, verdict="not-comparable")
+
+
+def _may_carry(other: Finding, finding: Finding) -> bool:
+    """Whether a value may differ for what the frameworks do otherwise elsewhere. A defect is one of
+    gradients, also where a statistic that differs beside it makes the region's phase forward."""
+    if other.verdict not in FRAMEWORK:
+        return False
+    defect = other.verdict == "framework-defect" and finding.phase == "backward"
+    return defect or other.phase == finding.phase
 
 
 def unexplained_finding(proof: WholeProof, frameworks: tuple[str, str]) -> Finding:
