@@ -45,3 +45,19 @@ def test_other_kinds():
     assert difference(*whole)[0] == 1.0
     assert difference(np.asarray([1j]), np.asarray([0j])) == (1.0, 0.0)
     assert difference(np.ones(0), np.ones(0)) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("largest", [0.0, 1.0, np.inf])
+def test_numbers_below_the_smallest_normal_one_are_none(dtype, largest):
+    tiny = np.finfo(dtype).tiny
+    other = np.array([largest, 0.0], dtype)
+    finite = 0.0 if np.isinf(largest) else largest
+    assert difference(other + np.array([0, tiny / 4], dtype), other) == (0.0, finite)
+    assert difference(other + np.array([0, tiny * 2], dtype), other) == (2 * tiny, finite)
+
+
+def test_subnormal_numbers_of_float16_count():
+    other = np.array([1e-3, 0.0], np.float16)
+    error, scale = difference(other + np.array([5e-5, 0], np.float16), other)
+    assert error > 4e-5 and scale == pytest.approx(1e-3, rel=1e-3)
