@@ -39,11 +39,19 @@ def layers_left_out(
         other = _counterparts(having[::-1], wanting[::-1]) or kept
         turned = tuple(node for node in more if node not in other)
         rest = turned if _numbers(graph, turned[0]) else rest
+    if not _in_one_place(more, rest):
+        return None  # several layers like others: which of them are left out is anybody's guess
     active = any(traits(graph.nodes[node].op).family == "activation" for node in rest)
     weighted = sum(_numbers(graph, node) for node in more)
     if not active or weighted <= sum(_numbers(lacking, node) for node in fewer):
         return None
     return (side, rest) if any(_numbers(graph, node) for node in rest) else None
+
+
+def _in_one_place(nodes: tuple[int, ...], some: tuple[int, ...]) -> bool:
+    """Whether some nodes follow each other without others between."""
+    places = [place for place, node in enumerate(nodes) if node in some]
+    return bool(places) and places[-1] - places[0] + 1 == len(places)
 
 
 def _counterparts(more: Sequence[NormalNode], fewer: Sequence[NormalNode]) -> set[int] | None:
