@@ -9,6 +9,7 @@ from dataclasses import replace
 from padiff_graph.alignment.aligned import Alignment, Known
 from padiff_graph.alignment.gradient_map import told_by_gradients
 from padiff_graph.alignment.tried_maps import tried
+from padiff_graph.alignment.turned_weights import as_they_are_read, without_order
 from padiff_graph.alignment.value_proof import Proof, prove
 from padiff_graph.matching.difference.structural_differences import differences
 from padiff_graph.matching.ladder import match
@@ -49,11 +50,12 @@ def gather(alignment: Alignment) -> Alignment:
     suggested = filled(gathered.matching, known.suggested)
     if suggested is not gathered.matching:
         gathered = _gathered(replace(gathered, matching=suggested))
+    gathered = as_they_are_read(gathered)
     spent = alignment.timings.get("values", 0.0) + time.perf_counter() - started
     return replace(
         gathered,
         timings={**alignment.timings, "values": spent},
-        differences=differences(gathered.matching),
+        differences=without_order(gathered.matching, differences(gathered.matching)),
     )
 
 

@@ -33,7 +33,7 @@ from padiff_graph.matching.parameters.row_changes import with_rows
 from padiff_graph.matching.parameters.without_counterpart import Values
 from padiff_graph.matching.result import Matching, ParameterRow
 
-__all__ = ["tried"]
+__all__ = ["TRIED", "tried"]
 
 RUNS = 64
 """Most trials of one pair of models: six questions with two answers each."""
@@ -44,6 +44,8 @@ LEAST = 4
 SURE = 0.97
 """Confidence in a row that a run has proved; chosen as for a match that values confirm."""
 
+TRIED = "tried and proved by running"
+"""How the reason of a row that a run has proved begins."""
 NAMED = "the same name, shape and values on both sides"
 SAME = "the same values on both sides"
 
@@ -314,5 +316,4 @@ class _Search:
 def _row(row: ParameterRow, option: Option) -> ParameterRow:
     named = option.convention not in ("", TURNED)
     how = f", by the convention: {option.convention}" if named else ""
-    reason = f"tried and proved by running{how}"
-    return replace(row, confidence=SURE, proved=True, reason=reason)
+    return replace(row, confidence=SURE, proved=True, reason=f"{TRIED}{how}")
