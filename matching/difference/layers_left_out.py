@@ -56,7 +56,23 @@ def _in_one_place(nodes: tuple[int, ...], some: tuple[int, ...]) -> bool:
 
 def _counterparts(more: Sequence[NormalNode], fewer: Sequence[NormalNode]) -> set[int] | None:
     """The nodes of the longer side that the shorter one has too: of the same operator, the last
-    ones first, those that yield as much before others."""
+    ones first, those that yield as much before others; in their order where they stand in it."""
+    return _in_order(more, fewer) or _in_any_order(more, fewer)
+
+
+def _in_order(more: Sequence[NormalNode], fewer: Sequence[NormalNode]) -> set[int] | None:
+    kept: set[int] = set()
+    left = list(more)
+    for node in reversed(fewer):
+        while left and (left[-1].op, left[-1].outputs) != (node.op, node.outputs):
+            left.pop()
+        if not left:
+            return None
+        kept.add(left.pop().id)
+    return kept
+
+
+def _in_any_order(more: Sequence[NormalNode], fewer: Sequence[NormalNode]) -> set[int] | None:
     kept: set[int] = set()
     for node in reversed(fewer):
         like = [each for each in more if each.op == node.op and each.id not in kept]

@@ -8,9 +8,12 @@ from synthetic import Graph, decoder, resnet
 from padiff_graph.capture.normal.form import NormalGraph
 from padiff_graph.findings.cause_sentences import sentence
 from padiff_graph.findings.difference_causes import difference_cause
+from padiff_graph.matching.difference.compared import Compared
+from padiff_graph.matching.difference.layers_left_out import layers_left_out
 from padiff_graph.matching.difference.structural_differences import differences
 from padiff_graph.matching.difference.whereabouts import Whereabouts
 from padiff_graph.matching.ladder import match
+from tests.matching.small_graphs import wired
 
 
 def edited(make, edit, seed: int):
@@ -88,6 +91,23 @@ def test_a_layer_left_out_is_told_where_its_weights_are(activations: bool) -> No
     (missing,) = differences(matching)
     assert (missing.kind, missing.second_path) == ("missing", "b")
     assert [matching.second.nodes[node].op for node in missing.second] == ["Linear", "Relu"]
+
+
+@pytest.mark.parametrize(("kept", "told"), [("rrt", [4, 5]), ("rt", None)])
+def test_layers_left_out_are_told_in_one_place_alone(kept: str, told: list[int] | None) -> None:
+    def stack(letters: str) -> NormalGraph:
+        parts: dict[str, tuple[str, ...]] = {"first": ("Linear", "x")}
+        last = "first"
+        for at, letter in enumerate(letters):
+            parts[f"a{at}"] = ({"r": "Relu", "t": "Tanh"}[letter], last)
+            parts[f"l{at}"] = ("Linear", f"a{at}")
+            last = f"l{at}"
+        return wired(parts)
+
+    compared = Compared.of(match(stack(kept), stack("rrtt")))
+    nodes = [tuple(node.id for node in side.nodes if not node.leaf) for side in compared.graphs]
+    found = layers_left_out(compared, nodes[0], nodes[1])
+    assert (found and [nodes[1].index(node) for node in found[1]]) == told
 
 
 def test_another_activation_everywhere_is_one_cause():
