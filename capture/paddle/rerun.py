@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 
 import paddle
 
@@ -55,7 +56,7 @@ def _called(
         return (run_hook(node.native, operands[0]),)
     if isinstance(node.native, Custom):
         return run_custom(node.native, operands)
-    operation: Operation = node.native
+    operation = _asked(node.native, node)
     given = operation.grouped(operands)
     if draw is not None and "random" in node.marks:
         results = drawn(operation, given, draw, double)
@@ -65,6 +66,13 @@ def _called(
     for place in WITHOUT_BACKWARD.get(operation.name, ()):
         flat[place].stop_gradient = True
     return flat
+
+
+def _asked(operation: Operation, node: Node) -> Operation:
+    """The operation with the attributes that its record holds, where those were changed."""
+    if node.attrs is operation.attrs or dict(node.attrs) == operation.attrs:
+        return operation
+    return replace(operation, attrs=dict(node.attrs), _plan=None, _static=None)
 
 
 WITHOUT_BACKWARD = {"cross_entropy_with_softmax": (0,)}

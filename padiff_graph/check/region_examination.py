@@ -13,6 +13,7 @@ from padiff_graph.check.recorded_examination import examine_recorded
 from padiff_graph.check.summed_terms import summed_terms
 from padiff_graph.diagnosis.ablation import inverted, parts_turned, surplus
 from padiff_graph.diagnosis.framework_differences import explain_by_frameworks
+from padiff_graph.diagnosis.other_settings import other_setting
 from padiff_graph.diagnosis.probes import probe, probe_gradient
 from padiff_graph.diagnosis.upstream_order import astray, moved
 from padiff_graph.executor.pair_run import (
@@ -345,6 +346,9 @@ def _explained(case: _Case, parts: Sequence[Part], opinion: _SecondOpinion) -> R
     tried = inverted(pair, region, feed) or parts_turned(pair, region, feed)
     if tried is not None:
         return replace(result, tried=tried)
+    setting = other_setting(pair, region, feed)
+    if setting is not None:
+        return replace(result, setting=setting)
     return replace(result, surplus=surplus(pair, region, feed))
 
 
@@ -375,7 +379,7 @@ def _largest(single: Measured, first: Array, second: Array) -> tuple[float, floa
 def _settled(case: _Case, run: PairRun, result: RegionResult) -> RegionResult:
     """The result, not comparable where a difference proves nothing or agreement is not all that was
     asked."""
-    plain = replace(result, astray=False, surplus=None, tried=None)
+    plain = replace(result, astray=False, surplus=None, setting=None, tried=None)
     if result.verdict == "different":
         region, feed = case.region, case.feed
         drawn = unsteady(

@@ -4,7 +4,7 @@ that operation is the whole difference."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,29 +12,20 @@ import numpy as np
 from padiff_graph.capture.engine import Array, NotRunnable
 from padiff_graph.capture.graph import Node, Value
 from padiff_graph.capture.interpreter import differentiable
-from padiff_graph.capture.normal.index_map import View
 from padiff_graph.diagnosis.moved_values import ORDERS
 from padiff_graph.diagnosis.plain_names import IDLE, plain_name
 from padiff_graph.diagnosis.probes import probe
 from padiff_graph.diagnosis.region_half import Half
+from padiff_graph.diagnosis.trial_runs import TRIALS, VANISHED, apart, halves_of
 from padiff_graph.executor.pair_run import Fed, Pair
 from padiff_graph.executor.partition import Cut, Region
 from padiff_graph.executor.region_run import Side, members
-from padiff_graph.executor.transfer import paired
 from padiff_graph.executor.value_names import value_name
 from padiff_graph.findings.cause import Cause
 from padiff_graph.findings.sentences import DEEDS
-from padiff_graph.referee.largest import difference
 from padiff_graph.referee.region_result import Surplus
 
 __all__ = ["inverted", "parts_turned", "stand_ins", "surplus"]
-
-VANISHED = 1e-3
-"""The difference was that operation's where this share of it, at most, is left without it; chosen
-well above what rounding leaves in float64."""
-TRIALS = 48
-"""Most operations left out in turn; chosen so that a region takes no longer than its gradients do.
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +43,12 @@ def surplus(pair: Pair, region: Region, feed: Fed) -> Surplus | None:
     cut = region.cut
     if not cut.exact:
         return None
-    halves = (
-        Half(pair.first, region.first, feed.first, cut.first),
-        Half(pair.second, region.second, feed.second, cut.second),
-    )
+    halves = halves_of(pair, region, feed)
     try:
         whole = halves[0].values(), halves[1].values()
     except NotRunnable:
         return None
-    before = _apart(cut, *whole)
+    before = apart(cut, *whole)
     if not before:
         return None
     for trial in _trials(halves):
@@ -77,14 +65,13 @@ def inverted(pair: Pair, region: Region, feed: Fed) -> Cause | None:
     truths = [value for value, array in feed.first.items() if array.dtype.kind == "b"]
     if not cut.exact or not truths:
         return None
-    first = Half(pair.first, region.first, feed.first, cut.first)
-    second = Half(pair.second, region.second, feed.second, cut.second)
+    first, second = halves_of(pair, region, feed)
     try:
         ours, theirs = first.values(), second.values()
-        before = _apart(cut, ours, theirs)
+        before = apart(cut, ours, theirs)
         for value in truths[:TRIALS]:
             turned = first.fed_otherwise({**feed.first, value: ~feed.first[value]})
-            left = _apart(cut, turned, theirs)
+            left = apart(cut, turned, theirs)
             if before and left is not None and left <= VANISHED * before:
                 return Cause.of("operand.inverted", tensor=value_name(pair.first, value))
     except NotRunnable:
@@ -99,16 +86,15 @@ def parts_turned(pair: Pair, region: Region, feed: Fed) -> Cause | None:
     joining = [node for node in map(pair.first.graph.record, region.first.nodes) if members(node)]
     if not cut.exact or not joining:
         return None
-    first = Half(pair.first, region.first, feed.first, cut.first)
-    second = Half(pair.second, region.second, feed.second, cut.second)
+    first, second = halves_of(pair, region, feed)
     try:
         ours, theirs = first.values(), second.values()
     except NotRunnable:
         return None
-    before = _apart(cut, ours, theirs)
+    before = apart(cut, ours, theirs)
     for node in joining[:TRIALS]:
         try:
-            left = _apart(cut, first.changed(node.id, turned=True), theirs)
+            left = apart(cut, first.changed(node.id, turned=True), theirs)
         except NotRunnable:  # parts of other sizes, which its readers refuse
             continue
         if before and left is not None and left <= VANISHED * before:
@@ -129,26 +115,8 @@ def _left(
     except NotRunnable:
         return None
     if trial.side == 0:
-        return _apart(cut, without, whole[1])
-    return _apart(cut, whole[0], without)
-
-
-def _apart(cut: Cut, first: Mapping[Value, Array], second: Mapping[Value, Array]) -> float | None:
-    """The largest difference against the scale; None where shapes forbid to tell."""
-    firsts = [(point.first, point.first_view) for point in cut.points]
-    seconds = [(point.second, point.second_view) for point in cut.points]
-    if not (_readable(first, firsts) and _readable(second, seconds)):
-        return None
-    largest = 0.0
-    for ours, theirs in paired(cut, first, second):
-        error, scale = difference(ours, theirs)
-        largest = max(largest, error / scale if scale else error)
-    return largest if np.isfinite(largest) else None
-
-
-def _readable(arrays: Mapping[Value, Array], views: list[tuple[Value, View]]) -> bool:
-    """Whether the arrays have the sizes that the views read."""
-    return all(arrays[value].size == view.source for value, view in views)
+        return apart(cut, without, whole[1])
+    return apart(cut, whole[0], without)
 
 
 def _trials(halves: tuple[Half, Half]) -> Iterator[_Trial]:

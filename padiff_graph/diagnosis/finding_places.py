@@ -20,6 +20,7 @@ __all__ = [
     "matched_places",
     "moved_to",
     "region_places",
+    "setting_places",
     "surplus_places",
 ]
 
@@ -139,6 +140,15 @@ def surplus_places(difference: Difference | None, matching: Matching) -> Places 
     paths = difference.first_path, difference.second_path
     places = Place(paths[0], "", ""), Place(paths[1], "", "")
     return moved_to(places, side, replace(own, path=paths[side]))
+
+
+def setting_places(natives: tuple[int, int], places: Places, matching: Matching) -> Places:
+    """The places with the operations that have a setting, on the sides that have one."""
+    graphs = matching.first.graph, matching.second.graph
+    for side, (native, graph) in enumerate(zip(natives, graphs, strict=True)):
+        if native >= 0:
+            places = moved_to(places, side, Place.of_record(graph.record(native)))
+    return places
 
 
 def moved_to(places: Places, side: int, place: Place) -> Places:

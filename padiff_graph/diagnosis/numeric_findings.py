@@ -12,6 +12,7 @@ from padiff_graph.diagnosis.finding_places import (
     matched_places,
     moved_to,
     region_places,
+    setting_places,
     surplus_places,
 )
 from padiff_graph.diagnosis.numeric_causes import Told, numeric_cause, turned
@@ -42,6 +43,11 @@ def numeric_finding(
         return finding_at(places, phase, "not-comparable", reason, matching, result.order)
     part = shown.worst()
     assert part is not None
+    if shown.setting is not None:
+        places = setting_places(shown.setting.natives, places, matching)
+        cause = shown.setting.cause
+        finding = finding_at(places, phase, "different", cause, matching, result.order)
+        return replace(finding, error=part.error, relative=part.relative)
     pinned = matched_places(difference, matching)
     places = pinned or places
     told = numeric_cause(result, part, matching, places)

@@ -4,6 +4,7 @@ place."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from padiff_graph.diagnosis.frozen_parameters import frozen_parameters
 from padiff_graph.diagnosis.merging import merged
@@ -14,12 +15,14 @@ from padiff_graph.diagnosis.structural_findings import (
     built_differently,
     explains,
     locate,
+    names_a_setting,
     structural_finding,
 )
 from padiff_graph.findings.finding import Finding
 from padiff_graph.matching.difference.other_sizes import OtherSizes
 from padiff_graph.matching.result import Difference, Matching
 from padiff_graph.referee.region_result import RegionCheck, RegionResult
+from padiff_graph.referee.structural_evidence import native_of, nodes_of
 
 __all__ = ["region_findings"]
 
@@ -36,6 +39,7 @@ def region_findings(
     agree it is told as suspicious, since it changes nothing on this input. What differs without a
     structural difference is told by what the numbers and the operations' marks say.
     """
+    check = _told_once(check, locate(check, matching, differences), matching)
     located = locate(check, matching, differences)
     sizes = OtherSizes.of(matching, differences)
     structural = [structural_finding(one, matching) for one in located]
@@ -50,6 +54,26 @@ def region_findings(
     return tuple(sorted(findings, key=lambda finding: (finding.order, not finding.fails)))
 
 
+def _told_once(check: RegionCheck, located: Sequence[Located], matching: Matching) -> RegionCheck:
+    """The check without the settings of operations of which structure names an attribute."""
+    named: tuple[set[int], set[int]] = set(), set()
+    for one in located:
+        if names_a_setting(one.difference):
+            for side, normal in enumerate((matching.first, matching.second)):
+                named[side].update(native_of(normal, nodes_of(one.difference, side)))
+    results = tuple(
+        replace(result, setting=None)
+        if result.setting is not None and _among(result.setting.natives, named)
+        else result
+        for result in check.results
+    )
+    return replace(check, results=results)
+
+
+def _among(natives: tuple[int, int], named: tuple[set[int], set[int]]) -> bool:
+    return natives[0] in named[0] or natives[1] in named[1]
+
+
 def _unexplained(
     check: RegionCheck, located: Sequence[Located], sizes: OtherSizes
 ) -> list[RegionResult]:
@@ -61,6 +85,7 @@ def _unexplained(
         if one.difference.kind != "differently-built"
         for result in one.results
         if result.verdict != "different" or explains(one.difference, result)
+        if result.setting is None
     }
     return [
         result

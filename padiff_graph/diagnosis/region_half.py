@@ -10,6 +10,7 @@ from padiff_graph.capture.engine import Array, NotRunnable
 from padiff_graph.capture.graph import Value
 from padiff_graph.capture.remote.whole import is_away
 from padiff_graph.executor.partition import Slice
+from padiff_graph.executor.questions import Otherwise
 from padiff_graph.executor.region_run import Side
 from padiff_graph.executor.side_run import side_values
 from padiff_graph.sides.recorded_engine import is_recorded
@@ -54,13 +55,21 @@ class Half:
         """
         return self._run(self.part, feed, self.wanted)
 
-    def changed(self, node: int, *, instead: Value | None = None, turned: bool = False) -> Values:
+    def changed(
+        self,
+        node: int,
+        *,
+        instead: Value | None = None,
+        turned: bool = False,
+        otherwise: Otherwise | None = None,
+    ) -> Values:
         """What it yields in float64 where one operation is changed.
 
         Args:
             node: the operation.
             instead: the operand that it hands on and is not run.
             turned: whether it reads its parts in reverse order.
+            otherwise: how it is called instead.
 
         Raises:
             NotRunnable: where an operation cannot be run by itself.
@@ -68,7 +77,8 @@ class Half:
         handed = {} if instead is None else {node: instead}
         reversed_ = (node,) if turned else ()
         part, feed = self._behind(node)
-        return self._run(part, feed, self.wanted, handed, reversed_)
+        called = {} if otherwise is None else {node: otherwise}
+        return self._run(part, feed, self.wanted, handed, reversed_, called)
 
     def _behind(self, node: int) -> tuple[Slice, Mapping[Value, Array]]:
         """The operations from one on, and what they are fed."""
@@ -120,7 +130,15 @@ class Half:
         wanted: tuple[Value, ...],
         instead: Mapping[int, Value] | None = None,
         turned: Collection[int] = (),
+        otherwise: Mapping[int, Otherwise] | None = None,
     ) -> Values:
         return side_values(
-            self.side, part, feed, wanted, double=True, instead=instead or {}, turned=turned
+            self.side,
+            part,
+            feed,
+            wanted,
+            double=True,
+            instead=instead or {},
+            turned=turned,
+            otherwise=otherwise or {},
         )

@@ -15,7 +15,14 @@ from padiff_graph.matching.result import Difference, Matching
 from padiff_graph.referee.region_result import EMPTY, Part, RegionCheck, RegionResult
 from padiff_graph.referee.structural_evidence import claims, nodes_of, own_native_of
 
-__all__ = ["Located", "built_differently", "explains", "locate", "structural_finding"]
+__all__ = [
+    "Located",
+    "built_differently",
+    "explains",
+    "locate",
+    "names_a_setting",
+    "structural_finding",
+]
 
 SURE = 0.8
 """From this confidence on a match stands for itself: below it neighbours contradict it, or none
@@ -26,6 +33,8 @@ FAILING: Mapping[str, Verdict] = {"missing": "missing", "extra": "extra"}
 """Kind of a difference -> verdict where its region differs; "different" for all others."""
 EFFECTS = ("gradient.hook", "gradient.custom_backward")
 """Kinds of which a differing region shows that they have an effect."""
+MADE = frozenset({"attribute.exponent"})
+"""Attributes of operators that the normal form composes an operation of."""
 FORWARD = frozenset({"scale", "shift"})
 """Causes that show in the outputs wherever they show at all."""
 OTHER_INPUT = "check it with another input"
@@ -82,6 +91,8 @@ def structural_finding(located: Located, matching: Matching) -> Finding | None:
     base = _base(located, matching)
     if difference.kind == "size":
         return replace(base, phase="structure")
+    if any(result.setting is not None for result in differing):
+        return None  # what the normal form makes of a setting is told as the setting
     if differing:
         return _failing(base, difference, differing)
     if difference.kind == "shared":
@@ -104,6 +115,13 @@ def explains(difference: Difference, result: RegionResult) -> bool:
     return any(
         part.verdict == "different" and part.kind in ("output", "buffer") for part in result.parts
     )
+
+
+def names_a_setting(difference: Difference) -> bool:
+    """Whether a difference is as good a cause as a setting of the native operations that it stands
+    at."""
+    named = difference.cause_id.startswith("attribute.") and difference.cause_id not in MADE
+    return named or difference.cause_id == "operation.replaced"
 
 
 def _base(located: Located, matching: Matching) -> Finding:

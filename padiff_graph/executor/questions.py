@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from padiff_graph.capture.engine import Array
 from padiff_graph.capture.graph import Value
 from padiff_graph.capture.remote.wire import crossing
 from padiff_graph.executor.partition import Slice
 
-__all__ = ["Answer", "Request"]
+__all__ = ["Answer", "Otherwise", "Request"]
 
 
 @crossing
@@ -43,6 +44,21 @@ class Request:
     seeded: tuple[Value, ...] = ()
     double: bool = False
     single: bool = False
+
+
+@crossing
+@dataclass(frozen=True, slots=True)
+class Otherwise:
+    """How an operation is called on trial, in the place of how it was captured.
+
+    Attributes:
+        attrs: attributes with other values, by name.
+        inputs: its operands; None for those of the capture. They are among these, in another order,
+            and None in the place of one that is left out.
+    """
+
+    attrs: Mapping[str, Any] = field(default_factory=dict)
+    inputs: tuple[Value | None, ...] | None = None
 
 
 @crossing

@@ -112,6 +112,7 @@ class _RegionRun(Interpreter):
         instead: Mapping[int, Value] = NONE,
         turned: Collection[int] = (),
         altered: Mapping[int, Node] = AS_CAPTURED,
+        shaped: bool = False,
     ) -> None:
         parameters = side.parameters.__getitem__
         super().__init__(
@@ -121,6 +122,7 @@ class _RegionRun(Interpreter):
         self.instead = instead
         self.turned = turned
         self.altered = altered
+        self.shaped = shaped
         self.owned: dict[int, Tensor] = {}
 
     def leaf(self, node: Node) -> Tensor:
@@ -139,13 +141,24 @@ class _RegionRun(Interpreter):
     def draw(self, node: Node) -> Array | None:
         return self.side.draw(node)
 
+    def produced(self, value: Value, tensor: Tensor) -> None:
+        if self.shaped and tuple(tensor.shape) != self.side.shape(value):
+            record = self.graph.record(value.node)
+            raise NotRunnable(
+                f"{record.op} of module {record.path or 'root'!r} yields the shape "
+                f"{list(tensor.shape)} where {list(self.side.shape(value))} was captured"
+            )
+
     def operation(self, node: Node, operands: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
         if node.id in self.instead:
             return (self._handed_on(node, operands),)
         if node.id in self.turned:
             operands = _turned(node, operands)
+        altered = self.altered.get(node.id, node)
+        if altered.inputs != node.inputs:
+            operands = _chosen(node, operands, altered)
         try:
-            return super().operation(self.altered.get(node.id, node), operands)
+            return super().operation(altered, operands)
         except NotRunnable:
             if node.constant is None:
                 raise
@@ -182,6 +195,12 @@ def _turned(node: Node, operands: Sequence[Tensor | None]) -> list[Tensor | None
     return turned
 
 
+def _chosen(node: Node, operands: Sequence[Tensor | None], altered: Node) -> list[Tensor | None]:
+    """The operands that an altered operation reads, of those that were captured."""
+    known = dict(zip(node.inputs, operands, strict=True))
+    return [None if value is None else known[value] for value in altered.inputs]
+
+
 def execute(
     side: Side,
     part: Slice,
@@ -193,6 +212,7 @@ def execute(
     instead: Mapping[int, Value] = NONE,
     turned: Collection[int] = (),
     altered: Mapping[int, Node] = AS_CAPTURED,
+    shaped: bool = False,
 ) -> Execution:
     """Runs the operations of a slice in program order.
 
@@ -206,13 +226,21 @@ def execute(
         instead: operations that are not run; each hands on that operand, in its result's shape.
         turned: operations that read their list of tensors in reverse order.
         altered: operations that are called otherwise than captured.
+        shaped: stop at a value of another shape than was captured: a kernel may end the process
+            over operands that do not fit.
 
     Raises:
         NotRunnable: where an operation cannot be rerun; the message names it.
     """
     graph = side.graph
     run = _RegionRun(
-        side, record=grad, double=double, instead=instead, turned=turned, altered=altered
+        side,
+        record=grad,
+        double=double,
+        instead=instead,
+        turned=turned,
+        altered=altered,
+        shaped=shaped,
     )
     run.lean = _read_late(side, part) > AT_ONCE
     boundary = {

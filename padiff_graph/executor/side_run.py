@@ -12,7 +12,7 @@ from typing import Any, TypeVar, cast
 import numpy as np
 
 from padiff_graph.capture.engine import Array, Engine, NotRunnable
-from padiff_graph.capture.graph import ComputationGraph, Value
+from padiff_graph.capture.graph import ComputationGraph, Node, Value
 from padiff_graph.capture.late_array import LateArray
 from padiff_graph.capture.remote.engine import RemoteEngine
 from padiff_graph.capture.remote.errors import SideEndedError
@@ -22,7 +22,7 @@ from padiff_graph.capture.remote.whole import asked_whole, is_away
 from padiff_graph.capture.remote.wire import crossing
 from padiff_graph.executor.lanes import Lane, Lanes
 from padiff_graph.executor.partition import Slice
-from padiff_graph.executor.questions import Answer, Request
+from padiff_graph.executor.questions import Answer, Otherwise, Request
 from padiff_graph.executor.recorded_side import OTHERWISE, recalled, recalled_values
 from padiff_graph.executor.region_run import (
     AS_CAPTURED,
@@ -41,6 +41,8 @@ __all__ = ["input_values", "run_side", "side_values"]
 
 NOTHING = Slice((), (), (), ())
 """No operation at all."""
+AS_IT_IS: Mapping[int, Otherwise] = {}
+"""No operation called otherwise."""
 
 
 def run_side(side: Side, request: Request) -> Answer:
@@ -89,25 +91,48 @@ def side_values(
     double: bool = False,
     instead: Mapping[int, Value] = NONE,
     turned: Collection[int] = (),
+    otherwise: Mapping[int, Otherwise] = AS_IT_IS,
 ) -> dict[Value, Array]:
     """Values of one forward. An operation in `instead` is not run: it hands on that operand; one in
-    `turned` reads its list of tensors in reverse order.
+    `turned` reads its list of tensors in reverse order; one in `otherwise` is called so, as long as
+    that changes no shape.
 
     Raises:
         NotRunnable: where an operation cannot be rerun; the message names it.
     """
     asked = tuple(wanted)
     if is_away(side.engine):
-        how = {"double": double, "instead": dict(instead), "turned": frozenset(turned)}
+        how = {
+            "double": double,
+            "instead": dict(instead),
+            "turned": frozenset(turned),
+            "otherwise": dict(otherwise),
+        }
         return _asked(side, part, lambda kept, sent: _values(kept, sent, part, feed, asked, how))
     if is_recorded(side.engine):
-        if instead or turned:
+        if instead or turned or otherwise:
             raise NotRunnable(OTHERWISE)
         return recalled_values(side, part, feed, asked, double=double)
     ran = execute(
-        side, part, feed, asked, grad=False, double=double, instead=instead, turned=turned
+        side,
+        part,
+        feed,
+        asked,
+        grad=False,
+        double=double,
+        instead=instead,
+        turned=turned,
+        altered={number: _altered(side.graph, number, otherwise[number]) for number in otherwise},
+        shaped=bool(otherwise),
     )
     return {value: side.engine.array(ran.outputs[value]) for value in asked}
+
+
+def _altered(graph: ComputationGraph, number: int, otherwise: Otherwise) -> Node:
+    """An operation as it is called on trial."""
+    record = graph.record(number)
+    inputs = record.inputs if otherwise.inputs is None else otherwise.inputs
+    return replace(record, attrs={**record.attrs, **otherwise.attrs}, inputs=inputs)
 
 
 def input_values(side: Side, values: Iterable[Value]) -> dict[Value, Array]:

@@ -40,7 +40,7 @@ LISTS = {
 listed."""
 COUNTED = frozenset({"operations", "first_operations", "second_operations"})
 """Facts in which equal members are shown once, with their number."""
-QUOTED = frozenset({"first_value", "second_value"})
+QUOTED = frozenset({"first_value", "second_value", "tried"})
 """Facts that are the value of an attribute: strings stand in quotes, floats in six digits."""
 PLAIN = frozenset({"first_setting", "second_setting"})
 """Facts that are the value of a setting: floats in six digits."""

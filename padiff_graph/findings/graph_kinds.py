@@ -118,6 +118,16 @@ STRUCTURE = (
         source="model.py:12",
     ),
     kind_of(
+        "setting.differs",
+        "a setting of a framework's operation: with its other value both sides agree",
+        op="aten.std.dim",
+        name="unbiased",
+        side=1,
+        first_value=False,
+        second_value=True,
+        tried=False,
+    ),
+    kind_of(
         "embedding.padding",
         "one framework's embedding yields zeros for padding_idx, the other's the row",
         side=0,

@@ -10,7 +10,16 @@ from padiff_graph.findings.cause import Cause
 from padiff_graph.referee.closeness import Closeness
 from padiff_graph.referee.tolerance import Quantity
 
-__all__ = ["AGREE", "EMPTY", "VERDICTS", "Part", "RegionCheck", "RegionResult", "Surplus"]
+__all__ = [
+    "AGREE",
+    "EMPTY",
+    "VERDICTS",
+    "OtherSetting",
+    "Part",
+    "RegionCheck",
+    "RegionResult",
+    "Surplus",
+]
 
 VERDICTS = (
     "different",
@@ -82,6 +91,19 @@ class Surplus:
 
 
 @dataclass(frozen=True, slots=True)
+class OtherSetting:
+    """A setting of an operation with whose other value both sides of a region agree.
+
+    Attributes:
+        cause: the setting with both values.
+        natives: the operation that it is of on either side, -1 where a side has none like it.
+    """
+
+    cause: Cause
+    natives: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
 class RegionResult:
     """One region pair after running.
 
@@ -100,6 +122,7 @@ class RegionResult:
         moved: whether the two sides hold its result in another order or shape.
         astray: whether it differs only by the order in which values arrive from further up.
         surplus: the operation without which both sides agree, where there is one.
+        setting: the setting with whose other value both sides agree, where there is one.
         tried: a cause without which both sides agree: truth values inverted, parts turned round.
     """
 
@@ -119,6 +142,7 @@ class RegionResult:
     moved: bool = False
     astray: bool = False
     surplus: Surplus | None = None
+    setting: OtherSetting | None = None
     tried: Cause | None = None
 
     def worst(self, kind: str = "") -> Part | None:

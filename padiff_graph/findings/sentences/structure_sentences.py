@@ -76,6 +76,12 @@ STRUCTURE: Mapping[str, tuple[str, ...]] = {
         "parts of {op} in another order ({source}): in reverse order both sides agree",
         "parts of {op} in another order: in reverse order both sides agree",
     ),
+    "setting.differs": (
+        (
+            "{name} {first_value} against {second_value}: with {name}={tried} in {op} of the"
+            " {side} side, both sides agree"
+        ),
+    ),
     "embedding.padding": (
         (
             "embedding with padding_idx={row}: the {side} side yields zeros there, and the other"
