@@ -15,6 +15,8 @@ INHERITED = frozenset(
     {"in_features", "in_channels", "num_features", "normalized_shape", "input_size"}
 )
 """Sizes that a layer takes over from what it reads, where that has another size too."""
+PACKED = (1, 2, 3)
+"""Projections that one product may yield beside each other."""
 PRODUCT_RANK = 4
 """Axes of a batched product over heads: batch, heads, rows, columns."""
 
@@ -125,10 +127,26 @@ def _heads(read: Read, node: NormalNode) -> Mapping[str, object]:
     shape = edge.view.shape
     if len(shape) == PRODUCT_RANK and len(whole) == PRODUCT_RANK - 1:
         return {"num_heads": shape[1]}
-    folded = len(shape) == len(whole) == PRODUCT_RANK - 1 and shape != whole
-    if folded and whole[0] and shape[0] % whole[0] == 0:
-        return {"num_heads": shape[0] // whole[0]}
+    if len(shape) == len(whole) == PRODUCT_RANK - 1 and shape != whole:
+        folded = _folded_heads(shape, whole)
+        return {"num_heads": folded[0]} if len(folded) == 1 else {}
     return {}
+
+
+def _folded_heads(shape: Shape, whole: Shape) -> list[int]:
+    """The heads that a value of three axes may have been split into where they stand in one axis
+    with the batch, which is the first or the second of the value; it may hold query, key and value
+    beside each other."""
+    heads: set[int] = set()
+    for batch, length in ((whole[0], whole[1]), (whole[1], whole[0])):
+        if not batch or shape[0] % batch or not shape[0]:
+            continue
+        split = shape[0] // batch
+        for parts in PACKED:
+            width = whole[2] / parts / split
+            if sorted(shape[1:]) == sorted((length, width)):
+                heads.add(split)
+    return sorted(heads)
 
 
 def _of_parameters(read: Read, node: NormalNode) -> Mapping[str, object]:

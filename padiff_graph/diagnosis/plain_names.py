@@ -24,6 +24,10 @@ NAMES = {
     "divide": "mul",
     "neg": "mul",
     "subtract": "sub",
+    "gt": "greater_than",
+    "ge": "greater_equal",
+    "lt": "less_than",
+    "le": "less_equal",
     "repeat": "expand",
     "tile": "expand",
 }

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from padiff_graph.capture.graph import Node
+from padiff_graph.capture.interpreter import differentiable
 from padiff_graph.diagnosis.plain_names import IDLE, plain_name
 from padiff_graph.executor.region_run import Side
 
@@ -81,21 +82,12 @@ WHOLE = frozenset({"diagonal", "ignore_index", "k", "p", "reduction", "shifts", 
 used."""
 REDUCTIONS = ("none", "mean", "sum")
 """What torch's numbers of a reduction are called (its torch/nn/_reduction.py)."""
-COMPARED = frozenset(
-    {
-        "ge",
-        "greater_equal",
-        "greater_than",
-        "gt",
-        "le",
-        "less_equal",
-        "less_than",
-        "lt",
-    }
-)
+COMPARED = frozenset({"greater_equal", "greater_than", "less_equal", "less_than"})
 """Operations that compare with a number, which may be any."""
 SIZING = ("interp", "upsample")
 """Fragments of names of operations whose numbers say how large the result is."""
+UNLIKELY = 4
+"""Rank of values that nothing suggests."""
 SWITCHED_OFF = (0.0, 1.0)
 """Numbers that leave a setting without effect."""
 
@@ -186,8 +178,10 @@ def other_values(setting: Setting, others: Sequence[Setting]) -> Iterator[Tried]
         like = next((other.op for other in others if _alike(setting, other)), None)
         yield Tried(not setting.value, 2 if like is None else 0, like)
         return
+    # whole numbers and truth values come out alike for many values: there only its own is tried
+    most = UNLIKELY if differentiable(setting.op.dtype()) else 0
     for tried in _candidates(setting, others):
-        if _sensible(setting, tried.value):
+        if tried.rank <= most and _sensible(setting, tried.value):
             yield tried
 
 
@@ -209,10 +203,10 @@ def _candidates(setting: Setting, others: Sequence[Setting]) -> Iterator[Tried]:
         for value in _as_own(setting.value, usual, usual=True):
             yield Tried(value, 2)
     if isinstance(setting.value, float):
-        yield from (Tried(value, 4) for value in SWITCHED_OFF)
+        yield from (Tried(value, UNLIKELY) for value in SWITCHED_OFF)
     if setting.value and _numbers(setting.value):
-        yield Tried(tuple(reversed(setting.value)), 4)
-        yield Tried(tuple(-number for number in setting.value), 4)
+        yield Tried(tuple(reversed(setting.value)), UNLIKELY)
+        yield Tried(tuple(-number for number in setting.value), UNLIKELY)
 
 
 def _sensible(setting: Setting, value: Any) -> bool:

@@ -243,3 +243,34 @@ def test_more_recurrent_layers_are_one_finding() -> None:
     example = {"inputs": paddle.to_tensor(array)}, {"input": torch.tensor(array)}
     told = pg.structural_diff(layer.eval(), module.eval(), example).findings
     assert [finding.cause_id for finding in told] == ["attribute.num_layers"]
+
+
+class _PaddleAttention(paddle.nn.Layer):
+    def __init__(self, heads: int) -> None:
+        super().__init__()
+        self.attend = paddle.nn.MultiHeadAttention(12, heads)
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        return self.attend(x)
+
+
+class _TorchAttention(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.attend = torch.nn.MultiheadAttention(12, 3, batch_first=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        attended: torch.Tensor = self.attend(x, x, x)[0]
+        return attended
+
+
+@pytest.mark.parametrize("heads", [3, 4])
+def test_heads_beside_the_batch_are_counted_by_it(heads: int) -> None:
+    """As many places as heads times rows: neither is the batch by its size alone."""
+    x = PLAIN((2, 6, 8)).astype("float32")
+    x = np.concatenate([x, x[..., :4]], -1)
+    example = {"x": paddle.to_tensor(x)}, {"x": torch.tensor(x)}
+    report = pg.compare(_PaddleAttention(heads).eval(), _TorchAttention().eval(), example)
+    told = [finding.cause for finding in report.findings if finding.fails]
+    assert bool(told) is (heads != 3), told
+    assert heads == 3 or "num_heads 4 against 3" in told[0]
