@@ -9,6 +9,7 @@ import numpy as np
 from padiff_graph.capture.engine import Array
 from padiff_graph.capture.graph import ComputationGraph
 from padiff_graph.capture.normal.form import NormalGraph, NormalNode
+from padiff_graph.diagnosis.constant_masks import other_mask
 from padiff_graph.diagnosis.probes import probe
 from padiff_graph.findings.cause import Cause
 from padiff_graph.matching.result import Matching
@@ -28,6 +29,9 @@ def other_table(result: RegionResult, matching: Matching) -> Cause | None:
     places) the one array among them that differs is told as well, with what the two have in common.
     """
     for reader, first, second in _tables(result, matching):
+        mask = other_mask(reader, first, second)
+        if mask is not None:
+            return mask
         mine, theirs = _numbers(first), _numbers(second)
         if mine is None or theirs is None or mine.shape != theirs.shape:
             continue

@@ -81,6 +81,14 @@ STRUCTURE = (
     kind_of("axis.other", "an operation goes over another axis", op="Softmax"),
     kind_of("mask.inverted", "a mask hides what the other model's shows", op="Softmax"),
     kind_of(
+        "mask.other",
+        "a constant mask is set in other places: a triangle with another diagonal",
+        op="Softmax",
+        shape=(6, 6),
+        first_mask="triu(2) (10 of 36 places)",
+        second_mask="triu(1) (15 of 36 places)",
+    ),
+    kind_of(
         "scale",
         "an operand or output is multiplied by another constant",
         product="MatMul",

@@ -58,6 +58,9 @@ STRUCTURE: Mapping[str, tuple[str, ...]] = {
     ),
     "axis": ("{op} goes over another axis",),
     "mask.inverted": ("mask of {op} with the other sign: it hides what the other shows",),
+    "mask.other": (
+        "the constant mask {shape} that {op} reads is {first_mask} against {second_mask}",
+    ),
     "scale": (
         "{product} of operands scaled by {first_value} against {second_value}",
         "operand of {reader} scaled by {first_value} against {second_value}",
