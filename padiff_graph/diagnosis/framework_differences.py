@@ -70,7 +70,8 @@ def explain_by_frameworks(
         return told
     if not _gradients_alone(pair, region, told):
         return told
-    overflows = _overflows(pair, region, singles, doubles, told)
+    alike = _calls(pair, region) in structure.same
+    overflows = _overflows(pair, region, singles, doubles, told, alike=alike)
     wrong = [
         number
         for number, part in enumerate(told)
@@ -222,8 +223,12 @@ def _overflows(
     singles: Sequence[TensorPair],
     doubles: Doubles,
     parts: Sequence[Part],
+    *,
+    alike: bool,
 ) -> dict[int, Part]:
-    """Gradients that one side's arithmetic overflows in, by position."""
+    """Gradients that one side's arithmetic overflows in, by position; a framework's kernel is to
+    blame only where both sides call the same operation `alike`: a root without the epsilon that
+    the other side adds has no such gradient by right."""
     names = (
         _names(pair.first.graph, region.first.nodes),
         _names(pair.second.graph, region.second.nodes),
@@ -238,6 +243,8 @@ def _overflows(
         overflow = overflown(singles[number].arrays(), fine, part.bound, operations)
         if overflow is not None:
             verdict, cause = overflow
+            if verdict == "framework-defect" and not alike:
+                verdict, cause = "different", Cause("gradient.overflows", cause.facts)
             singular = composed_call(*names) if verdict == "different" else None
             if singular is not None:
                 verdict = "framework-divergence"

@@ -9,11 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from padiff_graph.capture.normal.form import NormalGraph, NormalNode
+from padiff_graph.capture.normal.traits import attributes_equal
 from padiff_graph.matching.result import Difference, Matching
 from padiff_graph.referee.same_call import own_backwards, same_calls
 
 __all__ = ["Structure"]
 
+RESIDUE = 1e-15
+"""What sums of a few constants leave in float64 in the place of zero; no epsilon is as small."""
 UNITS = 2.0
 """So many units in the last place of its largest number may a table be apart without a question:
 chosen at what one operation that rounds leaves on each side."""
@@ -30,7 +33,8 @@ class Structure:
         named: operations whose epsilon differs: its effect may be as small as what float64 leaves
             elsewhere.
         differences: positions of differences by native operation of each side.
-        altered: operations that an attribute differs of.
+        altered: operations that an attribute differs of, or a number that is added to what they
+            read, however small.
         own: operations whose backward may be no derivative by design.
         same: one public operation called alike, the native operation of either side.
     """
@@ -49,6 +53,9 @@ class Structure:
         second = _Side.of(matching.second, {match.second for match in matching.matches})
         for at, reader in _readers_of_other_tables(matching):
             (first, second)[at].doubt.update(reader.native)
+        for node, other in _shifted_otherwise(matching):
+            first.altered.update(node.native)
+            second.altered.update(other.native)
         for number, difference in enumerate(differences):
             for at, side in enumerate((first, second)):
                 side.add(number, difference, nodes_of(difference, at))
@@ -87,6 +94,19 @@ def _readers_of_other_tables(matching: Matching) -> Iterator[tuple[int, NormalNo
         for node in normal.nodes if tables else ():
             if any(edge is not None and edge.source in tables for edge in node.inputs):
                 yield at, node
+
+
+def _shifted_otherwise(matching: Matching) -> Iterator[tuple[NormalNode, NormalNode]]:
+    """Operations that read the same with another number added: an epsilon under a root may be too
+    small to show in its result, and decides the gradient at zero."""
+    for match in matching.matches:
+        a, b = matching.first.nodes[match.first], matching.second.nodes[match.second]
+        for x, y in match.operands:
+            mine, theirs = a.inputs[x], b.inputs[y]
+            if mine is None or theirs is None or attributes_equal(mine.shift, theirs.shift):
+                continue
+            if abs(mine.shift - theirs.shift) > RESIDUE:
+                yield a, b
 
 
 def _other_numbers(first: NormalNode, second: NormalNode) -> bool:

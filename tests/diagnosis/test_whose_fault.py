@@ -386,3 +386,37 @@ def test_an_axis_of_size_one_in_place_of_another_is_no_framework(axis: int, same
     report = pg.compare(*pair, example, options={**STRICT, "single_step": True})
     assert report.passed == same
     assert [f.cause_id for f in report.findings if f.fails] == ([] if same else ["axis.other"])
+
+
+class _PaddleLength(paddle.nn.Layer):
+    def __init__(self, epsilon: float) -> None:
+        super().__init__()
+        self.epsilon, self.fc = epsilon, paddle.nn.Linear(8, 8, bias_attr=False)
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        squares = self.fc(x).square().sum(-1)
+        return paddle.sqrt(squares + self.epsilon if self.epsilon else squares)
+
+
+class _TorchLength(torch.nn.Module):
+    def __init__(self, epsilon: float) -> None:
+        super().__init__()
+        self.epsilon, self.fc = epsilon, torch.nn.Linear(8, 8, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        squares = self.fc(x).square().sum(-1)
+        return torch.sqrt(squares + self.epsilon if self.epsilon else squares)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"), [(0.0, 1e-12), (1e-12, 0.0), (1e-24, 0.0), (1e-14, 1e-12), (0.0, 0.0)]
+)
+def test_an_epsilon_that_one_root_lacks_is_the_ports(ours: float, theirs: float) -> None:
+    """At zero it decides the gradient, however little it shows in the result."""
+    rows = np.random.default_rng(0).standard_normal((2, 6, 8)).astype("float32")
+    rows[0] = 0.0
+    report = _report(_PaddleLength(ours), _TorchLength(theirs), x=rows)
+    verdicts = {finding.verdict for finding in report.findings}
+    assert verdicts.isdisjoint({"framework-defect", "framework-divergence"})
+    assert any(finding.fails for finding in report.findings) is (ours != theirs)
+    assert report.passed is (ours == theirs)
