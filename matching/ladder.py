@@ -135,6 +135,8 @@ def climb(state: State) -> None:
     if give_up_misnamed(state):
         _strong(state)
         _fill(state)
+    if state.unfinished():
+        _by_structure_alone(state)
     for _ in range(ROUNDS):  # here open nodes of one side are enough
         if not REBIND(state):
             return
@@ -180,12 +182,24 @@ def _few_open(state: State) -> bool:
 
 def _learn(state: State) -> None:
     """Learns how the two models number their modules."""
-    sure = [
+    state.names.learn(_sure(state), votes(state, LOOSE))
+
+
+def _by_structure_alone(state: State) -> None:
+    """What names keep apart and nothing else: one model may number its blocks in another order."""
+    state.names.learn(())
+    _strong(state)
+    _fill(state)
+    _learn(state)
+
+
+def _sure(state: State) -> list[tuple[int, int]]:
+    """The matches that teach names."""
+    return [
         (pairing.first, pairing.second)
         for pairing in state.pairings.values()
         if pairing.confidence >= TAUGHT_BY and not state.first.leaf[pairing.first]
     ]
-    state.names.learn(sure, votes(state, LOOSE))
 
 
 # -- what came of it

@@ -288,3 +288,25 @@ def test_a_match_is_sure_only_where_names_cover_every_number(numbers, sure):
     ]
     assert len(inner) == 18
     assert (max(inner) > 0.9) == sure
+
+
+def _mlp(paths: tuple[str, str], shifted: bool) -> NormalGraph:
+    """A Linear, with a bias or without, an activation, a Linear; the modules' paths as told."""
+    graph = Graph()
+    x = graph.leaf("Input", "x", 2, 4)
+    operands = [x, graph.parameter(f"{paths[0]}.weight", 8, 4)]
+    operands += [graph.parameter(f"{paths[0]}.bias", 8)] if shifted else []
+    x = graph.op("Linear", operands, (2, 8), paths[0])
+    x = graph.op("Swish", [x], (2, 8), paths[1].rpartition(".")[0])
+    x = graph.op("Tanh", [x], (2, 8), paths[1].rpartition(".")[0])
+    operands = [x, graph.parameter(f"{paths[1]}.weight", 4, 8)]
+    operands.append(graph.parameter(f"{paths[1]}.bias", 4))
+    return graph.finish(output=graph.op("Linear", operands, (2, 4), paths[1]))
+
+
+def test_blocks_numbered_in_another_order_match_by_structure():
+    first = _mlp(("blocks.0.fc", "blocks.1.fc"), shifted=False)
+    second = _mlp(("stage_1.part", "stage_0.part"), shifted=True)
+    partner = match(first, second).partner()
+    computing = [[node.id for node in graph.nodes if not node.leaf] for graph in (first, second)]
+    assert [partner.get(node) for node in computing[0]] == computing[1]
