@@ -116,7 +116,14 @@ def _set_value(recording: Recording, target: Any, value: Any, *_: Any) -> Any:
         value = paddle.expand(value, shape)
     if value.dtype != target.dtype:
         value = paddle.cast(value, target.dtype)
-    return paddle.assign(value)
+    numbers = paddle.assign(value).detach()
+    if target.stop_gradient:
+        return numbers
+    # eager mode puts the numbers in place, inside `no_grad` too, and leaves the tensor where it is
+    # in the autograd graph: what is read from it then gives its gradient to it
+    before = recording.resolved(target)
+    with paddle.enable_grad():
+        return numbers + (before - before.detach())
 
 
 def _fill(recording: Recording, target: Any, value: Any) -> Any:

@@ -263,6 +263,35 @@ def test_a_cache_that_goes_stale_shows_under_dropout_too(factors):
     assert state.status == ("shown" if report.passed else "not shown")
 
 
+class ShrinksItsWeight(Deed):
+    """Writes its weight before it reads it; the gradient is that of what is read."""
+
+    def forward(self, model, lib, x):
+        smaller = model.fc.weight.detach() * (1 - 0.1 * self.factor)
+        if lib is paddle:
+            model.fc.weight.set_value(smaller)
+        else:
+            model.fc.weight.data.copy_(smaller)
+        return model.fc(x)
+
+
+class ShrinksItWithoutGradient(ShrinksItsWeight):
+    """The same inside of no_grad, which holds for the write alone."""
+
+    def forward(self, model, lib, x):
+        with lib.no_grad():
+            super().forward(model, lib, x[:1])
+        return model.fc(x).tanh()
+
+
+@pytest.mark.parametrize("deed", [ShrinksItsWeight, ShrinksItWithoutGradient])
+@pytest.mark.parametrize("factors", [(1, 3), (3, 1), (2, 2)])
+def test_a_weight_that_is_written_before_it_is_read(deed, factors):
+    report = compared(*map(deed, factors))
+    assert report.passed == (factors[0] == factors[1]), [f.cause for f in report.findings]
+    assert any(finding.fails for finding in report.findings) != report.passed
+
+
 class ClipsFarOut(Deed):
     """A hook that clips a gradient at a number no ordinary one reaches; none where it is 1."""
 
