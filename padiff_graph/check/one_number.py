@@ -167,19 +167,28 @@ def _departing(pair: Pair, pairings: Sequence[Sequence[OutputPair]]) -> Remainde
     None where none is, or where in one of the pairings none is: without a map of the weights it is
     not sure either which output corresponds to which."""
     runs = [run_graph(side, None, double=True).outputs for side in pair.sides]
+    # chance only ever excuses: where nothing is left without it, nothing has to be moved
+    if None in [_furthest(outputs, runs, runs) for outputs in pairings]:
+        return None
     away = [
         run_graph(moved(side), None, double=True, fed=moved_inputs(side), single=True).outputs
         for side in pair.sides
     ]
-    furthest = [
-        max(
-            (left for left in _lefts(outputs, runs, away) if not left.vanishes),
-            key=lambda left: left.relative,
-            default=None,
-        )
-        for outputs in pairings
-    ]
+    furthest = [_furthest(outputs, runs, away) for outputs in pairings]
     return None if None in furthest else furthest[0]
+
+
+def _furthest(
+    outputs: Sequence[OutputPair],
+    runs: Sequence[Mapping[str, Array]],
+    away: Sequence[Mapping[str, Array]],
+) -> Remainder | None:
+    """The output that is furthest apart by more than rounding; None where none is."""
+    return max(
+        (left for left in _lefts(outputs, runs, away) if not left.vanishes),
+        key=lambda left: left.relative,
+        default=None,
+    )
 
 
 def _lefts(

@@ -36,8 +36,10 @@ def decide_unmapped(request: CheckRequest, regional: Regional, log: CheckLog) ->
     if fill is None or not all_read_as_they_are(regional.weighted.matching, fill):
         return regional
     assert regional.whole is not None
-    asked = OneNumber(request, regional.weighted, fill, regional.whole.answers.pairs)
     told = any(finding.fails for finding in regional.findings)
+    if told and not any(map(_output_differs, regional.regions.results)):
+        return regional  # nothing that weights behind it could undo
+    asked = OneNumber(request, regional.weighted, fill, regional.whole.answers.pairs)
     with log.timed("one number for weights without a map"):
         try:
             departure = asked.departure(listed=told)
