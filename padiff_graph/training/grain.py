@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,6 +12,7 @@ from padiff_graph.capture.engine import Array
 from padiff_graph.capture.graph import ComputationGraph
 from padiff_graph.capture.master_weights import HALVES
 from padiff_graph.matching.result import Matching, ParameterRow
+from padiff_graph.referee.largest import PIECE
 from padiff_graph.referee.rounding_bound import UNITS, precision
 
 __all__ = [
@@ -25,6 +27,7 @@ __all__ = [
     "largest",
     "of_graph",
     "spacing",
+    "widened",
 ]
 
 SINGLE = "float32"
@@ -120,10 +123,40 @@ def differences(one: Array, other: Array) -> Array:
 
 def gap(one: Array, other: Array) -> float:
     """The largest of the differences."""
-    return float(differences(one, other).max(initial=0.0))
+    if np.shape(one) != np.shape(other):
+        return float(differences(one, other).max(initial=0.0))
+    first, second = np.asarray(one).reshape(-1), np.asarray(other).reshape(-1)
+    most = 0.0
+    with np.errstate(invalid="ignore"):
+        for ours, theirs in widened(first, second):
+            np.subtract(ours, theirs, out=ours)
+            most = max(most, float(ours.max()), -float(ours.min()), key=_not_lost)
+    return most if math.isfinite(most) else float(differences(one, other).max(initial=0.0))
+
+
+def _not_lost(number: float) -> float:
+    """An order in which NaN is the largest."""
+    return math.inf if math.isnan(number) else number
+
+
+def widened(*arrays: Array) -> Iterator[tuple[Array, ...]]:
+    """The numbers of flat arrays of one size in float64, piece by piece; each piece in the place of
+    the one before, to be written over."""
+    size = arrays[0].size
+    wide = [np.empty(min(PIECE, size)) for _ in arrays]
+    for start in range(0, size, PIECE):
+        count = min(PIECE, size - start)
+        for array, piece in zip(arrays, wide, strict=True):
+            piece[:count] = array[start : start + count]
+        yield tuple([piece[:count] for piece in wide])
 
 
 def largest(numbers: Array) -> float:
     """The largest magnitude of what is finite."""
+    numbers = np.asarray(numbers)
+    if numbers.dtype.kind == "f" and numbers.size:
+        most = float(max(numbers.max(), -numbers.min()))  # no copy of them all
+        if math.isfinite(most):
+            return most
     magnitude = np.abs(np.asarray(numbers, np.float64))
     return float(magnitude.max(initial=0.0, where=np.isfinite(magnitude)))

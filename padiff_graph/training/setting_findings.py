@@ -12,6 +12,7 @@ from padiff_graph.findings.cause_kinds import setting_kind
 from padiff_graph.findings.finding import Finding
 from padiff_graph.matching.result import ParameterRow
 from padiff_graph.sides.recorded_training import RecordedOptimizer
+from padiff_graph.training.grain import SINGLE, eps
 from padiff_graph.training.optimizer_settings import (
     SettingDifference,
     Settings,
@@ -113,7 +114,8 @@ class SettingWatch:
             seen.add(CLIPPING)
         kept = [difference for difference in told_settings if difference.setting not in seen]
         self._note(step, [*kept, *observed])
-        self.still.look(first, second)
+        if max(first.unit, second.unit) > eps(SINGLE):  # nothing is lost in float32
+            self.still.look(first, second)
         self.averages.look(step, first, second)
 
     @property

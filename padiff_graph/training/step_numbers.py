@@ -59,6 +59,7 @@ class StepNumbers:
         curves: both trainings step by step.
         grain: what both models are rounded to.
         handed: what the second side's first update was handed.
+        steps: how many are taken in all; 0 where that is not known.
         habits: by step, what the two do otherwise with the model as a whole.
         notes: what the user should know, in sentences.
     """
@@ -70,9 +71,11 @@ class StepNumbers:
         tolerance: Tolerance,
         shared: bool = False,
         leaves: Leaves | None = None,
+        steps: int = 0,
     ) -> None:
         """
         Args:
+            steps: how many are taken in all; 0 where that is not known.
             leaves: names of inputs ("batch") and of outputs that correspond: "outputs" are held
                 against each other, "logits" may be those of a loss.
             shared: whether the first side steps on the second's gradients, as both draw their own
@@ -83,7 +86,7 @@ class StepNumbers:
         self._matching = matching
         self.quantities: list[tuple[int, Quantity]] = []
         self.losses: list[tuple[float, float]] = []
-        self.leaves = leaves or {}
+        self.leaves, self.steps = leaves or {}, steps
         self.habits: dict[int, tuple[Cause, ...]] = {}
         self.gaps: list[StageGap] = []
         self.curves: list[TrainingStep] = []
@@ -116,15 +119,18 @@ class StepNumbers:
         if self.shared:
             self._leave_out(OWN_DRAWS)
         states = ours.stepper.state(), theirs.stepper.state()
+        handed = first.handed, second.handed
         for row in self.rows:
             names = [piece.second for piece in row.pieces]
             if row.first not in first.after or not second.after.keys() >= set(names):
                 continue
             trained = row.first in first.accumulated or second.accumulated.keys() >= set(names)
             if trained:
-                self._compare(step, "parameter", row, first, second)
-                self._gaps(step, row, first, second)
-                self._updates(step, row, first, second)
+                after = mapped(row, first.after[row.first], second.after)
+                own = first.after[row.first]
+                self._add(step, "parameter", row.first, _joined(row), own, after)
+                self._gaps(step, row, first, second, after)
+                self._updates(step, row, first, second, handed, after)
             else:
                 self._buffer(step, row, first, second)
             self._states(step, row, *states)
@@ -146,8 +152,11 @@ class StepNumbers:
                 if one in first and other in second and first[one].shape == second[other].shape:
                     self._gap(step, stage, one, (other,), first[one], second[other])
 
-    def _gaps(self, step: int, row: ParameterRow, ours: StepRecord, theirs: StepRecord) -> None:
-        """How far gradients and weights are apart."""
+    def _gaps(
+        self, step: int, row: ParameterRow, ours: StepRecord, theirs: StepRecord, after: Array
+    ) -> None:
+        """How far gradients and weights are apart; `after`: the second's weights, laid out as the
+        first's."""
         names = tuple(dict.fromkeys(piece.second for piece in row.pieces))
         stages = {
             "gradients": (ours.accumulated, theirs.accumulated),
@@ -159,7 +168,8 @@ class StepNumbers:
                 own = first[row.first]
                 if stage == "gradients":
                     own = own / own.dtype.type(self._scale)
-                self._gap(step, stage, row.first, names, own, mapped(row, own, second))
+                other = after if stage == "weights" else mapped(row, own, second)
+                self._gap(step, stage, row.first, names, own, other)
 
     def _gap(
         self, step: int, stage: str, first: str, names: tuple[str, ...], own: Array, other: Array
@@ -171,21 +181,15 @@ class StepNumbers:
         step, added = self.quantities[-1]
         self.quantities[-1] = step, replace(added, counted=False, reason=reason)
 
-    def _compare(
-        self, step: int, kind: QuantityKind, row: ParameterRow, ours: StepRecord, theirs: StepRecord
-    ) -> Quantity:
-        own = ours.after[row.first]
-        return self._add(step, kind, row.first, _joined(row), own, mapped(row, own, theirs.after))
-
     def _buffer(self, step: int, row: ParameterRow, ours: StepRecord, theirs: StepRecord) -> None:
         """A buffer; of a running variance what the frameworks' own rules make of it is not
         counted."""
-        compared = self._compare(step, "buffer", row, ours, theirs)
+        own = ours.after[row.first]
+        wanted = mapped(row, own, theirs.after)
+        compared = self._add(step, "buffer", row.first, _joined(row), own, wanted)
         if self.shared:
             self._leave_out(OWN_DRAWS)
             return
-        own = ours.after[row.first]
-        wanted = mapped(row, own, theirs.after)
         carried = None
         if row.pieces[0].second in self._counts:
             if compared.within:
@@ -229,30 +233,52 @@ class StepNumbers:
             wanted = mapped(row, numbers, others)
             self._add(step, "parameter", f"{kind} of {row.first}", shown, numbers, wanted)
 
-    def _updates(self, step: int, row: ParameterRow, ours: StepRecord, theirs: StepRecord) -> None:
-        """Whether, where gradients agree, the steps taken on them do too."""
-        handed = theirs.handed
-        gradient = ours.handed.get(row.first)
-        if gradient is None or not handed.keys() >= {piece.second for piece in row.pieces}:
+    def _updates(
+        self,
+        step: int,
+        row: ParameterRow,
+        ours: StepRecord,
+        theirs: StepRecord,
+        handed: tuple[Mapping[str, Array], Mapping[str, Array]],
+        after: Array,
+    ) -> None:
+        """Whether, where gradients agree, the steps taken on them do too.
+
+        Args:
+            handed: what the first update of each parameter was handed, of both sides.
+            after: the second's weights, laid out as the first's.
+        """
+        gradient = handed[0].get(row.first)
+        if gradient is None or not handed[1].keys() >= {piece.second for piece in row.pieces}:
             return
-        wanted = mapped(row, gradient, handed)
-        agree = (np.abs(gradient - wanted) <= AGREE * np.abs(wanted)) & (wanted != 0)
-        trusted = self._trusted[row.first] = agree & self._trusted.get(row.first, np.asarray(True))
+        wanted = mapped(row, gradient, handed[1])
+        apart, size = np.abs(gradient - wanted), np.abs(wanted)
+        trusted = (apart <= AGREE * size) & (wanted != 0)
+        trusted &= self._trusted.get(row.first, np.asarray(True))
+        if not self.last(step):
+            self._trusted[row.first] = trusted
         if not trusted.any():
             return
-        noise = float((np.abs(gradient - wanted)[trusted] / np.abs(wanted)[trusted]).mean())
+        noise = float((apart[trusted] / size[trusted]).mean())
         # a step carries earlier gradients along, with what these differ by, and may cancel them
         noise = self._noise[row.first] = max(noise, self._noise.get(row.first, 0.0))
-        steps = np.abs(_moved(row, ours, theirs))
+        moved = after.astype(np.float64) - mapped(row, ours.before[row.first], theirs.before)
+        steps = np.abs(moved)
         steps = np.where(np.isfinite(steps), steps, 0.0)
         if row.first in self._largest:
             steps = np.maximum(steps, self._largest[row.first])
-        self._largest[row.first] = steps
+        if not self.last(step):
+            self._largest[row.first] = steps
         unit = self.grain.of_weight(row.first)
-        size = float(steps[trusted].mean())
-        share = step_share(row, ours, theirs, trusted, noise, size, unit)
+        far = float(steps[trusted].mean())
+        own = ours.after[row.first].astype(np.float64) - ours.before[row.first]
+        share = step_share(own, moved, after, trusted, noise, far, unit)
         if share is not None:
             self._part(step, row, share)
+
+    def last(self, step: int) -> bool:
+        """Whether no step follows, so that nothing is kept for it."""
+        return step >= self.steps > 0
 
     def _part(self, step: int, row: ParameterRow, share: float) -> None:
         self._shares.setdefault(row.first, share)
@@ -301,9 +327,9 @@ class StepNumbers:
 
 
 def step_share(
-    row: ParameterRow,
-    ours: StepRecord,
-    theirs: StepRecord,
+    own: Array,
+    wanted: Array,
+    after: Array,
     trusted: Array,
     noise: float,
     far: float,
@@ -312,16 +338,14 @@ def step_share(
     """By which share of itself an update differs beyond rounding; None where it does not.
 
     Args:
-        row: the parameter.
-        ours, theirs: both sides after the step.
+        own, wanted: how far one parameter's weights went on either side, laid out as the first
+            side holds them.
+        after: the second's weights after the step, laid out so.
         trusted: elements whose gradients agree.
         noise: the relative difference of these gradients, in the step where it was largest.
         far: mean size of the largest steps that these elements took so far.
         unit: relative distance of two numbers that a weight can hold.
     """
-    after = mapped(row, ours.after[row.first], theirs.after)
-    own = ours.after[row.first].astype(np.float64) - ours.before[row.first]
-    wanted = _moved(row, ours, theirs)
     gaps = differences(own, wanted)
     # what is lost on both sides alike tells nothing
     told = trusted & (np.isfinite(wanted) | (gaps > 0))
@@ -339,14 +363,6 @@ def _mean_size(numbers: Array) -> float:
     """The mean magnitude of what is finite."""
     finite = numbers[np.isfinite(numbers)]
     return float(np.abs(finite).mean()) if finite.size else 0.0
-
-
-def _moved(row: ParameterRow, ours: StepRecord, theirs: StepRecord) -> Array:
-    """The second side's step of one parameter, laid out as the first side holds it."""
-    after, before = (
-        mapped(row, ours.after[row.first], values) for values in (theirs.after, theirs.before)
-    )
-    return np.asarray(after.astype(np.float64) - before)
 
 
 def _taken_back(rows: Sequence[ParameterRow], ours: StepRecord, theirs: StepRecord) -> float:

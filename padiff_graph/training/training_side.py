@@ -71,7 +71,7 @@ class TrainingSide:
     def values(self) -> dict[str, Array]:
         """Copies of all parameters and buffers."""
         return {
-            name: np.array(self.engine.array(tensor))
+            name: np.asarray(self.engine.array(tensor))  # a copy by itself
             for name, tensor in self.engine.parameters().items()
         }
 
@@ -85,8 +85,9 @@ class TrainingSide:
     def settle(self) -> None:
         """Masters that were made of other weights than the model has now become those: the check
         may have copied weights since."""
-        own = self.values()
-        for name, master in self.stepper.all_masters().items():
+        masters = self.stepper.all_masters()
+        own = self.values() if masters else {}
+        for name, master in masters.items():
             numbers, held = self.engine.array(master), own[name]
             # half a unit is what a rounding takes away
             if not (np.abs(numbers - held) <= spacing(held, self.dtype)).all():

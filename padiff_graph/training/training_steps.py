@@ -128,7 +128,7 @@ def train(
     watch = SettingWatch(steppers, rows, first_reads(matching.first.graph), averages, coarse)
     # what happens inside of a user's step is the user's: no gradients are handed over there
     handed_over = shared and loops is None
-    numbers = StepNumbers(rows, matching, tolerance, handed_over, leaves)
+    numbers = StepNumbers(rows, matching, tolerance, handed_over, leaves, steps)
     trials = Trials(sides, rows, steps, numbers.grain)
     start = second.remember()
     undo = [*first.remember(), *start]

@@ -144,5 +144,7 @@ def _departure(
 def noise(name: str, step: int, like: Array) -> Array:
     """Seeded gradients between 0.5 and 1.5 in size: no step is decided by an epsilon alone."""
     generator = np.random.default_rng([zlib.crc32(name.encode()), step])
-    size = 0.5 + generator.random(like.shape)
-    return np.asarray(size * generator.choice((-1.0, 1.0), like.shape), like.dtype)
+    drawn = generator.random(like.shape, np.float32)
+    drawn -= np.float32(0.5)
+    drawn *= 2
+    return np.asarray(drawn + np.copysign(np.float32(0.5), drawn), like.dtype)

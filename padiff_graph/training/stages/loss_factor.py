@@ -12,7 +12,7 @@ import numpy as np
 from padiff_graph.capture.engine import Array
 from padiff_graph.executor.transfer import mapped
 from padiff_graph.matching.result import ParameterRow
-from padiff_graph.training.grain import SINGLE, eps
+from padiff_graph.training.grain import SINGLE, eps, widened
 from padiff_graph.training.stages.gradient_treatment import Treatment
 from padiff_graph.training.stages.step_record import StepRecord
 
@@ -79,11 +79,12 @@ def multiple(
         names = {piece.second for piece in row.pieces}
         if row.first not in first or not second.keys() >= names:
             continue
-        array = np.asarray(first[row.first], np.float64)
-        wanted = np.asarray(mapped(row, first[row.first], second), np.float64)
-        both += float((array * wanted).sum())
-        against += float((wanted * wanted).sum())
-        own += float((array * array).sum())
+        array = np.asarray(first[row.first])
+        wanted = np.asarray(mapped(row, array, second))
+        for ours, theirs in widened(array.reshape(-1), wanted.reshape(-1)):
+            both += float(ours @ theirs)
+            against += float(theirs @ theirs)
+            own += float(ours @ ours)
     if not against or not own or not math.isfinite(own + against):
         return Multiple(1.0, 0.0 if own == against else 1.0)
     factor = both / against

@@ -8,11 +8,8 @@ import pytest
 import torch
 
 from padiff_graph import compare
-from padiff_graph.capture.normal.index_map import View
-from padiff_graph.matching.result import ParameterRow, Piece
 from padiff_graph.obligations import later_calls
 from padiff_graph.training.stages.band import Band
-from padiff_graph.training.stages.step_record import StepRecord
 from padiff_graph.training.step_numbers import step_share
 from tests.models.breakable_pairs import Mlp, TorchMlp, batch
 
@@ -131,12 +128,9 @@ def test_a_clamped_weight_is_no_rounding_where_its_gradients_are(clamped):
 
 @pytest.mark.parametrize(("largest", "told"), [(1.0, False), (0.01, True)])
 def test_a_step_that_cancels_earlier_ones_is_held_against_their_size(largest, told):
-    view = View.of((2,))
-    row = ParameterRow("w", (Piece("v", view, view),), "identity", 1.0, "given")
-    start = np.zeros(2, np.float32)
-    ours = StepRecord(before={"w": start}, after={"w": start + np.float32(0.011)})
-    theirs = StepRecord(before={"v": start}, after={"v": start + np.float32(0.010)})
-    share = step_share(row, ours, theirs, np.array([True, True]), 1e-3, largest)
+    own, wanted = np.full(2, 0.011), np.full(2, 0.010)
+    after = wanted.astype(np.float32)
+    share = step_share(own, wanted, after, np.array([True, True]), 1e-3, largest)
     assert (share is not None) is told
 
 
