@@ -31,6 +31,7 @@ from padiff_graph.check.scope import (
     scoped_regions,
     scoped_whole,
 )
+from padiff_graph.check.smooth_models import smooth
 from padiff_graph.check.verdict import unexplained
 from padiff_graph.diagnosis.merging import not_told
 from padiff_graph.diagnosis.region_findings import region_findings
@@ -458,7 +459,8 @@ def _may_stand_at_a_kink(request: CheckRequest, regional: Regional) -> bool:
     # a deployed model's regions have its own weights already
     if request.deployed or request.options.single_step or not regional.weighted.equal:
         return False
-    return regional.whole is not None and unexplained(regional.whole, regional.regions)
+    apart = regional.whole is not None and unexplained(regional.whole, regional.regions)
+    return apart and not smooth(regional.weighted.matching)
 
 
 def _with_own_constants(
