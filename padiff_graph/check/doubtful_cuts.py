@@ -33,10 +33,26 @@ def doubtful_groups(plan: Plan, results: Results) -> list[frozenset[Key]]:
 
 
 def widened(
-    refused: Iterable[frozenset[Key]], behind: Iterable[frozenset[Key]]
+    refused: Iterable[frozenset[Key]], old: Plan, trial: Plan, results: Results
 ) -> list[frozenset[Key]]:
-    """Groups without which something still differs, each with those that are doubtful then."""
-    return [group | more for group in refused for more in behind if len(group | more) <= WIDEST]
+    """Groups without which something still differs, each with those that are doubtful then where it
+    stood: what is doubtful elsewhere leaves the regions there as they are."""
+    behind = doubtful_groups(trial, results)
+    return [
+        group | more
+        for group in refused
+        for more in behind
+        if len(group | more) <= WIDEST and not more.isdisjoint(_around(group, old, trial))
+    ]
+
+
+def _around(group: frozenset[Key], old: Plan, trial: Plan) -> set[Key]:
+    """The cuts that bound the regions of a trial which took the place of a group's."""
+    return {
+        key
+        for region in _instead(group, old, trial)
+        for key in (region.cut.key, *(trial.cuts[read].key for read in _reads(region)))
+    }
 
 
 def awaited(plan: Plan, results: Results) -> list[Region]:
@@ -124,20 +140,25 @@ def _grouped(indices: Collection[int], plan: Plan) -> list[frozenset[Key]]:
 def vanished(old: Plan, trial: Plan, group: frozenset[Key], results: Results) -> bool:
     """Whether nothing differs any more where a group's cuts stood."""
     before = [region for region in old.regions if _touches(region, old, group)]
-    kept = {region.identity for region in old.regions}
-    after = [
-        region
-        for region in trial.regions
-        if region.identity not in kept and _overlaps(region, before)
-    ]
     earlier = [results[region.identity] for region in before]
-    later = [results[region.identity] for region in after]
+    later = [results[region.identity] for region in _instead(group, old, trial)]
     if any(result.verdict == "not-comparable" for result in earlier):
         return all(result.verdict != "not-comparable" for result in later)
     sizes = [_size(part) for part in _parts(earlier) if part.verdict == "different"]
     allowed = VANISHED * max(sizes, default=0.0)
     agree = bool(later) and all(result.verdict in AGREE for result in later)
     return agree and all(_size(part) <= allowed for part in _parts(later))
+
+
+def _instead(group: frozenset[Key], old: Plan, trial: Plan) -> list[Region]:
+    """The regions of a trial that took the place of those around a group's cuts."""
+    before = [region for region in old.regions if _touches(region, old, group)]
+    kept = {region.identity for region in old.regions}
+    return [
+        region
+        for region in trial.regions
+        if region.identity not in kept and _overlaps(region, before)
+    ]
 
 
 def _touches(region: Region, plan: Plan, group: Collection[Key]) -> bool:

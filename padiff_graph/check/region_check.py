@@ -148,11 +148,11 @@ class _Rounds:
             tried.update(groups)
             trial = self._run(dropped.union(*groups), None)
             accepted = [group for group in groups if vanished(plan, trial, group, self.results)]
+            refused = [group for group in groups if group not in accepted]
+            wider = widened(refused, plan, trial, self.results)
             if accepted:
                 dropped = dropped.union(*accepted)
                 plan = trial if len(accepted) == len(groups) else self._run(dropped, None)
-            refused = [group for group in groups if group not in accepted]
-            wider = widened(refused, doubtful_groups(trial, self.results))
         return plan, dropped
 
     def _differs(self, plan: Plan) -> bool:
