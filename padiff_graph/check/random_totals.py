@@ -17,7 +17,7 @@ from padiff_graph.capture.eager_run import GRADIENTS, Quantities
 from padiff_graph.capture.engine import Array, Engine, NotRunnable
 from padiff_graph.check.check_request import CheckRequest
 from padiff_graph.check.end_to_end import ApartUnder, WholeCheck
-from padiff_graph.check.far_apart import far_apart
+from padiff_graph.check.far_apart import left_open
 from padiff_graph.executor.output_pairs import named_pairs
 from padiff_graph.executor.pair_setup import bare_sides
 from padiff_graph.executor.whole_graph import GraphRun
@@ -57,10 +57,11 @@ class RandomTotals:
         """The question where the eager runs leave it open though all is within the tolerance; None
         where they do not, or where both sides have no cotangents in common."""
         counted = [quantity for quantity in whole.quantities if quantity.counted]
-        apart = far_apart([(quantity.kind, quantity) for quantity in counted])
         # of a buffer beyond it regions may tell that the frameworks' own rules part it
         within = all(quantity.within for quantity in counted if quantity.kind != "buffer")
-        if whole.random or whole.ungraded or not (request.options.backward and within and apart):
+        if whole.random or whole.ungraded or not (request.options.backward and within):
+            return None
+        if not left_open(counted):
             return None
         try:
             pairs = named_pairs(matching, whole.answers.pairs)

@@ -17,7 +17,7 @@ from padiff_graph.check.check_request import CheckRequest
 from padiff_graph.check.check_steps import Regional
 from padiff_graph.check.compared_counts import divergent_buffers
 from padiff_graph.check.end_to_end import ApartUnder
-from padiff_graph.check.far_apart import far_apart
+from padiff_graph.check.far_apart import far_apart, left_open
 from padiff_graph.check.scope import left_out
 from padiff_graph.executor.output_pairs import named_pairs
 from padiff_graph.executor.pair_setup import pair_of
@@ -155,10 +155,7 @@ def _exchanged(regional: Regional) -> bool:
 def _must_ask(request: CheckRequest, regional: Regional) -> bool:
     """Whether the eager runs leave it open whether both models are the same."""
     assert regional.whole is not None
-    counted = [quantity for quantity in regional.whole.quantities if quantity.counted]
-    return _beyond(request, regional) or far_apart(
-        [(quantity.kind, quantity) for quantity in counted]
-    )
+    return _beyond(request, regional) or left_open(regional.whole.quantities)
 
 
 def _beyond(request: CheckRequest, regional: Regional) -> bool:
