@@ -36,6 +36,7 @@ IN_THE_TYPE = frozenset(
         "output_padding",
         "output_shape",
         "output_size",
+        "reduce_all",
         "shape",
         "size",
         "sizes",

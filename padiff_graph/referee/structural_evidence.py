@@ -27,11 +27,11 @@ class Structure:
     """Native operations of both sides by what structure says of them.
 
     Attributes:
-        doubt: operations without a counterpart, opaque ones, and those of a difference in what is
-            computed: numbers read in a wrong order differ by far more than rounding, which float32
-                shows as well.
-        named: operations whose epsilon differs: its effect may be as small as what float64 leaves
-            elsewhere.
+        doubt: operations without a counterpart, opaque ones, roots of sums with another epsilon,
+            and those of a difference in what is computed: numbers read in a wrong order differ by
+                far more than rounding, which float32 shows as well.
+        named: operations whose epsilon differs, that of a root too: its effect may be as small as
+            what float64 leaves elsewhere.
         differences: positions of differences by native operation of each side.
         altered: operations that an attribute differs of, or a number that is added to what they
             read, however small.
@@ -53,9 +53,12 @@ class Structure:
         second = _Side.of(matching.second, {match.second for match in matching.matches})
         for at, reader in _readers_of_other_tables(matching):
             (first, second)[at].doubt.update(reader.native)
-        for node, other in _shifted_otherwise(matching):
-            first.altered.update(node.native)
-            second.altered.update(other.native)
+        for pair in _shifted_otherwise(matching):
+            for side, node in zip((first, second), pair, strict=True):
+                side.altered.update(node.native)
+                if _root(node):
+                    side.doubt.update(node.native)
+                    side.named.update(node.native)
         for number, difference in enumerate(differences):
             for at, side in enumerate((first, second)):
                 side.add(number, difference, nodes_of(difference, at))
@@ -107,6 +110,13 @@ def _shifted_otherwise(matching: Matching) -> Iterator[tuple[NormalNode, NormalN
                 continue
             if abs(mine.shift - theirs.shift) > RESIDUE:
                 yield a, b
+
+
+def _root(node: NormalNode) -> bool:
+    """Whether it is a root: an epsilon shows little in its result and decides its gradient at zero,
+    where a logarithm or a negative power shows it in either."""
+    exponent = node.attrs.get("exponent") if node.op == "Pow" else None
+    return isinstance(exponent, int | float) and 0.0 < exponent < 1.0
 
 
 def _other_numbers(first: NormalNode, second: NormalNode) -> bool:
