@@ -346,10 +346,14 @@ def _explained(case: _Case, parts: Sequence[Part], opinion: _SecondOpinion) -> R
     tried = inverted(pair, region, feed) or parts_turned(pair, region, feed)
     if tried is not None:
         return replace(result, tried=tried)
-    setting = other_setting(pair, region, feed)
+    setting = other_setting(pair, region, feed, called_alike=True)
     if setting is not None:
         return replace(result, setting=setting)
-    return replace(result, surplus=surplus(pair, region, feed))
+    # an operation too many says more than a setting that makes up for it
+    extra = surplus(pair, region, feed)
+    if extra is not None:
+        return replace(result, surplus=extra)
+    return replace(result, setting=other_setting(pair, region, feed, called_alike=False))
 
 
 def _held(

@@ -72,8 +72,16 @@ class _Trial:
     like: Node | None = None
 
 
-def other_setting(pair: Pair, region: Region, feed: Fed) -> OtherSetting | None:
-    """The setting with whose other value both sides agree; None where no trial makes them."""
+def other_setting(
+    pair: Pair, region: Region, feed: Fed, *, called_alike: bool
+) -> OtherSetting | None:
+    """The setting with whose other value both sides agree; None where no trial makes them.
+
+    Args:
+        pair, region, feed: what is run.
+        called_alike: whether to try the settings of which an operation of the same name on the
+            other side has another value; else all others.
+    """
     cut = region.cut
     if not cut.exact:
         return None
@@ -88,6 +96,8 @@ def other_setting(pair: Pair, region: Region, feed: Fed) -> OtherSetting | None:
     allowed = NOTHING if before is None else VANISHED * before
     trials = sorted(_trials(halves), key=lambda trial: (trial.rank, trial.side, trial.number))
     for trial in trials[:TRIALS]:
+        if (trial.rank == 0) is not called_alike:
+            continue
         sides = _ran(halves, whole, trial)
         if sides is None:
             continue

@@ -28,6 +28,10 @@ __all__ = ["region_findings"]
 
 EXPLICABLE = ("different", "not-comparable")
 """Verdicts that a structural difference inside a region explains."""
+FACTORS = frozenset({"scale", "shift"})
+"""Causes that say how an operand is changed, by the number."""
+LEFT_OUT = frozenset({"operand.extra", "operand.missing"})
+"""Causes that an operand which changes nothing may pass for."""
 
 
 def region_findings(
@@ -55,15 +59,23 @@ def region_findings(
 
 
 def _told_once(check: RegionCheck, located: Sequence[Located], matching: Matching) -> RegionCheck:
-    """The check without the settings of operations of which structure names an attribute."""
+    """The check without the settings of operations of which structure names an attribute, and
+    without operands left out where structure names a factor of one."""
     named: tuple[set[int], set[int]] = set(), set()
+    factors: set[int] = set()
     for one in located:
+        if one.difference.cause_id in FACTORS:
+            factors.update(result.order for result in one.results)
         if names_a_setting(one.difference):
             for side, normal in enumerate((matching.first, matching.second)):
                 named[side].update(native_of(normal, nodes_of(one.difference, side)))
     results = tuple(
         replace(result, setting=None)
-        if result.setting is not None and _among(result.setting.natives, named)
+        if result.setting is not None
+        and (
+            _among(result.setting.natives, named)
+            or (result.setting.cause.kind in LEFT_OUT and result.order in factors)
+        )
         else result
         for result in check.results
     )

@@ -26,6 +26,8 @@ MAKERS = frozenset(
     {"arange", "assign_value", "full", "full_int_array", "full_like", "linspace", "scalar_tensor"}
 )
 """Operations that hold numbers which others are called with."""
+MOVING = frozenset({"transpose"})
+"""Operations that only exchange axes: the order of the values tells it better."""
 SILENT = frozenset(
     {
         "copy",
@@ -162,7 +164,7 @@ def _tellable(node: Node) -> bool:
     """Whether the settings of an operation are tried: not those of a draw, which has its own
     numbers, nor of what makes larger results of larger numbers."""
     name = plain_name(node.op)
-    if name in FACTORS | MAKERS or "random" in node.marks:
+    if name in FACTORS | MAKERS | MOVING or "random" in node.marks:
         return False
     return not any(fragment in name for fragment in SIZING)
 
@@ -175,8 +177,10 @@ def other_values(setting: Setting, others: Sequence[Setting]) -> Iterator[Tried]
         others: the settings of the other side.
     """
     if isinstance(setting.value, bool):
-        like = next((other.op for other in others if _alike(setting, other)), None)
-        yield Tried(not setting.value, 2 if like is None else 0, like)
+        alike = [other for other in others if _alike(setting, other)]
+        differing = [other for other in alike if other.value == (not setting.value)]
+        like = next((other.op for other in (*differing, *alike)), None)
+        yield Tried(not setting.value, 0 if differing else 2, like)
         return
     # whole numbers and truth values come out alike for many values: there only its own is tried
     most = UNLIKELY if differentiable(setting.op.dtype()) else 0
@@ -189,9 +193,16 @@ def spelled(setting: Setting, value: Any) -> Any:
     """A value as a person calls it."""
     if setting.name == "reduction" and type(value) is int and 0 <= value < len(REDUCTIONS):
         return REDUCTIONS[value]
-    if isinstance(value, tuple) and len(value) == 1:
-        return value[0]
+    value, own = _single(value), _single(setting.value)
+    if setting.meaning == "axis" and type(value) is int and type(own) is int and own < 0 <= value:
+        # counted from the end as its own; a stack's axis is one of its result
+        return value if "stack" in setting.op.op else value - setting.rank
     return value
+
+
+def _single(value: Any) -> Any:
+    """The only member of a tuple in its place."""
+    return value[0] if isinstance(value, tuple) and len(value) == 1 else value
 
 
 def _candidates(setting: Setting, others: Sequence[Setting]) -> Iterator[Tried]:

@@ -63,7 +63,7 @@ def _compared(first):
     ("how", "words"),
     [
         ({"weight": 0.5}, ("scaled by 0.5 against 0.1",)),
-        ({"reduction": "sum"}, ("ReduceSum", "cross_entropy")),
+        ({"reduction": "sum"}, ("reduction 'sum' against 'mean'", "both sides agree")),
         ({"soft": True}, ("Softmax",)),
         ({"shift": 2}, ("cross_entropy",)),
     ],

@@ -20,8 +20,12 @@ def product_read_turned(sweep: Sweep, draft: Draft) -> bool:
     """f((a b)^T) = f(b^T a^T).
 
     Refuses a product that is read elsewhere too, or moved otherwise than by turning rows into
-    columns. Leaves the turn to the location of the product.
+    columns. Refuses a softmax, which reads its operand turned where it goes over another axis: with
+    the factors exchanged that mistake would look like queries and keys that stand crosswise. Leaves
+    the turn to the location of the product.
     """
+    if draft.op == "Softmax":
+        return False
     for edge in draft.inputs:
         product = sweep.behind(edge, "MatMul")
         if edge is None or product is None or not sweep.alone(product):

@@ -435,8 +435,8 @@ APPLIES: list[tuple[str, Build, str]] = [
     ),
     (
         "product_read_turned",
-        lambda g: g.op("Softmax", transpose(product_of_inputs(g), (0, 2, 1)), axis=-1),
-        "Softmax(MatMul(view(y), view(x)), axis=-1)",
+        lambda g: g.op("Exp", transpose(product_of_inputs(g), (0, 2, 1))),
+        "Exp(MatMul(view(y), view(x)))",
     ),
     ("cheaper_product", lambda g: three(g, 2), "MatMul(MatMul(q, 2 * k), v)"),
     (
@@ -609,7 +609,12 @@ REFUSES: list[tuple[str, str, Build]] = [
     (
         "a turn of other axes",
         "product_read_turned",
-        lambda g: g.op("Softmax", transpose(product_of_inputs(g), (2, 1, 0)), axis=-1),
+        lambda g: g.op("Exp", transpose(product_of_inputs(g), (2, 1, 0))),
+    ),
+    (
+        "a softmax over another axis",
+        "product_read_turned",
+        lambda g: g.op("Softmax", transpose(product_of_inputs(g), (0, 2, 1)), axis=-1),
     ),
     ("the dearer one", "cheaper_product", lambda g: three(g, 9)),
     ("a shift between", "cheaper_product", lambda g: three(g, 2, shift=1.0)),
