@@ -12,6 +12,8 @@ from padiff_graph.capture.normal.rewrites.rule import Sweep, applies_to
 
 __all__ = ["cheaper_product", "product_read_turned"]
 
+KEEPING = frozenset({"Cast", "Dropout"})
+"""Operations that leave every element where it is."""
 Three = tuple[Edge, Edge, Edge]
 """Factors in order, each [*batch, rows, columns]."""
 
@@ -20,18 +22,18 @@ def product_read_turned(sweep: Sweep, draft: Draft) -> bool:
     """f((a b)^T) = f(b^T a^T).
 
     Refuses a product that is read elsewhere too, or moved otherwise than by turning rows into
-    columns. Refuses a softmax, which reads its operand turned where it goes over another axis: with
-    the factors exchanged that mistake would look like queries and keys that stand crosswise. Leaves
+    columns. Refuses a softmax that is turned back behind: it goes over another axis, and with the
+    factors exchanged a mistake there would look like queries and keys that stand crosswise. Leaves
     the turn to the location of the product.
     """
-    if draft.op == "Softmax":
-        return False
     for edge in draft.inputs:
         product = sweep.behind(edge, "MatMul")
         if edge is None or product is None or not sweep.alone(product):
             continue
         a, b = product.inputs
         if a is None or b is None or not _reads_turned(edge, product):
+            continue
+        if draft.op == "Softmax" and _turned_back(sweep, draft):
             continue
         turn = _turned(sweep.builder.read(product))
         kind = TensorType(shape_of(turn), _dtype(product))
@@ -48,6 +50,31 @@ def _reads_turned(edge: Edge, product: Draft) -> bool:
         return False
     turned = view_of(_turned(Edge(product.id, 0, View.of(product.shape))))
     return view.shape[-2:] == turned.shape[-2:] and view.same(turned.reshape(view.shape))
+
+
+def _turned_back(sweep: Sweep, draft: Draft) -> bool:
+    """Whether a draft is read with its rows as columns, be it behind a dropout or a cast."""
+    builder = sweep.builder
+    for reader in tuple(builder.drafts):  # to resolve may add some
+        if reader.replaced:
+            continue
+        for edge in reader.inputs:
+            if edge is None or not _leads_to(sweep, edge, draft):
+                continue
+            edge = builder.resolve(edge)
+            if _reads_turned(edge, draft):
+                return True
+            if reader.op in KEEPING and _turned_back(sweep, reader):
+                return True
+    return False
+
+
+def _leads_to(sweep: Sweep, edge: Edge | None, draft: Draft) -> bool:
+    """Whether an edge reads a draft, or what was replaced by it."""
+    drafts = sweep.builder.drafts
+    while edge is not None and edge.source != draft.id:
+        edge = drafts[edge.source].replaced.get(edge.output)
+    return edge is not None
 
 
 def _turned(edge: Edge) -> Edge:

@@ -185,6 +185,10 @@ def product_of_inputs(g: Drafts) -> Edge:
     return g.op("MatMul", g.input("x", 2, 3, 4), g.input("y", 2, 4, 5), shape=(2, 3, 5))
 
 
+def turned_softmax(g: Drafts) -> Edge:
+    return g.op("Softmax", transpose(product_of_inputs(g), (0, 2, 1)), axis=-1)
+
+
 def three(g: Drafts, rows: int, *, shift: float = 0.0) -> Edge:
     """q (k v) with as many rows of q and v, 4 features each."""
     q, k, v = g.input("q", rows, 4), g.input("k", 4, rows), g.input("v", rows, 4)
@@ -435,8 +439,8 @@ APPLIES: list[tuple[str, Build, str]] = [
     ),
     (
         "product_read_turned",
-        lambda g: g.op("Exp", transpose(product_of_inputs(g), (0, 2, 1))),
-        "Exp(MatMul(view(y), view(x)))",
+        turned_softmax,
+        "Softmax(MatMul(view(y), view(x)), axis=-1)",
     ),
     ("cheaper_product", lambda g: three(g, 2), "MatMul(MatMul(q, 2 * k), v)"),
     (
@@ -614,7 +618,7 @@ REFUSES: list[tuple[str, str, Build]] = [
     (
         "a softmax over another axis",
         "product_read_turned",
-        lambda g: g.op("Softmax", transpose(product_of_inputs(g), (0, 2, 1)), axis=-1),
+        lambda g: g.op("Exp", transpose(turned_softmax(g), (0, 2, 1))),
     ),
     ("the dearer one", "cheaper_product", lambda g: three(g, 9)),
     ("a shift between", "cheaper_product", lambda g: three(g, 2, shift=1.0)),

@@ -58,3 +58,29 @@ def test_order_of_products_crosses_no_names(rows: int, turned: bool) -> None:
 def test_scale_inside_is_still_told(rows: int) -> None:
     report = _compared(_KeysWithValues(wrong=1.1), rows)
     assert not report.passed and "1.1" in report.findings[0].cause
+
+
+class _Turned(paddle.nn.Layer):
+    """Attention with keys against queries: a softmax over the keys, and read turned."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.q, self.k, self.v = (paddle.nn.Linear(8, 8) for _ in range(3))
+
+    def forward(self, x: Any) -> Any:
+        scores = paddle.matmul(self.k(x), self.q(x), transpose_y=True)
+        weights = paddle.nn.functional.softmax(scores, axis=-2)
+        return paddle.matmul(weights, self.v(x), transpose_x=True)
+
+
+class _Straight(_QueriesWithKeys):
+    def forward(self, x: Any) -> Any:
+        scores = self.q(x) @ self.k(x).transpose(1, 2)
+        return scores.softmax(-1) @ self.v(x)
+
+
+def test_keys_against_queries_are_attention() -> None:
+    x = np.random.default_rng(5).standard_normal((2, 5, 8)).astype("float32")
+    example = {"x": paddle.to_tensor(x)}, {"x": torch.from_numpy(x)}
+    report = pg.compare(_Turned(), _Straight(), example, auto_weights=True, options=STRICT)
+    assert report.passed and not report.findings, report
