@@ -20,7 +20,7 @@ from padiff_graph.diagnosis.setting_values import (
     settings_of,
     spelled,
 )
-from padiff_graph.diagnosis.trial_runs import TRIALS, VANISHED, apart, halves_of
+from padiff_graph.diagnosis.trial_runs import TRIALS, VANISHED, apart, differing
 from padiff_graph.executor.pair_run import Fed, Pair
 from padiff_graph.executor.partition import Region
 from padiff_graph.executor.questions import Otherwise
@@ -82,18 +82,11 @@ def other_setting(
         called_alike: whether to try the settings of which an operation of the same name on the
             other side has another value; else all others.
     """
-    cut = region.cut
-    if not cut.exact:
+    found = differing(pair, region, feed)
+    if found is None:
         return None
-    halves = halves_of(pair, region, feed)
-    try:
-        whole = halves[0].values(), halves[1].values()
-    except NotRunnable:
-        return None
-    before = apart(cut, *whole)
-    if before == 0.0:
-        return None
-    allowed = NOTHING if before is None else VANISHED * before
+    halves, whole = found.halves, found.whole
+    allowed = NOTHING if found.before is None else VANISHED * found.before
     trials = sorted(_trials(halves), key=lambda trial: (trial.rank, trial.side, trial.number))
     for trial in trials[:TRIALS]:
         if (trial.rank == 0) is not called_alike:
@@ -101,7 +94,7 @@ def other_setting(
         sides = _ran(halves, whole, trial)
         if sides is None:
             continue
-        left = apart(cut, *sides)
+        left = apart(region.cut, *sides)
         if left is not None and left <= allowed:
             natives = trial.op.id, -1 if trial.like is None else trial.like.id
             return OtherSetting(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
-from padiff_graph.capture.engine import Array
+from padiff_graph.capture.engine import Array, NotRunnable
 from padiff_graph.capture.graph import Value
 from padiff_graph.capture.normal.index_map import View
 from padiff_graph.diagnosis.region_half import Half
@@ -15,7 +16,7 @@ from padiff_graph.executor.partition import Cut, Region
 from padiff_graph.executor.transfer import paired
 from padiff_graph.referee.largest import difference
 
-__all__ = ["TRIALS", "VANISHED", "apart", "halves_of"]
+__all__ = ["TRIALS", "VANISHED", "Differing", "apart", "differing", "halves_of"]
 
 VANISHED = 1e-3
 """A difference was what a trial takes away where this share of it, at most, is left; chosen well
@@ -30,6 +31,35 @@ def halves_of(pair: Pair, region: Region, feed: Fed) -> tuple[Half, Half]:
         Half(pair.first, region.first, feed.first, region.cut.first),
         Half(pair.second, region.second, feed.second, region.cut.second),
     )
+
+
+@dataclass(frozen=True)
+class Differing:
+    """A region that differs, as it is, before anything in it is tried otherwise.
+
+    Attributes:
+        halves: both sides.
+        whole: what they yield.
+        before: how far these are apart; None where they cannot be laid side by side.
+    """
+
+    halves: tuple[Half, Half]
+    whole: tuple[dict[Value, Array], dict[Value, Array]]
+    before: float | None
+
+
+def differing(pair: Pair, region: Region, feed: Fed) -> Differing | None:
+    """A region run as it is; None where its cut is not exact, it does not run, or nothing
+    differs."""
+    if not region.cut.exact:
+        return None
+    halves = halves_of(pair, region, feed)
+    try:
+        whole = halves[0].values(), halves[1].values()
+    except NotRunnable:
+        return None
+    before = apart(region.cut, *whole)
+    return None if before == 0.0 else Differing(halves, whole, before)
 
 
 def apart(cut: Cut, first: Mapping[Value, Array], second: Mapping[Value, Array]) -> float | None:
