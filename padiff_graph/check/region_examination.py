@@ -382,9 +382,10 @@ def _largest(single: Measured, first: Array, second: Array) -> tuple[float, floa
 
 def _settled(case: _Case, run: PairRun, result: RegionResult) -> RegionResult:
     """The result, not comparable where a difference proves nothing or agreement is not all that was
-    asked."""
+    asked. Another draw looks like anything: like rounding too, beside how a second run departs from
+    the first, and like a gradient at a kink."""
     plain = replace(result, astray=False, surplus=None, setting=None, tried=None)
-    if result.verdict == "different":
+    if result.verdict != "equal":
         region, feed = case.region, case.feed
         drawn = unsteady(
             case.pair.sides,
@@ -395,7 +396,6 @@ def _settled(case: _Case, run: PairRun, result: RegionResult) -> RegionResult:
         if drawn:
             parts = tuple(replace(part, held=None) for part in result.parts)
             return replace(plain, verdict="not-comparable", parts=parts, reason=drawn)
-        return result
-    if run.ungraded:
+    if result.verdict != "different" and run.ungraded:
         return replace(plain, verdict="not-comparable", reason=run.ungraded)
     return result

@@ -77,7 +77,10 @@ class _TorchRecurrent(torch.nn.Module):
         return self.cells(x)[0]
 
 
-def test_equal_dropout_inside_a_recurrent_layer_is_no_difference():
+@pytest.mark.parametrize("seed", [0, 3, 18])  # the last two draw what looks like rounding
+def test_equal_dropout_inside_a_recurrent_layer_is_no_difference(seed):
+    torch.manual_seed(seed)
+    paddle.seed(seed)
     x = X.reshape(2, 2, 8)
     inputs = {"x": paddle.to_tensor(x)}, {"x": torch.from_numpy(x.copy())}
     same = pg.compare(_PaddleRecurrent(0.3), _TorchRecurrent(), inputs, options=STRICT)
