@@ -23,7 +23,7 @@ from padiff_graph.check.check_request import CheckRequest
 from padiff_graph.check.compared_counts import divergent_buffers
 from padiff_graph.check.end_to_end import WholeCheck, check_whole
 from padiff_graph.check.random_totals import RandomTotals
-from padiff_graph.check.region_check import Progress, check_regions
+from padiff_graph.check.region_check import Progress, Spared, check_regions
 from padiff_graph.check.scope import (
     left_out,
     scoped_differences,
@@ -31,7 +31,7 @@ from padiff_graph.check.scope import (
     scoped_regions,
     scoped_whole,
 )
-from padiff_graph.check.smooth_models import smooth
+from padiff_graph.check.smooth_models import smooth_operations
 from padiff_graph.check.verdict import unexplained
 from padiff_graph.diagnosis.merging import not_told
 from padiff_graph.diagnosis.region_findings import region_findings
@@ -351,6 +351,7 @@ def _regions(
     *,
     own_weights: bool = False,
     randomise: bool = True,
+    spared: Spared | None = None,
     progress: Progress | None = None,
 ) -> RegionCheck:
     """All regions as the request wants them compared; see `check_regions`."""
@@ -364,6 +365,7 @@ def _regions(
         own_weights=own_weights,
         randomise=randomise,
         fail_fast=request.options.fail_fast,
+        spared=spared,
         progress=progress,
     )
 
@@ -459,16 +461,17 @@ def _may_stand_at_a_kink(request: CheckRequest, regional: Regional) -> bool:
     # a deployed model's regions have its own weights already
     if request.deployed or request.options.single_step or not regional.weighted.equal:
         return False
-    apart = regional.whole is not None and unexplained(regional.whole, regional.regions)
-    return apart and not smooth(regional.weighted.matching)
+    return regional.whole is not None and unexplained(regional.whole, regional.regions)
 
 
 def _with_own_constants(
     request: CheckRequest, weighted: Weighted, log: CheckLog
 ) -> tuple[Finding, ...]:
-    """What the regions show with the weights as they are."""
+    """What the regions show with the weights as they are, but for those of smooth functions, which
+    agree anywhere where they agree at random numbers."""
     with log.timed("regions with the weights as they are"):
-        regions = _regions(request, weighted, randomise=False)
+        spared = smooth_operations(weighted.matching)
+        regions = _regions(request, weighted, randomise=False, spared=spared)
     scoped = scoped_regions(regions, weighted.matching, request.scope)
     return region_findings(scoped, weighted.matching, weighted.differences)
 

@@ -56,9 +56,10 @@ class RandomTotals:
     ) -> RandomTotals | None:
         """The question where the eager runs leave it open though all is within the tolerance; None
         where they do not, or where both sides have no cotangents in common."""
-        counted = [quantity for quantity in whole.quantities if quantity.counted]
-        # of a buffer beyond it regions may tell that the frameworks' own rules part it
-        within = all(quantity.within for quantity in counted if quantity.kind != "buffer")
+        # a buffer hangs on no cotangent; of one that is apart regions may tell that the frameworks'
+        # own rules part it
+        counted = [own for own in whole.quantities if own.counted and own.kind != "buffer"]
+        within = all(quantity.within for quantity in counted)
         if whole.random or whole.ungraded or not (request.options.backward and within):
             return None
         if not left_open(counted):

@@ -36,12 +36,14 @@ from padiff_graph.referee.structural_evidence import Structure
 from padiff_graph.referee.tolerance import Tolerance
 from padiff_graph.report.wording import noun
 
-__all__ = ["Progress", "check_regions"]
+__all__ = ["Progress", "Spared", "check_regions"]
 
 LOG = logging.getLogger(__name__)
 
 Progress = Callable[[int, int, str], None]
 """Called with regions done, regions in all, and the module path at hand."""
+Spared = tuple[frozenset[int], frozenset[int]]
+"""Native operations of each side; a region that holds no others is not compared."""
 ROUNDS = 4
 """How often doubtful cuts are taken away before what is left stands as it is; chosen so that a
 chain of wrong cuts is followed and a bug does not make a check many times longer."""
@@ -60,6 +62,7 @@ def check_regions(
     randomise: bool = True,
     weights: Shared | None = None,
     fail_fast: bool = False,
+    spared: Spared | None = None,
     progress: Progress | None = None,
 ) -> RegionCheck:
     """Runs all region pairs of two matched models.
@@ -76,6 +79,7 @@ def check_regions(
         randomise: whether weights that stand at a constant are replaced (in the tool's own copies).
         weights: those that both sides have; None to make them as the two arguments above say.
         fail_fast: whether the regions behind the first one that differs are left out.
+        spared: see `Spared`; None to compare all.
         progress: told after each region.
 
     The models, their buffers, gradients, random state and modes are as before afterwards.
@@ -93,7 +97,8 @@ def check_regions(
         examination = Examination(
             pair, Structure.of(matching, differences), tolerance, defaultdict(float)
         )
-        return _Rounds(matching, examination, buffer_updates(matching), fail_fast).check(progress)
+        updates = buffer_updates(matching)
+        return _Rounds(matching, examination, updates, fail_fast, spared).check(progress)
 
 
 @dataclass
@@ -102,6 +107,7 @@ class _Rounds:
 
     Attributes:
         fail_fast: whether regions are left once a difference stands.
+        spared: see `check_regions`.
         results: what was found so far, by `Region.identity`: a region that two plans share is run
             once.
         left: the regions that were not run, by `Region.identity`.
@@ -111,6 +117,7 @@ class _Rounds:
     examination: Examination
     updates: tuple[Update, ...]
     fail_fast: bool = False
+    spared: Spared | None = None
     results: dict[tuple[object, ...], RegionResult] = field(default_factory=dict)
     left: frozenset[tuple[object, ...]] = frozenset()
 
@@ -169,8 +176,16 @@ class _Rounds:
 
         self.left = frozenset()
         self._check(plan, progress, enough if self.fail_fast else never)
-        self.left = frozenset(region.identity for region in plan.regions) - self.results.keys()
+        wanted = {region.identity for region in plan.regions if not self._spares(region)}
+        self.left = frozenset(wanted - self.results.keys())
         return self._ran(plan)
+
+    def _spares(self, region: Region) -> bool:
+        """Whether nothing of a region is to be compared."""
+        if self.spared is None:
+            return False
+        slices = zip((region.first, region.second), self.spared, strict=True)
+        return all(spared.issuperset(part.nodes) for part, spared in slices)
 
     def _ran(self, plan: Plan) -> Plan:
         """The part of a plan that has results."""
@@ -188,7 +203,8 @@ class _Rounds:
     ) -> None:
         """Checks what has no result yet and was not left."""
         known = self.results.keys() | self.left
-        todo = [region for region in plan.regions if region.identity not in known]
+        new = [region for region in plan.regions if region.identity not in known]
+        todo = [region for region in new if not self._spares(region)]
         done = 0
 
         def finished(region: Region, result: RegionResult) -> None:

@@ -1,14 +1,17 @@
-"""Whether two models compute with smooth functions alone: without a kink, a jump or a pole.
+"""Which operations are smooth functions: without a kink, a jump or a pole.
 
-Two such functions that agree at random numbers agree at constants too, so that there is nothing for
-regions with the weights as they are to show.
+Two such functions that agree at random numbers agree at constants too, so that a region of nothing
+else has nothing to show with the weights as they are.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from padiff_graph.capture.normal.form import NormalNode
 from padiff_graph.matching.result import Matching
 
-__all__ = ["smooth"]
+__all__ = ["smooth_operations"]
 
 SMOOTH = frozenset(
     {
@@ -23,11 +26,17 @@ SMOOTH = frozenset(
 add an epsilon to a variance."""
 
 
-def smooth(matching: Matching) -> bool:
-    """Whether both models compute with such operators alone."""
-    return all(
-        node.leaf
-        or (node.op in SMOOTH and not node.opaque and bool(node.attrs.get("epsilon", True)))
-        for side in (matching.first, matching.second)
-        for node in side.nodes
-    )
+def smooth_operations(matching: Matching) -> tuple[frozenset[int], frozenset[int]]:
+    """The native operations of each model that such operators stand for. What stands for no
+    operator, a view say, is not among them."""
+    first, second = (_smooth(side.nodes) for side in (matching.first, matching.second))
+    return first, second
+
+
+def _smooth(nodes: Iterable[NormalNode]) -> frozenset[int]:
+    inside: set[int] = set()
+    kinked: set[int] = set()  # what two nodes share is smooth where both are
+    for node in nodes:
+        alike = node.op in SMOOTH and not node.opaque and bool(node.attrs.get("epsilon", True))
+        (inside if alike or node.leaf else kinked).update(node.native)
+    return frozenset(inside - kinked)

@@ -55,6 +55,39 @@ def checked():
     return pg.compare(Paddles(), Torches(), example, options={"rtol": 1e-2, "atol": 1e-2})
 
 
+class _Statistics:
+    """A running variance that the two frameworks count otherwise, and a loss that says enough."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm, self.fc = self.nn.BatchNorm1D(6), self.nn.Linear(6, 6)
+
+    def forward(self, x):
+        return self.fc(self.norm(x) ** 3)
+
+
+class PaddleStatistics(_Statistics, paddle.nn.Layer):
+    nn = paddle.nn
+
+
+class TorchStatistics(_Statistics, torch.nn.Module):
+    class nn:
+        BatchNorm1D, Linear = torch.nn.BatchNorm1d, torch.nn.Linear
+
+
+def test_a_statistic_that_is_apart_asks_no_cotangents(monkeypatch):
+    wanted = []
+    original = RandomTotals.wanted
+    monkeypatch.setattr(RandomTotals, "wanted", lambda *given: wanted.append(original(*given)))
+    torch.manual_seed(0)
+    x = np.random.default_rng(0).standard_normal((5, 6), np.float32)
+    example = ({"x": paddle.to_tensor(x)}, {"x": torch.from_numpy(x)})
+    models = PaddleStatistics().train(), TorchStatistics().train()
+    report = pg.compare(*models, example, options={"rtol": 1e-2, "atol": 1e-2})
+    assert any(finding.cause_id == "statistics.differ" for finding in report.findings)
+    assert report.passed and wanted == [None]
+
+
 def shown(report):
     (told,) = [one.by for one in report.obligations if one.name == "gradients"]
     return told
