@@ -31,9 +31,6 @@ from padiff_graph.check.scope import (
     scoped_regions,
     scoped_whole,
 )
-from padiff_graph.check.smooth_models import smooth_operations
-from padiff_graph.check.verdict import unexplained
-from padiff_graph.diagnosis.merging import not_told
 from padiff_graph.diagnosis.region_findings import region_findings
 from padiff_graph.findings.finding import Finding
 from padiff_graph.layer_map.contradicted_rows import contradicted_rows
@@ -41,7 +38,6 @@ from padiff_graph.matching.difference.other_sizes import OtherSizes
 from padiff_graph.matching.result import Difference, Matching
 from padiff_graph.obligations.whole_proof import WholeProof
 from padiff_graph.referee.region_result import AGREE, RegionCheck
-from padiff_graph.sides.recorded_engine import is_recorded
 from padiff_graph.weights.assignment import assign_parameters, write_where_proved
 from padiff_graph.weights.file_weights import FOLDED, TAKEN, holds_others, taken_weights
 from padiff_graph.weights.folded_weights import NOTE, folded
@@ -59,8 +55,8 @@ __all__ = [
     "Regional",
     "Weighted",
     "align_models",
+    "asked_regions",
     "compare_regions",
-    "explain_constants",
     "explain_regions",
     "run_end_to_end",
     "unify_weights",
@@ -345,7 +341,7 @@ def _random_totals(
     return [] if wanted is None else [wanted]
 
 
-def _regions(
+def asked_regions(
     request: CheckRequest,
     weighted: Weighted,
     *,
@@ -376,7 +372,9 @@ def compare_regions(
     """Every region compared; where values have not been asked yet, the matching is confirmed by
     them."""
     with log.timed("regions"):
-        regions = _regions(request, weighted, own_weights=request.deployed, progress=log.shown.at)
+        regions = asked_regions(
+            request, weighted, own_weights=request.deployed, progress=log.shown.at
+        )
     alignment = weighted.alignment
     if alignment.proof is None and alignment.alive:
         settled = _settled(alignment, regions)
@@ -437,43 +435,6 @@ def explain_regions(request: CheckRequest, regional: Regional, end_to_end: EndTo
     diverging = {("buffer", name) for name in divergent_buffers(regional.regions)}
     whole = end_to_end.whole.excusing(diverging, "a known divergence of the frameworks")
     return replace(regional, findings=tuple(findings), whole=scoped_whole(whole, request.scope))
-
-
-def explain_constants(request: CheckRequest, regional: Regional, log: CheckLog) -> Regional:
-    """With what the weights as they are show that random ones in the place of constants hide:
-    where the whole runs are far apart, no region differs, and the whole graphs do not tell that it
-    is rounding."""
-    told = any(finding.fails for finding in regional.findings)
-    proved = regional.proof is not None and regional.proof.clear
-    if told or proved or regional.alike or not _may_stand_at_a_kink(request, regional):
-        return regional
-    once_more = _with_own_constants(request, regional.weighted, log)
-    if any(map(is_recorded, regional.weighted.alignment.engines)):
-        # regions are recorded with random numbers in the place of constants: of these nothing is
-        # said here
-        once_more = tuple(finding for finding in once_more if finding.fails)
-    added = not_told(once_more, regional.findings)
-    return replace(regional, findings=(*regional.findings, *added))
-
-
-def _may_stand_at_a_kink(request: CheckRequest, regional: Regional) -> bool:
-    """Whether a constant may stand where a function has a kink."""
-    # a deployed model's regions have its own weights already
-    if request.deployed or request.options.single_step or not regional.weighted.equal:
-        return False
-    return regional.whole is not None and unexplained(regional.whole, regional.regions)
-
-
-def _with_own_constants(
-    request: CheckRequest, weighted: Weighted, log: CheckLog
-) -> tuple[Finding, ...]:
-    """What the regions show with the weights as they are, but for those of smooth functions, which
-    agree anywhere where they agree at random numbers."""
-    with log.timed("regions with the weights as they are"):
-        spared = smooth_operations(weighted.matching)
-        regions = _regions(request, weighted, randomise=False, spared=spared)
-    scoped = scoped_regions(regions, weighted.matching, request.scope)
-    return region_findings(scoped, weighted.matching, weighted.differences)
 
 
 def _reasons_in_weights(weighted: Weighted, findings: list[Finding]) -> list[Finding]:

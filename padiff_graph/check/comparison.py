@@ -20,7 +20,6 @@ from padiff_graph.check.check_steps import (
     BeginAgain,
     align_models,
     compare_regions,
-    explain_constants,
     explain_regions,
     run_end_to_end,
     unify_weights,
@@ -30,6 +29,7 @@ from padiff_graph.check.filled_example import with_filled_example
 from padiff_graph.check.half_precision import with_half_precision
 from padiff_graph.check.loss_graphs import with_loss_graphs
 from padiff_graph.check.not_finite import not_finite_notes
+from padiff_graph.check.own_constants import explain_constants
 from padiff_graph.check.state_check import explain_state
 from padiff_graph.check.stopped_check import tell_where_it_stopped
 from padiff_graph.check.threads import alike

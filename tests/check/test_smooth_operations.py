@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from padiff_graph.capture.normal.operator_table import OPERATORS
-from padiff_graph.check.smooth_models import SMOOTH, smooth_operations
+from padiff_graph.check.smooth_operations import SMOOTH, smooth_operations
 from padiff_graph.matching.result import Matching
 from tests.models.graph_maker import Maker
 from tests.models.spelled import call, composed_norm, linear
