@@ -18,10 +18,13 @@ from padiff_graph.capture.engine import Engine
 from padiff_graph.capture.leaf_names import leaves
 from padiff_graph.capture.noted_runs import arguments_by_name
 
-__all__ = ["cut_short"]
+__all__ = ["CALL", "cut_short"]
 
 IsTensor = Callable[[Any], bool]
 INPUT = "input"
+CALL = "call of "
+"""How the names begin of what a model returns that is cut short: of no output of its own, so that
+nothing of the other model stands in the same place."""
 
 
 class _Cut(BaseException):
@@ -110,10 +113,10 @@ class _Cutter:
         held: dict[str, Any] = {}
         for path, tensors in self.run.finished:
             for name, tensor in tensors.items():
-                _put(held, ".".join(filter(None, (path, name.strip(".")))), tensor)
+                _put(held, CALL + ".".join(filter(None, (path, name.strip(".")))), tensor)
         for call in self.run.open:
             for name, tensor in call.arguments.items():
-                _put(held, f"{call.path}.{INPUT}.{name}", tensor)
+                _put(held, f"{CALL}{call.path}.{INPUT}.{name}", tensor)
         return held
 
 

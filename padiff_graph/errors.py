@@ -4,8 +4,16 @@ from __future__ import annotations
 
 __all__ = ["NotWrittenError", "UsageError", "UsageTypeError", "wants_memory"]
 
-WANTING = ("can't allocate", "cannot allocate", "out of memory", "bad_alloc", "resourceexhausted")
-"""What frameworks say where the memory is not enough, in small letters."""
+WANTING = (
+    "can't allocate",
+    "cannot allocate",
+    "out of memory",
+    "bad_alloc",
+    "resourceexhausted",
+    "memoryerror",
+)
+"""What frameworks say where the memory is not enough, in small letters, and what a side says of it
+that raised it in its own process."""
 
 
 class UsageError(ValueError):

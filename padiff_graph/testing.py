@@ -19,7 +19,7 @@ SHOWN = 8
 def assert_ported(
     layer: Any,
     module: Any,
-    example_inp: Any,
+    example_inp: Any = None,
     auto_weights: bool = True,
     steps: int = 1,
     options: Mapping[str, Any] | None = None,

@@ -64,6 +64,6 @@ def raised_there(data: Mapping[str, Any]) -> Exception:
     own = next((OWN[kind] for kind in data["kinds"] if kind in OWN), None)
     if own is not None and not data["place"]:
         return own(text)
-    error = ElsewhereError(f"{name}{data['place']}: {text}")
+    error = ElsewhereError(f"{name}{data['place']}" + (f": {text}" if text else ""))
     error.trace = data["trace"]
     return error

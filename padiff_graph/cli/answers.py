@@ -150,7 +150,8 @@ def _stopped(error: BaseException) -> int:
 
     where = raised_at(error)
     if where:
-        code = _told(f"nothing was compared: {type(error).__name__}{where}: {error}", NOTHING)
+        said = f": {error}" if str(error) else ""
+        code = _told(f"nothing was compared: {type(error).__name__}{where}{said}", NOTHING)
         _tell_where_it_stopped(error)
         return code
     if wants_memory(error):

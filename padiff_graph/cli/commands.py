@@ -106,6 +106,11 @@ def align(
 ) -> int:
     """`compare`, printed."""
     asked.check()
+    if repro is not None and targets.elsewhere:
+        raise UsageError(
+            "--repro: its script calls both frameworks in one process; name neither interpreters "
+            "nor recordings"
+        )
 
     from padiff_graph.check.comparison import compare
 

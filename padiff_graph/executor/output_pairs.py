@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from padiff_graph.capture.graph import Value
 from padiff_graph.capture.normal.form import Edge, NormalGraph
+from padiff_graph.capture.partial_runs import CALL
 from padiff_graph.matching.result import Matching
 
 __all__ = ["OutputPair", "named_pairs", "output_pairs", "yielded_alike"]
@@ -39,9 +40,12 @@ def output_pairs(matching: Matching) -> list[OutputPair]:
     """Which output of the first is the counterpart of which output of the second.
 
     By what yields them first (`yielded_alike`), then by name, then by position where as many are
-    left on both sides. Outputs without a counterpart are left out.
+    left on both sides. Outputs without a counterpart are left out; what a model returns that is cut
+    short where it stops has one only by what yields it.
     """
     pairing = _by_yield(matching)
+    if any(name.startswith(CALL) for name in (*pairing.firsts, *pairing.seconds)):
+        return named_pairs(matching, pairing.pairs)
     for name in list(pairing.seconds):
         if name in pairing.firsts:
             pairing.take(name, name)

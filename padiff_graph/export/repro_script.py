@@ -16,6 +16,7 @@ from padiff_graph.capture.engine import Array, Engine, NotRunnable
 from padiff_graph.capture.exclusive import one_at_a_time
 from padiff_graph.capture.graph import Value
 from padiff_graph.capture.interpreter import differentiable
+from padiff_graph.capture.remote.engine import RemoteEngine
 from padiff_graph.errors import UsageError
 from padiff_graph.executor.cut_graphs import cut_graphs
 from padiff_graph.executor.pair_run import Fed, Pair
@@ -72,6 +73,8 @@ def write_repro(
         )
     if any(map(is_recorded, report.engines)):
         raise UsageError("a repro calls both frameworks; one of the models is a recording")
+    if any(isinstance(engine, RemoteEngine) for engine in report.engines):
+        raise UsageError("a repro calls both frameworks; one of the models is in another process")
     others = [framework for framework in report.frameworks if framework not in WRITTEN]
     if others:
         raise UsageError(

@@ -23,6 +23,11 @@ APART = (
     "(--first-python, --second-python, in Python Side's python)"
 )
 """What helps where two targets would share a module by its name alone."""
+ELSEWHERE = (
+    "a function of one model may live in an interpreter that has it "
+    "(--first-python, --second-python, in Python Side's python)"
+)
+"""What helps where a framework is not there."""
 SHOWN = 12
 """Functions that an error message offers; chosen so that it stays a few lines."""
 
@@ -64,8 +69,9 @@ def _imported(name: str, folder: str | None = None) -> Any:
                 f"there is no module {missing!r}; "
                 f"it is looked for in {here} and among installed packages"
             ) from None
+        elsewhere = f"; {ELSEWHERE}" if missing in FRAMEWORKS else ""
         raise UsageError(
-            f"importing {name} failed: it imports {missing!r}, which is not installed"
+            f"importing {name} failed: it imports {missing!r}, which is not installed{elsewhere}"
         ) from None
     except (Exception, SystemExit) as error:  # whatever the user's module does at import
         raise UsageError(f"importing {name} failed{_what_happened(error)}") from None

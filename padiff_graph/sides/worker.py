@@ -4,8 +4,11 @@ and answers questions about it until its connection ends."""
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sys
+import threading
+import time
 import traceback
 import warnings
 from contextlib import ExitStack, suppress
@@ -24,6 +27,9 @@ from padiff_graph.version import __version__
 
 __all__ = ["failed", "main", "opened"]
 
+LOOK = 0.5
+"""Seconds between two looks whether who asks is still there; chosen so that nothing feels it."""
+
 
 def main(number: int) -> None:
     """Serves one connection.
@@ -34,6 +40,7 @@ def main(number: int) -> None:
     os.dup2(2, 1)  # what a model prints is no answer of a command
     for beginning in AT_IMPORT:
         warnings.filterwarnings("ignore", message=beginning)
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     own = socket.socket(fileno=number)
     with suppress(Closed), ExitStack() as stack:
         stack.callback(own.detach)  # the process closes it: the model's code may have done so
@@ -43,6 +50,16 @@ def main(number: int) -> None:
         connection.send(answer, [])
         if service is not None:
             service.serve(connection, failed)
+
+
+def _end_with(asking: int) -> None:
+    """Ends this process, and what a model started in it, when the one that asks is gone: killed, it
+    ends nothing itself, and a long computation looks at no connection."""
+    while os.getppid() == asking:
+        time.sleep(LOOK)
+    if os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
+    os._exit(1)
 
 
 def failed(error: BaseException) -> dict[str, Any]:

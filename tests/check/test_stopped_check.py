@@ -50,16 +50,18 @@ class PaddleHead(paddle.nn.Layer):
 
 
 class PaddleNet(paddle.nn.Layer):
-    def __init__(self, width=16, epsilon=1e-5, at_once=False, catches=False):
+    def __init__(self, width=16, epsilon=1e-5, at_once=False, catches=False, behind=False):
         super().__init__()
         self.fc, self.norm = paddle.nn.Linear(8, 16), paddle.nn.LayerNorm(16, epsilon=epsilon)
         self.head, self.last = PaddleHead(width), paddle.nn.Linear(4, 4)
         self.spare = PaddleHead(16)
-        self.at_once, self.catches = at_once, catches
+        self.at_once, self.catches, self.behind = at_once, catches, behind
 
     def forward(self, x):
         if self.at_once:
             raise KeyError("no such thing")
+        if self.behind:
+            raise KeyError(self.fc(x).shape)
         hidden = paddle.nn.functional.relu(self.norm(self.fc(x)))
         try:
             return self.last(self.head(hidden))
@@ -121,6 +123,13 @@ def test_where_nothing_ran_that_is_said():
     stopped = _raised(layer, TorchNet().eval(), KeyError)
     assert (stopped.path, stopped.beside, dict(stopped.regions)) == ("", None, {})
     assert "no module had computed anything by then" in stopped_text(stopped)
+
+
+def test_an_output_of_the_other_model_has_no_counterpart_in_the_part_that_ran():
+    layer = PaddleNet(behind=True)
+    layer.eval()
+    stopped = _raised(layer, TorchNet().eval(), KeyError)
+    assert stopped.regions == {"equal": 1} and not stopped.findings
 
 
 def test_what_a_forward_catches_is_no_stop():

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
+import time
 
 import numpy as np
 
@@ -80,6 +82,21 @@ def paddle_raises():
         raise ValueError("no such thing")
 
     return _paddle_net(forward=forward), {"x": X}
+
+
+def paddle_wants_memory():
+    def forward(x):
+        raise MemoryError
+
+    return _paddle_net(forward=forward), {"x": X}
+
+
+def hangs():
+    left = os.environ["SIDE_LEFT"]
+    with open(f"{left}.part", "w") as file:
+        file.write(f"{os.getpid()} {subprocess.Popen(['sleep', '600']).pid}")
+    os.replace(f"{left}.part", left)
+    time.sleep(600)
 
 
 def paddle_training(decay=0.01):

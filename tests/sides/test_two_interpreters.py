@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -12,7 +13,10 @@ import pytest
 
 import padiff_graph as pg
 from padiff_graph.capture.remote.errors import ElsewhereError, SideEndedError
+from padiff_graph.cli.answers import run
+from padiff_graph.cli.commands import cli
 from padiff_graph.errors import UsageError, UsageTypeError
+from padiff_graph.export.repro_script import write_repro
 from padiff_graph.findings.stopped_model import stopped_model
 from padiff_graph.sides import process
 from padiff_graph.sides.process import WorkerProcess
@@ -176,6 +180,52 @@ def test_a_side_that_hangs_is_given_up(monkeypatch):
             worker.ask("open", f"{MODELS}:paddle_side")
         with pytest.raises(SideEndedError, match="is not there any more"):
             worker.ask("open", f"{MODELS}:paddle_side")
+
+
+def test_a_side_that_wants_memory_is_one_sentence():
+    with pytest.raises(ElsewhereError, match=r"^MemoryError at .*side_models.py:\d+$") as caught:
+        pg.compare(_side("paddle_wants_memory"), _side("torch_side"), options=OPTIONS)
+    assert stopped_model(caught.value) is None  # another run would want as much
+
+
+def test_nothing_is_left_where_the_process_that_asks_is_killed(tmp_path):
+    left = tmp_path / "left"
+    script = (
+        "import sys, padiff_graph as pg\n"
+        "side = pg.Side(sys.argv[1], python=sys.executable)\n"
+        "pg.compare(side, side)\n"
+    )
+    judge = subprocess.Popen(
+        [sys.executable, "-c", script, f"{MODELS}:hangs"],
+        env={**os.environ, "SIDE_LEFT": str(left)},
+    )
+    _within(60, left.exists)
+    judge.kill()
+    judge.wait()
+    for number in left.read_text().split():
+        _within(10, lambda number=number: not _runs(int(number)))
+
+
+def _within(seconds, done):
+    last = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < last
+        time.sleep(0.1)
+
+
+def test_a_script_of_both_frameworks_is_refused_before_anything_is_run():
+    where = ["--first-python", "no-such-python", "--repro", "region.py"]
+    code = run(lambda: cli.main(["align", "a:b", "c:d", *where], standalone_mode=False))
+    assert code == 2
+    report = pg.compare(_side("paddle_epsilon"), _side("torch_side"), options=OPTIONS)
+    with pytest.raises(UsageError, match="one of the models is in another process"):
+        write_repro(report, "region.py")
+
+
+def test_a_test_of_two_sides_needs_no_inputs():
+    pg.assert_ported(_side("paddle_side"), _side("torch_side"))
+    with pytest.raises(AssertionError, match="epsilon"):
+        pg.assert_ported(_side("paddle_epsilon"), _side("torch_side"))
 
 
 def test_what_a_model_raises_is_told_with_its_line():
