@@ -17,6 +17,7 @@ from typing import Any
 from padiff_graph.alignment.aligned import Alignment, Known
 from padiff_graph.alignment.correspondence import ParameterEntry, ResolvedMap
 from padiff_graph.alignment.evidence import derive, gather
+from padiff_graph.alignment.hashed_weights import learn_weights
 from padiff_graph.alignment.input_leaves import pair_input_types, pair_inputs
 from padiff_graph.alignment.side_notes import side_notes
 from padiff_graph.capture.api import Capture
@@ -92,6 +93,8 @@ def align(
     started = time.perf_counter()
     known = _known(normals, engines, examples, resolved or ResolvedMap())
     matching, layout = derive(_matched(*normals, known.hints), known.unsuggested())
+    if known.values is not None and learn_weights(matching.parameters, engines):
+        matching, layout = derive(_matched(*normals, known.hints), known.unsuggested())
     timings["matching"] = time.perf_counter() - started
     alignment = Alignment(
         matching,

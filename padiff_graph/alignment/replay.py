@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, cast
 
-from padiff_graph.capture.engine import Array, Engine, NotRunnable, same_numbers
+from padiff_graph.capture.engine import Array, Engine, NotRunnable
 from padiff_graph.capture.graph import ComputationGraph, Node, Value
 from padiff_graph.capture.interpreter import Interpreter, made, model_values
 from padiff_graph.capture.late_array import LateArray
@@ -103,11 +103,7 @@ def _recalled(
     visit: Visit,
 ) -> list[str]:
     """Recorded values: those that depend on no weight which is another one here."""
-    others = {
-        name
-        for name, array in parameters.items()
-        if not same_numbers(engine.region_weight(name), array)
-    }
+    others = {name for name, array in parameters.items() if engine.other_weight(name, array)}
     behind: set[int] = set()
     for node in graph.records():
         read = {value.node for value in node.inputs if value is not None}

@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -271,6 +272,11 @@ def capture(model: str, out: str | None) -> int:
     ".index.json or a folder",
 )
 @click.option(
+    "--hash-weights",
+    is_flag=True,
+    help="write the hashes of weights in their place; a port is compared that holds the same ones",
+)
+@click.option(
     "--steps",
     type=click.IntRange(min=1),
     help="record training steps too, with the function's own loss and optimizer",
@@ -281,6 +287,7 @@ def record(
     values: str,
     inputs: str | None,
     weights: str | None,
+    hash_weights: bool,
     steps: int | None,
 ) -> int:
     """`record`, with the size said before it is written."""
@@ -291,8 +298,8 @@ def record(
 
     chosen = {"both": PRECISIONS, "float32": PRECISIONS[:1], "none": ()}[values]
 
-    def expect(size: int) -> None:
-        say(f"about {size / MIB:.1f} MiB will be written")
+    def expect(size: int, less: Mapping[str, int]) -> None:
+        say(f"about {_mebibytes(size)} will be written{_ways_to_less(less)}")
 
     side = load_side(model, None if inputs is None else example_of(inputs))
     if steps is not None and side["optimizer"] is None:
@@ -306,12 +313,23 @@ def record(
             loss=side["loss"],
             optimizer=None if steps is None else side["optimizer"],
             steps=steps or 1,
+            hash_weights=hash_weights,
             expect=expect,
         )
     headline(_graph_summary(graph, model))
     say(f"replayed against eager: {graph.certificate}")
-    say(f"written: {out}, {os.path.getsize(out) / MIB:.1f} MiB")
+    say(f"written: {out}, {_mebibytes(os.path.getsize(out))}")
     return ALIGNED
+
+
+def _mebibytes(size: int) -> str:
+    return f"{size / MIB:.1f} MiB" if size >= MIB else f"{size / MIB:.2f} MiB"
+
+
+def _ways_to_less(less: Mapping[str, int]) -> str:
+    """What would be written with fewer values; nothing of a small file."""
+    ways = [f"--values {name}: {_mebibytes(size)}" for name, size in less.items() if size >= MIB]
+    return f" ({', '.join(ways)})" if ways else ""
 
 
 def _graph_summary(graph: ComputationGraph, model: str) -> str:

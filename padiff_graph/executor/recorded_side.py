@@ -100,8 +100,10 @@ def recalled_values(
     wanted: Iterable[Value],
     *,
     double: bool,
+    unknown: bool = False,
 ) -> dict[Value, Array]:
-    """Recorded values of a part of a model.
+    """Recorded values of a part of a model; `unknown`: also where they were computed with weights
+    of which the hash alone is known, so that nothing else can be run with them.
 
     Raises:
         NotRunnable: as of `recalled`.
@@ -110,7 +112,7 @@ def recalled_values(
     stretch = engine.stretch(part.nodes, part.values)
     through = double and stretch is None  # what was float64 from the inputs on
     _check_feed(engine, part, feed, through)
-    check_weights(engine, side, part)
+    check_weights(engine, side, part, unknown=unknown)
     return {
         value: feed[value] if value in feed else _value(engine, stretch, value, double)
         for value in wanted
@@ -153,8 +155,11 @@ def _check_feed(
             raise NotRunnable(OTHERWISE)
 
 
-def check_weights(engine: RecordedEngine, side: Side, part: Slice) -> None:
-    """Holds the weights of a part against those of the recording.
+def check_weights(
+    engine: RecordedEngine, side: Side, part: Slice, *, unknown: bool = False
+) -> None:
+    """Holds the weights of a part against those of the recording; `unknown`: but for those of which
+    the hash alone is known.
 
     Raises:
         NotRunnable: they are others.
@@ -163,8 +168,11 @@ def check_weights(engine: RecordedEngine, side: Side, part: Slice) -> None:
         record = side.graph.record(number)
         if record.kind not in ("parameter", "buffer"):
             continue
-        if not same_numbers(engine.region_weight(record.name), side.parameters[record.name]):
-            raise NotRunnable(f"the recording holds this part with other numbers in {record.name}")
+        if unknown and record.name in engine.model.hashed.unknown:
+            continue
+        other = engine.other_weight(record.name, side.parameters[record.name])
+        if other:
+            raise NotRunnable(other)
 
 
 def _gradients(

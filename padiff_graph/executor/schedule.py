@@ -12,7 +12,7 @@ from padiff_graph.capture.graph import Value
 from padiff_graph.executor.pair_run import Fed
 from padiff_graph.executor.partition import Plan, Region
 from padiff_graph.executor.region_run import Side
-from padiff_graph.executor.side_run import input_values, side_values
+from padiff_graph.executor.side_run import boundary_values, input_values
 from padiff_graph.executor.transfer import fed
 
 __all__ = ["Stream", "never"]
@@ -147,7 +147,7 @@ class Stream:
         if cut.sink or not self.readers[cut.index] or not readable:
             return
         try:
-            values = side_values(self.sides[1], region.second, self._second(region), cut.second)
+            values = boundary_values(self.sides[1], region.second, self._second(region), cut.second)
         except NotRunnable:
             return  # whatever reads it is reported as not comparable
         self._keep(region, values)

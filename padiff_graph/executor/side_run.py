@@ -36,7 +36,7 @@ from padiff_graph.executor.seeded_cotangents import seeded_cotangent
 from padiff_graph.executor.single_attributes import in_single
 from padiff_graph.sides.recorded_engine import is_recorded
 
-__all__ = ["input_values", "run_side", "side_values"]
+__all__ = ["boundary_values", "input_values", "run_side", "side_values"]
 
 
 NOTHING = Slice((), (), (), ())
@@ -126,6 +126,20 @@ def side_values(
         shaped=bool(otherwise),
     )
     return {value: side.engine.array(ran.outputs[value]) for value in asked}
+
+
+def boundary_values(
+    side: Side, part: Slice, feed: Mapping[Value, Array], wanted: Iterable[Value]
+) -> dict[Value, Array]:
+    """What a part yields, for those behind it to read: of a recorded side also where the numbers of
+    its weights are not known.
+
+    Raises:
+        NotRunnable: as of `side_values`.
+    """
+    if is_recorded(side.engine):
+        return recalled_values(side, part, feed, tuple(wanted), double=False, unknown=True)
+    return side_values(side, part, feed, wanted)
 
 
 def _altered(graph: ComputationGraph, number: int, otherwise: Otherwise) -> Node:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import numpy as np
+
 from padiff_graph.capture.api import capture_graph
 from padiff_graph.capture.backend import backend, framework_of
 from padiff_graph.capture.capture_errors import CaptureError
@@ -26,6 +28,7 @@ from padiff_graph.request.loss_pair import check_loss
 from padiff_graph.request.module_tree import empty_parameters
 from padiff_graph.sides.recorded_training import TrainingFacts
 from padiff_graph.sides.recording_file import RecordingWriter, new_recording
+from padiff_graph.sides.weight_hashes import HashedWeight, hash_of
 from padiff_graph.training.losses import Loss
 
 __all__ = ["PRECISIONS", "expected_size", "record"]
@@ -41,6 +44,9 @@ WHOLE_GRADIENTS = 2
 STEP, TRIED = 6, 5
 """How many sets of weights a training step is: weights around it, gradients before and after they
 were clipped, and two of an optimizer's state; and what it is tried on alone."""
+BESIDE = 2000
+"""Bytes beside its numbers that an operation or a weight takes, once and for each precision:
+headers of its arrays, and its part of the manifest. Measured on a model of 4 operations."""
 FACTS = ("training", "modules", "parameters", "notes", "updates")
 """Attributes of a graph that the manifest holds beside its nodes."""
 
@@ -55,7 +61,8 @@ def record(
     loss: Loss | None = None,
     optimizer: Any = None,
     steps: int = 1,
-    expect: Callable[[int], None] | None = None,
+    hash_weights: bool = False,
+    expect: Callable[[int, Mapping[str, int]], None] | None = None,
 ) -> ComputationGraph:
     """Writes what a model computes on an example: its graph with the certificate, weights, inputs,
     every value on the way, outputs, buffers, and gradients under seeded cotangents.
@@ -71,7 +78,10 @@ def record(
         optimizer: of the model's framework and parameters; training steps with it, each on this
             example under this loss, are written too. As before afterwards.
         steps: how many.
-        expect: told about how many bytes the file will take, before it is written.
+        hash_weights: whether the hashes of floating parameters are written in their place: for
+            weights that may not be handed on. A check then compares ports that hold the same ones.
+        expect: told about how many bytes the file will take, before it is written, and how many
+            with fewer `precisions`, by "float32" and "none".
 
     Returns:
         The captured graph.
@@ -94,6 +104,8 @@ def record(
             "name the files that hold them (`padiff-graph record --weights PATH`)"
         )
     training = None if optimizer is None else Training(optimizer, steps)
+    if training is not None and hash_weights:
+        raise UsageError("hash_weights: recorded training steps hold the weights; leave one out")
     if training is not None:
         check_training(model, framework_of(model), training, loss)
     inputs = with_tensors(framework_of(model), inputs)
@@ -106,14 +118,14 @@ def record(
                 engine.forward(inputs, grad=False)
             raise
         if expect is not None:
-            expect(expected_size(graph, precisions, loss is not None, steps if training else 0))
+            expect(*_sizes(graph, precisions, loss is not None, steps if training else 0))
         try:
             with new_recording(path) as writer:
                 run = WholeRun(graph, engine, inputs, loss)
                 trained = None
                 if training is not None:
                     trained = write_training(writer, run, model, training)
-                _write(writer, run, precisions, trained)
+                _write(writer, run, precisions, trained, hash_weights)
         except Unsendable as error:  # an attribute of an operation, as packed weights are
             raise UsageError(f"this model cannot be recorded: {error}") from None
     return graph
@@ -137,7 +149,21 @@ def expected_size(
     if steps:
         whole += (STEP * steps + TRIED) * WIDTHS["float32"]
     # regions and the sweep: gradients twice in each precision; values twice in float64
-    return weights * (whole + 2 * width) + values * REGIONAL[len(precisions)]
+    numbers = weights * (whole + 2 * width) + values * REGIONAL[len(precisions)]
+    named = len(operations) + len(graph.parameters)
+    return numbers + named * BESIDE * (1 + len(precisions))
+
+
+def _sizes(
+    graph: ComputationGraph, precisions: Sequence[str], loss: bool, steps: int
+) -> tuple[int, dict[str, int]]:
+    """The expected size, and those with fewer precisions."""
+    fewer = [choice for choice in CHOICES if len(choice) < len(precisions)]
+    less = {
+        choice[0] if choice else "none": expected_size(graph, choice, loss, steps)
+        for choice in fewer
+    }
+    return expected_size(graph, precisions, loss, steps), less
 
 
 def _write(
@@ -145,10 +171,16 @@ def _write(
     run: WholeRun,
     precisions: Sequence[str],
     training: TrainingFacts | None,
+    hash_weights: bool,
 ) -> None:
     graph, engine, inputs = run.graph, run.engine, run.example
+    hashed: dict[str, HashedWeight] = {}
     for name, tensor in engine.parameters().items():
-        writer.add("weights", name, engine.array(tensor))
+        array = np.asarray(engine.array(tensor))
+        if hash_weights and not graph.parameters[name].buffer and array.dtype.kind in "fc":
+            hashed[name] = hash_of(array)
+        else:
+            writer.add("weights", name, array)
     for number, tensor in engine.inputs(graph).items():
         writer.add("leaves", str(number), engine.array(tensor))
     whole = write_whole(writer, run)
@@ -164,6 +196,7 @@ def _write(
         "graphs": regions.graphs,
         "not_run": regions.not_run,
         "training": training,
+        "hashed": hashed,
     }
     _Manifest(writer, engine).finish(graph, facts)
 

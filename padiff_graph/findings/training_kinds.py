@@ -253,6 +253,11 @@ WEIGHTS = (
     ),
     kind_of("weights.differ", "the models hold other weights", **_TENSORS),
     kind_of(
+        "weights.hash_differs",
+        "the recording holds a weight's hash, and the other model's numbers have another",
+        **_TENSORS,
+    ),
+    kind_of(
         "weights.shift_forgotten",
         "the models hold other weights, and what reads their result forgets the difference",
         op="LogSoftmax",

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypedDict
+
+import numpy as np
 
 from padiff_graph.capture.certificate import Certificate
 from padiff_graph.capture.graph import ComputationGraph, Node, ParameterInfo, TensorType, Value
 from padiff_graph.data_shapes import misfit
 from padiff_graph.sides.recorded_training import TrainingFacts, settings_misfit
 from padiff_graph.sides.recording_file import Recording
+from padiff_graph.sides.weight_hashes import HashedWeight
 
 __all__ = ["PARTS", "part_misfit", "shape_misfit", "unknown_array", "unknown_value"]
 
@@ -105,6 +108,7 @@ PARTS: Mapping[str, Any] = {
     "graphs": list[GraphRun],
     "not_run": dict[str, list[str]],
     "training": TrainingFacts | None,
+    "hashed": dict[str, HashedWeight],
 }
 """Every part of the manifest by its form, once it is decoded."""
 
@@ -134,33 +138,44 @@ def unknown_value(graph: ComputationGraph, parts: Mapping[str, Any]) -> str:
     return ""
 
 
-def unknown_array(graph: ComputationGraph, arrays: Mapping[str, Mapping[str, str]]) -> str:
+def unknown_array(
+    graph: ComputationGraph, arrays: Mapping[str, Mapping[str, str]], hashed: Collection[str]
+) -> str:
     """An array of a weight that the graph does not have, or a weight, input or output without one,
-    in words; "" where all are there."""
+    in words; "" where all are there. A weight may have its hash instead."""
     for node in (*graph.of_kind("parameter"), *graph.of_kind("buffer")):
         if node.name not in graph.parameters:
             return f"node {node.id} is the weight {node.name}, and there is no such weight"
     inputs = {str(node.id) for node in graph.of_kind("input")}
     outputs = {node.name for node in graph.of_kind("output")}
-    needed = ("weights", {*graph.parameters}), ("leaves", inputs), ("outputs", outputs)
+    odd = {*hashed} - graph.parameters.keys()
+    if odd:
+        return f"there is a hash of {min(odd)}, and no such weight"
+    weights = {*graph.parameters} - {*hashed}
+    needed = ("weights", weights), ("leaves", inputs), ("outputs", outputs)
     for kind, names in needed:
         lost = names - arrays.get(kind, {}).keys()
         if lost:
             return f"it holds no {kind} of {min(lost)}"
-    for kind in OF_WEIGHTS:
-        unknown = arrays.get(kind, {}).keys() - graph.parameters.keys()
+    for kind, names in _of_weights(arrays):
+        unknown = names - graph.parameters.keys()
         if unknown:
             return f"there is an array {min(unknown)} of {kind}, and no such weight"
-    for kind in arrays:
-        if kind.startswith(OF_STEPS):
-            weights = {name.partition(".")[2] for name in arrays[kind]}
-            unknown = weights - graph.parameters.keys()
-            if unknown:
-                return f"there is an array {min(unknown)} of {kind}, and no such weight"
     return ""
 
 
-def shape_misfit(graph: ComputationGraph, recording: Recording) -> str:
+def _of_weights(arrays: Mapping[str, Mapping[str, str]]) -> Iterator[tuple[str, set[str]]]:
+    """Kinds of arrays that are of weights, and of which."""
+    for kind, held in arrays.items():
+        if kind in OF_WEIGHTS:
+            yield kind, {*held}
+        if kind.startswith(OF_STEPS):
+            yield kind, {name.partition(".")[2] for name in held}
+
+
+def shape_misfit(
+    graph: ComputationGraph, recording: Recording, hashed: Mapping[str, HashedWeight]
+) -> str:
     """An array of another shape than what it is recorded of, in words; "" where there is none."""
     types = _Types.of(graph)
     for node in graph.records():
@@ -168,6 +183,10 @@ def shape_misfit(graph: ComputationGraph, recording: Recording) -> str:
         own = node.type()
         if kept is not None and own is not None and own.shape != kept.shape:
             return f"node {node.id} is {list(own.shape)}, its weight {list(kept.shape)}"
+    for name, told in hashed.items():
+        kept = types.weights[name]
+        if tuple(told["shape"]) != tuple(kept.shape) or not _numeric(told["dtype"]):
+            return f"the hash of {name} is of {told['dtype']} {list(told['shape'])}"
     for kind, names in recording.manifest["arrays"].items():
         for name in names:
             wanted = types.recorded(kind.partition(".")[0], name)
@@ -177,6 +196,13 @@ def shape_misfit(graph: ComputationGraph, recording: Recording) -> str:
             if not _fits(shape, tuple(wanted.shape)):
                 return f"{kind} {name} is {list(shape)}, its graph says {list(wanted.shape)}"
     return ""
+
+
+def _numeric(dtype: str) -> bool:
+    try:
+        return np.dtype(dtype).kind in "fc"
+    except TypeError:
+        return False
 
 
 def _fits(shape: tuple[int, ...], wanted: tuple[int, ...]) -> bool:

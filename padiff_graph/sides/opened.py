@@ -74,7 +74,8 @@ def with_sides(call: Call) -> Call:
             return sided(module, layer, **_turned(_named(call, given, named)))
         with _opened(models) as both:
             arguments = _arguments(call, both, given, named)
-            if all(map(_recorded, both)) and "auto_weights" in _names(call):
+            hashed = _hashed(call.__name__, both)
+            if "auto_weights" in _names(call) and (hashed or all(map(_recorded, both))):
                 arguments["auto_weights"] = False  # neither can be run with the other's
             return call(both[0].model, both[1].model, **arguments)
 
@@ -163,6 +164,25 @@ def _backends(both: tuple[_Opened, _Opened]) -> dict[str, Any]:
 
 def _recorded(side: _Opened) -> bool:
     return isinstance(side.model, RecordedModel)
+
+
+def _hashed(call: str, both: tuple[_Opened, _Opened]) -> bool:
+    """Whether a recording holds hashes in the place of weights.
+
+    Raises:
+        UsageError: the call cannot do without them.
+    """
+    hashed = [
+        side.model.recording.path for side in both if _recorded(side) and side.model.hashed.told
+    ]
+    if hashed and call in WRITING:
+        raise UsageError(f"{call}: {hashed[0]} holds hashes of its weights; there is none to copy")
+    if len(hashed) == len(both):
+        raise UsageError(
+            "both recordings hold hashes of their weights alone; one has to hold its weights, to "
+            "show that they are the other's"
+        )
+    return bool(hashed)
 
 
 def _arguments(

@@ -97,7 +97,7 @@ class RecordedEngine:
         self.stretches = {_key(own): number for number, own in enumerate(model.facts["regions"])}
 
     def _weight(self, name: str, dtype: str) -> RecordedTensor:
-        return RecordedTensor(lambda: self.model.array("weights", name), dtype)
+        return RecordedTensor(lambda: self.model.weight(name), dtype)
 
     @contextmanager
     def quiet(self, *, values: bool = True) -> Iterator[Watch]:
@@ -198,6 +198,8 @@ class RecordedEngine:
 
     def _grown(self, others: Sequence[str], second_call: Mapping[str, Any]) -> bool:
         """Whether all that a model learns has grown as it had for the recorded second call."""
+        if self.model.hashed.unknown.intersection(second_call["learned"]):
+            return False
         growth = second_call["growth"]
         held = {name: self.own[name].numpy() for name in second_call["learned"]}
         grown = {
@@ -327,6 +329,14 @@ class RecordedEngine:
         if name in self.randomised:
             return self.model.array("lively", name)
         return self.own[name].numpy()
+
+    def other_weight(self, name: str, array: Array) -> str:
+        """Why a weight of a region is another one than was recorded; "" where it is not."""
+        if name in self.model.hashed.unknown and name not in self.randomised:
+            return f"the recording holds the hash of {name} alone, and no numbers here have it"
+        if same_numbers(self.region_weight(name), array):
+            return ""
+        return f"the recording holds this part with other numbers in {name}"
 
     def value(self, value: Value, *, double: bool = False) -> Array | None:
         """A value on the way, with the weights of the regions; None where it is not recorded.

@@ -30,10 +30,11 @@ from padiff_graph.sides.manifest_shape import (
 )
 from padiff_graph.sides.recorded_training import RecordedOptimizer, StepRun
 from padiff_graph.sides.recording_file import Recording
+from padiff_graph.sides.weight_hashes import HashedWeights
 
 __all__ = ["Interned", "RecordedModel", "RecordedTensor", "opened_model"]
 
-FACTS = ("whole", "regions", "seeded", "graphs", "not_run", "training")
+FACTS = ("whole", "regions", "seeded", "graphs", "not_run", "training", "hashed")
 """Parts of the manifest that say what was recorded of runs."""
 CROSSED = (Node, ParameterInfo, TensorType, Value)
 """Records that a manifest holds; no others are made of what it names."""
@@ -85,6 +86,7 @@ class RecordedModel(AbsentModel):
         inputs: its example, `RecordedTensor`s in the place of tensors.
         facts: what the manifest says of runs and regions.
         optimizer: that of the recorded training; None where none was recorded.
+        hashed: weights of which the file holds the hashes alone.
     """
 
     kind = "a recording"
@@ -105,6 +107,7 @@ class RecordedModel(AbsentModel):
         self.class_name = graph.modules.get("", "") or "a recorded model"
         training = facts["training"]
         self.optimizer = None if training is None else RecordedOptimizer(self, training)
+        self.hashed = HashedWeights(facts["hashed"])
 
     def __call__(self, **batch: Any) -> StepRun:
         """The run of the next training step."""
@@ -119,6 +122,12 @@ class RecordedModel(AbsentModel):
     def example(self) -> dict[str, Any]:
         """Its inputs with arrays in the place of tensors."""
         return {name: _with_arrays(value) for name, value in self.inputs.items()}
+
+    def weight(self, name: str) -> Array:
+        """A parameter or buffer; numbers in its place where its hash alone is known."""
+        if name in self.hashed.told:
+            return self.hashed.array(name)
+        return self.array("weights", name)
 
     def array(self, kind: str, name: str) -> Array:
         """One array of the file."""
@@ -161,10 +170,12 @@ def opened_model(recording: Recording) -> RecordedModel:
         graph = ComputationGraph.build(recording.framework, parts["nodes"], **parts["facts"])
     except ValueError as error:  # of what stands before what
         raise recording.refused(f"its graph does not fit together: {error}") from None
-    wrong = unknown_value(graph, parts) or unknown_array(graph, recording.manifest["arrays"])
+    wrong = unknown_value(graph, parts) or unknown_array(
+        graph, recording.manifest["arrays"], parts["hashed"]
+    )
     if wrong:
         raise recording.refused(f"its graph does not fit together: {wrong}")
-    wrong = shape_misfit(graph, recording)
+    wrong = shape_misfit(graph, recording, parts["hashed"])
     if wrong:
         raise recording.refused(f"its arrays and its graph do not fit together: {wrong}")
     try:

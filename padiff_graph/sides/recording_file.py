@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 FORMAT = "padiff-graph recording"
-VERSION = 4
+VERSION = 5
 SUFFIX = ".pgref"
 MANIFEST = "manifest.json"
 WHAT = "a recording as `padiff-graph record` writes it"

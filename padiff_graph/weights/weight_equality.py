@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from padiff_graph.alignment.hashed_weights import unshown
 from padiff_graph.capture.engine import Array, Engine
 from padiff_graph.diagnosis.moved_values import ORDERS
 from padiff_graph.diagnosis.probes import probe
@@ -28,6 +29,8 @@ __all__ = ["FORGOTTEN", "weight_findings"]
 UNREAD = 1 << 30
 """Behind every operation: where a parameter stands that nothing reads."""
 ADVICE = "copy the weights through the parameter map: assign_weight, or auto_weights=True"
+HASHED = "weights.hash_differs"
+UNHELD = "copy the recorded model's own weights into the other: the recording holds their hashes"
 RECORDED = "record both models with the same weights: nothing can be copied into a recording"
 IN_ORDER = "compute in the second model's order, or lay the weights out anew for good"
 """Where the weights agree as they stand, copying them again would only hide what differs."""
@@ -88,7 +91,9 @@ class _Odd:
 
     @property
     def error(self) -> float:
-        """The largest absolute difference."""
+        """The largest absolute difference; none of numbers that are not known."""
+        if self.cause.kind == HASHED:
+            return 0.0
         own, wanted = self.held.own.astype(np.float64), self.held.wanted.astype(np.float64)
         return float(np.abs(own - wanted).max())
 
@@ -106,10 +111,15 @@ def weight_findings(matching: Matching, first: Engine, second: Engine) -> tuple[
     statistics never copied, or values that simply differ.
     """
     held = list(_held(matching, first, second))
+    unknown = unshown(first), unshown(second)
+    known = [one for one in held if not _of(one.row, unknown)]
     odds = [
-        _odd(one, held, matching)
-        for one in held
+        _odd(one, known, matching)
+        for one in known
         if one.own.dtype.kind in "fc" and not same_numbers(one.own, one.wanted)
+    ]
+    odds += [
+        _Odd(one, Cause.of(HASHED, **one.names), None) for one in held if _of(one.row, unknown)
     ]
     groups: dict[Hashable, list[_Odd]] = defaultdict(list)
     for odd in _with_their_weights(odds):
@@ -118,6 +128,11 @@ def weight_findings(matching: Matching, first: Engine, second: Engine) -> tuple[
     copying = RECORDED if is_recorded(first) else ADVICE
     findings = [_finding(group, order, matching, copying) for group in groups.values()]
     return tuple(sorted(findings, key=lambda finding: finding.order))
+
+
+def _of(row: ParameterRow, names: tuple[frozenset[str], frozenset[str]]) -> bool:
+    """Whether a row is about weights of some names, those of either side."""
+    return row.first in names[0] or any(piece.second in names[1] for piece in row.pieces)
 
 
 def _held(matching: Matching, first: Engine, second: Engine) -> Iterator[_Held]:
@@ -235,9 +250,8 @@ def _named_owner(name: str) -> str:
 
 
 def _advice(cause: Cause, copying: str) -> str:
-    if cause.kind == FORGOTTEN:
-        return ""
-    return IN_ORDER if cause.kind in READ_OTHERWISE else copying
+    told = {FORGOTTEN: "", HASHED: UNHELD, **dict.fromkeys(READ_OTHERWISE, IN_ORDER)}
+    return told.get(cause.kind, copying)
 
 
 def _finding(

@@ -115,6 +115,10 @@ WEIGHTS: Mapping[str, tuple[str, ...]] = {
         ),
     ),
     "weights.differ": ("{first_name} and {second_name} hold different values",),
+    "weights.hash_differs": (
+        "{first_name} and {second_name} hold different values: of one of them a recording holds "
+        "the hash alone, and the other's numbers have another one",
+    ),
     "weights.shift_forgotten": (
         (
             "{first_name} and {second_name} hold different values: by one number for all that {op}"
