@@ -264,6 +264,11 @@ class Optimizers(Protocol):
         """
         ...
 
+    def schedule(self, optimizer: Optimizer, /) -> str:
+        """The class of what changes its learning rate once somebody steps it; "" where nothing
+        is known to."""
+        ...
+
     def is_hooked(self, optimizer: Optimizer, /) -> bool:
         """Whether code of the user's runs with each step, which may do what settings do not say."""
         ...

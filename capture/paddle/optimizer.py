@@ -31,6 +31,7 @@ __all__ = [
     "put_gradients",
     "refusal",
     "saved",
+    "schedule",
     "settings",
     "state",
     "trainable",
@@ -346,6 +347,12 @@ def _note(
         arrived = {**last.gradients, **arrived}
         seen.pop()
     seen.append(WatchedStep(optimizer, arrived, owned))
+
+
+def schedule(optimizer: Any) -> str:
+    """As of `Optimizers`."""
+    rate = optimizer._learning_rate
+    return type(rate).__name__ if isinstance(rate, paddle.optimizer.lr.LRScheduler) else ""
 
 
 def is_hooked(optimizer: Any) -> bool:

@@ -33,6 +33,7 @@ IN_OPTIMIZERS = (
     "copies",
     "saved",
     "is_hooked",
+    "schedule",
 )
 """Functions of `Optimizers` that are one question each."""
 CONTEXTS = ("watching", "kept")

@@ -55,6 +55,7 @@ OPTIMIZERS = frozenset(
         "copies",
         "is_optimizer",
         "is_hooked",
+        "schedule",
     }
 )
 """The same of `Optimizers`."""

@@ -34,6 +34,7 @@ __all__ = [
     "put_gradients",
     "refusal",
     "saved",
+    "schedule",
     "settings",
     "state",
     "trainable",
@@ -278,6 +279,12 @@ def _behind_closure(given: Any, named: Any, note: Callable[[], None]) -> Any:
     if position is None:
         return given, {**named, "closure": noted}
     return (*given[:position], noted, *given[position + 1 :]), named
+
+
+def schedule(optimizer: torch.optim.Optimizer) -> str:
+    """As of `Optimizers`: a scheduler keeps the optimizer and marks its step, and is not known to
+    it."""
+    return "scheduler" if hasattr(optimizer.step, "_wrapped_by_lr_sched") else ""
 
 
 def is_hooked(optimizer: torch.optim.Optimizer) -> bool:

@@ -118,6 +118,7 @@ def write_training(
     return {
         "optimizer": type(training.optimizer).__name__,
         "hooked": tools.is_hooked(training.optimizer),
+        "schedule": tools.schedule(training.optimizer),
         "trainable": sorted(tools.trainable(model)),
         "settings": settings,
         "given": given,

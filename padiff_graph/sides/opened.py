@@ -219,7 +219,7 @@ def _arguments(
 
 def _recorded_losses(both: tuple[_Opened, _Opened], given: Any) -> list[Any] | None:
     """The loss that was recorded beside the other side's own, or the call's; None where a side has
-    none, or both were recorded: then neither can be called on the other's output.
+    none.
 
     Raises:
         UsageError: the call names a loss in the place of the recorded one.
@@ -236,7 +236,7 @@ def _recorded_losses(both: tuple[_Opened, _Opened], given: Any) -> list[Any] | N
                 "loss_fn: the recording was made without a loss; record with it, or leave it out"
             )
         losses[0] = named[0]
-    return None if None in losses or all(map(_recorded, both)) else losses
+    return None if None in losses else losses
 
 
 def _names(call: Callable[..., Any]) -> tuple[str, ...]:

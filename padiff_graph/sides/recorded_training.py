@@ -50,6 +50,7 @@ class TrainingFacts(TypedDict):
 
     optimizer: str
     hooked: bool
+    schedule: str
     trainable: list[str]
     settings: dict[str, dict[str, Any]]
     given: dict[str, list[dict[str, str]]]
@@ -222,6 +223,10 @@ class RecordedOptimizers:
     def is_hooked(self, optimizer: RecordedOptimizer) -> bool:
         """As it was."""
         return optimizer.facts["hooked"]
+
+    def schedule(self, optimizer: RecordedOptimizer) -> str:
+        """As it was."""
+        return optimizer.facts["schedule"]
 
     def bare(self, optimizer: RecordedOptimizer) -> None:
         """Trials were recorded so."""

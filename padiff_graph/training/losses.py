@@ -25,6 +25,11 @@ BOUNDS = {np.dtype(np.float64): 1e-6, np.dtype(np.float32): 1e-4}
 """Relative difference of two losses on one output that rounding and float32 constants may explain.
 """
 
+APART = 1e-5
+"""How far outputs of two recordings may be apart, of the largest value, for their losses to be held
+against each other; chosen as ten times what rounding leaves of a few dozen layers. What is left of
+it in the losses beyond first order is far below float32's bound."""
+
 SMALL = 1e-12
 """Least size that a loss or gradient is held against: a perfect fit has a loss of zero."""
 TINY = 1e-30
@@ -74,6 +79,8 @@ class Losses:
         self.pairs = tuple(outputs)
         if len(self.seen) < 2:
             return None
+        if all(isinstance(loss, RecordedLoss) for loss in self.given):
+            return self._compare_recorded(outputs)
         for kind in (np.dtype(np.float64), np.dtype(np.float32)):
             try:
                 values, gradients = zip(
@@ -91,6 +98,28 @@ class Losses:
             rows = self._rows(gradients, outputs)
             return replace(told, reason=told.reason.followed_by(*rows))
         return None
+
+    def _compare_recorded(self, outputs: Sequence[tuple[str, str]]) -> Finding | None:
+        """Holds two recorded losses against each other, each of its own model's outputs: where
+        these are nearly one, the second is moved to the first's by its gradient.
+
+        Its gradients themselves are not: where the frameworks round a value to either side of a
+        kink they differ by much. What they lead to in the models is compared as totals.
+        """
+        tools = [backend(framework).values for framework in self.frameworks]
+        kind, bound = np.dtype(np.float64), BOUNDS[np.dtype(np.float32)]
+        wanted = [[pair[side] for pair in outputs] for side in (0, 1)]
+        both = [loss.on_its_outputs(wanted[side], kind) for side, loss in enumerate(self.given)]
+        held = [output_leaves(self.seen[side], tools[side].is_tensor) for side in (0, 1)]
+        value, gradients = both[1]
+        for first, second in outputs:
+            ours, theirs = tools[0].array(held[0][first]), tools[1].array(held[1][second])
+            away = _apart(ours, theirs)
+            if away is None:
+                return None
+            if second in gradients:
+                value += float(np.vdot(gradients[second], away))
+        return _finding((both[0][0], value), ({}, {}), (), bound, self)
 
     def on_second(self, side: int) -> dict[str, Any] | None:
         """Fresh tensors of one side with the second model's numbers, by the names that they have in
@@ -220,6 +249,18 @@ def mean_loss(output: Any, framework: str, wanted: set[str] | None = None) -> An
             "there is no floating output to train on; give loss_fn=[paddle_loss, torch_loss]"
         )
     return sum(found[1:], found[0]) / len(found)
+
+
+def _apart(first: Array, second: Array) -> Array | None:
+    """How far an output is from another one, element by element; None where they are not nearly
+    one."""
+    if first.shape != second.shape:
+        return None
+    if first.dtype.kind != "f":
+        return np.zeros(first.shape) if np.array_equal(first, second) else None
+    away = np.asarray(np.subtract(first, second, dtype=np.float64))
+    near = np.abs(away).max(initial=0.0) <= APART * np.abs(second).max(initial=0.0)
+    return away if near else None
 
 
 def _finding(

@@ -9,7 +9,7 @@ gradients: the models' own are compared region by region.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -154,9 +154,20 @@ def train(
         quantities,
         tuple(numbers.losses),
         steps,
-        tuple(numbers.notes),
+        (*numbers.notes, *(_left_alone(steppers) if loops is None and steps > 1 else ())),
         tuple(numbers.curves),
     )
+
+
+def _left_alone(steppers: tuple[Stepper, Stepper]) -> Iterator[str]:
+    """Schedules that no step of these looks at: an optimizer alone does not step its own."""
+    for stepper in steppers:
+        kind = stepper.tools.schedule(stepper.given) if stepper.direct else ""
+        if kind:
+            yield (
+                f"the rate of the {stepper.framework} optimizer is left to a {kind}, which nothing "
+                "steps here: all steps have the rate of the first; give callables that step it too"
+            )
 
 
 @dataclass

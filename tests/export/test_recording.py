@@ -110,14 +110,14 @@ def test_a_changed_number_is_found(recorded, tmp_path):
         (
             {
                 "format": "padiff-graph recording",
-                "version": 4,
+                "version": 5,
                 "framework": "torch",
                 "nodes": [],
                 "arrays": {"weights": {"w": "../../etc/passwd"}},
             },
             "do not fit together",
         ),
-        ({"format": "padiff-graph recording", "version": 4, "arrays": 3}, "it has no framework"),
+        ({"format": "padiff-graph recording", "version": 5, "arrays": 3}, "it has no framework"),
     ],
 )
 def test_another_manifest_is_refused(tmp_path, manifest, found):

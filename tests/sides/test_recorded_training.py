@@ -13,6 +13,7 @@ import pytest
 import torch
 
 import padiff_graph as pg
+from padiff_graph.capture.backend import backend, needed
 from padiff_graph.capture.remote.wire import encode
 from padiff_graph.errors import UsageError, UsageTypeError
 
@@ -141,7 +142,7 @@ def test_two_recorded_trainings_are_held_against_each_other(kind, tmp_path):
     ("how", "cause"),
     [
         ({"decay": 0.01}, "optimizer.weight_decay"),
-        ({"loss": lambda output: (output**2).sum()}, "training.departs"),
+        ({"loss": lambda output: (output**2).sum()}, "loss.differs"),
     ],
     ids=["decay", "loss"],
 )
@@ -322,3 +323,45 @@ def test_a_training_in_half_precision_is_recorded_with_its_rounding(tmp_path):
             reports.append(_told(report))
             assert [own.cause_id for own in report.findings if own.fails] == told, str(report)
         assert reports[0] == reports[1]
+
+
+@pytest.mark.parametrize("steps", [1, STEPS])
+def test_a_schedule_that_nothing_steps_is_said(tmp_path, steps):
+    port, path = torch.nn.Linear(6, 4), tmp_path / "ref.pgref"
+    module = copy.deepcopy(port)
+    inputs = {"input": torch.from_numpy(X)}
+    own = torch.optim.SGD(module.parameters(), 0.1)
+    scheduler = torch.optim.lr_scheduler.StepLR(own, 1)
+    pg.record(module, inputs, path, loss=squared, optimizer=own, steps=steps)
+    assert scheduler.last_epoch == 0
+    plain = torch.optim.SGD(port.parameters(), 0.1)
+    given = {"loss_fn": [squared, None], "optimizer": [plain, None], "options": OPTIONS}
+    report = pg.compare(port, path, (inputs, {"input": X}), steps=steps, **given)
+    told = [note for note in report.notes if "is left to a scheduler" in note]
+    assert report.passed and len(told) == (steps > 1)
+
+
+def test_a_schedule_in_a_paddle_optimizer_is_said():
+    layer = paddle.nn.Linear(6, 4)
+    rate = paddle.optimizer.lr.StepDecay(0.1, step_size=1)
+    own = paddle.optimizer.SGD(rate, parameters=layer.parameters())
+    tools = needed(backend("paddle").optimizers)
+    assert tools.schedule(own) == "StepDecay"
+    assert not tools.schedule(paddle.optimizer.SGD(0.1, parameters=layer.parameters()))
+
+
+@pytest.mark.parametrize(
+    ("loss", "told"), [(squared, []), (lambda output: (output**2).sum(), ["loss.differs"])]
+)
+def test_losses_of_two_recordings_are_held_against_each_other(tmp_path, loss, told):
+    layer = paddle.nn.Sequential(paddle.nn.Linear(6, 4), paddle.nn.Tanh())
+    module = torch.nn.Sequential(torch.nn.Linear(6, 4), torch.nn.Tanh())
+    inputs = {"input": paddle.to_tensor(X)}, {"input": torch.from_numpy(X)}
+    pg.assign_weight(layer, module, example_inp=inputs)
+    paths = tmp_path / "port.pgref", tmp_path / "ref.pgref"
+    pg.record(layer, inputs[0], paths[0], loss=loss)
+    pg.record(module, inputs[1], paths[1], loss=squared)
+    report = pg.compare(*paths, options=OPTIONS)
+    assert [own.cause_id for own in report.findings if own.fails] == told
+    assert report.passed is (not told)
+    assert {own.name: own.status for own in report.obligations}["loss"] != "not asked"
