@@ -79,8 +79,9 @@ class Losses:
         self.pairs = tuple(outputs)
         if len(self.seen) < 2:
             return None
-        if all(isinstance(loss, RecordedLoss) for loss in self.given):
-            return self._compare_recorded(outputs)
+        recorded = [loss for loss in self.given if isinstance(loss, RecordedLoss)]
+        if len(recorded) == len(self.given):
+            return self._compare_recorded(recorded, outputs)
         for kind in (np.dtype(np.float64), np.dtype(np.float32)):
             try:
                 values, gradients = zip(
@@ -99,7 +100,9 @@ class Losses:
             return replace(told, reason=told.reason.followed_by(*rows))
         return None
 
-    def _compare_recorded(self, outputs: Sequence[tuple[str, str]]) -> Finding | None:
+    def _compare_recorded(
+        self, recorded: Sequence[RecordedLoss], outputs: Sequence[tuple[str, str]]
+    ) -> Finding | None:
         """Holds two recorded losses against each other, each of its own model's outputs: where
         these are nearly one, the second is moved to the first's by its gradient.
 
@@ -109,7 +112,7 @@ class Losses:
         tools = [backend(framework).values for framework in self.frameworks]
         kind, bound = np.dtype(np.float64), BOUNDS[np.dtype(np.float32)]
         wanted = [[pair[side] for pair in outputs] for side in (0, 1)]
-        both = [loss.on_its_outputs(wanted[side], kind) for side, loss in enumerate(self.given)]
+        both = [loss.on_its_outputs(wanted[side], kind) for side, loss in enumerate(recorded)]
         held = [output_leaves(self.seen[side], tools[side].is_tensor) for side in (0, 1)]
         value, gradients = both[1]
         for first, second in outputs:
