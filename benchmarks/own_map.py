@@ -2,6 +2,8 @@
 
     python benchmarks/own_map.py                     every pair, each in a process of its own
     python benchmarks/own_map.py tv_resnet18 hf_bert  some
+    python benchmarks/own_map.py --rows FILE          goes on where FILE ends
+    python benchmarks/own_map.py --rows FILE --read   what FILE says, nothing is run
 
 `compare` runs with and without the pair's own suggested map, written to a file's text and read
 again. Verdict, findings and number of regions have to be the same. Exits with 1 where they are not.
@@ -14,6 +16,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -24,6 +27,9 @@ def main() -> None:
     parser.add_argument("names", nargs="*")
     parser.add_argument("--one", action="store_true", help="run the pair in this process")
     parser.add_argument("--seconds", type=float, default=300, help="the most for one pair")
+    parser.add_argument("--rows", type=Path, help="file that answers are added to and read from")
+    parser.add_argument("--read", action="store_true", help="only tell what the rows say")
+    parser.add_argument("--again", action="store_true", help="pairs without an answer once more")
     options = parser.parse_args()
     sys.path.insert(0, str(HERE / "pairs"))
     if options.one:
@@ -31,9 +37,24 @@ def main() -> None:
         return
     known = json.loads((HERE / "pairs" / "known.json").read_text())
     names = options.names or sorted(known)
-    changed = [name for name in names if not told(name, isolated(name, options.seconds))]
-    print(f"{len(names) - len(changed)} of {len(names)} pairs are told alike under their own map")
-    sys.exit(bool(changed))
+    rows = read(options.rows)
+    for name in names:
+        if options.read or (name in rows and not (options.again and "error" in rows[name])):
+            continue
+        rows[name] = isolated(name, options.seconds)
+        if options.rows:
+            with options.rows.open("a") as file:
+                file.write(json.dumps({"name": name, **rows[name]}) + "\n")
+        print(words(name, rows[name]), flush=True)
+    sys.exit(tell([(name, rows[name]) for name in names if name in rows], options.read))
+
+
+def read(rows: Path | None) -> dict[str, dict]:
+    """What a file of rows holds, the last answer of each pair."""
+    if rows is None or not rows.exists():
+        return {}
+    found = map(json.loads, rows.read_text().splitlines())
+    return {row.pop("name"): row for row in found}
 
 
 def isolated(name: str, seconds: float) -> dict:
@@ -52,16 +73,35 @@ def isolated(name: str, seconds: float) -> dict:
     return {"error": (done.stderr.strip().splitlines() or ["no output"])[-1][:300]}
 
 
-def told(name: str, result: dict) -> bool:
-    """Prints the pair's line; whether both runs say the same."""
-    if "error" in result:
-        print(f"{name:34s} {result['error']}", flush=True)
-        return False
-    same = result["plain"] == result["mapped"]
-    print(f"{name:34s} {'same' if same else 'changed'}  {result['plain']['regions']}", flush=True)
-    if not same:
-        print(f"    without: {result['plain']}\n    with:    {result['mapped']}", flush=True)
-    return same
+def alike(row: dict) -> bool:
+    """Whether both runs say the same."""
+    return "error" not in row and row["plain"] == row["mapped"]
+
+
+def words(name: str, row: dict) -> str:
+    """The pair's line, and both reports where they differ."""
+    if "error" in row:
+        return f"{name:34s} {row['error']}"
+    line = (
+        f"{name:34s} {'same' if alike(row) else 'changed'}  {row['plain']['regions']} regions,"
+        f" {row['seconds'][0]:.0f} and {row['seconds'][1]:.0f} s of CPU"
+    )
+    return (
+        line if alike(row) else f"{line}\n    without: {row['plain']}\n    with:    {row['mapped']}"
+    )
+
+
+def tell(rows: list[tuple[str, dict]], whole: bool) -> bool:
+    """Prints the sum, every row with it where wanted; whether any pair is not told alike."""
+    for name, row in rows if whole else ():
+        print(words(name, row))
+    same = sum(alike(row) for _, row in rows)
+    silent = sum("error" in row for _, row in rows)
+    print(
+        f"{same} of {len(rows)} pairs are told alike under their own map,"
+        f" {len(rows) - same - silent} are not, {silent} gave no answer"
+    )
+    return same < len(rows)
 
 
 def measure(name: str) -> dict:
@@ -75,10 +115,14 @@ def measure(name: str) -> dict:
 
     text = LayerMap().auto(layer, module, example).to_yaml()
     own = {name: tensor.numpy() for name, tensor in layer.state_dict().items()}
+    laps = [time.process_time()]
     plain = compare(layer, module, example)
+    laps.append(time.process_time())
     layer.set_state_dict(own)  # both begin with the same weights
     mapped = compare(layer, module, example, layer_map=LayerMap.from_yaml(text))
-    return {"plain": said(plain), "mapped": said(mapped)}
+    laps.append(time.process_time())
+    seconds = [laps[1] - laps[0], laps[2] - laps[1]]
+    return {"plain": said(plain), "mapped": said(mapped), "seconds": seconds}
 
 
 def said(report: object) -> dict:

@@ -8,7 +8,7 @@ those it meets replaces them.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -39,19 +39,21 @@ class Agreement(NamedTuple):
     doubts: tuple[str, ...]
 
 
-def agreeing(readings: Sequence[Reading], shape: Shape, second_sizes: dict[str, int]) -> Agreement:
+def agreeing(
+    readings: Sequence[Reading], shape: Shape, second_shapes: Mapping[str, Shape]
+) -> Agreement:
     """The readings that stand together, the surest first.
 
     Args:
         readings: of one parameter of the first model, with first names.
         shape: that parameter's.
-        second_sizes: elements of each second parameter by name.
+        second_shapes: of each second parameter by name.
     """
     chosen: list[Reading] = []
     doubts: set[str] = set()
     for reading in sorted(readings, key=_surest_first):
         reduced = _once(reading)
-        if reduced is None or not _of_whole_tensors(reduced, shape, second_sizes):
+        if reduced is None or not _of_whole_tensors(reduced, shape, second_shapes):
             continue
         clash = [held for held in chosen if not _apart(held.first_view, reduced.first_view, shape)]
         if not clash:
@@ -69,12 +71,11 @@ def _surest_first(reading: Reading) -> tuple[bool, float, int]:
     return (not reading.certain, -reading.confidence, reading.match)
 
 
-def _of_whole_tensors(reading: Reading, shape: Shape, second_sizes: dict[str, int]) -> bool:
+def _of_whole_tensors(reading: Reading, shape: Shape, second_shapes: Mapping[str, Shape]) -> bool:
     """Whether both views start from the parameters as they are stored."""
-    return (
-        reading.first_view.source == math.prod(shape)
-        and reading.second_view.source == second_sizes[reading.second]
-    )
+    return reading.first_view.source == math.prod(
+        shape
+    ) and reading.second_view.source == math.prod(second_shapes[reading.second])
 
 
 def of_whole_parameter(

@@ -50,15 +50,15 @@ def feature_order(
         plain: the relation of the results that follows from their operands.
     """
     shape = second.outputs[0].shape
-    if not shape:
+    refused = [reader for reader in _readers(models, first, second) if not reader.fits(plain)]
+    if not shape or not refused:
         return None
     axis = traits(first.op).features % len(shape)
     extents = math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :])
     pieces = parts(plain, extents, (range(axis), (axis,), range(axis + 1, len(shape))))
     if pieces is None:
         return None
-    refused = [reader for reader in _readers(models, first, second) if not reader.fits(plain)]
-    order = _wanted_order(refused, extents[1], extents[2]) if refused else None
+    order = _wanted_order(refused, extents[1], extents[2])
     if order is None:
         return None
     table = Stage((extents[1],), (tuple(order.tolist()),)).merged()

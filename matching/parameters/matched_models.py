@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterator
+from typing import NamedTuple
 
 from padiff_graph.capture.normal.form import Edge, NormalGraph, NormalNode
 from padiff_graph.capture.normal.index_map import View
@@ -30,6 +30,8 @@ class MatchedModels:
         users: for each first-side node its consumers, as (node, operand position).
         static: for each side which nodes depend on parameters and constants only.
         read: for each side and node which of its results are read.
+        answers: what rules of layouts answered (results, parameters), by what they were asked:
+            models repeat their blocks.
     """
 
     def __init__(self, matching: Matching) -> None:
@@ -40,6 +42,7 @@ class MatchedModels:
         self.users = self.first.users()
         self.static = weights_only(self.first), weights_only(self.second)
         self.read = _read(self.first), _read(self.second)
+        self.answers: dict[Hashable, tuple[list[View | None], dict[int, View]]] = {}
 
 
 def _read(graph: NormalGraph) -> list[set[int]]:
@@ -52,8 +55,7 @@ def _read(graph: NormalGraph) -> list[set[int]]:
     return read
 
 
-@dataclass(frozen=True, slots=True)
-class MatchedPair:
+class MatchedPair(NamedTuple):
     """A matched pair of operations, and what is known of it.
 
     Attributes:

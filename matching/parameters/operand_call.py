@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 
 from padiff_graph.capture.normal.form import NormalNode
@@ -39,6 +39,21 @@ class Call:
     roles: list[int]
     features: View | None = None
     parameters: dict[int, View] = field(default_factory=dict)
+
+    @property
+    def asked(self) -> Hashable:
+        """All that the answer of a rule follows from; attributes by identity, as blocks that are
+        stamped out share them."""
+        return (
+            *((node.op, id(node.attrs), node.outputs, len(node.inputs)) for node in self.nodes),
+            *map(tuple, (self.first_shapes, self.second_shapes, self.relations, self.roles)),
+            self.features,
+        )
+
+    @property
+    def nodes(self) -> tuple[NormalNode, NormalNode]:
+        """Both nodes."""
+        return self.first, self.second
 
     def at(self, role: int) -> int | None:
         """The pair whose first side stands at an operand position."""

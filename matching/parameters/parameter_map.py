@@ -99,8 +99,10 @@ def _by_first_name(
         counterpart = second.first_name.get(reading.second)
         if name is None or counterpart is None:
             continue
-        if first.is_complex(name) == second.is_complex(counterpart):
-            by_name[name].append(reading._replace(first=name, second=counterpart))
+        if (name in first.complex) == (counterpart in second.complex):
+            if (name, counterpart) != reading[:2]:
+                reading = reading._replace(first=name, second=counterpart)
+            by_name[name].append(reading)
     return dict(by_name)
 
 
@@ -112,8 +114,7 @@ def _row(
 ) -> ParameterRow:
     shape = first.shape(name)
     shapes = {reading.second: second.shape(reading.second) for reading in readings}
-    sizes = {counterpart: math.prod(extents) for counterpart, extents in shapes.items()}
-    chosen, doubts = agreeing(readings, shape, sizes)
+    chosen, doubts = agreeing(readings, shape, shapes)
     if not chosen:
         why = "it is read differently from every counterpart"
         return ParameterRow(name, (), "", 0.0, why, "open")
@@ -132,7 +133,7 @@ def _row(
         confidence = min(confidence, DISPUTED)
         reason += f"; other operations that match it read {', '.join(doubts)} instead"
     pieces = tuple(as_piece(reading, shape) for reading in chosen)
-    words = describe(pieces, shape, {piece.second: shapes[piece.second] for piece in pieces})
+    words = describe(pieces, shape, shapes)
     if left == 0:
         return ParameterRow(name, pieces, words, confidence, reason)
     reason += _offset_words(row_offset(chosen, shape, shapes))
@@ -177,9 +178,9 @@ def _unused(
             taken[piece.second].append(piece.second_view)
     return tuple(
         name
-        for name in second.infos
+        for name, info in second.infos.items()
         if name not in unread
-        and not _whole(taken[name], second.shape(name))
+        and not _whole(taken[name], info.type.shape)
         and not _all_read(taken[name], name, second)
     )
 

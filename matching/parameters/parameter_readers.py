@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from padiff_graph.capture.graph import ParameterInfo
 from padiff_graph.capture.normal.form import Edge, NormalGraph, NormalNode
@@ -51,9 +52,11 @@ class ParameterReaders:
         """What reads a parameter, by its first name."""
         return self.readers.get(name, ())
 
-    def is_complex(self, name: str) -> bool:
-        """Whether a parameter holds complex numbers, by its first name."""
-        return self.infos[name].type.dtype.startswith("complex")
+    @cached_property
+    def complex(self) -> Collection[str]:
+        """First names of the parameters that hold complex numbers."""
+        infos = self.infos.items()
+        return {name for name, info in infos if info.type.dtype.startswith("complex")}
 
     def shape(self, name: str) -> tuple[int, ...]:
         """A parameter's shape, by its first name."""

@@ -190,21 +190,21 @@ def _results(models: MatchedModels, layout: Layout, pair: MatchedPair) -> None:
     what belongs together.
     """
     nodes = pair.first, pair.second
-    recurrent = traits(pair.first.op).layout is Layouts.RECURRENT
     alike = models.read[0][pair.first.id] == models.read[1][pair.second.id]
+    cut = alike or traits(pair.first.op).layout is not Layouts.RECURRENT
     for output, relation in enumerate(_relations(models, pair)):
         if relation is not None:
             layout.relations[pair.first.id, output] = relation
             if not pair.certain:
                 layout.assumed.add((pair.first.id, output))
-        if alike or not recurrent:
+        if cut:
             point = _point(pair.index, pair.match, nodes, output, relation, pair.certain)
             layout.points.extend(point)
 
 
 def _relations(models: MatchedModels, pair: MatchedPair) -> list[View | None]:
     """The relations of the results, features in the order that consumers need."""
-    results = related(pair.call)
+    results = _answered(models, pair.call)
     same = pair.first.op == pair.second.op
     if results[0] is None or not same or pair.first.op not in ("Linear", "Conv"):
         return results
@@ -212,8 +212,17 @@ def _relations(models: MatchedModels, pair: MatchedPair) -> list[View | None]:
     if features is None:
         return results
     pair.call.features = features
-    pair.call.parameters.clear()
-    return related(pair.call)
+    return _answered(models, pair.call)
+
+
+def _answered(models: MatchedModels, call: Call) -> list[View | None]:
+    """`related`, worked out once for all calls that ask the same."""
+    asked = call.asked
+    if asked not in models.answers:
+        call.parameters = {}
+        models.answers[asked] = related(call), call.parameters
+    results, call.parameters = models.answers[asked]
+    return results
 
 
 def _point(

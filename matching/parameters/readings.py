@@ -22,6 +22,8 @@ __all__ = ["Reading", "readings"]
 MADE = 0.9
 """Share of the confidence for parameters that an operand is computed from: chosen so that they come
 after parameters that are read as they are."""
+JOINED = frozenset({("Parameter", "Concat"), ("Concat", "Parameter")})
+"""A parameter, and several that are joined."""
 
 
 class Reading(NamedTuple):
@@ -43,11 +45,11 @@ def readings(models: MatchedModels, pair: MatchedPair) -> Iterator[Reading]:
         if mine.view is None or theirs.view is None:
             continue
         source, target = models.first.nodes[mine.source], models.second.nodes[theirs.source]
-        relation = pair.call.parameters.get(at)
-        if source.op == target.op == "Parameter":
+        ops = source.op, target.op
+        if ops == ("Parameter", "Parameter"):
             yield from _plain(pair, at, (mine.view, theirs.view), (source.name, target.name))
-        elif {source.op, target.op} == {"Parameter", "Concat"}:
-            yield from _joined(models, pair, mine, theirs, relation)
+        elif ops in JOINED:
+            yield from _joined(models, pair, mine, theirs, pair.call.parameters.get(at))
         elif _computed(models, source, target):
             yield from _made(models, pair, source, target)
 
@@ -126,9 +128,8 @@ def _stretches(
 
 def _computed(models: MatchedModels, source: NormalNode, target: NormalNode) -> bool:
     """Whether both sides compute an operand from parameters."""
-    if source.leaf or target.leaf:
-        return False
-    return models.static[0][source.id] and models.static[1][target.id]
+    static = models.static[0][source.id] and models.static[1][target.id]
+    return static and not source.leaf and not target.leaf
 
 
 def _made(

@@ -47,23 +47,28 @@ def with_siblings(
         first, second: what reads the parameters of each model.
         unread_first, unread_second: parameters that the computation does not read.
     """
+    idle: Mapping[Numbered, str] = {}
+    if unread_first:
+        idle = _by_numbers(name for name in second.infos if _for_no_rows(name, second))
+    unread = _by_numbers(unread_second)
+    free: dict[str, Mapping[Numbered, str]] = {}
+    for row in rows:
+        if row.first in unread_first:
+            free[row.first] = idle
+        elif row.status in ("open", "neutral") and unread and _for_no_rows(row.first, first):
+            free[row.first] = unread
+    if not any(free.values()):
+        return list(rows)
     families: dict[Family, list[ParameterRow]] = defaultdict(list)
     for row in rows:
         if row.status == "mapped":
             families[_family(row.first, first)].append(row)
     taken = {piece.second for row in rows for piece in row.pieces}
-    unread = _by_numbers(unread_second)
-    idle = _by_numbers(name for name in second.infos if _for_no_rows(name, second))
     filled = []
     for row in rows:
-        free: Mapping[Numbered, str] = {}
-        if row.first in unread_first:
-            free = idle
-        elif row.status in ("open", "neutral") and _for_no_rows(row.first, first):
-            free = unread
-        if free and not row.pieces:
+        if free.get(row.first) and not row.pieces:
             siblings = families[_family(row.first, first)]
-            row = _filled(row, siblings, free, taken, (first, second))
+            row = _filled(row, siblings, free[row.first], taken, (first, second))
         filled.append(row)
     return filled
 
