@@ -15,6 +15,7 @@ from padiff_graph.diagnosis.ablation import inverted, parts_turned, surplus
 from padiff_graph.diagnosis.framework_differences import explain_by_frameworks
 from padiff_graph.diagnosis.other_settings import other_setting
 from padiff_graph.diagnosis.probes import probe, probe_gradient
+from padiff_graph.diagnosis.trial_runs import Differing, differing
 from padiff_graph.diagnosis.upstream_order import astray, moved
 from padiff_graph.executor.pair_run import (
     Fed,
@@ -346,14 +347,20 @@ def _explained(case: _Case, parts: Sequence[Part], opinion: _SecondOpinion) -> R
     tried = inverted(pair, region, feed) or parts_turned(pair, region, feed)
     if tried is not None:
         return replace(result, tried=tried)
-    setting = other_setting(pair, region, feed, called_alike=True)
+    found = differing(pair, region, feed)
+    return result if found is None else _tried_otherwise(result, found)
+
+
+def _tried_otherwise(result: RegionResult, found: Differing) -> RegionResult:
+    """The result, with the change of one operation that makes both sides agree."""
+    setting = other_setting(found, called_alike=True)
     if setting is not None:
         return replace(result, setting=setting)
     # an operation too many says more than a setting that makes up for it
-    extra = surplus(pair, region, feed)
+    extra = surplus(found)
     if extra is not None:
         return replace(result, surplus=extra)
-    return replace(result, setting=other_setting(pair, region, feed, called_alike=False))
+    return replace(result, setting=other_setting(found, called_alike=False))
 
 
 def _held(

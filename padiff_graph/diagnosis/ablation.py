@@ -16,7 +16,7 @@ from padiff_graph.diagnosis.moved_values import ORDERS
 from padiff_graph.diagnosis.plain_names import IDLE, plain_name
 from padiff_graph.diagnosis.probes import probe
 from padiff_graph.diagnosis.region_half import Half
-from padiff_graph.diagnosis.trial_runs import TRIALS, VANISHED, apart, differing, halves_of
+from padiff_graph.diagnosis.trial_runs import TRIALS, VANISHED, Differing, apart, halves_of
 from padiff_graph.executor.pair_run import Fed, Pair
 from padiff_graph.executor.partition import Cut, Region
 from padiff_graph.executor.region_run import Side, members
@@ -37,15 +37,14 @@ class _Trial:
     operand: Value
 
 
-def surplus(pair: Pair, region: Region, feed: Fed) -> Surplus | None:
+def surplus(found: Differing) -> Surplus | None:
     """The operation that one side has too many, None where leaving out one does not make the sides
     agree."""
-    found = differing(pair, region, feed)
-    if found is None or found.before is None:
+    if found.before is None:
         return None
     halves = found.halves
     for trial in _trials(halves):
-        left = _left(region.cut, halves, found.whole, trial)
+        left = _left(found.cut, halves, found.whole, trial)
         if left is not None and left <= VANISHED * found.before:
             return Surplus(trial.side, trial.node, _deed(halves[trial.side], trial))
     return None

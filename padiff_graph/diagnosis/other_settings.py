@@ -20,9 +20,7 @@ from padiff_graph.diagnosis.setting_values import (
     settings_of,
     spelled,
 )
-from padiff_graph.diagnosis.trial_runs import TRIALS, VANISHED, apart, differing
-from padiff_graph.executor.pair_run import Fed, Pair
-from padiff_graph.executor.partition import Region
+from padiff_graph.diagnosis.trial_runs import TRIALS, VANISHED, Differing, apart
 from padiff_graph.executor.questions import Otherwise
 from padiff_graph.findings.cause import Cause
 from padiff_graph.referee.region_result import OtherSetting
@@ -72,19 +70,14 @@ class _Trial:
     like: Node | None = None
 
 
-def other_setting(
-    pair: Pair, region: Region, feed: Fed, *, called_alike: bool
-) -> OtherSetting | None:
+def other_setting(found: Differing, *, called_alike: bool) -> OtherSetting | None:
     """The setting with whose other value both sides agree; None where no trial makes them.
 
     Args:
-        pair, region, feed: what is run.
+        found: what is run.
         called_alike: whether to try the settings of which an operation of the same name on the
             other side has another value; else all others.
     """
-    found = differing(pair, region, feed)
-    if found is None:
-        return None
     halves, whole = found.halves, found.whole
     allowed = NOTHING if found.before is None else VANISHED * found.before
     trials = sorted(_trials(halves), key=lambda trial: (trial.rank, trial.side, trial.number))
@@ -94,7 +87,7 @@ def other_setting(
         sides = _ran(halves, whole, trial)
         if sides is None:
             continue
-        left = apart(region.cut, *sides)
+        left = apart(found.cut, *sides)
         if left is not None and left <= allowed:
             natives = trial.op.id, -1 if trial.like is None else trial.like.id
             return OtherSetting(

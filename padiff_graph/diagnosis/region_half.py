@@ -45,7 +45,11 @@ class Half:
         Raises:
             NotRunnable: where an operation cannot be run by itself.
         """
-        return self._run(self.part, self.feed, self.wanted if wanted is None else wanted)
+        asked = self.wanted if wanted is None else wanted
+        known = self._handed_on() if self._apart() else {}
+        if all(value in known for value in asked):
+            return {value: known[value] for value in asked}
+        return self._run(self.part, self.feed, asked)
 
     def fed_otherwise(self, feed: Mapping[Value, Array]) -> Values:
         """What it yields in float64 when it is fed something else.
@@ -85,9 +89,8 @@ class Half:
         at = self.part.nodes.index(node)
         if at == 0 or not self._apart():
             return self.part, self.feed
-        if self.known is None:
-            self.known = self._handed_on()
-        if not self.known:
+        known = self._handed_on()
+        if not known:
             return self.part, self.feed
         nodes = self.part.nodes[at:]
         before = frozenset(self.part.nodes[:at])
@@ -100,7 +103,7 @@ class Half:
             values=(*self.part.values, *inner),
             leaves=tuple(leaf for leaf in self.part.leaves if leaf in leaves),
         )
-        return part, {**self.feed, **{value: self.known[value] for value in inner}}
+        return part, {**self.feed, **{value: known[value] for value in inner}}
 
     def _apart(self) -> bool:
         """Whether what an operation yields stays as it is while later ones run, here."""
@@ -109,7 +112,13 @@ class Half:
         return not any("inplace" in self.side.graph.record(n).marks for n in self.part.nodes)
 
     def _handed_on(self) -> Values:
-        """What one operation yields and another one reads, or is asked for."""
+        """What one operation yields and another one reads, or is asked for; run once."""
+        if self.known is None:
+            self.known = self._yielded()
+        return self.known
+
+    def _yielded(self) -> Values:
+        """The same, worked out."""
         own = frozenset(self.part.nodes)
         read = dict.fromkeys((*self._read(self.part.nodes), *self.wanted))
         try:

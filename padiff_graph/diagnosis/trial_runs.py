@@ -38,11 +38,13 @@ class Differing:
     """A region that differs, as it is, before anything in it is tried otherwise.
 
     Attributes:
+        cut: the value in which it differs.
         halves: both sides.
         whole: what they yield.
         before: how far these are apart; None where they cannot be laid side by side.
     """
 
+    cut: Cut
     halves: tuple[Half, Half]
     whole: tuple[dict[Value, Array], dict[Value, Array]]
     before: float | None
@@ -59,7 +61,7 @@ def differing(pair: Pair, region: Region, feed: Fed) -> Differing | None:
     except NotRunnable:
         return None
     before = apart(region.cut, *whole)
-    return None if before == 0.0 else Differing(halves, whole, before)
+    return None if before == 0.0 else Differing(region.cut, halves, whole, before)
 
 
 def apart(cut: Cut, first: Mapping[Value, Array], second: Mapping[Value, Array]) -> float | None:

@@ -60,6 +60,15 @@ def test_what_comes_behind_is_all_that_runs_again(at):
     assert np.abs(found[chain[-1]] - half.values()[chain[-1]]).max() > 1e-3
 
 
+def test_what_it_yields_as_it_is_runs_once_and_serves_the_trials_too():
+    half, chain = made()
+    whole = half.values()
+    half.side.engine.ran = 0
+    np.testing.assert_array_equal(half.values()[chain[-1]], whole[chain[-1]])
+    half.changed(chain[3].node, instead=chain[2])
+    assert half.side.engine.ran == LENGTH - 3 + 1
+
+
 def test_all_runs_again_where_an_operation_writes_in_place():
     half, chain = made(marks=("inplace",))
     half.changed(chain[3].node, instead=chain[2])
