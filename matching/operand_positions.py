@@ -26,6 +26,8 @@ def operand_positions(state: State, first: int, second: int) -> tuple[tuple[int,
     looks, never by position.
     """
     mine, theirs = state.first.operands[first], state.second.operands[second]
+    if not mine or not theirs:
+        return ()
     if _has_positions(state, first, second):
         positions = {operand.position for operand in theirs}
         return tuple((o.position, o.position) for o in mine if o.position in positions)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from padiff_graph.capture.graph import TensorType
 from padiff_graph.capture.normal.form import INVERTED, NormalGraph, NormalNode
+from padiff_graph.capture.normal.index_map import Indices
 from padiff_graph.matching.labels import Labeler, LeafLook, Look, constant_look
 from padiff_graph.matching.weights_only import weights_only
 
@@ -72,6 +76,18 @@ class Side:
         self.labels: tuple[list[int], ...] = ([], [], [], [])
         if levels:
             self.labels = tuple(list(level) for level in zip(*levels, strict=True))
+
+    @cached_property
+    def reads(self) -> tuple[Indices, Indices, np.ndarray[Any, np.dtype[np.uint64]]]:
+        """Which computing node reads which, and in which role, each as an array."""
+        found = [
+            (node, operand.source, operand.role)
+            for node in self.computing
+            for operand in self.operands[node]
+            if operand.source in self.computes
+        ]
+        readers, sources, roles = np.array(found, np.int64).reshape(-1, 3).T
+        return readers, sources, roles.astype(np.uint64)
 
     def _connect(self, node: NormalNode, labeler: Labeler) -> None:
         """Adds a node's operands, and the node to the users of their sources."""

@@ -25,8 +25,9 @@ def match_weights(state: State) -> None:
         pass
 
 
-def _match_read(state: State) -> int:
-    """One round: what matched operations read becomes matched; how many."""
+def _match_read(state: State) -> bool:
+    """One round: what matched operations read becomes matched; whether some of that reads
+    something itself, without which another round would say the same."""
     wanted: dict[int, set[int]] = defaultdict(set)
     back: dict[int, set[int]] = defaultdict(set)
     confidence: dict[tuple[int, int], float] = {}
@@ -36,14 +37,15 @@ def _match_read(state: State) -> int:
             back[second].add(first)
             surest = max(confidence.get((first, second), 0.0), pairing.confidence)
             confidence[first, second] = surest
-    count = 0
+    more = False
     for first, seconds in wanted.items():
         second = next(iter(seconds))
         if len(seconds) > 1 or len(back[second]) > 1:
             continue
         if state.first.nodes[first].op == state.second.nodes[second].op:
-            count += state.pair(first, second, "operand", confidence[first, second], REASON)
-    return count
+            state.pair(first, second, "operand", confidence[first, second], REASON)
+            more = more or not state.first.leaf[first]
+    return more
 
 
 def _read(state: State, pairing: Pairing) -> Iterator[tuple[int, int]]:

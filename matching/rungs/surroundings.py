@@ -7,38 +7,59 @@ surroundings together with its module's path, whose numbers tell repeated blocks
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
+from typing import Any
 
+import numpy as np
+
+from padiff_graph.capture.normal.index_map import Indices
 from padiff_graph.matching.labels import LOOSE
 from padiff_graph.matching.match_state import State
 from padiff_graph.matching.neighbours import contradicted
 from padiff_graph.matching.rungs.rung import Rung
-from padiff_graph.matching.sides import Side
 from padiff_graph.matching.unique_keys import only_pairs
 
 __all__ = ["held_in_module", "like_surroundings", "surroundings"]
 
-OUTPUT = -7
-"""Stands for a model output among the hashes of what reads a node."""
-PART = 3
-"""From one part in so many of a side on, all its surroundings are worked out: picking them costs
-more."""
+OWN, PLACE, OUTPUT = map(np.uint64, (0xD1B54A32D192ED03, 0x9E3779B97F4A7C15, 0x8CB92BA72F3D8DD7))
+"""What labels, hashes that come with a place, and numbers of model outputs are multiplied by: odd
+numbers without a pattern, so that sums of them tell what is in them."""
+
+_Hashes = np.ndarray[Any, np.dtype[np.uint64]]
 
 
 def surroundings(
     state: State, which: int, radius: int, nodes: Sequence[int], anchored: bool = False
 ) -> dict[int, tuple[int, int]]:
     """For each of the nodes a hash of what stands up to `radius` operations above it, and one for
-    below."""
+    below.
+
+    The hashes of its operands, with their roles, are summed up, as those of its consumers: order
+    tells nothing but by roles. All nodes' are worked out, which is soon done.
+    """
     side = state.side(which)
     start = _anchored(state, which) if anchored else side.labels[LOOSE]
-    above = below = start
-    for around in _needed(side, nodes, radius):
-        higher, lower = list(start), list(start)
-        for node in around:
-            higher[node] = _operands_hash(side, node, start[node], above)
-            lower[node] = _users_hash(side, node, start[node], below)
-        above, below = higher, lower
-    return {node: (above[node], below[node]) for node in nodes}
+    labels = np.array(start, np.int64).view(np.uint64)
+    readers, sources, roles = side.reads
+    outputs = np.array([len(found) for found in side.outputs], np.uint64) * OUTPUT
+    above = below = labels
+    for _ in range(radius):
+        above = _around(labels * OWN, readers, above[sources] * PLACE + roles)
+        below = _around(labels * OWN + outputs, sources, below[readers] * PLACE + roles)
+    found = above.view(np.int64).tolist(), below.view(np.int64).tolist()
+    return {node: (found[0][node], found[1][node]) for node in nodes}
+
+
+def _around(own: _Hashes, nodes: Indices, parts: _Hashes) -> _Hashes:
+    """For each node a hash of its own and of the parts that go to it."""
+    np.add.at(own, nodes, _mixed(parts))
+    return _mixed(own)
+
+
+def _mixed(numbers: _Hashes) -> _Hashes:
+    """Every bit of a number spread over all of them (the last steps of splitmix64)."""
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        numbers = (numbers ^ (numbers >> np.uint64(shift))) * np.uint64(factor)
+    return numbers ^ (numbers >> np.uint64(31))
 
 
 def _anchored(state: State, which: int) -> list[int]:
@@ -49,39 +70,6 @@ def _anchored(state: State, which: int) -> list[int]:
         if anchors[node] and not side.leaf[node]:
             labels[node] = anchors[node]
     return labels
-
-
-def _operands_hash(side: Side, node: int, label: int, above: Sequence[int]) -> int:
-    computes = side.computes
-    parts = [hash((above[o.source], o.role)) for o in side.operands[node] if o.source in computes]
-    if len(parts) > 1 and side.nodes[node].commutative:
-        parts.sort()
-    return hash((label, *parts))
-
-
-def _users_hash(side: Side, node: int, label: int, below: Sequence[int]) -> int:
-    parts = [hash((below[user], role)) for user, role, _, _ in side.users[node]]
-    parts += [OUTPUT] * len(side.outputs[node])
-    if len(parts) > 1:
-        parts.sort()
-    return hash((label, *parts))
-
-
-def _needed(side: Side, wanted: Sequence[int], radius: int) -> list[Sequence[int]]:
-    """The nodes whose surroundings matter in each round: at last the wanted ones, before that
-    those around them."""
-    rounds = [wanted]
-    for _ in range(radius - 1):
-        if len(wanted) * PART > len(side.computing):
-            wanted = side.computing
-        else:
-            around = set(wanted)
-            for node in wanted:
-                around.update(operand.source for operand in side.operands[node])
-                around.update(user for user, *_ in side.users[node])
-            wanted = [node for node in around if node in side.computes]
-        rounds.append(wanted)
-    return rounds[::-1]
 
 
 # -- rungs
