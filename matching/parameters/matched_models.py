@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from padiff_graph.capture.normal.form import Edge, NormalGraph, NormalNode
 from padiff_graph.capture.normal.index_map import View
@@ -55,7 +55,8 @@ def _read(graph: NormalGraph) -> list[set[int]]:
     return read
 
 
-class MatchedPair(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class MatchedPair:
     """A matched pair of operations, and what is known of it.
 
     Attributes:

@@ -46,7 +46,10 @@ class Call:
         stamped out share them."""
         return (
             *((node.op, id(node.attrs), node.outputs, len(node.inputs)) for node in self.nodes),
-            *map(tuple, (self.first_shapes, self.second_shapes, self.relations, self.roles)),
+            *self.first_shapes,
+            *self.second_shapes,
+            *self.relations,
+            *self.roles,
             self.features,
         )
 

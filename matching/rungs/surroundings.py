@@ -56,10 +56,12 @@ def _around(own: _Hashes, nodes: Indices, parts: _Hashes) -> _Hashes:
 
 
 def _mixed(numbers: _Hashes) -> _Hashes:
-    """Every bit of a number spread over all of them (the last steps of splitmix64)."""
+    """Every bit of each number spread over all of them, in place (the last steps of splitmix64)."""
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-        numbers = (numbers ^ (numbers >> np.uint64(shift))) * np.uint64(factor)
-    return numbers ^ (numbers >> np.uint64(31))
+        numbers ^= numbers >> np.uint64(shift)
+        numbers *= np.uint64(factor)
+    numbers ^= numbers >> np.uint64(31)
+    return numbers
 
 
 def _anchored(state: State, which: int) -> list[int]:
