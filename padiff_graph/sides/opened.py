@@ -126,7 +126,8 @@ def _started(stack: ExitStack, name: str, model: Any) -> WorkerProcess | RayClie
         return stack.enter_context(RayClient(settings, told, model.timeout))
     if model.python is None:
         return None
-    return stack.enter_context(WorkerProcess(model.python, told, model.timeout))
+    worker = WorkerProcess(model.python, told, model.timeout, greeted=False)
+    return stack.enter_context(worker)
 
 
 def _side(model: Any, worker: WorkerProcess | RayClient | None) -> _Opened:

@@ -35,12 +35,16 @@ class WorkerProcess(Client):
     Args:
         python: the interpreter.
         name: of the side, for messages.
+        timeout: seconds that an answer may take.
+        greeted: whether it is waited for; else `open` does, so that several start side by side.
 
     Raises:
         UsageError: it cannot be started, or holds another version of this package.
     """
 
-    def __init__(self, python: str, name: str, timeout: float = PATIENCE) -> None:
+    def __init__(
+        self, python: str, name: str, timeout: float = PATIENCE, *, greeted: bool = True
+    ) -> None:
         here, there = socket.socketpair()
         here.settimeout(PATIENCE)  # to start takes as long as it takes
         self.timeout = timeout
@@ -58,10 +62,14 @@ class WorkerProcess(Client):
             )
         self.reader = threading.Thread(target=self._listen, daemon=True)
         self.reader.start()
-        self._greet()
+        if greeted:
+            self._greet()
 
     def end(self) -> None:
         """Ends the process, by force where it does not end by itself."""
+        if self.ended:  # its number may be another one's by now
+            return
+        self.ended = True
         super().end()
         _ended_by_itself(self.process.pid)
         with suppress(ProcessLookupError):
@@ -91,6 +99,7 @@ class WorkerProcess(Client):
                 sys.stderr.write(text)
 
     greeted = False
+    ended = False
 
     def _greet(self) -> None:
         assert self.connection is not None
@@ -126,9 +135,11 @@ class WorkerProcess(Client):
             "model", "inputs", "loss" and "optimizer", each None where there is none.
 
         Raises:
-            UsageError: the target is no function, or returns something else.
+            UsageError: the target is no function, or returns something else; or as of the class.
             SideEndedError: the process ended.
         """
+        if not self.greeted:
+            self._greet()
         try:
             opened: dict[str, Any] = self.ask(
                 "open", target, None if weights is None else os.path.abspath(weights)

@@ -152,6 +152,21 @@ def _Local(torch):
     return Net()
 
 
+def test_both_interpreters_start_before_either_is_waited_for(monkeypatch):
+    begin, greet = subprocess.Popen, WorkerProcess._greet
+    started, seen = [], []
+    monkeypatch.setattr(
+        process.subprocess,
+        "Popen",
+        lambda *given, **named: started.append(begin(*given, **named)) or started[-1],
+    )
+    monkeypatch.setattr(
+        WorkerProcess, "_greet", lambda self: seen.append(len(started)) or greet(self)
+    )
+    pg.structural_diff(_side("paddle_epsilon"), _side("torch_side"))
+    assert seen == [2, 2]
+
+
 def test_a_side_that_dies_is_one_sentence():
     with pytest.raises(SideEndedError, match=r"the first side .* stopped: .*exit code 9"):
         pg.compare(_side("paddle_dies"), _side("torch_side"), options=OPTIONS)
