@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from itertools import permutations
 
 from padiff_graph.capture.normal.index_map import View
-from padiff_graph.matching.parameters.relations import axis_orders
+from padiff_graph.matching.parameters.relations import axis_orders, flattened_orders
 
 __all__ = [
     "HALVES",
@@ -121,10 +121,12 @@ def _own_gate_orders(shape: Shape) -> Iterator[tuple[str, View]]:
 
 
 def _axes(first: Shape, second: Shape) -> Iterator[View]:
-    """Axes in another order, and the tensor as a matrix of its rows, or of its columns, turned."""
+    """Axes in another order, flattened ones too, and the tensor as a matrix of its rows, or of its
+    columns, turned."""
     if _matrix(first) == _matrix(second):
         yield View.of(second).reshape(first)
     yield from axis_orders(second, first)
+    yield from flattened_orders(second, first, whole=True)
     yield View.of(second).reshape(first)
     if len(second) > 1:
         yield View.of(_matrix(second)).transpose((1, 0)).reshape(first)

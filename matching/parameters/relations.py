@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import operator
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
@@ -63,14 +64,26 @@ def axis_orders(first: Sequence[int], second: Sequence[int]) -> Iterable[View]:
             yield View.of(source).transpose(axes).reshape(second)
 
 
-def flattened_orders(first: Sequence[int], second: Sequence[int]) -> Iterable[View]:
+def flattened_orders(
+    first: Sequence[int], second: Sequence[int], *, whole: bool = False
+) -> Iterable[View]:
     """The relations of a tensor and of one that holds its axes flattened, in any order: a
-    convolution over patches, and a matrix over patches with their channels last."""
+    convolution over patches, and a matrix over patches with their channels last.
+
+    Args:
+        first, second: the shapes of both.
+        whole: only where each axis of the flattened one holds whole axes of the other.
+    """
     one, other = squeezed(first), squeezed(second)
     rank = max(len(one), len(other))
     if len(one) == len(other) or math.prod(one) != math.prod(other) or rank > RANK:
         return
+    longer, shorter = (one, other) if len(one) > len(other) else (other, one)
+    ends = set(itertools.accumulate(shorter, operator.mul))
     for axes in itertools.permutations(range(rank)):
+        turned = itertools.accumulate((longer[axis] for axis in axes), operator.mul)
+        if whole and not ends <= set(turned):
+            continue
         if len(one) > len(other):
             yield View.of(one).transpose(axes).reshape(second)
         else:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from padiff_graph.capture.graph import ComputationGraph, ParameterInfo
 from padiff_graph.capture.normal.index_map import View
 from padiff_graph.matching.parameters.joint_answers import together
-from padiff_graph.matching.parameters.names import likeness, numbers, template
+from padiff_graph.matching.parameters.names import likeness, list_places, numbers, template
 from padiff_graph.matching.parameters.transform_words import describe
 from padiff_graph.matching.result import Matching, ParameterRow, Piece
 
@@ -145,15 +145,14 @@ def _graph(matching: Matching, which: int) -> ComputationGraph:
 def _families(
     names: Sequence[str], matching: Matching, which: int, counts: Sequence[int]
 ) -> list[_Family]:
-    """Numbered lists, numbered from 0 without a gap and of one shape, the innermost number counts;
-    then every parameter as a list of its own, which only goes with another."""
+    """Numbered lists, numbered from 0 without a gap and of one shape; then every parameter as a list
+    of its own, which only goes with another."""
     members: dict[str, dict[tuple[int, ...], dict[int, str]]] = defaultdict(
         lambda: defaultdict(dict)
     )
     for name in names:
-        places = numbers(name)
-        if places:
-            members[template(name)][places[:-1]][places[-1]] = name
+        for key, around, place in list_places(name):
+            members[key][around][place] = name
     found: list[_Family] = []
     for key, blocks in members.items():
         sizes = {len(block) for block in blocks.values()}

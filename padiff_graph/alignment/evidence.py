@@ -88,7 +88,8 @@ def _proof(alignment: Alignment, *, prints: bool = True) -> Proof:
 def _at_a_glance(alignment: Alignment) -> Alignment | None:
     """With samples alone, where they show that nothing is left to find."""
     glance = _proof(alignment, prints=False)
-    return _confirmed(alignment, glance) if glance.whole(alignment.matching) else None
+    whole = glance.whole(alignment.matching, alignment.layout)
+    return _confirmed(alignment, glance) if whole else None
 
 
 def _matched_again(alignment: Alignment) -> Alignment:

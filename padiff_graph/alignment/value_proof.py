@@ -79,16 +79,26 @@ class Proof:
         )
         return replace(matching, parameters=rows, points=points)
 
-    def whole(self, matching: Matching) -> bool:
+    def whole(self, matching: Matching, layout: Layout) -> bool:
         """Whether every point agrees and both sides are matched whole, so that there is nothing
         left to find."""
         # a further result beside one that agrees (statistics, which the frameworks update unlike)
         # tells nothing of the match
-        return matched_whole(matching) and all(
-            index in self.agreeing
-            for index, point in enumerate(matching.points)
-            if not point.first.output
+        return (
+            matched_whole(matching)
+            and self._shows_orders(matching, layout)
+            and all(
+                index in self.agreeing
+                for index, point in enumerate(matching.points)
+                if not point.first.output
+            )
         )
+
+    def _shows_orders(self, matching: Matching, layout: Layout) -> bool:
+        """Whether an order of elements that was taken from shapes has a point that shows it: where
+        it is wrong nothing behind it is laid out, so that no point disagrees."""
+        shown = {matching.points[index].match for index in self.agreeing}
+        return all(reading.certain or reading.match in shown for reading in layout.readings)
 
     def confirm(self, matching: Matching) -> Matching:
         """The matches with what agreeing values say of them."""

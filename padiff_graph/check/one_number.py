@@ -18,8 +18,8 @@ import numpy as np
 
 from padiff_graph.capture.engine import Array
 from padiff_graph.capture.normal.form import NormalGraph, NormalNode
-from padiff_graph.capture.normal.operator_table import OPERATORS
 from padiff_graph.capture.normal.operator_traits import Layout
+from padiff_graph.capture.normal.traits import traits
 from padiff_graph.check.check_request import CheckRequest
 from padiff_graph.check.check_steps import Weighted
 from padiff_graph.executor.output_pairs import OutputPair, named_pairs, output_pairs
@@ -238,7 +238,7 @@ def _read_as_they_are(normal: NormalGraph, names: Iterable[str]) -> bool:
 
 
 def _product(node: NormalNode) -> bool:
-    return not node.leaf and OPERATORS[node.op].layout in PRODUCTS
+    return traits(node.op).layout in PRODUCTS
 
 
 def _is_parameter(normal: NormalGraph, source: int, names: set[str]) -> bool:

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 
 from padiff_graph.capture.graph import ParameterInfo
 from padiff_graph.capture.normal.form import NormalGraph, NormalNode
-from padiff_graph.capture.normal.operator_table import OPERATORS
 from padiff_graph.capture.normal.operator_traits import Layout
+from padiff_graph.capture.normal.traits import traits
 from padiff_graph.matching.result import Matching
 from padiff_graph.weights.unmapped import Unmapped, numbers_of
 
@@ -108,7 +108,7 @@ def _adds(node: NormalNode, place: int) -> bool:
     """Whether an operand is added: of a sum, as the bias of a product, in a recurrent layer."""
     if node.op in ADDING:
         return True
-    return not node.leaf and place > 1 and OPERATORS[node.op].layout in PRODUCTS
+    return place > 1 and traits(node.op).layout in PRODUCTS
 
 
 def _real(info: ParameterInfo) -> bool:

@@ -74,6 +74,9 @@ class _Gated(paddle.nn.Layer):
         normal = paddle.nn.initializer.Normal()
         if spelling == "listed":
             self.each = paddle.nn.LayerList(paddle.nn.LayerDict(_linears(True)) for _ in range(4))
+        elif spelling == "lists":
+            lists = [paddle.nn.LayerList(_linears(True).values()) for _ in range(4)]
+            self.each = paddle.nn.LayerList(lists)
         elif spelling in ("turns", "runs"):
             experts = [_linears(True) for _ in range(4)]
             parts = [[expert[name] for expert in experts] for name in ("gate", "up", "down")]
@@ -96,6 +99,9 @@ class _Gated(paddle.nn.Layer):
         inner = [F.silu(expert["gate"](x)) * expert["up"](x) for expert in self.each]
         pairs = zip(self.each, inner, strict=True)
         return paddle.stack([expert["down"](value) for expert, value in pairs], 1)
+
+    def lists(self, x: Any) -> Any:
+        return self.in_one_list(x, *zip(*self.each, strict=True))
 
     def turns(self, x: Any) -> Any:
         return self.in_one_list(x, self.all[::3], self.all[1::3], self.all[2::3])
@@ -134,12 +140,16 @@ def _linears(paddles: bool) -> dict[str, Any]:
 
 
 class _TorchGated(torch.nn.Module):
-    def __init__(self, packed: bool) -> None:
+    def __init__(self, packed: bool, numbered: bool = False) -> None:
         super().__init__()
         self.gate, self.packed = torch.nn.Linear(8, 4), packed
+        self.parts = (0, 1, 2) if numbered else ("gate", "up", "down")
         if packed:
             self.gate_up = torch.nn.Parameter(torch.randn(4, 8, 10))
             self.down = torch.nn.Parameter(torch.randn(4, 5, 8))
+        elif numbered:
+            lists = (torch.nn.ModuleList(_linears(False).values()) for _ in range(4))
+            self.each = torch.nn.ModuleList(lists)
         else:
             lists = (torch.nn.ModuleDict(_linears(False)) for _ in range(4))
             self.each = torch.nn.ModuleList(lists)
@@ -147,9 +157,10 @@ class _TorchGated(torch.nn.Module):
     def forward(self, x: Any) -> Any:
         weights, silu = torch.softmax(self.gate(x), -1), torch.nn.functional.silu
         if not self.packed:
-            inner = [silu(expert["gate"](x)) * expert["up"](x) for expert in self.each]
+            first, second, down = self.parts
+            inner = [silu(expert[first](x)) * expert[second](x) for expert in self.each]
             pairs = enumerate(zip(self.each, inner, strict=True))
-            return sum(weights[:, k, None] * one["down"](value) for k, (one, value) in pairs)
+            return sum(weights[:, k, None] * one[down](value) for k, (one, value) in pairs)
         gate, up = torch.bmm(x.expand(4, -1, -1), self.gate_up).chunk(2, -1)
         return (torch.bmm(silu(gate) * up, self.down) * weights.T.unsqueeze(-1)).sum(0)
 
@@ -177,6 +188,7 @@ SPELLINGS = [
     ("flat", False),
     ("turns", True),
     ("runs", True),
+    ("lists", True),
 ]
 
 
@@ -185,6 +197,15 @@ def test_gated_experts_in_any_spelling(ours: str, packed: bool) -> None:
     paddle.seed(0)
     report = checked(_Gated(ours, wrong=False), _TorchGated(packed), ROWS)
     assert report.passed, [finding.cause for finding in report.findings]
+
+
+@pytest.mark.parametrize("ours", ["packed", "stacked"])
+@pytest.mark.parametrize("wrong", [False, True])
+def test_experts_whose_layers_are_numbered_too(ours: str, wrong: bool) -> None:
+    paddle.seed(0)
+    torch.manual_seed(0)
+    report = checked(_Gated(ours, wrong), _TorchGated(packed=False, numbered=True), ROWS)
+    assert report.passed is not wrong, [finding.cause for finding in report.findings]
 
 
 @pytest.mark.parametrize(("ours", "packed"), [("listed", True), ("flat", False)])

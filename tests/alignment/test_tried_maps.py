@@ -195,6 +195,31 @@ class Embedded(torch.nn.Module):
         return self.embedding(x)
 
 
+class _Windows(paddle.nn.Layer):
+    """A Linear over windows that are sliced, with their channels last."""
+
+    def __init__(self, wrong: bool) -> None:
+        super().__init__()
+        self.wrong = wrong
+        self.linear, self.out = paddle.nn.Linear(27, 5), paddle.nn.Linear(5, 3)
+
+    def forward(self, x):
+        padded = paddle.nn.functional.pad(x, [1, 1, 1, 1]).transpose([0, 2, 3, 1])
+        starts = [(row, column) for row in range(3) for column in range(3)]
+        parts = [padded[:, row : row + 6, column : column + 6] for row, column in starts]
+        result = self.out(paddle.tanh(self.linear(paddle.concat(parts, -1))))
+        return (result * 1.5 if self.wrong else result).transpose([0, 3, 1, 2])
+
+
+class _TorchWindows(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.out = torch.nn.Conv2d(3, 5, 3, padding=1), torch.nn.Conv2d(5, 3, 1)
+
+    def forward(self, x):
+        return self.out(torch.tanh(self.conv(x)))
+
+
 IDS = np.array([[0, 2, 5], [6, 1, 3]])
 KINDS = {
     "unfold": (Unfolded, Convolved, (2, 3, 6, 6)),
@@ -245,6 +270,15 @@ def test_what_no_candidate_makes_agree_stays_open(kind):
     rows = align(layer, module, example, certify=False).matching.parameters
     assert not any(row.proved for row in rows)
     assert any(row.status == "open" for row in rows)
+
+
+@pytest.mark.parametrize("wrong", [False, True])
+def test_an_order_that_nothing_behind_shows_is_tried_too(wrong):
+    paddle.seed(0)
+    torch.manual_seed(0)
+    x = np.random.default_rng(0).standard_normal((2, 3, 6, 6)).astype("float32")
+    pair = _Windows(wrong), _TorchWindows(), models.example(x, "x", "x")
+    assert pg.compare(*pair, options=OPTIONS).passed is not wrong
 
 
 class Positions(paddle.nn.Layer):
