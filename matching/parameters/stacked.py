@@ -19,6 +19,7 @@ from padiff_graph.capture.graph import ComputationGraph, ParameterInfo
 from padiff_graph.capture.normal.index_map import View
 from padiff_graph.matching.parameters.joint_answers import together
 from padiff_graph.matching.parameters.names import likeness, list_places, numbers, template
+from padiff_graph.matching.parameters.relations import squeezed
 from padiff_graph.matching.parameters.transform_words import describe
 from padiff_graph.matching.result import Matching, ParameterRow, Piece
 
@@ -145,8 +146,8 @@ def _graph(matching: Matching, which: int) -> ComputationGraph:
 def _families(
     names: Sequence[str], matching: Matching, which: int, counts: Sequence[int]
 ) -> list[_Family]:
-    """Numbered lists, numbered from 0 without a gap and of one shape; then every parameter as a list
-    of its own, which only goes with another."""
+    """Numbered lists, numbered from 0 without a gap and of one shape; then every parameter as a
+    list of its own, which only goes with another."""
     members: dict[str, dict[tuple[int, ...], dict[int, str]]] = defaultdict(
         lambda: defaultdict(dict)
     )
@@ -278,10 +279,11 @@ def _parts(whole: tuple[int, ...], count: int) -> Iterator[list[View]]:
 
 
 def _slots(part: View, count: int, member: tuple[int, ...]) -> Iterator[View]:
-    """The members one by one in a tensor that holds them: stacked, or joined along their first
-    axis, as the groups of a convolution are, or along their last."""
+    """The members one by one in a tensor that holds them: stacked, axes of one element set aside,
+    or joined along their first axis, as the groups of a convolution are, or along their last."""
     whole = (count, *member)
-    if part.shape in (whole, (count * math.prod(member[:1]), *member[1:])):
+    joined = (count * math.prod(member[:1]), *member[1:])
+    if part.shape == joined or squeezed(part.shape) == squeezed(whole):
         yield part.reshape(whole)
     elif member and part.shape == (*member[:-1], count * member[-1]):
         last = len(member) - 1

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 
 from padiff_graph.alignment.aligned import Alignment
+from padiff_graph.alignment.held_alike import held_alike
 from padiff_graph.alignment.map_trials import Trials, readers_of, targets
 from padiff_graph.alignment.value_proof import prove
 from padiff_graph.capture.engine import Engine, NotRunnable
@@ -28,7 +28,6 @@ from padiff_graph.matching.parameters.candidates import (
     structural,
 )
 from padiff_graph.matching.parameters.conventions import TURNED
-from padiff_graph.matching.parameters.names import template
 from padiff_graph.matching.parameters.row_changes import with_rows
 from padiff_graph.matching.parameters.without_counterpart import Values
 from padiff_graph.matching.result import Matching, ParameterRow
@@ -46,8 +45,6 @@ SURE = 0.97
 
 TRIED = "tried and proved by running"
 """How the reason of a row that a run has proved begins."""
-NAMED = "the same name, shape and values on both sides"
-SAME = "the same values on both sides"
 
 Plan = tuple[int, ...]
 """For each question the position of its answer; -1 where the row stays as it is."""
@@ -70,12 +67,12 @@ def tried(alignment: Alignment) -> Alignment:
     behind = readers_of(matching.first.graph, {name for each in asked for name in each.names})
     trials = Trials(alignment.engines, targets(matching, behind))
     try:
-        proved, whole = _Search(matching, asked, trials).rows()
+        found = _Search(matching, asked, trials).found()
     except NotRunnable as error:
-        proved, whole = {}, False
+        found = _Found({}, False, frozenset())
         alignment = replace(alignment, notes=(*alignment.notes, f"not run: {error}"))
-    changed = _held_alike(with_rows(matching, proved), asked)
-    if whole:
+    changed = held_alike(with_rows(matching, found.rows), asked, found.shown)
+    if found.whole:
         changed = _of_one_size(changed)
     if (changed.parameters, changed.points) == (matching.parameters, matching.points):
         return alignment
@@ -162,28 +159,19 @@ def _read_by_moving(normal: NormalGraph) -> set[tuple[str, int]]:
     }
 
 
-def _held_alike(matching: Matching, asked: Sequence[Choice]) -> Matching:
-    """Rows for what is still open where both models hold the same numbers in weights that structure
-    lays beside each other, or that go by the same name."""
-    left, open_names = set(matching.unused_second), set(_open(matching))
-    rows: dict[str, ParameterRow] = {}
-    for choice in asked:
-        agreeing = [option for option in choice.options if option.agrees]
-        for option in agreeing:
-            named = open_names.issuperset(choice.names) and _same_names(option, left)
-            # numbers that stand at a constant agree in any order, and tell none
-            if (option.told and len(agreeing) == 1) or named:
-                reason = f"{option.told}, {SAME}" if option.told else NAMED
-                fresh = [row for row in option.rows if row.first in open_names]
-                rows |= {row.first: replace(row, reason=reason) for row in fresh}
-                break
-    return with_rows(matching, rows) if rows else matching
+@dataclass(frozen=True)
+class _Found:
+    """What trials have proved.
 
+    Attributes:
+        rows: by the name of the first model's parameter.
+        whole: whether every output agrees under them.
+        shown: parameters behind which something agrees, under new rows or those of before.
+    """
 
-def _same_names(option: Option, left: AbstractSet[str]) -> bool:
-    """Whether weights with the same names are still left over for all rows."""
-    pairs = [(row.first, row.pieces[0].second) for row in option.rows]
-    return all(template(one) == template(other) and other in left for one, other in pairs)
+    rows: dict[str, ParameterRow]
+    whole: bool
+    shown: frozenset[str]
 
 
 @dataclass
@@ -203,8 +191,8 @@ class _Search:
     def __post_init__(self) -> None:
         self._rows = {row.first: row for row in self.matching.parameters}
 
-    def rows(self) -> tuple[dict[str, ParameterRow], bool]:
-        """The rows that a run proved, by name, and whether every output agrees under them.
+    def found(self) -> _Found:
+        """What runs have proved.
 
         Raises:
             NotRunnable: where a graph cannot be rerun.
@@ -227,7 +215,9 @@ class _Search:
                         plan, agreeing, improved = proposal, shown, True
                     if self._complete(agreeing):
                         break
-        return self._proved(plan, before, agreeing), self._complete(agreeing)
+        rows, whole = self._proved(plan, before, agreeing), self._complete(agreeing)
+        shown = (choice for choice in self.asked if whole or self._shown(choice, agreeing))
+        return _Found(rows, whole, frozenset(name for choice in shown for name in choice.names))
 
     def _complete(self, agreeing: frozenset[int]) -> bool:
         """Whether every output agrees: values between may stand in another order then."""

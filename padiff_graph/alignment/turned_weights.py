@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from padiff_graph.alignment.aligned import Alignment
+from padiff_graph.alignment.held_alike import SAME
 from padiff_graph.alignment.tried_maps import TRIED
 from padiff_graph.capture.normal.form import Edge, NormalGraph
 from padiff_graph.capture.normal.index_map import View
@@ -90,6 +91,7 @@ def _open_to_doubt(alignment: Alignment, turned: _Turned) -> bool:
     return all(
         name in rows
         and not rows[name].reason.startswith(TRIED)
+        and not rows[name].reason.endswith(SAME)
         and name not in alignment.known.fixed
         for name in turned.names
     )

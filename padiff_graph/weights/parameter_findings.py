@@ -3,21 +3,16 @@ orders."""
 
 from __future__ import annotations
 
-import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
 
 from padiff_graph.capture.normal.form import NormalGraph, NormalNode
-from padiff_graph.capture.normal.index_map import View
 from padiff_graph.findings.cause import Cause
 from padiff_graph.findings.finding import Finding
 from padiff_graph.matching.difference.other_sizes import OtherSizes
 from padiff_graph.matching.difference.parameter_sharing import taken_over
-from padiff_graph.matching.parameters.candidates import head_sizes, may_have_gates
-from padiff_graph.matching.parameters.conventions import Shape, gate_orders, rotary_orders
-from padiff_graph.matching.parameters.relations import axis_orders, flattened_orders
-from padiff_graph.matching.result import Matching, ParameterRow, Piece
+from padiff_graph.matching.result import Matching
 from padiff_graph.weights.crossed_names import crossed_findings, owner, turned_parts
+from padiff_graph.weights.element_orders import ElementOrders
 
 __all__ = ["parameter_findings"]
 
@@ -112,12 +107,11 @@ def _shuffled(matching: Matching) -> list[Finding]:
     modules: dict[tuple[str, str], list[str]] = defaultdict(list)
     rotary: dict[tuple[str, str], list[str]] = defaultdict(list)
     together: Counter[tuple[str, str]] = Counter()
-    heads, gated = head_sizes(matching), may_have_gates(matching)
+    orders = ElementOrders.of(matching)
     for row in matching.parameters:
-        shapes = _whole_shapes(row, matching)
-        if shapes is None or _ordered(row, _plain_orders(*shapes, gated)):
+        if not orders.odd(row):
             continue
-        turned = _turned(row, shapes, heads)
+        turned = orders.rotary(row)
         place = owner(row.first), owner(row.pieces[0].second)
         together[place] = max(together[place], turned)
         (rotary if turned else modules)[place].append(row.first)
@@ -135,59 +129,6 @@ def _shuffled(matching: Matching) -> list[Finding]:
         )
         for place, names in modules.items()
     ]
-
-
-def _whole_shapes(row: ParameterRow, matching: Matching) -> tuple[Shape, Shape] | None:
-    """The shapes of a parameter that is the whole of one other, and of that one; None elsewhere."""
-    names = {piece.second for piece in row.pieces}
-    if row.status != "mapped" or len(names) != 1:
-        return None
-    shape = tuple(matching.first.graph.parameters[row.first].type.shape)
-    other = tuple(matching.second.graph.parameters[row.pieces[0].second].type.shape)
-    read = sum(piece.second_view.size for piece in row.pieces)
-    filled = sum(piece.first_view.size for piece in row.pieces)
-    held = row.pieces[0].first_view.source, row.pieces[0].second_view.source
-    if held != (math.prod(shape), math.prod(other)):
-        return None  # parts of complex numbers
-    return (shape, other) if math.prod(shape) == math.prod(other) == read == filled else None
-
-
-def _ordered(row: ParameterRow, orders: Iterable[View]) -> bool:
-    """Whether one of these orders of the second parameter's elements gives the first."""
-    return any(all(_stands_in(piece, [order]) for piece in row.pieces) for order in orders)
-
-
-def _turned(row: ParameterRow, shapes: tuple[Shape, Shape], heads: Sequence[int]) -> int:
-    """How many pieces of a parameter stand in an order of rotary features; 0 where another piece
-    stands in none that needs no word."""
-    plain, rotary = list(_axis_orders(*shapes)), list(_rotary_orders(*shapes, heads))
-    turned = [piece for piece in row.pieces if not _stands_in(piece, plain)]
-    return len(turned) if all(_stands_in(piece, rotary) for piece in turned) else 0
-
-
-def _stands_in(piece: Piece, orders: Iterable[View]) -> bool:
-    return any(order.then(piece.first_view).same(piece.second_view) for order in orders)
-
-
-def _plain_orders(shape: Shape, other: Shape, gated: bool) -> Iterator[View]:
-    """The orders that need no word: as it is, other axes, gates of a recurrent cell."""
-    yield View.of(other).reshape(shape)
-    yield from _axis_orders(shape, other)
-    for _, turned in gate_orders(other) if gated else ():
-        yield from (turned.then(order) for order in _axis_orders(shape, other))
-
-
-def _axis_orders(shape: Shape, other: Shape) -> Iterator[View]:
-    rows = other[0] if other else 1
-    yield from axis_orders(other, shape)
-    yield from flattened_orders(other, shape)
-    yield View.of((rows, math.prod(other[1:]))).transpose((1, 0))
-
-
-def _rotary_orders(shape: Shape, other: Shape, heads: Sequence[int]) -> Iterator[View]:
-    """The orders of rotary features."""
-    for _, turned in rotary_orders(other, heads):
-        yield from (turned.then(order) for order in _axis_orders(shape, other))
 
 
 # -- where a parameter belongs

@@ -20,6 +20,7 @@ from padiff_graph.findings.cause import Cause
 from padiff_graph.findings.finding import Finding
 from padiff_graph.matching.result import Matching, ParameterRow
 from padiff_graph.sides.recorded_engine import is_recorded
+from padiff_graph.weights.element_orders import ElementOrders
 from padiff_graph.weights.forgotten_shifts import forgotten_by
 from padiff_graph.weights.same_numbers import in_axis_orders, same_numbers
 from padiff_graph.weights.summed_weights import summed_up
@@ -155,6 +156,8 @@ def _odd(held: _Held, all_held: Sequence[_Held], matching: Matching) -> _Odd:
     order."""
     transform = {**held.names, "transform": held.row.transform}
     if held.alone and same_numbers(held.own, held.raw):
+        if _in_an_own_order(held.row, matching):
+            return _read_in_another_order(held, matching)
         return _Odd(held, Cause.of(AS_THEY_ARE, **transform), held.row.transform)
     square = held.own.ndim == 2 and held.own.shape[0] == held.own.shape[1]
     if square and same_numbers(held.own.T, held.wanted):
@@ -178,6 +181,13 @@ def _odd(held: _Held, all_held: Sequence[_Held], matching: Matching) -> _Odd:
         cause = Cause.of(FORGOTTEN, **held.names, op=forgetting)
         return _Odd(held, cause, held.row.first)
     return _Odd(held, Cause.of("weights.differ", **held.names), None)
+
+
+def _in_an_own_order(row: ParameterRow, matching: Matching) -> bool:
+    """Whether no layout and no convention explains the order that a map asks for, so that it is one
+    in which something is computed: copying by it would hide what differs."""
+    orders = ElementOrders.of(matching)
+    return orders.odd(row) and not orders.rotary(row)
 
 
 def _with_their_weights(odds: Sequence[_Odd]) -> Iterator[_Odd]:

@@ -153,6 +153,17 @@ def test_a_wrong_order_of_query_and_key_is_not_passed(ours, theirs):
     assert any(finding.fails for finding in report.findings)
 
 
+@pytest.mark.parametrize(
+    ("ours", "theirs"), [pair for pair in itertools.product(SPELLINGS, SPELLINGS) if "copy" in pair]
+)
+def test_weights_in_their_order_are_not_blamed_for_another_fault(ours, theirs):
+    layer, module, example = _ported(ours, theirs)
+    layer.angles.set_value(layer.angles.numpy() * 2)
+    report = pg.compare(layer, module, example, auto_weights=False, options=OPTIONS)
+    assert not report.passed
+    assert not [found for found in report.findings if found.cause_id.startswith("weights")]
+
+
 @pytest.mark.parametrize(("ours", "theirs"), [("pairs", "copy"), ("complex", "halves")])
 def test_the_right_order_passes_with_the_models_own_weights(ours, theirs):
     report = pg.compare(*_ported(ours, theirs), auto_weights=False, options=OPTIONS)

@@ -79,3 +79,35 @@ def test_numbered_parts_in_another_order_than_in_the_whole_are_told(subtracted: 
     told = [(finding.verdict, finding.cause_id) for finding in report.findings]
     assert report.passed
     assert told == ([] if subtracted else [("suspicious", "weights.shuffled")])
+
+
+class _PaddleTable(paddle.nn.Layer):
+    def __init__(self, turned: bool) -> None:
+        super().__init__()
+        self.turned = turned
+        normal = paddle.nn.initializer.Normal()
+        self.table = self.create_parameter([3, 8], default_initializer=normal)
+
+    def forward(self, x: Any) -> Any:
+        return x + (paddle.flip(self.table, [0]) if self.turned else self.table)
+
+
+class _TorchTable(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = torch.nn.Parameter(torch.randn(3, 8))
+
+    def forward(self, x: Any) -> Any:
+        return x + self.table
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_what_turns_a_weight_that_was_copied_as_it_is_is_named(turned: bool) -> None:
+    inputs = {"x": paddle.to_tensor(X)}, {"x": torch.from_numpy(X.copy())}
+    layer, module = _PaddleTable(turned).eval(), _TorchTable().eval()
+    layer.table.set_value(module.table.detach().numpy())
+    report = pg.compare(layer, module, inputs, auto_weights=False, options=STRICT)
+    failing = [finding for finding in report.findings if finding.fails]
+    assert report.passed is not turned
+    assert [found.cause_id for found in failing] == ["weights.read_in_another_order"] * turned
+    assert all("flip" in found.cause and "copy" not in found.advice for found in failing)
