@@ -36,6 +36,7 @@ from padiff_graph.matching.parameters.without_counterpart import Values
 from padiff_graph.matching.result import Matching, ParameterRow, Piece
 
 __all__ = [
+    "ATTENDED",
     "GATES",
     "Choice",
     "Option",
@@ -60,6 +61,7 @@ CONFIDENCE = 0.6
 """Of a row that nothing has proved."""
 REASON = "a candidate by name and shape"
 ATTENDED = "read at the same place of an attention"
+"""How structure tells weights that make query, key and value."""
 SAME = 1e-6
 """Relative difference below which two weights are one number: a checkpoint keeps them exactly, a
 conversion between dtypes of one width nearly so."""

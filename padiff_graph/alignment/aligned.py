@@ -62,6 +62,7 @@ class Alignment:
         timings: seconds by step.
         alive: whether both sides have numbers to run on.
         proof: what running showed; None where nothing was run.
+        written: whether the first model holds what this map has written.
     """
 
     matching: Matching
@@ -76,6 +77,7 @@ class Alignment:
     timings: Mapping[str, float] = field(default_factory=dict)
     alive: bool = True
     proof: Proof | None = None
+    written: bool = False
 
     @property
     def engines(self) -> tuple[Engine, Engine]:

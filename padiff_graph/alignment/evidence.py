@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from padiff_graph.alignment.aligned import Alignment, Known
 from padiff_graph.alignment.gradient_map import told_by_gradients
+from padiff_graph.alignment.held_alike import held_alike
 from padiff_graph.alignment.tried_maps import tried
 from padiff_graph.alignment.turned_weights import as_they_are_read, without_order
 from padiff_graph.alignment.value_proof import Proof, prove
@@ -62,9 +63,11 @@ def gather(alignment: Alignment) -> Alignment:
 def _gathered(alignment: Alignment) -> Alignment:
     if not alignment.alive:
         return alignment
-    return _at_a_glance(alignment) or told_by_gradients(
-        tried(_try_stackings(_matched_again(alignment)))
-    )
+    glance = _at_a_glance(alignment)
+    if glance is not None:
+        return glance
+    found, unshown = tried(_try_stackings(_matched_again(alignment)))
+    return held_alike(told_by_gradients(found), unshown, found.matching)
 
 
 def confirm(alignment: Alignment) -> Alignment:

@@ -12,45 +12,79 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
+from padiff_graph.alignment.aligned import Alignment
+from padiff_graph.alignment.value_proof import prove
 from padiff_graph.matching.parameters.candidates import Choice, Option
 from padiff_graph.matching.parameters.names import template
 from padiff_graph.matching.parameters.row_changes import with_rows
 from padiff_graph.matching.result import Matching, ParameterRow
 
-__all__ = ["SAME", "held_alike"]
+__all__ = ["SAME", "Unshown", "held_alike"]
 
 NAMED = "the same name, shape and values on both sides"
 SAME = "the same values on both sides"
 """How the reason of a row ends that nothing but equal numbers tells."""
 
 
-def held_alike(matching: Matching, asked: Sequence[Choice], shown: AbstractSet[str]) -> Matching:
-    """The matching with rows for what both models hold alike.
+@dataclass(frozen=True)
+class Unshown:
+    """What was asked about parameters, and what runs have shown of it.
+
+    Attributes:
+        asked: the questions, with what both models hold under each answer.
+        shown: parameters of the first model whose rows a run has borne out.
+    """
+
+    asked: tuple[Choice, ...] = ()
+    shown: frozenset[str] = frozenset()
+
+
+def held_alike(alignment: Alignment, unshown: Unshown, before: Matching) -> Alignment:
+    """The alignment with rows for what both models hold alike; itself where there are none.
 
     Args:
-        matching: with what runs have proved.
-        asked: the questions, with what both models hold under each answer.
-        shown: parameters of the first model that a run has shown, so that their rows stand.
+        alignment: with what runs and gradients have told.
+        unshown: what was asked.
+        before: the matching before gradients told anything.
     """
+    if alignment.written:
+        return alignment  # what a map wrote agrees with that map, right or wrong
+    matching = alignment.matching
+    known = {row.first: row for row in before.parameters}
+    told = {row.first for row in matching.parameters if row.pieces != known[row.first].pieces}
+    rows = _used_once(matching, _rows(matching, unshown.asked, unshown.shown | told))
+    if not rows:
+        return alignment
+    changed = with_rows(matching, rows)
+    proof = prove(changed, alignment.layout, *alignment.engines)
+    return replace(alignment, matching=proof.mark(changed, alignment.layout), proof=proof)
+
+
+def _rows(
+    matching: Matching, asked: Sequence[Choice], shown: AbstractSet[str]
+) -> dict[str, ParameterRow]:
+    """Rows under which alone both models hold the same numbers, or, where several are such, those
+    of weights with the same names."""
     rows: dict[str, ParameterRow] = {}
     open_names = {row.first for row in matching.parameters if row.status in ("open", "neutral")}
+    left = set(matching.unused_second)
     for choice in asked:
         agreeing = [option for option in choice.options if option.agrees]
         for option in agreeing:
             if len(agreeing) == 1:
-                free = set(choice.names) - shown
+                free = set(choice.names) - (shown - open_names)
                 reason = f"{option.told}, {SAME}" if option.told else SAME
-            elif _same_names(option, choice, open_names, set(matching.unused_second)):
-                free, reason = open_names, NAMED  # several agree: it does not matter which
+            elif _same_names(option, choice, open_names, left):
+                free, reason = open_names, NAMED  # it does not matter which
             else:
                 continue
             fresh = [row for row in option.rows if row.first in free]
             rows |= {row.first: replace(row, reason=reason) for row in fresh}
             break
-    rows = _used_once(matching, rows)
-    return with_rows(matching, rows) if rows else matching
+    now = {row.first: row.pieces for row in matching.parameters}
+    return {name: row for name, row in rows.items() if row.pieces != now[name]}
 
 
 def _same_names(

@@ -2,8 +2,7 @@
 which values agree is the map.
 
 Where several agree alike they cannot matter, and the likeliest is taken. Where none does the
-parameter stays open: a guess is no map. Parameters that hold the same numbers under the same name
-on both sides need no run.
+parameter stays open: a guess is no map.
 """
 
 from __future__ import annotations
@@ -13,12 +12,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from padiff_graph.alignment.aligned import Alignment
-from padiff_graph.alignment.held_alike import held_alike
+from padiff_graph.alignment.held_alike import Unshown
 from padiff_graph.alignment.map_trials import Trials, readers_of, targets
 from padiff_graph.alignment.value_proof import prove
 from padiff_graph.capture.engine import Engine, NotRunnable
 from padiff_graph.capture.normal.form import NormalGraph
 from padiff_graph.matching.parameters.candidates import (
+    ATTENDED,
     GATES,
     Choice,
     Option,
@@ -50,8 +50,9 @@ Plan = tuple[int, ...]
 """For each question the position of its answer; -1 where the row stays as it is."""
 
 
-def tried(alignment: Alignment) -> Alignment:
-    """The alignment with rows for what could be proved by running; itself where nothing could."""
+def tried(alignment: Alignment) -> tuple[Alignment, Unshown]:
+    """The alignment with rows for what could be proved by running, itself where nothing could; and
+    what was asked."""
     matching = alignment.matching
     values = _values(alignment.first_engine), _values(alignment.second_engine)
     names = [*_open(matching), *_doubtful(alignment)]
@@ -63,7 +64,7 @@ def tried(alignment: Alignment) -> Alignment:
     asked += choices(matching, values, names) if names else []
     asked += regated(matching, _gated(alignment, [*names, *attentive]))
     if not asked:
-        return alignment
+        return alignment, Unshown()
     behind = readers_of(matching.first.graph, {name for each in asked for name in each.names})
     trials = Trials(alignment.engines, targets(matching, behind))
     try:
@@ -71,13 +72,15 @@ def tried(alignment: Alignment) -> Alignment:
     except NotRunnable as error:
         found = _Found({}, False, frozenset())
         alignment = replace(alignment, notes=(*alignment.notes, f"not run: {error}"))
-    changed = held_alike(with_rows(matching, found.rows), asked, found.shown)
+    changed = with_rows(matching, found.rows)
     if found.whole:
         changed = _of_one_size(changed)
+    rest = Unshown(tuple(asked), found.shown)
     if (changed.parameters, changed.points) == (matching.parameters, matching.points):
-        return alignment
+        return alignment, rest
     proof = prove(changed, alignment.layout, *alignment.engines)
-    return replace(alignment, matching=proof.mark(changed, alignment.layout), proof=proof)
+    marked = proof.mark(changed, alignment.layout)
+    return replace(alignment, matching=marked, proof=proof), rest
 
 
 def _of_one_size(matching: Matching) -> Matching:
@@ -216,8 +219,10 @@ class _Search:
                     if self._complete(agreeing):
                         break
         rows, whole = self._proved(plan, before, agreeing), self._complete(agreeing)
-        shown = (choice for choice in self.asked if whole or self._shown(choice, agreeing))
-        return _Found(rows, whole, frozenset(name for choice in shown for name in choice.names))
+        borne_out = [
+            choice.names for choice in self.asked if whole or self._bears_out(choice, agreeing)
+        ]
+        return _Found(rows, whole, frozenset(itertools.chain(rows, *borne_out)))
 
     def _complete(self, agreeing: frozenset[int]) -> bool:
         """Whether every output agrees: values between may stand in another order then."""
@@ -297,6 +302,11 @@ class _Search:
                 option = choice.options[at]
                 rows |= {row.first: _row(row, option) for row in option.rows}
         return rows
+
+    def _bears_out(self, choice: Choice, agreeing: frozenset[int]) -> bool:
+        """Whether values behind a question's weights say that their rows are right; each projection
+        of an attention agrees with itself in any order of features."""
+        return choice.options[0].told != ATTENDED and self._shown(choice, agreeing)
 
     def _shown(self, choice: Choice, gained: frozenset[int]) -> bool:
         behind = readers_of(self.matching.first.graph, set(choice.names))

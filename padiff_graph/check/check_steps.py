@@ -282,6 +282,7 @@ def unify_weights(
     with log.timed("weights"):
         if request.auto_weights:
             assign_parameters(alignment, *request.models, partly=True)
+            alignment = replace(alignment, written=True)
         elif not request.deployed:
             findings += weight_findings(matching, *alignment.engines)
     return Weighted(alignment, matching, differences, loose, tuple(findings))
