@@ -35,8 +35,8 @@ def _torch_model(training: bool = False) -> Any:
 
 @cache
 def _recordings() -> tuple[dict[str, bytes], ...]:
-    """The members of three recordings: in evaluation mode, in training mode with draws, and with
-    training steps."""
+    """The members of four recordings: in evaluation mode, in training mode with draws, with
+    training steps, and with hashes in the place of weights."""
     import tempfile
 
     import torch
@@ -45,9 +45,11 @@ def _recordings() -> tuple[dict[str, bytes], ...]:
 
     made = []
     with tempfile.TemporaryDirectory() as folder:
-        for training, trained in ((False, False), (True, False), (False, True)):
+        for training, kind in ((False, ""), (True, ""), (False, "trained"), (False, "hashed")):
             path, model = Path(folder) / "r.pgref", _torch_model(training)
-            more: dict[str, Any] = {"optimizer": _adam(model), "steps": 2} if trained else {}
+            trained = kind == "trained"
+            more: dict[str, Any] = {"hash_weights": kind == "hashed"}
+            more |= {"optimizer": _adam(model), "steps": 2} if trained else {}
             inputs = {"input": torch.from_numpy(_example())}
             record(model, inputs, path, loss=_mean if trained else None, **more)
             with zipfile.ZipFile(path) as held:
