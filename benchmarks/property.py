@@ -28,10 +28,11 @@ sys.path.insert(0, str(HERE.parent))
 OPTIONS = {"atol": 1e-4, "rtol": 1e-4}
 WIDE: tuple[dict, ...] = ({}, {"single_step": True}, {"compare_mode": "strict"})
 """Options that wide pairs are compared with, in turn."""
-TOLD = ("exchange", "lone number", "lone count", "lone buffer", "lone keep")
-"""Changes that may pass where a finding tells them: like heads whose weights follow, and what only
-one model returns or keeps."""
-SEEN = (*TOLD[1:], "count", "buffer", "keep", "cast", "lone cast", "number", "untie", "tie")
+LONE = ("lone number", "lone count", "lone buffer", "lone keep")
+TOLD = ("exchange", "operands", *LONE)
+"""Changes that may pass where a finding tells them: like heads and operands of a difference whose
+weights follow, and what only one model returns or keeps."""
+SEEN = (*LONE, "count", "buffer", "keep", "cast", "lone cast", "number", "untie", "tie")
 """Changes that are differences whatever the numbers."""
 CHUNK = 40
 """Pairs for each process: frameworks keep what they compiled."""

@@ -624,7 +624,7 @@ def _changed(step, rng, shapes, program):
         choices.append(("residual", replace(step, op="identity", reads=step.reads[:1])))
         choices.append(("operator", replace(step, op="sub")))
     if step.op == "sub":
-        choices.append(("operator", replace(step, reads=step.reads[::-1])))
+        choices.append(("operands", replace(step, reads=step.reads[::-1])))
     if step.op == "mul":
         choices.append(("operator", replace(step, op="add")))
     if step.op == "scale":

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable
 
-from padiff_graph.matching.labels import LOOSE
+from padiff_graph.matching.labels import EXACT, LOOSE
 from padiff_graph.matching.match_state import State
+from padiff_graph.matching.operand_factors import Factors
 from padiff_graph.matching.sides import Side
 
 __all__ = [
@@ -52,44 +53,50 @@ def contradicted(state: State, first: int, second: int) -> bool:
 
 
 def crossed(state: State, first: int, second: int) -> bool:
-    """Whether a matched sum or product of two reads each of the two as its counterpart reads the
-    other operand: what is added on one side is subtracted on the other."""
-    for user, _, _, position in state.first.users[first]:
+    """Whether a matched sum or product reads each of the two as its counterpart reads another of
+    its operands: what is added on one side is subtracted on the other."""
+    readers = {user for user, *_ in state.second.users[second]}
+    for user in {user for user, *_ in state.first.users[first]}:
         partner = state.partner[0][user]
-        if partner < 0 or not state.first.nodes[user].commutative:
-            continue
-        for other, _, _, place in state.second.users[second]:
-            if other == partner and _crosswise(state, (user, position), (other, place)):
-                return True
+        if partner in readers and _crosswise(state, (user, first), (partner, second)):
+            return True
     return False
 
 
 def _crosswise(state: State, mine: tuple[int, int], theirs: tuple[int, int]) -> bool:
-    """The same of one operand of each, both as (reader, position)."""
-    ours, yours = _two_factors(state.first, *mine), _two_factors(state.second, *theirs)
-    if ours is None or yours is None or ours == yours or ours != yours[::-1]:
+    """The same of one operand of each, both as (reader, operand)."""
+    ours, yours = state.first.factors.get(mine[0]), state.second.factors.get(theirs[0])
+    if ours is None or yours is None or sorted(ours) != sorted(yours):
         return False
-    # -(b - a) is a - b: then the whole is read with the other sign too
-    turned = _sign(state.first, mine[0]) != _sign(state.second, theirs[0])
-    return not (turned and ours[0] == -yours[0])
+    own = _own(state.first, ours, *mine)
+    if own == _own(state.second, yours, *theirs):
+        return False
+    # where looks tell the operands apart, the factor is what differs
+    seen = _look(state.first, mine[1])
+    rivals = {edge.source for edge in state.second.nodes[theirs[0]].inputs if edge is not None}
+    return seen != _look(state.second, theirs[1]) or any(
+        seen == _look(state.second, rival)
+        for rival in rivals
+        if own == _own(state.second, yours, theirs[0], rival)
+    )
 
 
-def _two_factors(side: Side, node: int, position: int) -> tuple[float, float] | None:
-    """What an operand of two is multiplied by, and the other one; None where there are others."""
-    edges = side.nodes[node].inputs
-    factors = [edge.scale for edge in edges if edge is not None]
-    if len(edges) != 2 or len(factors) != 2 or factors[0] == factors[1]:
-        return None
-    return factors[position], factors[1 - position]
+def _look(side: Side, node: int) -> tuple[int, ...]:
+    """What a node and what it reads look like by themselves."""
+    labels = side.labels[EXACT]
+    return labels[node], *sorted(labels[each.source] for each in side.operands[node])
 
 
-def _sign(side: Side, node: int) -> bool:
-    """Whether what a node yields is read with a negative factor first."""
-    for user, _, _, position in side.users[node]:
-        edge = side.nodes[user].inputs[position]
-        return edge is not None and edge.scale < 0.0
-    outputs = side.graph.outputs.values()
-    return any(edge.scale < 0.0 for edge in outputs if edge.source == node)
+def _own(side: Side, factors: Factors, reader: int, operand: int) -> Factors:
+    """The factors that a reader reads one of its operands with."""
+    edges = side.nodes[reader].inputs
+    return tuple(
+        sorted(
+            factor
+            for edge, factor in zip(edges, factors, strict=True)
+            if edge is not None and edge.source == operand
+        )
+    )
 
 
 def _sets_apart(state: State, first: int, second: int) -> bool:

@@ -12,6 +12,7 @@ from padiff_graph.capture.graph import TensorType
 from padiff_graph.capture.normal.form import INVERTED, NormalGraph, NormalNode
 from padiff_graph.capture.normal.index_map import Indices
 from padiff_graph.matching.labels import Labeler, LeafLook, Look, constant_look
+from padiff_graph.matching.operand_factors import as_read, operand_factors, turned_sums
 from padiff_graph.matching.weights_only import weights_only
 
 __all__ = ["Operand", "Side"]
@@ -46,6 +47,8 @@ class Side:
             weight.
         computes: the same as a set.
         labels: by level, the label number of each node.
+        turned: sums that are read as their negative alone, and taken for it.
+        factors: of sums and products whose operands they tell apart, by position.
         outputs: for each node that yields a model output, (position among the outputs, edge label).
     """
 
@@ -63,6 +66,8 @@ class Side:
             at for at in range(self.size) if not self.leaf[at] and not self.weight[at]
         ]
         self.computes = frozenset(self.computing)
+        self.turned = turned_sums(graph)
+        self.factors = operand_factors(graph, self.turned)
         self.operands: list[tuple[Operand, ...]] = []
         self.sources: list[tuple[int, ...]] = []
         self.users: list[list[tuple[int, int, int, int]]] = [[] for _ in range(self.size)]
@@ -97,7 +102,7 @@ class Side:
             if edge is None:
                 continue
             role = -1 if node.commutative else position
-            label = labeler.edge(edge)
+            label = labeler.edge(as_read(edge, node.id, self.turned))
             operands.append(Operand(edge.source, position, role, label))
             self.users[edge.source].append((node.id, role, label, position))
             if not self.fixed[edge.source]:

@@ -13,7 +13,7 @@ from functools import wraps
 
 from padiff_graph.matching.labels import EXACT, LOOSE
 from padiff_graph.matching.match_state import State
-from padiff_graph.matching.neighbours import contradicted, like_operands, like_users
+from padiff_graph.matching.neighbours import contradicted, crossed, like_operands, like_users
 from padiff_graph.matching.rungs.rung import Rung
 from padiff_graph.matching.unique_keys import only_pairs
 
@@ -24,6 +24,7 @@ __all__ = [
     "alike_throughout",
     "from_above",
     "from_below",
+    "read_below",
     "votes",
 ]
 
@@ -90,6 +91,22 @@ def from_below(state: State, which: int, level: int, anchored: bool = True) -> l
     return hashes
 
 
+@_kept
+def read_below(state: State, which: int, level: int, anchored: bool = True) -> list[int]:
+    """For every computing node a hash of what it looks like and of what sums and products below
+    tell it apart by: by what they multiply it, and what they add to it."""
+    side = state.side(which)
+    labels = side.labels[level]
+    hashes = list(state.anchors[which]) if anchored else [0] * side.size
+    for node in reversed(state.waiting(which) if anchored else side.computing):
+        parts = set()
+        for user, _, _, position in side.users[node]:
+            factors = side.factors.get(user)
+            parts.add(hash((hashes[user], factors[position] if factors else None)))
+        hashes[node] = hash((labels[node], *sorted(parts)))
+    return hashes
+
+
 # -- rungs
 
 
@@ -105,7 +122,7 @@ def alike_between(state: State, rung: Rung, level: int) -> int:
     """Matches nodes alike up to what is matched, above and below, unless their paths disagree."""
     count = 0
     for first, second in only_pairs(*(_throughout(state, which, level) for which in (0, 1))):
-        if state.names.agree(first, second) is not False:
+        if state.names.agree(first, second) is not False and not crossed(state, first, second):
             count += rung.pair(state, first, second)
     return count
 
@@ -134,7 +151,7 @@ def _one_sided(
     for first, second in only_pairs(*(_keyed(state, which, level, hashes) for which in (0, 1))):
         if state.names.agree(first, second) is False or contradicted(state, first, second):
             continue
-        if confirmed(state, first, second):
+        if confirmed(state, first, second) and not crossed(state, first, second):
             count += rung.pair(state, first, second)
     return count
 

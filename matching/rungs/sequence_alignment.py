@@ -173,15 +173,18 @@ def _drop_unsupported(state: State, tentative: list[_Tentative]) -> int:
     """Takes back pairs that neighbours contradict or do not support, until none is left; how
     many."""
     kept = tentative
+    crosswise: set[int] = set()
     while True:
-        supported = [pair for pair in kept if _supported(state, pair)]
+        supported = [pair for pair in kept if _supported(state, pair, crosswise)]
         if len(supported) == len(kept):
             return len(tentative) - len(kept)
         kept = supported
 
 
-def _supported(state: State, pair: _Tentative) -> bool:
+def _supported(state: State, pair: _Tentative, crosswise: set[int]) -> bool:
     """Whether neighbours bear a pair out, which is taken back otherwise.
+
+    What a sum reads `crosswise` goes back with all of its branch: the branches were exchanged.
 
     A pair that no other alignment puts elsewhere may also be held by its nearest matched neighbours
     further away: a model whose every convolution lacks its norm has no pair of convolutions side by
@@ -194,8 +197,17 @@ def _supported(state: State, pair: _Tentative) -> bool:
     if not like(state, first, second):
         held = held and matched == total and used == uses
     held = held or (alone and bridged(state, first, second))
-    if held and not contradicted(state, first, second) and not crossed(state, first, second):
+    if crossed(state, first, second) or _only_read_by(state, first, crosswise):
+        crosswise.add(first)
+        held = False
+    if held and not contradicted(state, first, second):
         return True
     state.drop(first)
     state.alternatives.pop(first, None)
     return False
+
+
+def _only_read_by(state: State, first: int, readers: set[int]) -> bool:
+    """Whether these read a node, and nothing else does."""
+    users = state.first.users[first]
+    return bool(users) and all(user in readers for user, *_ in users)

@@ -9,14 +9,15 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from padiff_graph.matching.labels import EXACT
 from padiff_graph.matching.match_state import State
 from padiff_graph.matching.neighbours import contradicted, crossed, likeness_of_paths
-from padiff_graph.matching.rungs.ordered_hashes import from_above, from_below
+from padiff_graph.matching.rungs.ordered_hashes import from_above, from_below, read_below
 from padiff_graph.matching.rungs.rung import Rung
 
 __all__ = ["interchangeable"]
 
-_Class = tuple[int, int]
+_Class = tuple[int, ...]
 """What nodes have in common that are alike in everything above and below."""
 _Classes = tuple[Mapping[int, _Class], Mapping[int, _Class]]
 """For each side the class of each open node."""
@@ -24,8 +25,12 @@ _Classes = tuple[Mapping[int, _Class], Mapping[int, _Class]]
 
 def interchangeable(state: State, rung: Rung, level: int) -> int:
     """Pairs classes of equal size, one branch after the other, by names and then in program
-    order."""
-    classes = _classes(state, 0, level), _classes(state, 1, level)
+    order; first of those that are read alike, then of those that one model may read otherwise."""
+    return _paired(state, rung, level, factored=True) + _paired(state, rung, level, factored=False)
+
+
+def _paired(state: State, rung: Rung, level: int, factored: bool) -> int:
+    classes = _classes(state, 0, level, factored), _classes(state, 1, level, factored)
     members = _members(classes[0]), _members(classes[1])
     count = 0
     for alike, mine in members[0].items():
@@ -35,16 +40,25 @@ def interchangeable(state: State, rung: Rung, level: int) -> int:
         for first in mine:
             if state.partner[0][first] >= 0:
                 continue
-            left = [second for second in theirs if state.may(first, second)]
+            left = [second for second in theirs if _fit(state, first, second)]
             if left:
                 second = _likest(state, first, left)
                 count += _branch(state, rung, classes, (first, second), len(mine))
     return count
 
 
-def _classes(state: State, which: int, level: int) -> dict[int, _Class]:
-    above, below = from_above(state, which, level), from_below(state, which, level)
-    return {node: (above[node], below[node]) for node in state.waiting(which)}
+def _fit(state: State, first: int, second: int) -> bool:
+    """Whether nothing speaks against a pair."""
+    if not state.may(first, second):
+        return False
+    return not contradicted(state, first, second) and not crossed(state, first, second)
+
+
+def _classes(state: State, which: int, level: int, factored: bool) -> dict[int, _Class]:
+    passes = [hashes(state, which, level) for hashes in (from_above, from_below)]
+    if factored:
+        passes.append(read_below(state, which, EXACT))
+    return {node: tuple(each[node] for each in passes) for node in state.waiting(which)}
 
 
 def _members(classes: Mapping[int, _Class]) -> dict[_Class, list[int]]:
@@ -65,9 +79,7 @@ def _branch(state: State, rung: Rung, classes: _Classes, start: tuple[int, int],
     waiting = [start]
     while waiting:
         first, second = waiting.pop()
-        if classes[0][first] != classes[1][second] or not state.may(first, second):
-            continue
-        if contradicted(state, first, second) or crossed(state, first, second):
+        if classes[0][first] != classes[1][second] or not _fit(state, first, second):
             continue
         case = "of several" if size > 1 else "follows"
         count += rung.pair(state, first, second, case, size=size)

@@ -219,6 +219,15 @@ WEIGHTS = (
         parameters=("fc1.weight",),
     ),
     kind_of(
+        "parameter.called_crosswise",
+        "two like layers of a difference take each other's weights by the order of their calls",
+        path="head",
+        first_owner="fc1",
+        second_owner="second",
+        first_other="fc2",
+        second_other="first",
+    ),
+    kind_of(
         "weights.shuffled",
         "a weight's elements stand in an order that no transpose gives",
         parameters=("qkv.weight",),

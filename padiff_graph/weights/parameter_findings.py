@@ -11,6 +11,7 @@ from padiff_graph.findings.finding import Finding
 from padiff_graph.matching.difference.other_sizes import OtherSizes
 from padiff_graph.matching.difference.parameter_sharing import taken_over
 from padiff_graph.matching.result import Matching
+from padiff_graph.weights.crossed_calls import crossed_calls
 from padiff_graph.weights.crossed_names import crossed_findings, owner, turned_parts
 from padiff_graph.weights.element_orders import ElementOrders
 
@@ -31,10 +32,26 @@ def parameter_findings(matching: Matching, sizes: OtherSizes) -> tuple[Finding, 
     return (
         *_without_counterpart(matching, sizes.parameters[0]),
         *_unused(matching, sizes.parameters[1]),
-        *crossed_findings(matching),
-        *turned_parts(matching),
+        *_crossed(matching),
         *_shuffled(matching),
     )
+
+
+def _crossed(matching: Matching) -> list[Finding]:
+    """Like modules that take each other's weights, by their names or by the order of their
+    calls."""
+    named = [*crossed_findings(matching), *turned_parts(matching)]
+    told = {path for found in named for path, _ in (*found.places, (found.paddle_path, ""))}
+    calls = [
+        found
+        for found in crossed_calls(matching)
+        if not any(_inside(path, module) for path, _ in found.places for module in told)
+    ]
+    return [*named, *calls]
+
+
+def _inside(path: str, module: str) -> bool:
+    return path == module or path.startswith(f"{module}.")
 
 
 def _without_counterpart(matching: Matching, told: frozenset[str]) -> list[Finding]:

@@ -79,6 +79,14 @@ WEIGHTS: Mapping[str, tuple[str, ...]] = {
             " round ({parameters}); a checkpoint loaded by name would go wrong"
         ),
     ),
+    "parameter.called_crosswise": (
+        (
+            "nothing but their weights tells apart two layers of which {path} reads one with "
+            "another sign or factor, and the {second} model calls them in the other order: "
+            "{first_owner} takes the weights of {second_owner}, {first_other} those of "
+            "{second_other}; where the port exchanged the two, this is how it passes"
+        ),
+    ),
     "weights.shuffled": (
         (
             "{parameters}: the elements stand in another order than in the {second} model; "
