@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from padiff_graph.capture.graph import ComputationGraph, Node
 from padiff_graph.capture.normal.form import Edge, NormalGraph, NormalNode
-from padiff_graph.capture.normal.traits import LEAVES, Scale, attributes_equal, traits
+from padiff_graph.capture.normal.traits import LEAVES, Layout, Scale, attributes_equal, traits
 from padiff_graph.matching.difference.compared import (
     Compared,
     attribute_difference,
@@ -29,6 +29,8 @@ WORDS = {"B": "bias", "scale": "scale", "W": "weight"}
 """Operands by the words of a model's code."""
 COUNTING = ("num_layers", "bidirectional")
 """Attributes that say how many operands there are."""
+TIME_FIRST = ("time_major", "batch_first")
+"""What the frameworks call whether a recurrent layer reads time or batch first."""
 RANK = 5
 """Most axes whose orders are tried: 120 of them."""
 
@@ -136,7 +138,9 @@ def _moved(compared: Compared, a: NormalNode, b: NormalNode, x: Edge, y: Edge) -
     if _transposed(x, y):
         if _over_last(a):
             return built_differently((a, b), "axis.other", {"op": a.op})
-        return built_differently((a, b), "operand.transposed", {"op": a.op}, order=True)
+        timed = traits(a.op).layout is Layout.RECURRENT
+        facts = {"op": a.op} | ({"settings": TIME_FIRST} if timed else {})
+        return built_differently((a, b), "operand.transposed", facts, order=True)
     graphs = compared.first.graph, compared.second.graph
     moves = _moves(graphs[0], x), _moves(graphs[1], y)
     facts = {"op": a.op, "first_ways": _ways(moves[0]), "second_ways": _ways(moves[1])}

@@ -35,9 +35,31 @@ class OtherSizes:
             natives = _natives(matching)
         return cls(_parameters(matching, differences), natives)
 
+    def trained_at(self, difference: Difference, matching: Matching) -> bool:
+        """Whether both operations of a difference read such parameters and train them, and the
+        first's are neutral: they have other gradients, though their numbers change nothing yet."""
+        neutral = {row.first for row in matching.parameters if row.status == "neutral"}
+        normals = matching.first, matching.second
+        names = [
+            {name for name in self.parameters[side] if normal.graph.parameters[name].trainable}
+            for side, normal in enumerate(normals)
+        ]
+        names[0] &= neutral
+        return any(
+            all(names[side].intersection(_operands(normals[side], place[side])) for side in (0, 1))
+            for place in difference.places
+            if min(place) >= 0
+        )
+
     def behind(self, first: Iterable[int], second: Iterable[int]) -> bool:
         """Whether such operations are among these."""
         return not (self.natives[0].isdisjoint(first) and self.natives[1].isdisjoint(second))
+
+
+def _operands(normal: NormalGraph, node: int) -> list[str]:
+    """The names of the parameters among what an operation reads."""
+    edges = [edge for edge in normal.nodes[node].inputs if edge is not None]
+    return [normal.nodes[edge.source].name for edge in edges]
 
 
 def _natives(matching: Matching) -> tuple[frozenset[int], frozenset[int]]:

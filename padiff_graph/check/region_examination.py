@@ -12,7 +12,10 @@ from padiff_graph.capture.graph import Value
 from padiff_graph.check.recorded_examination import examine_recorded
 from padiff_graph.check.summed_terms import summed_terms
 from padiff_graph.diagnosis.ablation import inverted, parts_turned, surplus
+from padiff_graph.diagnosis.beside_example import parting_feed
+from padiff_graph.diagnosis.broadcasts import broadcast_otherwise
 from padiff_graph.diagnosis.framework_differences import explain_by_frameworks
+from padiff_graph.diagnosis.other_draws import other_draws
 from padiff_graph.diagnosis.other_settings import other_setting
 from padiff_graph.diagnosis.probes import probe, probe_gradient
 from padiff_graph.diagnosis.trial_runs import Differing, differing
@@ -341,10 +344,17 @@ def _explained(case: _Case, parts: Sequence[Part], opinion: _SecondOpinion) -> R
         referee=opinion.asked,
     )
     if not any(part.verdict == "different" and part.kind == "output" for part in parts):
-        return result
+        return _explained_elsewhere(case, result)
     if astray(pair, region, case.plan, feed):
         return replace(result, astray=True)
-    tried = inverted(pair, region, feed) or parts_turned(pair, region, feed)
+    draws = other_draws(pair, region)
+    if draws is not None:
+        return replace(result, setting=draws)
+    tried = (
+        inverted(pair, region, feed)
+        or parts_turned(pair, region, feed)
+        or broadcast_otherwise(pair, region, feed)
+    )
     if tried is not None:
         return replace(result, tried=tried)
     found = differing(pair, region, feed)
@@ -361,6 +371,23 @@ def _tried_otherwise(result: RegionResult, found: Differing) -> RegionResult:
     if extra is not None:
         return replace(result, surplus=extra)
     return replace(result, setting=other_setting(found, called_alike=False))
+
+
+def _explained_elsewhere(case: _Case, result: RegionResult) -> RegionResult:
+    """The same where gradients alone differ: two functions that agree on this example may part by a
+    setting, which shows on other values."""
+    if result.verdict != "different":
+        return result
+    feed = parting_feed(case.pair, case.region, case.plan, case.feed)
+    if feed is None:
+        return result
+    if astray(case.pair, case.region, case.plan, feed):
+        return replace(result, astray=True)
+    found = differing(case.pair, case.region, feed)
+    if found is None:
+        return result
+    setting = other_setting(found, called_alike=True) or other_setting(found, called_alike=False)
+    return replace(result, setting=setting)
 
 
 def _held(

@@ -9,6 +9,7 @@ import numpy as np
 
 from padiff_graph.capture.engine import Array, NotRunnable
 from padiff_graph.capture.graph import ComputationGraph, Value
+from padiff_graph.diagnosis.beside_example import parting_feed
 from padiff_graph.diagnosis.plain_names import IDLE, plain_name
 from padiff_graph.diagnosis.upstream_order import arranged_alike
 from padiff_graph.executor.finite_differences import Ends, along_cut, along_parameter, change
@@ -84,8 +85,8 @@ def explain_by_frameworks(
     number = max(wrong, key=lambda number: parts[number].relative)
     slopes = _slopes(pair, region, plan, feed, singles[number], doubles[number])
     defect = None if slopes is None else _defect(*slopes)
-    if defect is None:
-        return told
+    if defect is None or parting_feed(pair, region, plan, feed) is not None:
+        return told  # two functions that only agree on this example have gradients of their own
     verdict, cause = defect
     if verdict == "framework-defect":
         verdict, cause = _or_by_design(pair, region, structure, cause)
@@ -324,8 +325,10 @@ def _defect(first: Slope, second: Slope) -> tuple[RegionVerdict, Cause] | None:
     """What slopes say of gradients that differ."""
     if first.agrees and second.agrees:
         return None
-    if (first.bent and second.bent) or not (first.agrees or second.agrees):
+    if first.bent and second.bent:
         return "framework-divergence", Cause.of("framework.kink")
+    if not (first.agrees or second.agrees):
+        return None  # a smooth function that neither gradient is the slope of
     side, wrong = (0, first) if not first.agrees else (1, second)
     if wrong.bent:
         return None  # the other function has no kink there: it is another function

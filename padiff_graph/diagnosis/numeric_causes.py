@@ -10,13 +10,13 @@ from padiff_graph.capture.graph import ComputationGraph, Node
 from padiff_graph.diagnosis.constant_tables import other_table
 from padiff_graph.diagnosis.finding_places import Place, Places
 from padiff_graph.diagnosis.plain_names import plain_name
-from padiff_graph.diagnosis.reordering import turning
+from padiff_graph.diagnosis.reordering import both_moving, turning
 from padiff_graph.executor.gradient_paths import cut_gradients
 from padiff_graph.findings.cause import Cause
 from padiff_graph.matching.result import Matching
 from padiff_graph.referee.region_result import Part, RegionResult, Surplus
 
-__all__ = ["Told", "numeric_cause", "turned"]
+__all__ = ["Told", "both_turning", "numeric_cause", "turned"]
 
 MARKS = {
     "no_grad": "gradient.detached",
@@ -132,6 +132,14 @@ def turned(result: RegionResult, matching: Matching) -> Told | None:
     graphs = matching.first.graph, matching.second.graph
     found = turning(graphs, (result.first_nodes, result.second_nodes))
     return None if found is None else _surplus(*found, "turning")
+
+
+def both_turning(result: RegionResult, matching: Matching) -> Places | None:
+    """The one operation of either side that puts elements elsewhere; None where a side has none or
+    several."""
+    graphs = matching.first.graph, matching.second.graph
+    found = both_moving(graphs, (result.first_nodes, result.second_nodes))
+    return None if found is None else (Place.of_record(found[0]), Place.of_record(found[1]))
 
 
 def _surplus(side: int, record: Node, evidence: str) -> Told:

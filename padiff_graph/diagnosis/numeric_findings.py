@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from padiff_graph.diagnosis.constant_buffers import other_buffers
 from padiff_graph.diagnosis.finding_places import (
+    Place,
     Places,
     finding_at,
     matched_places,
@@ -15,7 +16,7 @@ from padiff_graph.diagnosis.finding_places import (
     setting_places,
     surplus_places,
 )
-from padiff_graph.diagnosis.numeric_causes import Told, numeric_cause, turned
+from padiff_graph.diagnosis.numeric_causes import Told, both_turning, numeric_cause, turned
 from padiff_graph.diagnosis.region_phase import region_phase
 from padiff_graph.findings.cause import Cause
 from padiff_graph.findings.difference_causes import difference_cause
@@ -50,6 +51,8 @@ def numeric_finding(
         return replace(finding, error=part.error, relative=part.relative)
     pinned = matched_places(difference, matching)
     places = pinned or places
+    if shown is not result:
+        places = both_turning(result, matching) or places
     told = numeric_cause(result, part, matching, places)
     buffers = other_buffers(result, matching) if part.kind == "output" else None
     if buffers is not None and told.cause.kind != "values.table":
@@ -61,7 +64,7 @@ def numeric_finding(
     places = _moved(places, told)
     if shown is not result:
         told = _carried(told, result, shown, matching)
-        places = _moved(places, told)
+        places = _moved(_entered(places, told, result, matching), told)
     finding = finding_at(places, phase, verdict, told.cause, matching, result.order)
     return replace(finding, error=part.error, relative=part.relative)
 
@@ -69,8 +72,8 @@ def numeric_finding(
 def _origin(result: RegionResult, check: RegionCheck) -> RegionResult:
     """The most upstream region behind which the values lie in another order, from a region that is
     astray."""
-    by_order = {region.order: region for region in check.results}
-    origin, seen = result, {result.order}
+    by_order = {region.order: region for region in check.results if region.second_nodes}
+    origin, seen = result, {result.order} if result.second_nodes else set()
     while True:
         above = [
             by_order[read]
@@ -92,9 +95,23 @@ def _moved(places: Places, told: Told) -> Places:
     return places if told.place is None else moved_to(places, told.side, told.place)
 
 
+def _entered(places: Places, told: Told, result: RegionResult, matching: Matching) -> Places:
+    """The places with that of the side which does not turn the values: where it begins to go on
+    with them."""
+    if told.place is None:
+        return places
+    other = 1 - told.side
+    graph = (matching.first.graph, matching.second.graph)[other]
+    records = map(graph.record, (result.first_nodes, result.second_nodes)[other])
+    begun = next((record for record in records if record.inputs), None)
+    return places if begun is None else moved_to(places, other, Place.of_record(begun))
+
+
 def _carried(told: Told, origin: RegionResult, shown: RegionResult, matching: Matching) -> Told:
     """What turned the values at the origin, and which operation further down needs their order."""
     needs = region_places(shown, matching)[0]
-    needed = Cause.of("values.carried", op=needs.op, path=needs.path)
     turning = turned(origin, matching) or Told(told.cause)
+    if not needs.op:  # an output, which is read as it stands
+        return turning
+    needed = Cause.of("values.carried", op=needs.op, path=needs.path)
     return replace(turning, cause=turning.cause.followed_by(needed))

@@ -6,9 +6,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from padiff_graph.capture.normal.form import NormalGraph
 from padiff_graph.diagnosis.frozen_parameters import frozen_parameters
 from padiff_graph.diagnosis.merging import merged
 from padiff_graph.diagnosis.numeric_findings import numeric_finding
+from padiff_graph.diagnosis.plain_names import plain_name
 from padiff_graph.diagnosis.region_phase import AGREEING
 from padiff_graph.diagnosis.structural_findings import (
     Located,
@@ -46,14 +48,20 @@ def region_findings(
     check = _told_once(check, locate(check, matching, differences), matching)
     located = locate(check, matching, differences)
     sizes = OtherSizes.of(matching, differences)
-    structural = [structural_finding(one, matching) for one in located]
+    graded = bool(check.compared("parameter"))
+    structural = [
+        structural_finding(
+            one, matching, trained=graded and sizes.trained_at(one.difference, matching)
+        )
+        for one in located
+    ]
     built = built_differently(check, matching, differences)
     numeric = [
         numeric_finding(result, check, matching, built)
         for result in _unexplained(check, located, sizes)
     ]
     findings = [finding for finding in structural if finding is not None]
-    findings += frozen_parameters(matching, graded=bool(check.compared("parameter")))
+    findings += frozen_parameters(matching, graded=graded)
     findings += merged(numeric)
     return tuple(sorted(findings, key=lambda finding: (finding.order, not finding.fails)))
 
@@ -68,7 +76,7 @@ def _told_once(check: RegionCheck, located: Sequence[Located], matching: Matchin
             factors.update(result.order for result in one.results)
         if names_a_setting(one.difference):
             for side, normal in enumerate((matching.first, matching.second)):
-                named[side].update(native_of(normal, nodes_of(one.difference, side)))
+                named[side].update(_naming(normal, one.difference, side))
     results = tuple(
         replace(result, setting=None)
         if result.setting is not None
@@ -80,6 +88,15 @@ def _told_once(check: RegionCheck, located: Sequence[Located], matching: Matchin
         for result in check.results
     )
     return replace(check, results=results)
+
+
+def _naming(normal: NormalGraph, difference: Difference, side: int) -> set[int]:
+    """The native operations whose setting a difference names: not a padding of its own that the
+    normal form made one with the convolution behind it."""
+    natives = native_of(normal, nodes_of(difference, side))
+    if difference.attribute != "pads":
+        return natives
+    return {native for native in natives if plain_name(normal.graph.record(native).op) != "pad"}
 
 
 def _among(natives: tuple[int, int], named: tuple[set[int], set[int]]) -> bool:

@@ -8,10 +8,12 @@ from padiff_graph.capture.graph import ComputationGraph, Node
 from padiff_graph.capture.normal.form import NormalGraph
 from padiff_graph.diagnosis.plain_names import plain_name
 
-__all__ = ["around", "turning"]
+__all__ = ["around", "both_moving", "turning"]
 
 TURNING = frozenset({"transpose", "flip", "roll"})
 """Operators, by plain name."""
+MOVING = TURNING | {"gather", "index", "index_select", "take_along_axis"}
+"""The same, and those that read at places which are told."""
 NEAR = 24
 """Most operations that are looked at around one."""
 
@@ -29,6 +31,18 @@ def turning(
     ]
     plain = [turn for turn in turns if turn[2]] or turns
     return plain[0][:2] if len(plain) == 1 else None
+
+
+def both_moving(
+    graphs: tuple[ComputationGraph, ComputationGraph], numbers: tuple[Iterable[int], Iterable[int]]
+) -> tuple[Node, Node] | None:
+    """The one native operation of each side that puts elements elsewhere, if each has one: then
+    both do it, each in its own way."""
+    movers = [
+        [record for record in map(graph.record, own) if plain_name(record.op) in MOVING]
+        for graph, own in zip(graphs, numbers, strict=True)
+    ]
+    return (movers[0][0], movers[1][0]) if len(movers[0]) == len(movers[1]) == 1 else None
 
 
 def _keeps_shape(graph: ComputationGraph, record: Node) -> bool:

@@ -77,11 +77,17 @@ USUAL: dict[str, tuple[Any, ...]] = {
     "reduce": ("add", "multiply", "mean", "amax", "amin"),
     "reduction": (1, 2, 0),
     "rounding_mode": (None, "floor", "trunc"),
+    "unbiased": (0, 1),
 }
 """Values that a setting of a meaning usually has."""
 WHOLE = frozenset({"diagonal", "ignore_index", "k", "p", "reduction", "shifts", "unbiased"})
 """Settings of whole numbers that no value puts out of bounds, or that are checked before they are
 used."""
+DRAWN = {("dropout", "mode"): ("upscale_in_train", "downgrade_in_infer")}
+"""Settings of a draw that say what becomes of it, not what is drawn, and their values."""
+SPELLED_OUT = frozenset({"unbiased"})
+"""Meanings of settings that one framework makes of several operations: no operation of its side
+holds them, and an operation too many says less."""
 REDUCTIONS = ("none", "mean", "sum")
 """What torch's numbers of a reduction are called (its torch/nn/_reduction.py)."""
 COMPARED = frozenset({"greater_equal", "greater_than", "less_equal", "less_than"})
@@ -150,13 +156,14 @@ def settings_of(side: Side, numbers: Sequence[int], *, made: bool = False) -> It
         first = next((value for value in node.inputs if value is not None), None)
         rank = 0 if first is None else len(side.shape(first))
         for attribute, value in node.attrs.items():
-            if attribute not in SILENT:
+            if attribute not in SILENT and (made or _chosen(node, attribute)):
                 yield Setting(node, attribute, node, attribute, value, rank)
         for operand, role in zip(node.inputs, node.roles, strict=True):
             maker = None if operand is None else side.graph.record(operand.node)
             if maker is None or maker.inputs or plain_name(maker.op) not in MAKERS:
                 continue
-            if role not in SILENT and maker.id in inside and "value" in maker.attrs:
+            there = made or (maker.id in inside and "random" not in node.marks)
+            if role not in SILENT and there and "value" in maker.attrs:
                 yield Setting(node, role, maker, "value", maker.attrs["value"], rank)
 
 
@@ -164,9 +171,14 @@ def _tellable(node: Node) -> bool:
     """Whether the settings of an operation are tried: not those of a draw, which has its own
     numbers, nor of what makes larger results of larger numbers."""
     name = plain_name(node.op)
-    if name in FACTORS | MAKERS | MOVING or "random" in node.marks:
+    if name in FACTORS | MAKERS | MOVING:
         return False
     return not any(fragment in name for fragment in SIZING)
+
+
+def _chosen(node: Node, attribute: str) -> bool:
+    """Whether an attribute is a setting that is tried: of a draw few are."""
+    return "random" not in node.marks or (plain_name(node.op), attribute) in DRAWN
 
 
 def other_values(setting: Setting, others: Sequence[Setting]) -> Iterator[Tried]:
@@ -180,7 +192,8 @@ def other_values(setting: Setting, others: Sequence[Setting]) -> Iterator[Tried]
         alike = [other for other in others if _alike(setting, other)]
         differing = [other for other in alike if other.value == (not setting.value)]
         like = next((other.op for other in (*differing, *alike)), None)
-        yield Tried(not setting.value, 0 if differing else 2, like)
+        first = differing or setting.meaning in SPELLED_OUT
+        yield Tried(not setting.value, 0 if first else 2, like)
         return
     # whole numbers and truth values come out alike for many values: there only its own is tried
     most = UNLIKELY if differentiable(setting.op.dtype()) else 0
@@ -210,9 +223,11 @@ def _candidates(setting: Setting, others: Sequence[Setting]) -> Iterator[Tried]:
         rank = _rank(setting, other)
         for value in _fitting(setting, other):
             yield Tried(value, rank, other.op)
+    drawn = DRAWN.get((plain_name(setting.op.op), setting.name), ())
+    yield from (Tried(value, 0) for value in drawn)
     for usual in USUAL.get(setting.meaning, ()):
         for value in _as_own(setting.value, usual, usual=True):
-            yield Tried(value, 2)
+            yield Tried(value, 0 if setting.meaning in SPELLED_OUT else 2)
     if isinstance(setting.value, float):
         yield from (Tried(value, UNLIKELY) for value in SWITCHED_OFF)
     if setting.value and _numbers(setting.value):

@@ -76,12 +76,14 @@ def locate(
     return located
 
 
-def structural_finding(located: Located, matching: Matching) -> Finding | None:
+def structural_finding(
+    located: Located, matching: Matching, *, trained: bool = False
+) -> Finding | None:
     """The finding that a difference is; None where numbers say all there is to say.
 
     Where its region differs it is the cause; where numbers could not be asked it may be; where they
     agree it is suspicious, since it changes nothing on this input. A size needs no numbers: the
-    weights are others.
+    weights are others; so it is where both sides have `trained` weights of other sizes there.
     """
     difference = located.difference
     if difference.kind == "differently-built":
@@ -102,6 +104,8 @@ def structural_finding(located: Located, matching: Matching) -> Finding | None:
         return _undecided(base, difference, unsure[0], matching)
     if located.of(*DIVERGENT) or located.of("different"):
         return None
+    if trained:
+        return replace(base, phase="structure")
     if difference.kind == "attribute" and _draws(difference, matching):
         return replace(base, phase="structure", advice=OTHER_DRAW)
     return _without_effect(base, located)

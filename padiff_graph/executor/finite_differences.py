@@ -79,18 +79,16 @@ def _weighed(part: Slice, cotangents: Mapping[Value, Array], inputs: Moved) -> f
 def along_cut(
     side: Side, number: int, feed: Mapping[Value, Array], cut: Cut, direction: Array
 ) -> Ends:
-    """A step of a boundary value that stands in one point; `direction` is laid out
-    like the first side's value, `number` is 0 for that side and 1 for the second."""
+    """A step of a boundary value that stands in one point; `direction` is laid out as that reads
+    both values, `number` is 0 for the first side and 1 for the second."""
     wide = {
         value: array.astype(np.float64) if array.dtype.kind == "f" else array
         for value, array in feed.items()
     }
     value = (cut.first, cut.second)[number][0]
     point = cut.points[0]
-    step = direction * STEP
-    if number == 1:
-        step = _scattered(wide[value].shape, point.second_view, point.first_view.apply(step))
-    step = step.reshape(wide[value].shape)
+    view = (point.first_view, point.second_view)[number]
+    step = _scattered(wide[value].shape, view, direction.reshape(view.shape) * STEP)
     ends = [Moved(side, {**wide, value: wide[value] + way * step}) for way in WAYS]
     return ends[0], ends[1], ends[2]
 

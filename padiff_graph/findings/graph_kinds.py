@@ -120,6 +120,22 @@ STRUCTURE = (
         tensor="the input mask",
     ),
     kind_of(
+        "operand.broadcast",
+        "an operand runs along another axis, since its reduced axis was not kept",
+        side=0,
+        tensor="pd_op.mean in norm",
+        shape=(8,),
+        tried=(8, 1),
+    ),
+    kind_of(
+        "draws.shape",
+        "both models draw random numbers of other shapes: of whole channels or of single elements",
+        first_op="pd_op.uniform",
+        second_op="aten.dropout.default",
+        first_shape=(2, 4, 1, 1),
+        second_shape=(2, 4, 8, 8),
+    ),
+    kind_of(
         "operand.parts",
         "parts are put together in another order: in reverse order both sides agree",
         op="Concat",

@@ -42,10 +42,10 @@ class Slope:
     @property
     def bent(self) -> bool:
         """Whether the function has a kink here, where the slope between its two sides, which one
-        of the gradients may happen to have, is no more right than another."""
-        return self.bend > max(
-            SLOPE * max(abs(self.analytic), abs(self.numeric)), 4 * self.rounding
-        )
+        of the gradients may happen to have, is no more right than another; a slope that is not
+        finite is none."""
+        straight = max(SLOPE * max(abs(self.analytic), abs(self.numeric)), 4 * self.rounding)
+        return not self.bend <= straight
 
 
 def overflown(

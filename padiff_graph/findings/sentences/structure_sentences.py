@@ -46,7 +46,10 @@ STRUCTURE: Mapping[str, tuple[str, ...]] = {
     "operand.missing": ("missing {operand} of {op} in the {first} model",),
     "operand.extra": ("extra {operand} of {op} in the {first} model",),
     "operand.count": ("{op} of {first_count} operands against {second_count}",),
-    "operand.transposed": ("{op} reads its operand transposed",),
+    "operand.transposed": (
+        "{op} reads its operand transposed: batch and time are exchanged ({settings})",
+        "{op} reads its operand transposed",
+    ),
     "operand.reordered": (
         "{op} reads its operand in another order: through {first_ways} against {second_ways}",
     ),
@@ -74,6 +77,18 @@ STRUCTURE: Mapping[str, tuple[str, ...]] = {
     "construction.operations": ("{first_operations} against {second_operations}",),
     "operand.inverted": (
         ("a mask is read with the other sign: once {tensor} is inverted (Not), both sides agree"),
+    ),
+    "operand.broadcast": (
+        (
+            "{tensor} is broadcast along another axis (keepdim): laid out as {tried} on the {side}"
+            " side in place of {shape}, both sides agree"
+        ),
+    ),
+    "draws.shape": (
+        (
+            "{first_op} draws random numbers {first_shape} and {second_op} {second_shape}: for"
+            " whole channels or samples on one side, for single elements on the other"
+        ),
     ),
     "operand.parts": (
         "parts of {op} in another order ({source}): in reverse order both sides agree",
