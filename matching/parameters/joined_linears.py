@@ -39,14 +39,7 @@ def _wanted(
     The wide one must be without partner too, or matched with part of the concatenation; a part may
     have been taken for what reads the wide one.
     """
-    whole: dict[int, list[View]] = defaultdict(list)
-    for edge in (
-        *(edge for node in other.nodes for edge in node.inputs if edge is not None),
-        *other.outputs.values(),
-        *other.updates.values(),
-    ):
-        if edge.view is not None and edge.view.size >= edge.view.source:
-            whole[edge.source].append(edge.view)
+    whole, mine = _whole_views(other), _whole_views(graph)
     wide = {
         (operand.source, node.outputs[0].shape[-1]): node.id
         for node in other.nodes
@@ -63,12 +56,33 @@ def _wanted(
         ):
             continue
         order = _order(
-            whole[at],
+            _in_rows(whole[at], mine[concatenation.node]),
             [graph.nodes[linear].outputs[0].shape[-1] for linear in concatenation.linears],
         )
         if order is not None:
             found.append(replace(concatenation, order=order))
     return found
+
+
+def _whole_views(graph: NormalGraph) -> dict[int, list[View]]:
+    """By node how others read the whole of it."""
+    whole: dict[int, list[View]] = defaultdict(list)
+    for edge in (
+        *(edge for node in graph.nodes for edge in node.inputs if edge is not None),
+        *graph.outputs.values(),
+        *graph.updates.values(),
+    ):
+        if edge.view is not None and edge.view.size >= edge.view.source:
+            whole[edge.source].append(edge.view)
+    return whole
+
+
+def _in_rows(views: list[View], mine: list[View]) -> list[View]:
+    """How a wide Linear is read, without what reads it as the concatenation is read too, where it
+    is read as it stands: a key that is turned says nothing of the order."""
+    if not any(view.identity for view in views):
+        return views
+    return [view for view in views if view.identity or not any(view.same(own) for own in mine)]
 
 
 def _readers(graph: NormalGraph, source: int) -> set[int]:

@@ -221,3 +221,35 @@ def test_halves_the_other_way_round_of_which_one_is_read_by_two_more(fault):
         PaddleChained(fault), TorchChained(), pair, options={"atol": 1e-5, "rtol": 1e-5}
     )
     assert report.passed is not fault, report
+
+
+def attending(lib, base, widths, scaled_query):
+    """Scores of what one Linear yields, or several concatenated, with itself."""
+
+    class Attending(base):
+        def __init__(self):
+            super().__init__()
+            parts = [lib.nn.Linear(6, width) for width in widths]
+            listed = lib.nn.LayerList if lib is paddle else lib.nn.ModuleList
+            self.parts = listed(parts)
+            self.last = lib.nn.Linear(sum(widths), 3)
+
+        def forward(self, x):
+            made = [part(x) for part in self.parts]
+            whole = made[0] if len(made) == 1 else lib.concat(made, -1)
+            whole = 2.0 * whole + 1.0
+            turned = whole.transpose([0, 2, 1]) if lib is paddle else whole.transpose(1, 2)
+            scores = (0.3 * whole) @ turned if scaled_query else 0.3 * (whole @ turned)
+            return self.last(lib.nn.functional.softmax(scores, -1) @ whole)
+
+    return Attending()
+
+
+@pytest.mark.parametrize("widths", [((4, 4), (8,)), ((8,), (4, 4))])
+@pytest.mark.parametrize("scaled", [(True, False), (False, True)])
+def test_a_concatenation_that_is_read_turned_as_well(widths, scaled):
+    layer = attending(paddle, paddle.nn.Layer, widths[0], scaled[0])
+    module = attending(torch, torch.nn.Module, widths[1], scaled[1])
+    report = passes(layer, module)
+    assert report.passed
+    assert not any(finding.fails for finding in report.findings)
