@@ -50,11 +50,24 @@ def effect(kind: str, program: Program, rng: random.Random) -> Effect | None:
         return Effect(kind, rng.choice(keys), rng.choice(FACTORS)) if keys else None
     if kind == "cast":
         return Effect(kind, rng.randrange(len(program.outputs)), rng.choice(DTYPES))
+    if kind == "coin" and not program.train:
+        return None
     if kind == "coin":
-        return Effect(kind, rng.choice(made), rng.choice(RATES)) if program.train else None
+        return Effect(kind, rng.choice(_read_outside(program)), rng.choice(RATES))
     if kind == "keep" and program.train:
         return None  # what is kept of random draws cannot be compared
     return Effect(kind, rng.choice(made), rng.choice(FACTORS))
+
+
+def _read_outside(program: Program) -> list[int]:
+    """The values that are read behind the block that makes them: what is done to others there
+    changes nothing."""
+    found = []
+    for position, block in enumerate(program.blocks):
+        behind = [step for later in program.blocks[position + 1 :] for step in later]
+        read = {number for step in behind for number in step.reads} | set(program.outputs)
+        found += [number for step in block for number in step.makes if number in read]
+    return found
 
 
 def changed_effects(program: Program, effects: tuple[Effect, ...], seed: int):

@@ -41,14 +41,19 @@ class MatchedModels:
         self.partner = matching.partner()
         self.users = self.first.users()
         self.static = weights_only(self.first), weights_only(self.second)
-        self.read = _read(self.first), _read(self.second)
+        self.read = _read(self.first, self.second), _read(self.second, self.first)
         self.answers: dict[Hashable, tuple[list[View | None], dict[int, View]]] = {}
 
 
-def _read(graph: NormalGraph) -> list[set[int]]:
+def _read(graph: NormalGraph, other: NormalGraph) -> list[set[int]]:
+    """Which results of each node are read; not where they are only returned besides all that the
+    other model returns, which says nothing of how that reads them."""
+    further = graph.outputs.keys() - other.outputs.keys()
+    besides = further if graph.outputs.keys() > other.outputs.keys() else frozenset()
+    returned = (edge for name, edge in graph.outputs.items() if name not in besides)
     read: list[set[int]] = [set() for _ in graph.nodes]
     operands = (node.inputs for node in graph.nodes)
-    for edges in (*operands, graph.outputs.values(), graph.updates.values()):
+    for edges in (*operands, returned, graph.updates.values()):
         for edge in edges:
             if edge is not None:
                 read[edge.source].add(edge.output)

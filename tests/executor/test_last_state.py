@@ -4,6 +4,7 @@ one value under two results, between which nothing is cut."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -91,3 +92,22 @@ def test_another_step_is_not(directions: int, layers: int, taken: tuple[str, str
     for pair in (taken, taken[::-1]):
         report = _compared("GRU", pair, directions, layers)
         assert report.equivalent is False and report.findings[0].fails
+
+
+class _Steps(paddle.nn.Layer):
+    def __init__(self) -> None:
+        super().__init__()
+        self.recurrent = paddle.nn.GRU(6, 4, num_layers=2)
+
+    def forward(self, input: Any) -> Any:
+        return (self.recurrent(input)[0],)
+
+
+def test_a_state_that_is_returned_besides_takes_no_cut_away(tmp_path: Path) -> None:
+    """Without the cut a recording has no gradients of the layer: what arrives at it comes from the
+    state too."""
+    reference = torch.nn.GRU(6, 4, 2, batch_first=True)
+    example = {"input": paddle.to_tensor(X)}, {"input": torch.from_numpy(X)}
+    pg.record(reference, example[1], tmp_path / "reference.pgref")
+    report = pg.compare(_Steps(), tmp_path / "reference.pgref", example, options=STRICT)
+    assert not report.regions.get("not-comparable"), report.findings
