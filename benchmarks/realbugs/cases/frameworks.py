@@ -261,7 +261,7 @@ CASES = (
         Right(
             "different",
             ("",),
-            ("attribute.correction", "scale", "values.scaled"),
+            ("attribute.correction", "setting.differs", "scale", "values.scaled"),
             ("unbiased", "correction", "scale", "times"),
         ),
     ),
