@@ -13,7 +13,7 @@ import numpy as np
 import paddle
 
 from padiff_graph.capture import leaf_names as leaves
-from padiff_graph.capture.engine import Array, NotRunnable, Run, Tensor, same_numbers, session_of
+from padiff_graph.capture.engine import Array, Run, Tensor, same_numbers, session_of
 from padiff_graph.capture.graph import ComputationGraph, Node
 from padiff_graph.capture.handed_in import HandedIn
 from padiff_graph.capture.late_array import LateArray, kept
@@ -25,6 +25,7 @@ from padiff_graph.capture.paddle.layer_tensors import named_tensors
 from padiff_graph.capture.paddle.missing_bias import refuse_missing_bias
 from padiff_graph.capture.paddle.missing_kernel import kernels_said
 from padiff_graph.capture.paddle.quiet import quiet
+from padiff_graph.capture.paddle.refusals import refusals_said
 from padiff_graph.capture.paddle.rerun import rerun
 from padiff_graph.capture.paddle.state import generators
 from padiff_graph.capture.python_state import Watch
@@ -309,7 +310,7 @@ class PaddleEngine:
         ways = [inputs[place] for place in places] + self.reader.anchors
         if not pairs or not ways:
             return gradients
-        with _refusals_said():
+        with refusals_said():
             answered = paddle.grad(
                 [output for output, _ in pairs],
                 ways,
@@ -339,7 +340,7 @@ class PaddleEngine:
             if not output.stop_gradient
         )
         if pairs:
-            with _refusals_said():
+            with refusals_said():
                 paddle.autograd.backward(
                     [output for output, _ in pairs], [seed for _, seed in pairs], again
                 )
@@ -404,18 +405,6 @@ def _differentiable_recurrences(grad: bool) -> AbstractContextManager[None]:
 
     why = "outside training Paddle's recurrent layers cannot be differentiated"
     return internals.patched([Patch(paddle._C_ops, "rnn", kept, why)] if grad else [])
-
-
-@contextmanager
-def _refusals_said() -> Iterator[None]:
-    """Paddle's own refusals (a recurrent layer outside training mode, an operation without a
-    backward, a custom function whose backward returns too much) are told as such."""
-    try:
-        yield
-    except (RuntimeError, NotImplementedError, ValueError, OSError) as error:
-        raise NotRunnable(
-            f"Paddle cannot differentiate this: {str(error).strip().splitlines()[0]}"
-        ) from error
 
 
 def _accumulates(tensor: Tensor) -> bool:

@@ -36,6 +36,7 @@ from padiff_graph.capture.torch.leaf_hooks import (
     without_hooks,
 )
 from padiff_graph.capture.torch.quiet import quiet
+from padiff_graph.capture.torch.refusals import refusals_said
 from padiff_graph.capture.torch.state import generators
 
 __all__ = ["TorchEngine", "named_tensors"]
@@ -353,13 +354,14 @@ class TorchEngine:
             return answer
         if reenters([output for output, _ in pairs]):
             return self._accumulated(pairs, inputs, again)
-        gradients = torch.autograd.grad(
-            [output for output, _ in pairs],
-            ways,
-            [seed for _, seed in pairs],
-            retain_graph=again,
-            allow_unused=True,
-        )
+        with refusals_said():
+            gradients = torch.autograd.grad(
+                [output for output, _ in pairs],
+                ways,
+                [seed for _, seed in pairs],
+                retain_graph=again,
+                allow_unused=True,
+            )
         for place, gradient in zip(asked, gradients, strict=False):
             answer[place] = gradient
         return answer
@@ -373,9 +375,10 @@ class TorchEngine:
         try:
             for tensor in touched:
                 tensor.grad = None
-            torch.autograd.backward(
-                [output for output, _ in pairs], [seed for _, seed in pairs], retain_graph=again
-            )
+            with refusals_said():
+                torch.autograd.backward(
+                    [output for output, _ in pairs], [seed for _, seed in pairs], retain_graph=again
+                )
             return [tensor.grad for tensor in inputs]
         finally:
             for tensor, gradient in zip(touched, kept, strict=True):

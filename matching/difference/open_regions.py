@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from padiff_graph.capture.normal.form import NormalGraph, NormalNode
 from padiff_graph.capture.normal.traits import STATIC_LEAVES, traits
+from padiff_graph.capture.spoken_operations import spoken
 from padiff_graph.matching.difference.compared import Compared, present
 from padiff_graph.matching.difference.layers_left_out import layers_left_out
 from padiff_graph.matching.difference.weightless_rest import BESIDE, weightless_rest
@@ -135,7 +136,7 @@ def _alone(side: _Side, nodes: tuple[int, ...]) -> Difference:
 
 
 def _operations(graph: NormalGraph, nodes: tuple[int, ...]) -> tuple[str, ...]:
-    return tuple(graph.nodes[node].op for node in nodes)
+    return tuple(spoken(graph.nodes[node].op, graph.nodes[node].attrs) for node in nodes)
 
 
 def _joined(side: _Side, nodes: tuple[int, ...]) -> NormalNode | None:

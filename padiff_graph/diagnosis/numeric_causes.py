@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from padiff_graph.capture.graph import ComputationGraph, Node
+from padiff_graph.capture.spoken_operations import spoken
 from padiff_graph.diagnosis.constant_tables import other_table
 from padiff_graph.diagnosis.finding_places import Place, Places
 from padiff_graph.diagnosis.plain_names import plain_name
@@ -144,6 +145,8 @@ def both_turning(result: RegionResult, matching: Matching) -> Places | None:
 
 def _surplus(side: int, record: Node, evidence: str) -> Told:
     """`evidence` is the fact that says how the operation was found out."""
-    title = plain_name(record.op).title().replace("_", "")
+    title = spoken(record.op, record.attrs)
+    if title == record.op:
+        title = plain_name(record.op).title().replace("_", "")
     facts = {"side": side, "operation": title, evidence: record.op, "path": record.path}
     return Told(Cause.of(SURPLUS[side], **facts), side, Place.of_record(record))

@@ -295,6 +295,8 @@ def _pulled(
             return {}, {}, f"the backward pass of this region cannot run: it yields {shapes}"
     try:
         return (*gradients(side, execution, weights, double=double), "")
+    except NotRunnable as error:
+        return {}, {}, f"the backward pass of this region cannot run: {_first_line(error)}"
     except Exception as error:  # whatever a user's own backward raises
         reason = f"{type(error).__name__}: {_first_line(error)}"
         return {}, {}, f"the backward pass of this region cannot run: {reason}"

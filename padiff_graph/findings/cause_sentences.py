@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from string import Formatter
 
+from padiff_graph.capture.spoken_operations import spoken
 from padiff_graph.findings.cause import Cause
 from padiff_graph.findings.sentences import DEEDS, MOVES, SENTENCES
 
@@ -121,7 +122,7 @@ def _shown(name: str, value: object, frameworks: tuple[str, str]) -> object:
         return value or ROOTS[name]
     if isinstance(value, tuple):
         return _listed(name, value)
-    return value
+    return spoken(value) if isinstance(value, str) else value
 
 
 def _value(value: object, quoted: bool) -> str:
@@ -134,6 +135,7 @@ def _listed(name: str, members: tuple[object, ...]) -> str:
     """Several names, or the numbers of a shape."""
     if not all(isinstance(member, str) for member in members):
         return str(list(members))
+    members = tuple(spoken(str(member)) for member in members)
     if name in COUNTED:
         members = _counted(members)
     joint, most = LISTS.get(name, (", ", len(members)))

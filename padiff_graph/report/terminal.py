@@ -16,6 +16,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from padiff_graph.capture.spoken_operations import spoken
 from padiff_graph.findings.finding import Finding
 from padiff_graph.printable import code_comment, printable
 from padiff_graph.report.precision_text import precision_text
@@ -172,7 +173,7 @@ def _both_sides(finding: Finding, frameworks: Sequence[str]) -> Iterable[Rendera
     lacking = "  (no such operation)" if finding.verdict in ("missing", "extra") else ""
     for framework, path, op, source in sides:
         title = _title(framework).ljust(width)
-        operation = f"  {op}" if op else lacking
+        operation = f"  {spoken(op)}" if op else lacking
         yield Text.assemble((f"{title}  ", "dim"), (path or "(root)", "bold"), operation)
         if source:
             indent = (0, 0, 0, width + 2)
