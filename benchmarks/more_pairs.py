@@ -4,9 +4,10 @@
     python benchmarks/more_pairs.py u_bloom u_dpt      some
     python benchmarks/more_pairs.py --training         in training mode, those that are equal
     python benchmarks/more_pairs.py --bugs             one planted bug each, those that are equal
+    python benchmarks/more_pairs.py --first            the pairs that it grew on, in their place
 
 `pairs/more.py` has the pairs, `pairs/more_known.json` which of them are equal and what differs in
-the others. Right is a pass where a pair is equal, and a failing finding where it differs. A bug is
+the others; `pairs/pairs.py` and `pairs/known.json` are those of the pairs that it grew on. Right is a pass where a pair is equal, and a failing finding where it differs. A bug is
 right where it is detected at its exact place; which one is planted follows from `--seed`. Needs the
 environment of `pairs/README.md`.
 """
@@ -33,11 +34,13 @@ TRIES = 8
 
 def compared(name: str, training: bool) -> dict[str, Any]:
     """The verdict on one pair."""
-    import more
+    import more  # registers its pairs beside the others
+    import pairs
 
     import padiff_graph as pg
 
-    layer, module, example = more.MORE[name].fn()
+    assert more.MORE
+    layer, module, example = pairs.PAIRS[name].fn()
     layer.train() if training else layer.eval()
     module.train(training)
     start = time.perf_counter()
@@ -98,6 +101,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*")
     parser.add_argument("--training", action="store_true")
     parser.add_argument("--bugs", action="store_true")
+    parser.add_argument("--first", action="store_true", help="the pairs that it grew on")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--limit", type=float, default=600)
     parser.add_argument("--one", action="store_true", help="in this process")
@@ -107,9 +111,12 @@ def main() -> None:
         found = planted(name, given.seed) if given.bugs else compared(name, given.training)
         print("RESULT " + json.dumps(found))
         return
-    known = json.loads((HERE / "pairs" / "more_known.json").read_text())
+    truths = ("known.json", "more_known.json")
+    first, further = (json.loads((HERE / "pairs" / name).read_text()) for name in truths)
+    known = {**first, **further}
     how = [flag for flag in ("--training", "--bugs") if getattr(given, flag[2:])]
-    chosen = given.names or [name for name, row in known.items() if row["equal"] or not how]
+    corpus = first if given.first else further
+    chosen = given.names or [name for name, row in corpus.items() if row["equal"] or not how]
     score = 0
     for name in chosen:
         found = asked(name, [*how, "--seed", str(given.seed)], given.limit)
