@@ -7,7 +7,8 @@
     python benchmarks/more_pairs.py --first            the pairs that it grew on, in their place
 
 `pairs/more.py` has the pairs, `pairs/more_known.json` which of them are equal and what differs in
-the others; `pairs/pairs.py` and `pairs/known.json` are those of the pairs that it grew on. Right is a pass where a pair is equal, and a failing finding where it differs. A bug is
+the others; `pairs/pairs.py` and `pairs/known.json` are those of the pairs that it grew on. Right is
+a pass, or proved rounding, where a pair is equal, and a failing finding where it differs. A bug is
 right where it is detected at its exact place; which one is planted follows from `--seed`. Needs the
 environment of `pairs/README.md`.
 """
@@ -49,6 +50,7 @@ def compared(name: str, training: bool) -> dict[str, Any]:
     failing = [finding.cause for finding in report.findings if finding.fails]
     return {
         "passed": report.passed,
+        "equivalent": report.equivalent,
         "told": failing[:3],
         "regions": dict(report.regions),
         "seconds": round(time.perf_counter() - start, 1),
@@ -93,7 +95,8 @@ def right(found: dict[str, Any], equal: bool, bugs: bool) -> bool:
         return False
     if bugs:
         return found["status"] != "ran" or bool(found["detected"] and found["exact"])
-    return bool(found["passed"]) if equal else bool(found["told"])
+    fine = found["passed"] or found["equivalent"]
+    return bool(fine) if equal else bool(found["told"])
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from padiff_graph.findings.cause import Cause
 from padiff_graph.findings.finding import Finding, Phase
-from padiff_graph.obligations.whole_proof import WholeProof
+from padiff_graph.obligations.remainders import WholeProof
 from padiff_graph.referee.tolerance import Quantity
 from padiff_graph.request.options import Options
 

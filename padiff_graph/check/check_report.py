@@ -29,7 +29,7 @@ from padiff_graph.findings.finding import Finding
 from padiff_graph.findings.obligation import Obligation
 from padiff_graph.obligations.output_findings import output_findings
 from padiff_graph.obligations.output_layouts import with_layouts
-from padiff_graph.obligations.whole_proof import WholeProof
+from padiff_graph.obligations.remainders import WholeProof
 from padiff_graph.report.report import Report
 from padiff_graph.sides.recorded_engine import is_recorded
 from padiff_graph.sides.recorded_loss import recorded_loss

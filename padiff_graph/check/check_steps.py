@@ -36,7 +36,7 @@ from padiff_graph.findings.finding import Finding
 from padiff_graph.layer_map.contradicted_rows import contradicted_rows
 from padiff_graph.matching.difference.other_sizes import OtherSizes
 from padiff_graph.matching.result import Difference, Matching
-from padiff_graph.obligations.whole_proof import WholeProof
+from padiff_graph.obligations.remainders import WholeProof
 from padiff_graph.referee.region_result import AGREE, RegionCheck
 from padiff_graph.weights.assignment import assign_parameters, write_where_proved
 from padiff_graph.weights.file_weights import FOLDED, TAKEN, holds_others, taken_weights

@@ -29,7 +29,8 @@ from padiff_graph.executor.region_parameters import Shared, share
 from padiff_graph.executor.whole_graph import run_graph
 from padiff_graph.matching.parameters.names import numbers, template
 from padiff_graph.matching.result import Matching
-from padiff_graph.obligations.whole_proof import Remainder, moved, moved_inputs
+from padiff_graph.obligations.remainders import Remainder
+from padiff_graph.obligations.whole_proof import moved, moved_inputs
 from padiff_graph.referee.referee import measure
 from padiff_graph.weights.fillable import Fillable
 

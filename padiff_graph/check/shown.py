@@ -14,7 +14,7 @@ from padiff_graph.check.verdict import Measured
 from padiff_graph.findings.finding import Finding
 from padiff_graph.findings.obligation import OBLIGATIONS, Obligation, Status
 from padiff_graph.obligations.mode_findings import LEFT_MODE
-from padiff_graph.obligations.whole_proof import WholeProof
+from padiff_graph.obligations.remainders import WholeProof
 from padiff_graph.referee.tolerance import Quantity
 from padiff_graph.report.wording import noun
 from padiff_graph.sides.recorded_engine import is_recorded

@@ -20,7 +20,7 @@ from padiff_graph.check.beyond_tolerance import (
 from padiff_graph.check.end_to_end import WholeCheck
 from padiff_graph.findings.cause import Cause
 from padiff_graph.findings.finding import Finding
-from padiff_graph.obligations.whole_proof import WholeProof
+from padiff_graph.obligations.remainders import WholeProof
 from padiff_graph.referee.region_result import AGREE, RegionCheck
 from padiff_graph.referee.tolerance import Quantity
 from padiff_graph.request.options import Options

@@ -22,9 +22,13 @@ from padiff_graph.check.scope import left_out
 from padiff_graph.executor.output_pairs import named_pairs
 from padiff_graph.executor.pair_setup import pair_of
 from padiff_graph.executor.region_parameters import share
+from padiff_graph.findings.cause import Cause
 from padiff_graph.findings.finding import Finding
-from padiff_graph.obligations.whole_proof import WholeProof, prove_whole, whole_tensors
+from padiff_graph.obligations.remainders import WholeProof
+from padiff_graph.obligations.whole_proof import prove_whole, whole_tensors
+from padiff_graph.referee.known_divergence import variance_counts
 from padiff_graph.referee.referee import measure
+from padiff_graph.referee.tolerance import Quantity
 
 __all__ = ["excuse_kinks", "prove_models"]
 
@@ -45,7 +49,8 @@ def prove_models(request: CheckRequest, regional: Regional, log: CheckLog) -> Re
         if not _beyond(request, regional) and asked.alike():
             return replace(regional, alike=True)
     with log.timed("float64 of the whole"):
-        return replace(regional, proof=_excused(asked.proof(), regional))
+        proof = asked.proof().with_biased(divergent_buffers(regional.regions))
+    return _telling_biased(replace(regional, proof=proof), request.frameworks)
 
 
 def excuse_kinks(request: CheckRequest, regional: Regional, log: CheckLog) -> Regional:
@@ -59,7 +64,8 @@ def excuse_kinks(request: CheckRequest, regional: Regional, log: CheckLog) -> Re
         return regional
     if proof.unclear:
         with log.timed("float64 of the whole beside a kink"):
-            beside = _excused(_Asked(request, regional).off_kinks(), regional)
+            beside = _Asked(request, regional).off_kinks()
+            beside = beside.with_biased(divergent_buffers(regional.regions))
         if beside.reason or beside.left:
             return regional
     assert regional.whole is not None
@@ -107,11 +113,15 @@ class _Asked:
 
     def proof(self) -> WholeProof:
         """What float64 leaves of them."""
-        return self._run(prove_whole)
+        return self._run(self._proving())
 
     def off_kinks(self) -> WholeProof:
         """The same beside the example, where nothing in it is equal by chance."""
-        return self._run(partial(prove_whole, off_kinks=True), randomise=True)
+        return self._run(self._proving(off_kinks=True), randomise=True)
+
+    def _proving(self, *, off_kinks: bool = False) -> Callable[..., WholeProof]:
+        counts = variance_counts(self.regional.weighted.matching)
+        return partial(prove_whole, off_kinks=off_kinks, counts=counts)
 
     def _run(self, ask: Callable[..., _Answer], *, randomise: bool = False) -> _Answer:
         """Asks with the second model's weights in both; with own ones where an exporter folded."""
@@ -175,10 +185,38 @@ def _region_beyond(regional: Regional) -> bool:
     return any(part.held is not None and not part.held.within for part in parts)
 
 
-def _excused(proof: WholeProof, regional: Regional) -> WholeProof:
-    """The proof without buffers that a known divergence of the frameworks explains."""
-    excused = divergent_buffers(regional.regions)
-    kept = [
-        entry for entry in proof.remainders if entry.kind != "buffer" or entry.first not in excused
+def _telling_biased(regional: Regional, frameworks: tuple[str, str]) -> Regional:
+    """The record without running variances that only float64 shows to be updated otherwise by the
+    frameworks: no region told of them, since a batch of many elements hides the factor."""
+    whole, proof = regional.whole, regional.proof
+    assert whole is not None and proof is not None
+    told = divergent_buffers(regional.regions)
+    names = {("buffer", entry.first) for entry in proof.biased if entry.first not in told}
+    beyond = [
+        entry
+        for entry in whole.quantities
+        if (entry.kind, entry.first) in names and not entry.within
     ]
-    return replace(proof, remainders=tuple(kept))
+    if not beyond:
+        return regional
+    counts = variance_counts(regional.weighted.matching)
+    findings = [_biased(entry, counts[entry.second], frameworks) for entry in beyond]
+    return replace(
+        regional,
+        findings=(*regional.findings, *findings),
+        whole=whole.excusing(names, "a known divergence of the frameworks"),
+    )
+
+
+def _biased(own: Quantity, count: float, frameworks: tuple[str, str]) -> Finding:
+    """That one running variance is updated with the biased variance on one side alone."""
+    names = {"first_name": own.first, "second_name": own.second}
+    factor = Cause.of("framework.biased_variance", factor=count / (count - 1))
+    return Finding(
+        "forward",
+        "framework-divergence",
+        Cause.of("statistics.differ", **names).showing(factor),
+        error=own.error,
+        relative=own.relative,
+        frameworks=frameworks,
+    )

@@ -10,8 +10,8 @@ from padiff_graph.findings.cause import Cause
 from padiff_graph.findings.finding import Finding, Verdict
 from padiff_graph.obligations.crossed_outputs import Crossing
 from padiff_graph.obligations.output_layouts import Layout
+from padiff_graph.obligations.remainders import WholeProof
 from padiff_graph.obligations.returned import Unlike
-from padiff_graph.obligations.whole_proof import WholeProof
 
 __all__ = ["Answers", "output_findings"]
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -22,16 +22,16 @@ from padiff_graph.executor.output_pairs import OutputPair
 from padiff_graph.executor.pair_run import Pair
 from padiff_graph.executor.region_run import Side
 from padiff_graph.executor.seeded_cotangents import seeded_by_name
-from padiff_graph.executor.tensor_pair import TensorKind, TensorPair
+from padiff_graph.executor.tensor_pair import TensorPair
 from padiff_graph.executor.whole_graph import GraphRun, example_values, run_graph
 from padiff_graph.executor.whole_pairs import buffer_pairs, input_pairs, parameter_pairs
 from padiff_graph.matching.result import ParameterRow
+from padiff_graph.obligations.remainders import Remainder, WholeProof
+from padiff_graph.referee.known_divergence import biased_variance
 from padiff_graph.referee.largest import whole_numbers
-from padiff_graph.referee.referee import LEFTOVER, measure
+from padiff_graph.referee.referee import measure
 
 __all__ = [
-    "Remainder",
-    "WholeProof",
     "laid_side_by_side",
     "moved",
     "moved_inputs",
@@ -41,114 +41,17 @@ __all__ = [
     "whole_tensors",
 ]
 
-NOISES = 8.0
-"""So many times as far as one unit in the last place moves a quantity may float64 leave the two
-sides apart; chosen so that several constants held as float32 add up and a difference of 1e-5 shows.
-"""
 UP = 0.5
 """Share of the numbers that are moved up; the others are moved down."""
 OFF = 1.0 / 64
 """Share of an input's deviation that it is moved by to leave the kinks that it stands at: ties are
 broken and zeros left by far more than float64 rounds, and the models compute much the same."""
-KINK = 0.05
-"""Share of the largest value that rounding does not move a quantity by in float64; chosen far above
-what constants held as float32 do, and below what another slope at a kink does."""
 NOTHING = 1e-12
 """Share of the largest gradient below which a gradient is zero in float64: its unit, 2e-16, summed
 over a model."""
 
 
 _Inputs = Mapping[str, Array] | None
-
-
-@dataclass(frozen=True, slots=True)
-class Remainder:
-    """What float64 leaves of the difference of one quantity.
-
-    Attributes:
-        first, second: its name on both sides.
-        error: largest absolute difference in float64.
-        scale: largest magnitude of the second's.
-        noise: how far the second's moves, largest absolute, when its weights and inputs move by one
-            unit in the last place of float32.
-        floor: what counts as zero for a quantity of this kind.
-        exact: whether it holds whole numbers, which have no rounding.
-    """
-
-    kind: TensorKind
-    first: str
-    second: str
-    error: float
-    scale: float
-    noise: float
-    floor: float = 0.0
-    exact: bool = False
-
-    @property
-    def allowed(self) -> float:
-        """The largest absolute difference that is no difference."""
-        if self.exact:
-            return 0.0
-        return max(LEFTOVER * self.scale, NOISES * self.noise, self.floor)
-
-    @property
-    def vanishes(self) -> bool:
-        """Whether nothing but rounding was there."""
-        return self.error <= self.allowed
-
-    @property
-    def relative(self) -> float:
-        """The difference against the largest value."""
-        return self.error / self.scale if self.scale else self.error
-
-
-@dataclass(frozen=True)
-class WholeProof:
-    """What the whole graphs showed.
-
-    Attributes:
-        remainders: of every quantity that both yield: outputs first, then gradients, then buffers.
-        reason: why the graphs could not be run as a whole, "" where they could.
-        carried: quantities that differ by what the frameworks do at a kink, and are no remainders.
-    """
-
-    remainders: tuple[Remainder, ...]
-    reason: str = ""
-    carried: tuple[Remainder, ...] = ()
-
-    @property
-    def left(self) -> tuple[Remainder, ...]:
-        """Quantities that really differ, in the order of `remainders`."""
-        return tuple(entry for entry in self.remainders if not entry.vanishes)
-
-    @property
-    def clear(self) -> bool:
-        """Whether nothing is left that one unit in the last place has to excuse: at a kink it moves
-        a gradient as far as another slope does."""
-        return not self.reason and not self.unclear
-
-    @property
-    def unclear(self) -> tuple[Remainder, ...]:
-        """What really differs, or is no difference only since one unit in the last place moves it
-        as far."""
-        return tuple(
-            entry
-            for entry in self.remainders
-            if not entry.vanishes or (entry.relative > KINK and entry.error > entry.floor)
-        )
-
-    def carrying(self) -> WholeProof:
-        """The same, what is not clear being carried from a kink."""
-        unclear = self.unclear
-        kept = tuple(entry for entry in self.remainders if entry not in unclear)
-        return replace(self, remainders=kept, carried=unclear)
-
-    def of(self, kind: str, first: str) -> Remainder | None:
-        """What is left of one quantity, by its name in the first model."""
-        for entry in self.remainders:
-            if entry.kind == kind and entry.first == first:
-                return entry
-        return None
 
 
 def prove_whole(
@@ -158,6 +61,7 @@ def prove_whole(
     *,
     backward: bool,
     off_kinks: bool = False,
+    counts: Mapping[str, float] | None = None,
 ) -> WholeProof:
     """Runs both graphs as a whole in float64, the second twice.
 
@@ -168,6 +72,8 @@ def prove_whole(
         backward: whether gradients are compared too.
         off_kinks: whether the example is moved a little first, the same on both sides, so that
             nothing in it is equal by chance.
+        counts: elements under each running variance of the second, which one framework updates
+            with the biased variance of a batch and the other with the unbiased one.
     """
     rows = tuple(pair.rows.values())
     fed = _off_kinks(pair.second) if off_kinks else None
@@ -181,9 +87,23 @@ def prove_whole(
     laid = list(laid_side_by_side(outputs, inputs, rows, first, second))
     shifted = list(laid_side_by_side(outputs, inputs, rows, first, away))
     floor = _floor(laid)
-    return WholeProof(
-        tuple(_remainder(entry, other, floor) for entry, other in zip(laid, shifted, strict=True))
-    )
+    remainders = [
+        _remainder(entry, other, floor) for entry, other in zip(laid, shifted, strict=True)
+    ]
+    biased = {
+        entry.first_name
+        for entry in laid
+        if entry.kind == "buffer" and _updated_biased(entry, pair.first, counts or {})
+    }
+    return WholeProof(tuple(remainders)).with_biased(biased)
+
+
+def _updated_biased(entry: TensorPair, first: Side, counts: Mapping[str, float]) -> bool:
+    """Whether it is a running variance that differs by what the frameworks do: in a batch of many
+    elements by so little that only float64 shows it, so that no region told it."""
+    count = counts.get(entry.second_name, 0.0)
+    before = first.parameters[entry.first_name]
+    return count > 1 and biased_variance(before, *entry.arrays(), count)
 
 
 def whole_tensors(
