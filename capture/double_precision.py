@@ -21,8 +21,10 @@ __all__ = ["FrameworkTensors", "widened"]
 
 Tensor = Any
 Tensors = Sequence[Tensor | None]
-NARROW = frozenset({"float32", "float16", "bfloat16"})
+FLOATS = frozenset({"float32", "float16", "bfloat16"})
 """Floats that float64 is wider than."""
+NARROW = FLOATS | {"complex64"}
+"""What is wider in float64, complex numbers among it."""
 INTEGERS = frozenset({"bool", "uint8", "int8", "int16", "int32", "int64"})
 """Dtypes whose numbers float64 holds as well (beyond 2^53 no kernel computes on them as floats)."""
 
@@ -64,7 +66,7 @@ def widened(
     if not results or not _narrow(tensors, results[0]):
         return results
     if all(operand is None or tensors.dtype(operand) in INTEGERS for operand in operands):
-        if _whole(tensors.array(results[0])):
+        if tensors.dtype(results[0]) in FLOATS and _whole(tensors.array(results[0])):
             return [_as_double(tensors, result) for result in results]
         results = run([_of_integers(tensors, operand) for operand in operands])
         if results and not _narrow(tensors, results[0]):
@@ -85,7 +87,9 @@ def _whole(array: Array) -> bool:
 
 
 def _as_double(tensors: FrameworkTensors, result: Tensor | None) -> Tensor | None:
-    return tensors.double(result) if _narrow(tensors, result) else result
+    if result is None or tensors.dtype(result) not in FLOATS:
+        return result
+    return tensors.double(result)
 
 
 def _of_integers(tensors: FrameworkTensors, operand: Tensor | None) -> Tensor | None:

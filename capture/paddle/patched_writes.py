@@ -176,9 +176,9 @@ def _operation_patches(recording: Recording) -> list[Patch]:
     for name in (*filter(_writes_operand, vars(operations)), "batch_norm"):
         call = noticed(getattr(operations, name))
         rows[name] = Patch(operations, name, call, "later readers read operands")
-    for name, spelled_out in COMPLEX.items():
-        call = _where_complex(spelled_out, rows[name].replacement, recording)
-        rows[name] = Patch(operations, name, call, "complex numbers in it cannot be read back")
+    for name, spelled_out in SPELLED.items():
+        call = _where_lost(spelled_out, rows[name].replacement, recording)
+        rows[name] = Patch(operations, name, call, "some numbers in it cannot be read back")
     return list(rows.values())
 
 
@@ -190,19 +190,27 @@ def _writes_operand(name: str) -> bool:
     )
 
 
-def _where_complex(spelled_out: Write, plain: Write, recording: Recording) -> Write:
-    """Calls the one where any number in the arguments is complex, the other elsewhere."""
+def _where_lost(spelled_out: Write, plain: Write, recording: Recording) -> Write:
+    """Calls the one where a program would lose a number of the arguments, the other elsewhere."""
 
     def call(*args: Any) -> Any:
         numbers = [number for given in args if isinstance(given, list) for number in given]
-        if any(isinstance(number, (complex, np.complexfloating)) for number in numbers):
+        if any(map(_lost, numbers)):
             return spelled_out(recording, *args)
         return plain(*args)
 
     return by_mode(plain, call)
 
 
-def _set_complex(
+def _lost(number: Any) -> bool:
+    """Whether an attribute of an operation cannot hold a number: a complex one, or one that float64
+    rounds."""
+    if isinstance(number, (complex, np.complexfloating)):
+        return True
+    return isinstance(number, (int, np.integer)) and int(float(number)) != int(number)
+
+
+def _set_held(
     recording: Recording,
     target: Any,
     starts: Any,
@@ -220,7 +228,7 @@ def _set_complex(
     )
 
 
-def _assign_complex(
+def _assign_held(
     recording: Recording, target: Any, shape: list[int], dtype: Any, numbers: list[Any], place: Any
 ) -> Any:
     return _held(recording, numbers, shape, internals.spelled(dtype))
@@ -233,8 +241,9 @@ def _held(recording: Recording, numbers: list[Any], shape: list[int], dtype: str
     return recording.inputs.value(tensor)
 
 
-COMPLEX: dict[str, Write] = {"set_value_": _set_complex, "assign_value_": _assign_complex}
-"""Operation that spells numbers out in its attributes -> the same with complex numbers in a tensor.
+SPELLED: dict[str, Write] = {"set_value_": _set_held, "assign_value_": _assign_held}
+"""Operation that spells numbers out in its attributes -> the same with the numbers in a tensor.
 
-Paddle cannot read complex attributes of an operation (`Unsupported ir Attribute type`, 3.3.1).
+Paddle cannot read complex attributes of an operation (`Unsupported ir Attribute type`, 3.3.1), and
+holds whole numbers in them as float64.
 """

@@ -230,6 +230,13 @@ DTYPES = frozenset({"dtype", "out_dtype", "index_dtype", "value_dtype"})
 """Attributes that are dtypes."""
 
 
+WIDENED = {
+    **dict.fromkeys(("float32", "float16", "bfloat16"), "float64"),
+    "complex64": "complex128",
+}
+"""How a dtype that an operation asks for is answered in float64."""
+
+
 def _given(argument: Argument, operands: Sequence[Any], double: bool) -> Any:
     """What an eager function is called with."""
     kind, payload = argument
@@ -245,8 +252,8 @@ def _given(argument: Argument, operands: Sequence[Any], double: bool) -> Any:
 
 
 def _widened(dtype: str, double: bool) -> str:
-    """A dtype as it is answered; with `double` floating ones in float64."""
-    return "float64" if double and dtype in ("float32", "float16", "bfloat16") else dtype
+    """A dtype as it is answered; with `double` floating ones in float64, complex ones as wide."""
+    return WIDENED.get(dtype, dtype) if double else dtype
 
 
 def _numbers(operand: Any) -> list[Any]:

@@ -11,7 +11,7 @@ import torch
 from padiff_graph.capture import raw_draws
 from padiff_graph.capture.engine import Array, NotRunnable
 from padiff_graph.capture.graph import Node
-from padiff_graph.capture.torch.aten_schema import DTYPES
+from padiff_graph.capture.torch.aten_schema import DTYPES, in_double
 
 __all__ = ["drawn_results"]
 
@@ -52,8 +52,8 @@ def drawn_results(
             return (_dropped_attention(node, operands, kept),)
         return _dropped(node, operands, kept)
     dtype = DTYPES[kind.dtype]
-    if double and dtype.is_floating_point:
-        dtype = torch.float64
+    if double:
+        dtype = in_double(dtype)
     made = torch.from_numpy(np.array(_generated(name, node, operands, draw)))
     # what an in-place generator writes is a result too
     return (made.to(device, dtype).reshape(kind.shape),) * len(node.outputs)

@@ -25,6 +25,7 @@ __all__ = [
     "dtype_name",
     "find_overload",
     "functional_form",
+    "in_double",
     "member_of",
     "mutated",
     "operator_name",
@@ -239,13 +240,20 @@ def call(
     return overload(*args, **kwargs)
 
 
+def in_double(dtype: torch.dtype) -> torch.dtype:
+    """What stands for a dtype where everything is computed in float64."""
+    if dtype.is_complex:
+        return torch.complex128
+    return torch.float64 if dtype.is_floating_point else dtype
+
+
 def native(argument: Any, value: Any, double: bool) -> Any:
     """An attribute in the framework's own types again."""
     if isinstance(value, str):
         # ScalarType shows as "int" in torch's schemas: the name tells, where the type does not.
         if value in DTYPES and "dtype" in argument.name:
             dtype = DTYPES[value]
-            return torch.float64 if double and dtype.is_floating_point else dtype
+            return in_double(dtype) if double else dtype
         return FORMATS.get(value, value)
     if isinstance(value, tuple):
         return [native(argument, member, double) for member in value]

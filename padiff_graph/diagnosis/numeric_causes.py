@@ -76,9 +76,10 @@ def _plain(result: RegionResult, part: Part, places: Places) -> Cause:
         return Cause.of("gradient.differs", **names)
     if part.kind == "input":
         return Cause.of("gradient.differs", op=first.op, path=first.path, towards=part.first)
-    # what a model returns of its own inputs or weights no operation yields
-    facts: dict[str, object] = {"first_op": first.op or part.first, "first_path": first.path}
-    facts |= {"second_op": second.op or part.second, "second_path": second.path}
+    if not (first.op and second.op):  # returned of inputs, weights or constants
+        return Cause.of("values.differ", **names)
+    facts: dict[str, object] = {"first_op": first.op, "first_path": first.path}
+    facts |= {"second_op": second.op, "second_path": second.path}
     reads = result.reads_only_first, result.reads_only_second
     if part.probe is None and any(reads):
         side = 1 if reads[1] else 0

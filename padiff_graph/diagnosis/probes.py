@@ -38,6 +38,9 @@ BIAS = 1e-4
 """Relative difference below which a gap is one number along an axis; sums round more than `CLOSE`
 allows."""
 
+WHOLE = 2.0**53
+"""From here on float64 does not hold every whole number."""
+
 UNARY: Mapping[str, Callable[[Array], Array]] = {
     "Relu": relu,
     "Clip(0, 6)": partial(clip, min=0, max=6),
@@ -67,6 +70,8 @@ def probe(
         return None
     if "b" in (first.dtype.kind, second.dtype.kind):
         return _truth(first, second)
+    if _beyond_floats(first) or _beyond_floats(second):
+        return _whole(first.astype(object), second.astype(object))
     return _numbers(first.astype(np.float64), second.astype(np.float64), extra or {})
 
 
@@ -93,6 +98,22 @@ def _truth(first: Array, second: Array) -> Cause:
     if (first.astype(bool) ^ second.astype(bool)).all():
         return Cause.of("values.inverted")
     return Cause.of("values.unequal", count=int((first != second).sum()), size=first.size)
+
+
+def _beyond_floats(numbers: Array) -> bool:
+    """Whether float64 rounds some of these whole numbers."""
+    return numbers.dtype.kind in "iu" and bool((np.abs(numbers.astype(np.float64)) >= WHOLE).any())
+
+
+def _whole(first: Array, second: Array) -> Cause | None:
+    """Two arrays of one shape of Python's numbers, which are exact."""
+    gap = (first - second).reshape(-1)
+    count = int((gap != 0).sum())
+    if not count:
+        return None
+    if (gap == gap[0]).all():
+        return Cause.of("values.shifted", shift=float(gap[0]))
+    return Cause.of("values.unequal", count=count, size=first.size)
 
 
 def _numbers(first: Array, second: Array, extra: Mapping[tuple[str, int], Array]) -> Cause | None:
@@ -201,7 +222,7 @@ def _masked(first: Array, second: Array) -> Cause | None:
     """Some elements are zero on one side only, and the others agree."""
     unequal = _unequal(first, second)
     count = int(unequal.sum())
-    if count == unequal.size:
+    if count in (0, unequal.size):
         return None
     for side, array in enumerate((first, second)):
         if not array[unequal].any():

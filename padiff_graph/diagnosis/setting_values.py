@@ -10,7 +10,7 @@ bounds alone.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from padiff_graph.capture.graph import Node
@@ -199,7 +199,7 @@ def other_values(setting: Setting, others: Sequence[Setting]) -> Iterator[Tried]
     most = UNLIKELY if differentiable(setting.op.dtype()) else 0
     for tried in _candidates(setting, others):
         if tried.rank <= most and _sensible(setting, tried.value):
-            yield tried
+            yield replace(tried, value=_counted(setting, tried.value))
 
 
 def spelled(setting: Setting, value: Any) -> Any:
@@ -250,6 +250,17 @@ def _sensible(setting: Setting, value: Any) -> bool:
     if setting.meaning in WHOLE or type(setting.value) is float:
         return True
     return setting.meaning == "y" and plain_name(setting.op.op) in COMPARED
+
+
+def _counted(setting: Setting, value: Any) -> Any:
+    """An axis counted from the start where the setting's own is: Paddle's Fourier transforms end
+    the process over one counted from the end."""
+    own = setting.value if isinstance(setting.value, tuple) else (setting.value,)
+    if setting.meaning != "axis" or not _numbers(own) or min(own, default=-1) < 0:
+        return value
+    if isinstance(value, tuple):
+        return tuple(member % setting.rank for member in value)
+    return value % setting.rank
 
 
 def _alike(setting: Setting, other: Setting) -> bool:

@@ -58,6 +58,12 @@ CASES: dict[str, tuple[Function, Function, Function, tuple[str, ...]]] = {
         lambda v: paddle_functional.hardshrink(v, 0.3),
         ("threshold 0.3 against 0.5", "pd_op.hardshrink"),
     ),
+    "the norm of a Fourier transform, whose axes are tried too": (
+        lambda v: torch.fft.fft(v + 0j).real,
+        lambda v: paddle.fft.fft(v.astype("complex64")).real(),
+        lambda v: paddle.fft.fft(v.astype("complex64"), norm="ortho").real(),
+        ("normalization 'ortho' against 'backward'", "pd_op.fft_c2c"),
+    ),
     "the kind of variance, of an operation that one framework composes": (
         lambda v: v - v.std(-1, keepdim=True),
         lambda v: v - v.std(-1, keepdim=True),

@@ -78,6 +78,7 @@ VALUES: Mapping[str, tuple[str, ...]] = {
             "only the {side} side reads {reads}"
         ),
         "{first_op} in {first_path} yields other values than {second_op} in {second_path}",
+        "{first_name} yields other values than {second_name}",
     ),
     "values.table": (
         (
