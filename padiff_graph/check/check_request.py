@@ -19,6 +19,7 @@ from padiff_graph.request.options import Options, parse_options
 from padiff_graph.request.saved_outputs import SavedOutputs, read_saved
 from padiff_graph.training.losses import Losses
 from padiff_graph.training.optimizers import Stepper, check_optimizers, check_train_step
+from padiff_graph.weights.fused_branches import Fusion
 
 __all__ = ["CheckRequest", "read_request"]
 
@@ -41,6 +42,7 @@ class CheckRequest:
         losses, steppers: the user's; None where none were given.
         notes: what the user should know of the request, in sentences.
         folded: whether one model's weights turned out to be folded into others.
+        branches: operations that turned out to stand for branches of the other model.
         further: inputs of the training steps behind the first.
         loops: the user's own training steps; None where the tool makes them.
         from_file: whether the weights of the second model, an ONNX file, may be copied into the
@@ -60,6 +62,7 @@ class CheckRequest:
     steppers: tuple[Stepper, Stepper] | None
     notes: tuple[str, ...] = ()
     folded: bool = False
+    branches: tuple[Fusion, ...] = ()
     further: tuple[Inputs, ...] = ()
     loops: tuple[Any, Any] | None = None
     from_file: bool = False

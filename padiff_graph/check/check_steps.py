@@ -41,6 +41,14 @@ from padiff_graph.referee.region_result import AGREE, RegionCheck
 from padiff_graph.weights.assignment import assign_parameters, write_where_proved
 from padiff_graph.weights.file_weights import FOLDED, TAKEN, holds_others, taken_weights
 from padiff_graph.weights.folded_weights import NOTE, folded
+from padiff_graph.weights.fused_branches import (
+    FUSED,
+    branch_findings,
+    can_hold,
+    fusions,
+    with_branches,
+    without_told,
+)
 from padiff_graph.weights.held_as_numbers import UNMATCHED, without_held
 from padiff_graph.weights.parameter_findings import parameter_findings
 from padiff_graph.weights.unmapped import Unmapped, unmapped, unsure_regions, unsure_weights
@@ -242,14 +250,30 @@ def _values_can_wait(request: CheckRequest, matching: Matching) -> bool:
     )
 
 
-def with_folded_weights(request: CheckRequest, alignment: Alignment) -> CheckRequest:
+def with_folded_weights(
+    request: CheckRequest, alignment: Alignment, undo: ExitStack
+) -> CheckRequest:
     """The request, where one model folded weights into others: then each side keeps its own, since
-    there is nothing to copy."""
+    there is nothing to copy.
+
+    Where the first model has one operation for branches of the second, and weights are copied, it
+    gets those that the branches add up to; `undo` puts its own back.
+    """
     if request.deployed or not alignment.alive:
         return request
-    if not folded(alignment.matching, *alignment.engines):
+    if folded(alignment.matching, *alignment.engines):
+        return replace(request, folded=True, auto_weights=False, notes=(*request.notes, NOTE))
+    found = fusions(alignment.matching, alignment.engines)
+    request = replace(request, branches=found)
+    if not found or not all(can_hold(fusion, request.auto_weights) for fusion in found):
         return request
-    return replace(request, folded=True, auto_weights=False, notes=(*request.notes, NOTE))
+    if request.auto_weights:
+        engine = alignment.first_engine
+        undo.callback(engine.assign, held_weights(engine))
+        engine.assign(with_branches(alignment, found))
+        request = replace(request, branches=())
+    notes = (*request.notes, FUSED[request.auto_weights])
+    return replace(request, folded=True, auto_weights=False, notes=notes)
 
 
 def _by_numbers(difference: Difference) -> Difference:
@@ -275,9 +299,11 @@ def unify_weights(
     # an exporter folds weights into others: numbers decide there
     sizes = OtherSizes.of(matching, differences)
     loose = None if request.deployed else unmapped(matching, sizes)
-    findings: list[Finding] = []
+    findings = list(branch_findings(request.branches, matching, request.folded))
     if not request.deployed:
-        findings = unsure_weights(parameter_findings(matching, sizes), loose)
+        about = unsure_weights(parameter_findings(matching, sizes), loose)
+        told = UNMATCHED if findings else ()
+        findings += [finding for finding in about if finding.cause_id not in told]
     findings += contradicted_rows(alignment)
     with log.timed("weights"):
         if request.auto_weights:
@@ -430,7 +456,8 @@ def explain_regions(request: CheckRequest, regional: Regional, end_to_end: EndTo
     """The regions with what is to be said of them, and the whole run with what they explain of
     it."""
     weighted = regional.weighted
-    findings = list(region_findings(regional.regions, weighted.matching, weighted.differences))
+    regions = without_told(regional.regions, request.branches, weighted.matching)
+    findings = list(region_findings(regions, weighted.matching, weighted.differences))
     if request.deployed:
         findings = [*_reasons_in_weights(weighted, findings), *findings]
     diverging = {("buffer", name) for name in divergent_buffers(regional.regions)}

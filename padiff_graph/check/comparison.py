@@ -209,7 +209,7 @@ def _attempted(
 ) -> Report | BeginAgain:
     """The steps of the check, one after the other."""
     alignment = align_models(request, attempt, log, undo)
-    request = with_folded_weights(request, alignment)
+    request = with_folded_weights(request, alignment, undo)
     weighted = unify_weights(request, alignment, log, undo)
     end_to_end = run_end_to_end(request, weighted, attempt, log)
     if isinstance(end_to_end, BeginAgain):

@@ -9,7 +9,17 @@ from dataclasses import dataclass, replace
 __all__ = ["Cause"]
 
 PLACES = frozenset(
-    {"path", "first_path", "second_path", "first_from", "second_from", "modules", "region", "reads"}
+    {
+        "path",
+        "first_path",
+        "second_path",
+        "first_from",
+        "second_from",
+        "modules",
+        "left_out",
+        "region",
+        "reads",
+    }
 )
 """Facts that say where a cause stands: equal causes differ in them."""
 PARAMETERS = frozenset({"parameter", "first_name", "second_name", "towards"})

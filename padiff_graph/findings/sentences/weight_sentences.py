@@ -26,6 +26,20 @@ WEIGHTS: Mapping[str, tuple[str, ...]] = {
         "{loose}, and none makes the models agree: with {number} for every number of all of these, "
         "{tensor} differs by {error} (largest value {scale})",
     ),
+    "branches.unfit": (
+        "no weights of {path} ({op}) of the {side} model compute what {modules} of the {other} "
+        "model add up to: {text}",
+    ),
+    "branches.other_weights": (
+        "{path} ({op}) of the {side} model holds other weights than {modules} of the {other} model "
+        "add up to, and just those that they add up to without {left_out}",
+        "{path} ({op}) of the {side} model holds other weights than {modules} of the {other} model "
+        "add up to: largest difference {error:.3g}, largest weight {scale:.3g}",
+    ),
+    "branches.apart": (
+        "{path} ({op}) of the {side} model is one operation where {modules} of the {other} model "
+        "add up to one; how its weights are to be spread over them is not decided",
+    ),
     "map.module_unknown": (
         "the layer map has rows of {paths}, and the {side} model has no such modules that compute; "
         "they are not used",
