@@ -55,7 +55,7 @@ class _Cutter:
 
     is_tensor: IsTensor
     limit: int | None = None
-    error: Exception | None = None
+    error: BaseException | None = None
     stopped: _Run | None = None
     run: _Run = field(default_factory=_Run)
 
@@ -88,7 +88,7 @@ class _Cutter:
                 return forward(*given, **named)
             except _Cut:
                 return self.computed()
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 if self.limit is not None:
                     raise
                 self.limit, self.error, self.stopped = self.run.events, error, self.run
@@ -170,7 +170,7 @@ def cut_short(
         yield stop
 
 
-def _told(values: Values, error: Exception, path: str, module: Any) -> dict[str, Any]:
+def _told(values: Values, error: BaseException, path: str, module: Any) -> dict[str, Any]:
     frames = [
         (summary.filename, summary.lineno or 0, summary.line or "", _locals(values, frame))
         for (frame, _), summary in zip(

@@ -6,23 +6,31 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import torch
+
 from padiff_graph.capture.engine import NotRunnable
 from padiff_graph.capture.torch.fx_places import foreign
 
 __all__ = ["refusals_said"]
 
+ALLOCATION = "allocate memory"
+"""What torch's allocator for the CPU says, in a plain RuntimeError."""
+
 
 @contextmanager
 def refusals_said() -> Iterator[None]:
-    """Whatever a backward raises becomes a `NotRunnable` that says so in one line.
+    """Whatever a backward raises becomes a `NotRunnable` that says so in one line; a want of memory
+    passes through.
 
     A custom function's backward and a hook are the user's code and may raise anything.
     """
     try:
         yield
-    except NotRunnable:
+    except (NotRunnable, MemoryError, torch.OutOfMemoryError):
         raise
     except Exception as error:
+        if ALLOCATION in str(error):
+            raise
         raise NotRunnable(f"torch cannot differentiate this: {_words(error)}") from error
 
 

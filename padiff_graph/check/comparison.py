@@ -39,7 +39,7 @@ from padiff_graph.progress import shown
 from padiff_graph.report.report import Report
 from padiff_graph.sides.opened import with_sides
 
-__all__ = ["auto_diff", "compare", "run_check"]
+__all__ = ["auto_diff", "checked_and_undone", "compare", "run_check"]
 
 LOG = logging.getLogger(__name__)
 
@@ -120,8 +120,8 @@ def run_check(request: CheckRequest, attempt: Attempt | None = None) -> Report:
         log = CheckLog(stack.enter_context(shown("capture and matching")))
         try:
             checked = _checked(request, attempt or Attempt(), log)
-        except Exception as error:  # of the user's model most likely, which is helped
-            tell_where_it_stopped(request, error, _checked_and_undone)
+        except (Exception, SystemExit) as error:  # of the user's model most likely, which is helped
+            tell_where_it_stopped(request, error, checked_and_undone)
             raise
         checked = with_filled_example(request, checked, _within)
         report = with_half_precision(request, checked, log)
@@ -145,7 +145,7 @@ def _plainly_compared(
         return _checked(request, Attempt(), log)
 
 
-def _checked_and_undone(request: CheckRequest) -> Report:
+def checked_and_undone(request: CheckRequest) -> Report:
     """A check that leaves the weights as they were."""
     with ExitStack() as undo:
         outcome: Report | BeginAgain = _attempted(request, Attempt(), CheckLog(), undo)

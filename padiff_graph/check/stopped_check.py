@@ -1,5 +1,6 @@
-"""Help with a model whose forward raises: the part that runs is compared with the other model,
-captured and cut into regions as any model is, and the place is named where it stops."""
+"""Help with a model that raises: of a forward the part that runs is compared with the other model,
+captured and cut into regions as any model is, and the place is named where it stops; where both
+forwards run, the models are compared without what raised behind them."""
 
 from __future__ import annotations
 
@@ -35,8 +36,8 @@ Check = Callable[[CheckRequest], Report]
 Facts = dict[str, Any]
 
 
-def tell_where_it_stopped(request: CheckRequest, error: Exception, check: Check) -> None:
-    """Notes on an exception where a model's forward raised it, and what the part before it shows.
+def tell_where_it_stopped(request: CheckRequest, error: BaseException, check: Check) -> None:
+    """Notes on an exception where a model raised it, and what the part before it shows.
 
     Args:
         request: of the check that ended by the exception.
@@ -54,10 +55,11 @@ def tell_where_it_stopped(request: CheckRequest, error: Exception, check: Check)
             return
         number = next((number for number, stop in enumerate(stops) if stop is not None), None)
         if number is None:
-            return
-        told = _told(request, number, stops[number] or {})
-        ran = (stops[number] or {})["computed"]
-        told = _with_part(told, request, check) if ran else replace(told, unasked=NOTHING_RAN)
+            told = _ran_whole(request, error, check)
+        else:
+            told = _told(request, number, stops[number] or {})
+            ran = (stops[number] or {})["computed"]
+            told = _with_part(told, request, check) if ran else replace(told, unasked=NOTHING_RAN)
         setattr(error, ATTRIBUTE, told)
     if hasattr(error, "add_note"):
         error.add_note(stopped_text(getattr(error, ATTRIBUTE)))
@@ -106,6 +108,19 @@ def _held(tensors: list[Any]) -> tuple[HeldTensor, ...]:
     return tuple(HeldTensor(str(name), dtype, tuple(shape)) for name, dtype, shape in tensors)
 
 
+def _ran_whole(request: CheckRequest, error: BaseException, check: Check) -> StoppedModel:
+    """Of models whose forwards run, since a loss, an optimizer, a step or a backward raised: how
+    they compare without losses and training, or forward alone where their backward raises too."""
+    said = _short(f"{type(error).__name__}: {error}")
+    told = StoppedModel(None, request.names, request.frameworks, said, "", "", "", "")
+    compared = _with_part(told, request, check)
+    if compared.unasked and request.options.backward:
+        options = replace(request.options, diff_phase="forward")
+        forward = _with_part(told, replace(request, options=options), check)
+        compared = compared if forward.unasked else forward
+    return compared
+
+
 def _with_part(told: StoppedModel, request: CheckRequest, check: Check) -> StoppedModel:
     """With what a check of the part that runs comes to."""
     bare = replace(request, losses=None, steppers=None, loops=None, steps=1, further=())
@@ -118,7 +133,7 @@ def _with_part(told: StoppedModel, request: CheckRequest, check: Check) -> Stopp
         return replace(told, unasked=_short(reason))
     return replace(
         told,
-        beside=_beside(report.matching, told.number),
+        beside=None if told.number is None else _beside(report.matching, told.number),
         regions=dict(report.regions),
         findings=tuple(finding for finding in report.findings if _of_the_part(finding)),
     )

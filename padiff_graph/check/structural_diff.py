@@ -8,6 +8,7 @@ from padiff_graph.alignment.align import align
 from padiff_graph.alignment.correspondence import ResolvedMap
 from padiff_graph.alignment.structure_findings import structure_findings
 from padiff_graph.capture.exclusive import one_at_a_time
+from padiff_graph.check.stopped_matching import stops_told
 from padiff_graph.findings.finding import Finding
 from padiff_graph.layer_map.contradicted_rows import contradicted_rows
 from padiff_graph.layer_map.layer_map import LayerMap
@@ -32,10 +33,12 @@ def structural_diff(
         example_inp: (paddle_input, torch_input).
         layer_map: what the user knows about the correspondence.
     Raises:
-        CaptureError: where a model cannot be captured.
+        CaptureError: where a model cannot be captured; of one whose forward raises it says where,
+            and how the part before compares, see `padiff_graph.findings.stopped_model`.
     """
     resolved = LayerMap.of(layer_map).resolve(layer, module)
-    alignment = align(layer, module, example_inp, resolved, certify=False)
+    with stops_told(layer, module, example_inp, layer_map):
+        alignment = align(layer, module, example_inp, resolved, certify=False)
     findings = structure_findings(alignment.matching, alignment.differences)
     kept = [finding for finding in findings if not _left_out(resolved, finding)]
     told = tuple([*kept, *contradicted_rows(alignment)])

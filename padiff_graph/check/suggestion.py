@@ -8,6 +8,7 @@ from padiff_graph.alignment.align import align
 from padiff_graph.alignment.aligned import Alignment
 from padiff_graph.alignment.module_rows import unmatched_modules
 from padiff_graph.capture.exclusive import one_at_a_time
+from padiff_graph.check.stopped_matching import stops_told
 from padiff_graph.layer_map.layer_map import LayerMap
 from padiff_graph.matching.result import Matching
 from padiff_graph.report.layer_map_candidate import LayerMapCandidate
@@ -34,10 +35,12 @@ def suggest_layer_map(
         One candidate; choices that the evidence leaves stand in its rows' alternatives. Empty where
         nothing corresponds.
     Raises:
-        CaptureError: where a model cannot be captured.
+        CaptureError: where a model cannot be captured; of one whose forward raises it says where,
+            and how the part before compares, see `padiff_graph.findings.stopped_model`.
     """
     resolved = LayerMap.of(layer_map).resolve(layer, module)
-    alignment = align(layer, module, example_inp, resolved, certify=False)
+    with stops_told(layer, module, example_inp, layer_map):
+        alignment = align(layer, module, example_inp, resolved, certify=False)
     found = candidate(alignment, (class_of(layer), class_of(module)))
     return (
         [found] if found.rows or any(entry.status == "mapped" for entry in found.parameters) else []

@@ -117,6 +117,7 @@ def _answer(error: BaseException) -> int:
     from padiff_graph.capture.capture_errors import CaptureError  # light
     from padiff_graph.capture.remote.errors import ElsewhereError
     from padiff_graph.errors import NotWrittenError, UsageError
+    from padiff_graph.findings.stopped_model import stopped_model
 
     if isinstance(error, KeyboardInterrupt):
         return _told("stopped by Ctrl-C, before it was done", INTERRUPTED)
@@ -127,7 +128,11 @@ def _answer(error: BaseException) -> int:
         _tell_where_it_stopped(error)
         return code
     if isinstance(error, CaptureError):
-        return _told(f"capture failed: {error}", NOTHING)
+        stopped = stopped_model(error)
+        told = f"capture failed: {error}"
+        code = _told(f"nothing was compared: {stopped.error}" if stopped else told, NOTHING)
+        _tell_where_it_stopped(error)
+        return code
     if isinstance(error, ImportError) and type(error) is not ImportError:
         # its subclasses name what is not installed; a name that a module lacks is a mistake in code
         return _told(f"error: {error}", WRONG)

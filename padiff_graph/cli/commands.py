@@ -205,10 +205,15 @@ def diff(
     """`structural_diff`, printed. Built differently alone is no difference."""
     models = _models_to_match(targets, layer_map)
 
+    from padiff_graph.capture.capture_errors import CaptureError
     from padiff_graph.check.structural_diff import structural_diff
     from padiff_graph.report.structural_views import diff_headline
 
-    difference = structural_diff(*models)
+    try:
+        difference = structural_diff(*models)
+    except CaptureError as error:
+        write_stop(error, "text", json_file)
+        raise
     if quiet():
         headline(diff_headline(difference).plain)
     else:

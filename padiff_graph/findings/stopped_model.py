@@ -1,4 +1,4 @@
-"""A model whose forward raised: where it stopped, and what the other model has there, as plain
+"""A model that raised: where it stopped, and what the other model has there, as plain
 data."""
 
 from __future__ import annotations
@@ -44,10 +44,11 @@ class Beside:
 
 @dataclass(frozen=True)
 class StoppedModel:
-    """Where a model's forward stopped.
+    """Where a model stopped.
 
     Attributes:
-        number: 0 for the first model, 1 for the second.
+        number: 0 for the first model, 1 for the second; None where both forwards run, and a loss,
+            an optimizer, a training step or a backward raised.
         models, frameworks: names of both.
         error: type and message of what it raised.
         path, kind: of the innermost module that was running; "" and the model's class for the
@@ -62,7 +63,7 @@ class StoppedModel:
         unasked: why what ran before was not compared; "" where it was.
     """
 
-    number: int
+    number: int | None
     models: tuple[str, str]
     frameworks: tuple[str, str]
     error: str

@@ -1,4 +1,4 @@
-"""What is said of a model whose forward raised, and the same as JSON can hold it."""
+"""What is said of a model that raised, and the same as JSON can hold it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,12 @@ __all__ = ["stopped_data", "stopped_text"]
 
 SHOWN = 8
 """Variables that are listed; chosen so that they stay a line or two."""
-PART = "the part that ran"
+PART = "the part that ran before"
+MODELS = "both models without it"
+BEHIND = (
+    "the forward of both models runs; what raised is asked behind it: a loss, an optimizer, a "
+    "training step or a backward"
+)
 
 
 def stopped_data(stopped: StoppedModel) -> dict[str, Any]:
@@ -28,12 +33,15 @@ def stopped_data(stopped: StoppedModel) -> dict[str, Any]:
 def stopped_text(stopped: StoppedModel) -> str:
     """Some lines: where it stopped, what stood there, what the other model has there, and how what
     ran before compares."""
-    lines = [*_stop(stopped), *_other(stopped), *_part(stopped)]
+    if stopped.number is None:
+        return "\n".join([BEHIND, *_part(stopped, None, MODELS)])
+    number = stopped.number
+    lines = [*_stop(stopped, number), *_other(stopped, number), *_part(stopped, number, PART)]
     return "\n".join(lines)
 
 
-def _stop(stopped: StoppedModel) -> list[str]:
-    model = _model(stopped, stopped.number)
+def _stop(stopped: StoppedModel, number: int) -> list[str]:
+    model = _model(stopped, number)
     lines = [f"the {model} stopped in {_where(stopped.path, stopped.kind)}"]
     if stopped.source:
         lines += [f"  {stopped.source}", f"  > {stopped.code}"]
@@ -46,10 +54,10 @@ def _stop(stopped: StoppedModel) -> list[str]:
     return lines
 
 
-def _other(stopped: StoppedModel) -> list[str]:
+def _other(stopped: StoppedModel, number: int) -> list[str]:
     if stopped.unasked:
         return []
-    model, beside = _model(stopped, 1 - stopped.number), stopped.beside
+    model, beside = _model(stopped, 1 - number), stopped.beside
     if beside is None:
         return [f"the {model} has nothing behind what both had computed by then"]
     lines = [f"the {model} goes on with {_where(beside.path, beside.op)}"]
@@ -63,16 +71,16 @@ def _verbs(beside: Beside) -> list[tuple[str, tuple[HeldTensor, ...]]]:
     return [("is given", beside.given), ("holds", beside.weights), ("yields", beside.yielded)]
 
 
-def _part(stopped: StoppedModel) -> list[str]:
+def _part(stopped: StoppedModel, number: int | None, what: str) -> list[str]:
     if stopped.unasked:
-        return [f"{PART} before was not compared: {stopped.unasked}"]
+        return [f"{what} was not compared: {stopped.unasked}"]
     count = sum(stopped.regions.values())
     if not count:
-        return [f"{PART} before has no region to compare"]
+        return [f"{what}: there is no region to compare"]
     kinds = ", ".join(f"{number} {kind}" for kind, number in stopped.regions.items())
-    lines = [f"{PART} before: {count} {noun('regions', count)} compared, {kinds}"]
+    lines = [f"{what}: {count} {noun('regions', count)} compared, {kinds}"]
     for finding in stopped.findings:
-        place = (finding.paddle_path, finding.torch_path)[stopped.number]
+        place = (finding.paddle_path, finding.torch_path)[number or 0]
         lines.append(f"  different ({finding.phase}) at {place or '(root)'}: {finding.cause}")
     return lines
 

@@ -3,6 +3,7 @@ and answers questions about it until its connection ends."""
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import socket
@@ -41,6 +42,8 @@ def main(number: int) -> None:
     for beginning in AT_IMPORT:
         warnings.filterwarnings("ignore", message=beginning)
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    served = threading.Event()
+    atexit.register(_end_behind, served)  # the first one runs last, behind the model's own
     own = socket.socket(fileno=number)
     with suppress(Closed), ExitStack() as stack:
         stack.callback(own.detach)  # the process closes it: the model's code may have done so
@@ -50,6 +53,17 @@ def main(number: int) -> None:
         connection.send(answer, [])
         if service is not None:
             service.serve(connection, failed)
+    served.set()
+
+
+def _end_behind(served: threading.Event) -> None:
+    """Ends what a model started, where nobody asks any more: who asked may be gone, and ends it no
+    longer. Of a process that ends otherwise who asks has to learn how."""
+    if served.is_set() and os.getpgrp() == os.getpid():
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):  # nobody reads any more
+                stream.flush()
+        os.killpg(0, signal.SIGKILL)
 
 
 def _end_with(asking: int) -> None:

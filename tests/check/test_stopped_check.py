@@ -149,3 +149,121 @@ def test_the_command_line_ends_with_3_and_writes_the_facts(tmp_path, capsys):
     assert "the torch model TorchNet goes on with head.inner" in said
     facts = json.loads(path.read_text())
     assert facts["passed"] is False and facts["stopped"]["beside"]["path"] == "head.inner"
+
+
+@pytest.mark.parametrize("call", [pg.structural_diff, pg.suggest_layer_map])
+@pytest.mark.parametrize("epsilon", [1e-5, 1e-3])
+def test_calls_that_only_match_give_the_same_help(call, epsilon):
+    layer, module = PaddleNet(width=17, epsilon=epsilon), TorchNet().eval()
+    layer.eval()
+    before = {name: tensor.numpy() for name, tensor in layer.state_dict().items()}
+    with pytest.raises(pg.CaptureError) as caught:
+        call(layer, module, ({"x": X}, {"x": X}))
+    stopped = stopped_model(caught.value)
+    assert (stopped.number, stopped.path, stopped.beside.path) == (0, "head.inner", "head.inner")
+    told = [finding.cause_id for finding in stopped.findings]
+    assert told == ([] if epsilon == 1e-5 else ["attribute.epsilon"])
+    for name, tensor in layer.state_dict().items():
+        np.testing.assert_array_equal(tensor.numpy(), before[name])
+
+
+def test_a_model_without_numbers_that_raises_is_a_failed_capture():
+    layer = PaddleNet(at_once=True)
+    layer.eval()
+    with torch.device("meta"):
+        module = TorchNet().eval()
+    shapes = {"x": paddle.static.InputSpec([3, 8], "float32")}, {"x": torch.ones(3, 8)}
+    with pytest.raises(pg.CaptureError) as caught:
+        pg.structural_diff(layer, module, shapes)
+    assert stopped_model(caught.value) is None
+
+
+@pytest.mark.parametrize("command", ["diff", "suggest"])
+def test_their_commands_say_so(command, tmp_path, capsys):
+    target = f"{Path(__file__)}:pair"
+    path = tmp_path / "stopped.json"
+    wanted = ["--json", str(path)] if command == "diff" else []
+    assert run(lambda: cli.main([command, target, *wanted], standalone_mode=False)) == 3
+    said = capsys.readouterr().err
+    assert "nothing was compared: ValueError: " in said and "capture failed" not in said
+    assert "the torch model TorchNet goes on with head.inner" in said
+    if wanted:
+        assert json.loads(path.read_text())["stopped"]["path"] == "head.inner"
+
+
+def test_a_forward_that_exits_stops_there():
+    def exits(hidden):
+        raise SystemExit(5)
+
+    layer = PaddleNet()
+    layer.eval()
+    layer.last.forward = exits
+    with pytest.raises(SystemExit) as caught:
+        pg.compare(layer, TorchNet().eval(), ({"x": X}, {"x": X}), options=OPTIONS)
+    stopped = stopped_model(caught.value)
+    assert (stopped.path, stopped.beside.path) == ("last", "last")
+
+
+@pytest.mark.parametrize("epsilon", [1e-5, 1e-3])
+def test_a_loss_that_raises_leaves_the_models_compared(epsilon):
+    layer = PaddleNet(epsilon=epsilon)
+    layer.eval()
+
+    def loss(output):
+        return (output @ output).mean()
+
+    given = {"loss_fn": [loss, lambda output: output.mean()], "options": OPTIONS}
+    with pytest.raises(ValueError, match="matmul") as caught:
+        pg.compare(layer, TorchNet().eval(), ({"x": X}, {"x": X}), **given)
+    stopped = stopped_model(caught.value)
+    assert stopped.number is None and stopped.regions["equal"] >= 4
+    told = [finding.cause_id for finding in stopped.findings]
+    assert told == ([] if epsilon == 1e-5 else ["attribute.epsilon"])
+    text = stopped_text(stopped)
+    assert "the forward of both models runs" in text and "both models without it: " in text
+
+
+class _TorchBoom(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x * 1.0
+
+    @staticmethod
+    def backward(ctx, gradient):
+        raise KeyError("not written yet")
+
+
+class _PaddleBoom(paddle.autograd.PyLayer):
+    @staticmethod
+    def forward(ctx, x):
+        return x * 1.0
+
+    @staticmethod
+    def backward(ctx, gradient):
+        raise KeyError("not written yet")
+
+
+def _with_backward(side):
+    """A pair one of which has a function whose backward raises in front of `last`."""
+    layer, module = PaddleNet(), TorchNet().eval()
+    layer.eval()
+    model, function = ((layer, _PaddleBoom), (module, _TorchBoom))[side]
+    plain = model.last.forward
+    model.last.forward = lambda hidden: plain(function.apply(hidden))
+    return layer, module
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_a_backward_that_raises_leaves_the_rest_compared(side):
+    layer, module = _with_backward(side)
+    report = pg.compare(layer, module, ({"x": X}, {"x": X}), options=OPTIONS)
+    assert not report.passed
+    assert report.regions["equal"] >= 5 and report.regions["not-comparable"] == 1
+    reasons = " ".join(report.notes)
+    assert "not written yet" in reasons and "test_stopped_check.py" in reasons
+
+
+def test_two_backwards_that_raise_are_no_pass():
+    layer, module = _with_backward(1)[1], _with_backward(1)[1]
+    report = pg.compare(layer, module, ({"x": X}, {"x": X}), options=OPTIONS)
+    assert not report.passed and not any(finding.fails for finding in report.findings)

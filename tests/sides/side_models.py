@@ -93,10 +93,17 @@ def paddle_wants_memory():
 
 def hangs():
     left = os.environ["SIDE_LEFT"]
-    with open(f"{left}.part", "w") as file:
+    part = f"{left}.{os.getpid()}"
+    with open(part, "w") as file:
         file.write(f"{os.getpid()} {subprocess.Popen(['sleep', '600']).pid}")
-    os.replace(f"{left}.part", left)
+    os.replace(part, left)
     time.sleep(600)
+
+
+def starts_a_process():
+    with open(os.environ["SIDE_LEFT"], "w") as file:
+        file.write(f"{os.getpid()} {subprocess.Popen(['sleep', '600']).pid}")
+    return nothing()
 
 
 def paddle_training(decay=0.01):

@@ -221,6 +221,18 @@ def test_nothing_is_left_where_the_process_that_asks_is_killed(tmp_path):
         _within(10, lambda number=number: not _runs(int(number)))
 
 
+def test_a_side_ends_what_its_model_started_when_nobody_asks(tmp_path, monkeypatch):
+    left = tmp_path / "left"
+    monkeypatch.setenv("SIDE_LEFT", str(left))
+    worker = WorkerProcess(sys.executable, "the first side")
+    with pytest.raises(UsageError, match="expected .* to return"):
+        worker.open(f"{MODELS}:starts_a_process")
+    worker.close()  # as the kernel does where the one that asks is killed
+    for number in left.read_text().split():
+        _within(10, lambda number=number: not _runs(int(number)))
+    worker.end()
+
+
 def _within(seconds, done):
     last = time.monotonic() + seconds
     while not done():
@@ -250,6 +262,13 @@ def test_what_a_model_raises_is_told_with_its_line():
     stopped = stopped_model(caught.value)
     assert (stopped.number, stopped.frameworks) == (0, ("paddle", "torch"))
     assert "side_models.py" in stopped.source
+
+
+def test_a_diff_of_a_model_that_raises_says_where():
+    with pytest.raises(pg.CaptureError) as caught:
+        pg.structural_diff(_side("paddle_raises"), _side("torch_side"))
+    stopped = stopped_model(caught.value)
+    assert stopped.number == 0 and "no such thing" in stopped.error
 
 
 @pytest.mark.parametrize(
