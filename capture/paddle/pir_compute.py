@@ -238,17 +238,19 @@ def _attention(
 
 def convolution(transposed: bool = False) -> Row:
     """conv2d, depthwise_conv2d, conv3d and their transposes; paddings are 2 or 4 (3 or 6)
-    numbers."""
+    numbers. Where they are SAME the kernels take every dilation for 1."""
 
     def row(call: Call) -> Result:
+        pads = paddings(call)
+        dilations = (1,) if pads == "SAME" else call.numbers("dilations", (1,))
         return rows.convolution(
             call,
             call.operand("input") or call["x"],
             call["filter"],
             None,
             strides=call.numbers("strides"),
-            pads=paddings(call),
-            dilations=call.numbers("dilations", (1,)),
+            pads=pads,
+            dilations=dilations,
             group=call.number("groups", 1),
             transposed=transposed,
             channels_last=channels_last(call),

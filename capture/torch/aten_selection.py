@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from padiff_graph.capture.normal import lowering as rows
 from padiff_graph.capture.normal.call import Call, Result, Row, Unsupported
@@ -10,6 +11,7 @@ from padiff_graph.capture.normal.edges import expand, reshape, shape_of
 from padiff_graph.capture.normal.form import Edge
 
 __all__ = [
+    "arg_sort",
     "argument",
     "cumsum",
     "diff",
@@ -191,14 +193,18 @@ def top_k(call: Call) -> Result:
 
 def sort(call: Call) -> Result:
     """Sorted values and where they stood."""
-    return rows.on_axis(
-        call,
-        "Sort",
-        call["self"],
-        call.number("dim", -1),
-        {"descending": bool(call.number("descending", False))},
-        2,
-    )
+    return rows.on_axis(call, "Sort", call["self"], call.number("dim", -1), _direction(call), 2)
+
+
+def arg_sort(call: Call) -> Result:
+    """Where sorted values stood; the values themselves are not told."""
+    edge, axis = call["self"], call.number("dim", -1)
+    values = call.typed(edge, call.shape)
+    return rows.on_axis(call, "Sort", edge, axis, _direction(call), kept=(values,))
+
+
+def _direction(call: Call) -> dict[str, Any]:
+    return {"descending": bool(call.number("descending", False))}
 
 
 def variance(call: Call) -> Result:

@@ -265,6 +265,7 @@ ALONG_AXES = [
     ("argmin", selection.argument("ArgMin")),
     ("topk", selection.top_k),
     ("sort", selection.sort),
+    ("argsort", selection.arg_sort),
     ("mean", rows.reduction("ReduceMean")),
     ("sum", rows.reduction("ReduceSum")),
     ("prod", rows.reduction("ReduceProd")),

@@ -44,6 +44,7 @@ class Proof:
         agreeing: points whose sampled elements are equal, by position in `Matching.points`.
         disagreeing: points whose elements differ although both tensors hold the same numbers: the
             layout is wrong.
+        apart: native values of points whose elements differ.
         notes: what could not be run.
         deployed: whether both sides ran with the weights that they carry.
     """
@@ -52,6 +53,7 @@ class Proof:
     second: dict[Value, Fingerprint] = field(default_factory=dict)
     agreeing: set[int] = field(default_factory=set)
     disagreeing: set[int] = field(default_factory=set)
+    apart: set[tuple[Value, Value]] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
     deployed: bool = False
 
@@ -168,7 +170,9 @@ def prove(
         scale = max(proof.second[point.second].square, LEAST) if prints else _size(theirs)
         if _close(ours, theirs, scale):
             proof.agreeing.add(index)
-        elif prints and _moved(proof.first[point.first], proof.second[point.second]):
+            continue
+        proof.apart.add((point.first, point.second))
+        if prints and _moved(proof.first[point.first], proof.second[point.second]):
             proof.disagreeing.add(index)
     return proof
 

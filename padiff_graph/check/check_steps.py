@@ -378,10 +378,12 @@ def asked_regions(
     progress: Progress | None = None,
 ) -> RegionCheck:
     """All regions as the request wants them compared; see `check_regions`."""
+    proof = weighted.alignment.proof
     return check_regions(
         weighted.matching,
         *weighted.alignment.engines,
         differences=weighted.differences,
+        apart=proof.apart if proof is not None else (),
         forward=request.options.forward,
         backward=request.options.backward,
         tolerance=request.tolerance,

@@ -13,7 +13,7 @@ from itertools import pairwise
 from padiff_graph.executor.partition import Key, Plan, Region
 from padiff_graph.referee.region_result import AGREE, Part, RegionResult
 
-__all__ = ["Results", "awaited", "doubtful_groups", "vanished", "widened"]
+__all__ = ["Results", "awaited", "doubtful_groups", "told_apart", "vanished", "widened"]
 
 Results = Mapping[tuple[object, ...], RegionResult]
 """What was found so far, by `Region.identity`."""
@@ -30,6 +30,24 @@ def doubtful_groups(plan: Plan, results: Results) -> list[frozenset[Key]]:
     """Groups of neighbouring cuts that may be wrong, to be taken away together."""
     groups = _grouped(_doubtful(plan, results), plan)
     return [group for group in groups if len(group) <= WIDEST]
+
+
+def told_apart(plan: Plan, results: Results, apart: Collection[Key]) -> list[frozenset[Key]]:
+    """Groups of those alone whose values differ where both models run as a whole.
+
+    The others beside them are right, and part what is wrong: in a loop that is written another way
+    every step has a wrong cut, and all steps hang together.
+    """
+    doubtful = _doubtful(plan, results)
+    wrong = {index for index in doubtful if not _values(plan, index).isdisjoint(apart)}
+    if wrong == doubtful:
+        return []
+    return [group for group in _grouped(wrong, plan) if len(group) <= WIDEST]
+
+
+def _values(plan: Plan, index: int) -> set[Key]:
+    """The native values that a cut takes for the same."""
+    return {(point.first, point.second) for point in plan.cuts[index].points}
 
 
 def widened(

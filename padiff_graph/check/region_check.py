@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -17,7 +17,7 @@ import numpy as np
 from padiff_graph.capture.engine import Array, Engine
 from padiff_graph.capture.graph import Value
 from padiff_graph.check.abreast import abreast
-from padiff_graph.check.doubtful_cuts import awaited, doubtful_groups, vanished, widened
+from padiff_graph.check.doubtful_cuts import awaited, doubtful_groups, told_apart, vanished, widened
 from padiff_graph.check.region_examination import Examination, examine
 from padiff_graph.executor.buffer_updates import buffer_updates
 from padiff_graph.executor.cut_graphs import cut_graphs
@@ -55,6 +55,7 @@ def check_regions(
     second_engine: Engine,
     *,
     differences: Sequence[Difference] = (),
+    apart: Collection[Key] = (),
     forward: bool = True,
     backward: bool = True,
     tolerance: Tolerance | None = None,
@@ -71,6 +72,7 @@ def check_regions(
         matching: graphs with live sessions, points and parameter rows.
         first_engine, second_engine: the models' engines.
         differences: what structure says; a region with one is always sent to the float64 referee.
+        apart: native values that were matched, and that differ where both models run as a whole.
         forward: whether outputs and buffer updates are compared.
         backward: whether gradients are computed and compared.
         tolerance: what every tensor of every region is held against besides (`Part.held`).
@@ -98,7 +100,8 @@ def check_regions(
             pair, Structure.of(matching, differences), tolerance, defaultdict(float)
         )
         updates = buffer_updates(matching)
-        return _Rounds(matching, examination, updates, fail_fast, spared).check(progress)
+        rounds = _Rounds(matching, examination, updates, frozenset(apart), fail_fast, spared)
+        return rounds.check(progress)
 
 
 @dataclass
@@ -106,6 +109,7 @@ class _Rounds:
     """All regions, then again with doubtful cuts taken away.
 
     Attributes:
+        apart: see `check_regions`.
         fail_fast: whether regions are left once a difference stands.
         spared: see `check_regions`.
         results: what was found so far, by `Region.identity`: a region that two plans share is run
@@ -116,6 +120,7 @@ class _Rounds:
     matching: Matching
     examination: Examination
     updates: tuple[Update, ...]
+    apart: frozenset[Key] = frozenset()
     fail_fast: bool = False
     spared: Spared | None = None
     results: dict[tuple[object, ...], RegionResult] = field(default_factory=dict)
@@ -148,8 +153,9 @@ class _Rounds:
         tried: set[frozenset[Key]] = set()
         wider: list[frozenset[Key]] = []
         for _ in range(ROUNDS):
+            told = told_apart(plan, self.results, self.apart)
             found = (*doubtful_groups(plan, self.results), *wider)
-            groups = [group for group in dict.fromkeys(found) if group not in tried]
+            groups = _untried(told, tried) or _untried(found, tried)
             if not groups:
                 break
             tried.update(groups)
@@ -234,6 +240,12 @@ class _Rounds:
             if beside is not None:
                 stream.hand_in, stream.ahead = beside.hand_in, beside.ahead
             stream.run()
+
+
+def _untried(
+    groups: Iterable[frozenset[Key]], tried: Collection[frozenset[Key]]
+) -> list[frozenset[Key]]:
+    return [group for group in dict.fromkeys(groups) if group not in tried]
 
 
 def _decided(result: RegionResult) -> RegionResult:

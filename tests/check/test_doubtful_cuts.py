@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from padiff_graph.capture.graph import Value
-from padiff_graph.check.doubtful_cuts import doubtful_groups, vanished
+from padiff_graph.capture.normal.index_map import View
+from padiff_graph.check.doubtful_cuts import doubtful_groups, told_apart, vanished
 from padiff_graph.executor.partition import Cut, Plan, Region, Slice
+from padiff_graph.matching.result import Point
 from padiff_graph.referee.region_result import Part, RegionResult, RegionVerdict
 
 
@@ -70,3 +74,20 @@ def test_a_cut_is_doubtful_where_nothing_but_the_gradient_towards_it_differs() -
     masked = RegionResult(last.order, "different", parts, last.first.nodes, last.second.nodes)
     results = {**found("equal", "equal", "equal"), last.identity: masked}
     assert doubtful_groups(PLAN, results) == [frozenset({CUTS[2].key, CUTS[3].key})]
+
+
+def test_of_doubtful_cuts_those_are_told_apart_whose_values_differ() -> None:
+    cuts = tuple(replace(cut, points=(_point(cut),)) for cut in CUTS)
+    chain = [replace(own, cut=cuts[own.cut.index]) for own in CHAIN]
+    plan = Plan(cuts, tuple(chain), cuts[:1])
+    results = found("different", "different", "equal")
+    wrong = cuts[1].key
+    assert told_apart(plan, results, {wrong}) == [frozenset({wrong})]
+    assert told_apart(plan, results, {cuts[3].key}) == []
+    everything = {cut.key for cut in cuts}
+    assert told_apart(plan, results, everything) == [], "a bug in front of them moves them all"
+
+
+def _point(cut: Cut) -> Point:
+    view = View.of((2,))
+    return Point(cut.first[0], view, cut.second[0], view, 1.0)

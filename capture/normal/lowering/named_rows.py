@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from padiff_graph.capture.graph import TensorType
@@ -62,16 +62,24 @@ def along_last(
 
 
 def on_axis(
-    call: Call, op: str, edge: Edge, axis: int, attrs: dict[str, Any], results: int = 1
+    call: Call,
+    op: str,
+    edge: Edge,
+    axis: int,
+    attrs: dict[str, Any],
+    results: int = 1,
+    *,
+    kept: Sequence[TensorType] = (),
 ) -> Result:
-    """A node along one axis: the operand with that axis last, the results with it put back."""
+    """A node along one axis: the operand with that axis last, the results with it put back. `kept`
+    are results in front of those that the native operation has, which it keeps to itself."""
     if call.rank(edge) == 0:
         edge = reshape(edge, (1,))
     rank = call.rank(edge)
     axis %= rank
     order = [*(at for at in range(rank) if at != axis), axis]
     back = sorted(range(rank), key=order.__getitem__)
-    kinds = [call.type(output) for output in range(results)]
+    kinds = [*kept, *(call.type(output) for output in range(results))]
     types = []
     for kind in kinds:
         shape = kind.shape or (1,)
@@ -79,7 +87,8 @@ def on_axis(
             shape = (*shape[:axis], 1, *shape[axis:])
         types.append(TensorType(tuple(shape[at] for at in order), kind.dtype))
     made = call.results(op, [transpose(edge, order)], {"axis": axis - rank, **attrs}, *types)
-    return [
+    put_back = [
         reshape(transpose(result, back), kind.shape)
         for result, kind in zip(made, kinds, strict=True)
     ]
+    return put_back[len(kept) :]

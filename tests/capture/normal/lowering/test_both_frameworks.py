@@ -156,6 +156,11 @@ SELECTION = {
         lambda x, y, i: paddle.sort(x, axis=2, descending=True),
         lambda x, y, i: paddle.sort(x, axis=2),
     ),
+    "where sorted values stood": (
+        lambda x, y, i: torch.argsort(x, dim=2, descending=True),
+        lambda x, y, i: paddle.argsort(x, axis=2, descending=True),
+        lambda x, y, i: paddle.argsort(x, axis=2),
+    ),
     "norm of another order": (
         lambda x, y, i: torch.linalg.vector_norm(x, 3, dim=1),
         lambda x, y, i: paddle.linalg.vector_norm(x, 3, axis=1),
@@ -222,6 +227,12 @@ ARITHMETIC = {
         lambda x, y, i: (x + 3.0) * 2.0,
         lambda x, y, i: paddle.scale(x, 2.0, 3.0, bias_after_scale=False),
         lambda x, y, i: paddle.scale(x, 2.0, 3.0, bias_after_scale=True),
+    ),
+    # Paddle's SAME drops the dilation
+    "dilated convolution": (
+        lambda x, y, i: TF.conv2d(x, y[..., :3, :3], padding="same", dilation=2),
+        lambda x, y, i: F.conv2d(x, y[..., :3, :3], padding=2, dilation=2),
+        lambda x, y, i: F.conv2d(x, y[..., :3, :3], padding="SAME", dilation=2),
     ),
     "attention": (
         lambda x, y, i: TF.scaled_dot_product_attention(x, y, y),
