@@ -50,6 +50,7 @@ def operand_patches(recording: Recording) -> list[Patch]:
         *_place_patches(),
         _exact_scale(),
         _signed_zero(),
+        *_products(),
     ]
 
 
@@ -186,6 +187,30 @@ def _signed_zero() -> Patch:
 
     why = "a program has no zero below zero once it has had one above"
     return Patch(paddle._C_ops, "full", by_mode(plain, filled), why)
+
+
+def _products() -> list[Patch]:
+    """Products of batches of matrices of which one has fewer axes: Paddle gives a program's value
+    the other's batch, though the kernel broadcasts both."""
+    why = "a program's value has the batch of the operand with more axes, and is not broadcast"
+    eager, operator = paddle._C_ops.matmul, Value.__matmul__
+    return [
+        Patch(paddle._C_ops, "matmul", by_mode(eager, _broadcast(eager)), why),
+        Patch(Value, "__matmul__", _broadcast(operator), why),
+    ]
+
+
+def _broadcast(plain: Callable[..., Any]) -> Callable[..., Any]:
+    def product(x: Any, y: Any, *more: Any, **named: Any) -> Any:
+        result = plain(x, y, *more, **named)
+        batches = [tuple(operand.shape)[:-2] for operand in (x, y)]
+        if len(batches[0]) != len(batches[1]) and all(batches):
+            shape = (*np.broadcast_shapes(*batches), *tuple(result.shape)[-2:])
+            if tuple(result.shape) != shape:
+                internals.typed(result, shape)
+        return result
+
+    return product
 
 
 def _whole(value: Any) -> bool:

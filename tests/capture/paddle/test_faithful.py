@@ -407,3 +407,23 @@ class ZeroBelowZero(Base):
 def test_zeros_keep_their_sign_whichever_was_captured_before():
     for zero in (0.0, -0.0, 0.0):
         captured(ZeroBelowZero(zero), x=values(3, 4))
+
+
+class BroadcastProduct(NN.Layer):
+    """A product whose operands have batches of another length; what follows reads its shape."""
+
+    def __init__(self, shape):
+        super().__init__()
+        self.w = self.create_parameter(shape)
+        self.w.stop_gradient = True  # Paddle has no gradient of it
+
+    def forward(self, x):
+        y = x.unsqueeze(1) @ self.w
+        return paddle.nn.functional.relu(y).reshape([y.shape[0], y.shape[1] * y.shape[2], -1])
+
+
+@pytest.mark.parametrize("shape", [[3, 8, 5], [1, 8, 5], [8, 5]])
+def test_a_product_of_batches_is_broadcast(shape):
+    graph = captured(BroadcastProduct(shape), x=values(2, 6, 8))
+    [product] = [node for node in graph.of_kind("operation") if node.op == "pd_op.matmul"]
+    assert product.outputs[0].shape == (2, shape[0] if len(shape) > 2 else 1, 6, 5)
