@@ -16,6 +16,7 @@ from padiff_graph.capture.normal.form import NormalGraph, NormalNode
 from padiff_graph.capture.normal.traits import LEAVES, attributes_equal
 from padiff_graph.matching.difference.compared import Compared
 from padiff_graph.matching.difference.size_facts import INHERITED, NAMED, Read, same_size, sizes_of
+from padiff_graph.matching.difference.spread_weights import Spread
 from padiff_graph.matching.result import Difference, Matching
 
 __all__ = ["with_sizes"]
@@ -116,6 +117,7 @@ def _differing(matching: Matching, compared: Compared) -> dict[int, list[_Size]]
     """First-side node -> its sizes that are others than its partner's."""
     reads = Read.of(compared.first), Read.of(compared.second)
     whole = _wholly_mapped(matching)
+    spread = Spread.of(matching)
     differing: dict[int, list[_Size]] = {}
     for match in compared.matches:
         a, b = compared.pair(match)
@@ -129,6 +131,8 @@ def _differing(matching: Matching, compared: Compared) -> dict[int, list[_Size]]
             and not same_size(mine[name], theirs[name])
             and _told(name, mine, theirs)
         ]
+        if spread.between(_parameters(compared.first, a), _parameters(compared.second, b)):
+            continue
         if sizes and not _holds_the_same(compared, a, b, whole):
             differing[match.first] = sizes
     return differing
