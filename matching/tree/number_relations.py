@@ -38,7 +38,7 @@ PRESENT = 1 / 4
 """Share of votes for equal numbers that is enough where nothing is settled."""
 SHARED = 0.7
 """Share of all numbers that both models have, where one lacks some, for equal numbers to be
-natural."""
+natural; and share of the fewer numbers that have a counterpart, for any difference of numbers."""
 
 
 def _no_templates() -> tuple[dict[str, Counter[str]], dict[str, Counter[str]]]:
@@ -186,7 +186,7 @@ def _candidates(sides: Sides, counted: Tally) -> dict[Containers, tuple[int, int
         if sure.total() + likely.total() < SHARE * inside:
             continue
         offset = _unanimous(sure) or _natural(sure, likely, _likeness(sides, key))
-        if offset is None:
+        if offset is None or not _paired(sides, key, offset[0]):
             continue
         if offset[0] and sides[0].numbers_in(key[0]) == sides[1].numbers_in(key[1]):
             # Both models have all these blocks, so no number is another's: a run is shifted by a
@@ -259,6 +259,14 @@ def _likeness(sides: Sides, key: Containers) -> int:
         return 2
     within = len(both) >= 2 and (mine <= theirs or theirs <= mine)
     return int(within and len(both) >= SHARED * len(mine | theirs))
+
+
+def _paired(sides: Sides, key: Containers, offset: int) -> bool:
+    """Whether most numbers of the container with fewer have a counterpart: stages that start at
+    some of the blocks of the other model agree with it in the first two of them."""
+    mine, theirs = sides[0].numbers_in(key[0]), sides[1].numbers_in(key[1])
+    both = {number + offset for number in mine} & theirs
+    return len(both) >= SHARED * min(len(mine), len(theirs))
 
 
 # -- what votes say of one pair of containers

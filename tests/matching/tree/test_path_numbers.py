@@ -36,6 +36,18 @@ def test_numbers_that_are_not_apart_by_the_same_throughout_teach_nothing():
     assert names.agree(0, 1) is not True
 
 
+def test_stages_named_by_their_first_block_are_not_stages_counted_from_zero():
+    heads = (0, 1, 3, 5, 8, 11, 15)
+    first = [f"blocks.{number}.conv" for number in heads]
+    names = Names(first, [f"blocks.{stage}.0.conv" for stage in range(len(heads))])
+    names.learn([(0, 0), (1, 1)])  # the first two are alike by chance
+    assert names.agree(2, 2) is not False  # block 3, stage 2
+    assert names.agree(2, 3) is not True  # block 3, stage 3
+    missing = Names(first[:4], [f"blocks.{number}.0.conv" for number in range(6)])
+    missing.learn([(0, 0), (1, 1)])  # most of the fewer numbers are in both
+    assert missing.agree(2, 3) is True
+
+
 def test_names_are_firm_only_where_they_cover_every_number():
     first = [f"stage{outer}.layers.{inner}.fc" for outer in range(3) for inner in range(3)]
     second = [f"parts.{outer}.blocks.{inner}.linear" for outer in range(3) for inner in range(3)]
