@@ -77,11 +77,16 @@ def _attributes(a: NormalNode, b: NormalNode, cropped: bool) -> Iterator[Differe
 
 def _void(a: NormalNode, b: NormalNode, name: str) -> bool:
     """Whether an attribute means nothing here: a kernel of one element has no dilation, and a norm
-    that does not learn its statistics no momentum."""
+    that does not keep statistics no momentum."""
     if name == "dilations":
         kernel = _kernel(a)
         return kernel is not None and math.prod(kernel) == 1
-    return name == "momentum" and not (a.attrs.get("training") and b.attrs.get("training"))
+    return name == "momentum" and not (_keeps(a) and _keeps(b))
+
+
+def _keeps(norm: NormalNode) -> bool:
+    """Whether a norm updates running statistics by a momentum."""
+    return bool(norm.attrs.get("training")) and norm.attrs.get("momentum") is not None
 
 
 def _kernel(node: NormalNode) -> Sequence[int] | None:

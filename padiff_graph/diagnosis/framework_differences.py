@@ -32,6 +32,8 @@ from padiff_graph.sides.recorded_engine import is_recorded
 
 __all__ = ["explain_by_frameworks"]
 
+STATISTICS = 3
+"""Results that a framework's batch normalisation has at least: its output and two statistics."""
 INTERFERING = frozenset({"gradient_hook", "custom_function"})
 """Marks of operations with which a model itself changes gradients."""
 FIXED = frozenset({"add", "sub", "mul", "relu"})
@@ -170,16 +172,31 @@ def _biased_variances(
     """Running variances that one framework updates with the biased batch variance, the other with
     the unbiased."""
     told = list(parts)
+    if pair.first.graph.framework == pair.second.graph.framework:
+        return told
     for number, (part, double) in enumerate(zip(parts, doubles, strict=True)):
-        if part.kind != "buffer" or part.verdict != "different" or double is None:
+        buffer = _buffer(region, part)
+        if buffer is None or part.verdict != "different" or double is None:
             continue
-        own = pair.first.parameters[part.first]
-        count = _elements(pair, region, part.first) / max(own.size, 1)
-        starts = [own, *_updated_before(pair, region, feed, part.first)]
+        own = pair.first.parameters[buffer]
+        count = _elements(pair, region, buffer) / max(own.size, 1)
+        starts = [own, *_updated_before(pair, region, feed, buffer)]
         if any(biased_variance(start, *double.arrays(), count) for start in starts):
             cause = Cause.of("framework.biased_variance", factor=count / (count - 1))
             told[number] = replace(part, verdict="framework-divergence", probe=cause)
     return told
+
+
+def _buffer(region: Region, part: Part) -> str | None:
+    """The first model's buffer that a part is; a new value that a region is about by itself is its
+    output too."""
+    if part.kind == "buffer":
+        return part.first
+    if part.kind != "output" or not region.cut.sink or len(region.updates) != 1:
+        return None
+    update = region.updates[0]
+    values = region.cut.first[0], region.cut.second[0]
+    return update.first if values == (update.first_value, update.second_value) else None
 
 
 def _updated_before(pair: Pair, region: Region, feed: Fed, buffer: str) -> list[Array]:
@@ -193,10 +210,15 @@ def _updated_before(pair: Pair, region: Region, feed: Fed, buffer: str) -> list[
 
 
 def _elements(pair: Pair, region: Region, buffer: str) -> float:
-    """Elements of what a buffer's update reads first."""
+    """Elements of what the norm reads that updates a buffer, on the side where a framework's own
+    does; 0.0 where both are written out, so that no framework chose how."""
     update = next(update for update in region.updates if update.first == buffer)
-    operand = pair.first.graph.record(update.first_value.node).inputs[0]
-    return float(np.prod(pair.first.shape(operand))) if operand is not None else 0.0
+    for side, value in ((pair.first, update.first_value), (pair.second, update.second_value)):
+        record = side.graph.record(value.node)
+        operand = record.inputs[0] if record.inputs else None
+        if len(record.outputs) >= STATISTICS and operand is not None:
+            return float(np.prod(side.shape(operand)))
+    return 0.0
 
 
 def _gradients_alone(pair: Pair, region: Region, parts: Sequence[Part]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 from padiff_graph.capture.graph import ComputationGraph
@@ -106,18 +107,25 @@ def _sinks(matching: Matching, cuts: Sequence[Cut]) -> list[Cut]:
 
 
 def _buffer(index: int, update: Update, first: ComputationGraph, second: ComputationGraph) -> Cut:
-    """A buffer's new value that no region computes by the way."""
+    """A buffer's new value that no region computes by the way; one model may keep it in another
+    shape."""
     kinds = first.type_of(update.first_value), second.type_of(update.second_value)
     shapes = [kind.shape if kind else () for kind in kinds]
+    exact = math.prod(shapes[0]) == math.prod(shapes[1])
+    theirs = View.of(shapes[1])
     point = Point(
-        update.first_value, View.of(shapes[0]), update.second_value, View.of(shapes[1]), 1.0
+        update.first_value,
+        View.of(shapes[0]),
+        update.second_value,
+        theirs.reshape(shapes[0]) if exact else theirs,
+        1.0,
     )
     return Cut(
         index,
         (point,),
         (update.first_value,),
         (update.second_value,),
-        exact=shapes[0] == shapes[1],
+        exact=exact,
         sink=True,
         label=f"buffer {update.second!r}",
     )

@@ -234,7 +234,8 @@ def _mismatch(
     if cut.exact:
         unforeseen = _unforeseen(pair.first, cut.first, first)
         unforeseen = unforeseen or _unforeseen(pair.second, cut.second, second)
-        if unforeseen or not cut.sink:
+        captured = pair.first.shape(cut.first[0]), pair.second.shape(cut.second[0])
+        if unforeseen or not cut.sink or (ours, theirs) == captured:
             return unforeseen
     return None if ours == theirs else Mismatch(ours, theirs)
 

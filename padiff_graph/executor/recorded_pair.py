@@ -133,6 +133,7 @@ def _yielded(pair: Pair, region: Region, *, double: bool) -> list[TensorPair]:
     for update in region.updates:
         ours = _value(pair.first, update.first_value, double)
         theirs = _value(pair.second, update.second_value, double)
+        theirs = theirs.reshape(ours.shape)
         tensors.append(TensorPair("buffer", update.first, update.second, ours, theirs))
     return tensors
 

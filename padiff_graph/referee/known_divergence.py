@@ -146,8 +146,11 @@ KNOWN = (
 
 
 def variance_counts(matching: Matching) -> dict[str, float]:
-    """Elements under each running variance of the second model, by the variance's name."""
-    counts = {}
+    """Elements under each running variance of the second model, by the variance's name; none where
+    both models are of one framework, which has one rule."""
+    counts: dict[str, float] = {}
+    if matching.first.graph.framework == matching.second.graph.framework:
+        return counts
     nodes = matching.second.nodes
     for node in nodes:
         if node.op != "BatchNormalization" or len(node.inputs) < 5 or not node.outputs:

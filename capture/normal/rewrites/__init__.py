@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from padiff_graph.capture.normal.builder import Builder
+from padiff_graph.capture.normal.rewrites.batch_statistics import (
+    norm_over_batch,
+    statistics_into_norm,
+)
 from padiff_graph.capture.normal.rewrites.composed_gelu import composed_gelu
 from padiff_graph.capture.normal.rewrites.composed_norms import (
     composed_layer_norm,
@@ -94,6 +98,7 @@ FIRST: tuple[Rule, ...] = (
     power_of_power,
     composed_gelu,
     composed_layer_norm,
+    norm_over_batch,
     composed_rms_norm,
     composed_softmax,
     scale_and_bias_into_norm,
@@ -133,4 +138,9 @@ def flatten(builder: Builder) -> None:
     sweep(builder, SECOND)
 
 
-REWRITES: tuple[Callable[[Builder], None], ...] = (fold, flatten, split_linear)
+REWRITES: tuple[Callable[[Builder], None], ...] = (
+    fold,
+    flatten,
+    statistics_into_norm,
+    split_linear,
+)

@@ -87,13 +87,46 @@ def _centred(sweep: Sweep, draft: Draft) -> Iterator[_Parts]:
         if not unscaled(bias) or not _by_channel(bias, draft):
             continue
         for centred, factor in both_orders(scaled):
-            inner = sweep.behind(centred, "Add")
-            if inner is None or not _plain(centred) or not sweep.alone(inner):
+            for x, mean, inner in _differences(sweep, draft, centred):
+                vectors = x, bias, mean
+                yield from _rooted(sweep, draft, vectors, factor, (scaled, inner))
+            nearer = sweep.behind(centred, "Mul")
+            if nearer is None or not _plain(centred) or not sweep.alone(nearer):
                 continue
-            for x, mean in both_orders(inner):
-                if (mean.scale, mean.shift) == (-1.0, 0.0) and _by_channel(mean, draft):
-                    vectors = x, bias, mean._replace(scale=1.0)
-                    yield from _rooted(sweep, draft, vectors, factor, (scaled, inner))
+            for centre, other in both_orders(nearer):
+                for x, mean, inner in _differences(sweep, draft, centre):
+                    drafts = (scaled, nearer, inner)
+                    for scale, root in ((factor, other), (other, factor)):
+                        yield from _split(sweep, draft, (x, scale, bias, mean), root, drafts)
+
+
+def _differences(sweep: Sweep, draft: Draft, centred: Edge) -> Iterator[tuple[Edge, Edge, Draft]]:
+    """x and m where an operand is x - m by channel, and the draft that it is."""
+    inner = sweep.behind(centred, "Add")
+    if inner is None or not _plain(centred) or not sweep.alone(inner):
+        return
+    for x, mean in both_orders(inner):
+        if (mean.scale, mean.shift) == (-1.0, 0.0) and _by_channel(mean, draft):
+            yield x, mean._replace(scale=1.0), inner
+
+
+def _split(
+    sweep: Sweep,
+    draft: Draft,
+    vectors: tuple[Edge, Edge, Edge, Edge],
+    root: Edge,
+    drafts: tuple[Draft, ...],
+) -> Iterator[_Parts]:
+    """With w and Pow(v + epsilon, -0.5) as factors of their own; `vectors` are x, w, b and m."""
+    x, scale, bias, mean = vectors
+    inside = power_below(sweep.source(root), -0.5)
+    if inside is None or not unscaled(root) or not unscaled(scale):
+        return
+    if not _by_channel(root, draft) or not _by_channel(scale, draft):
+        return
+    if inside.scale == 1.0 and inside.shift > 0.0:
+        rooted = sweep.builder.drafts[root.source]
+        yield _Parts(x, scale, bias, mean, inside, (*drafts, rooted))
 
 
 def _rooted(

@@ -18,33 +18,37 @@ __all__ = ["by_channel", "channel_parameter_into_norm"]
 
 CHANNEL_NORMS = ("GroupNormalization", "InstanceNormalization")
 """Norms with one scale and bias a channel."""
+BATCH_NORM = "BatchNormalization"
 SPATIAL = 3
-"""Axes that a result has at least whose channels are an axis of their own: batch, channel, place.
-"""
+"""Axes that a result has at least whose channels are an axis of their own: batch, channel, place;
+a BatchNormalization has one less."""
 
 
 @applies_to("Mul", "Add")
 def channel_parameter_into_norm(sweep: Sweep, draft: Draft) -> bool:
     """LayerNormalization over rows of whole channels, times w or plus b by channel =
-    GroupNormalization(x; num_groups, scale w, bias b), InstanceNormalization for a row a channel.
+    GroupNormalization(x; num_groups, scale w, bias b), InstanceNormalization for a row a channel;
+    a BatchNormalization takes them in likewise.
 
     Refuses what is not one number for each channel, of any shape; rows that are no whole channels;
     a norm that is read elsewhere too, scaled, shifted or moved; a scale behind a bias.
     """
     role = traits(draft.op).neutral
     for normed, parameter in both_orders(draft):
-        norm = sweep.behind(normed, "LayerNormalization", *CHANNEL_NORMS)
+        norm = sweep.behind(normed, "LayerNormalization", BATCH_NORM, *CHANNEL_NORMS)
         if norm is None or not sweep.alone(norm) or not unscaled(normed):
             continue
         if not view_of(normed).identity or not sweep.learned(parameter):
             continue
-        if len(draft.shape) < SPATIAL or not by_channel(parameter, draft):
+        least = SPATIAL - 1 if norm.op == BATCH_NORM else SPATIAL
+        if len(draft.shape) < least or not by_channel(parameter, draft):
             continue
         grouped = _grouped(norm, draft.shape)
         if grouped is None or not _free(norm, role):
             continue
         op, attrs = grouped
-        operands = list(norm.inputs) if norm.op in CHANNEL_NORMS else [norm.inputs[0], None, None]
+        rows = norm.op == "LayerNormalization"
+        operands = [norm.inputs[0], None, None] if rows else list(norm.inputs)
         data = operands[0]
         if data is None:
             continue
@@ -71,7 +75,9 @@ def by_channel(parameter: Edge, draft: Draft) -> bool:
 def _grouped(norm: Draft, shape: tuple[int, ...]) -> tuple[str, dict[str, object]] | None:
     """The operator and attributes over `shape`, [batch, channels, *places]; None where rows are no
     whole channels of one example."""
-    if norm.op in CHANNEL_NORMS:
+    if norm.op == BATCH_NORM and len(norm.outputs) > 1:
+        return None  # it yields statistics too
+    if norm.op in (BATCH_NORM, *CHANNEL_NORMS):
         return (norm.op, dict(norm.attrs)) if norm.shape == shape else None
     if norm.attrs["correction"] != 0.0 or shape[0] < 1:
         return None
@@ -91,4 +97,5 @@ def _free(norm: Draft, role: str) -> bool:
     operands = traits(norm.op).operands
     if role not in operands:
         return False
-    return all(edge is None for edge in norm.inputs[operands.index(role) : len(operands)])
+    end = operands.index("bias") + 1
+    return all(edge is None for edge in norm.inputs[operands.index(role) : end])

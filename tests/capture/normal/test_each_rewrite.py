@@ -103,6 +103,12 @@ def layer_norm(g: Drafts, sliced: bool = False) -> Edge:
     return g.op("Mul", centred, reshape(g.op("Pow", variance, exponent=-0.5), (2, 1)))
 
 
+def batch_normed(g, batch):
+    rows = transpose(g.input("x", batch, 4, 9), (1, 0, 2))
+    attrs = {"epsilon": 1e-5, "axis": -1, "correction": 0.0}
+    return g.op("LayerNormalization", reshape(rows, (4, batch * 9)), None, None, **attrs)
+
+
 def rows_normed(g: Drafts, *shape: int) -> Edge:
     x = g.input("x", 2, 4, 9)
     norm = g.op("LayerNormalization", x, None, None, epsilon=1e-5, axis=-1, correction=0)
@@ -390,6 +396,11 @@ APPLIES: list[tuple[str, Build, str]] = [
         "InstanceNormalization(x, w, -, epsilon=1e-05)",
     ),
     (
+        "norm_over_batch",
+        lambda g: batch_normed(g, 4),
+        "view(BatchNormalization(x, -, -, -, -, epsilon=1e-05, training=True))",
+    ),
+    (
         "composed_batch_norm",
         frozen,
         "BatchNormalization(x, w, b, m, v, epsilon=1e-05, training=False)",
@@ -586,6 +597,7 @@ REFUSES: list[tuple[str, str, Build]] = [
         lambda g: g.op("Mul", g.input("x", 2), g.input("y", 2)),
     ),
     ("one number a place", "channel_parameter_into_norm", lambda g: rows_normed(g, 1, 1, 9)),
+    ("a batch of one", "norm_over_batch", lambda g: batch_normed(g, 1)),
     ("no epsilon", "composed_batch_norm", lambda g: frozen(g, 0.0)),
     ("a statistic of columns", "composed_rms_norm", lambda g: rms_norm(g, axis_rows=False)),
     ("a sum of columns", "composed_softmax", lambda g: softmax(g, axis_rows=False)),

@@ -1,0 +1,139 @@
+"""Batch normalisations that a model spells out, with weights and statistics of any shape, against
+those of the library."""
+
+import numpy as np
+import paddle
+import pytest
+import torch
+
+import padiff_graph
+
+X = np.random.default_rng(0).standard_normal((4, 3, 8, 8)).astype("float32")
+OPTIONS = {"atol": 1e-5, "rtol": 1e-4}
+SHAPES = ([6], [6, 1, 1], [1, 6, 1, 1])
+CHANNELS = [1, 6, 1, 1]
+
+
+class Library(paddle.nn.Layer):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm = paddle.nn.Conv2D(3, 6, 3), paddle.nn.BatchNorm2D(6)
+
+    def forward(self, x):
+        return self.norm(self.conv(x))
+
+
+class TorchLibrary(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.norm = torch.nn.Conv2d(3, 6, 3), torch.nn.BatchNorm2d(6)
+
+    def forward(self, x):
+        return self.norm(self.conv(x))
+
+
+class Written(paddle.nn.Layer):
+    def __init__(self, shape, momentum=0.1, epsilon=1e-5):
+        super().__init__()
+        self.conv = paddle.nn.Conv2D(3, 6, 3)
+        self.momentum, self.epsilon = momentum, epsilon
+        self.scale = self.create_parameter(shape)
+        self.shift = self.create_parameter(shape, is_bias=True)
+        self.register_buffer("mean", paddle.zeros(shape))
+        self.register_buffer("variance", paddle.ones(shape))
+
+    def forward(self, x):
+        x = self.conv(x)
+        mean, variance = (part.reshape(CHANNELS) for part in (self.mean, self.variance))
+        if self.training:
+            mean = x.mean((0, 2, 3), keepdim=True)
+            variance = x.var((0, 2, 3), unbiased=False, keepdim=True)
+            kept, new = 1 - self.momentum, self.momentum
+            self.mean = self.mean * kept + mean.detach().reshape(self.mean.shape) * new
+            one = variance.detach().reshape(self.variance.shape)
+            self.variance = self.variance * kept + one * new
+        scale, shift = (part.reshape(CHANNELS) for part in (self.scale, self.shift))
+        return (x - mean) * (variance + self.epsilon).rsqrt() * scale + shift
+
+
+class TorchWritten(torch.nn.Module):
+    def __init__(self, shape, momentum=0.1, epsilon=1e-5, unbiased=True, axes=(0, 2, 3)):
+        super().__init__()
+        self.conv = torch.nn.Conv2d(3, 6, 3)
+        self.momentum, self.epsilon, self.unbiased = momentum, epsilon, unbiased
+        self.axes = axes
+        self.scale = torch.nn.Parameter(torch.ones(shape))
+        self.shift = torch.nn.Parameter(torch.zeros(shape))
+        self.register_buffer("mean", torch.zeros(shape))
+        self.register_buffer("variance", torch.ones(shape))
+
+    def forward(self, x):
+        x = self.conv(x)
+        mean, variance = (part.reshape(CHANNELS) for part in (self.mean, self.variance))
+        if self.training:
+            mean = x.mean((0, 2, 3), keepdim=True)
+            variance = ((x - mean) ** 2).mean(self.axes, keepdim=True)
+            count = x.numel() / 6
+            kept, new = 1 - self.momentum, self.momentum
+            with torch.no_grad():
+                one = variance * count / (count - 1) if self.unbiased else variance
+                self.mean.mul_(kept).add_(mean.reshape(self.mean.shape), alpha=new)
+                if self.axes == (0, 2, 3):
+                    self.variance.copy_(
+                        kept * self.variance + new * one.reshape(self.variance.shape)
+                    )
+        scale, shift = (part.reshape(CHANNELS) for part in (self.scale, self.shift))
+        return (x - mean) / torch.sqrt(variance + self.epsilon) * scale + shift
+
+
+def compared(first, second, training):
+    for model in (first, second):
+        model.train() if training else model.eval()
+    given = torch.from_numpy(X) if isinstance(first, torch.nn.Module) else paddle.to_tensor(X)
+    return padiff_graph.compare(
+        first, second, ({"x": given}, {"x": torch.from_numpy(X)}), options=OPTIONS
+    )
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_a_written_norm_passes_against_the_librarys(shape, training):
+    for first, second in (
+        (Library(), TorchWritten(shape)),
+        (Written(shape), TorchLibrary()),
+        (Written(shape), TorchWritten(shape, unbiased=False)),
+    ):
+        report = compared(first, second, training)
+        assert report.passed, report.findings
+        assert all(f.verdict == "framework-divergence" for f in report.findings), report.findings
+        # a scale and a shift of each, and both statistics
+        assert sum(row.status == "mapped" for row in report.matching.parameters) == 6
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_another_epsilon_is_told_by_its_name(training):
+    report = compared(Library(), TorchWritten([6, 1, 1], epsilon=1e-4), training)
+    assert "attribute.epsilon" in [f.cause_id for f in report.findings if f.fails]
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_another_momentum_is_told_by_its_name(side):
+    pairs = (
+        (Library(), TorchWritten([6, 1, 1], momentum=0.9)),
+        (Written([6, 1, 1], momentum=0.9), TorchLibrary()),
+    )
+    report = compared(*pairs[side], training=True)
+    assert [f.cause_id for f in report.findings if f.fails] == ["attribute.momentum"]
+
+
+def test_statistics_that_are_not_the_batchs_are_no_batch_norm():
+    report = compared(Library(), TorchWritten([6, 1, 1], axes=(2, 3)), training=True)
+    assert not report.passed
+    assert not report.equivalent
+
+
+@pytest.mark.parametrize("unbiased", [True, False])
+def test_the_biased_variance_is_a_difference_within_one_framework(unbiased):
+    report = compared(TorchWritten([6, 1, 1], unbiased=unbiased), TorchLibrary(), training=True)
+    assert report.passed == unbiased
+    assert any(finding.fails for finding in report.findings) != unbiased
