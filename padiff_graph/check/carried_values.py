@@ -17,7 +17,7 @@ from padiff_graph.check.check_steps import Regional
 from padiff_graph.check.scope import left_out
 from padiff_graph.referee.region_result import AGREE, RegionResult
 
-__all__ = ["excuse_carried"]
+__all__ = ["complete", "excuse_carried"]
 
 KNOWN = "framework.known"
 REASON = "a known divergence of the frameworks further up"
@@ -28,7 +28,7 @@ def excuse_carried(request: CheckRequest, regional: Regional) -> Regional:
     results = regional.regions.results
     diverging = [result for result in results if _diverges(result)]
     whole = regional.whole
-    if not diverging or whole is None or not _complete(request, regional):
+    if not diverging or whole is None or not complete(request, regional):
         return regional
     graph = regional.weighted.matching.first.graph
     start = {node for result in diverging for node in result.first_nodes}
@@ -54,7 +54,7 @@ def _diverges(result: RegionResult) -> bool:
     )
 
 
-def _complete(request: CheckRequest, regional: Regional) -> bool:
+def complete(request: CheckRequest, regional: Regional) -> bool:
     """Whether regions show all that there is: every one agrees, with equal weights, and no hook and
     no random draw does anything beside them."""
     weighted, results = regional.weighted, regional.regions.results

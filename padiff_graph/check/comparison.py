@@ -28,6 +28,7 @@ from padiff_graph.check.check_steps import (
 from padiff_graph.check.filled_example import with_filled_example
 from padiff_graph.check.half_precision import with_half_precision
 from padiff_graph.check.loss_graphs import with_loss_graphs
+from padiff_graph.check.lost_numbers import excuse_lost
 from padiff_graph.check.not_finite import not_finite_notes
 from padiff_graph.check.own_constants import explain_constants
 from padiff_graph.check.state_check import explain_state
@@ -225,4 +226,5 @@ def _attempted(
         log.notes.extend(not_finite_notes(proved.weighted.alignment))
     explained = explain_constants(request, proved, log)
     excused = excuse_carried(request, excuse_kinks(request, explained, log))
+    excused = excuse_lost(request, excused)
     return report_on(request, excused, log)

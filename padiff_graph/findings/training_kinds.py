@@ -24,6 +24,13 @@ FRAMEWORKS = (
         "the frameworks update a running variance with another batch variance",
         factor=1.06667,
     ),
+    kind_of(
+        "framework.lost_gradient",
+        "an infinite gradient that meets a slope of zero is zero in one framework and no number in"
+        " the other",
+        name="fc.weight",
+        count=3,
+    ),
     kind_of("framework.kink", "the frameworks choose other gradients at a kink"),
     kind_of(
         "framework.wrong_gradient",

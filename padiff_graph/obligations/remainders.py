@@ -10,6 +10,8 @@ from padiff_graph.referee.referee import LEFTOVER
 
 __all__ = ["Remainder", "WholeProof"]
 
+GRADIENTS = ("input", "parameter")
+"""Kinds of quantities that are gradients."""
 NOISES = 8.0
 """So many times as far as one unit in the last place moves a quantity may float64 leave the two
 sides apart; chosen so that several constants held as float32 add up and a difference of 1e-5 shows.
@@ -31,6 +33,8 @@ class Remainder:
             unit in the last place of float32.
         floor: what counts as zero for a quantity of this kind.
         exact: whether it holds whole numbers, which have no rounding.
+        lost: in how many places one side alone is not finite, where all others agree; 0 where they
+            do not.
     """
 
     kind: TensorKind
@@ -41,6 +45,7 @@ class Remainder:
     noise: float
     floor: float = 0.0
     exact: bool = False
+    lost: int = 0
 
     @property
     def allowed(self) -> float:
@@ -102,6 +107,13 @@ class WholeProof:
         unclear = self.unclear
         kept = tuple(entry for entry in self.remainders if entry not in unclear)
         return replace(self, remainders=kept, carried=unclear)
+
+    @property
+    def lost(self) -> tuple[Remainder, ...]:
+        """All that really differs, where each is a gradient that one side alone loses in some
+        places and that agrees elsewhere; nothing where anything else differs."""
+        gradients = all(entry.kind in GRADIENTS and entry.lost for entry in self.left)
+        return self.left if gradients and not self.reason else ()
 
     def with_biased(self, names: Collection[str]) -> WholeProof:
         """The same, some buffers, by their first names, being updated so by the frameworks."""

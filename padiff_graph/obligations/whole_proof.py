@@ -254,7 +254,7 @@ def _remainder(entry: TensorPair, moved: TensorPair, floor: float) -> Remainder:
     ours, theirs = entry.arrays()
     measured = measure(ours, theirs)
     noise = measure(moved.arrays()[1], theirs).error
-    return Remainder(
+    remainder = Remainder(
         entry.kind,
         entry.first_name,
         entry.second_name,
@@ -264,3 +264,11 @@ def _remainder(entry: TensorPair, moved: TensorPair, floor: float) -> Remainder:
         floor if entry.gradient else 0.0,
         whole_numbers(ours, theirs),
     )
+    finite = np.isfinite(ours), np.isfinite(theirs)
+    lost = int((finite[0] != finite[1]).sum())
+    if remainder.vanishes or not lost:
+        return remainder
+    both = finite[0] == finite[1]
+    rest = measure(ours[both], theirs[both])
+    agrees = replace(remainder, error=rest.error, scale=rest.scale).vanishes
+    return replace(remainder, lost=lost) if agrees else remainder

@@ -90,21 +90,26 @@ def composed_call(first: Sequence[str], second: Sequence[str]) -> str | None:
     once, where its gradient is not finite; None where these operations are no such call.
 
     A formula that a model spells out is its own: that the framework spelled it is told by what no
-    model writes (how many numbers there are, kept above zero), and by nothing else being there.
+    model writes (how many numbers there are, by how many results), and by nothing else being there.
 
     Args:
         first, second: plain names of the operations of both sides.
     """
     for composed, whole in ((first, second), (second, first)):
         spelled = set(composed) >= DEVIATION and composed.count("sqrt") == 1
-        beside = set(composed) - DEVIATION - BESIDE
+        spelled = spelled and composed.count("numel") == COUNTS
+        beside = set(composed) - DEVIATION - CORRECTION - BESIDE
         if whole.count("std") == 1 and spelled and beside <= set(whole):
             return EQUAL_SAMPLES
     return None
 
 
-DEVIATION = frozenset({"mean", "sub", "pow", "sum", "numel", "maximum", "mul", "sqrt"})
+DEVIATION = frozenset({"mean", "sub", "pow", "sum", "numel", "sqrt"})
 """What Paddle composes `paddle.std` of, by plain names (its python/paddle/tensor/stat.py)."""
+CORRECTION = frozenset({"maximum", "mul", "div"})
+"""How it divides by the count, and lessens it by one where the variance is the unbiased one."""
+COUNTS = 2
+"""How often it counts: its operand's elements and its result's."""
 BESIDE = frozenset(
     {"add", "cast", "cat", "expand", "full_like", "matmul", "mul", "slice", "sub", "transpose"}
 )

@@ -11,6 +11,12 @@ _BEYOND = (
     "beyond atol={atol:g}, rtol={rtol:g}"
 )
 
+_LOST = (
+    "the gradient of {name} is not finite in {count} places on one side alone, equal elsewhere: "
+    "an infinite gradient meets a slope of zero there, and one framework multiplies the two where "
+    "the other leaves it out; every part of both models agrees by itself"
+)
+
 FRAMEWORKS: Mapping[str, tuple[str, ...]] = {
     "framework.biased_variance": (
         (
@@ -20,6 +26,10 @@ FRAMEWORKS: Mapping[str, tuple[str, ...]] = {
     ),
     "framework.kink": (
         "both gradients are one-sided at a kink of the function, where none is right",
+    ),
+    "framework.lost_gradient": (
+        _LOST + "; so it is with {others} more gradients",
+        _LOST,
     ),
     "framework.wrong_gradient": (
         (
