@@ -44,7 +44,8 @@ def _numbers(row: ParameterRow) -> ParameterRow:
 def _held(
     graph: ComputationGraph, names: Iterable[str], agreeing: Sequence[Sequence[int]]
 ) -> frozenset[str]:
-    """Those of the names that nothing trains, and that only operations of agreeing regions read."""
+    """Those of the names that nothing trains, and that only operations of agreeing regions read;
+    whatever writes one for the next call is told by what is kept for that."""
     frozen = {name for name in names if not graph.parameters[name].trainable}
     if not frozen:
         return frozenset()
@@ -52,8 +53,11 @@ def _held(
     compared = {node for nodes in agreeing for node in nodes}
     read: set[str] = set()
     outside: set[str] = set()
+    writers = {(name, written.node) for name, written in graph.updates.items()}
     for record in graph.records():
         for value in record.inputs:
-            if value is not None and value.node in leaves:
+            if value is None or value.node not in leaves:
+                continue
+            if (leaves[value.node], record.id) not in writers:
                 (read if record.id in compared else outside).add(leaves[value.node])
     return frozenset(read - outside)
