@@ -29,9 +29,11 @@ OPTIONS = {"atol": 1e-4, "rtol": 1e-4}
 WIDE: tuple[dict, ...] = ({}, {"single_step": True}, {"compare_mode": "strict"})
 """Options that wide pairs are compared with, in turn."""
 LONE = ("lone number", "lone count", "lone buffer", "lone keep")
-TOLD = ("exchange", "operands", *LONE)
-"""Changes that may pass where a finding tells them: like heads and operands of a difference whose
-weights follow, and what only one model returns or keeps."""
+TOLD = ("exchange", "operands", "rewired", *LONE)
+"""Changes that may pass where a finding tells them: like heads, operands of a difference and
+branches of a sum whose weights follow, and what only one model returns or keeps."""
+EXACT = {"operands": "parameter.called_crosswise", "rewired": "parameter.sum_beside_unread"}
+"""Changes that pass with one finding alone, by its id."""
 SEEN = (*LONE, "count", "buffer", "keep", "cast", "lone cast", "number", "untie", "tie")
 """Changes that are differences whatever the numbers."""
 CHUNK = 40
@@ -135,9 +137,9 @@ def judge(seed: int, wide: bool = False) -> dict:
 
 
 def _named(kind: str, findings) -> bool:
-    """Whether a finding tells such a change; of exchanged operands only one of just that."""
-    exact = [found for found in findings if found.cause_id == "parameter.called_crosswise"]
-    return bool(exact if kind == "operands" else findings)
+    """Whether a finding tells such a change; of some kinds only one of just that."""
+    exact = [found for found in findings if found.cause_id == EXACT.get(kind)]
+    return bool(exact if kind in EXACT else findings)
 
 
 def main() -> int:

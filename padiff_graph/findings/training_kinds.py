@@ -263,6 +263,14 @@ WEIGHTS = (
         second_other="first",
     ),
     kind_of(
+        "parameter.sum_beside_unread",
+        "one model holds the sum of what the other adds, and never reads a parameter of that shape",
+        side=0,
+        name="fc1.weight",
+        others=("a.weight", "b.weight"),
+        parameter="fc2.weight",
+    ),
+    kind_of(
         "weights.shuffled",
         "a weight's elements stand in an order that no transpose gives",
         parameters=("qkv.weight",),

@@ -14,6 +14,7 @@ from padiff_graph.matching.result import Matching
 from padiff_graph.weights.crossed_calls import crossed_calls
 from padiff_graph.weights.crossed_names import crossed_findings, owner, turned_parts
 from padiff_graph.weights.element_orders import ElementOrders
+from padiff_graph.weights.left_out_branches import left_out_branches
 
 __all__ = ["parameter_findings"]
 
@@ -27,13 +28,14 @@ IN_ORDER = (
 
 
 def parameter_findings(matching: Matching, sizes: OtherSizes) -> tuple[Finding, ...]:
-    """Parameters without counterpart on either side, one finding a side, crossed names, odd orders;
-    those of other `sizes` are told there."""
+    """Parameters without counterpart on either side, one finding a side, crossed names, odd orders,
+    sums beside layers that nothing reads; those of other `sizes` are told there."""
     return (
         *_without_counterpart(matching, sizes.parameters[0]),
         *_unused(matching, sizes.parameters[1]),
         *_crossed(matching),
         *_shuffled(matching),
+        *left_out_branches(matching),
     )
 
 

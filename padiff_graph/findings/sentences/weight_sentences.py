@@ -101,6 +101,13 @@ WEIGHTS: Mapping[str, tuple[str, ...]] = {
             "{second_other}; where the port exchanged the two, this is how it passes"
         ),
     ),
+    "parameter.sum_beside_unread": (
+        (
+            "{name} of the {side} model holds the sum of what the {other} model adds ({others}), "
+            "and nothing there reads {parameter}, of the same shape; where a branch of the sum was "
+            "left out, this is how it passes"
+        ),
+    ),
     "weights.shuffled": (
         (
             "{parameters}: the elements stand in another order than in the {second} model; "
