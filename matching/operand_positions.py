@@ -47,10 +47,19 @@ def operand_positions(state: State, first: int, second: int) -> tuple[tuple[int,
 def _has_positions(state: State, first: int, second: int) -> bool:
     """Whether operands of the two nodes go together by position."""
     here, there = state.first.nodes[first], state.second.nodes[second]
-    if here.commutative or there.commutative or not like(state, first, second):
+    if here.commutative or there.commutative:
         return False
     count = len(state.first.operands[first]), len(state.second.operands[second])
+    if not like(state, first, second):  # the weights of two recurrent layers all the same
+        return here.op == there.op and count[0] == count[1] and _named(here.op)
     return here.op != "Concat" or count[0] == count[1]
+
+
+def _named(op: str) -> bool:
+    """Whether an operator's first operands have names, so that those behind them, of any number,
+    stand in an order of their own."""
+    row = traits(op)
+    return row.variadic and row.operands[0] != "*"
 
 
 def _has_roles(state: State, first: int, second: int) -> bool:

@@ -51,6 +51,7 @@ from padiff_graph.weights.fused_branches import (
 )
 from padiff_graph.weights.held_as_numbers import UNMATCHED, without_held
 from padiff_graph.weights.parameter_findings import parameter_findings
+from padiff_graph.weights.reasons_in_weights import reasons_in_weights
 from padiff_graph.weights.unmapped import Unmapped, unmapped, unsure_regions, unsure_weights
 from padiff_graph.weights.weight_equality import weight_findings
 
@@ -461,18 +462,9 @@ def explain_regions(request: CheckRequest, regional: Regional, end_to_end: EndTo
     regions = without_told(regional.regions, request.branches, weighted.matching)
     findings = list(region_findings(regions, weighted.matching, weighted.differences))
     if request.deployed:
-        findings = [*_reasons_in_weights(weighted, findings), *findings]
+        engines = weighted.alignment.engines
+        reasons = reasons_in_weights(weighted.matching, engines, regions, findings)
+        findings = [*reasons, *findings]
     diverging = {("buffer", name) for name in divergent_buffers(regional.regions)}
     whole = end_to_end.whole.excusing(diverging, "a known divergence of the frameworks")
     return replace(regional, findings=tuple(findings), whole=scoped_whole(whole, request.scope))
-
-
-def _reasons_in_weights(weighted: Weighted, findings: list[Finding]) -> list[Finding]:
-    """Weights that differ where the numbers differ are the reason; elsewhere an exporter folded
-    them."""
-    failing = {finding.torch_path for finding in findings if finding.fails}
-    return [
-        finding
-        for finding in weight_findings(weighted.matching, *weighted.alignment.engines)
-        if finding.torch_path in failing
-    ]

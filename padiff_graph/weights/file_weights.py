@@ -18,7 +18,7 @@ from padiff_graph.executor.transfer import mapped
 from padiff_graph.matching.result import Matching
 from padiff_graph.weights.assignment import new_values
 
-__all__ = ["FOLDED", "TAKEN", "holds_others", "taken_weights"]
+__all__ = ["FOLDED", "TAKEN", "folded_into", "holds_others", "taken_weights"]
 
 TAKEN = "the port holds other weights than the file: the file's were copied into it"
 FOLDED = (
@@ -80,7 +80,27 @@ def _related(own: Array, wanted: Array) -> bool:
 def _passing(alignment: Alignment) -> Iterator[tuple[str, Array]]:
     """Values of every folded BatchNorm's parameters, by name, and of the layer before it where that
     has no counterpart as it lacks the shift that was folded into it."""
-    matching = alignment.matching
+    for norm, layer, folded in _folded_norms(alignment.matching):
+        names = _parameters(alignment.matching.first, norm)
+        yield from _passing_norm(alignment, norm, names)
+        yield from _folded_values(alignment, layer, folded, names[1])
+
+
+def folded_into(matching: Matching) -> frozenset[str]:
+    """The first model's parameters whose counterparts hold a BatchNorm besides, and those of these
+    norms: what each model holds there are no two copies of one weight."""
+    normal = matching.first
+    return frozenset(
+        name
+        for norm, layer, _ in _folded_norms(matching)
+        for node in (norm, layer)
+        for name in _parameters(normal, node)
+    )
+
+
+def _folded_norms(matching: Matching) -> Iterator[tuple[NormalNode, NormalNode, NormalNode]]:
+    """Every BatchNorm of the first model without a counterpart, the layer before it, and the layer
+    of the second model that holds it."""
     users = matching.first.users()
     for norm in matching.first.nodes:
         if norm.op != "BatchNormalization" or norm.id in matching.partner():
@@ -91,8 +111,7 @@ def _passing(alignment: Alignment) -> Iterator[tuple[str, Array]]:
             continue
         folded = _folded(matching, layer, users[norm.id])
         if folded is not None:
-            yield from _passing_norm(alignment, norm, names)
-            yield from _folded_values(alignment, layer, folded, names[1])
+            yield norm, layer, folded
 
 
 def _folded(

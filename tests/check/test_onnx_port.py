@@ -129,3 +129,96 @@ def test_one_damaged_weight_is_not_taken_for_anothers() -> None:
     proto = onnx.load_from_string(file.getvalue())
     report = pg.compare(module, proto, ({"input": x}, {"input": x}), options=TOLERANT)
     assert not report.passed and TAKEN not in report.notes
+
+
+ROWS = np.random.default_rng(2).standard_normal((2, 5, 4)).astype(np.float32)
+RECURRENT = {"LSTM": 1, "GRU": 1, "LSTM both ways": 2}
+
+
+class _TorchRecurrent(torch.nn.Module):
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        layer = getattr(torch.nn, kind.split()[0])
+        self.cell = layer(4, 3, batch_first=True, bidirectional=RECURRENT[kind] == 2)
+        self.head = torch.nn.Linear(3 * RECURRENT[kind], 2)
+
+    def forward(self, rows: Any) -> Any:
+        return self.head(torch.tanh(self.cell(rows)[0]))
+
+
+class _Recurrent(paddle.nn.Layer):  # type: ignore[misc]
+    def __init__(self, kind: str, act: Any = paddle.tanh) -> None:
+        super().__init__()
+        layer = getattr(paddle.nn, kind.split()[0])
+        direction = "bidirect" if RECURRENT[kind] == 2 else "forward"
+        self.cell, self.act = layer(4, 3, direction=direction), act
+        self.head = paddle.nn.Linear(3 * RECURRENT[kind], 2)
+
+    def forward(self, rows: Any) -> Any:
+        return self.head(self.act(self.cell(rows)[0]))
+
+
+@pytest.mark.parametrize("faulty", [False, True])
+@pytest.mark.parametrize("kind", RECURRENT)
+def test_recurrent_weights_of_a_file_are_taken(kind: str, faulty: bool) -> None:
+    torch.manual_seed(0)
+    file = io.BytesIO()
+    given = (torch.from_numpy(ROWS),)
+    module = _TorchRecurrent(kind).eval()
+    torch.onnx.export(module, given, file, input_names=["rows"], dynamo=False)
+    port = _Recurrent(kind, paddle.nn.functional.sigmoid if faulty else paddle.tanh)
+    port.eval()
+    example = {"rows": ROWS}, {"rows": ROWS}
+    report = pg.compare(port, onnx.load_from_string(file.getvalue()), example, options=TOLERANT)
+    assert report.passed == (not faulty), str(report)
+    assert [told.cause_id for told in report.findings if told.fails] == (
+        ["operation.replaced"] if faulty else []
+    )
+
+
+class _FlatReference(torch.nn.Module):
+    """All of it in one module, as a file without names of modules has it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm = torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4)
+        self.head = torch.nn.Linear(4, 4)
+
+    def forward(self, image: Any) -> Any:
+        image = torch.relu(self.norm(self.conv(image)))
+        return torch.softmax(self.head(image.mean((2, 3))) * 0.5, -1)
+
+
+class _FlatPort(paddle.nn.Layer):  # type: ignore[misc]
+    def __init__(self, scale: float) -> None:
+        super().__init__()
+        self.conv, self.norm = paddle.nn.Conv2D(3, 4, 3), paddle.nn.BatchNorm2D(4)
+        self.head, self.scale = paddle.nn.Linear(4, 4), scale
+
+    def forward(self, image: Any) -> Any:
+        image = paddle.nn.functional.relu(self.norm(self.conv(image)))
+        logits = self.head(image.mean([2, 3])) * self.scale
+        return paddle.nn.functional.softmax(logits, -1)
+
+
+@pytest.mark.parametrize("scale", [0.5, 0.25])
+def test_what_a_folded_norm_holds_is_not_blamed_for_a_fault_elsewhere(scale: float) -> None:
+    torch.manual_seed(0)
+    module = _FlatReference().train()
+    module(torch.randn(8, 3, 6, 6))
+    port = _FlatPort(scale)
+    pg.assign_weight(port, module.eval(), example_inp=_both(IMAGE))
+    port.eval()
+    file = io.BytesIO()
+    given = (torch.from_numpy(IMAGE),)
+    torch.onnx.export(module, given, file, input_names=["image"], dynamo=False)
+    proto = onnx.load_from_string(file.getvalue())
+    report = _compared(port, proto, auto_weights=False)
+    assert report.passed == (scale == 0.5)
+    assert [told.cause_id for told in report.findings if told.fails] == (
+        [] if scale == 0.5 else ["scale"]
+    )
+
+
+def _both(array: Any) -> Any:
+    return {"image": paddle.to_tensor(array)}, {"image": torch.from_numpy(array)}
