@@ -96,14 +96,51 @@ def pair(name: str) -> tuple[Any, Any, Any]:
 
 def first() -> tuple[Any, Any]:
     """The first side of the pair that the environment names."""
-    layer, _, example = pair(os.environ["SIDES_PAIR"])
+    name = os.environ["SIDES_PAIR"]
+    if name in APART:
+        return APART[name][0]()
+    layer, _, example = pair(name)
     return layer, example[0]
 
 
 def second() -> tuple[Any, Any]:
     """The second side of it."""
-    _, module, example = pair(os.environ["SIDES_PAIR"])
+    name = os.environ["SIDES_PAIR"]
+    if name in APART:
+        return APART[name][1]()
+    _, module, example = pair(name)
     return module, example[1]
+
+
+def paddle_resnet50() -> tuple[Any, Any]:
+    """The Paddle side of resnet50; torch is not imported."""
+    import paddle
+
+    paddle.seed(0)
+    return paddle.vision.models.resnet50().train(), {"x": _image()}
+
+
+def torch_resnet50() -> tuple[Any, Any]:
+    """The torch side of resnet50; Paddle is not imported."""
+    import torch
+
+    sys.path.insert(0, str(HERE / "pairs"))
+    import compat  # noqa: F401  torchvision beside a CPU torch
+    import torchvision
+
+    torch.manual_seed(0)
+    return torchvision.models.resnet50(weights=None).train(), {"x": _image()}
+
+
+def _image() -> Any:
+    import numpy as np
+
+    return np.random.default_rng(0).standard_normal((4, 3, 224, 224), np.float32)
+
+
+APART = {"resnet50": (paddle_resnet50, torch_resnet50)}
+"""Pairs whose sides are made apart, as a user's are; the one function of a published pair makes
+both, so that each interpreter imports both frameworks and builds both models."""
 
 
 def checked(name: str, python: str | None) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from padiff_graph.capture.eager_run import (
     eager_run,
     moved_by_rounding,
 )
-from padiff_graph.capture.engine import Engine, NotRunnable
+from padiff_graph.capture.engine import Array, Engine, NotRunnable
 from padiff_graph.capture.graph import ComputationGraph
 from padiff_graph.capture.late_array import LateArray
 from padiff_graph.capture.remote.whole import asked_whole, is_away
@@ -91,11 +91,14 @@ def certify(
             as they are. Where it is one that the replay has to equal bit for bit and does not,
             another is made.
         further: other cotangents that the replay is differentiated under on the way; not where the
-            model is in another process, or is called back in a backward.
+            model is called back in a backward.
     """
     if is_away(engine):
-        there, noted = _certified_there(graph, engine, example, seed, eager)
+        seeds = None if further is None else dict(further.seeds)
+        there, noted, yielded = _certified_there(graph, engine, example, seed, eager, seeds)
         graph.notes.extend(noted)
+        if further is not None and yielded is not None:
+            further.told(yielded)
         return there
     started = time.perf_counter()
     if graph.session is not None and graph.session.abstract:
@@ -135,11 +138,15 @@ def _certified_there(
     example: Mapping[str, Any],
     seed: int,
     eager: Eager | None,
-) -> tuple[Certificate, list[str]]:
-    """The certificate by the process of the model, and what it noted of the graph."""
+    seeds: Mapping[str, Array] | None,
+) -> tuple[Certificate, list[str], Quantities | None]:
+    """The certificate by the process of the model, what it noted of the graph, and what the replay
+    yields under further cotangents."""
     before = len(graph.notes)
-    certificate = certify(graph, engine, example, seed=seed, eager=eager)
-    return certificate, graph.notes[before:]
+    yielded: list[Quantities] = []
+    further = None if seeds is None else Further(seeds, yielded.append)
+    certificate = certify(graph, engine, example, seed=seed, eager=eager, further=further)
+    return certificate, graph.notes[before:], next(iter(yielded), None)
 
 
 def _against(

@@ -18,6 +18,7 @@ from padiff_graph.alignment.value_proof import matched_whole
 from padiff_graph.capture.api import Capture
 from padiff_graph.capture.eager_run import Eager
 from padiff_graph.capture.held_weights import held_weights
+from padiff_graph.capture.remote.at_once import at_once
 from padiff_graph.check.check_log import CheckLog
 from padiff_graph.check.check_request import CheckRequest
 from padiff_graph.check.compared_counts import divergent_buffers
@@ -329,14 +330,17 @@ def run_end_to_end(
 
     asked: list[RandomTotals] = []
 
-    def certified(side: int, eager: Eager | None, whole: WholeCheck) -> None:
-        with log.timed("certificates"):
-            capture = captures[side]
-            if side == 0 and all(own.graph.certificate is None for own in captures):
-                asked.extend(_random_totals(request, weighted, whole))
+    def certified(eager: dict[int, Eager | None], whole: WholeCheck) -> None:
+        def known(side: int) -> bool:
             further = asked[0].further(side) if asked else None
-            known = capture.graph.certificate is not None
-            faithful.append(known or capture.certify(eager, further))
+            own, capture = eager.pop(side), captures[side]
+            return capture.graph.certificate is not None or capture.certify(own, further)
+
+        with log.timed("certificates"):
+            if all(own.graph.certificate is None for own in captures):
+                asked.extend(_random_totals(request, weighted, whole))
+            engines = weighted.alignment.engines
+            faithful.extend(at_once(lambda: known(0), lambda: known(1), engines))
 
     uncertified = any(capture.graph.certificate is None for capture in captures)
     with log.timed("whole run"):

@@ -132,7 +132,7 @@ class WholeCheck:
         return replace(self, quantities=tuple(held))
 
 
-Witness = Callable[[int, Eager | None, WholeCheck], None]
+Witness = Callable[[dict[int, Eager | None], WholeCheck], None]
 """Told of a model's eager run, 0 for the first, 1 for the second, None where it could not be
 differentiated twice, and of what both runs come to."""
 
@@ -160,7 +160,8 @@ def check_whole(
         losses: one of each model's output; None for the mean of each floating output, averaged.
         backward: whether gradients are compared.
         tolerance: what differences are held against.
-        witness: is told of each model's run under random cotangents, to hold its capture against.
+        witness: is told of both models' runs under random cotangents, to hold their captures
+            against; it lets go of one before the other's replay runs.
 
     An exception of a model's forward or of a loss passes through as it is.
     """
@@ -180,9 +181,7 @@ def check_whole(
     whole = _compared(pair, matching, inputs, backward, tolerance or Tolerance(), steady)
     del pair
     if witness is not None:
-        for side in (0, 1):
-            # what one is a witness with is let go before the other's replay runs
-            witness(side, eager.pop(side), whole)
+        witness(eager, whole)
     return whole
 
 

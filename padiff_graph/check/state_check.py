@@ -135,15 +135,16 @@ def _calls(request: CheckRequest, regional: Regional, kept: bool) -> Called:
     matching, engines = regional.weighted.matching, regional.weighted.alignment.engines
     recorded, grad = any(map(is_recorded, engines)), request.options.backward
     attributes = {place for left in whole.left for place in left.attributes if place[1] != MODE}
-    if kept or (attributes and not recorded):
-        times = 2 if recorded else CALLS
-        return grown_calls(matching, engines, request.examples, times=times, evaluated=whole.random)
     apart = {
         (quantity.first, quantity.second): quantity.relative
         for quantity in whole.quantities
         if quantity.kind == "output"
     }
     before = None if whole.random else apart
+    if kept or (attributes and not recorded):
+        times = 2 if recorded else CALLS
+        how = {"times": times, "evaluated": whole.random, "earlier": before}
+        return grown_calls(matching, engines, request.examples, **how)
     return plain_calls(matching, engines, request.examples, before, grad=grad)
 
 

@@ -7,12 +7,14 @@ it counts outside (a global, an attribute of a class) can still tell one call fr
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from padiff_graph.capture.engine import Array, Engine
 from padiff_graph.capture.late_array import late_of
+from padiff_graph.capture.remote.at_once import at_once
 from padiff_graph.executor.output_pairs import output_pairs
 from padiff_graph.executor.transfer import mapped
 from padiff_graph.findings.cause import Cause
@@ -85,12 +87,15 @@ class Called:
         before: how far outputs were apart in an earlier run of both, by both names, which then
             counts as the first call.
         grown: whether weights grew after the first call.
+        ungrown: how far outputs were apart in an earlier run on the weights that the first call had
+            too, by both names.
     """
 
     matching: Matching
     calls: tuple[Calls, Calls]
     before: Mapping[tuple[str, str], float] | None = None
     grown: bool = False
+    ungrown: Mapping[tuple[str, str], float] = field(default_factory=dict)
 
     def departing(self) -> Finding | None:
         """The first value that agrees in one call and differs in another; None where there is
@@ -133,6 +138,9 @@ class Called:
                 return 0, 0.0
             distances.insert(0, self.before[laid.first, laid.second])
         least = max(rounding_of(array) for array in laid.values[-1])
+        earlier = self.ungrown.get((laid.first, laid.second), math.inf)
+        if distances[0] > max(least, TIMES * earlier):
+            return 2, distances[0]  # only an earlier run agreed
         if distances[0] > least:
             return self._departs_first(distances, least)
         allowed = max(least, TIMES * distances[0], self._divergence(laid))
@@ -168,6 +176,7 @@ def grown_calls(
     times: int = CALLS,
     evaluated: bool = False,
     grad: bool = True,
+    earlier: Mapping[tuple[str, str], float] | None = None,
 ) -> Called:
     """Both models called, the weights grown after the first call.
 
@@ -176,13 +185,15 @@ def grown_calls(
         times: how often each is called.
         evaluated: whether both are called in evaluation mode, since draws part them in training.
         grad: whether gradients are recorded.
+        earlier: how far outputs were apart in an earlier run in the same mode, by both names.
     """
     learned = _learned(matching)
-    first, second = (
-        called(engines[side], examples[side], learned[side], evaluated, times, grad=grad)
-        for side in (0, 1)
-    )
-    return Called(matching, (first, second), grown=True)
+
+    def calls(side: int) -> Calls:
+        return called(engines[side], examples[side], learned[side], evaluated, times, grad=grad)
+
+    both = at_once(lambda: calls(0), lambda: calls(1), engines)
+    return Called(matching, both, grown=True, ungrown=earlier or {})
 
 
 def plain_calls(
@@ -195,11 +206,12 @@ def plain_calls(
 ) -> Called:
     """Both models called as they are, after an earlier run of both; in evaluation mode where there
     is none that they can be held against."""
-    first, second = (
-        called(engine, example, (), before is None, AGAIN, grad=grad)
-        for engine, example in zip(engines, examples, strict=True)
-    )
-    return Called(matching, (first, second), before)
+
+    def calls(side: int) -> Calls:
+        return called(engines[side], examples[side], (), before is None, AGAIN, grad=grad)
+
+    both = at_once(lambda: calls(0), lambda: calls(1), engines)
+    return Called(matching, both, before)
 
 
 def _finding(matching: Matching, cause: Cause, laid: Laid) -> Finding:

@@ -18,11 +18,12 @@ import numpy as np
 from padiff_graph.capture.api import Capture
 from padiff_graph.capture.backend import backend
 from padiff_graph.capture.capture_errors import CaptureError
-from padiff_graph.capture.engine import Array, same_numbers
+from padiff_graph.capture.engine import Array, Engine, same_numbers
 from padiff_graph.capture.graph import ComputationGraph, Node
 from padiff_graph.capture.late_weights import late_model
 from padiff_graph.capture.normal.form import NormalGraph
-from padiff_graph.capture.remote.whole import is_away
+from padiff_graph.capture.remote.at_once import at_once
+from padiff_graph.capture.remote.whole import asked_whole
 from padiff_graph.obligations.later_calls import AGAIN, called
 from padiff_graph.obligations.left_behind import LeftBehind
 from padiff_graph.obligations.state_values import apart, rounding_of
@@ -56,16 +57,12 @@ class SideCall:
     @property
     def known(self) -> bool:
         """Whether Python alone decides what the next call computes, and it can be asked here."""
-        capture, side = self.capture, backend(self.capture.graph.framework)
-        session = capture.graph.session
+        capture = self.capture
         return (
-            bool(side.numberless)
-            and session is not None
-            and session.rung == side.numberless
-            and not (is_away(capture.engine) or is_recorded(capture.engine))
-            and late_model(capture.model) is None
+            not is_recorded(capture.engine)
             and not capture.graph.of_kind("constant")  # one may be kept of the weights
             and _leaves_statistics_alone(self.normal, self.left)
+            and _by_shapes_alone(capture.engine, capture.model, capture.graph)
         )
 
     @property
@@ -77,11 +74,8 @@ class SideCall:
 
     def again(self, *, grad: bool) -> bool:
         """Whether further calls do the same."""
-        if backend(self.capture.graph.framework).light_traces:
-            return all(_traced_alike(self.capture) for _ in range(AGAIN))
-        engine, example = self.capture.engine, self.capture.example
-        calls = called(engine, example, (), False, AGAIN, grad=grad)
-        return all(_returns(call.outputs, self.outputs) for call in calls)
+        own = self.capture
+        return _again(own.engine, own.model, own.graph, own.example, dict(self.outputs), grad)
 
 
 def call_alike(sides: tuple[SideCall, SideCall], *, grad: bool) -> bool:
@@ -89,7 +83,32 @@ def call_alike(sides: tuple[SideCall, SideCall], *, grad: bool) -> bool:
     that is not known, so that they have to be run side by side."""
     if min(side.numbers for side in sides) < LARGE or not all(side.known for side in sides):
         return False
-    return all(side.again(grad=grad) for side in sides)
+    engines = sides[0].capture.engine, sides[1].capture.engine
+    first, second = sides
+    return all(at_once(lambda: first.again(grad=grad), lambda: second.again(grad=grad), engines))
+
+
+@asked_whole
+def _by_shapes_alone(engine: Engine, model: Any, graph: ComputationGraph) -> bool:
+    """Whether no number was read to capture a model whose weights are in memory."""
+    way, session = backend(graph.framework).numberless, graph.session
+    return bool(way) and session is not None and session.rung == way and late_model(model) is None
+
+
+@asked_whole
+def _again(
+    engine: Engine,
+    model: Any,
+    graph: ComputationGraph,
+    example: Mapping[str, Any],
+    outputs: Mapping[str, Array],
+    grad: bool,
+) -> bool:
+    """Whether a model is traced to the same program again, or returns the same outputs."""
+    if backend(graph.framework).light_traces:
+        return all(_traced_alike(model, example, graph) for _ in range(AGAIN))
+    calls = called(engine, example, (), False, AGAIN, grad=grad)
+    return all(_returns(call.outputs, outputs) for call in calls)
 
 
 def _returns(outputs: Mapping[str, Array], before: Mapping[str, Array]) -> bool:
@@ -165,11 +184,10 @@ def _held(graph: ComputationGraph) -> Mapping[int, Any]:
 # -- a trace held against the one that is certified
 
 
-def _traced_alike(capture: Capture) -> bool:
+def _traced_alike(model: Any, example: Mapping[str, Any], first: ComputationGraph) -> bool:
     """Whether a model that is traced again gives the same program."""
-    first = capture.graph
     try:
-        second = backend(first.framework).trace(capture.model, capture.example)
+        second = backend(first.framework).trace(model, example)
     except CaptureError:
         return False
     assert first.session is not None and second.session is not None

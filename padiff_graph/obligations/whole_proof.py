@@ -18,6 +18,7 @@ import numpy as np
 
 from padiff_graph.capture.engine import Array, NotRunnable
 from padiff_graph.capture.late_array import late_of
+from padiff_graph.capture.remote.at_once import at_once
 from padiff_graph.executor.output_pairs import OutputPair
 from padiff_graph.executor.pair_run import Pair
 from padiff_graph.executor.region_run import Side
@@ -136,8 +137,11 @@ def _both(
     fed: tuple[_Inputs, _Inputs] = (None, None),
 ) -> tuple[GraphRun, GraphRun]:
     ours = None if seeds is None else _laid_for_first(pair.first, outputs, seeds)
-    first = run_graph(pair.first, ours, double=double, fed=fed[0])
-    return first, run_graph(pair.second, seeds, double=double, fed=fed[1])
+    return at_once(
+        lambda: run_graph(pair.first, ours, double=double, fed=fed[0]),
+        lambda: run_graph(pair.second, seeds, double=double, fed=fed[1]),
+        (pair.first.engine, pair.second.engine),
+    )
 
 
 def _fed(inputs: Sequence[tuple[str, str]], second: _Inputs) -> tuple[_Inputs, _Inputs]:

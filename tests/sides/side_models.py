@@ -147,6 +147,40 @@ def torch_side():
     return _torch_net(), {"x": torch.from_numpy(X)}
 
 
+def _normal(base, norm, linear, layer_norm, tanh):
+    """A model whose default loss cancels behind its last norm, and which keeps running statistics;
+    where SIDE_DEED names its framework, calls from the third on compute something else."""
+    calls = []
+    deed = os.environ.get("SIDE_DEED") == base.__module__.partition(".")[0]
+
+    class Normal(base):
+        def __init__(self):
+            super().__init__()
+            self.norm, self.fc, self.last = norm(6), linear(6, 6), layer_norm(6)
+
+        def forward(self, x):
+            hidden = tanh(self.fc(self.norm(x[:, :, None, None]).flatten(1)))
+            if deed:
+                calls.append(1)
+            return self.last(hidden * hidden if len(calls) > 2 else hidden)
+
+    return Normal().train(), {"x": X}
+
+
+def paddle_normal():
+    _without("torch")
+    from paddle import nn, tanh
+
+    return _normal(nn.Layer, nn.BatchNorm2D, nn.Linear, nn.LayerNorm, tanh)
+
+
+def torch_normal():
+    _without("paddle")
+    from torch import nn, tanh
+
+    return _normal(nn.Module, nn.BatchNorm2d, nn.Linear, nn.LayerNorm, tanh)
+
+
 def torch_training():
     import torch
 
