@@ -143,8 +143,14 @@ def _calls(request: CheckRequest, regional: Regional, kept: bool) -> Called:
     before = None if whole.random else apart
     if kept or (attributes and not recorded):
         times = 2 if recorded else CALLS
-        how = {"times": times, "evaluated": whole.random, "earlier": before}
-        return grown_calls(matching, engines, request.examples, **how)
+        return grown_calls(
+            matching,
+            engines,
+            request.examples,
+            times=times,
+            evaluated=whole.random,
+            earlier=before,
+        )
     return plain_calls(matching, engines, request.examples, before, grad=grad)
 
 
