@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from padiff_graph.capture.normal.form import NormalGraph, NormalNode
 from padiff_graph.capture.normal.traits import (
@@ -33,6 +34,10 @@ SAME_PRODUCT = frozenset({"Conv", "Linear"})
 """Operators of which one is a case of the other: a convolution over one place is a Linear."""
 
 
+GROUPS, INSTANCE = "GroupNormalization", "InstanceNormalization"
+"""Norms of which the second is a case of the first: a group for each channel."""
+
+
 def matched_pairs(compared: Compared) -> Iterator[Difference]:
     """All that differs between operations that correspond."""
     users = compared.first.users(), compared.second.users()
@@ -40,6 +45,8 @@ def matched_pairs(compared: Compared) -> Iterator[Difference]:
         a, b = compared.pair(match)
         if a.op in LEAVES or b.op in LEAVES:
             continue
+        if {a.op, b.op} == {GROUPS, INSTANCE}:
+            a, b = _by_groups(a), _by_groups(b)
         if a.op != b.op:
             yield from _operators(a, b)
             continue
@@ -49,6 +56,14 @@ def matched_pairs(compared: Compared) -> Iterator[Difference]:
         yield from _attributes(a, b, cropped)
         yield from _marks(a, b)
         yield from operand_differences(compared, match)
+
+
+def _by_groups(norm: NormalNode) -> NormalNode:
+    """An InstanceNormalization as a GroupNormalization of single channels."""
+    if norm.op == GROUPS:
+        return norm
+    channels = norm.outputs[0].shape[1]
+    return replace(norm, op=GROUPS, attrs={**norm.attrs, "num_groups": channels})
 
 
 def _operators(a: NormalNode, b: NormalNode) -> Iterator[Difference]:

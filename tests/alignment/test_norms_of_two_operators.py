@@ -86,4 +86,4 @@ def test_wrong_number_of_groups_is_the_first_finding(groups: int) -> None:
     assert not report.passed
     first = report.findings[0]
     assert first.verdict == "different"
-    assert "InstanceNormalization against GroupNormalization" in first.cause
+    assert f"GroupNormalization.num_groups 8 against {groups}" in first.cause
