@@ -20,6 +20,7 @@ from padiff_graph.matching.difference.compared import (
     scale_difference,
 )
 from padiff_graph.matching.difference.hidden_masks import MASKING, hides_the_opposite
+from padiff_graph.matching.difference.initial_states import left_out_state, state_positions
 from padiff_graph.matching.difference.part_order import reordered
 from padiff_graph.matching.result import Difference, Match
 
@@ -48,7 +49,11 @@ def operand_differences(compared: Compared, match: Match) -> Iterator[Difference
     if order is not None:
         yield _parts_exchanged(a, b, order)
         return
-    pairs = [(a.inputs[x], b.inputs[y]) for x, y in match.operands if x not in masks]
+    state = left_out_state(compared, a, b)
+    if state is not None:
+        yield state
+    apart = {*masks, *(state_positions(a.op) if state is not None else ())}
+    pairs = [(a.inputs[x], b.inputs[y]) for x, y in match.operands if x not in apart]
     both = [(x, y) for x, y in pairs if x is not None and y is not None]
     yield from _scales(compared, a, b, both, whole=len(both) == len(pairs))
     for x, y in both:

@@ -28,8 +28,14 @@ def other_table(result: RegionResult, matching: Matching) -> Cause | None:
     Of a table that is computed from numbers of the code (a rotary embedding's from frequencies and
     places) the one array among them that differs is told as well, with what the two have in common.
     """
+    captured = matching.first.graph, matching.second.graph
+    partner = {second: first for first, second in matching.partner().items()}
     for reader, first, second in _tables(result, matching):
-        mask = other_mask(reader, first, second)
+        counterpart = partner.get(reader.id)
+        mask = None
+        if counterpart is not None:
+            other = matching.first.nodes[counterpart]
+            mask = other_mask((captured[0], other, first), (captured[1], reader, second))
         if mask is not None:
             return mask
         mine, theirs = _numbers(first), _numbers(second)

@@ -34,6 +34,26 @@ class _Torch(torch.nn.Module):
         return scores.softmax(-1) @ x
 
 
+class _Chosen(_Paddle):
+    """The same by a choice, whose mask says what is shown."""
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        x = self.project(x)
+        scores = x @ x.transpose([0, 2, 1])
+        scores = paddle.where(paddle.logical_not(self.mask), scores, paddle.full([1], -1e9))
+        return paddle.nn.functional.softmax(scores, -1) @ x
+
+
+class _Added(_Paddle):
+    """The same by a sum."""
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        x = self.project(x)
+        scores = x @ x.transpose([0, 2, 1]) + self.mask.astype("float32") * -1e9
+        return paddle.nn.functional.softmax(scores, -1) @ x
+
+
+@pytest.mark.parametrize("cls", [_Paddle, _Chosen, _Added])
 @pytest.mark.parametrize(
     ("mask", "told"),
     [
@@ -43,11 +63,11 @@ class _Torch(torch.nn.Module):
         (np.eye(6, dtype=bool), "6 of 36 places against triu(1)"),
     ],
 )
-def test_a_mask_is_told_by_its_triangle(mask: np.ndarray, told: str) -> None:
+def test_a_mask_is_told_by_its_triangle(cls: type[_Paddle], mask: np.ndarray, told: str) -> None:
     theirs = torch.tensor(np.triu(np.ones((6, 6), bool), 1))
     example = {"x": paddle.to_tensor(X)}, {"x": torch.tensor(X)}
     report = pg.compare(
-        _Paddle(paddle.to_tensor(mask)).eval(),
+        cls(paddle.to_tensor(mask)).eval(),
         _Torch(theirs).eval(),
         example,
         options={"rtol": 1e-4, "atol": 1e-5},
