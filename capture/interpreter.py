@@ -42,6 +42,14 @@ def differentiable(dtype: str) -> bool:
     return dtype.startswith(("float", "bfloat", "complex"))
 
 
+def _whole(node: Node) -> bool:
+    """Whether a node yields whole numbers or truth values alone. Some operations refuse to be
+    recorded then (torch's cumsum of floats with an integer dtype), which a model that hands them
+    nothing trainable does not ask for."""
+    kinds = [kind for kind in node.outputs if kind is not None]
+    return bool(kinds) and not any(differentiable(kind.dtype) for kind in kinds)
+
+
 def leaf_tensor(engine: Engine, array: Array, dtype: str, grad: bool, double: bool) -> Tensor:
     """A tensor of its own for an array of a graph's dtype.
 
@@ -173,7 +181,7 @@ class Interpreter:
                 self.produced(value, result)
 
     def _recorded(self, node: Node, operands: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
-        if not self.record or "no_grad" not in node.marks:
+        if not self.record or not ("no_grad" in node.marks or _whole(node)):
             return self.operation(node, operands)
         with self.engine.recording(False):
             return self.operation(node, operands)
