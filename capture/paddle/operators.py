@@ -249,6 +249,7 @@ ROWS: Mapping[str, Row] = {
     "relu6": relu6,
     "hardtanh": hard_tanh,
     "leaky_relu": rows.unary("LeakyRelu", "x", alpha="negative_slope"),
+    "rrelu": rows.mean_slope("x"),
     "prelu": prelu,
     "bce_loss": binary_cross_entropy,
     "sigmoid_cross_entropy_with_logits": binary_cross_entropy_with_logits,

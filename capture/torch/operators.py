@@ -168,6 +168,7 @@ ONE_OPERAND = [
     ("isinf", rows.unary("IsInf")),
     ("isnan", rows.unary("IsNaN")),
     ("leaky_relu", rows.unary("LeakyRelu", alpha="negative_slope")),
+    ("rrelu", rows.mean_slope()),
     ("log", rows.unary("Log")),
     ("log1p", rows.unary("Log1p")),
     ("log_sigmoid", rows.unary("LogSigmoid")),

@@ -22,6 +22,7 @@ from padiff_graph.capture.normal.lowering.elementwise import (
 from padiff_graph.capture.normal.lowering.named_rows import (
     along_last,
     identity,
+    mean_slope,
     on_axis,
     reshaped,
     unary,
@@ -85,6 +86,7 @@ __all__ = [
     "linear",
     "lookup",
     "matmul",
+    "mean_slope",
     "multiply",
     "on_axis",
     "pad",

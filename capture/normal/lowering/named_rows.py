@@ -6,11 +6,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from padiff_graph.capture.graph import TensorType
-from padiff_graph.capture.normal.call import Call, Result, Row
+from padiff_graph.capture.normal.call import Call, Result, Row, Unsupported
 from padiff_graph.capture.normal.edges import reshape, transpose
 from padiff_graph.capture.normal.form import Edge
 
-__all__ = ["along_last", "identity", "named_attributes", "on_axis", "reshaped", "unary"]
+__all__ = [
+    "along_last",
+    "identity",
+    "mean_slope",
+    "named_attributes",
+    "on_axis",
+    "reshaped",
+    "unary",
+]
 
 
 def unary(op: str, operand: str = "self", **attributes: Any) -> Row:
@@ -19,6 +27,19 @@ def unary(op: str, operand: str = "self", **attributes: Any) -> Row:
     def row(call: Call) -> Result:
         attrs = named_attributes(call, attributes)
         return call.draft(op, [call[operand]], attrs)
+
+    return row
+
+
+def mean_slope(operand: str = "self") -> Row:
+    """A row for a leaky ReLU whose slope is drawn while it trains, and the mean of its bounds
+    outside of that."""
+
+    def row(call: Call) -> Result:
+        alpha = 0.5 * (call.number("lower") + call.number("upper"))
+        if "random" in call.record.marks:
+            raise Unsupported("a slope that is drawn")
+        return call.draft("LeakyRelu", [call[operand]], {"alpha": alpha})
 
     return row
 
