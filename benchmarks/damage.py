@@ -21,7 +21,7 @@ import random
 import time
 import zlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import corpus
@@ -104,6 +104,11 @@ def undone(
     )
 
 
+def judgeable(edits: Sequence[Edit], truth: Mapping[int, int]) -> bool:
+    """Whether the healthy matching says where every edit is; where it is open, nothing does."""
+    return bool(edits) and all(any(node in truth for node in edit.touched) for edit in edits)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -171,8 +176,10 @@ def one(
 ) -> None:
     """One damaged copy, matched."""
     damaged, ids, edits = damage(first, count, rng)
-    if not edits or not all(any(node in truth for node in edit.touched) for edit in edits):
-        return  # where the healthy matching is open, nothing can be judged
+    if not judgeable(edits, truth):  # a pair of which much is open has its other edits elsewhere
+        damaged, ids, edits = damage(first, count, rng, sorted(truth))
+    if not judgeable(edits, truth):
+        return
     was = {new: old for old, new in ids.items()}
     matching = match(damaged, second)
     found = differences(matching)

@@ -331,10 +331,14 @@ EDITS: Mapping[str, Callable[[Draft, random.Random], Edit | None]] = {
 
 
 def damage(
-    graph: NormalGraph, count: int, rng: random.Random
+    graph: NormalGraph, count: int, rng: random.Random, pool: Sequence[int] | None = None
 ) -> tuple[NormalGraph, dict[int, int], list[Edit]]:
-    """A damaged copy, original id -> new id of what is left, and the edits."""
+    """A damaged copy, original id -> new id of what is left, and the edits.
+
+    `pool` as of `Draft`.
+    """
     draft = Draft(graph)
+    draft.pool = pool
     edits: list[Edit] = []
     for _ in range(count * 8):
         if len(edits) == count:

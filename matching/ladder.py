@@ -33,6 +33,7 @@ from padiff_graph.matching.rungs.table import (
     REBIND,
     WHOLE,
 )
+from padiff_graph.matching.rungs.unlike_sizes import give_up_unlike_sizes
 from padiff_graph.matching.rungs.value_evidence import Evidence
 from padiff_graph.matching.sides import Side
 from padiff_graph.matching.tree.path_numbers import Names
@@ -83,6 +84,7 @@ def match(
                 break
             climb(state)
     settle(state)
+    give_up_unlike_sizes(state)
     match_weights(state)
     return result(state)
 

@@ -1,7 +1,7 @@
 """Weights that one model holds as one and the other as the members of a list: experts, heads.
 
 Where no map was found between them (a fault beside keeps values from proving one), the one is not
-larger than the other: all members together hold as many numbers.
+larger than the other: all members together hold as many numbers, in all layers that have such.
 """
 
 from __future__ import annotations
@@ -54,9 +54,10 @@ class Spread:
 
     def _holds(self, side: int, own: str, other: str) -> bool:
         whole, part = self.sizes[side].get(own, 0), self.sizes[1 - side].get(other, 0)
-        if not whole or not part or whole == part:
+        if not whole or not part or whole <= part:
             return False
-        return self.lists[1 - side][template(other), part] * part == whole
+        members = self.lists[1 - side][template(other), part]
+        return members * part == self.lists[side][template(own), whole] * whole
 
 
 def _sizes(normal: NormalGraph, names: Sequence[str]) -> dict[str, int]:

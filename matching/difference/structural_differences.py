@@ -13,6 +13,7 @@ from padiff_graph.matching.difference.open_regions import open_regions
 from padiff_graph.matching.difference.output_differences import output_differences
 from padiff_graph.matching.difference.parameter_sharing import shared_parameters
 from padiff_graph.matching.difference.sizes import with_sizes
+from padiff_graph.matching.difference.unlike_pairs import without_unlike_pairs
 from padiff_graph.matching.difference.weightless_rest import BESIDE
 from padiff_graph.matching.difference.wiring import wiring_differences
 from padiff_graph.matching.result import Difference, Matching
@@ -35,7 +36,7 @@ def differences(matching: Matching) -> tuple[Difference, ...]:
         *with_depth(compared, open_regions(compared)),
         *shared_parameters(matching),
     ]
-    single = with_sizes(matching, compared, single)
+    single = without_unlike_pairs(compared, with_sizes(matching, compared, single))
     single.sort(key=lambda difference: (_order(compared, difference), difference.kind))
     grouped: dict[Hashable, Difference] = {}
     for difference in single:

@@ -26,6 +26,8 @@ BETWEEN = 8
 """Most operations between scores and softmax, and between softmax and its product with the values:
 scale, mask, bias, dropout, and room for as many again."""
 TURNED = ("query", "key")
+NORMS = frozenset({"LayerNormalization", "RMSNormalization"})
+"""Norms over the features of a head, or of all heads, that may stand between."""
 
 Pieces = dict[str, list[Piece]]
 
@@ -49,10 +51,18 @@ class _Column:
 
 @dataclass(frozen=True)
 class _Attention:
-    """The scores of an attention and the features of query, key and value."""
+    """The scores of an attention and the features of query, key and value.
+
+    Attributes:
+        scores: the product of query and key.
+        roles: the features, by "query", "key" and "value".
+        norms: vectors of norms between query or key and their weights, one number a feature of a
+            head or of all heads.
+    """
 
     scores: int
     roles: Mapping[str, tuple[_Column, ...]]
+    norms: tuple[str, ...] = ()
 
 
 def attention_pieces(matching: Matching, turns: Mapping[str, int]) -> Iterator[tuple[str, Pieces]]:
@@ -78,6 +88,7 @@ def attention_pieces(matching: Matching, turns: Mapping[str, int]) -> Iterator[t
                 fitting = fitting and order is not None and len(theirs) == len(columns)
                 if fitting and order is not None:
                     _add(pieces, matching, columns, [theirs[place] for place in order])
+            fitting = fitting and _add_norms(pieces, matching, (one.norms, other.norms), size)
         if fitting:
             yield words, dict(pieces)
 
@@ -124,6 +135,25 @@ def _add(
         pieces[name].append(Piece(second, mine, other_view))
 
 
+def _add_norms(
+    pieces: Pieces, matching: Matching, names: tuple[Sequence[str], Sequence[str]], size: int
+) -> bool:
+    """The pieces of the norms' vectors, in the order that their features take; whether they fit.
+    Where features stay as they are, nothing is asked about them."""
+    if not size:
+        return True
+    if len(names[0]) != len(names[1]):
+        return False
+    sides = matching.first.graph.parameters, matching.second.graph.parameters
+    for own, other in zip(*names, strict=True):
+        shape = sides[0][own].type.shape
+        order = _order(shape[0], size)
+        if order is None or shape != sides[1][other].type.shape:
+            return False
+        pieces[own] = [Piece(other, View.of(shape), View.of(shape).take(0, tuple(order)))]
+    return True
+
+
 def _taken(shape: tuple[int, ...], axis: int, places: Sequence[int]) -> View:
     consecutive = range(places[0], places[0] + len(places))
     if list(consecutive) == list(places):
@@ -161,7 +191,8 @@ def _attentions(graph: NormalGraph) -> list[_Attention]:
         columns = [_columns(graph, edge) for edge in (scores.inputs[0], scores.inputs[1], mixed)]
         if all(columns):
             roles = dict(zip((*TURNED, "value"), map(tuple, columns), strict=True))
-            found.append(_Attention(scores.id, roles))
+            norms = [name for edge in scores.inputs for name in _norms(graph, edge)]
+            found.append(_Attention(scores.id, roles, tuple(dict.fromkeys(norms))))
     return found
 
 
@@ -213,6 +244,25 @@ def _columns(graph: NormalGraph, edge: Edge | None) -> list[_Column]:
             waiting += node.inputs
     order = {name: at for at, name in enumerate(graph.graph.parameters)}
     return sorted(columns.values(), key=lambda column: (order[column.name], column.place))
+
+
+def _norms(graph: NormalGraph, edge: Edge | None) -> list[str]:
+    """The vectors of norms between a value and the linear layers that it is made by."""
+    names: list[str] = []
+    waiting, seen = [edge], set()
+    while waiting:
+        each = waiting.pop()
+        if each is None or each.source in seen:
+            continue
+        seen.add(each.source)
+        node = graph.nodes[each.source]
+        if node.op in NORMS:
+            vectors = [graph.nodes[one.source] for one in node.inputs[1:] if one is not None]
+            named = [one.name for one in vectors if one.op == "Parameter"]
+            names += [name for name in named if len(graph.graph.parameters[name].type.shape) == 1]
+        if node.op != "Linear":
+            waiting += node.inputs
+    return names
 
 
 def _of_linear(graph: NormalGraph, node: NormalNode, edge: Edge) -> list[_Column] | None:

@@ -25,8 +25,9 @@ ANGLES = np.outer(np.arange(STEPS), 100.0 ** (-np.arange(0, SIZE, 2) / SIZE)).as
 class Attention(paddle.nn.Layer):
     """Attention with one head of keys and values for all heads of queries."""
 
-    def __init__(self, spelling: str, fused: bool = False) -> None:
+    def __init__(self, spelling: str, fused: bool = False, width: int = SIZE) -> None:
         super().__init__()
+        self.width = width
         self.turn, self.out = getattr(self, spelling), paddle.nn.Linear(WIDTH, WIDTH)
         self.fused = paddle.nn.Linear(WIDTH, WIDTH + 2 * SIZE) if fused else None
         if not fused:
@@ -64,7 +65,7 @@ class Attention(paddle.nn.Layer):
         query = self.turn(query.reshape([BATCH, STEPS, HEADS, SIZE]))
         key = self.turn(key.reshape([BATCH, STEPS, 1, SIZE])).transpose([0, 2, 3, 1])
         value = value.reshape([BATCH, STEPS, 1, SIZE]).transpose([0, 2, 1, 3])
-        scores = paddle.matmul(query.transpose([0, 2, 1, 3]), key) / math.sqrt(SIZE)
+        scores = paddle.matmul(query.transpose([0, 2, 1, 3]), key) / math.sqrt(self.width)
         mixed = paddle.matmul(paddle.nn.functional.softmax(scores, -1), value)
         return self.out(mixed.transpose([0, 2, 1, 3]).reshape([BATCH, STEPS, WIDTH]))
 
@@ -187,3 +188,65 @@ def test_query_key_and_value_may_be_one_weight(ours, first, theirs, second):
     report = pg.compare(*pair, models.example(given, "x", "x"), options=OPTIONS)
     assert report.passed, report.findings
     assert not any(finding.cause_id == "weights.shuffled" for finding in report.findings)
+
+
+class Normed(Attention):
+    """Query and key are normed head by head, with scales and shifts."""
+
+    def __init__(self, spelling: str, factor: float = 1.0) -> None:
+        super().__init__(spelling)
+        self.factor = factor
+        self.query_norm, self.key_norm = paddle.nn.LayerNorm(SIZE), paddle.nn.LayerNorm(SIZE)
+
+    def parts(self, x):
+        query, key, value = super().parts(x)
+        query = self.query_norm(query.reshape([BATCH, STEPS, HEADS, SIZE])) * self.factor
+        return query.flatten(-2), self.key_norm(key), value
+
+
+class TorchNormed(TorchAttention):
+    def __init__(self, spelling: str) -> None:
+        super().__init__(spelling)
+        self.query_norm, self.key_norm = torch.nn.LayerNorm(SIZE), torch.nn.LayerNorm(SIZE)
+        for norm in (self.query_norm, self.key_norm):
+            torch.nn.init.normal_(norm.weight)
+            torch.nn.init.normal_(norm.bias)
+
+    def parts(self, x):
+        query, key, value = super().parts(x)
+        query = self.query_norm(query.reshape(BATCH, STEPS, HEADS, SIZE)).flatten(-2)
+        return query, self.key_norm(key), value
+
+
+def _example():
+    given = np.random.default_rng(0).standard_normal((BATCH, STEPS, WIDTH)).astype("float32")
+    return models.example(given, "x", "x")
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [("pairs", "copy"), ("halves", "pairs")])
+@pytest.mark.parametrize("factor", [1.0, 2.0])
+def test_norms_of_query_and_key_take_the_order_of_their_features(ours, theirs, factor):
+    paddle.seed(0)
+    torch.manual_seed(0)
+    pair = Normed(ours, factor), TorchNormed(theirs)
+    report = pg.compare(*pair, _example(), options=OPTIONS)
+    assert report.passed == (factor == 1.0), report.findings
+
+
+FAULTS = {"angles": "values.table", "scores": "scale"}
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [("halves", "copy"), ("pairs", "copy")])
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_is_told_and_the_other_spelling_is_not(ours, theirs, fault):
+    paddle.seed(0)
+    torch.manual_seed(0)
+    layer, module = (
+        Attention(ours, width=SIZE**2 if fault == "scores" else SIZE),
+        TorchAttention(theirs),
+    )
+    if fault == "angles":
+        layer.angles.set_value(layer.angles.numpy() * 2)
+    report = pg.compare(layer, module, _example(), options=OPTIONS)
+    assert not report.passed
+    assert [found.cause_id for found in report.findings if found.fails] == [FAULTS[fault]]
