@@ -97,7 +97,7 @@ def check_regions(
             matching, (first_engine, second_engine), shared, forward=forward, backward=backward
         )
         examination = Examination(
-            pair, Structure.of(matching, differences), tolerance, defaultdict(float)
+            pair, Structure.of(matching, differences), tolerance, defaultdict(float), matching
         )
         updates = buffer_updates(matching)
         rounds = _Rounds(matching, examination, updates, frozenset(apart), fail_fast, spared)

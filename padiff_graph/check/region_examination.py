@@ -14,6 +14,7 @@ from padiff_graph.check.summed_terms import summed_terms
 from padiff_graph.diagnosis.ablation import inverted, parts_turned, surplus
 from padiff_graph.diagnosis.beside_example import parting_feed
 from padiff_graph.diagnosis.broadcasts import broadcast_otherwise
+from padiff_graph.diagnosis.entered_apart import entered_apart
 from padiff_graph.diagnosis.framework_differences import explain_by_frameworks
 from padiff_graph.diagnosis.other_draws import other_draws
 from padiff_graph.diagnosis.other_settings import other_setting
@@ -38,6 +39,7 @@ from padiff_graph.executor.tensor_pair import TensorPair
 from padiff_graph.executor.transfer import fed
 from padiff_graph.executor.value_names import cut_labels, value_name
 from padiff_graph.findings.cause import Cause
+from padiff_graph.matching.result import Matching
 from padiff_graph.referee.closeness import closeness
 from padiff_graph.referee.largest import whole_numbers
 from padiff_graph.referee.referee import Measured, measure
@@ -70,12 +72,14 @@ class Examination:
         structure: what structure says of each operation.
         tolerance: what every tensor is held against besides; None for nothing.
         seconds: time spent so far, by step.
+        matching: what the regions were cut by.
     """
 
     pair: Pair
     structure: Structure
     tolerance: Tolerance | None
     seconds: Seconds
+    matching: Matching
 
 
 @dataclass(frozen=True)
@@ -191,6 +195,9 @@ def _compared(examination: Examination, case: _Case, run: PairRun) -> RegionResu
         case.pair, region, case.plan, case.feed, run.tensors, opinion.tensors, parts, structure
     )
     result = _explained(case, parts, opinion)
+    if any(part.verdict == "different" and part.kind == "output" for part in parts):
+        began = entered_apart(examination.matching, case.pair, region, case.feed)
+        result = replace(result, began=began)
     if structure.doubtful(*nodes) and not any(tensor.arrays()[1].size for tensor in run.tensors):
         result = replace(result, verdict="not-comparable", reason=EMPTY)
     if examination.tolerance is not None:

@@ -65,12 +65,15 @@ def _hidden(graph: ComputationGraph, reader: NormalNode, table: NormalNode) -> A
 
 
 def _hiding(graph: ComputationGraph, reader: NormalNode) -> bool | None:
-    """Which truth value hides, by the one operation that fills; None where several or none do."""
+    """Which truth value hides, by the one operation that fills, or attends as one; None where
+    several or none do."""
     told: list[bool] = []
     for record in map(graph.record, reader.native):
         name = plain_name(record.op)
         if name == "masked_fill":
             told.append(True)
+        elif name == "scaled_dot_product_attention":  # in both frameworks what is true is shown
+            told.append(False)
         elif name == "where" and len(record.inputs) == CHOICE:
             filled = [_fills(graph, value) for value in record.inputs[1:]]
             told += [filled[0]] if filled[0] != filled[1] else []

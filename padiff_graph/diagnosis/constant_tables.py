@@ -22,8 +22,11 @@ APART = 1e-4
 place, computed in float32, is right to less."""
 
 
-def other_table(result: RegionResult, matching: Matching) -> Cause | None:
-    """That a region's operation reads a table which differs; None where none does.
+def other_table(
+    result: RegionResult, matching: Matching, *, masks_alone: bool = False
+) -> Cause | None:
+    """That a region's operation reads a table which differs; None where none does. With
+    `masks_alone` nothing is said of what is no mask.
 
     Of a table that is computed from numbers of the code (a rotary embedding's from frequencies and
     places) the one array among them that differs is told as well, with what the two have in common.
@@ -38,6 +41,8 @@ def other_table(result: RegionResult, matching: Matching) -> Cause | None:
             mask = other_mask((captured[0], other, first), (captured[1], reader, second))
         if mask is not None:
             return mask
+        if masks_alone:
+            continue
         mine, theirs = _numbers(first), _numbers(second)
         if mine is None or theirs is None or mine.shape != theirs.shape:
             continue
@@ -64,10 +69,17 @@ def _tables(
     for node in matching.second.nodes:
         if node.leaf or inside.isdisjoint(node.native):
             continue
-        for table in _read(node, matching.second):
+        tables = _read(node, matching.second)
+        for table in tables:
             other = partner.get(table.id)
             if other is not None and matching.first.nodes[other].op == "Constant":
                 yield node, matching.first.nodes[other], table
+        # spelled otherwise (truth values, numbers to add), they are matched by who reads them
+        reader = partner.get(node.id)
+        if len(tables) == 1 and tables[0].id not in partner and reader is not None:
+            others = _read(matching.first.nodes[reader], matching.first)
+            if len(others) == 1 and matching.first.nodes[reader].op == node.op:
+                yield node, others[0], tables[0]
 
 
 def _read(node: NormalNode, normal: NormalGraph) -> list[NormalNode]:

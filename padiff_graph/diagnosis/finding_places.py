@@ -16,6 +16,7 @@ __all__ = [
     "NOWHERE",
     "Place",
     "Places",
+    "begun_places",
     "finding_at",
     "matched_places",
     "moved_to",
@@ -90,6 +91,21 @@ def region_places(result: RegionResult, matching: Matching) -> Places:
         _region_place(matching.first, result.first_nodes, result.first_normal, matched),
         _region_place(matching.second, result.second_nodes, result.second_normal, seconds),
     )
+
+
+def begun_places(result: RegionResult, places: Places, matching: Matching) -> Places:
+    """The places where a region begins, where what its last operations read differs already: of a
+    side whose place is an operation without a counterpart that one."""
+    if result.began is None:
+        return places
+    graphs = matching.first.graph, matching.second.graph
+    natives = result.first_nodes, result.second_nodes
+    last = [graph.record(own[-1]) for graph, own in zip(graphs, natives, strict=True) if own]
+    for side, (record, graph) in enumerate(zip(last, graphs, strict=True)):
+        if places[side].path == record.path:
+            begun = Place.of_record(graph.record(result.began[side]))
+            places = moved_to(places, side, begun)
+    return places
 
 
 def _region_place(

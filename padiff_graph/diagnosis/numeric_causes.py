@@ -59,8 +59,9 @@ def numeric_cause(result: RegionResult, part: Part, matching: Matching, places: 
         return Told(result.tried)
     if result.surplus is not None:
         return _left_out(result.surplus, matching)
-    if part.kind == "output" and part.probe is None:
-        table = other_table(result, matching)
+    if part.kind == "output":
+        # a mask says more than what its effect looks like
+        table = other_table(result, matching, masks_alone=part.probe is not None)
         if table is not None:
             return Told(table)
     return Told(_plain(result, part, places).showing(part.probe))
@@ -84,6 +85,8 @@ def _plain(result: RegionResult, part: Part, places: Places) -> Cause:
     if part.probe is None and any(reads):
         side = 1 if reads[1] else 0
         facts |= {"side": side, "reads": reads[side]}
+    elif result.began is not None and part.probe is None:
+        facts["entered"] = second.op
     return Cause.of("values.differ", **facts)
 
 

@@ -9,6 +9,7 @@ from padiff_graph.diagnosis.constant_buffers import other_buffers
 from padiff_graph.diagnosis.finding_places import (
     Place,
     Places,
+    begun_places,
     finding_at,
     matched_places,
     moved_to,
@@ -61,6 +62,8 @@ def numeric_finding(
         told = replace(told, cause=difference_cause(difference).followed_by(told.cause))
         places = surplus_places(difference, matching) or places
     verdict = _verdict(shown, told.cause)
+    if pinned is None:
+        places = begun_places(result, places, matching)
     places = _moved(places, told)
     if shown is not result:
         told = _carried(told, result, shown, matching)

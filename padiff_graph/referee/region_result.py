@@ -124,6 +124,8 @@ class RegionResult:
         surplus: the operation without which both sides agree, where there is one.
         setting: the setting with whose other value both sides agree, where there is one.
         tried: a cause without which both sides agree: truth values inverted, parts turned round.
+        began: the native operations at which it begins, where its last ones, in another module,
+            read other values already.
     """
 
     order: int
@@ -144,6 +146,7 @@ class RegionResult:
     surplus: Surplus | None = None
     setting: OtherSetting | None = None
     tried: Cause | None = None
+    began: tuple[int, int] | None = None
 
     def worst(self, kind: str = "") -> Part | None:
         """The most telling part: the worst verdict, forward before backward, then the largest

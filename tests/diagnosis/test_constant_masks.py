@@ -76,3 +76,54 @@ def test_a_mask_is_told_by_its_triangle(cls: type[_Paddle], mask: np.ndarray, to
     assert report.passed is not bool(told)
     assert bool(causes) is bool(told)
     assert all(told in cause for cause in causes[:1]), causes
+
+
+class _Added(paddle.nn.Layer):
+    """Scores and numbers that are added to them."""
+
+    def __init__(self, shown: np.ndarray) -> None:
+        super().__init__()
+        self.mask = paddle.to_tensor(np.where(shown, 0.0, -1e9).astype("float32"))
+        self.project = paddle.nn.Linear(8, 8)
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        x = self.project(x)
+        scores = x @ x.transpose([0, 2, 1]) / 8**0.5 + self.mask
+        return paddle.nn.functional.softmax(scores, -1) @ x
+
+
+class _Shown(torch.nn.Module):
+    """Truth values of one operation, which says nothing of the scores."""
+
+    def __init__(self, shown: np.ndarray) -> None:
+        super().__init__()
+        self.mask, self.project = torch.from_numpy(shown), torch.nn.Linear(8, 8)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.project(x)
+        return torch.nn.functional.scaled_dot_product_attention(x, x, x, attn_mask=self.mask)
+
+
+def _window(width: int) -> np.ndarray:
+    behind = np.arange(6)[:, None] - np.arange(6)
+    return (behind >= 0) & (behind < width)
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs", "told"),
+    [
+        (_window(3), _window(3), ""),
+        (_window(3), _window(4), "21 of 36 places against 18 of 36 places"),
+        (_window(6), _window(6) | _window(6).T, ""),
+    ],
+)
+def test_numbers_and_truth_values_are_laid_side_by_side(
+    mine: np.ndarray, theirs: np.ndarray, told: str
+) -> None:
+    example = {"x": paddle.to_tensor(X)}, {"x": torch.tensor(X)}
+    options = {"rtol": 1e-4, "atol": 1e-5}
+    report = pg.compare(_Added(mine).eval(), _Shown(theirs).eval(), example, options=options)
+    causes = [finding.cause for finding in report.findings if finding.fails]
+    assert report.passed is np.array_equal(mine, theirs)
+    assert bool(causes) is not report.passed
+    assert not told or told in causes[0], causes

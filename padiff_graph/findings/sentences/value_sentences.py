@@ -77,6 +77,10 @@ VALUES: Mapping[str, tuple[str, ...]] = {
             "{first_op} in {first_path} yields other values than {second_op} in {second_path}; "
             "only the {side} side reads {reads}"
         ),
+        (
+            "{first_op} in {first_path} yields other values than {second_op} in {second_path}; "
+            "what {entered} reads differs already"
+        ),
         "{first_op} in {first_path} yields other values than {second_op} in {second_path}",
         "{first_name} yields other values than {second_name}",
     ),
