@@ -37,6 +37,11 @@ MADE = frozenset({"attribute.exponent"})
 """Attributes of operators that the normal form composes an operation of."""
 FORWARD = frozenset({"scale", "shift"})
 """Causes that show in the outputs wherever they show at all."""
+DEEDS: Mapping[str, frozenset[str]] = {
+    "scale": frozenset({"values.scaled", "values.negated", "values.affine"}),
+    "shift": frozenset({"values.shifted", "values.affine"}),
+}
+"""What an operation does that such a difference may be a spelling of."""
 OTHER_INPUT = "check it with another input"
 OTHER_DRAW = "the draws of this check hit the same on both sides; others do not"
 DIVERGENT = frozenset({"framework-divergence", "framework-defect"})
@@ -113,9 +118,13 @@ def structural_finding(
 
 def explains(difference: Difference, result: RegionResult) -> bool:
     """Whether a difference inside a region that differs may be why: a factor or a shift changes
-    what is computed, so that where the outputs agree the gradients differ by something else."""
+    what is computed, so that where the outputs agree the gradients differ by something else. It is
+    not where an operation that does another deed was left out and both sides agreed."""
     if difference.cause_id not in FORWARD:
         return True
+    deed = None if result.surplus is None else result.surplus.deed
+    if deed is not None and deed.kind not in DEEDS[difference.cause_id]:
+        return False
     return any(
         part.verdict == "different" and part.kind in ("output", "buffer") for part in result.parts
     )
