@@ -6,9 +6,10 @@ import inspect
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from padiff_graph.capture.remote.whole import asked_whole
 from padiff_graph.errors import UsageError
 
-__all__ = ["check_arguments"]
+__all__ = ["check_arguments", "misfit"]
 
 Parameter = inspect.Parameter
 BY_POSITION = (Parameter.POSITIONAL_ONLY, Parameter.VAR_POSITIONAL)
@@ -49,6 +50,16 @@ def check_arguments(argument: str, model: Any, example: Mapping[str, Any]) -> No
         raise UsageError(
             f"{where}; the input {_quoted(missing)} is missing; found {_quoted(example) or 'none'}"
         )
+
+
+@asked_whole
+def misfit(argument: str, model: Any, example: Mapping[str, Any]) -> str:
+    """What `check_arguments` says, "" for nothing; for a model elsewhere by its own process."""
+    try:
+        check_arguments(argument, model, example)
+    except UsageError as error:
+        return str(error)
+    return ""
 
 
 def _required(parameter: Parameter) -> bool:

@@ -11,9 +11,9 @@ from padiff_graph.capture.capture_errors import CaptureError
 from padiff_graph.capture.example_tensors import with_tensors
 from padiff_graph.capture.late_weights import late_model
 from padiff_graph.capture.leaf_names import leaves, values
-from padiff_graph.capture.remote.handles import AbsentModel
+from padiff_graph.capture.remote.handles import AbsentModel, RemoteModel
 from padiff_graph.errors import UsageError, UsageTypeError
-from padiff_graph.request.forward_arguments import check_arguments
+from padiff_graph.request.forward_arguments import check_arguments, misfit
 from padiff_graph.request.input_pairs import InputLeaf, pair_inputs
 from padiff_graph.request.module_tree import empty_parameters, has_modules
 
@@ -91,6 +91,8 @@ def check_inputs(layer: Any, module: Any, example_inp: Any) -> Inputs:
     for argument, model, example in zip(ARGUMENTS, (layer, module), (first, second), strict=True):
         if has_modules(model):
             check_arguments(argument, model, example)
+        elif isinstance(model, RemoteModel) and (told := misfit(argument, model, example)):
+            raise UsageError(told)
     for argument, framework, model in zip(ARGUMENTS, frameworks, (layer, module), strict=True):
         _check_filled(argument, framework, model)
     for argument, framework, example in zip(ARGUMENTS, frameworks, (first, second), strict=True):

@@ -41,6 +41,10 @@ def made_side(target: str) -> dict[str, Any]:
             f"expected {target} to return (model, inputs) or a dict with 'model'; it returned "
             f"{kind_of(made)}"
         )
+    try:
+        framework_of(side["model"])
+    except TypeError as error:
+        raise UsageError(f"{target}: {error}") from None
     inputs = side["inputs"]
     if inputs is not None and not isinstance(inputs, Mapping):
         raise UsageError(

@@ -189,5 +189,13 @@ def torch_training():
     return {"model": model, "inputs": {"x": X}, "loss": _loss, "optimizer": optimizer}
 
 
+def no_model():
+    return 5, {"x": X}
+
+
+def other_name():
+    return _paddle_net(), {"y": X}
+
+
 def nothing():
     return 5

@@ -276,11 +276,17 @@ def test_a_diff_of_a_model_that_raises_says_where():
     [
         ("nothing", "expected .* to return"),
         ("none_such", "has no 'none_such'"),
+        ("no_model", "no_model: .*int"),
     ],
 )
 def test_a_wrong_target_is_wrong_use(target, said):
     with pytest.raises(UsageError, match=said):
         pg.compare(_side(target), _side("torch_side"), options=OPTIONS)
+
+
+def test_an_input_that_a_forward_does_not_take_is_wrong_use():
+    with pytest.raises(UsageError, match=r"takes \(x\); found the input 'y'"):
+        pg.compare(_side("other_name"), _side("torch_side"), options=OPTIONS)
 
 
 def test_wrong_sides_are_refused_when_they_are_named():
