@@ -51,6 +51,7 @@ from padiff_graph.weights.fused_branches import (
     without_told,
 )
 from padiff_graph.weights.held_as_numbers import UNMATCHED, without_held
+from padiff_graph.weights.lone_outputs import lone_weights
 from padiff_graph.weights.parameter_findings import parameter_findings
 from padiff_graph.weights.reasons_in_weights import reasons_in_weights
 from padiff_graph.weights.unmapped import Unmapped, unmapped, unsure_regions, unsure_weights
@@ -263,7 +264,9 @@ def with_folded_weights(
     """
     if request.deployed or not alignment.alive:
         return request
-    if folded(alignment.matching, *alignment.engines):
+    matching = alignment.matching
+    lone = lone_weights(matching)
+    if folded(lone.without(matching) if lone else matching, *alignment.engines):
         return replace(request, folded=True, auto_weights=False, notes=(*request.notes, NOTE))
     found = fusions(alignment.matching, alignment.engines)
     request = replace(request, branches=found)
@@ -295,6 +298,9 @@ def unify_weights(
         engine = alignment.first_engine
         undo.callback(engine.assign, held_weights(engine))
     matching = scoped_matching(alignment.matching, request.scope)
+    lone = lone_weights(matching)
+    if lone is not None:
+        matching = lone.without(matching)
     differences = scoped_differences(alignment.differences, request.scope)
     if request.folded:  # a kernel of another size may hold another kernel too
         differences = tuple([_by_numbers(each) for each in differences])
@@ -302,6 +308,8 @@ def unify_weights(
     sizes = OtherSizes.of(matching, differences)
     loose = None if request.deployed else unmapped(matching, sizes)
     findings = list(branch_findings(request.branches, matching, request.folded))
+    if lone is not None:
+        findings.append(lone.finding(request.frameworks))
     if not request.deployed:
         about = unsure_weights(parameter_findings(matching, sizes), loose)
         told = UNMATCHED if findings else ()

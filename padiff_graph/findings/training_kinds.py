@@ -271,6 +271,13 @@ WEIGHTS = (
         parameter="fc2.weight",
     ),
     kind_of(
+        "parameter.lone",
+        "parameters of one model that only an output needs which the other does not return",
+        side=0,
+        parameters=("pooler.weight", "pooler.bias"),
+        outputs=("1",),
+    ),
+    kind_of(
         "weights.shuffled",
         "a weight's elements stand in an order that no transpose gives",
         parameters=("qkv.weight",),

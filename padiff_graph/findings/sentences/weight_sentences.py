@@ -108,6 +108,10 @@ WEIGHTS: Mapping[str, tuple[str, ...]] = {
             "left out, this is how it passes"
         ),
     ),
+    "parameter.lone": (
+        "{parameters} of the {side} model are needed only by what the {other} model does not "
+        "return ({outputs}), and were not compared",
+    ),
     "weights.shuffled": (
         (
             "{parameters}: the elements stand in another order than in the {second} model; "

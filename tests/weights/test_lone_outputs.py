@@ -1,0 +1,99 @@
+"""Weights of an output that only one model returns: told, and no difference."""
+
+from __future__ import annotations
+
+import numpy as np
+import paddle
+import pytest
+import torch
+
+import padiff_graph as pg
+
+WIDTH = 6
+
+
+class Layer(paddle.nn.Layer):
+    def __init__(self, pooled: bool, *, through: bool = False, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.body = paddle.nn.Linear(WIDTH, WIDTH)
+        self.drop = paddle.nn.Dropout(dropout)
+        if pooled:
+            self.pooler = paddle.nn.Linear(WIDTH, WIDTH)
+            paddle.nn.initializer.Normal()(self.pooler.bias)
+        self.pooled, self.through = pooled, through
+
+    def forward(self, x):
+        hidden = paddle.nn.functional.gelu(self.drop(self.body(x)))
+        if not self.pooled:
+            return (hidden,)
+        pooled = paddle.tanh(self.pooler(hidden[:, 0]))
+        if self.through:
+            hidden = hidden + pooled.unsqueeze(1)
+        return hidden, pooled
+
+
+class Module(torch.nn.Module):
+    def __init__(self, pooled: bool, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.body = torch.nn.Linear(WIDTH, WIDTH)
+        self.drop = torch.nn.Dropout(dropout)
+        if pooled:
+            self.pooler = torch.nn.Linear(WIDTH, WIDTH)
+        self.pooled = pooled
+
+    def forward(self, x):
+        hidden = torch.nn.functional.gelu(self.drop(self.body(x)))
+        if not self.pooled:
+            return (hidden,)
+        return hidden, torch.tanh(self.pooler(hidden[:, 0]))
+
+
+def example():
+    numbers = np.random.default_rng(0).standard_normal((2, 3, WIDTH)).astype("float32")
+    return {"x": paddle.to_tensor(numbers)}, {"x": torch.from_numpy(numbers)}
+
+
+def lone(report):
+    return [finding for finding in report.findings if finding.cause_id == "parameter.lone"]
+
+
+@pytest.mark.parametrize("pooled", ["paddle", "torch"])
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_weights_of_an_output_that_one_model_returns_are_told(pooled, dropout):
+    layer = Layer(pooled == "paddle", dropout=dropout).train()
+    module = Module(pooled == "torch", dropout=dropout).train()
+    report = pg.compare(layer, module, example(), auto_weights=True)
+    assert report.equivalent, str(report)
+    (told,) = lone(report)
+    assert told.verdict == "suspicious"
+    for part in ("pooler.weight", "pooler.bias"):
+        assert part in told.cause
+
+
+def test_weights_that_what_both_return_needs_are_missing():
+    report = pg.compare(Layer(True, through=True), Module(False), example(), auto_weights=True)
+    assert not report.passed
+    assert not lone(report)
+
+
+def test_weights_that_both_outputs_need_are_no_lone_ones():
+    layer, module = Layer(True), Module(True)
+    report = pg.compare(layer, module, example(), auto_weights=True)
+    assert report.equivalent
+    assert not lone(report)
+
+
+def test_outputs_that_both_models_have_left_over_leave_it_open():
+    class Other(Module):
+        def forward(self, x):
+            hidden = torch.nn.functional.gelu(self.body(x))
+            return {"hidden": hidden, "twice": 2 * hidden, "thrice": 3 * hidden}
+
+    class Keyed(Layer):
+        def forward(self, x):
+            hidden, pooled = super().forward(x)
+            return {"hidden": hidden, "pooled": pooled}
+
+    report = pg.compare(Keyed(True), Other(False), example(), auto_weights=True)
+    assert not lone(report)
+    assert not report.passed
