@@ -11,7 +11,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from ctypes import CDLL, c_int
+from ctypes import CDLL, c_int, py_object, pythonapi
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -42,6 +42,7 @@ __all__ = [
     "inplace_results",
     "intermediate",
     "operand_names",
+    "outliving_refusal",
     "patched",
     "place",
     "recurrent_steps",
@@ -294,6 +295,26 @@ def place(operation: Any, frame: FrameType) -> None:
             )
         ]
         operation.set_str_array_attr("op_callstack", frames[::-1])
+
+
+NESTED = ("pd_op.if", "pd_op.while", "cf.")
+"""How the names of operations begin that hold programs of their own, or belong to such."""
+
+
+@contextmanager
+def outliving_refusal(program: Any) -> Iterator[None]:
+    """While a program is written down and looked at; where that fails with branches inside of it,
+    the program is never let go.
+
+    What one branch wrote may be read in another then, and Paddle ends the process where it
+    destroys a value that is still read ("Destroyed a op_result that is still in use"; 3.3.1).
+    """
+    try:
+        yield
+    except BaseException:
+        if any(operation.name().startswith(NESTED) for operation in program.global_block().ops):
+            pythonapi.Py_IncRef(py_object(program))
+        raise
 
 
 def operand_names(operation: Any) -> list[str]:

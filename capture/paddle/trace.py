@@ -204,6 +204,7 @@ def _captured(rung: Rung, model: paddle.nn.Layer, example: Mapping[str, Any]) ->
     concrete = not abstract and _materialised(tensors, own, table)
     recording = Recording(_names(own, table), layer_paths(model), concrete, rung.questions)
     with (
+        internals.outliving_refusal(recording.program),
         quiet(model, values=False),
         _silence(),
         without_chatter(CHATTER),
@@ -222,7 +223,7 @@ def _captured(rung: Rung, model: paddle.nn.Layer, example: Mapping[str, Any]) ->
             for name, leaf in leaves.output_leaves(returned, _is_tensor).items()
         }
         updates = _updates(recording, model, own)
-    _check(recording, outputs)
+        _check(recording, outputs)
     for value in outputs.values():
         recording.numbers.settle(value)
     conversion = Conversion(recording)
