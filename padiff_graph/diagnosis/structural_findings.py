@@ -38,8 +38,8 @@ MADE = frozenset({"attribute.exponent"})
 FORWARD = frozenset({"scale", "shift"})
 """Causes that show in the outputs wherever they show at all."""
 DEEDS: Mapping[str, frozenset[str]] = {
-    "scale": frozenset({"values.scaled", "values.negated", "values.affine"}),
-    "shift": frozenset({"values.shifted", "values.affine"}),
+    "scale": frozenset({"values.scaled", "values.negated", "values.affine", "values.zero"}),
+    "shift": frozenset({"values.shifted", "values.affine", "values.inverted"}),
 }
 """What an operation does that such a difference may be a spelling of."""
 OTHER_INPUT = "check it with another input"
