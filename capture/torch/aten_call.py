@@ -169,6 +169,26 @@ def _as_pairs(operand: Tensor | None, node: Node) -> Tensor:
     return torch.view_as_real(operand.resolve_conj())
 
 
+WEIGHT_NORMS = ("aten._weight_norm.default", "aten._weight_norm_interface.default")
+"""Operators that divide by the norm over all axes but one, and multiply by one number for each."""
+
+
+def _weight_norm(rerun: _Rerun) -> Results:
+    """Magnitudes that do not fit the axis are refused: torch's kernel does not look, and writes
+    past its results where there are too few (seen in 2.6 and 2.13)."""
+    direction, magnitude = rerun.operands
+    if direction is None or magnitude is None:
+        raise NotRunnable(f"{rerun.node.op} lacks an operand")
+    axis = rerun.node.attrs.get("dim", 0)
+    wanted = 1 if axis == -1 else direction.shape[axis]
+    if magnitude.numel() != wanted:
+        raise NotRunnable(
+            f"{rerun.node.op} over axis {axis} of {list(direction.shape)} has magnitudes"
+            f" {list(magnitude.shape)}; {wanted} are needed"
+        )
+    return _plain(rerun)
+
+
 COMPLEX_SCATTERS = ("aten.slice_scatter.default", "aten.select_scatter.default")
 """Operators that torch refuses to differentiate for complex numbers (seen in 2.6 and 2.13)."""
 
@@ -182,6 +202,7 @@ def writes_complex(node: Node) -> bool:
 SPECIAL: Mapping[str, Callable[[_Rerun], Results]] = {
     **dict.fromkeys(STATISTICS, _statistics),
     **dict.fromkeys(COMPLEX_SCATTERS, _scatter),
+    **dict.fromkeys(WEIGHT_NORMS, _weight_norm),
     "aten.scaled_dot_product_attention.default": _attention,
 }
 """Operators whose plain call is not the node's meaning."""
