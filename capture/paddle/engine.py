@@ -312,7 +312,7 @@ class PaddleEngine:
             return gradients
         with refusals_said():
             answered = paddle.grad(
-                [output for output, _ in pairs],
+                [_behind(output, ways) for output, _ in pairs],
                 ways,
                 [seed for _, seed in pairs],
                 retain_graph=again,
@@ -434,6 +434,15 @@ def _check_assignable(name: str, tensor: Tensor, array: Array, late: bool) -> No
             f"{name} was made under LazyGuard and can hold no values yet;"
             " call its initialize() first"
         )
+
+
+def _behind(output: Tensor, ways: Sequence[Tensor]) -> Tensor:
+    """An output; one that is sought itself, behind a copy: `paddle.grad` answers None for a leaf
+    that is an output, and loses the cotangent of another one (3.3.1)."""
+    if not output.is_leaf and all(output is not way for way in ways):
+        return output
+    with paddle.enable_grad():
+        return paddle.assign(output)
 
 
 def _once(pairs: Iterable[tuple[Tensor, Tensor]]) -> list[tuple[Tensor, Tensor]]:
