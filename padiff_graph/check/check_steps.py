@@ -308,12 +308,12 @@ def unify_weights(
     sizes = OtherSizes.of(matching, differences)
     loose = None if request.deployed else unmapped(matching, sizes)
     findings = list(branch_findings(request.branches, matching, request.folded))
-    if lone is not None:
-        findings.append(lone.finding(request.frameworks))
     if not request.deployed:
         about = unsure_weights(parameter_findings(matching, sizes), loose)
         told = UNMATCHED if findings else ()
         findings += [finding for finding in about if finding.cause_id not in told]
+    if lone is not None:
+        findings.append(lone.finding(request.frameworks))
     findings += contradicted_rows(alignment)
     with log.timed("weights"):
         if request.auto_weights:

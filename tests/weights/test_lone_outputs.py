@@ -76,6 +76,22 @@ def test_weights_that_what_both_return_needs_are_missing():
     assert not lone(report)
 
 
+def test_other_weights_that_are_missing_are_told_beside_lone_ones():
+    class Gained(Module):
+        def __init__(self) -> None:
+            super().__init__(False)
+            self.gain = torch.nn.Parameter(torch.full((WIDTH,), 0.5))
+
+        def forward(self, x):
+            (hidden,) = super().forward(x)
+            return (hidden * self.gain,)
+
+    report = pg.compare(Layer(True), Gained(), example(), auto_weights=True)
+    assert not report.passed
+    assert lone(report)
+    assert any(found.verdict == "missing" for found in report.findings), str(report)
+
+
 def test_weights_that_both_outputs_need_are_no_lone_ones():
     layer, module = Layer(True), Module(True)
     report = pg.compare(layer, module, example(), auto_weights=True)
