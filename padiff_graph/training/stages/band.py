@@ -67,6 +67,11 @@ TIMES = 3.0
 both may go that far in opposite directions, as Adam does where gradients are nothing but rounding,
 and one of them further. Without it a single such element would let a whole parameter be anywhere.
 """
+SCALARS = eps(SINGLE) / 8 / (1 - 0.999)
+"""Share of the way that weights have come by which two frameworks' Adam may part: torch corrects
+the bias by powers of the betas in double precision (torch/optim/adam.py), Paddle keeps them in
+float32 (Beta2Pow of the adam operator), where one next to 1 is rounded by up to eps / 4; the step
+divides by the root of 1 - beta2**t, which is 0.001 at least for the beta2 both start from."""
 PutBack = Callable[[], None]
 Key = tuple[int, str, str]
 
@@ -94,7 +99,8 @@ class Band:
         grain = eps(self.dtype) * max(self.sizes.get(key, 0.0) for key in keys)
         most = TIMES * max(self.reach.get(key, math.inf) for key in keys)
         moved = rule.width * max(self.moved.get(key, 0.0) for key in keys)
-        return min(moved, most) + rule.floor * grain
+        scalars = SCALARS * max(self.reach.get(key, 0.0) for key in keys)
+        return min(moved, most) + scalars + rule.floor * grain
 
     def knows(self, step: int, stage: str, names: Sequence[str]) -> bool:
         """Whether it was seen how far the quantity moves: what optimizers remember is not."""
