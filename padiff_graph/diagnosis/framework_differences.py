@@ -21,7 +21,9 @@ from padiff_graph.executor.tensor_pair import TensorPair
 from padiff_graph.findings.cause import Cause
 from padiff_graph.referee.gradient_check import Slope, overflown
 from padiff_graph.referee.known_divergence import (
+    STATISTICS,
     biased_variance,
+    by_framework,
     composed_call,
     known_case,
     padding_row,
@@ -32,8 +34,6 @@ from padiff_graph.sides.recorded_engine import is_recorded
 
 __all__ = ["explain_by_frameworks"]
 
-STATISTICS = 3
-"""Results that a framework's batch normalisation has at least: its output and two statistics."""
 INTERFERING = frozenset({"gradient_hook", "custom_function"})
 """Marks of operations with which a model itself changes gradients."""
 FIXED = frozenset({"add", "sub", "mul", "relu"})
@@ -181,7 +181,8 @@ def _biased_variances(
         own = pair.first.parameters[buffer]
         count = _elements(pair, region, buffer) / max(own.size, 1)
         starts = [own, *_updated_before(pair, region, feed, buffer)]
-        if any(biased_variance(start, *double.arrays(), count) for start in starts):
+        both = by_framework(double.arrays(), pair.first.graph.framework)
+        if any(biased_variance(start, *both, count) for start in starts):
             cause = Cause.of("framework.biased_variance", factor=count / (count - 1))
             told[number] = replace(part, verdict="framework-divergence", probe=cause)
     return told

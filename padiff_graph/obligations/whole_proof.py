@@ -28,7 +28,7 @@ from padiff_graph.executor.whole_graph import GraphRun, example_values, run_grap
 from padiff_graph.executor.whole_pairs import buffer_pairs, input_pairs, parameter_pairs
 from padiff_graph.matching.result import ParameterRow
 from padiff_graph.obligations.remainders import Remainder, WholeProof
-from padiff_graph.referee.known_divergence import biased_variance
+from padiff_graph.referee.known_divergence import biased_variance, by_framework
 from padiff_graph.referee.largest import whole_numbers
 from padiff_graph.referee.referee import measure
 
@@ -104,7 +104,8 @@ def _updated_biased(entry: TensorPair, first: Side, counts: Mapping[str, float])
     elements by so little that only float64 shows it, so that no region told it."""
     count = counts.get(entry.second_name, 0.0)
     before = first.parameters[entry.first_name]
-    return count > 1 and biased_variance(before, *entry.arrays(), count)
+    both = by_framework(entry.arrays(), first.graph.framework)
+    return count > 1 and biased_variance(before, *both, count)
 
 
 def whole_tensors(

@@ -19,14 +19,26 @@ import numpy as np
 
 from padiff_graph.capture.engine import Array
 from padiff_graph.capture.graph import Node
+from padiff_graph.capture.normal.form import NormalGraph
 from padiff_graph.findings.cause import Cause
 from padiff_graph.matching.result import Matching
 
-__all__ = ["biased_variance", "composed_call", "known_case", "padding_row", "variance_counts"]
+__all__ = [
+    "STATISTICS",
+    "biased_variance",
+    "by_framework",
+    "composed_call",
+    "known_case",
+    "padding_row",
+    "variance_counts",
+]
+
+STATISTICS = 3
+"""Results that a framework's batch normalisation has at least: its output and two statistics."""
 
 
 def biased_variance(
-    before: Array, first: Array, second: Array, count: float, tolerance: float = 1e-6
+    before: Array, biased: Array, unbiased: Array, count: float, tolerance: float = 1e-6
 ) -> bool:
     """Whether two updated running variances differ by exactly the factor count / (count - 1).
 
@@ -36,22 +48,28 @@ def biased_variance(
 
     Args:
         before: the running variance before the step, the same on both sides.
-        first, second: after it.
+        biased, unbiased: after it, as the frameworks' own rules make it of Paddle's side and of
+            torch's. The other way round no framework does it.
         count: elements that each variance is taken over.
         tolerance: relative; frameworks hold the momentum in float32.
     """
-    if count <= 1 or before.shape != first.shape or before.shape != second.shape:
+    if count <= 1 or before.shape != biased.shape or before.shape != unbiased.shape:
         return False
-    old, one, other = (array.astype(np.float64) for array in (before, first, second))
-    if not old.all() or np.array_equal(one, other):
+    old, small, large = (array.astype(np.float64) for array in (before, biased, unbiased))
+    if not old.all() or not float((large - small).sum()) > 0:
         return False
-    small, large = (one, other) if float((other - one).sum()) > 0 else (other, one)
     share = float(np.median((large - count * (large - small)) / old))
     if not -0.1 <= share <= 1.1:
         return False
     predicted = large - (large - share * old) / count
     gap = float(np.abs(large - small).max())
     return bool(np.abs(predicted - small).max() <= tolerance * np.abs(large).max() + 0.02 * gap)
+
+
+def by_framework(arrays: tuple[Array, Array], first: str) -> tuple[Array, Array]:
+    """Two arrays, that of the first side and of the second, as Paddle's and torch's; `first`: the
+    first's framework."""
+    return arrays if first == "paddle" else (arrays[1], arrays[0])
 
 
 def padding_row(first: Node, second: Node, arrays: tuple[Array, Array]) -> Cause | None:
@@ -152,16 +170,27 @@ KNOWN = (
 
 def variance_counts(matching: Matching) -> dict[str, float]:
     """Elements under each running variance of the second model, by the variance's name; none where
-    both models are of one framework, which has one rule."""
+    both models are of one framework, which has one rule, nor where both write the update out, so
+    that no framework chose how."""
     counts: dict[str, float] = {}
     if matching.first.graph.framework == matching.second.graph.framework:
         return counts
+    firsts = {match.second: match.first for match in matching.matches}
     nodes = matching.second.nodes
     for node in nodes:
         if node.op != "BatchNormalization" or len(node.inputs) < 5 or not node.outputs:
             continue
         edge = node.inputs[4]
         variance = None if edge is None else nodes[edge.source]
-        if variance is not None and variance.name and variance.outputs:
+        if variance is None or not variance.name or not variance.outputs:
+            continue
+        own = _computed_whole(matching.second, node.id)
+        if own or (node.id in firsts and _computed_whole(matching.first, firsts[node.id])):
             counts[variance.name] = node.outputs[0].size / max(variance.outputs[0].size, 1)
     return counts
+
+
+def _computed_whole(normal: NormalGraph, node: int) -> bool:
+    """Whether a framework's own operation computes a batch normalisation with its statistics."""
+    natives = map(normal.graph.record, normal.nodes[node].native)
+    return any(len(record.outputs) >= STATISTICS for record in natives)

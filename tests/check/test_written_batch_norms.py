@@ -1,6 +1,8 @@
 """Batch normalisations that a model spells out, with weights and statistics of any shape, against
 those of the library."""
 
+import math
+
 import numpy as np
 import paddle
 import pytest
@@ -33,10 +35,11 @@ class TorchLibrary(torch.nn.Module):
 
 
 class Written(paddle.nn.Layer):
-    def __init__(self, shape, momentum=0.1, epsilon=1e-5):
+    def __init__(self, shape, momentum=0.1, epsilon=1e-5, power=0):
+        """power: of the factor between both rules of a running variance, by which it is kept."""
         super().__init__()
         self.conv = paddle.nn.Conv2D(3, 6, 3)
-        self.momentum, self.epsilon = momentum, epsilon
+        self.momentum, self.epsilon, self.power = momentum, epsilon, power
         self.scale = self.create_parameter(shape)
         self.shift = self.create_parameter(shape, is_bias=True)
         self.register_buffer("mean", paddle.zeros(shape))
@@ -50,7 +53,9 @@ class Written(paddle.nn.Layer):
             variance = x.var((0, 2, 3), unbiased=False, keepdim=True)
             kept, new = 1 - self.momentum, self.momentum
             self.mean = self.mean * kept + mean.detach().reshape(self.mean.shape) * new
-            one = variance.detach().reshape(self.variance.shape)
+            count = math.prod(x.shape) / 6
+            factor = (count / (count - 1)) ** self.power
+            one = variance.detach().reshape(self.variance.shape) * factor
             self.variance = self.variance * kept + one * new
         scale, shift = (part.reshape(CHANNELS) for part in (self.scale, self.shift))
         return (x - mean) * (variance + self.epsilon).rsqrt() * scale + shift
@@ -137,3 +142,20 @@ def test_the_biased_variance_is_a_difference_within_one_framework(unbiased):
     report = compared(TorchWritten([6, 1, 1], unbiased=unbiased), TorchLibrary(), training=True)
     assert report.passed == unbiased
     assert any(finding.fails for finding in report.findings) != unbiased
+
+
+@pytest.mark.parametrize("power", [0, 1, 2])
+def test_no_framework_keeps_a_variance_larger_than_the_unbiased_one(power):
+    report = compared(Written([6], power=power), TorchLibrary(), training=True)
+    assert report.passed is (power < 2), report.findings
+
+
+@pytest.mark.parametrize("unbiased", [True, False])
+def test_rules_that_both_models_write_out_are_their_own(unbiased):
+    """In a batch so large that only float64 shows the factor."""
+    numbers = np.random.default_rng(0).standard_normal((8, 3, 24, 24)).astype("float32")
+    layer, module = Written([6]).train(), TorchWritten([6], unbiased=unbiased).train()
+    example = {"x": paddle.to_tensor(numbers)}, {"x": torch.from_numpy(numbers)}
+    options = {"atol": 0.0, "rtol": 1e-7, "compare_mode": "strict", "allow_rounding": True}
+    report = padiff_graph.compare(layer, module, example, options=options)
+    assert report.passed is not unbiased, report.findings
