@@ -93,7 +93,12 @@ class CheckRequest:
     def deployed(self) -> bool:
         """Whether a model's weights are folded into others, as an exporter does, so that numbers
         decide there."""
-        return self.folded or "onnx" in self.frameworks
+        return self.folded or self.exported
+
+    @property
+    def exported(self) -> bool:
+        """Whether a model is a file, which keeps nothing between calls."""
+        return "onnx" in self.frameworks
 
     @property
     def names(self) -> tuple[str, str]:

@@ -41,7 +41,7 @@ from padiff_graph.obligations.remainders import WholeProof
 from padiff_graph.referee.region_result import AGREE, RegionCheck
 from padiff_graph.weights.assignment import assign_parameters, write_where_proved
 from padiff_graph.weights.file_weights import FOLDED, TAKEN, holds_others, taken_weights
-from padiff_graph.weights.folded_weights import NOTE, folded
+from padiff_graph.weights.folded_weights import NOTE, folded, without_folded
 from padiff_graph.weights.fused_branches import (
     FUSED,
     branch_findings,
@@ -303,6 +303,7 @@ def unify_weights(
         matching = lone.without(matching)
     differences = scoped_differences(alignment.differences, request.scope)
     if request.folded:  # a kernel of another size may hold another kernel too
+        matching = without_folded(matching, *alignment.engines)
         differences = tuple([_by_numbers(each) for each in differences])
     # an exporter folds weights into others: numbers decide there
     sizes = OtherSizes.of(matching, differences)

@@ -210,7 +210,7 @@ def _state(check: _Check) -> Answer:
     told = check.failing("state.")
     if told:
         return "not shown", told
-    if check.request.deployed:
+    if check.request.exported:
         return "not asked", "a deployed model keeps nothing between calls"
     kept = check.regional.kept
     if kept is None or kept.unasked:

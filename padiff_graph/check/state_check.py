@@ -35,7 +35,7 @@ UNSTEADY = "both models yield other values in each call, though a run leaves not
 def explain_state(request: CheckRequest, regional: Regional, log: CheckLog) -> Regional:
     """The record with findings about attributes, buffers, parameters and inputs that the runs
     wrote, and about a second call where it may read them."""
-    if request.deployed or regional.whole is None:
+    if request.exported or regional.whole is None:
         return regional
     with log.timed("state"):
         try:
@@ -129,7 +129,8 @@ def _callable(request: CheckRequest, regional: Regional) -> bool:
 
 
 def _calls(request: CheckRequest, regional: Regional, kept: bool) -> Called:
-    """Both models called again: with weights that grow where a run leaves anything in a model."""
+    """Both models called again: with weights that grow where a run leaves anything in a model, but
+    for folded ones, whose counterparts do not grow alike."""
     whole = regional.whole
     assert whole is not None
     matching, engines = regional.weighted.matching, regional.weighted.alignment.engines
@@ -150,6 +151,7 @@ def _calls(request: CheckRequest, regional: Regional, kept: bool) -> Called:
             times=times,
             evaluated=whole.random,
             earlier=before,
+            growing=not request.folded,
         )
     return plain_calls(matching, engines, request.examples, before, grad=grad)
 

@@ -177,6 +177,7 @@ def grown_calls(
     evaluated: bool = False,
     grad: bool = True,
     earlier: Mapping[tuple[str, str], float] | None = None,
+    growing: bool = True,
 ) -> Called:
     """Both models called, the weights grown after the first call.
 
@@ -186,8 +187,10 @@ def grown_calls(
         evaluated: whether both are called in evaluation mode, since draws part them in training.
         grad: whether gradients are recorded.
         earlier: how far outputs were apart in an earlier run in the same mode, by both names.
+        growing: whether weights do grow: those that are folded into others do not grow alike.
     """
-    learned = _learned(matching)
+    nothing: set[str] = set()
+    learned = _learned(matching) if growing else (nothing, nothing)
 
     def calls(side: int) -> Calls:
         return called(engines[side], examples[side], learned[side], evaluated, times, grad=grad)

@@ -16,7 +16,7 @@ from padiff_graph.findings.finding import Finding
 from padiff_graph.matching.result import Matching, ParameterRow
 from padiff_graph.weights.crossed_names import owner
 
-__all__ = ["LoneWeights", "lone_weights"]
+__all__ = ["LoneWeights", "lone_weights", "parameters_behind"]
 
 REASON = "only an output that the other model does not return needs it"
 
@@ -83,21 +83,34 @@ def lone_weights(matching: Matching) -> LoneWeights | None:
 
 
 def _needed(graph: ComputationGraph, outputs: Iterable[str], *, updates: bool) -> set[str]:
-    """The parameters that some outputs are computed of, and with `updates` what is written for the
-    next call."""
+    """The parameters that some outputs are computed of, and with `updates` what is written into
+    these for the next call."""
     wanted = set(outputs)
     waiting = [
         node.inputs[0].node
         for node in graph.of_kind("output")
         if node.name in wanted and node.inputs and node.inputs[0] is not None
     ]
-    if updates:
-        waiting += [value.node for value in graph.updates.values()]
+    return parameters_behind(graph, waiting, updates=updates)
+
+
+def parameters_behind(
+    graph: ComputationGraph, nodes: Iterable[int], *, updates: bool = False
+) -> set[str]:
+    """The parameters and buffers that some nodes are computed of; with `updates` in later calls
+    too, which read what is written into a buffer."""
+    waiting = list(nodes)
     seen: set[int] = set()
+    names: set[str] = set()
     while waiting:
         at = waiting.pop()
-        if at not in seen:
-            seen.add(at)
-            waiting += [value.node for value in graph.record(at).inputs if value is not None]
-    records = map(graph.record, seen)
-    return {record.name for record in records if record.kind in ("parameter", "buffer")}
+        if at in seen:
+            continue
+        seen.add(at)
+        record = graph.record(at)
+        waiting += [value.node for value in record.inputs if value is not None]
+        if record.kind in ("parameter", "buffer"):
+            names.add(record.name)
+            if updates and record.name in graph.updates:
+                waiting.append(graph.updates[record.name].node)
+    return names

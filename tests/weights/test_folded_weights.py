@@ -114,3 +114,33 @@ def test_factors_that_are_merged(image, off, copied):
     )
     assert report.passed is (off == 0.0)
     assert any("folded" in note for note in report.notes) is report.passed
+
+
+class Counting(Folded):
+    """Yields something else from its third call on."""
+
+    def forward(self, x):
+        self.calls += 1
+        return super().forward(x) * (1.0 if self.calls < 3 else 1.5)
+
+
+class CountingApart(Apart):
+    calls = 0
+
+    def forward(self, x):
+        self.calls += 1
+        return super().forward(x) * (1.0 if self.calls < 3 else 1.5)
+
+
+@pytest.mark.parametrize("both", [False, True])
+@pytest.mark.parametrize("copied", [False, True])
+def test_later_calls_of_models_with_folded_weights_are_held_against_each_other(both, copied):
+    layer, module, example = _pair(1e-5)
+    layer.__class__, layer.calls = Counting, 0
+    if both:
+        module.__class__ = CountingApart
+    options = {"rtol": 1e-4, "atol": 1e-4}
+    report = pg.compare(layer, module, example, auto_weights=copied, options=options)
+    assert report.passed is both, str(report)
+    told = [finding.cause_id for finding in report.findings if finding.fails]
+    assert told == ([] if both else ["state.second_call"])

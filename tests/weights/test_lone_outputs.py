@@ -113,3 +113,49 @@ def test_outputs_that_both_models_have_left_over_leave_it_open():
     report = pg.compare(Keyed(True), Other(False), example(), auto_weights=True)
     assert not lone(report)
     assert not report.passed
+
+
+@pytest.mark.parametrize("pooled", [True, False])
+def test_a_weight_that_is_missing_with_no_operation_is_told_beside_lone_ones(pooled):
+    layer, module = Layer(pooled), Module(False)
+    layer.body = paddle.nn.Linear(WIDTH, WIDTH, bias_attr=False)
+    report = pg.compare(layer, module, example(), auto_weights=True)
+    assert not report.passed
+    assert bool(lone(report)) == pooled
+    (told,) = [finding for finding in report.findings if finding.fails]
+    assert "missing bias of Linear" in told.cause
+
+
+class Keeping(Layer):
+    """Its pooler keeps statistics of its own; the memory is of them, and read where both return."""
+
+    def __init__(self, *, remembered: bool) -> None:
+        super().__init__(True)
+        self.norm = paddle.nn.BatchNorm1D(WIDTH)
+        self.register_buffer("memory", paddle.zeros([WIDTH]))
+        self.remembered = remembered
+
+    def forward(self, x):
+        hidden = paddle.nn.functional.gelu(self.drop(self.body(x)) + self.memory)
+        pooled = self.norm(self.pooler(hidden[:, 0]))
+        if self.remembered:
+            self.memory.set_value(pooled.mean(0).detach())
+        return hidden, pooled
+
+
+class Remembering(Module):
+    def __init__(self) -> None:
+        super().__init__(False)
+        self.register_buffer("memory", torch.zeros(WIDTH))
+
+    def forward(self, x):
+        return (torch.nn.functional.gelu(self.drop(self.body(x)) + self.memory),)
+
+
+@pytest.mark.parametrize("remembered", [False, True])
+def test_what_only_lone_outputs_read_in_the_next_call_is_lone_too(remembered):
+    layer, module = Keeping(remembered=remembered).train(), Remembering().train()
+    report = pg.compare(layer, module, example(), auto_weights=True)
+    assert bool(report.equivalent) is not remembered, str(report)
+    assert bool(lone(report)) is not remembered
+    assert not any("folded" in note for note in report.notes)
