@@ -119,7 +119,7 @@ class StepNumbers:
         if self.shared:
             self._leave_out(OWN_DRAWS)
         states = ours.stepper.state(), theirs.stepper.state()
-        handed = first.handed, second.handed
+        handed = first.stepped_on, second.stepped_on
         for row in self.rows:
             names = [piece.second for piece in row.pieces]
             if row.first not in first.after or not second.after.keys() >= set(names):
@@ -245,7 +245,7 @@ class StepNumbers:
         """Whether, where gradients agree, the steps taken on them do too.
 
         Args:
-            handed: what the first update of each parameter was handed, of both sides.
+            handed: what the first update of each parameter was made of, of both sides.
             after: the second's weights, laid out as the first's.
         """
         gradient = handed[0].get(row.first)

@@ -67,6 +67,16 @@ class StepRecord:
             handed = {**update.gradients, **handed}
         return handed
 
+    @property
+    def stepped_on(self) -> dict[str, Array]:
+        """The same; of a weight that the user's own lines move, what the backward passes left."""
+        own = {
+            name: gradient
+            for name, gradient in self.accumulated.items()
+            if self._moved(name) and not self.updated(name)
+        }
+        return {**own, **self.handed}
+
     def updated(self, name: str) -> int:
         """How often a parameter was updated in this turn."""
         return sum(name in update.gradients for update in self.updates)

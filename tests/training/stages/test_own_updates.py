@@ -52,7 +52,7 @@ def _loop(step, clear, extra=0.0):
     return loop
 
 
-def _trained(ours, theirs, extra=0.0, steps=2):
+def _trained(ours, theirs, extra=0.0, steps=2, options=OPTIONS):
     """A report on the loops of a Paddle optimizer and of a torch optimizer, or of a function that
     updates by hand; each is made of parameters."""
     torch.manual_seed(0)
@@ -64,7 +64,7 @@ def _trained(ours, theirs, extra=0.0, steps=2):
         _loop(step, lambda: module.zero_grad()),
     ]
     batches = _batches(steps)
-    return pg.compare(layer, module, batches, steps=steps, train_step=loops, options=OPTIONS)
+    return pg.compare(layer, module, batches, steps=steps, train_step=loops, options=options)
 
 
 def _sgd(parameters):
@@ -92,7 +92,7 @@ def test_whoever_takes_the_same_step_passes(ours, theirs):
 @pytest.mark.parametrize(
     ("ours", "theirs", "kind", "words"),
     [
-        (_sgd, lambda parameters: _by_hand(0.11), "training.departs", ("step 1", "update")),
+        (_sgd, lambda parameters: _by_hand(0.11), "optimizer.steps", ("step 1", "9.09%")),
         (
             _sgd,
             lambda parameters: _Own(parameters, 0.1, signs=True),
@@ -108,6 +108,45 @@ def test_another_step_is_told(ours, theirs, kind, words):
     failing = [finding for finding in report.findings if finding.fails]
     assert not report.passed and failing[0].cause_id == kind, [f.cause for f in failing]
     assert all(word in failing[0].cause for word in words), failing[0].cause
+
+
+class _AdamByHand:
+    """Adam's rule in lines of one's own."""
+
+    def __init__(self, decays):
+        self.decays, self.steps, self.moments = decays, 0, {}
+
+    @torch.no_grad()
+    def __call__(self, parameters):
+        self.steps += 1
+        for number, parameter in enumerate(parameters):
+            gradient = parameter.grad
+            kept = self.moments.get(number, (torch.zeros_like(gradient),) * 2)
+            means = [
+                decay * mean + (1 - decay) * new
+                for decay, mean, new in zip(self.decays, kept, (gradient, gradient**2), strict=True)
+            ]
+            self.moments[number] = means
+            first, second = (
+                mean / (1 - decay**self.steps)
+                for decay, mean in zip(self.decays, means, strict=True)
+            )
+            parameter -= 1e-3 * first / (second.sqrt() + 1e-8)
+
+
+@pytest.mark.parametrize("tight", [False, True])
+@pytest.mark.parametrize("decay", [0.999, 0.99])
+def test_a_rule_by_hand_is_held_against_what_its_gradients_ask_for(decay, tight):
+    """Another decay moves weights by less than a tolerance and the band of two right trainings."""
+    report = _trained(
+        lambda parameters: paddle.optimizer.Adam(1e-3, parameters=parameters),
+        lambda parameters: _AdamByHand((0.9, decay)),
+        steps=3,
+        options={"rtol": 1e-7, "atol": 0.0, "allow_rounding": True} if tight else OPTIONS,
+    )
+    failing = [finding.cause_id for finding in report.findings if finding.fails]
+    assert failing == ([] if decay == 0.999 else ["optimizer.steps"])
+    assert report.passed is not bool(failing)
 
 
 def test_a_part_of_a_loss_within_the_tolerance_is_no_rounding():
