@@ -64,9 +64,14 @@ def _named(op: str) -> bool:
 
 def _has_roles(state: State, first: int, second: int) -> bool:
     """Whether both are of one family whose operands go by name: the scales of two norms, which
-    looks and shapes do not tell from their biases."""
+    looks and shapes do not tell from their biases; of one operator, where one lacks some operand
+    that the other has."""
     here, there = state.first.nodes[first], state.second.nodes[second]
-    if here.commutative or there.commutative or here.op == there.op:
+    if here.commutative or there.commutative:
+        return False
+    if here.op == there.op and len(state.first.operands[first]) == len(
+        state.second.operands[second]
+    ):
         return False
     return same_family(here.op, there.op) and not (
         traits(here.op).variadic or traits(there.op).variadic

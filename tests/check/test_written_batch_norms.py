@@ -159,3 +159,26 @@ def test_rules_that_both_models_write_out_are_their_own(unbiased):
     options = {"atol": 0.0, "rtol": 1e-7, "compare_mode": "strict", "allow_rounding": True}
     report = padiff_graph.compare(layer, module, example, options=options)
     assert report.passed is not unbiased, report.findings
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize(("first", "scaled"), [(True, 1.0), (True, 1.5), (False, 1.0)])
+def test_statistics_of_norms_are_mapped_where_one_has_no_scale(training, first, scaled):
+    """A neutral scale that the port has besides changes nothing; one that it lacks is missing."""
+    layer = paddle.nn.BatchNorm2D(
+        3, weight_attr=None if first else False, bias_attr=None if first else False
+    )
+    module = torch.nn.BatchNorm2d(3, affine=not first)
+    if first:
+        layer.weight.set_value(paddle.full([3], scaled))
+    for model in (layer, module):
+        model.train() if training else model.eval()
+    inputs = {"input": paddle.to_tensor(X)}, {"input": torch.from_numpy(X)}
+    report = padiff_graph.compare(layer, module, inputs, options=OPTIONS)
+    assert report.passed is (first and scaled == 1.0), report.findings
+    rows = {row.first: [piece.second for piece in row.pieces] for row in report.matching.parameters}
+    assert rows["_mean"] == ["running_mean"]
+    assert rows["_variance"] == ["running_var"]
+    if not first:
+        told = [finding.cause for finding in report.findings if finding.fails]
+        assert "missing scale of BatchNormalization" in told[0]
