@@ -125,7 +125,10 @@ def _marks(graph: ComputationGraph, natives: tuple[int, ...]) -> Iterator[tuple[
 def _left_out(surplus: Surplus, matching: Matching) -> Told:
     """The operation without which both sides agree."""
     graph = (matching.first.graph, matching.second.graph)[surplus.side]
-    told = _surplus(surplus.side, graph.record(surplus.node), "left_out")
+    record, deed_kind = graph.record(surplus.node), surplus.deed and surplus.deed.kind
+    # one operation of Paddle's multiplies and adds: told by what it does here
+    adds = deed_kind == "values.shifted" and plain_name(record.op) == "mul"
+    told = _surplus(surplus.side, record, "left_out", "Add" if adds else "")
     if surplus.deed is None:
         return told
     deed: tuple[str, object] = ("deed", surplus.deed)
@@ -147,9 +150,10 @@ def both_turning(result: RegionResult, matching: Matching) -> Places | None:
     return None if found is None else (Place.of_record(found[0]), Place.of_record(found[1]))
 
 
-def _surplus(side: int, record: Node, evidence: str) -> Told:
-    """`evidence` is the fact that says how the operation was found out."""
-    title = spoken(record.op, record.attrs)
+def _surplus(side: int, record: Node, evidence: str, title: str = "") -> Told:
+    """`evidence` is the fact that says how the operation was found out; `title`: what it is called,
+    "" for by its name."""
+    title = title or spoken(record.op, record.attrs)
     if title == record.op:
         title = plain_name(record.op).title().replace("_", "")
     facts = {"side": side, "operation": title, evidence: record.op, "path": record.path}

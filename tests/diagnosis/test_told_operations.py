@@ -168,3 +168,27 @@ def test_a_recurrent_layer_that_reads_time_first_is_told_so() -> None:
     theirs = _TorchInner(applied, rnn=lambda: torch.nn.LSTM(8, 5))
     _, first = _first(ours, theirs, SEQUENCE, out=5)
     assert first.paddle_path == "body.rnn" and "batch_first" in first.cause
+
+
+@pytest.mark.parametrize(
+    ("done", "told"),
+    [
+        (lambda y: y + 1, "extra Add"),
+        (lambda y: y * 3, "extra Mul"),
+        (lambda y: paddle.scale(y, 3.0, 1.0), "extra Mul"),
+    ],
+    ids=["a shift", "a factor", "both"],
+)
+def test_an_operation_that_multiplies_and_adds_is_told_by_what_it_does(
+    done: Any, told: str
+) -> None:
+    class Behind(_PaddleModel):
+        def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+            return done(super().forward(x))
+
+    inner = _PaddleInner(lambda s, x: x), _TorchInner(lambda s, x: x)
+    layer = Behind(paddle.nn.Linear(8, 8), inner[0], paddle.nn.Linear(8, 8))
+    module = _TorchModel(torch.nn.Linear(8, 8), inner[1], torch.nn.Linear(8, 8))
+    example = {"x": paddle.to_tensor(SEQUENCE)}, {"x": torch.from_numpy(SEQUENCE)}
+    report = pg.compare(layer, module, example, options=STRICT)
+    assert told in next(finding.cause for finding in report.findings if finding.fails)
