@@ -143,6 +143,7 @@ def climb(state: State) -> None:
         if not REBIND(state):
             return
         _strong(state)
+        _fill(state)
 
 
 def _pass(state: State, rungs: Iterable[Rung]) -> int:

@@ -310,3 +310,36 @@ def test_blocks_numbered_in_another_order_match_by_structure():
     partner = match(first, second).partner()
     computing = [[node.id for node in graph.nodes if not node.leaf] for graph in (first, second)]
     assert [partner.get(node) for node in computing[0]] == computing[1]
+
+
+def _gated_and_read_twice(paths: tuple[str, str, str, str], biased: bool) -> NormalGraph:
+    """Two linear layers in a row behind a gate, the first one with a bias or without."""
+    graph = Graph()
+    x = graph.leaf("Input", "x", 2, 4)
+    before, act, gate, after = paths
+    held = [
+        graph.parameter(f"{before}.{word}", *size) for word, size in (("w", (4, 8)), ("b", (8,)))
+    ]
+    made = graph.op("Linear", [x, *held], (2, 8), before)
+    made = graph.op("Mul", [graph.op("Relu", [made], (2, 8), act), made], (2, 8), gate)
+    square = [graph.parameter(f"{after}0.w", 8, 8)]
+    square += [graph.parameter(f"{after}0.b", 8)] if biased else []
+    last = [graph.parameter(f"{after}1.w", 8, 4), graph.parameter(f"{after}1.b", 4)]
+    made = graph.op("Linear", [made, *square], (2, 8), f"{after}0")
+    made = graph.op("Linear", [made, *last], (2, 4), f"{after}1")
+    return graph.finish(output=graph.op("Relu", [made], (2, 4), f"{after}2"))
+
+
+def test_what_a_corrected_match_makes_room_for_is_matched():
+    """Numbers in the paths agree crosswise here, until what reads both tells otherwise."""
+    first = _gated_and_read_twice(
+        ("blocks.0.step0", "blocks.0.step2", "blocks.1", "blocks.2.step"), False
+    )
+    second = _gated_and_read_twice(("stage_2.part_c", "stage_2", "stage_0", "stage_1.part_"), True)
+    found = {
+        (first.nodes[item.first].path, second.nodes[item.second].path)
+        for item in match(first, second).matches
+        if first.nodes[item.first].op == "Linear"
+    }
+    steps = {(f"blocks.2.step{number}", f"stage_1.part_{number}") for number in (0, 1)}
+    assert found == {("blocks.0.step0", "stage_2.part_c"), *steps}
