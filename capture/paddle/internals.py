@@ -14,8 +14,10 @@ from contextlib import contextmanager
 from ctypes import CDLL, c_int, py_object, pythonapi
 from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
-from types import FrameType
+from types import FrameType, ModuleType
 from typing import Any
 
 import paddle
@@ -33,6 +35,7 @@ __all__ = [
     "attributes",
     "building",
     "callstack",
+    "cpu_draws",
     "data_type",
     "declared",
     "device_of",
@@ -43,8 +46,10 @@ __all__ = [
     "intermediate",
     "operand_names",
     "outliving_refusal",
+    "parameter_recorder",
     "patched",
     "place",
+    "put_cpu_draws",
     "recurrent_steps",
     "result_types",
     "shape_of",
@@ -121,6 +126,33 @@ RECURRENT = sys.modules[paddle.nn.RNN.__module__]
 
 recurrent_steps = RECURRENT._rnn_dynamic_graph
 """How `RNN` runs a cell in dynamic mode: one call a step. Seen in 3.3.1."""
+
+RECORDERS = ("paddle.jit.dy2static.parameter_recorder", "paddle.jit.pir_dy2static.parameter_recorder")
+"""Where the maps of a program's parameters and of overwritten values stand: in 3.1 and later, and
+in 3.0."""
+
+
+def first_module(names: Iterable[str]) -> ModuleType:
+    """The first of these modules that this version of Paddle has.
+
+    Raises:
+        ImportError: it has none of them.
+    """
+    for name in names:
+        if _is_there(name):
+            return import_module(name)
+    raise ImportError(f"this version of Paddle, {paddle.__version__}, has none of {list(names)}")
+
+
+def _is_there(name: str) -> bool:
+    try:
+        return find_spec(name) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+parameter_recorder = first_module(RECORDERS)
+"""Paddle's own maps of a program that is being made."""
 
 
 @dataclass(frozen=True)
@@ -242,6 +274,16 @@ def building(program: Any, startup: Any, cast: Callable[[Any], Any]) -> Iterator
 def expected_place() -> Any:
     """Where new tensors go."""
     return framework._current_expected_place()
+
+
+def cpu_draws() -> Any:
+    """The state of the CPU's generator. `paddle.set_rng_state(state, "cpu")` fails in 3.0."""
+    return core.default_cpu_generator().get_state()
+
+
+def put_cpu_draws(state: Any) -> None:
+    """Puts a state of the CPU's generator back."""
+    core.default_cpu_generator().set_state(state)
 
 
 def device_of(place: Any) -> Any:

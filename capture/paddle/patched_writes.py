@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import paddle
-from paddle.jit.dy2static import parameter_recorder
 from paddle.utils import inplace_utils
 
 from padiff_graph.capture.paddle import internals
@@ -65,8 +64,8 @@ def _generated_patches(recording: Recording) -> list[Patch]:
     def nothing(*_: Any, **__: Any) -> None:
         return None
 
-    overwritten = parameter_recorder._global_inplace_map
-    parameters = parameter_recorder._global_parameter_recorder
+    overwritten = internals.parameter_recorder._global_inplace_map
+    parameters = internals.parameter_recorder._global_parameter_recorder
     return [
         Patch(inplace_utils, "eval", evaluated, "computes out of place and tells nobody"),
         Patch(inplace_utils, "check_view_value", nothing, "refuses writes to views"),

@@ -12,7 +12,7 @@ import paddle
 
 from padiff_graph.capture.generators import python_generators
 from padiff_graph.capture.leaf_names import leaves
-from padiff_graph.capture.paddle.internals import threaded, threads
+from padiff_graph.capture.paddle.internals import cpu_draws, put_cpu_draws, threaded, threads
 from padiff_graph.capture.paddle.values import array, is_tensor
 from padiff_graph.capture.python_state import python_facts
 
@@ -129,13 +129,13 @@ def kept(model: paddle.nn.Layer) -> Iterator[None]:
 
 def _switches() -> Callable[[], None]:
     dtype, recording = paddle.get_default_dtype(), paddle.is_grad_enabled()
-    random, gpu, flags = paddle.get_rng_state("cpu"), _gpu_states(), paddle.get_flags(list(FLAGS))
+    random, gpu, flags = cpu_draws(), _gpu_states(), paddle.get_flags(list(FLAGS))
 
     def restore() -> None:
         paddle.set_default_dtype(dtype)
         if paddle.is_grad_enabled() != recording:
             paddle.framework._dygraph_tracer()._has_grad = recording
-        paddle.set_rng_state(random, "cpu")
+        put_cpu_draws(random)
         if gpu:
             paddle.set_cuda_rng_state(gpu)
         paddle.set_flags(flags)
@@ -187,7 +187,7 @@ def generators() -> tuple[object, ...]:
 def _random() -> list[str]:
     """Random states in words, without the addresses of their holders."""
     texts = []
-    for state in (*paddle.get_rng_state("cpu"), *_gpu_states()):
+    for state in (cpu_draws(), *_gpu_states()):
         words = [word for word in str(state).split() if not word.startswith("0x")]
         texts.append(" ".join(words))
     return texts
