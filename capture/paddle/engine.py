@@ -372,11 +372,11 @@ def _arriving(tensor: Tensor, gradient: Tensor) -> Iterator[None]:
     # whatever is put into `.grad` lets go of what stood there
     kept = None if tensor.grad is None else tensor.grad.clone()
     try:
-        tensor.grad = None
+        internals.put_gradient(tensor, None)
         paddle.autograd.backward([tensor], [gradient])
         yield
     finally:
-        tensor.grad = kept
+        internals.put_gradient(tensor, kept)
 
 
 def _rising(tensor: Tensor) -> Array:

@@ -50,6 +50,7 @@ __all__ = [
     "patched",
     "place",
     "put_cpu_draws",
+    "put_gradient",
     "recurrent_steps",
     "result_types",
     "shape_of",
@@ -127,7 +128,13 @@ RECURRENT = sys.modules[paddle.nn.RNN.__module__]
 recurrent_steps = RECURRENT._rnn_dynamic_graph
 """How `RNN` runs a cell in dynamic mode: one call a step. Seen in 3.3.1."""
 
-RECORDERS = ("paddle.jit.dy2static.parameter_recorder", "paddle.jit.pir_dy2static.parameter_recorder")
+VERSION = tuple(int(part) for part in paddle.__version__.split(".")[:2])
+"""Major and minor number; (0, 0) of a build from source."""
+
+RECORDERS = (
+    "paddle.jit.dy2static.parameter_recorder",
+    "paddle.jit.pir_dy2static.parameter_recorder",
+)
 """Where the maps of a program's parameters and of overwritten values stand: in 3.1 and later, and
 in 3.0."""
 
@@ -284,6 +291,14 @@ def cpu_draws() -> Any:
 def put_cpu_draws(state: Any) -> None:
     """Puts a state of the CPU's generator back."""
     core.default_cpu_generator().set_state(state)
+
+
+def put_gradient(tensor: Any, gradient: Any) -> None:
+    """Sets `.grad`; None is refused by 3.2 and earlier, which let go of it in another way."""
+    if gradient is None and (0, 0) < VERSION < (3, 3):
+        tensor.clear_gradient(False)
+    else:
+        tensor.grad = gradient
 
 
 def device_of(place: Any) -> Any:

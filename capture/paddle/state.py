@@ -12,7 +12,13 @@ import paddle
 
 from padiff_graph.capture.generators import python_generators
 from padiff_graph.capture.leaf_names import leaves
-from padiff_graph.capture.paddle.internals import cpu_draws, put_cpu_draws, threaded, threads
+from padiff_graph.capture.paddle.internals import (
+    cpu_draws,
+    put_cpu_draws,
+    put_gradient,
+    threaded,
+    threads,
+)
 from padiff_graph.capture.paddle.values import array, is_tensor
 from padiff_graph.capture.python_state import python_facts
 
@@ -163,7 +169,7 @@ def _gradients(model: paddle.nn.Layer) -> Callable[[], None]:
         for tensor, stopped, gradient in held:
             tensor.stop_gradient = stopped
             if gradient is not None or tensor.grad is not None:
-                tensor.grad = gradient
+                put_gradient(tensor, gradient)
 
     return restore
 
