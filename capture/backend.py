@@ -139,9 +139,13 @@ def framework_of(model: Any) -> str:
         framework = "onnx" if package.startswith("onnx") else package
         if cls.__name__ in MODELS.get(framework, ()):
             return framework
+    found = f"{type(model).__module__}.{type(model).__qualname__}"
+    if model is None:
+        # in Paddle 3.0 to 3.2 `Layer.eval` and `Layer.train` return nothing
+        found = "None (`model.eval()` of some versions returns nothing: call it on its own line)"
     raise TypeError(
         "expected a torch.nn.Module, a paddle.nn.Layer, an onnx.ModelProto or a path to an ONNX"
-        f" file; found {type(model).__module__}.{type(model).__qualname__}"
+        f" file; found {found}"
     )
 
 

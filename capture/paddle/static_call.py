@@ -164,8 +164,7 @@ class _Eager(paddle.autograd.PyLayer):  # type: ignore[misc]
     @staticmethod
     def forward(ctx: Any, given: _Given, *flat: Any) -> Any:
         ctx.given = given
-        # where Paddle makes the zeros of a result that nothing reads, `paddle.grad` ends the process
-        # in 3.0 to 3.2
+        # `paddle.grad` ends the process in 3.0 to 3.2 where Paddle makes zeros for an unread result
         ctx.set_materialize_grads(False)
         return tuple(paddle.to_tensor(array) for array in given.call.results(given.operands))
 

@@ -156,8 +156,14 @@ def _global_state() -> PutBack:
     if torch.cuda.is_available() and torch.cuda.is_initialized():
         of_devices = torch.cuda.get_rng_state_all()
     dtype, recording = torch.get_default_dtype(), torch.is_grad_enabled()
+    hooks = [(held, dict(held)) for held in _hooks_of_all_modules()]
 
     def put_back() -> None:
+        for held, before in hooks:
+            # an export that fails leaves one of its own there in torch 2.6
+            if held.keys() != before.keys():
+                held.clear()
+                held.update(before)
         torch.set_default_dtype(dtype)
         torch.set_grad_enabled(recording)
         torch.set_rng_state(of_torch)
@@ -167,6 +173,12 @@ def _global_state() -> PutBack:
             torch.cuda.set_rng_state_all(of_devices)
 
     return put_back
+
+
+def _hooks_of_all_modules() -> list[dict[int, Any]]:
+    """The tables of hooks that every module calls."""
+    members = vars(torch.nn.modules.module).items()
+    return [own for name, own in members if name.startswith("_global_") and isinstance(own, dict)]
 
 
 def _flags_and_gradients(tensors: Sequence[torch.Tensor]) -> PutBack:
