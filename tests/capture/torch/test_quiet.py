@@ -55,3 +55,17 @@ def test_nothing_is_warned_of(recwarn):
     with without_warnings():
         warnings.warn("once", stacklevel=1)
     assert not recwarn.list
+
+
+def test_hooks_of_all_modules_are_put_back():
+    """A failed export of torch 2.6 leaves one behind."""
+    own = torch.nn.modules.module.register_module_forward_hook(lambda *_: None)
+    try:
+        before = dict(torch.nn.modules.module._global_forward_hooks)
+        with TorchEngine(torch.nn.Linear(2, 2)).quiet():
+            torch.nn.modules.module.register_module_buffer_registration_hook(lambda *_: None)
+        assert torch.nn.modules.module._global_forward_hooks == before
+        assert not torch.nn.modules.module._global_buffer_registration_hooks
+    finally:
+        own.remove()
+        torch.nn.modules.module._global_buffer_registration_hooks.clear()
