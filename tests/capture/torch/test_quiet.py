@@ -62,7 +62,7 @@ def test_hooks_of_all_modules_are_put_back():
     own = torch.nn.modules.module.register_module_forward_hook(lambda *_: None)
     try:
         before = dict(torch.nn.modules.module._global_forward_hooks)
-        with TorchEngine(torch.nn.Linear(2, 2)).quiet():
+        with quiet(nn.Linear(2, 2)):
             torch.nn.modules.module.register_module_buffer_registration_hook(lambda *_: None)
         assert torch.nn.modules.module._global_forward_hooks == before
         assert not torch.nn.modules.module._global_buffer_registration_hooks
