@@ -66,6 +66,7 @@ def remote_backend(framework: str, clients: Sequence[Client], *, here: bool) -> 
         cast(State, _state(own)),
         threads=cast(Threads, _threads(own, clients)),
         optimizers=cast(Optimizers, _optimizers(own, clients)),
+        function_model=None if own is None else own.function_model,
     )
 
 

@@ -188,7 +188,7 @@ class Client:
         if kind == "model":
             return RemoteModel(self, ref.number, *facts)
         if kind == "function":
-            return RemoteFunction(self, ref.number)
+            return RemoteFunction(self, ref.number, *facts)
         if kind == "optimizer":
             return type(str(facts[0]), (Elsewhere,), {})(self, ref.number)
         if kind == "structure":

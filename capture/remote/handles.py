@@ -150,17 +150,25 @@ class RemoteModel(Elsewhere, AbsentModel):
         framework: its framework.
         class_name: its class.
         version: of its framework.
+        shared: whether the side's further processes hold it too.
     """
 
     kind = "a model in another interpreter"
 
     def __init__(
-        self, caller: Caller, number: int, framework: str, class_name: str, version: str
+        self,
+        caller: Caller,
+        number: int,
+        framework: str,
+        class_name: str,
+        version: str,
+        shared: bool = True,
     ) -> None:
         super().__init__(caller, number)
         self.framework = framework
         self.class_name = class_name
         self.version = version
+        self.shared = shared
 
     def __call__(self, **example: Any) -> Any:
         """What the model returns."""
@@ -173,7 +181,11 @@ class RemoteModel(Elsewhere, AbsentModel):
 
 
 class RemoteFunction(Elsewhere):
-    """A function of the other process: a loss, a step."""
+    """A function of the other process: a loss, a step; `__name__` is what it is called there."""
+
+    def __init__(self, caller: Caller, number: int, name: str = "") -> None:
+        super().__init__(caller, number)
+        self.__name__ = name
 
     def __call__(self, *arguments: Any) -> Any:
         """What the function returns."""

@@ -14,6 +14,7 @@ from padiff_graph.capture.example_tensors import with_tensors
 from padiff_graph.capture.graph import ComputationGraph
 from padiff_graph.capture.late_array import LateArray
 from padiff_graph.capture.leaf_names import Fields, Leaf, Tree, replace, tree
+from padiff_graph.capture.loss_model import loss_model
 from padiff_graph.capture.partial_runs import cut_short
 from padiff_graph.capture.python_state import ABSENT, PLAIN, Watch, plain_leaves
 from padiff_graph.capture.remote.channel import Channel
@@ -96,6 +97,7 @@ class Service:
             "method": self._method,
             "trace": self._trace,
             "modules": _modules,
+            "loss_model": self._loss_model,
             "example": self.example,
             "enter": self._enter,
             "exit": self._exit,
@@ -232,6 +234,14 @@ class Service:
         if method not in METHODS:
             raise ValueError(f"{method!r} is not called here")
         return getattr(tensor, method)(*arguments)
+
+    def _loss_model(self, loss: Any, structure: Any, numbers: Mapping[str, Any]) -> Any:
+        made = loss_model(self.backend.framework, loss, structure, numbers)
+        if made is None:
+            return None
+        model, example = made
+        facts = self.backend.framework, type(model).__name__, "", False
+        return self.kept(model, "model", *facts), self.structure(example)
 
     def _trace(self, model: Any, example: Mapping[str, Any], below: str) -> dict[str, Any]:
         graph = self.backend.trace(model, example, below=below)

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from padiff_graph.capture.backend import backend
-from padiff_graph.capture.leaf_names import replace as replaced
+from padiff_graph.capture.loss_model import loss_model
+from padiff_graph.capture.remote.handles import RemoteFunction
 from padiff_graph.check.check_request import CheckRequest
 from padiff_graph.errors import UsageError
 from padiff_graph.findings.cause import Cause
@@ -100,17 +100,15 @@ def _settings(matching: Matching) -> list[Cause]:
     return told
 
 
-def _as_model(losses: Losses, side: int) -> tuple[Any, dict[str, Any]] | None:
+def _as_model(losses: Losses, side: int) -> tuple[Any, Mapping[str, Any]] | None:
     """One loss as a model of the second model's output; None where its output is elsewhere."""
-    tools = backend(losses.frameworks[side])
-    values, function_model = tools.values, tools.function_model
-    recorded = isinstance(losses.given[side], RecordedLoss)
-    tensors = None if recorded else losses.on_second(side)
-    if tensors is None or function_model is None:
+    loss = losses.given[side]
+    numbers = None if isinstance(loss, RecordedLoss) else losses.on_second(side)
+    if numbers is None:
         return None
-    structure, loss = losses.seen[side], losses.given[side]
-
-    def of_tensors(output: Mapping[str, Any]) -> Any:
-        return loss(replaced(structure, values.is_tensor, output))
-
-    return function_model(of_tensors), {"output": tensors}
+    structure = losses.seen[side]
+    if isinstance(loss, RemoteFunction):
+        made: tuple[Any, Mapping[str, Any]] | None
+        made = loss.caller.ask("loss_model", loss, structure, numbers)
+        return made
+    return loss_model(losses.frameworks[side], loss, structure, numbers)

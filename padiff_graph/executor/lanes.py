@@ -101,7 +101,7 @@ def _copies(
     graph: ComputationGraph, engine: RemoteEngine
 ) -> list[tuple[ComputationGraph, RemoteEngine]]:
     session = graph.session
-    if not isinstance(session, RemoteSession) or session.example is None:
+    if not isinstance(session, RemoteSession) or session.example is None or not engine.model.shared:
         return []
     helpers = [helper for helper in engine.client.helpers if helper.model is not None]
     if helpers and not session.copies:

@@ -124,7 +124,8 @@ def _made(
 def _function(service: Service, thing: Any) -> Ref | None:
     if thing is None:
         return None
-    return service.stays(thing) or service.kept(thing, "function")
+    name = str(getattr(thing, "__name__", type(thing).__name__))
+    return service.stays(thing) or service.kept(thing, "function", name)
 
 
 def _arguments(values: list[str]) -> int:

@@ -124,23 +124,23 @@ class Losses:
                 value += float(np.vdot(gradients[second], away))
         return _finding((both[0][0], value), ({}, {}), (), bound, self)
 
-    def on_second(self, side: int) -> dict[str, Any] | None:
-        """Fresh tensors of one side with the second model's numbers, by the names that they have in
-        what the side's loss was called with; None where that is not known."""
+    def on_second(self, side: int) -> dict[str, Array] | None:
+        """The second model's numbers by the names that they have in what a side's loss was called
+        with; None where that is not known."""
         if len(self.seen) < 2 or not self.pairs:
             return None
         tools = [backend(framework).values for framework in self.frameworks]
         theirs = output_leaves(self.seen[1], tools[1].is_tensor)
         own = leaves(self.seen[side], tools[side].is_tensor)
         names = dict(zip(output_leaves(self.seen[side], tools[side].is_tensor), own, strict=True))
-        fresh = {}
+        held = {}
         for pair in self.pairs:
             if pair[1] not in theirs or pair[side] not in names:
                 continue
             numbers = np.array(tools[1].array(theirs[pair[1]]))
             if tuple(own[names[pair[side]]].shape) == numbers.shape:
-                fresh[names[pair[side]]] = tools[side].tensor(numbers)
-        return fresh or None
+                held[names[pair[side]]] = numbers
+        return held or None
 
     def _rows(
         self, gradients: Sequence[Mapping[str, Array]], outputs: Sequence[tuple[str, str]]

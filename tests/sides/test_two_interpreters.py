@@ -380,3 +380,36 @@ def test_what_may_not_be_asked_is_not_answered():
         for question in ("engine.__init__", "optimizers.__class__", "system", "state.kept"):
             with pytest.raises(ValueError, match="is not answered here"):
                 worker.ask(question)
+
+
+def test_losses_that_differ_are_told_by_name_and_operation():
+    report = pg.compare(_side("paddle_other_loss"), _side("torch_training"), options=OPTIONS)
+    (told,) = [finding for finding in report.findings if finding.phase == "loss"]
+    assert "_summed and _loss return" in told.cause and "ReduceSum against ReduceMean" in told.cause
+    assert "side_models.py" in told.paddle_source and "side_models.py" in told.torch_source
+
+
+def test_losses_are_laid_open_where_one_of_them_is_here(tmp_path):
+    (tmp_path / "reference.py").write_text(
+        "import numpy as np\n"
+        "import torch\n"
+        "class Net(torch.nn.Module):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.fc1, self.fc2 = torch.nn.Linear(6, 8), torch.nn.Linear(8, 3)\n"
+        "        self.norm = torch.nn.LayerNorm(8)\n"
+        "    def forward(self, x):\n"
+        "        hidden = torch.nn.functional.gelu(self.fc1(x))\n"
+        "        return {'logits': self.fc2(self.norm(hidden)), 'hidden': (hidden, 3)}\n"
+        "def squared(output):\n"
+        "    return (output['logits'] ** 2).mean()\n"
+        "def build():\n"
+        "    model = Net()\n"
+        "    optimizer = torch.optim.AdamW(model.parameters(), 1e-2, weight_decay=0.01)\n"
+        "    return {'model': model, 'loss': squared, 'optimizer': optimizer}\n"
+    )
+    reference = pg.Side(f"{tmp_path / 'reference.py'}:build")
+    report = pg.compare(_side("paddle_other_loss"), reference, options=OPTIONS)
+    (told,) = [finding for finding in report.findings if finding.phase == "loss"]
+    assert "_summed and squared return" in told.cause
+    assert "ReduceSum against ReduceMean" in told.cause
