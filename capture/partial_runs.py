@@ -9,12 +9,16 @@ from __future__ import annotations
 import traceback
 import types
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
+import numpy as np
+
 from padiff_graph.capture.abilities import Values
-from padiff_graph.capture.engine import Engine
+from padiff_graph.capture.backend import Backend
+from padiff_graph.capture.capture_errors import CaptureError
 from padiff_graph.capture.leaf_names import leaves
 from padiff_graph.capture.noted_runs import arguments_by_name
 
@@ -134,16 +138,16 @@ def _modules(model: Any) -> list[tuple[str, Any]]:
 
 @contextmanager
 def cut_short(
-    values: Values, engine: Engine, model: Any, example: Mapping[str, Any]
+    own: Backend, model: Any, example: Mapping[str, Any], *, numbers: bool = True
 ) -> Iterator[dict[str, Any] | None]:
     """Inside, a model whose forward raises on an example returns what it has computed until then,
     by module; captured, it is the part that runs.
 
     Args:
-        values: of the framework.
-        engine: of the model.
+        own: the framework.
         model: as before afterwards.
         example: keyword arguments of its forward.
+        numbers: whether there are numbers to run it on; without it is traced by shapes.
 
     Yields:
         Where it stops, as plain data: "error", "path" and "kind" of the innermost module, "given"
@@ -151,14 +155,20 @@ def cut_short(
         "frames" (file, line, text, tensors in its variables) from the outermost on.
         None where it does not raise.
     """
-    cutter = _Cutter(values.is_tensor)
+    values = own.values
+    cutter = _Cutter(values.is_tensor if numbers else partial(_stands_for_one, values.is_tensor))
     modules = dict(_modules(model))
     with ExitStack() as stack:
         for path, module in modules.items():
             stack.enter_context(_forward_is(module, cutter.called(path, module.forward)))
         stack.enter_context(_forward_is(model, cutter.cut(model.forward)))
-        with engine.quiet():
-            engine.forward(example, grad=False)
+        if numbers:
+            engine = own.engine(model)
+            with engine.quiet():
+                engine.forward(example, grad=False)
+        else:
+            with suppress(CaptureError):  # what stopped is known by then
+                own.trace(model, example)
         if cutter.stopped is None or cutter.error is None:
             stack.close()
             yield None
@@ -168,6 +178,12 @@ def cut_short(
         stop["computed"] = len(cutter.computed())
         stop["given"] = _tensors(values, cutter.given(example))
         yield stop
+
+
+def _stands_for_one(is_tensor: IsTensor, value: object) -> bool:
+    """Whether a value is a tensor or what a tracer has in the place of one."""
+    described = hasattr(value, "shape") and hasattr(value, "dtype")
+    return is_tensor(value) or (described and not isinstance(value, (np.ndarray, np.generic)))
 
 
 def _told(values: Values, error: BaseException, path: str, module: Any) -> dict[str, Any]:

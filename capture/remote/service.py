@@ -300,8 +300,7 @@ class Service:
             model, *arguments = arguments
             context = getattr(self.engine(model), name)(*arguments, **named)
         elif room == "partial":
-            model, example = arguments
-            context = cut_short(self.backend.values, self.engine(model), model, example)
+            context = cut_short(self.backend, *arguments, **named)
         else:
             context = getattr(getattr(self.backend, room), name)(*arguments, **named)
         yielded = context.__enter__()

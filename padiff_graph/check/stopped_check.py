@@ -5,7 +5,7 @@ forwards run, the models are compared without what raised behind them."""
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from typing import Any
@@ -26,7 +26,7 @@ from padiff_graph.report.stopped_text import stopped_text
 from padiff_graph.request.module_tree import has_modules
 from padiff_graph.request.targets import users_own
 
-__all__ = ["tell_where_it_stopped"]
+__all__ = ["NOTHING_RAN", "goes_on", "stop_of", "stopped_at", "tell_where_it_stopped"]
 
 LOG = logging.getLogger(__name__)
 LENGTH = 300
@@ -49,7 +49,8 @@ def tell_where_it_stopped(request: CheckRequest, error: BaseException, check: Ch
         return
     with ExitStack() as stack:
         try:
-            stops = [_stop(stack, request, number) for number in (0, 1)]
+            both = zip(request.models, request.examples, request.frameworks, strict=True)
+            stops = [stop_of(stack, *own) for own in both]
         except Exception as again:  # whatever the user's code raises when it runs once more
             LOG.info("the run that raised could not be repeated", exc_info=again)
             return
@@ -57,7 +58,7 @@ def tell_where_it_stopped(request: CheckRequest, error: BaseException, check: Ch
         if number is None:
             told = _ran_whole(request, error, check)
         else:
-            told = _told(request, number, stops[number] or {})
+            told = stopped_at(request.names, request.frameworks, number, stops[number] or {})
             ran = (stops[number] or {})["computed"]
             told = _with_part(told, request, check) if ran else replace(told, unasked=NOTHING_RAN)
         setattr(error, ATTRIBUTE, told)
@@ -65,27 +66,32 @@ def tell_where_it_stopped(request: CheckRequest, error: BaseException, check: Ch
         error.add_note(stopped_text(getattr(error, ATTRIBUTE)))
 
 
-def _stop(stack: ExitStack, request: CheckRequest, number: int) -> Facts | None:
-    """Where a model stops, which is cut short there until the stack unwinds."""
-    model, example = request.models[number], request.examples[number]
+def stop_of(
+    stack: ExitStack, model: Any, example: Mapping[str, Any], framework: str, numbers: bool = True
+) -> Facts | None:
+    """Where a model stops, which is cut short there until the stack unwinds; `numbers` as of
+    `cut_short`."""
     context: AbstractContextManager[Facts | None]
     if isinstance(model, RemoteModel):
-        context = model.caller.within("partial.cut_short", model, example)  # type: ignore[attr-defined]
+        client: Any = model.caller
+        context = client.within("partial.cut_short", model, example, numbers=numbers)
     elif has_modules(model):
-        own = backend(request.frameworks[number])
-        context = cut_short(own.values, own.engine(model), model, example)
+        context = cut_short(backend(framework), model, example, numbers=numbers)
     else:
         return None
     return stack.enter_context(context)
 
 
-def _told(request: CheckRequest, number: int, stop: Facts) -> StoppedModel:
+def stopped_at(
+    names: tuple[str, str], frameworks: tuple[str, str], number: int, stop: Facts
+) -> StoppedModel:
+    """What is known of the place where one of two models stopped."""
     source, code = users_own([frame[:3] for frame in stop["frames"]])
     variables = [held for file, line, _, held in stop["frames"] if f"{file}:{line}" == source]
     return StoppedModel(
         number,
-        request.names,
-        request.frameworks,
+        names,
+        frameworks,
         _short(stop["error"]),
         stop["path"],
         stop["kind"],
@@ -133,7 +139,7 @@ def _with_part(told: StoppedModel, request: CheckRequest, check: Check) -> Stopp
         return replace(told, unasked=_short(reason))
     return replace(
         told,
-        beside=None if told.number is None else _beside(report.matching, told.number),
+        beside=None if told.number is None else goes_on(report.matching, told.number),
         regions=dict(report.regions),
         findings=tuple(finding for finding in report.findings if _of_the_part(finding)),
     )
@@ -144,7 +150,7 @@ def _of_the_part(finding: Finding) -> bool:
     return finding.verdict == "different" and finding.phase in ("forward", "backward", "weights")
 
 
-def _beside(matching: Matching, stopped: int) -> Beside | None:
+def goes_on(matching: Matching, stopped: int) -> Beside | None:
     """The first operation of the other model behind all that ran, whose operands were computed."""
     other: NormalGraph = (matching.second, matching.first)[stopped]
     matched = {(match.second, match.first)[stopped] for match in matching.matches}

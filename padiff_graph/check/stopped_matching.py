@@ -11,8 +11,10 @@ from padiff_graph.capture.capture_errors import CaptureError
 from padiff_graph.check.check_request import CheckRequest, read_request
 from padiff_graph.check.comparison import checked_and_undone
 from padiff_graph.check.stopped_check import tell_where_it_stopped
+from padiff_graph.check.stopped_trace import tell_where_the_trace_stopped
 from padiff_graph.check.threads import alike
 from padiff_graph.errors import UsageError
+from padiff_graph.layer_map.layer_map import LayerMap
 from padiff_graph.sides.recorded_model import RecordedModel
 
 __all__ = ["stops_told"]
@@ -30,7 +32,11 @@ def stops_told(layer: Any, module: Any, example_inp: Any, layer_map: Any) -> Ite
         yield
     except (CaptureError, SystemExit) as error:
         request = _request(layer, module, example_inp, layer_map)
-        if request is not None:
+        if request is None:
+            if example_inp is not None and isinstance(error, CaptureError):
+                resolved = LayerMap.of(layer_map).resolve(layer, module)
+                tell_where_the_trace_stopped(error, (layer, module), example_inp, resolved)
+        else:
             with ExitStack() as stack:
                 for framework, model in zip(request.frameworks, request.models, strict=True):
                     stack.enter_context(backend(framework).state.kept(model))

@@ -15,6 +15,7 @@ from padiff_graph.capture.graph import ComputationGraph
 from padiff_graph.capture.leaf_names import tree
 from padiff_graph.capture.remote.service import members
 from padiff_graph.capture.remote.wire import Ref
+from padiff_graph.capture.shown_gradients import SIZES, shown_gradient
 from padiff_graph.export.recorded_losses import write_loss
 from padiff_graph.obligations.later_calls import GROWTH, called
 from padiff_graph.obligations.left_behind import (
@@ -189,10 +190,17 @@ def _after_backward(writer: RecordingWriter, engine: Engine, run: Run) -> None:
     now = engine.parameters()
     for name in written_since(engine, run):
         writer.add("buffers.backward", name, engine.array(now[name]))
+    hooked = engine.hooked_parameters()
     own = {
         name: run.gradients[f"parameter:{name}"]
-        for name in engine.hooked_parameters()
+        for name in hooked
         if f"parameter:{name}" in run.gradients
     }
-    for name, array in engine.hooked(own).items():
-        writer.add("hooked", f"parameter:{name}", array)
+    shown = {"hooked": own}
+    for number, size in enumerate(SIZES):
+        shown[f"hooked.shown.{number}"] = {
+            name: shown_gradient(name, tuple(now[name].shape), size) for name in hooked
+        }
+    for kind, gradients in shown.items():
+        for name, array in engine.hooked(gradients).items():
+            writer.add(kind, f"parameter:{name}", array)

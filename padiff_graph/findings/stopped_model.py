@@ -59,6 +59,9 @@ class StoppedModel:
         variables: tensors in the variables of the user's function that stands at that line.
         beside: what the other model has at that place; None where that cannot be told.
         regions: parts of what ran before that were compared, counted by verdict.
+        traced: whether there are no numbers to run it on, so that it was traced by shapes: it may
+            have asked for numbers there.
+        matched: operations of what was traced before that have a counterpart.
         findings: what differs in them.
         unasked: why what ran before was not compared; "" where it was.
     """
@@ -76,6 +79,8 @@ class StoppedModel:
     variables: tuple[HeldTensor, ...] = ()
     beside: Beside | None = None
     regions: Mapping[str, int] = field(default_factory=dict)
+    traced: bool = False
+    matched: int = 0
     findings: tuple[Finding, ...] = ()
     unasked: str = ""
 

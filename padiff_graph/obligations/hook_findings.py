@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping
 import numpy as np
 
 from padiff_graph.capture.engine import Array, Engine
+from padiff_graph.capture.shown_gradients import SIZES, shown_gradient
 from padiff_graph.executor.transfer import mapped
 from padiff_graph.findings.cause import Cause
 from padiff_graph.findings.finding import Finding
@@ -17,10 +18,6 @@ from padiff_graph.matching.result import Matching, ParameterRow
 from padiff_graph.obligations.state_values import ROUNDING, apart
 
 __all__ = ["hook_findings"]
-
-SCALES = (1.0, 1e6, 1e-6)
-"""Sizes of the gradients that hooks are shown: clipping far from one, or dropping what is small,
-does not show on ordinary ones."""
 
 
 def hook_findings(
@@ -54,32 +51,26 @@ def _unlike(
     hooked: tuple[Collection[str], Collection[str]],
 ) -> bool:
     """Whether the same gradient, of one size or another, comes out otherwise on both sides."""
-    return any(_apart_at(scale, matching, engines, row, hooked) for scale in SCALES)
+    return any(_apart_at(size, matching, engines, row, hooked) for size in SIZES)
 
 
 def _apart_at(
-    scale: float,
+    size: float,
     matching: Matching,
     engines: tuple[Engine, Engine],
     row: ParameterRow,
     hooked: tuple[Collection[str], Collection[str]],
 ) -> bool:
-    generator = np.random.default_rng(0)
     shapes = {
         piece.second: matching.second.graph.parameters[piece.second].type.shape
         for piece in row.pieces
     }
-    theirs = {name: scale * _drawn(generator, shape) for name, shape in shapes.items()}
+    theirs = {name: shown_gradient(name, shape, size) for name, shape in shapes.items()}
     shape = matching.first.graph.parameters[row.first].type.shape
     ours = {row.first: mapped(row, np.zeros(shape, np.float32), theirs)}
     seen = _seen(engines[0], ours, hooked[0]), _seen(engines[1], theirs, hooked[1])
     own = seen[0][row.first]
     return apart(own, mapped(row, own, seen[1])) > ROUNDING
-
-
-def _drawn(generator: np.random.Generator, shape: tuple[int, ...]) -> Array:
-    drawn: Array = generator.standard_normal(shape, np.float32)
-    return drawn
 
 
 def _seen(

@@ -42,7 +42,8 @@ def stopped_text(stopped: StoppedModel) -> str:
 
 def _stop(stopped: StoppedModel, number: int) -> list[str]:
     model = _model(stopped, number)
-    lines = [f"the {model} stopped in {_where(stopped.path, stopped.kind)}"]
+    what = f"the trace of the {model}" if stopped.traced else f"the {model}"
+    lines = [f"{what} stopped in {_where(stopped.path, stopped.kind)}"]
     if stopped.source:
         lines += [f"  {stopped.source}", f"  > {stopped.code}"]
     if stopped.variables:
@@ -74,11 +75,15 @@ def _verbs(beside: Beside) -> list[tuple[str, tuple[HeldTensor, ...]]]:
 def _part(stopped: StoppedModel, number: int | None, what: str) -> list[str]:
     if stopped.unasked:
         return [f"{what} was not compared: {stopped.unasked}"]
-    count = sum(stopped.regions.values())
-    if not count:
-        return [f"{what}: there is no region to compare"]
-    kinds = ", ".join(f"{number} {kind}" for kind, number in stopped.regions.items())
-    lines = [f"{what}: {count} {noun('regions', count)} compared, {kinds}"]
+    if not stopped.traced:
+        count = sum(stopped.regions.values())
+        if not count:
+            return [f"{what}: there is no region to compare"]
+        kinds = ", ".join(f"{number} {kind}" for kind, number in stopped.regions.items())
+        lines = [f"{what}: {count} {noun('regions', count)} compared, {kinds}"]
+    else:
+        count = stopped.matched
+        lines = [f"{what}: {count} {noun('operations', count)} matched; no numbers to run them on"]
     for finding in stopped.findings:
         place = (finding.paddle_path, finding.torch_path)[number or 0]
         lines.append(f"  different ({finding.phase}) at {place or '(root)'}: {finding.cause}")

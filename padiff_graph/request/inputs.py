@@ -17,10 +17,17 @@ from padiff_graph.request.forward_arguments import check_arguments, misfit
 from padiff_graph.request.input_pairs import InputLeaf, pair_inputs
 from padiff_graph.request.module_tree import empty_parameters, has_modules
 
-__all__ = ["SIDES", "Inputs", "check_inputs", "check_models", "check_pair", "framework_named"]
+__all__ = [
+    "Inputs",
+    "check_inputs",
+    "check_models",
+    "check_pair",
+    "framework_named",
+    "side_names",
+]
 
-SIDES = ("paddle", "torch")
-"""What the two sides are called in messages, whatever they are of."""
+TENSORS = ("paddle", "torch")
+"""Packages whose tensors are told by their class."""
 ARGUMENTS = ("layer", "module")
 PAIR = (
     "example_inp is a pair (paddle_input, torch_input) of dicts from forward's argument name to "
@@ -43,6 +50,12 @@ class Inputs:
     second: Mapping[str, Any]
     pairs: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
+
+
+def side_names(frameworks: tuple[str, str]) -> tuple[str, str]:
+    """What the two sides are called in messages: by their frameworks, where these tell them
+    apart."""
+    return frameworks if frameworks[0] != frameworks[1] else ("first", "second")
 
 
 def check_models(layer: Any, module: Any) -> tuple[str, str]:
@@ -98,8 +111,9 @@ def check_inputs(layer: Any, module: Any, example_inp: Any) -> Inputs:
     for argument, framework, example in zip(ARGUMENTS, frameworks, (first, second), strict=True):
         _check_materialised(argument, framework, example)
     ours, theirs = _leaves(frameworks[0], first), _leaves(frameworks[1], second)
-    pairs, notes = pair_inputs(ours, theirs, SIDES)
-    _check_numbers(_numbers(frameworks[0], first), _numbers(frameworks[1], second))
+    pairs, notes = pair_inputs(ours, theirs, side_names(frameworks))
+    numbers = _numbers(frameworks[0], first), _numbers(frameworks[1], second)
+    _check_numbers(*numbers, side_names(frameworks))
     return Inputs(first, second, pairs, notes)
 
 
@@ -115,7 +129,9 @@ def check_pair(
         raise UsageTypeError(f"{PAIR}; found {type(example_inp).__qualname__}")
     if len(example_inp) != 2:
         raise UsageError(f"{PAIR}; found {len(example_inp)} members")
-    for position, (side, example) in enumerate(zip(SIDES, example_inp, strict=True)):
+    for position, (side, example) in enumerate(
+        zip(side_names(frameworks), example_inp, strict=True)
+    ):
         _check_example(position, side, example)
     first, second = example_inp
     _check_strangers((first, second), frameworks)
@@ -149,7 +165,8 @@ def _check_strangers(examples: tuple[Any, Any], frameworks: tuple[str, str]) -> 
             f"the inputs are swapped: the {frameworks[0]} model's come first; found {first[0]} "
             f"first and {second[0]} second"
         )
-    for side, strangers, framework in zip(SIDES, (first, second), frameworks, strict=True):
+    sides = zip(side_names(frameworks), (first, second), frameworks, strict=True)
+    for side, strangers, framework in sides:
         if strangers:
             raise UsageTypeError(
                 f"the {side} side's inputs go to a {framework} model; found {strangers[0]}; "
@@ -199,13 +216,15 @@ def _numbers(framework: str, example: Mapping[str, Any]) -> dict[str, float]:
     }
 
 
-def _check_numbers(first: Mapping[str, float], second: Mapping[str, float]) -> None:
+def _check_numbers(
+    first: Mapping[str, float], second: Mapping[str, float], sides: tuple[str, str]
+) -> None:
     """Plain numbers of the same name must be equal."""
     for name, number in first.items():
         if name in second and number != second[name]:
             raise UsageError(
                 f"example_inp: both models must be given the same inputs, but {name} is "
-                f"{number} for {SIDES[0]} and {second[name]} for {SIDES[1]}"
+                f"{number} for {sides[0]} and {second[name]} for {sides[1]}"
             )
 
 
@@ -240,6 +259,6 @@ def _flat(value: Any, name: str, above: tuple[int, ...]) -> Iterator[tuple[str, 
 def _tensor_framework(value: Any) -> str | None:
     for cls in type(value).__mro__:
         package = cls.__module__.partition(".")[0]
-        if cls.__name__ == "Tensor" and package in SIDES:
+        if cls.__name__ == "Tensor" and package in TENSORS:
             return package
     return None

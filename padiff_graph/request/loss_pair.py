@@ -8,7 +8,7 @@ from typing import Any
 
 from padiff_graph.capture.backend import framework_of
 from padiff_graph.errors import UsageError, UsageTypeError
-from padiff_graph.request.inputs import SIDES
+from padiff_graph.request.inputs import side_names
 
 __all__ = ["check_loss", "check_losses"]
 
@@ -33,12 +33,12 @@ def check_losses(loss_fn: Any, frameworks: tuple[str, str]) -> tuple[Loss | None
         raise UsageTypeError(f"{SHAPE}; found {type(loss_fn).__qualname__}")
     if len(loss_fn) != 2:
         raise UsageError(f"{SHAPE}; found {len(loss_fn)} members")
-    for side, loss in zip(SIDES, loss_fn, strict=True):
+    for side, loss in zip(side_names(frameworks), loss_fn, strict=True):
         if isinstance(loss, type) or not callable(loss):
             raise UsageTypeError(f"{SHAPE}; the {side} side's is {loss!r}, which is no function")
         _check_one_argument(side, loss)
     if frameworks[0] != frameworks[1]:
-        for side, loss, framework in zip(SIDES, loss_fn, frameworks, strict=True):
+        for side, loss, framework in zip(frameworks, loss_fn, frameworks, strict=True):
             _check_framework(side, loss, framework)
     return loss_fn[0], loss_fn[1]
 

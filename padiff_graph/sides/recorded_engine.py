@@ -15,6 +15,7 @@ from padiff_graph.capture.leaf_names import leaves, output_leaves
 from padiff_graph.capture.leaf_names import replace as replaced
 from padiff_graph.capture.python_state import ABSENT, Change, PythonState, Watch
 from padiff_graph.capture.remote.engine import restored
+from padiff_graph.capture.shown_gradients import SIZES, shown_gradient
 from padiff_graph.sides.recorded_model import RecordedModel, RecordedTensor
 
 __all__ = ["BEFORE", "RecordedEngine", "is_recorded", "value_name"]
@@ -265,15 +266,21 @@ class RecordedEngine:
         after: dict[str, Array] = {}
         for name, gradient in gradients.items():
             key = f"parameter:{name}"
-            kind = self._hooked_kind(key, gradient)
+            kind = self._hooked_kind(name, gradient)
             if kind is None:
                 raise NotRunnable(f"{CALL}not what its hooks make of other gradients")
             after[name] = self.model.array(kind, key)
         return after
 
-    def _hooked_kind(self, key: str, gradient: Array) -> str | None:
+    def _hooked_kind(self, name: str, gradient: Array) -> str | None:
         """The kind of array that says what hooks made of a gradient; None for another one."""
-        held = self.model.recording.holds
+        held, key = self.model.recording.holds, f"parameter:{name}"
+        for number, size in enumerate(SIZES):
+            kind = f"hooked.shown.{number}"
+            if held(kind, key) and same_numbers(
+                gradient, shown_gradient(name, gradient.shape, size)
+            ):
+                return kind
         for kind, before in (("hooked", "gradients.mean"), ("hooked.loss", "gradients.loss")):
             there = held(kind, key) and held(before, key)
             if there and same_numbers(gradient, self.model.array(before, key)):
@@ -379,8 +386,6 @@ def _key(region: Mapping[str, Any]) -> tuple[tuple[int, ...], tuple[Value, ...]]
 
 def _same(given: Mapping[str, Array], recorded: Mapping[str, Array]) -> bool:
     """Whether two sets of cotangents are the same."""
-    return (
-        bool(recorded)
-        and given.keys() == recorded.keys()
-        and all(same_numbers(array, recorded[name]) for name, array in given.items())
+    return given.keys() == recorded.keys() and all(
+        same_numbers(array, recorded[name]) for name, array in given.items()
     )

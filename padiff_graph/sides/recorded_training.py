@@ -289,6 +289,13 @@ def recorded_optimizers(own: Sequence[Any], arguments: Mapping[str, Any]) -> lis
     """
     given, steps = arguments.get("optimizer"), arguments.get("steps", 1)
     first, second = own
+    if isinstance(steps, int) and steps > 1 and given is None and None in own:
+        side = ("first", "second")[first is not None]
+        raise UsageError(
+            f"steps: the {side} side has no optimizer, and {steps} training steps need one on "
+            "each; a recording has one where it was made with --steps "
+            "(record(..., optimizer=, steps=))"
+        )
     if given is not None:
         named = list(given) if isinstance(given, (tuple, list)) else []
         if len(named) != len(own) or named[1] is not None:

@@ -15,7 +15,7 @@ from padiff_graph.capture.leaf_names import replace as replaced
 from padiff_graph.errors import UsageTypeError
 from padiff_graph.findings.cause import Cause
 from padiff_graph.findings.finding import Finding
-from padiff_graph.request.inputs import SIDES
+from padiff_graph.request.inputs import side_names
 from padiff_graph.sides.recorded_loss import RecordedLoss
 from padiff_graph.training.binary_cross_entropy import loss_differences
 
@@ -62,7 +62,8 @@ class Losses:
     def _function(self, side: int) -> Loss:
         def loss(output: Any) -> Any:
             self.seen[side] = output
-            return scalar(self.given[side](output), SIDES[side], self.frameworks[side])
+            name = side_names(self.frameworks)[side]
+            return scalar(self.given[side](output), name, self.frameworks[side])
 
         return loss
 

@@ -12,7 +12,7 @@ from padiff_graph.capture.backend import backend, needed
 from padiff_graph.capture.engine import Array
 from padiff_graph.capture.master_weights import MASTERED
 from padiff_graph.errors import UsageError, UsageTypeError
-from padiff_graph.request.inputs import SIDES
+from padiff_graph.request.inputs import side_names
 from padiff_graph.training.held_state import held_tensors, members_of
 
 __all__ = ["Stepper", "check_optimizers", "check_train_step"]
@@ -179,7 +179,7 @@ def check_train_step(
         raise UsageTypeError(f"{shape}; found {type(train_step).__qualname__}")
     if len(train_step) != 2:
         raise UsageError(f"{shape}; found {len(train_step)} members")
-    for side, given in zip(SIDES, train_step, strict=True):
+    for side, given in zip(side_names(frameworks), train_step, strict=True):
         if isinstance(given, type) or not callable(given):
             raise UsageTypeError(f"{shape}; the {side} side's is {given!r}")
     made = []
@@ -199,7 +199,8 @@ def _stepper(
     models: tuple[Any, Any],
     frameworks: tuple[str, str],
 ) -> Stepper:
-    given, framework, side = pair[position], frameworks[position], SIDES[position]
+    given, framework = pair[position], frameworks[position]
+    side = side_names(frameworks)[position]
     tools = needed(backend(framework).optimizers)
     foreign = needed(backend(frameworks[1 - position]).optimizers)
     if foreign is not tools and foreign.is_optimizer(given):

@@ -167,15 +167,68 @@ def test_calls_that_only_match_give_the_same_help(call, epsilon):
         np.testing.assert_array_equal(tensor.numpy(), before[name])
 
 
-def test_a_model_without_numbers_that_raises_is_a_failed_capture():
-    layer = PaddleNet(at_once=True)
+SHAPES = {"x": paddle.static.InputSpec([3, 8], "float32")}, {"x": torch.ones(3, 8, device="meta")}
+
+
+def _without_numbers(width=(16, 16), **given):
+    with paddle.LazyGuard():
+        layer = PaddleNet(width=width[0], **given)
     layer.eval()
     with torch.device("meta"):
-        module = TorchNet().eval()
-    shapes = {"x": paddle.static.InputSpec([3, 8], "float32")}, {"x": torch.ones(3, 8)}
+        return layer, TorchNet(width=width[1]).eval()
+
+
+def _stopped_without_numbers(layer, module, call=pg.structural_diff):
     with pytest.raises(pg.CaptureError) as caught:
-        pg.structural_diff(layer, module, shapes)
-    assert stopped_model(caught.value) is None
+        call(layer, module, SHAPES)
+    for own in (*layer.sublayers(include_self=True), *module.modules()):
+        assert "forward" not in vars(own)
+    return stopped_model(caught.value)
+
+
+@pytest.mark.parametrize("call", [pg.structural_diff, pg.suggest_layer_map])
+@pytest.mark.parametrize("epsilon", [1e-5, 1e-3])
+def test_a_port_without_numbers_that_raises_gets_the_help_that_shapes_give(call, epsilon):
+    pair = _without_numbers((17, 16), epsilon=epsilon)
+    stopped = _stopped_without_numbers(*pair, call)
+    assert (stopped.number, stopped.path, stopped.kind) == (0, "head.inner", "Linear")
+    assert stopped.code == "return self.inner(hidden.tanh())"
+    assert [held.shape for held in stopped.given] == [(3, 16)]
+    assert [held.shape for held in stopped.weights] == [(17, 4), (4,)]
+    assert stopped.beside.path == "head.inner"
+    assert [held.shape for held in stopped.beside.weights] == [(4, 16), (4,)]
+    assert stopped.matched == 4 and not stopped.regions
+    told = [finding.cause_id for finding in stopped.findings]
+    assert told == ([] if epsilon == 1e-5 else ["attribute.epsilon"])
+    assert "4 operations matched; no numbers to run them on" in stopped_text(stopped)
+
+
+def test_a_reference_without_numbers_that_raises_is_told_by_its_place():
+    stopped = _stopped_without_numbers(*_without_numbers((16, 17)))
+    assert (stopped.number, stopped.path, stopped.beside) == (1, "head.inner", None)
+    assert [held.shape for held in stopped.given] == [(3, 16)]
+    assert "cannot be captured by shapes alone" in stopped_text(stopped)
+
+
+def test_where_nothing_ran_without_numbers_that_is_said():
+    stopped = _stopped_without_numbers(*_without_numbers(at_once=True))
+    assert (stopped.path, stopped.beside, stopped.matched) == ("", None, 0)
+    assert "no module had computed anything by then" in stopped_text(stopped)
+
+
+def asking():
+    layer, module = _without_numbers()
+    plain = module.head.forward
+    module.head.forward = lambda hidden: plain(hidden) if hidden.sum() > 0 else hidden
+    return layer, module, SHAPES
+
+
+def test_a_question_about_numbers_that_are_not_there_is_no_mistake_of_the_model(capsys):
+    target = f"{Path(__file__)}:asking"
+    assert run(lambda: cli.main(["diff", target], standalone_mode=False)) == 3
+    said = capsys.readouterr().err
+    assert "capture failed: TorchNet could not be captured" in said
+    assert "the trace of the torch model TorchNet stopped in head (TorchHead)" in said
 
 
 @pytest.mark.parametrize("command", ["diff", "suggest"])
