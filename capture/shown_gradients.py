@@ -20,4 +20,5 @@ def shown_gradient(name: str, shape: tuple[int, ...], size: float) -> Array:
     """Random numbers of about this size, the same for the same name and shape."""
     generator = np.random.default_rng(zlib.crc32(name.encode()))
     drawn: Array = generator.standard_normal(shape, np.float32)
-    return np.float32(size) * drawn
+    sized: Array = np.float32(size) * drawn
+    return sized

@@ -129,8 +129,9 @@ def _answer(error: BaseException) -> int:
         return code
     if isinstance(error, CaptureError):
         stopped = stopped_model(error)
-        raised = stopped is not None and not stopped.traced
-        told = f"nothing was compared: {stopped.error}" if raised else f"capture failed: {error}"
+        told = f"capture failed: {error}"
+        if stopped is not None and not stopped.traced:
+            told = f"nothing was compared: {stopped.error}"
         code = _told(told, NOTHING)
         _tell_where_it_stopped(error)
         return code
