@@ -214,6 +214,12 @@ def variance(call: Call) -> Result:
     return rows.reduce_over(call, "ReduceVariance", call["self"], call.numbers("dim"), attrs)
 
 
+def variance_and_mean(call: Call) -> Result:
+    """var_mean: both in one call."""
+    mean = rows.reduce_over(call, "ReduceMean", call["self"], call.numbers("dim"), {})
+    return [*variance(call), *mean]
+
+
 def norm(call: Call) -> Result:
     """linalg_norm: without an order the 2-norm over the axes; of matrices "fro" alone."""
     order, axes = call.get("ord"), call.numbers("dim")

@@ -276,6 +276,7 @@ ALONG_AXES = [
     ("any", rows.reduction("ReduceAny")),
     ("all", rows.reduction("ReduceAll")),
     ("var", selection.variance),
+    ("var_mean", selection.variance_and_mean),
     ("norm linalg_vector_norm", selection.vector_norm),
     ("linalg_norm", selection.norm),
 ]

@@ -91,8 +91,9 @@ def _parameters(
 ) -> tuple[frozenset[str], frozenset[str]]:
     """Parameters without a counterpart at the places of differences, where the other side reads
     none of their shape without one."""
+    open_rows = [row for row in matching.parameters if row.status == "open" or not row.pieces]
     sides = (
-        _Side.of(matching.first, {row.first for row in matching.parameters if not row.pieces}),
+        _Side.of(matching.first, {row.first for row in open_rows}),
         _Side.of(matching.second, set(matching.unused_second)),
     )
     names: tuple[set[str], set[str]] = (set(), set())

@@ -251,21 +251,36 @@ def _settle(
     if cause is None and size.name in INHERITED and origins and _reads_another_size(compared, pair):
         cause = max(origins)
     if cause is None:
+        facts, paths = _named(compared, pair, size)
         cause = told.add(
             Difference(
                 "size",
                 (a.id,),
                 (b.id,),
                 f"size.{size.name}",
-                a.path,
-                b.path,
+                *paths,
                 size.name,
                 _shown(size.values),
-                facts=(("op", a.op),),
+                facts=facts,
             )
         )
     told.places[cause].append((a.id, b.id))
     return frozenset({cause})
+
+
+def _named(
+    compared: Compared, pair: tuple[NormalNode, NormalNode], size: _Size
+) -> tuple[tuple[tuple[str, object], ...], tuple[str, str]]:
+    """Whose size it is, and the modules that it stands in: the parameters themselves and what owns
+    them, where an operation reads one on each side as it is."""
+    a, b = pair
+    facts: tuple[tuple[str, object], ...] = (("op", a.op),)
+    held = [_parameters(*side) for side in zip(compared.graphs, pair, strict=True)]
+    if size.name != "shape" or [len(names) for names in held] != [1, 1]:
+        return facts, (a.path, b.path)
+    (mine,), (theirs,) = held
+    facts += (("first_parameter", mine), ("second_parameter", theirs))
+    return facts, (mine.rpartition(".")[0], theirs.rpartition(".")[0])
 
 
 def _shown(values: tuple[object, object]) -> tuple[object, object]:

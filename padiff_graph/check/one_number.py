@@ -119,16 +119,16 @@ class OneNumber:
 
 
 def _of_one(name: str, array: Array, number: float, length: int) -> Array:
-    """An array of one number; of one for each member of a list of this length."""
+    """An array of one number, which both parts of complex ones are; of one for each member of a
+    list of this length."""
     filled = np.full_like(np.asarray(array), number)
+    if filled.dtype.kind == "c":
+        filled.imag = number
     if not length:
         return filled
-    by_place = number * (1 + STEP * np.arange(length))
+    by_place = 1 + STEP * np.arange(length)
     place = _place(name)
-    if place is not None:
-        filled[...] = by_place[place]
-    else:
-        filled[...] = by_place.reshape(-1, *(1,) * (filled.ndim - 1))
+    filled *= by_place.reshape(-1, *(1,) * (filled.ndim - 1)) if place is None else by_place[place]
     return filled
 
 

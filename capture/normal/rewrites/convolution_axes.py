@@ -13,9 +13,10 @@ from padiff_graph.capture.normal.rewrites.rule import Sweep, applies_to
 __all__ = ["convolution_of_fewer_axes"]
 
 
-@applies_to("Conv")
+@applies_to("Conv", "ConvTranspose")
 def convolution_of_fewer_axes(sweep: Sweep, draft: Draft) -> bool:
-    """Conv2D([N, C, 1, L]) = Conv1D([N, C, L]): Paddle's Conv1D is a Conv2D.
+    """Conv2D([N, C, 1, L]) = Conv1D([N, C, L]): Paddle's Conv1D is a Conv2D, and so are those that
+    go backward.
 
     An axis of one element under a kernel of one element, not padded, is no axis. Refuses where
     there is none; one axis always stays. Leaves a reshape.
@@ -26,7 +27,8 @@ def convolution_of_fewer_axes(sweep: Sweep, draft: Draft) -> bool:
     count, pads = len(draft.attrs["strides"]), draft.attrs["pads"]
     if count < 2 or len(shape_of(x)) != count + 2:
         return False
-    idle = _idle(x, weight, pads, count)[: count - 1]
+    more = draft.attrs.get("output_padding", (0,) * count)
+    idle = [at for at in _idle(x, weight, pads, count) if not more[at]][: count - 1]
     if not idle:
         return False
     kept = [at for at in range(count) if at not in idle]
@@ -40,9 +42,11 @@ def convolution_of_fewer_axes(sweep: Sweep, draft: Draft) -> bool:
         "pads": tuple(pads[side + at] for side in (0, count) for at in kept),
         "dilations": tuple(draft.attrs["dilations"][at] for at in kept),
     }
+    if "output_padding" in attrs:
+        attrs["output_padding"] = tuple(more[at] for at in kept)
     operands = [*(reshape(edge, fewer(shape_of(edge))) for edge in (x, weight)), *bias]
     kind = TensorType(fewer(draft.shape), draft.outputs[0].dtype)
-    sweep.replace_reshaped(draft, sweep.made_of(draft, "Conv", operands, attrs, kind=kind))
+    sweep.replace_reshaped(draft, sweep.made_of(draft, draft.op, operands, attrs, kind=kind))
     return True
 
 

@@ -10,6 +10,10 @@ STRUCTURE: Mapping[str, tuple[str, ...]] = {
         "{op}.{name} {first_value} against {second_value}",
     ),
     "size": ("{op}.{name} {first_value} against {second_value}",),
+    "size.shape": (
+        "{first_parameter} {first_value} against {second_parameter} {second_value}",
+        "{op}.{name} {first_value} against {second_value}",
+    ),
     "size.depth": ("{first_count} blocks in {path} against {second_count}",),
     "operation.missing": (
         (
