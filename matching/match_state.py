@@ -94,10 +94,12 @@ class State:
         return bool(self.waiting(0) and self.waiting(1))
 
     def may(self, first: int, second: int) -> bool:
-        """Whether nothing forbids the pair: both free, and under the same hint."""
+        """Whether nothing forbids the pair: both free, under the same hint, and of one kind of
+        numbers, real or complex."""
         return (
             self.partner[0][first] < 0
             and self.partner[1][second] < 0
+            and self.first.complex[first] == self.second.complex[second]
             and self.same_scope(first, second)
         )
 

@@ -39,6 +39,7 @@ class Side:
         sources: of these the sources that are computed from inputs, and inputs.
         users: for each node its consumers, as (node, role, edge label, position).
         leaf: whether the node computes nothing.
+        complex: whether the node computes complex numbers.
         weight: whether the node computes something from parameters and constants alone.
         fixed: whether it is a parameter, a constant, or computed from these alone.
         weighty: whether it reads a parameter, or what is computed from parameters alone.
@@ -57,6 +58,7 @@ class Side:
         self.nodes = graph.nodes
         self.size = len(graph.nodes)
         self.leaf = [node.leaf for node in graph.nodes]
+        self.complex = [not node.leaf and _is_complex(node) for node in graph.nodes]
         self.fixed = weights_only(graph)
         self.weight = [
             fixed and not leaf for fixed, leaf in zip(self.fixed, self.leaf, strict=True)
@@ -152,3 +154,7 @@ def _pointwise(node: NormalNode) -> bool:
     if edge is None or edge.view is None:
         return False
     return math.prod(edge.view.shape[2:]) == 1 and node.attrs.get("group", 1) == 1
+
+
+def _is_complex(node: NormalNode) -> bool:
+    return any(kind.dtype.startswith("complex") for kind in node.outputs)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import torch
@@ -175,7 +175,8 @@ WEIGHT_NORMS = ("aten._weight_norm.default", "aten._weight_norm_interface.defaul
 
 def _weight_norm(rerun: _Rerun) -> Results:
     """Magnitudes that do not fit the axis are refused: torch's kernel does not look, and writes
-    past its results where there are too few (seen in 2.6 and 2.13)."""
+    past its results where there are too few (seen in 2.6 and 2.13). As many as another axis takes
+    are laid along that."""
     direction, magnitude = rerun.operands
     if direction is None or magnitude is None:
         raise NotRunnable(f"{rerun.node.op} lacks an operand")
@@ -186,7 +187,9 @@ def _weight_norm(rerun: _Rerun) -> Results:
             f"{rerun.node.op} over axis {axis} of {list(direction.shape)} has magnitudes"
             f" {list(magnitude.shape)}; {wanted} are needed"
         )
-    return _plain(rerun)
+    shape = [1] * direction.ndim
+    shape[axis] = wanted
+    return _plain(replace(rerun, operands=(direction, magnitude.reshape(shape))))
 
 
 COMPLEX_SCATTERS = ("aten.slice_scatter.default", "aten.select_scatter.default")

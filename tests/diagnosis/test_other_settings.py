@@ -142,3 +142,47 @@ def _report(first: Function, second: Function) -> pg.Report:
     example = {"x": paddle.to_tensor(X)}, {"x": torch.tensor(X)}
     options = {"rtol": 1e-4, "atol": 1e-5}
     return pg.compare(_Paddle(first).eval(), _Torch(second).eval(), example, options=options)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_the_axis_of_a_weight_norm_is_named(axis: int) -> None:
+    """As many channels go in as come out, so that the magnitudes fit either way."""
+    layer, module = paddle.nn.Conv1D(4, 4, 3), torch.nn.Conv1d(4, 4, 3)
+    paddle.nn.utils.weight_norm(layer, dim=axis)
+    torch.nn.utils.parametrizations.weight_norm(module)
+    x = np.random.default_rng(4).standard_normal((2, 4, 9)).astype("float32")
+    example = {"x": paddle.to_tensor(x)}, {"input": torch.from_numpy(x)}
+    report = pg.compare(layer, module, example, options={"atol": 1e-5, "rtol": 1e-4})
+    told = [finding.cause for finding in report.findings if finding.fails]
+    assert all("dim 1 against 0" in cause for cause in told) and len(told) == axis
+
+
+@pytest.mark.parametrize("epsilon", [1e-5, 1e-3])
+def test_the_epsilon_of_a_standardised_weight_is_named(epsilon: float) -> None:
+    class First(paddle.nn.Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = paddle.nn.Conv2D(3, 4, 3)
+
+        def forward(self, x: Any) -> Any:
+            weight = self.conv.weight
+            mean = weight.mean([1, 2, 3], keepdim=True)
+            spread = paddle.sqrt(weight.var([1, 2, 3], False, keepdim=True) + epsilon)
+            return paddle_functional.conv2d(x, (weight - mean) / spread, self.conv.bias)
+
+    class Second(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = torch.nn.Conv2d(3, 4, 3)
+
+        def forward(self, x: Any) -> Any:
+            weight = self.conv.weight
+            var, mean = torch.var_mean(weight, dim=[1, 2, 3], keepdim=True, unbiased=False)
+            weight = (weight - mean) / torch.sqrt(var + 1e-5)
+            return torch_functional.conv2d(x, weight, self.conv.bias)
+
+    x = np.random.default_rng(4).standard_normal((2, 3, 6, 6)).astype("float32")
+    example = {"x": paddle.to_tensor(x)}, {"x": torch.from_numpy(x)}
+    report = pg.compare(First(), Second(), example, options={"atol": 1e-5, "rtol": 1e-4})
+    told = [finding.cause_id for finding in report.findings if finding.fails]
+    assert told == ([] if epsilon == 1e-5 else ["attribute.epsilon"])

@@ -274,3 +274,48 @@ def test_heads_beside_the_batch_are_counted_by_it(heads: int) -> None:
     told = [finding.cause for finding in report.findings if finding.fails]
     assert bool(told) is (heads != 3), told
     assert heads == 3 or "num_heads 4 against 3" in told[0]
+
+
+class _Positions(torch.nn.Module):
+    """Words with a learned table of positions, of which the example reads the first rows."""
+
+    def __init__(self, rows: int) -> None:
+        super().__init__()
+        self.words, self.places = torch.nn.Embedding(11, 8), torch.nn.Embedding(rows, 8)
+
+    def forward(self, x: Any) -> Any:
+        return self.words(x) + self.places(torch.arange(x.shape[1]))
+
+
+class _PaddlePositions(paddle.nn.Layer):
+    def __init__(self, rows: int) -> None:
+        super().__init__()
+        self.words, self.places = paddle.nn.Embedding(11, 8), paddle.nn.Embedding(rows, 8)
+
+    def forward(self, x: Any) -> Any:
+        return self.words(x) + self.places(paddle.arange(x.shape[1]))
+
+
+@pytest.mark.parametrize("rows", [(16, 32), (32, 16), (16, 16)])
+def test_a_table_that_is_read_by_a_slice_is_told_by_its_name(rows: tuple[int, int]) -> None:
+    example = {"x": paddle.to_tensor(WORDS)}, {"x": torch.tensor(WORDS)}
+    report = pg.compare(_PaddlePositions(rows[0]), _Positions(rows[1]), example)
+    told = [(finding.cause_id, finding.cause, finding.paddle_path) for finding in report.findings]
+    words = f"places.weight ({rows[0]}, 8) against places.weight ({rows[1]}, 8)"
+    assert told == ([("size.shape", words, "places")] if rows[0] != rows[1] else [])
+
+
+@pytest.mark.parametrize("channels", [(8, 8), (8, 12)])
+def test_a_convolution_back_over_one_axis_is_no_other_one(channels: tuple[int, int]) -> None:
+    """Paddle's runs over two axes."""
+    models = [
+        nn.Sequential(conv(6, width, 3), nn.ReLU(), back(width, 5, 4, stride=2, padding=1))
+        for nn, conv, back, width in (
+            (paddle.nn, paddle.nn.Conv1D, paddle.nn.Conv1DTranspose, channels[0]),
+            (torch.nn, torch.nn.Conv1d, torch.nn.ConvTranspose1d, channels[1]),
+        )
+    ]
+    x = PLAIN((2, 6, 10)).astype("float32")
+    diff = pg.structural_diff(*models, ({"input": paddle.to_tensor(x)}, {"input": torch.tensor(x)}))
+    told = [finding.cause_id for finding in diff.findings]
+    assert told == (["size.out_channels"] if channels[0] != channels[1] else [])
