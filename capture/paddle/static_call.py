@@ -166,12 +166,18 @@ class _Eager(paddle.autograd.PyLayer):  # type: ignore[misc]
         ctx.given = given
         # `paddle.grad` ends the process in 3.0 to 3.2 where Paddle makes zeros for an unread result
         ctx.set_materialize_grads(False)
-        return tuple(paddle.to_tensor(array) for array in given.call.results(given.operands))
+        results = tuple(paddle.to_tensor(array) for array in given.call.results(given.operands))
+        ctx.kinds = [(result.shape, result.dtype) for result in results]
+        return results
 
     @staticmethod
     def backward(ctx: Any, *cotangents: Any) -> Any:
         operands = ctx.given.operands
-        arrays = ctx.given.call.gradients(operands, cotangents)
+        arrived = [
+            paddle.zeros(shape, dtype) if cotangent is None else cotangent
+            for cotangent, (shape, dtype) in zip(cotangents, ctx.kinds, strict=True)
+        ]
+        arrays = ctx.given.call.gradients(operands, arrived)
         gradients = []
         for tensor, array in zip(_flat(operands), arrays, strict=True):
             # autograd refuses a gradient for what asks for none

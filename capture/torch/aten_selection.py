@@ -217,7 +217,9 @@ def variance(call: Call) -> Result:
 def variance_and_mean(call: Call) -> Result:
     """var_mean: both in one call."""
     mean = rows.reduce_over(call, "ReduceMean", call["self"], call.numbers("dim"), {})
-    return [*variance(call), *mean]
+    var = variance(call)
+    assert var is not None and mean is not None
+    return [*var, *mean]
 
 
 def norm(call: Call) -> Result:
