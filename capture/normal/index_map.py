@@ -205,6 +205,11 @@ class View:
             return False
         return self.stages == other.stages or self.probe == other.probe
 
+    @property
+    def start(self) -> int:
+        """The source position of the first element; 0 where there is none."""
+        return int(self.at(np.zeros(1, np.int64))[0]) if self.size else 0
+
     def at(self, positions: Indices) -> Indices:
         """The source position of each operand position."""
         for stage in reversed(self.stages):

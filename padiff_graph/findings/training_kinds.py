@@ -283,6 +283,13 @@ WEIGHTS = (
         parameters=("qkv.weight",),
     ),
     kind_of(
+        "weights.parts_turned",
+        "query, key and value stand in another order in the one weight that the other model has",
+        side=0,
+        name="qkv.weight",
+        parameters=("k.weight", "q.weight", "v.weight"),
+    ),
+    kind_of(
         "weights.as_they_are",
         "a weight was copied as it is, and the map asks for something else",
         transform="transpose",

@@ -12,8 +12,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 
-import numpy as np
-
 from padiff_graph.capture.normal.form import Edge, NormalGraph, NormalNode
 from padiff_graph.findings.cause import Cause
 from padiff_graph.findings.finding import Finding
@@ -188,6 +186,4 @@ def _same_part(mine: Edge, theirs: Edge) -> bool:
 
 def _start(edge: Edge) -> int:
     """Where in a weight its reading begins."""
-    if edge.view is None or not edge.view.size:
-        return 0
-    return int(edge.view.at(np.zeros(1, np.int64))[0])
+    return 0 if edge.view is None else edge.view.start

@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 
-import numpy as np
-
-from padiff_graph.capture.normal.index_map import View
 from padiff_graph.findings.cause import Cause
 from padiff_graph.findings.finding import Finding
 from padiff_graph.matching.result import Matching
 
-__all__ = ["crossed_findings", "owner", "turned_parts"]
+__all__ = ["ADVICE", "crossed_findings", "owner"]
 
 ADVICE = "call or name the two in the other order, or keep copying weights by the map"
 
@@ -65,50 +62,6 @@ def crossed_findings(matching: Matching) -> tuple[Finding, ...]:
             )
         )
     return tuple(findings)
-
-
-def turned_parts(matching: Matching) -> tuple[Finding, ...]:
-    """One finding for numbered modules (`heads.0`, `heads.1`) that are the parts of one parameter
-    of the other model in another order than their numbers say. Nothing but their weights tells
-    such parts apart; a checkpoint that is split in order would exchange them."""
-    parts: dict[tuple[int, str, str, str], dict[str, tuple[int, int]]] = defaultdict(dict)
-    for side, part, whole, start in _parts(matching):
-        module, _, leaf = part.rpartition(".")
-        parent, _, number = module.rpartition(".")
-        if number.isdecimal():
-            parts[side, parent, leaf, whole][part] = int(number), start
-    turned: dict[tuple[int, str, str], list[str]] = defaultdict(list)
-    for (side, parent, _, whole), places in parts.items():
-        starts = [start for _, start in sorted(places.values())]
-        if len(set(starts)) == len(starts) and starts != sorted(starts):
-            turned[side, parent, owner(whole)] += places
-    findings = []
-    for (side, parent, whole), names in turned.items():
-        place = (whole, parent) if side else (parent, whole)
-        cause = Cause.of("weights.shuffled", parameters=tuple(names))
-        findings.append(
-            Finding(
-                "weights",
-                "suspicious",
-                cause,
-                *place,
-                advice=ADVICE,
-                frameworks=matching.frameworks,
-            )
-        )
-    return tuple(findings)
-
-
-def _parts(matching: Matching) -> Iterator[tuple[int, str, str, int]]:
-    """Of both sides (side, parameter, the other side's parameter, where in that it begins)."""
-    for row in matching.parameters:
-        for piece in row.pieces if row.status == "mapped" else ():
-            yield 0, row.first, piece.second, _start(piece.second_view)
-            yield 1, piece.second, row.first, _start(piece.first_view)
-
-
-def _start(view: View) -> int:
-    return int(view.at(np.zeros(1, np.int64))[0]) if view.size else 0
 
 
 Crossed = Iterator[tuple[str, tuple[str, tuple[str, str]]]]

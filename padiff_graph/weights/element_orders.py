@@ -3,6 +3,7 @@ explain, or one of somebody's own."""
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -36,10 +37,12 @@ class ElementOrders:
         return cls(matching, head_sizes(matching), may_have_gates(matching))
 
     def odd(self, row: ParameterRow) -> bool:
-        """Whether a row is of a whole parameter and its elements stand in an order that needs a
-        word: not as they are, on other axes, or by the gates of a cell."""
+        """Whether the elements of a row stand in an order that needs a word: not as they are, on
+        other axes, or by the gates of a cell."""
         shapes = _whole_shapes(row, self.matching)
-        return shapes is not None and not _ordered(row, _plain_orders(*shapes, self.gated))
+        if shapes is None:
+            return not self.gated and _parts_exchanged(row)
+        return not _ordered(row, _plain_orders(*shapes, self.gated))
 
     def rotary(self, row: ParameterRow) -> int:
         """How many pieces of a parameter stand in an order of rotary features; 0 where another
@@ -61,6 +64,17 @@ def _whole_shapes(row: ParameterRow, matching: Matching) -> tuple[Shape, Shape] 
     if held != (math.prod(shape), math.prod(other)):
         return None  # parts of complex numbers
     return (shape, other) if math.prod(shape) == math.prod(other) == read == filled else None
+
+
+def _parts_exchanged(row: ParameterRow) -> bool:
+    """Whether two parts of one parameter stand the other way round in one that holds more."""
+    starts = sorted(
+        (piece.second, piece.first_view.start, piece.second_view.start) for piece in row.pieces
+    )
+    return any(
+        one == other and before > behind
+        for (one, _, before), (other, _, behind) in itertools.pairwise(starts)
+    )
 
 
 def _ordered(row: ParameterRow, orders: Iterable[View]) -> bool:

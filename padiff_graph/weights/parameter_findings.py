@@ -12,9 +12,10 @@ from padiff_graph.matching.difference.other_sizes import OtherSizes
 from padiff_graph.matching.difference.parameter_sharing import taken_over
 from padiff_graph.matching.result import Matching
 from padiff_graph.weights.crossed_calls import crossed_calls
-from padiff_graph.weights.crossed_names import crossed_findings, owner, turned_parts
+from padiff_graph.weights.crossed_names import crossed_findings, owner
 from padiff_graph.weights.element_orders import ElementOrders
 from padiff_graph.weights.left_out_branches import left_out_branches
+from padiff_graph.weights.turned_parts import turned_parts
 
 __all__ = ["parameter_findings"]
 

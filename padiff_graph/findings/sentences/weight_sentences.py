@@ -118,6 +118,13 @@ WEIGHTS: Mapping[str, tuple[str, ...]] = {
             "a checkpoint copied as it is, or only transposed, would go wrong"
         ),
     ),
+    "weights.parts_turned": (
+        (
+            "{name} of the {other} model holds {parameters}, in this order, and not query, key and "
+            "value: nothing but their weights tells query and key apart; where the port exchanged "
+            "the two, this is how it passes"
+        ),
+    ),
     "weights.as_they_are": (
         "{first_name} holds {second_name} as it is; the map between them is: {transform}",
     ),
