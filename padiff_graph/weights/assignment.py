@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import numpy as np
@@ -22,9 +23,11 @@ from padiff_graph.matching.result import ParameterRow
 from padiff_graph.request.module_tree import has_modules, modules_of
 from padiff_graph.request.special_init import special_inits
 from padiff_graph.sides.opened import with_sides
+from padiff_graph.weights.lone_outputs import LONE, lone_weights
 
 __all__ = ["WeightAlignmentError", "assign_parameters", "assign_weight", "write_where_proved"]
 
+LOG = logging.getLogger(__name__)
 SHOWN = 8
 """Most parameters named in one error."""
 
@@ -47,8 +50,9 @@ def assign_weight(layer: Any, module: Any, layer_map: Any = None, example_inp: A
     """Copies the torch model's weights into the Paddle model, in place.
 
     Every parameter and buffer that the computation reads gets its counterpart's values, with
-    whatever transform it needs. What has no counterpart and changes nothing (a scale of ones, a
-    shift of zeros) is kept.
+    whatever transform it needs. What has no counterpart is kept where it changes nothing (a scale
+    of ones, a shift of zeros), and where only an output needs it that the torch model does not
+    return (a pooler); a warning of the log names these.
 
     Args:
         layer: the Paddle model, written to.
@@ -130,16 +134,19 @@ def assign_parameters(
         layer, module: the two models.
         partly: leave parameters without a counterpart as they are instead of refusing.
     Returns:
-        Names of parameters that were kept: neutral ones and those that nothing reads.
+        Names of parameters that were kept: neutral ones and those that nothing reads, or nothing
+        but outputs that the second model does not return.
     Raises:
         WeightAlignmentError: before anything is written.
     """
     special = special_inits(_pairs(alignment, layer, module))
     covered = tuple(path for path, _, _ in special)
+    lone = lone_weights(alignment.matching)
+    kept = frozenset(lone.names if lone is not None and not lone.side else ())
     rows = [
         row
         for row in alignment.matching.parameters
-        if not any(_inside(row.first, path) for path in covered)
+        if row.first not in kept and not any(_inside(row.first, path) for path in covered)
     ]
     missing = [row for row in rows if row.status == "open"]
     if missing and not partly:
@@ -157,7 +164,9 @@ def assign_parameters(
         if before:
             alignment.first_engine.assign(before)
         raise
-    return tuple(row.first for row in rows if not row.pieces)
+    if kept and not partly:
+        LOG.warning("kept as they are, %s: %s", LONE, ", ".join(sorted(kept)))
+    return (*(row.first for row in rows if not row.pieces), *sorted(kept))
 
 
 def new_values(rows: list[ParameterRow], first: Engine, second: Engine) -> dict[str, Array]:

@@ -16,9 +16,9 @@ from padiff_graph.findings.finding import Finding
 from padiff_graph.matching.result import Matching, ParameterRow
 from padiff_graph.weights.crossed_names import owner
 
-__all__ = ["LoneWeights", "lone_weights", "parameters_behind"]
+__all__ = ["LONE", "LoneWeights", "lone_weights", "parameters_behind"]
 
-REASON = "only an output that the other model does not return needs it"
+LONE = "only an output that the other model does not return needs it"
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class LoneWeights:
     def _row(self, row: ParameterRow) -> ParameterRow:
         if self.side or row.first not in self.names:
             return row
-        return replace(row, status="unread", confidence=1.0, reason=REASON)
+        return replace(row, status="unread", confidence=1.0, reason=LONE)
 
     def finding(self, frameworks: tuple[str, str]) -> Finding:
         """That they were not compared."""

@@ -76,6 +76,24 @@ def test_weights_that_what_both_return_needs_are_missing():
     assert not lone(report)
 
 
+def test_the_others_are_copied_and_lone_ones_kept_in_words(caplog):
+    layer, module = Layer(True), Module(False)
+    pooler = layer.pooler.weight.numpy().copy()
+    assert pg.assign_weight(layer, module, example_inp=example())
+    assert np.array_equal(layer.body.weight.numpy().T, module.body.weight.detach().numpy())
+    assert np.array_equal(layer.pooler.weight.numpy(), pooler)
+    (said,) = caplog.messages
+    assert "pooler.bias, pooler.weight" in said and "output" in said
+
+
+def test_weights_that_a_common_output_needs_are_refused():
+    layer = Layer(True, through=True)
+    body = layer.body.weight.numpy().copy()
+    with pytest.raises(pg.WeightAlignmentError, match=r"pooler\.weight"):
+        pg.assign_weight(layer, Module(False), example_inp=example())
+    assert np.array_equal(layer.body.weight.numpy(), body)
+
+
 def test_other_weights_that_are_missing_are_told_beside_lone_ones():
     class Gained(Module):
         def __init__(self) -> None:
