@@ -91,8 +91,10 @@ def _attributes(a: NormalNode, b: NormalNode, cropped: bool) -> Iterator[Differe
 
 
 def _void(a: NormalNode, b: NormalNode, name: str) -> bool:
-    """Whether an attribute means nothing here: a kernel of one element has no dilation, and a norm
-    that does not keep statistics no momentum."""
+    """Whether an attribute says nothing here: a kernel of one element has no dilation, a norm that
+    does not keep statistics no momentum, and a pooling that steps by its kernel no other step."""
+    if name == "strides" and "kernel_shape" in a.attrs:
+        return all(node.attrs.get("kernel_shape") == node.attrs.get(name) for node in (a, b))
     if name == "dilations":
         kernel = _kernel(a)
         return kernel is not None and math.prod(kernel) == 1

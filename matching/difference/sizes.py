@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from padiff_graph.capture.normal.form import NormalGraph, NormalNode
-from padiff_graph.capture.normal.traits import LEAVES, attributes_equal
+from padiff_graph.capture.normal.traits import LEAVES, STATIC_LEAVES, attributes_equal
 from padiff_graph.matching.difference.compared import Compared
 from padiff_graph.matching.difference.size_facts import INHERITED, NAMED, Read, same_size, sizes_of
 from padiff_graph.matching.difference.spread_weights import Spread
@@ -21,8 +21,11 @@ from padiff_graph.matching.result import Difference, Matching
 
 __all__ = ["with_sizes"]
 
-FOLLOWING = frozenset({"group", "num_groups", "hidden_size", "scale", "pads"})
+FOLLOWING = frozenset({"group", "num_groups", "hidden_size", "scale", "pads", "strides"})
 """Attributes that a size decides as a rule: they follow from one where their numbers do."""
+FITTED = INHERITED | {"shape", "out_features", "out_channels"}
+"""Sizes that have to fit those of the values around: a table with a row for each patch, a layer
+that mixes patches and is added to them."""
 
 _Pair = tuple[int, int]
 _Origins = frozenset[int]
@@ -46,17 +49,20 @@ class _Told:
         places: of each cause, the pairs of nodes that it stands at.
         at: cause by the nodes of either side that it stands at.
         reached: first-side node -> causes that its result's sizes may follow from.
+        read: the pairs of extents in which values behind each cause differ where they are read.
     """
 
     causes: list[Difference] = field(default_factory=list)
     places: list[list[_Pair]] = field(default_factory=list)
     at: tuple[dict[int, set[int]], dict[int, set[int]]] = field(default_factory=lambda: ({}, {}))
     reached: dict[int, _Origins] = field(default_factory=dict)
+    read: list[set[_Pair]] = field(default_factory=list)
 
     def add(self, cause: Difference) -> int:
         """A new cause; its number."""
         self.causes.append(cause)
         self.places.append([])
+        self.read.append(set())
         return len(self.causes) - 1
 
     def forget(self, other: Difference) -> None:
@@ -86,6 +92,9 @@ def with_sizes(
         if pair[0].op in LEAVES:
             continue
         origins = _above(compared, told, pair)
+        for extents in _read(compared, pair) if origins else ():
+            for origin in origins:
+                told.read[origin].add(extents)
         for size in differing.get(match.first, ()):
             origins |= _settle(compared, told, pair, size, origins)
         for other in following:
@@ -250,6 +259,8 @@ def _settle(
     cause = _in_ratio(told, size.values, origins)
     if cause is None and size.name in INHERITED and origins and _reads_another_size(compared, pair):
         cause = max(origins)
+    if cause is None and size.name in FITTED:
+        cause = _fitting(told, size.values, origins)
     if cause is None:
         facts, paths = _named(compared, pair, size)
         cause = told.add(
@@ -321,6 +332,25 @@ def _in_ratio(told: _Told, values: tuple[object, object], origins: _Origins) -> 
     return causes[0] if causes else None
 
 
+def _fitting(told: _Told, values: tuple[object, object], origins: _Origins) -> int | None:
+    """The nearest cause behind which values are read that differ in just these numbers."""
+    wanted = set(_extents(values))
+    fitting = (at for at in sorted(origins, reverse=True) if wanted <= told.read[at])
+    return next(fitting, None) if wanted else None
+
+
+def _read(compared: Compared, pair: tuple[NormalNode, NormalNode]) -> Iterator[_Pair]:
+    """The pairs of extents in which the values differ that a pair of operations reads, parameters
+    and constants left out."""
+    for one, other in zip(*(node.inputs for node in pair), strict=False):
+        if one is None or other is None or one.view is None or other.view is None:
+            continue
+        read = compared.first.nodes[one.source], compared.second.nodes[other.source]
+        shapes = one.view.shape, other.view.shape
+        if len(shapes[0]) == len(shapes[1]) and not any(node.op in STATIC_LEAVES for node in read):
+            yield from (each for each in zip(*shapes, strict=True) if each[0] != each[1])
+
+
 def _multiple(number: _Pair, known: _Pair) -> bool:
     """Whether both numbers are one multiple of what is known."""
     if not all(known) or known[0] == known[1]:
@@ -355,6 +385,8 @@ def _followed(
         return _of_scale(told, other, sized)
     if other.attribute == "pads":
         return _of_padding(told, sized, pair)
+    if other.attribute == "strides":
+        return _of_patches(told, other, sized, pair)
     return _in_ratio(told, other.values, sized)
 
 
@@ -381,4 +413,16 @@ def _of_padding(told: _Told, origins: _Origins, pair: tuple[NormalNode, NormalNo
     for at in sorted(origins, reverse=True):
         if told.causes[at].attribute == "kernel_size" and (a.id, b.id) in told.places[at]:
             return at
+    return None
+
+
+def _of_patches(
+    told: _Told, other: Difference, origins: _Origins, pair: tuple[NormalNode, NormalNode]
+) -> int | None:
+    """The kernel at the same place where both sides step by it: patches of another size."""
+    place = pair[0].id, pair[1].id
+    for at in sorted(origins, reverse=True):
+        cause = told.causes[at]
+        if cause.attribute == "kernel_size" and place in told.places[at]:
+            return at if cause.values == other.values else None
     return None
