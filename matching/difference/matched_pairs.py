@@ -53,7 +53,8 @@ def matched_pairs(compared: Compared) -> Iterator[Difference]:
         cropped = _cropped(compared.first, users[0][a.id]) or _cropped(
             compared.second, users[1][b.id]
         )
-        yield from _attributes(a, b, cropped)
+        apart = not _reads_partners(compared, a, b)
+        yield from _attributes(a, b, cropped, apart)
         yield from _marks(a, b)
         yield from operand_differences(compared, match)
 
@@ -76,16 +77,26 @@ def _operators(a: NormalNode, b: NormalNode) -> Iterator[Difference]:
         yield built_differently((a, b), "construction.operator", ops)
 
 
-def _attributes(a: NormalNode, b: NormalNode, cropped: bool) -> Iterator[Difference]:
-    """`cropped`: whether readers of one side's result take a part only."""
+def _reads_partners(compared: Compared, a: NormalNode, b: NormalNode) -> bool:
+    """Whether the first operands of two operations are matched with each other."""
+    x, y = a.inputs[0], b.inputs[0]
+    return x is not None and y is not None and compared.partner.get(x.source) == y.source
+
+
+def _attributes(a: NormalNode, b: NormalNode, cropped: bool, apart: bool) -> Iterator[Difference]:
+    """`cropped`: whether readers of one side's result take a part only; `apart`: whether both read
+    values that are not each other's."""
     known = traits(a.op).attributes
     for name in differing_attributes(a.op, a.attrs, b.attrs):
         if _void(a, b, name):
             continue
         values = a.attrs.get(name), b.attrs.get(name)
         cause_id = f"attribute.{name}" if name in known else "attribute.native"
-        # which row gets no gradient, and padding that is cut off again: numbers decide
-        decided = name == "padding_idx" or (name == "pads" and cropped)
+        # which row gets no gradient, padding that is cut off again, a power of another value (of a
+        # norm or of its square): numbers decide
+        decided = (
+            name == "padding_idx" or (name == "pads" and cropped) or (name == "exponent" and apart)
+        )
         facts = {"op": a.op}
         yield attribute_difference((a, b), cause_id, name, values, facts, decided=decided)
 

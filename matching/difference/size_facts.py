@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from padiff_graph.capture.normal.form import Edge, NormalGraph, NormalNode
@@ -23,15 +23,17 @@ PRODUCT_RANK = 4
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """One graph, and how many operands each of its nodes is."""
+    """One graph, how many operands each of its nodes is, and the parameters that have a
+    counterpart for each of their elements."""
 
     graph: NormalGraph
     uses: tuple[int, ...]
+    mapped: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, graph: NormalGraph) -> Read:
+    def of(cls, graph: NormalGraph, mapped: Iterable[str] = ()) -> Read:
         """Counts the readers of a graph's nodes."""
-        return cls(graph, tuple(len(users) for users in graph.users()))
+        return cls(graph, tuple(len(users) for users in graph.users()), frozenset(mapped))
 
     def shape(self, node: NormalNode, position: int) -> Shape | None:
         """The shape in which an operand is read; None where it is absent."""
@@ -55,6 +57,10 @@ class Read:
         if self.uses[source.id] > 1 and edge.view is not None:
             return edge.view.shape
         return info.type.shape
+
+    def has_counterpart(self, edge: Edge | None) -> bool:
+        """Whether an operand is a parameter with a counterpart."""
+        return edge is not None and self.graph.nodes[edge.source].name in self.mapped
 
 
 def sizes_of(read: Read, node: NormalNode) -> dict[str, object]:
@@ -150,11 +156,11 @@ def _folded_heads(shape: Shape, whole: Shape) -> list[int]:
 
 
 def _of_parameters(read: Read, node: NormalNode) -> Mapping[str, object]:
-    """The shapes of all parameters that an operation reads as they are; the order of operands and
-    of axes is no size."""
-    shapes = [read.held(edge) for edge in node.inputs]
+    """The shapes of all parameters without counterpart that an operation reads as they are; the
+    order of operands and of axes is no size."""
+    shapes = [read.held(edge) for edge in node.inputs if not read.has_counterpart(edge)]
     held = [squeezed(shape) for shape in shapes if shape is not None]
-    return {"shape": tuple(sorted(held, key=sorted))}
+    return {"shape": tuple(sorted(held, key=lambda shape: (len(shape), sorted(shape))))}
 
 
 def _product(read: Read, node: NormalNode) -> Mapping[str, object]:

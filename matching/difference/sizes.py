@@ -34,10 +34,16 @@ NONE: _Origins = frozenset()
 
 @dataclass(frozen=True, slots=True)
 class _Size:
-    """One size of a matched pair of operations that differs."""
+    """One size of a matched pair of operations that differs.
+
+    Attributes:
+        name, values: of the size.
+        parameters: what each operation reads as it is and has no counterpart for each element.
+    """
 
     name: str
     values: tuple[object, object]
+    parameters: tuple[list[str], list[str]]
 
 
 @dataclass
@@ -124,8 +130,11 @@ def _placed(told: _Told, at: int) -> Difference:
 
 def _differing(matching: Matching, compared: Compared) -> dict[int, list[_Size]]:
     """First-side node -> its sizes that are others than its partner's."""
-    reads = Read.of(compared.first), Read.of(compared.second)
     whole = _wholly_mapped(matching)
+    reads = (
+        Read.of(compared.first, (first for first, _ in whole)),
+        Read.of(compared.second, (second for _, second in whole)),
+    )
     spread = Spread.of(matching)
     differing: dict[int, list[_Size]] = {}
     for match in compared.matches:
@@ -133,8 +142,9 @@ def _differing(matching: Matching, compared: Compared) -> dict[int, list[_Size]]
         if a.op != b.op or a.op in LEAVES:
             continue
         mine, theirs = sizes_of(reads[0], a), sizes_of(reads[1], b)
+        lost = _lost(reads[0], a), _lost(reads[1], b)
         sizes = [
-            _Size(name, (mine[name], theirs[name]))
+            _Size(name, (mine[name], theirs[name]), lost)
             for name in mine
             if name in theirs
             and not same_size(mine[name], theirs[name])
@@ -145,6 +155,10 @@ def _differing(matching: Matching, compared: Compared) -> dict[int, list[_Size]]
         if sizes and not _holds_the_same(compared, a, b, whole):
             differing[match.first] = sizes
     return differing
+
+
+def _lost(read: Read, node: NormalNode) -> list[str]:
+    return [name for name in _parameters(read.graph, node) if name not in read.mapped]
 
 
 def _told(name: str, mine: Mapping[str, object], theirs: Mapping[str, object]) -> bool:
@@ -262,7 +276,7 @@ def _settle(
     if cause is None and size.name in FITTED:
         cause = _fitting(told, size.values, origins)
     if cause is None:
-        facts, paths = _named(compared, pair, size)
+        facts, paths = _named(pair, size)
         cause = told.add(
             Difference(
                 "size",
@@ -280,16 +294,15 @@ def _settle(
 
 
 def _named(
-    compared: Compared, pair: tuple[NormalNode, NormalNode], size: _Size
+    pair: tuple[NormalNode, NormalNode], size: _Size
 ) -> tuple[tuple[tuple[str, object], ...], tuple[str, str]]:
     """Whose size it is, and the modules that it stands in: the parameters themselves and what owns
     them, where an operation reads one on each side as it is."""
     a, b = pair
     facts: tuple[tuple[str, object], ...] = (("op", a.op),)
-    held = [_parameters(*side) for side in zip(compared.graphs, pair, strict=True)]
-    if size.name != "shape" or [len(names) for names in held] != [1, 1]:
+    if size.name != "shape" or [len(names) for names in size.parameters] != [1, 1]:
         return facts, (a.path, b.path)
-    (mine,), (theirs,) = held
+    (mine,), (theirs,) = size.parameters
     facts += (("first_parameter", mine), ("second_parameter", theirs))
     return facts, (mine.rpartition(".")[0], theirs.rpartition(".")[0])
 

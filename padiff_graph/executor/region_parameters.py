@@ -2,15 +2,16 @@
 random where a model's own values stand at a constant.
 
 A scale of ones, a shift of zeros or fresh running statistics hide bugs: a shift that is never added
-makes no difference while it is zero. So the tool's own copies of such parameters get seeded random
-values; the models keep theirs.
+makes no difference while it is zero, nor do magnitudes of a weight norm while they are those that
+their directions have. So the tool's own copies of such parameters get seeded random values; the
+models keep theirs.
 """
 
 from __future__ import annotations
 
 import math
 import zlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import cast
@@ -30,6 +31,9 @@ __all__ = ["Shared", "about", "constant_of", "first_reads", "share"]
 NOTHING = 1e-3
 """A constant below it gets random values about zero, from -0.25 to 0.25; a larger one from half of
 it to half as much again. Chosen so that a shift shows in float32 and a variance stays one."""
+LENGTH = 1e-5
+"""Relative difference up to which a magnitude is a length: a hundred units of float32, as sums of
+squares of large rows leave."""
 
 
 @dataclass(frozen=True)
@@ -96,18 +100,54 @@ def _randomise(matching: Matching, theirs: dict[str, Array]) -> tuple[str, ...]:
     numbers = folded_constants(matching.second)
     changed: list[str] = []
     alike: Counter[tuple[float, int]] = Counter()
+    scales = _own_magnitudes(theirs)
     for name in _as_read(matching.second.graph, theirs):
         array = theirs[name]
-        value = constant_of(array)
+        value = 1.0 if name in scales else constant_of(array)
         if value is None:
             continue
         number = alike[value, array.size]
         alike[value, array.size] += 1
         alone = lacking and name not in covered and name not in numbers
         if covered.get(name, 0) >= array.size or alone:
-            theirs[name] = about(value, array, number)
+            scale = np.asarray(array) if name in scales else 1
+            theirs[name] = about(value, array, number) * scale
             changed.append(name)
     return tuple(changed)
+
+
+def _own_magnitudes(arrays: Mapping[str, Array]) -> set[str]:
+    """Vectors of lengths that another weight of the same module has along an axis: those of a fresh
+    weight norm, which changes nothing."""
+    modules: dict[str, list[str]] = defaultdict(list)
+    for name in arrays:
+        modules[name.rpartition(".")[0]].append(name)
+    return {
+        name
+        for names in modules.values()
+        for name in names
+        if _positive(arrays[name])
+        and any(_lengths_of(arrays[name], arrays[other]) for other in names if other != name)
+    }
+
+
+def _positive(array: Array) -> bool:
+    """Whether an array is a vector, but for axes of one element, of positive numbers."""
+    vector = array.dtype.kind == "f" and 1 < array.size == max(array.shape)
+    return vector and bool((np.asarray(array) > 0).all())
+
+
+def _lengths_of(array: Array, other: Array) -> bool:
+    """Whether a vector holds the lengths of another array's slices along one of its axes."""
+    if other.dtype.kind != "f" or other.size <= array.size:
+        return False
+    axes = [axis for axis, extent in enumerate(other.shape) if extent == array.size]
+    for axis in axes:
+        rows = np.moveaxis(np.asarray(other), axis, 0).reshape(array.size, -1)
+        lengths = np.linalg.norm(rows, axis=1)
+        if np.allclose(np.asarray(array).reshape(-1), lengths, LENGTH, 0):
+            return True
+    return False
 
 
 def _recalled(second: RecordedEngine, theirs: dict[str, Array]) -> frozenset[str]:
