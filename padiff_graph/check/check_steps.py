@@ -7,6 +7,7 @@ anew.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -24,7 +25,7 @@ from padiff_graph.check.check_request import CheckRequest
 from padiff_graph.check.compared_counts import divergent_buffers
 from padiff_graph.check.end_to_end import WholeCheck, check_whole
 from padiff_graph.check.random_totals import RandomTotals
-from padiff_graph.check.region_check import Progress, Spared, check_regions
+from padiff_graph.check.region_check import Progress, Spared, check_regions, stands_firm
 from padiff_graph.check.scope import (
     left_out,
     scoped_differences,
@@ -390,6 +391,7 @@ def asked_regions(
     randomise: bool = True,
     spared: Spared | None = None,
     progress: Progress | None = None,
+    stands: Callable[[RegionCheck], bool] = stands_firm,
 ) -> RegionCheck:
     """All regions as the request wants them compared; see `check_regions`."""
     proof = weighted.alignment.proof
@@ -406,6 +408,7 @@ def asked_regions(
         fail_fast=request.options.fail_fast,
         spared=spared,
         progress=progress,
+        stands=stands,
     )
 
 
@@ -414,16 +417,28 @@ def compare_regions(
 ) -> Regional | BeginAgain:
     """Every region compared; where values have not been asked yet, the matching is confirmed by
     them."""
+    alignment = weighted.alignment
+    settled: Alignment | None = alignment
+    open_still = alignment.proof is None and alignment.alive
+
+    def stands(regions: RegionCheck) -> bool:
+        nonlocal settled
+        if open_still and settled is alignment:
+            settled = _settled(alignment, regions)
+        return settled is not None
+
     with log.timed("regions"):
         regions = asked_regions(
-            request, weighted, own_weights=request.deployed, progress=log.shown.at
+            request,
+            weighted,
+            own_weights=request.deployed,
+            progress=log.shown.at,
+            stands=stands,
         )
-    alignment = weighted.alignment
-    if alignment.proof is None and alignment.alive:
-        settled = _settled(alignment, regions)
-        if settled is None:
-            again = replace(end_to_end.attempt, values_first=True)
-            return BeginAgain(Reason.REMATCHED, again)
+    if not stands(regions) or settled is None:
+        again = replace(end_to_end.attempt, values_first=True)
+        return BeginAgain(Reason.REMATCHED, again)
+    if settled is not alignment:
         weighted = replace(
             weighted,
             alignment=settled,

@@ -56,12 +56,12 @@ def widened(
     """Groups without which something still differs, each with those that are doubtful then where it
     stood: what is doubtful elsewhere leaves the regions there as they are."""
     behind = doubtful_groups(trial, results)
-    return [
-        group | more
-        for group in refused
-        for more in behind
-        if len(group | more) <= WIDEST and not more.isdisjoint(_around(group, old, trial))
-    ]
+    wider: list[frozenset[Key]] = []
+    for group in refused:
+        around = _around(group, old, trial)
+        near = [group | more for more in behind if not more.isdisjoint(around)]
+        wider += [union for union in near if len(union) <= WIDEST]
+    return wider
 
 
 def _around(group: frozenset[Key], old: Plan, trial: Plan) -> set[Key]:

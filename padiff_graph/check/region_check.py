@@ -36,7 +36,7 @@ from padiff_graph.referee.structural_evidence import Structure
 from padiff_graph.referee.tolerance import Tolerance
 from padiff_graph.report.wording import noun
 
-__all__ = ["Progress", "Spared", "check_regions"]
+__all__ = ["Progress", "Spared", "check_regions", "stands_firm"]
 
 LOG = logging.getLogger(__name__)
 
@@ -47,6 +47,11 @@ Spared = tuple[frozenset[int], frozenset[int]]
 ROUNDS = 4
 """How often doubtful cuts are taken away before what is left stands as it is; chosen so that a
 chain of wrong cuts is followed and a bug does not make a check many times longer."""
+
+
+def stands_firm(_: RegionCheck) -> bool:
+    """Yes: whatever the verdicts are, the matching behind them stays."""
+    return True
 
 
 def check_regions(
@@ -65,6 +70,7 @@ def check_regions(
     fail_fast: bool = False,
     spared: Spared | None = None,
     progress: Progress | None = None,
+    stands: Callable[[RegionCheck], bool] = stands_firm,
 ) -> RegionCheck:
     """Runs all region pairs of two matched models.
 
@@ -83,6 +89,8 @@ def check_regions(
         fail_fast: whether the regions behind the first one that differs are left out.
         spared: see `Spared`; None to compare all.
         progress: told after each region.
+        stands: asked once all verdicts are known; where it says no, nothing is tried to explain
+            what differs.
 
     The models, their buffers, gradients, random state and modes are as before afterwards.
     """
@@ -97,16 +105,21 @@ def check_regions(
             matching, (first_engine, second_engine), shared, forward=forward, backward=backward
         )
         examination = Examination(
-            pair, Structure.of(matching, differences), tolerance, defaultdict(float), matching
+            pair,
+            Structure.of(matching, differences),
+            tolerance,
+            defaultdict(float),
+            matching,
+            explains=False,
         )
         updates = buffer_updates(matching)
         rounds = _Rounds(matching, examination, updates, frozenset(apart), fail_fast, spared)
-        return rounds.check(progress)
+        return rounds.check(progress, stands)
 
 
 @dataclass
 class _Rounds:
-    """All regions, then again with doubtful cuts taken away.
+    """All regions, then again with doubtful cuts taken away; what still differs then is explained.
 
     Attributes:
         apart: see `check_regions`.
@@ -126,7 +139,9 @@ class _Rounds:
     results: dict[tuple[object, ...], RegionResult] = field(default_factory=dict)
     left: frozenset[tuple[object, ...]] = frozenset()
 
-    def check(self, progress: Progress | None) -> RegionCheck:
+    def check(
+        self, progress: Progress | None, stands: Callable[[RegionCheck], bool]
+    ) -> RegionCheck:
         """The results of the last plan."""
         dropped: frozenset[Key] = frozenset()
         while True:
@@ -134,6 +149,14 @@ class _Rounds:
             plan, dropped = self._without_wrong_cuts(plan, dropped)
             if not self.left or self._differs(plan):
                 break
+        outcome = self._outcome(plan, dropped)
+        if not self._differing(plan) or not stands(outcome):
+            return outcome
+        self._explain(plan)
+        return self._outcome(plan, dropped)
+
+    def _outcome(self, plan: Plan, dropped: frozenset[Key]) -> RegionCheck:
+        """What is known of a plan's regions."""
         notes = _unlike_inputs(plan, self.examination.pair)
         notes += _merged(self.matching, dropped)
         for side in self.examination.pair.sides:
@@ -185,6 +208,21 @@ class _Rounds:
         wanted = {region.identity for region in plan.regions if not self._spares(region)}
         self.left = frozenset(wanted - self.results.keys())
         return self._ran(plan)
+
+    def _differing(self, plan: Plan) -> tuple[Region, ...]:
+        """The regions in which anything differs."""
+        return tuple(
+            region
+            for region in plan.regions
+            if any(part.verdict == "different" for part in self.results[region.identity].parts)
+        )
+
+    def _explain(self, plan: Plan) -> None:
+        """Has what differs examined once more, with trials of what may be the cause."""
+        for region in self._differing(plan):
+            del self.results[region.identity]
+        self.examination = replace(self.examination, explains=True)
+        self._check(plan, None)
 
     def _spares(self, region: Region) -> bool:
         """Whether nothing of a region is to be compared."""

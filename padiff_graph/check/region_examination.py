@@ -1,4 +1,4 @@
-"""One region examined: run on both sides, judged tensor by tensor, and what differs explained."""
+"""One region examined: run on both sides and judged tensor by tensor."""
 
 from __future__ import annotations
 
@@ -10,17 +10,11 @@ from time import perf_counter
 from padiff_graph.capture.engine import Array
 from padiff_graph.capture.graph import Value
 from padiff_graph.check.recorded_examination import examine_recorded
+from padiff_graph.check.region_explanation import Case, explained
 from padiff_graph.check.summed_terms import summed_terms
-from padiff_graph.diagnosis.ablation import inverted, parts_turned, surplus
-from padiff_graph.diagnosis.beside_example import parting_feed
-from padiff_graph.diagnosis.broadcasts import broadcast_otherwise
-from padiff_graph.diagnosis.entered_apart import entered_apart
 from padiff_graph.diagnosis.framework_differences import explain_by_frameworks
-from padiff_graph.diagnosis.other_draws import other_draws
-from padiff_graph.diagnosis.other_settings import other_setting
 from padiff_graph.diagnosis.probes import probe, probe_gradient
-from padiff_graph.diagnosis.trial_runs import Differing, differing
-from padiff_graph.diagnosis.upstream_order import astray, moved
+from padiff_graph.diagnosis.upstream_order import moved
 from padiff_graph.executor.pair_run import (
     Fed,
     Mismatch,
@@ -73,6 +67,7 @@ class Examination:
         tolerance: what every tensor is held against besides; None for nothing.
         seconds: time spent so far, by step.
         matching: what the regions were cut by.
+        explains: whether parts of a region that differs are tried otherwise, to say why.
     """
 
     pair: Pair
@@ -80,17 +75,7 @@ class Examination:
     tolerance: Tolerance | None
     seconds: Seconds
     matching: Matching
-
-
-@dataclass(frozen=True)
-class _Case:
-    """One region with all that its steps need."""
-
-    pair: Pair
-    region: Region
-    plan: Plan
-    feed: Fed
-    blank: RegionResult
+    explains: bool = True
 
 
 @dataclass(frozen=True)
@@ -113,7 +98,7 @@ def examine(
     """Checks one region; also returns the second side's values of its cut, {} where it cannot run;
     `ready` is called with them before the first side is run."""
     pair = examination.pair
-    case = _Case(pair, region, plan, feed, _blank(pair, region, plan))
+    case = Case(pair, region, plan, feed, _blank(pair, region, plan))
     run = run_pair(pair, region, plan, feed, examination.seconds, ready=ready)
     if run.unrunnable and both_recorded(pair):
         attribute = examination.structure.attributed(region.first.nodes, region.second.nodes)
@@ -127,7 +112,7 @@ def examine(
     return _without_loose(case, result), run.values
 
 
-def _without_loose(case: _Case, result: RegionResult) -> RegionResult:
+def _without_loose(case: Case, result: RegionResult) -> RegionResult:
     """The result; nothing where a difference may be that of numbers that only a recording has."""
     loose = "" if result.verdict in AGREE else case.pair.reads_loose(case.region.second)
     if not loose:
@@ -152,7 +137,7 @@ def _blank(pair: Pair, region: Region, plan: Plan) -> RegionResult:
     )
 
 
-def _misshapen(case: _Case, mismatch: Mismatch) -> RegionResult:
+def _misshapen(case: Case, mismatch: Mismatch) -> RegionResult:
     cut = case.region.cut
     cause = Cause.of("values.shape", first_shape=mismatch.shape, second_shape=mismatch.expected)
     if mismatch.captured:
@@ -170,7 +155,7 @@ def _misshapen(case: _Case, mismatch: Mismatch) -> RegionResult:
     return replace(case.blank, verdict="different", parts=(part,))
 
 
-def _compared(examination: Examination, case: _Case, run: PairRun) -> RegionResult:
+def _compared(examination: Examination, case: Case, run: PairRun) -> RegionResult:
     """Measured, judged, explained."""
     region, structure = case.region, examination.structure
     nodes = region.first.nodes, region.second.nodes
@@ -190,14 +175,19 @@ def _compared(examination: Examination, case: _Case, run: PairRun) -> RegionResu
         Rules(bound, tensor.gradient, attributed, units.dtypes is not None)
         for tensor, bound in zip(run.tensors, bounds, strict=True)
     ]
-    parts = _judged(case, run.tensors, singles, opinion.tensors, rules, units)
+    parts = _judged(case, run.tensors, singles, opinion.tensors, rules, units, examination.explains)
     parts = explain_by_frameworks(
         case.pair, region, case.plan, case.feed, run.tensors, opinion.tensors, parts, structure
     )
-    result = _explained(case, parts, opinion)
-    if any(part.verdict == "different" and part.kind == "output" for part in parts):
-        began = entered_apart(examination.matching, case.pair, region, case.feed)
-        result = replace(result, began=began)
+    result = replace(
+        case.blank,
+        verdict=worst([part.verdict for part in parts]),
+        parts=tuple(parts),
+        reason=opinion.reason,
+        referee=opinion.asked,
+    )
+    if examination.explains:
+        result = explained(examination.matching, case, result)
     if structure.doubtful(*nodes) and not any(tensor.arrays()[1].size for tensor in run.tensors):
         result = replace(result, verdict="not-comparable", reason=EMPTY)
     if examination.tolerance is not None:
@@ -214,7 +204,7 @@ def _bound(tensor: TensorPair, units: RegionUnits) -> float:
 
 
 def _second_opinion(
-    examination: Examination, case: _Case, run: PairRun, doubtful: bool, beyond: Collection[str]
+    examination: Examination, case: Case, run: PairRun, doubtful: bool, beyond: Collection[str]
 ) -> _SecondOpinion:
     """The region in float64, where structure doubts it or a tensor differs by more than rounding
     explains."""
@@ -252,7 +242,7 @@ def beside(
     return tuple(own.pop() if own else None for own in waiting)
 
 
-def _fed_in_double(case: _Case) -> Fed:
+def _fed_in_double(case: Case) -> Fed:
     """What both sides are fed in float64: the same as in float32, but where a recording of the
     second holds the region in float64 from the inputs on alone."""
     pair, region, plan = case.pair, case.region, case.plan
@@ -274,15 +264,16 @@ def _fed_in_double(case: _Case) -> Fed:
 
 
 def _judged(
-    case: _Case,
+    case: Case,
     plains: Sequence[TensorPair],
     singles: Sequence[Measured],
     fines: Sequence[TensorPair | None],
     rules: Sequence[Rules],
     units: RegionUnits,
+    explains: bool,
 ) -> list[Part]:
-    """Every tensor's verdict, and what the numbers say of those that differ."""
-    extra = _one_sided(case)
+    """Every tensor's verdict, and what the numbers say of those that differ where that is asked."""
+    extra = _one_sided(case) if explains else {}
     parts: list[Part] = []
     for plain, single, fine, own in zip(plains, singles, fines, rules, strict=True):
         doubles = None if fine is None else fine.arrays()
@@ -300,7 +291,7 @@ def _judged(
                 own.bound,
                 judged.verdict,
                 None if judged.double is None else judged.double.error,
-                _seen(judged, fine or plain, units, extra),
+                _seen(judged, fine or plain, units, extra) if explains else None,
                 closeness=closeness(*plain.arrays(), equal=single.error == 0.0)
                 if plain.kind == "output"
                 else None,
@@ -325,7 +316,7 @@ def _seen(
     return probe(*shown.arrays(), extra)
 
 
-def _one_sided(case: _Case) -> dict[tuple[str, int], Array]:
+def _one_sided(case: Case) -> dict[tuple[str, int], Array]:
     """Boundary values that only one side reads, by label and side: what a residual would be."""
     region, cuts = case.region, case.plan.cuts
     extra: dict[tuple[str, int], Array] = {}
@@ -338,63 +329,6 @@ def _one_sided(case: _Case) -> dict[tuple[str, int], Array]:
         if any(value in cuts[read].first for read in alone):
             extra[value_name(case.pair.first, value), 0] = array
     return extra
-
-
-def _explained(case: _Case, parts: Sequence[Part], opinion: _SecondOpinion) -> RegionResult:
-    """The result, with what further runs say of values that differ."""
-    pair, region, feed = case.pair, case.region, case.feed
-    result = replace(
-        case.blank,
-        verdict=worst([part.verdict for part in parts]),
-        parts=tuple(parts),
-        reason=opinion.reason,
-        referee=opinion.asked,
-    )
-    if not any(part.verdict == "different" and part.kind == "output" for part in parts):
-        return _explained_elsewhere(case, result)
-    if astray(pair, region, case.plan, feed):
-        return replace(result, astray=True)
-    draws = other_draws(pair, region)
-    if draws is not None:
-        return replace(result, setting=draws)
-    tried = (
-        inverted(pair, region, feed)
-        or parts_turned(pair, region, feed)
-        or broadcast_otherwise(pair, region, feed)
-    )
-    if tried is not None:
-        return replace(result, tried=tried)
-    found = differing(pair, region, feed)
-    return result if found is None else _tried_otherwise(result, found)
-
-
-def _tried_otherwise(result: RegionResult, found: Differing) -> RegionResult:
-    """The result, with the change of one operation that makes both sides agree."""
-    setting = other_setting(found, called_alike=True)
-    if setting is not None:
-        return replace(result, setting=setting)
-    # an operation too many says more than a setting that makes up for it
-    extra = surplus(found)
-    if extra is not None:
-        return replace(result, surplus=extra)
-    return replace(result, setting=other_setting(found, called_alike=False))
-
-
-def _explained_elsewhere(case: _Case, result: RegionResult) -> RegionResult:
-    """The same where gradients alone differ: two functions that agree on this example may part by a
-    setting, which shows on other values."""
-    if result.verdict != "different":
-        return result
-    feed = parting_feed(case.pair, case.region, case.plan, case.feed)
-    if feed is None:
-        return result
-    if astray(case.pair, case.region, case.plan, feed):
-        return replace(result, astray=True)
-    found = differing(case.pair, case.region, feed)
-    if found is None:
-        return result
-    setting = other_setting(found, called_alike=True) or other_setting(found, called_alike=False)
-    return replace(result, setting=setting)
 
 
 def _held(
@@ -421,7 +355,7 @@ def _largest(single: Measured, first: Array, second: Array) -> tuple[float, floa
     return (single.error, single.scale) if single_precision and known else None
 
 
-def _settled(case: _Case, run: PairRun, result: RegionResult) -> RegionResult:
+def _settled(case: Case, run: PairRun, result: RegionResult) -> RegionResult:
     """The result, not comparable where a difference proves nothing or agreement is not all that was
     asked. Another draw looks like anything: like rounding too, beside how a second run departs from
     the first, and like a gradient at a kink."""
