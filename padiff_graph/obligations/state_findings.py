@@ -3,7 +3,7 @@ inputs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from padiff_graph.capture.engine import Engine
@@ -102,15 +102,14 @@ def _kept(runs: Runs) -> Iterator[Finding]:
     )
     for pair in pairs:
         if pair[0] not in runs.drawn[0] and pair[1] not in runs.drawn[1]:
-            yield from _compared(runs, pair, changed)
+            yield from _compared(runs, pair)
 
 
-def _compared(
-    runs: Runs, pair: tuple[Place, Place], changed: Sequence[Mapping[Place, Leaves]]
-) -> Iterator[Finding]:
-    """One attribute of two corresponding modules, where at least one of them changed it."""
+def _compared(runs: Runs, pair: tuple[Place, Place]) -> Iterator[Finding]:
+    """One attribute of two corresponding modules, where at least one of them changed it. A norm's
+    own statistics stand against those that the other model writes by itself."""
     now = [attribute_now(engine, place) for engine, place in zip(runs.engines, pair, strict=True)]
-    after = [changed[side].get(pair[side], now[side]) for side in (0, 1)]
+    after = [runs.left[side].attributes.get(pair[side], now[side]) for side in (0, 1)]
     for side in (0, 1):
         if after[side] is None:
             yield _one_sided(runs, pair, 1 - side)
