@@ -16,6 +16,7 @@ __all__ = [
     "copy",
     "detach",
     "expand_to",
+    "fill",
     "flip",
     "meshgrid",
     "move_axes",
@@ -243,6 +244,12 @@ def pad(call: Call) -> Result:
 def copy(call: Call) -> Result:
     """copy_: the source, in the target's shape and type."""
     return call.expand(call["src"], call.shape)
+
+
+def fill(call: Call) -> Result:
+    """fill_: one number, in the target's shape and type."""
+    edge = call.operand("value") or call.constant(call.number("value"), call.type().dtype)
+    return call.expand(edge, call.shape)
 
 
 def detach(call: Call) -> Result:

@@ -80,6 +80,7 @@ HANDED_ON = [
     ("to _to_copy type_as float half double long int bool bfloat16", compute.cast),
     ("detach", movement.detach),
     ("copy", movement.copy),
+    ("fill", movement.fill),
     ("padiff_graph.gradient_hook.default", compute.gradient_hook),
     ("_assert_tensor_metadata _assert_async sym_size", compute.nothing),
 ]
@@ -390,7 +391,7 @@ def eye(call: Call, kind: TensorType) -> np.ndarray[Any, Any]:
 
 CONSTANTS: Mapping[str, Fill] = _by_name(
     [
-        ("zeros zeros_like new_zeros empty empty_like new_empty", zeros),
+        ("zero zeros zeros_like new_zeros empty empty_like new_empty", zeros),
         ("ones ones_like new_ones", ones),
         ("full full_like new_full scalar_tensor", full),
         ("arange", arange),

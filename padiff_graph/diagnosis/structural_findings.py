@@ -10,7 +10,7 @@ from padiff_graph.diagnosis.finding_places import NOWHERE, Place, finding_at
 from padiff_graph.diagnosis.region_phase import AGREEING, region_phase
 from padiff_graph.findings.cause import Cause
 from padiff_graph.findings.difference_causes import difference_cause, difference_places
-from padiff_graph.findings.finding import Finding, Verdict
+from padiff_graph.findings.finding import Finding, Phase, Verdict
 from padiff_graph.matching.result import Difference, Matching
 from padiff_graph.referee.region_result import EMPTY, Part, RegionCheck, RegionResult
 from padiff_graph.referee.structural_evidence import claims, nodes_of, own_native_of
@@ -174,19 +174,21 @@ def _place(normal: NormalGraph, nodes: tuple[int, ...], native: int) -> Place:
 def _failing(base: Finding, difference: Difference, differing: list[RegionResult]) -> Finding:
     parts = [part for result in differing for part in result.parts if part.verdict == "different"]
     part = max(parts, key=lambda part: part.relative)
+    phase = region_phase(differing)
     return replace(
         base,
-        reason=_felt(base.reason, part),
-        phase=region_phase(differing),
+        reason=_felt(base.reason, part, phase),
+        phase=phase,
         verdict=FAILING.get(difference.kind, "different"),
         error=part.error,
         relative=part.relative,
     )
 
 
-def _felt(cause: Cause, part: Part) -> Cause:
-    """A cause in the backward pass with what it does; else the cause as it is."""
-    cuts = cause.kind != "gradient.detached" and _speaks_of_detach(cause)
+def _felt(cause: Cause, part: Part, phase: Phase) -> Cause:
+    """A cause in the backward pass with what it does; else the cause as it is. A detach among other
+    operations is the cause only where they yield the same values."""
+    cuts = phase == "backward" and cause.kind != "gradient.detached" and _speaks_of_detach(cause)
     if cuts:
         cause = Cause.of("gradient.detached", inner=cause)
     elif cause.kind in EFFECTS:
