@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["NotWrittenError", "UsageError", "UsageTypeError", "wants_memory"]
+__all__ = ["NotWrittenError", "UsageError", "UsageTypeError", "short_message", "wants_memory"]
 
+LENGTH = 300
+"""Characters of an exception's message that are told; chosen so that it stays a few lines."""
 WANTING = (
     "can't allocate",
     "cannot allocate",
@@ -40,3 +42,10 @@ def wants_memory(error: BaseException) -> bool:
     said = str(error).lower()
     plain = isinstance(error, RuntimeError) and any(words in said for words in WANTING)
     return plain or isinstance(error, MemoryError)
+
+
+def short_message(text: str) -> str:
+    """The lines of a message that say something: Paddle sets them among rulers and stacks."""
+    lines = [line.strip() for line in text.splitlines()]
+    said = " ".join(line for line in lines if line and not line.startswith(("---", "***")))
+    return said if len(said) <= LENGTH else f"{said[:LENGTH]} ..."

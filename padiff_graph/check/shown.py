@@ -215,7 +215,7 @@ def _state(check: _Check) -> Answer:
     kept = check.regional.kept
     if kept is None or kept.unasked:
         return "not shown", "nothing was asked" if kept is None else kept.unasked
-    further = f"; {kept.calls} calls in a row agree" if kept.calls else ""
+    further = f"; {kept.calls} calls in a row agree" if kept.calls > 1 else ""
     if kept.same:
         further = "; what a run leaves behind no result reads, and further calls do the same"
     modes = [finding.cause for finding in check.findings if finding.cause_id == LEFT_MODE]

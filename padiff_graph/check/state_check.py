@@ -89,7 +89,7 @@ def _called(
     finding = calls.departing()
     if finding is not None and not calls.steady:
         return [], KeptState(places, unasked=UNSTEADY)
-    return [] if finding is None else [finding], KeptState(places, len(calls.calls[0]))
+    return [] if finding is None else [finding], KeptState(places, calls.answered)
 
 
 def _call_alike(request: CheckRequest, regional: Regional) -> bool:

@@ -17,7 +17,7 @@ from padiff_graph.capture.partial_runs import cut_short
 from padiff_graph.capture.remote.errors import SideEndedError
 from padiff_graph.capture.remote.handles import RemoteModel
 from padiff_graph.check.check_request import CheckRequest
-from padiff_graph.errors import UsageError, wants_memory
+from padiff_graph.errors import UsageError, short_message, wants_memory
 from padiff_graph.findings.finding import Finding
 from padiff_graph.findings.stopped_model import ATTRIBUTE, Beside, HeldTensor, StoppedModel
 from padiff_graph.matching.result import Matching
@@ -29,8 +29,6 @@ from padiff_graph.request.targets import users_own
 __all__ = ["NOTHING_RAN", "goes_on", "stop_of", "stopped_at", "tell_where_it_stopped"]
 
 LOG = logging.getLogger(__name__)
-LENGTH = 300
-"""Characters of an exception's message that are told; chosen so that it stays a few lines."""
 NOTHING_RAN = "no module had computed anything by then"
 Check = Callable[[CheckRequest], Report]
 Facts = dict[str, Any]
@@ -92,7 +90,7 @@ def stopped_at(
         number,
         names,
         frameworks,
-        _short(stop["error"]),
+        short_message(stop["error"]),
         stop["path"],
         stop["kind"],
         source,
@@ -103,13 +101,6 @@ def stopped_at(
     )
 
 
-def _short(text: str) -> str:
-    """The lines of a message that say something: Paddle sets them among rulers and stacks."""
-    lines = [line.strip() for line in text.splitlines()]
-    said = " ".join(line for line in lines if line and not line.startswith(("---", "***")))
-    return said if len(said) <= LENGTH else f"{said[:LENGTH]} ..."
-
-
 def _held(tensors: list[Any]) -> tuple[HeldTensor, ...]:
     return tuple(HeldTensor(str(name), dtype, tuple(shape)) for name, dtype, shape in tensors)
 
@@ -117,7 +108,7 @@ def _held(tensors: list[Any]) -> tuple[HeldTensor, ...]:
 def _ran_whole(request: CheckRequest, error: BaseException, check: Check) -> StoppedModel:
     """Of models whose forwards run, since a loss, an optimizer, a step or a backward raised: how
     they compare without losses and training, or forward alone where their backward raises too."""
-    said = _short(f"{type(error).__name__}: {error}")
+    said = short_message(f"{type(error).__name__}: {error}")
     told = StoppedModel(None, request.names, request.frameworks, said, "", "", "", "")
     compared = _with_part(told, request, check)
     if compared.unasked and request.options.backward:
@@ -133,10 +124,10 @@ def _with_part(told: StoppedModel, request: CheckRequest, check: Check) -> Stopp
     try:
         report = check(bare)
     except Exception as error:  # the part that runs may raise in its backward, too
-        return replace(told, unasked=f"{type(error).__name__}: {_short(str(error))}")
+        return replace(told, unasked=f"{type(error).__name__}: {short_message(str(error))}")
     if report.matching is None:
         reason = next((finding.cause for finding in report.findings), "it could not be captured")
-        return replace(told, unasked=_short(reason))
+        return replace(told, unasked=short_message(reason))
     return replace(
         told,
         beside=None if told.number is None else goes_on(report.matching, told.number),

@@ -123,7 +123,10 @@ def _second_call(writer: RecordingWriter, own: WholeRun, random: bool) -> dict[s
     except Exception as error:  # whatever the user's forward raises when it is called again
         facts["unasked"] = f"the second of two calls raised {type(error).__name__}: {error}"
         return facts
-    for number, call in enumerate(calls):
+    if calls.raised:
+        facts["unasked"] = f"the second of two calls raised {calls.raised}"
+        return facts
+    for number, call in enumerate(calls.made):
         for name, array in call.outputs.items():
             writer.add(f"calls.{number}", name, array)
     return facts

@@ -31,6 +31,13 @@ STATE = (
         error=0.12,
     ),
     kind_of(
+        "state.call_raises",
+        "one model raises in a later call, where the other answers",
+        side=0,
+        call=3,
+        raised="IndexError: the cache is full",
+    ),
+    kind_of(
         "state.parameter_written",
         "a forward writes a parameter on one side",
         side=0,

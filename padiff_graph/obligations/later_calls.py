@@ -12,9 +12,11 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from padiff_graph.capture.engine import Array, Engine
+from padiff_graph.capture.engine import Array, Engine, NotRunnable
 from padiff_graph.capture.late_array import late_of
 from padiff_graph.capture.remote.at_once import at_once
+from padiff_graph.capture.remote.errors import SideEndedError
+from padiff_graph.errors import short_message, wants_memory
 from padiff_graph.executor.output_pairs import output_pairs
 from padiff_graph.executor.transfer import mapped
 from padiff_graph.findings.cause import Cause
@@ -30,6 +32,7 @@ __all__ = [
     "GROWTH",
     "Call",
     "Called",
+    "Calls",
     "called",
     "drawn_places",
     "grown_calls",
@@ -65,7 +68,21 @@ class Call:
     drew: bool = False
 
 
-Calls = Sequence[Call]
+@dataclass(frozen=True)
+class Calls:
+    """Several calls of one model in a row.
+
+    Attributes:
+        made: those that it answered.
+        raised: what the next one raised, "" where all were answered: a cache of a fixed size is full
+            some day.
+    """
+
+    made: tuple[Call, ...]
+    raised: str = ""
+
+    def __len__(self) -> int:
+        return len(self.made)
 
 
 class Laid(NamedTuple):
@@ -97,9 +114,14 @@ class Called:
     grown: bool = False
     ungrown: Mapping[tuple[str, str], float] = field(default_factory=dict)
 
+    @property
+    def answered(self) -> int:
+        """How many calls both models answered."""
+        return min(map(len, self.calls))
+
     def departing(self) -> Finding | None:
-        """The first value that agrees in one call and differs in another; None where there is
-        none."""
+        """The first value that agrees in one call and differs in another, or the call that only
+        one model answers; None where there is none."""
         for laid in _laid(self.matching, *self.calls):
             call, distance = self._departs(laid)
             if call:
@@ -107,14 +129,25 @@ class Called:
                 facts["error"] = distance
                 if call != 2:
                     facts["call" if call > 2 else "only_in"] = call
-                return _finding(self.matching, Cause.of("state.second_call", **facts), laid)
-        return None
+                cause = Cause.of("state.second_call", **facts)
+                return _finding(self.matching, cause, laid.owners, distance)
+        return self._unanswered()
+
+    def _unanswered(self) -> Finding | None:
+        """The call that only one model answers."""
+        first, second = map(len, self.calls)
+        if first == second:
+            return None
+        side = 0 if first < second else 1
+        call = self.answered + (1 if self.before is None else 2)
+        facts: dict[str, object] = {"side": side, "call": call, "raised": self.calls[side].raised}
+        return _finding(self.matching, Cause.of("state.call_raises", **facts))
 
     @property
     def repeated(self) -> bool:
         """Whether each model draws nothing and yields the same in every call: rare draws may fall
         alike."""
-        if any(call.drew for calls in self.calls for call in calls):
+        if any(calls.raised or any(call.drew for call in calls.made) for calls in self.calls):
             return False
         laid = list(_laid(self.matching, *self.calls))
         return all(_repeats(own.values, side) for own in laid for side in (0, 1))
@@ -217,21 +250,23 @@ def plain_calls(
     return Called(matching, both, before)
 
 
-def _finding(matching: Matching, cause: Cause, laid: Laid) -> Finding:
+def _finding(
+    matching: Matching, cause: Cause, owners: tuple[str, str] = ("", ""), relative: float = 0.0
+) -> Finding:
     return Finding(
         "forward",
         "different",
         cause,
-        *laid.owners,
-        relative=float(str(cause.get("error"))),
-        places=(laid.owners,),
+        *owners,
+        relative=relative,
+        places=(owners,),
         frameworks=matching.frameworks,
     )
 
 
 def _laid(matching: Matching, first: Calls, second: Calls) -> Iterator[Laid]:
-    """Outputs and buffers that both sides yield in every call."""
-    both = list(zip(first, second, strict=True))
+    """Outputs and buffers that both sides yield in every call that both answer."""
+    both = list(zip(first.made, second.made, strict=False))
     for pair in output_pairs(matching):
         if all(pair.first in a.outputs and pair.second in b.outputs for a, b in both):
             values = [(a.outputs[pair.first], b.outputs[pair.second]) for a, b in both]
@@ -301,9 +336,9 @@ def called(
     times: int = CALLS,
     *,
     grad: bool = True,
-) -> tuple[Call, ...]:
-    """Several calls in a row, the weights grown after the first; with `grad` as a training step
-    calls it, so that a forward which registers hooks can."""
+) -> Calls:
+    """Several calls in a row, up to one that raises, the weights grown after the first; with `grad`
+    as a training step calls it, so that a forward which registers hooks can."""
     with engine.quiet():
         if evaluated:
             engine.evaluate()
@@ -311,8 +346,16 @@ def called(
         own = engine.parameters()
         weights = {name: engine.array(own[name]) for name in learned if name in own}
         engine.assign({name: late_of(array, _grown) for name, array in weights.items()})
-        calls += [_called(engine, example, grad) for _ in range(times - 1)]
-        return tuple(calls)
+        try:
+            for _ in range(times - 1):
+                calls.append(_called(engine, example, grad))
+        except (NotRunnable, SideEndedError):
+            raise
+        except Exception as error:  # whatever the user's forward raises when it is called again
+            if wants_memory(error):
+                raise
+            return Calls(tuple(calls), f"{type(error).__name__}: {short_message(str(error))}")
+        return Calls(tuple(calls))
 
 
 def _grown(array: Array) -> Array:

@@ -150,6 +150,37 @@ def test_no_framework_keeps_a_variance_larger_than_the_unbiased_one(power):
     assert report.passed is (power < 2), report.findings
 
 
+class OneName(paddle.nn.Layer):
+    """Statistics of the library's own names, written out in two ways."""
+
+    def __init__(self, squares, momentum=0.1):
+        super().__init__()
+        self.fc, self.squares, self.momentum = paddle.nn.Linear(6, 6), squares, momentum
+        self.register_buffer("mean", paddle.zeros([6]))
+        self.register_buffer("variance", paddle.ones([6]))
+
+    def forward(self, x):
+        x = self.fc(x)
+        mean = x.mean(0)
+        if self.squares:
+            variance = (x * x).mean(0) - mean * mean
+        else:
+            variance = ((x - mean) ** 2).mean(0)
+        for buffer, now in ((self.mean, mean), (self.variance, variance)):
+            buffer.set_value(buffer * (1 - self.momentum) + now.detach() * self.momentum)
+        return (x - mean) * (variance + 1e-5).rsqrt()
+
+
+@pytest.mark.parametrize("recognised", [0, 1])
+@pytest.mark.parametrize("momentum", [0.1, 0.2])
+def test_a_norm_that_is_recognised_on_one_side_only(recognised, momentum):
+    models = OneName(recognised == 0).train(), OneName(recognised == 1, momentum).train()
+    given = {"x": paddle.to_tensor(X.reshape(-1, 6)[:32])}
+    report = padiff_graph.compare(*models, (given, given), options=OPTIONS)
+    assert report.passed == (momentum == 0.1), report.findings
+    assert report.passed != any(finding.fails for finding in report.findings)
+
+
 @pytest.mark.parametrize("unbiased", [True, False])
 def test_rules_that_both_models_write_out_are_their_own(unbiased):
     """In a batch so large that only float64 shows the factor."""

@@ -135,6 +135,29 @@ def test_the_operation_is_told_where_it_stands(
     assert first.paddle_path == "body" and word in first.cause
 
 
+def _written(value: float) -> Function:
+    def written(s: Any, x: Any) -> Any:
+        x = x * 1
+        x[:, 2] = value
+        if isinstance(x, torch.Tensor):
+            x[1].zero_()
+        else:
+            x[1] = 0.0
+        return x
+
+    return written
+
+
+def test_a_number_that_is_written_into_a_slice() -> None:
+    """The number differs, not the operations around it."""
+    _, first = _first(_PaddleInner(_written(1.0)), _TorchInner(_written(1.5)), SEQUENCE)
+    assert first.verdict == "different" and first.paddle_path.startswith("body"), first
+    x = {"x": paddle.to_tensor(SQUARE)}, {"x": torch.from_numpy(SQUARE)}
+    models = _PaddleInner(_written(1.5)), _TorchInner(_written(1.5))
+    report = pg.compare(*models, x, options=STRICT)
+    assert report.passed and not report.findings, report.findings
+
+
 @pytest.mark.parametrize("train", [False, True])
 def test_a_dropout_that_scales_in_evaluation_is_told_by_its_mode(train: bool) -> None:
     def applied(s: Any, x: Any) -> Any:

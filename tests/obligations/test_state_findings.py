@@ -149,6 +149,33 @@ def test_caches_alike(factor):
     assert compared(Caches(factor), Caches(factor)).passed
 
 
+class Fills(Deed):
+    """Keeps what each call yields, up to a number of calls: a cache of a fixed size."""
+
+    def setup(self, model, lib):
+        model.kept = 0
+
+    def forward(self, model, lib, x):
+        if model.kept == self.factor:
+            raise IndexError("the cache is full")
+        model.kept += 1
+        return model.fc(x)
+
+
+def test_a_call_that_neither_model_answers_ends_the_calls():
+    report = compared(Fills(2), Fills(2))
+    assert report.passed and not report.findings
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_a_call_that_one_model_answers_is_told(side):
+    report = compared(*((Fills(2), Fills(9)) if side == 0 else (Fills(9), Fills(2))))
+    (found,) = [finding for finding in report.findings if finding.fails]
+    assert not report.passed and found.cause_id == "state.call_raises"
+    assert (found.reason.get("side"), found.reason.get("call")) == (side, 3)
+    assert "IndexError: the cache is full" in found.cause
+
+
 class ChangesAtTheThirdCall(Deed):
     """Counts its calls in the model or beside it; a factor above one doubles the third."""
 

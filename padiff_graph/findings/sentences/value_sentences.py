@@ -219,6 +219,9 @@ STATE: Mapping[str, tuple[str, ...]] = {
             " same"
         ),
     ),
+    "state.call_raises": (
+        ("call {call} of the {side} model raises, and the {other} model answers it: {raised}"),
+    ),
     "state.parameter_written": (
         "a forward writes the parameter {parameter} on the {side} side only",
         "a forward writes other values into the parameter {first_name} than into {second_name}",
