@@ -74,8 +74,8 @@ class Calls:
 
     Attributes:
         made: those that it answered.
-        raised: what the next one raised, "" where all were answered: a cache of a fixed size is full
-            some day.
+        raised: what the next one raised, "" where all were answered: a cache of a fixed size is
+            full some day.
     """
 
     made: tuple[Call, ...]
