@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from math import prod
 
 import numpy as np
 
@@ -323,7 +324,7 @@ def _ends(
     """Both ends of a step along the direction, for each side."""
     if tensor.cut >= 0:
         cut = plan.cuts[tensor.cut]
-        if not _steppable(cut, region):
+        if not _steppable(cut, region) or direction.size != prod(cut.points[0].first_view.shape):
             return None
         return (
             along_cut(pair.first, 0, feed.first, cut, direction),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any
 
 from padiff_graph.capture.engine import Array, Engine, NotRunnable
@@ -178,6 +179,11 @@ class _RegionRun(Interpreter):
         array = self.engine.array(tensor)
         if array.shape == shape:
             return tensor
+        if array.size != prod(shape):  # fed by the other model, of other sizes than captured
+            raise NotRunnable(
+                f"{node.op} of module {node.path or 'root'!r} is not run, and what it reads, of "
+                f"the shape {list(array.shape)}, does not stand for its result, of {list(shape)}"
+            )
         return self.engine.tensor(array.reshape(shape), None, False)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from padiff_graph.capture.engine import NotRunnable
 from padiff_graph.diagnosis.region_half import Half
 from padiff_graph.executor.partition import Slice
 from padiff_graph.executor.region_run import Side
@@ -80,3 +81,13 @@ def test_a_value_that_is_asked_for_and_stands_in_front_is_handed_out():
     half.wanted = (chain[1], chain[-1])
     found = half.changed(chain[4].node, instead=chain[3])
     np.testing.assert_array_equal(found[chain[1]], half.values()[chain[1]])
+
+
+def test_nothing_is_handed_on_in_the_place_of_a_result_of_another_size():
+    half, chain = made()
+    fed = Half(
+        half.side, half.part, {half.part.values[0]: np.ones((3, 4), np.float32)}, half.wanted
+    )
+    assert fed.values()[chain[-1]].shape == (3, 4)  # the other model's rows, more than captured
+    with pytest.raises(NotRunnable, match="does not stand for its result"):
+        fed.changed(chain[3].node, instead=chain[2])
