@@ -137,6 +137,8 @@ def _fusions(
         branches = _behind(other, end, start)
         if not any(other.nodes[branch].op == "Add" for branch in branches):
             continue
+        if _again(other, branches):  # a layer called twice is no branch that somebody merged
+            continue
         values, why = _fitted(own, node, form, weights[side])
         fusion = Fusion(side, node.id, end, branches, values, why)
         apart = None if values is None else _apart(fusion, stretch, own, weights[side])
@@ -242,6 +244,12 @@ def _names(normal: NormalGraph, nodes: frozenset[int] | list[int]) -> set[str]:
         for edge in edges
         if normal.nodes[edge.source].op == "Parameter"
     }
+
+
+def _again(normal: NormalGraph, branches: frozenset[int]) -> bool:
+    """Whether several of some operations read the same parameter."""
+    names = [name for branch in branches for name in _names(normal, [branch])]
+    return len(set(names)) < len(names)
 
 
 # -- the weights

@@ -282,3 +282,32 @@ def test_a_form_computes_what_the_operations_do():
     edge = normal.outputs["output"]
     found = found[:, :, :rows, :columns] * edge.scale + edge.shift
     assert torch.allclose(found, module(x), 1e-9, 1e-9)
+
+
+class Twice(torch.nn.Module):
+    """A linear layer of what it yields, without its input."""
+
+    def __init__(self):
+        super().__init__()
+        self.mix = torch.nn.Linear(WIDTH, WIDTH)
+
+    def forward(self, x):
+        return self.mix(self.mix(x) - x)
+
+
+class Once(paddle.nn.Layer):
+    def __init__(self):
+        super().__init__()
+        self.mix = paddle.nn.Linear(WIDTH, WIDTH)
+
+    def forward(self, x):
+        return self.mix(x)
+
+
+def test_a_layer_that_is_called_twice_is_no_branch():
+    """Weights of the one call can be worked out of the other's, but nobody merges those."""
+    x = np.random.default_rng(0).standard_normal((3, WIDTH), np.float32)
+    example = {"x": paddle.to_tensor(x)}, {"x": torch.from_numpy(x)}
+    report = pg.compare(Once(), Twice(), example, options=OPTIONS)
+    assert not report.passed
+    assert any(finding.verdict in ("different", "missing") for finding in report.findings)
