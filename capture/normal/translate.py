@@ -36,6 +36,10 @@ def table_of(framework: str) -> Table:
     return module  # type: ignore[no-any-return]
 
 
+COUNTS = frozenset({"numel", "Size"})
+"""Operators that answer the number of their operand's elements, and no shape."""
+
+
 class _Operator(NamedTuple):
     """What the table and its name say of a native operator.
 
@@ -171,8 +175,10 @@ def _value(builder: Builder, operator: _Operator, record: Node, kind: TensorType
         told = None if operand is None else builder.graph.type_of(operand)
         if told is None:
             return None
-        numbers = told.size if operator.shapes == "numel" else told.shape
-        return np.asarray(numbers, np.int64).reshape(kind.shape)
+        if operator.shapes in COUNTS:
+            return np.asarray(told.size, np.int64).reshape(kind.shape)
+        part = told.shape[record.attrs.get("start", 0) : record.attrs.get("end")]
+        return np.asarray(part, np.int64).reshape(kind.shape)
     if operator.fill is None:
         return None
     try:

@@ -19,7 +19,7 @@ from padiff_graph.capture.onnx import onnx_compute as compute
 from padiff_graph.capture.onnx import onnx_movement as movement
 from padiff_graph.capture.onnx import onnx_recurrent as recurrent
 
-__all__ = ["CONSTANTS", "RANDOM", "ROWS", "row_of"]
+__all__ = ["CONSTANTS", "RANDOM", "ROWS", "SHAPES", "row_of"]
 
 NAMESPACE = "onnx."
 
@@ -170,6 +170,9 @@ RANDOM = frozenset(
     }
 )
 """Operators that draw: never constants, whatever they read."""
+
+SHAPES = frozenset({"Shape", "Size"})
+"""Operators that answer the shape of their operand, a constant in a captured graph."""
 
 CONSTANTS: Mapping[str, Any] = {}
 """Operators whose result attributes alone decide: capture has run them already."""

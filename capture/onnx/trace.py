@@ -27,7 +27,7 @@ from padiff_graph.capture.graph import (
 from padiff_graph.capture.onnx.engine import OnnxEngine
 from padiff_graph.capture.onnx.load import inferred, opsets, schema_of
 from padiff_graph.capture.onnx.node_protos import attributes_of, captured_names, place_of, roles_of
-from padiff_graph.capture.onnx.operators import RANDOM
+from padiff_graph.capture.onnx.operators import RANDOM, SHAPES
 
 __all__ = ["Session", "trace"]
 
@@ -114,7 +114,7 @@ class _Captured:
         nodes: in program order.
         where: the value of each name.
         values: the numbers of each name that could be computed.
-        fixed: names that constants alone decide.
+        fixed: names that constants and shapes alone decide.
     """
 
     engine: OnnxEngine
@@ -159,7 +159,8 @@ class _Captured:
         constant = None
         if results is not None:
             self.values.update(zip(names, results, strict=True))
-            if native.op_type not in RANDOM and self.fixed.issuperset(operands):
+            decided = native.op_type in SHAPES or self.fixed.issuperset(operands)
+            if native.op_type not in RANDOM and decided:
                 self.fixed.update(names)
                 constant = _small(results[0])
         kinds = tuple(
