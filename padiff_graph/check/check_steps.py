@@ -53,7 +53,7 @@ from padiff_graph.weights.fused_branches import (
 )
 from padiff_graph.weights.held_as_numbers import UNMATCHED, without_held
 from padiff_graph.weights.lone_outputs import lone_weights
-from padiff_graph.weights.parameter_findings import parameter_findings
+from padiff_graph.weights.parameter_findings import order_findings, parameter_findings
 from padiff_graph.weights.reasons_in_weights import reasons_in_weights
 from padiff_graph.weights.unmapped import Unmapped, unmapped, unsure_regions, unsure_weights
 from padiff_graph.weights.weight_equality import weight_findings
@@ -306,11 +306,12 @@ def unify_weights(
     if request.folded:  # a kernel of another size may hold another kernel too
         matching = without_folded(matching, *alignment.engines)
         differences = tuple([_by_numbers(each) for each in differences])
-    # an exporter folds weights into others: numbers decide there
     sizes = OtherSizes.of(matching, differences)
     loose = None if request.deployed else unmapped(matching, sizes)
     findings = list(branch_findings(request.branches, matching, request.folded))
-    if not request.deployed:
+    if request.deployed:  # an exporter folds weights into others: numbers decide what is missing
+        findings += order_findings(matching)
+    else:
         about = unsure_weights(parameter_findings(matching, sizes), loose)
         told = UNMATCHED if findings else ()
         findings += [finding for finding in about if finding.cause_id not in told]

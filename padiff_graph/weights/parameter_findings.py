@@ -17,7 +17,7 @@ from padiff_graph.weights.element_orders import ElementOrders
 from padiff_graph.weights.left_out_branches import left_out_branches
 from padiff_graph.weights.turned_parts import turned_parts
 
-__all__ = ["parameter_findings"]
+__all__ = ["order_findings", "parameter_findings"]
 
 ADVICE = "give the correspondence in a LayerMap, if there is one"
 QUERY_AND_KEY = 2
@@ -29,15 +29,19 @@ IN_ORDER = (
 
 
 def parameter_findings(matching: Matching, sizes: OtherSizes) -> tuple[Finding, ...]:
-    """Parameters without counterpart on either side, one finding a side, crossed names, odd orders,
-    sums beside layers that nothing reads; those of other `sizes` are told there."""
+    """Parameters without counterpart on either side, one finding a side, odd orders, sums beside
+    layers that nothing reads; those of other `sizes` are told there."""
     return (
         *_without_counterpart(matching, sizes.parameters[0]),
         *_unused(matching, sizes.parameters[1]),
-        *_crossed(matching),
-        *_shuffled(matching),
+        *order_findings(matching),
         *left_out_branches(matching),
     )
+
+
+def order_findings(matching: Matching) -> tuple[Finding, ...]:
+    """Crossed names, and weights whose elements or parts stand in another order."""
+    return (*_crossed(matching), *_shuffled(matching))
 
 
 def _crossed(matching: Matching) -> list[Finding]:
