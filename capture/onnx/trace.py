@@ -6,7 +6,8 @@ known; without values (or where a node cannot be run) shape inference answers.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
@@ -45,6 +46,25 @@ SETTINGS = {
     ("Dropout", "ratio"),
 }
 """Operands that set an operator up and are no weights, by the schema's names."""
+LAYERS = {
+    ("Conv", "W"),
+    ("Conv", "B"),
+    ("ConvTranspose", "W"),
+    ("ConvTranspose", "B"),
+    ("MatMul", "B"),
+    ("Gemm", "B"),
+    ("Gemm", "C"),
+    ("PRelu", "slope"),
+    ("BatchNormalization", "scale"),
+    ("BatchNormalization", "B"),
+    ("BatchNormalization", "input_mean"),
+    ("BatchNormalization", "input_var"),
+    ("InstanceNormalization", "scale"),
+    ("InstanceNormalization", "B"),
+    ("LayerNormalization", "Scale"),
+    ("LayerNormalization", "B"),
+}
+"""Operands that are weights also where they are single numbers: of a layer with one channel."""
 
 Array: TypeAlias = "np.ndarray[Any, Any]"
 
@@ -280,17 +300,44 @@ def _inferred(proto: onnx.ModelProto, example: Mapping[str, Any]) -> dict[str, T
 
 
 def _weights(proto: onnx.ModelProto, constants: Mapping[str, Any]) -> set[str]:
-    """Which constants are weights: floating, of several elements, no setting of an operator."""
+    """Which constants are weights: floating and no setting of an operator; single numbers only
+    where a layer of one channel reads them."""
+    single = _layers_of_one(proto)
     weights = {
         name
         for name, value in constants.items()
-        if np.issubdtype(value.dtype, np.floating) and value.ndim and value.size > 1
+        if np.issubdtype(value.dtype, np.floating)
+        and value.ndim
+        and (value.size > 1 or name in single)
     }
+    return weights - set(_operands(proto, SETTINGS))
+
+
+def _layers_of_one(proto: onnx.ModelProto) -> set[str]:
+    """Initializers that a layer reads as its weight or bias, where the operator says so, or where
+    they are added to a product with an initializer."""
+    held = {tensor.name for tensor in proto.graph.initializer}
+    turned = {node.output[0] for node in proto.graph.node if node.op_type == "Transpose"}
+    products = {
+        node.output[0]
+        for node in proto.graph.node
+        if node.op_type == "MatMul" and node.input[1] in held | turned
+    }
+    added = {
+        name
+        for node in proto.graph.node
+        if node.op_type == "Add" and not products.isdisjoint(node.input)
+        for name in node.input
+    }
+    return held & {*_operands(proto, LAYERS), *added}
+
+
+def _operands(proto: onnx.ModelProto, roles: AbstractSet[tuple[str, str]]) -> Iterator[str]:
+    """The names that operators read in some of their roles, as (operator, schema's name)."""
     versions = opsets(proto)
     for node in proto.graph.node:
         schema = schema_of(node, versions)
         if schema is not None:
             for name, formal in zip(node.input, schema.inputs, strict=False):
-                if (node.op_type, formal.name) in SETTINGS:
-                    weights.discard(name)
-    return weights
+                if (node.op_type, formal.name) in roles:
+                    yield name

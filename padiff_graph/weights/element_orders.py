@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from padiff_graph.capture.normal.index_map import View
 from padiff_graph.matching.parameters.candidates import head_sizes, may_have_gates
 from padiff_graph.matching.parameters.conventions import Shape, gate_orders, rotary_orders
-from padiff_graph.matching.parameters.relations import axis_orders, flattened_orders
+from padiff_graph.matching.parameters.relations import axis_orders, flattened_orders, squeezed
 from padiff_graph.matching.result import Matching, ParameterRow, Piece
 
 __all__ = ["ElementOrders"]
@@ -52,7 +52,8 @@ class ElementOrders:
 
 
 def _whole_shapes(row: ParameterRow, matching: Matching) -> tuple[Shape, Shape] | None:
-    """The shapes of a parameter that is the whole of one other, and of that one; None elsewhere."""
+    """The shapes of a parameter that is the whole of one other, and of that one, without axes of
+    one element; None elsewhere."""
     names = {piece.second for piece in row.pieces}
     if row.status != "mapped" or len(names) != 1:
         return None
@@ -63,7 +64,9 @@ def _whole_shapes(row: ParameterRow, matching: Matching) -> tuple[Shape, Shape] 
     held = row.pieces[0].first_view.source, row.pieces[0].second_view.source
     if held != (math.prod(shape), math.prod(other)):
         return None  # parts of complex numbers
-    return (shape, other) if math.prod(shape) == math.prod(other) == read == filled else None
+    if not math.prod(shape) == math.prod(other) == read == filled:
+        return None
+    return squeezed(shape), squeezed(other)
 
 
 def _parts_exchanged(row: ParameterRow) -> bool:

@@ -175,3 +175,27 @@ def test_functions_are_inlined() -> None:
     assert [
         node.op for node in trace(proto, {"x": np.ones(2, np.float32)}).of_kind("operation")
     ] == ["onnx.Add"]
+
+
+SINGLE = """
+<ir_version: 9, opset_import: ["" : 18]>
+single (float[1, 1, 2, 1] x) => (float[1, 1, 2, 1] y)
+{
+    a = Conv(x, kernel, bias)
+    b = PRelu(a, slope)
+    c = Mul(b, factor)
+    d = MatMul(c, last)
+    y = Add(%s, shift)
+}
+"""
+
+
+@pytest.mark.parametrize(("shifted", "weights"), [("d", {"shift"}), ("c", set())])
+def test_single_numbers_are_weights_where_a_layer_reads_them(
+    shifted: str, weights: set[str]
+) -> None:
+    numbers = {name: np.float32([0.5]) for name in ("bias", "slope", "factor", "shift")}
+    kernel, last = np.ones((1, 1, 1, 1), np.float32), np.ones((1, 1), np.float32)
+    proto = model(SINGLE % shifted, kernel=kernel, last=last, **numbers)
+    traced = trace(proto, {"x": np.ones((1, 1, 2, 1), np.float32)})
+    assert {*traced.parameters} == {"kernel", "bias", "slope", "last", *weights}
