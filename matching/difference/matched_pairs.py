@@ -78,7 +78,10 @@ def _operators(a: NormalNode, b: NormalNode) -> Iterator[Difference]:
 
 
 def _reads_partners(compared: Compared, a: NormalNode, b: NormalNode) -> bool:
-    """Whether the first operands of two operations are matched with each other."""
+    """Whether the first operands of two operations are matched with each other; a draw reads
+    nothing, and so nothing else."""
+    if not (a.inputs and b.inputs):
+        return True
     x, y = a.inputs[0], b.inputs[0]
     return x is not None and y is not None and compared.partner.get(x.source) == y.source
 
