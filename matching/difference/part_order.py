@@ -1,4 +1,4 @@
-"""Concatenations that take the same parts in another order."""
+"""Concatenations that take the same parts in another order, or those of another step."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from padiff_graph.capture.normal.form import Edge, NormalNode
 from padiff_graph.capture.normal.traits import attributes_equal, traits
 
-__all__ = ["exchangeable", "reordered"]
+__all__ = ["exchangeable", "reordered", "shifted"]
 
 COUNTED = 1 << 20
 """Parts of at most this many elements are told apart by which elements they are."""
@@ -43,6 +43,27 @@ def reordered(a: NormalNode, b: NormalNode, partner: Mapping[int, int]) -> tuple
             return None
         order.append(place)
     return None if order == sorted(order) else tuple(order)
+
+
+def shifted(a: NormalNode, b: NormalNode, partner: Mapping[int, int]) -> int:
+    """By how many places the parts of the first are late: a loop that keeps the state before each
+    step instead of the one after it. Below zero where they are early, 0 where neither is so.
+
+    The parts in front of those that are late have no counterpart among the second's, and the other
+    way round.
+    """
+    if a.op != b.op or not exchangeable(a) or len(a.inputs) != len(b.inputs):
+        return 0
+    mine = [None if edge is None else partner.get(edge.source) for edge in a.inputs]
+    theirs = [None if edge is None else edge.source for edge in b.inputs]
+    if None in theirs or len(set(theirs)) < len(theirs):
+        return 0
+    for count in range(1, len(theirs)):
+        if mine[count] == theirs[0] and not set(mine[:count]) & set(theirs):
+            return count
+        if mine[0] == theirs[count] and not set(theirs[:count]) & set(mine):
+            return -count
+    return 0
 
 
 def _same(x: Edge, y: Edge, partner: Mapping[int, int], several: bool) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from padiff_graph.capture.normal.form import NormalGraph, NormalNode
 from padiff_graph.capture.normal.traits import LEAVES, STATIC_LEAVES
 from padiff_graph.matching.difference.compared import Compared
-from padiff_graph.matching.difference.part_order import reordered
+from padiff_graph.matching.difference.part_order import reordered, shifted
 from padiff_graph.matching.result import Difference, Match
 
 __all__ = ["wiring_differences"]
@@ -31,13 +31,33 @@ def wiring_differences(compared: Compared) -> Iterator[Difference]:
         a, b = compared.pair(match)
         if a.op in LEAVES or reordered(a, b, compared.partner) is not None:
             continue
-        if a.commutative or b.commutative or a.op != b.op:
+        late = shifted(a, b, compared.partner)
+        if late:
+            yield _late(a, b, late)
+        elif a.commutative or b.commutative or a.op != b.op:
             crossings += _any_order(compared, a, b)
         else:
             crossings += _in_order(compared, match, a, b)
     crossings += _at_outputs(compared)
     for group in _connected(crossings):
         yield _difference(compared, group)
+
+
+def _late(a: NormalNode, b: NormalNode, count: int) -> Difference:
+    """A concatenation of parts of another step; people count from one."""
+    places = ("late_place", 1 + count), ("second_place", 1)
+    if count < 0:
+        places = ("early_place", 1), ("second_place", 1 - count)
+    return Difference(
+        "rewired",
+        (a.id,),
+        (b.id,),
+        "operands.shifted",
+        a.path,
+        b.path,
+        places=((a.id, b.id),),
+        facts=(("op", b.op), *places),
+    )
 
 
 def _any_order(compared: Compared, a: NormalNode, b: NormalNode) -> Iterator[_Crossing]:

@@ -78,6 +78,13 @@ STRUCTURE = (
         second_op="Conv",
         second_from="block.conv",
     ),
+    kind_of(
+        "operands.shifted",
+        "a loop collects the state of another step",
+        op="Concat",
+        late_place=2,
+        second_place=1,
+    ),
     kind_of("axis.other", "an operation goes over another axis", op="Softmax"),
     kind_of("mask.inverted", "a mask hides what the other model's shows", op="Softmax"),
     kind_of(

@@ -63,6 +63,16 @@ STRUCTURE: Mapping[str, tuple[str, ...]] = {
     "operands.rewired": (
         "{ops} reads {first_op} ({first_from}) against {second_op} ({second_from})",
     ),
+    "operands.shifted": (
+        (
+            "operand {late_place} of {op} in the {first} model is operand {second_place} in the"
+            " {second} model: it takes the state of an earlier step"
+        ),
+        (
+            "operand {early_place} of {op} in the {first} model is operand {second_place} in the"
+            " {second} model: it takes the state of a later step"
+        ),
+    ),
     "axis": ("{op} goes over another axis",),
     "mask.inverted": ("mask of {op} with the other sign: it hides what the other shows",),
     "mask.other": (
