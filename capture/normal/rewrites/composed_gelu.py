@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 from padiff_graph.capture.normal.draft import Draft
 from padiff_graph.capture.normal.edges import view_of
@@ -17,8 +18,11 @@ CUBIC = 0.044715
 ROOT = math.sqrt(2.0 / math.pi)
 """Factor inside its tanh (the same)."""
 WRITTEN = 1e-3
-"""Relative distance within which constants in a model's code are these: chosen so that 0.7979 is
-ROOT."""
+"""Relative distance within which constants in a model's code are meant for these: chosen so that
+0.7979 is ROOT."""
+EXACT = 5e-7
+"""Relative distance within which they are these: some units in the last place of float32, in which
+frameworks hold them. What is meant for a Gelu and is another function says so in its attribute."""
 
 
 @applies_to("Mul")
@@ -26,8 +30,8 @@ def composed_gelu(sweep: Sweep, draft: Draft) -> bool:
     """x * (1 + Erf(x / sqrt 2)) = 2 Gelu(x).
     x * (1 + Tanh(sqrt(2 / pi) (x + 0.044715 x^3))) = 2 Gelu(x; tanh).
 
-    Refuses where x is scaled or shifted, and other constants. Leaves the factor of 2 to the
-    readers.
+    Refuses where x is scaled or shifted, and other constants; rounded ones are told in the
+    attribute. Leaves the factor of 2 to the readers.
     """
     for x, gate in both_orders(draft):
         inner = sweep.behind(gate, "Erf", "Tanh")
@@ -36,61 +40,82 @@ def composed_gelu(sweep: Sweep, draft: Draft) -> bool:
             continue
         if (gate.scale, gate.shift) != (1.0, 1.0) or not view_of(gate).identity:
             continue
-        cubic: list[Draft] | None = []
-        if inner.op == "Tanh":
-            cubic = _cubic(sweep, inside, x)
-        elif not _reads(inside, x, math.sqrt(0.5)):
-            cubic = None
-        if cubic is not None:
-            attrs = {"approximate": "tanh" if inner.op == "Tanh" else "none"}
-            sweep.replace(draft, sweep.made_of(draft, "Gelu", [x], attrs, *cubic, inner), 2.0)
+        made = _curve(sweep, inside, x) if inner.op == "Tanh" else _line(inside, x)
+        if made is not None:
+            attrs = {"approximate": made.approximate}
+            below = (*made.drafts, inner)
+            sweep.replace(draft, sweep.made_of(draft, "Gelu", [x], attrs, *below), 2.0)
             return True
     return False
 
 
-def _cubic(sweep: Sweep, edge: Edge, x: Edge) -> list[Draft] | None:
-    """The drafts of sqrt(2 / pi) * (x + 0.044715 x^3), where an edge reads that; None where it does
-    not."""
+class _Inside(NamedTuple):
+    """What a Gelu's gate reads: the setting that it means, and the drafts of it."""
+
+    approximate: str
+    drafts: list[Draft]
+
+
+def _line(edge: Edge, x: Edge) -> _Inside | None:
+    """x / sqrt 2, where an edge reads that."""
+    if not _reads(edge, x):
+        return None
+    factor = edge.scale / x.scale
+    if not _near(factor, math.sqrt(0.5)):
+        return None
+    exact = _near(factor, math.sqrt(0.5), EXACT)
+    return _Inside("none" if exact else f"none, with erf({factor:.7g} x)", [])
+
+
+def _curve(sweep: Sweep, edge: Edge, x: Edge) -> _Inside | None:
+    """sqrt(2 / pi) * (x + 0.044715 x^3), where an edge reads that."""
     inner = sweep.behind(edge, "Add", "Mul")
     if inner is None or edge.shift != 0.0 or not view_of(edge).identity:
         return None
-    told = _is_sum if inner.op == "Add" else _is_product
+    factors_of = _of_sum if inner.op == "Add" else _of_product
     for linear, cubic in both_orders(inner):
         power = sweep.behind(cubic, "Pow")
-        if power is not None and told(edge, x, linear, cubic, power):
-            return [power, inner]
+        factors = None if power is None else factors_of(edge, x, linear, cubic, power)
+        if power is None or factors is None:
+            continue
+        meant = list(zip(factors, (ROOT, ROOT * CUBIC), strict=True))
+        if all(_near(*pair) for pair in meant):
+            exact = all(_near(*pair, EXACT) for pair in meant)
+            own = "tanh({:.7g} x + {:.7g} x^3)".format(*factors)
+            return _Inside("tanh" if exact else own, [power, inner])
     return None
 
 
-def _is_sum(edge: Edge, x: Edge, linear: Edge, cubic: Edge, power: Draft) -> bool:
-    """Whether scale * (linear + cubic) is ROOT x + ROOT CUBIC x^3."""
+def _of_sum(
+    edge: Edge, x: Edge, linear: Edge, cubic: Edge, power: Draft
+) -> tuple[float, float] | None:
+    """Factors of x and x^3 in scale * (linear + cubic)."""
     cubed = power_below(power, 3.0)
-    return (
-        cubed is not None
-        and _reads(linear, x, ROOT / edge.scale)
-        and _reads(cubed, x, 1.0)
-        and _near(cubic.scale * edge.scale, ROOT * CUBIC)
-    )
+    if cubed is None or not _reads(linear, x) or not _is(cubed, x):
+        return None
+    return linear.scale / x.scale * edge.scale, cubic.scale * edge.scale
 
 
-def _is_product(edge: Edge, x: Edge, linear: Edge, bracket: Edge, power: Draft) -> bool:
-    """Whether scale * linear * bracket is ROOT CUBIC x (x^2 + 1 / CUBIC), the factor out of the
-    bracket."""
+def _of_product(
+    edge: Edge, x: Edge, linear: Edge, bracket: Edge, power: Draft
+) -> tuple[float, float] | None:
+    """Factors of x and x^3 in scale * linear * bracket, the bracket reading x^2."""
     squared = power_below(power, 2.0)
-    if squared is None or bracket.scale == 0.0:
-        return False
-    return (
-        _reads(linear, x, linear.scale / x.scale)
-        and _reads(squared, x, 1.0)
-        and _near(bracket.shift / bracket.scale, 1.0 / CUBIC)
-        and _near(edge.scale * linear.scale * bracket.shift, ROOT)
-    )
+    if squared is None or not _reads(linear, x) or not _is(squared, x):
+        return None
+    factor = linear.scale / x.scale * edge.scale
+    return factor * bracket.shift, factor * bracket.scale
 
 
-def _reads(edge: Edge, x: Edge, scale: float) -> bool:
-    """Whether an edge reads scale * x."""
-    return edge.shift == 0.0 and _near(edge.scale, scale * x.scale) and same_reading(edge, x)
+def _reads(edge: Edge, x: Edge) -> bool:
+    """Whether an edge reads x, times any factor."""
+    return edge.shift == 0.0 and edge.scale != 0.0 and same_reading(edge, x)
 
 
-def _near(value: float, constant: float) -> bool:
-    return math.isclose(value, constant, rel_tol=WRITTEN)
+def _is(edge: Edge, x: Edge) -> bool:
+    """Whether an edge reads x as it is."""
+    return _reads(edge, x) and _near(edge.scale, x.scale, EXACT)
+
+
+def _near(value: float, constant: float, share: float = WRITTEN) -> bool:
+    return math.isclose(value, constant, rel_tol=share)
