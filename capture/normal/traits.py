@@ -65,43 +65,43 @@ def told_by_view(op: str, attribute: str) -> bool:
     return attribute in INFORMATIVE and traits(op).trailing
 
 
-def attributes_equal(a: Any, b: Any) -> bool:
+def attributes_equal(a: Any, b: Any, near: float = TOLERANCE) -> bool:
     """Whether two attribute values are the same number, tuple, string or array.
 
-    Floats to `TOLERANCE`: frameworks hold some of them in float32. A number equals its other
-    spelling (1, 1.0), a bool only a bool.
+    Floats to `near`: frameworks hold some of them in float32. A number equals its other spelling
+    (1, 1.0), a bool only a bool.
     """
     if isinstance(a, BOOLEANS) or isinstance(b, BOOLEANS):
         return isinstance(a, BOOLEANS) and isinstance(b, BOOLEANS) and bool(a) == bool(b)
     if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
-        return _same_arrays(np.asarray(a), np.asarray(b))
+        return _same_arrays(np.asarray(a), np.asarray(b), near)
     for kinds, equal in _COMPARISONS:
         if isinstance(a, kinds) and isinstance(b, kinds):
-            return equal(a, b)
+            return equal(a, b, near)
     return bool(a == b)
 
 
-def _same_numbers(a: Any, b: Any) -> bool:
-    return math.isclose(a, b, rel_tol=TOLERANCE) or (math.isnan(a) and math.isnan(b))
+def _same_numbers(a: Any, b: Any, near: float) -> bool:
+    return math.isclose(a, b, rel_tol=near) or (math.isnan(a) and math.isnan(b))
 
 
-def _same_members(a: Any, b: Any) -> bool:
-    return len(a) == len(b) and all(map(attributes_equal, a, b))
+def _same_members(a: Any, b: Any, near: float) -> bool:
+    return len(a) == len(b) and all(attributes_equal(x, y, near) for x, y in zip(a, b, strict=True))
 
 
-def _same_arrays(a: Any, b: Any) -> bool:
+def _same_arrays(a: Any, b: Any, near: float) -> bool:
     if a.shape != b.shape:
         return False
     if a.dtype.kind in "OUSV" or b.dtype.kind in "OUSV":
         return bool(np.array_equal(a, b))
-    return bool(np.allclose(a, b, rtol=TOLERANCE, atol=0.0, equal_nan=True))
+    return bool(np.allclose(a, b, rtol=near, atol=0.0, equal_nan=True))
 
 
-def _same_entries(a: Any, b: Any) -> bool:
-    return a.keys() == b.keys() and all(attributes_equal(a[key], b[key]) for key in a)
+def _same_entries(a: Any, b: Any, near: float) -> bool:
+    return a.keys() == b.keys() and all(attributes_equal(a[key], b[key], near) for key in a)
 
 
-_COMPARISONS: tuple[tuple[Any, Callable[[Any, Any], bool]], ...] = (
+_COMPARISONS: tuple[tuple[Any, Callable[[Any, Any, float], bool]], ...] = (
     ((int, float, np.number), _same_numbers),
     ((tuple, list), _same_members),
     (Mapping, _same_entries),
@@ -110,15 +110,14 @@ _COMPARISONS: tuple[tuple[Any, Callable[[Any, Any], bool]], ...] = (
 
 
 def differing_attributes(
-    op: str, first: Mapping[str, Any], second: Mapping[str, Any]
+    op: str, first: Mapping[str, Any], second: Mapping[str, Any], near: float = TOLERANCE
 ) -> tuple[str, ...]:
     """Names of the attributes that differ between two nodes of one operator, those left out that
-    the operand's view tells."""
+    the operand's view tells; floats to `near`."""
+
+    def agree(name: str) -> bool:
+        both = name in first and name in second
+        return both and attributes_equal(first[name], second[name], near)
+
     names = dict.fromkeys((*first, *second))
-    return tuple(
-        name for name in names if not told_by_view(op, name) and not _agree(name, first, second)
-    )
-
-
-def _agree(name: str, first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
-    return name in first and name in second and attributes_equal(first[name], second[name])
+    return tuple(name for name in names if not told_by_view(op, name) and not agree(name))

@@ -72,7 +72,7 @@ HOW = frozenset(
 
 FLOAT32 = 1e-6
 """How far two tables may be apart that both frameworks compute in float32 (its unit is 6e-8, over a
-few operations)."""
+few operations), and two numbers of attributes that it holds."""
 
 
 def same_calls(
@@ -102,7 +102,7 @@ def _one_operator(a: NormalNode, b: NormalNode) -> bool:
     """Whether two nodes are known operators of one name, with equal attributes."""
     if a.leaf or a.opaque or b.opaque or a.op != b.op or not (a.native and b.native):
         return False
-    return not differing_attributes(a.op, a.attrs, b.attrs)
+    return not differing_attributes(a.op, a.attrs, b.attrs, FLOAT32)
 
 
 def _same_operands(matching: Matching, match: Match, partner: Mapping[int, int]) -> bool:
@@ -154,7 +154,7 @@ def _same_reading(first: Edge, second: Edge, elementwise: bool) -> bool:
     mine, theirs = first.view, second.view
     if mine is None or theirs is None or not (elementwise or mine.shape == theirs.shape):
         return False
-    if not attributes_equal((first.scale, first.shift), (second.scale, second.shift)):
+    if not attributes_equal((first.scale, first.shift), (second.scale, second.shift), FLOAT32):
         return False
     if mine.size != theirs.size or mine.source != theirs.source:
         return False
@@ -181,7 +181,7 @@ def _spoken(normals: tuple[NormalGraph, NormalGraph], natives: tuple[int, int]) 
         for name, value in _left(normals[side], record.id):
             if _neutral(name, value):
                 continue
-            if name not in theirs or not attributes_equal(value, theirs[name]):
+            if name not in theirs or not attributes_equal(value, theirs[name], FLOAT32):
                 return False
     return True
 

@@ -16,8 +16,8 @@ __all__ = ["clip_unscaled", "composed_hard_sigmoid", "x_times_hard_sigmoid", "x_
 SLOPE, CENTRE = 1.0 / 6.0, 0.5
 """HardSigmoid inside HardSwish, by its definition."""
 WRITTEN = 5e-7
-"""Relative distance within which constants in a model's code are these: some units in the last place
-of float32, in which frameworks hold them. 0.16667 is another function, that float64 tells apart."""
+"""Relative distance within which constants in a model's code are these: some units in the last
+place of float32, in which frameworks hold them. 0.16667 is another function."""
 
 
 @applies_to("Clip")
