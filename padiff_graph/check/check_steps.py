@@ -198,7 +198,8 @@ def align_models(
 
     A port that holds other weights than the ONNX file beside it gets the file's; `undo` puts its
     own back. Where weights are copied and some do not line up, those that do are copied first, and
-    the first model is captured anew: a router that is not the second's runs other experts.
+    the first model is captured anew: a router that is not the second's runs other experts. Not
+    where one model folded weights into others, which these numbers show.
 
     Raises:
         CaptureError: where a model cannot be captured.
@@ -209,7 +210,7 @@ def align_models(
     if not attempt.values_first and _values_can_wait(request, alignment.matching):
         return alignment
     gathered = gather(alignment)
-    if not request.auto_weights or attempt.captures is not None:
+    if not request.auto_weights or attempt.captures is not None or _folded(gathered):
         return gathered
     before = write_where_proved(gathered)
     if not before:
@@ -254,6 +255,13 @@ def _values_can_wait(request: CheckRequest, matching: Matching) -> bool:
     )
 
 
+def _folded(alignment: Alignment) -> bool:
+    """Whether one model folded weights into others, those of lone outputs left out."""
+    matching = alignment.matching
+    lone = lone_weights(matching)
+    return folded(lone.without(matching) if lone else matching, *alignment.engines)
+
+
 def with_folded_weights(
     request: CheckRequest, alignment: Alignment, undo: ExitStack
 ) -> CheckRequest:
@@ -265,9 +273,7 @@ def with_folded_weights(
     """
     if request.deployed or not alignment.alive:
         return request
-    matching = alignment.matching
-    lone = lone_weights(matching)
-    if folded(lone.without(matching) if lone else matching, *alignment.engines):
+    if _folded(alignment):
         return replace(request, folded=True, auto_weights=False, notes=(*request.notes, NOTE))
     found = fusions(alignment.matching, alignment.engines)
     request = replace(request, branches=found)

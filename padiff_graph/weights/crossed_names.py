@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 
@@ -9,7 +10,16 @@ from padiff_graph.findings.cause import Cause
 from padiff_graph.findings.finding import Finding
 from padiff_graph.matching.result import Matching
 
-__all__ = ["ADVICE", "crossed_findings", "owner"]
+__all__ = ["ADVICE", "ROLE", "crossed_findings", "owner", "role"]
+
+ROLES = ("query", "key", "value")
+"""In the order in which a packed weight holds them by convention."""
+ROLE = re.compile(
+    r"(?:^|(?<=[^a-z])|(?<=[^a-z][wW]))"
+    r"(q|k|v|qk|kv|query|key|value|queries|keys|values)(?![a-z])"
+)
+"""A word of a parameter's name that says what an attention does with its result, or with the first
+part of it: `to_q`, `wq`, `key_proj`, `value.dense`, `kv`."""
 
 ADVICE = "call or name the two in the other order, or keep copying weights by the map"
 
@@ -23,13 +33,23 @@ def owner(name: str) -> str:
     return name.rpartition(".")[0]
 
 
+def role(name: str) -> tuple[str, int] | None:
+    """A parameter's name without the word for its role, and which of `ROLES` that is."""
+    words = list(ROLE.finditer(name))
+    if not words:
+        return None
+    start, end = words[-1].span()
+    number = next(at for at, word in enumerate(ROLES) if word[0] == words[-1][0][0])
+    return f"{name[:start]}#{name[end:]}", number
+
+
 def crossed_findings(matching: Matching) -> tuple[Finding, ...]:
     """One finding for every pair of modules whose names are crossed.
 
     The weights follow the computation, so nothing is wrong as long as the tool copies them; a
     checkpoint loaded by name would put them into the wrong places.
     """
-    crossed = dict([*_crossed_below(matching), *_crossed(matching)])
+    crossed = dict([*_crossed_roles(matching), *_crossed_below(matching), *_crossed(matching)])
     modules: dict[tuple[str, str], list[str]] = defaultdict(list)
     backs: dict[tuple[str, str], tuple[str, str]] = {}
     for name, (second, back) in crossed.items():
@@ -99,6 +119,24 @@ def _crossed_below(matching: Matching) -> Crossed:
             if theirs and ours and taken.get(ours) == theirs != second:
                 yield name, (second, (ours, theirs))
                 break
+
+
+def _crossed_roles(matching: Matching) -> Crossed:
+    """The same of parameters named after what an attention does with them, whatever else their
+    names are: pairs that have the counterparts of each other's role."""
+    taken = _taken(matching)
+    roles = {name: (role(name), role(second)) for name, second in taken.items()}
+    by_role = {
+        (*own, *its): name
+        for name, (own, its) in roles.items()
+        if own is not None and its is not None
+    }
+    for name, (own, its) in roles.items():
+        if own is None or its is None or own[1] == its[1]:
+            continue
+        ours = by_role.get((own[0], its[1], its[0], own[1]))
+        if ours is not None:
+            yield name, (taken[name], (ours, taken[ours]))
 
 
 def _taken(matching: Matching) -> dict[str, str]:

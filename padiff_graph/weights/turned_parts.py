@@ -7,7 +7,6 @@ with query and key exchanged, so that copied weights take up the exchange.
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -16,18 +15,9 @@ from padiff_graph.findings.cause import Cause
 from padiff_graph.findings.finding import Finding
 from padiff_graph.matching.parameters.names import template
 from padiff_graph.matching.result import Matching
-from padiff_graph.weights.crossed_names import ADVICE, owner
+from padiff_graph.weights.crossed_names import ADVICE, owner, role
 
 __all__ = ["turned_parts"]
-
-ROLES = ("query", "key", "value")
-"""In the order in which a packed weight holds them by convention."""
-ROLE = re.compile(
-    r"(?:^|(?<=[^a-z])|(?<=[^a-z][wW]))"
-    r"(q|k|v|qk|kv|query|key|value|queries|keys|values)(?![a-z])"
-)
-"""A word of a parameter's name that says what an attention does with its result, or with the first
-part of it: `to_q`, `wq`, `key_proj`, `value.dense`, `kv`."""
 
 
 class _Part(NamedTuple):
@@ -54,13 +44,8 @@ class _Part(NamedTuple):
 
     @property
     def role(self) -> tuple[str, int] | None:
-        """The name without the word for its role, and which of `ROLES` that is."""
-        words = list(ROLE.finditer(self.name))
-        if not words:
-            return None
-        start, end = words[-1].span()
-        role = next(at for at, word in enumerate(ROLES) if word[0] == words[-1][0][0])
-        return f"{self.name[:start]}#{self.name[end:]}", role
+        """The same with the word for its role in an attention."""
+        return role(self.name)
 
 
 def turned_parts(matching: Matching) -> tuple[Finding, ...]:

@@ -13,7 +13,7 @@ import torch
 
 import padiff_graph as pg
 from padiff_graph.report.terminal import report_headline
-from padiff_graph.weights.turned_parts import ROLE
+from padiff_graph.weights.crossed_names import ROLE
 
 STRICT = {"atol": 1e-4, "rtol": 1e-4, "compare_mode": "strict"}
 X = np.random.default_rng(0).standard_normal((2, 5, 8)).astype("float32")
@@ -23,6 +23,7 @@ PACKED = {"qkv": 3}
 QUERY_AND_KEY = {"qk": 2, "v": 1}
 KEY_AND_VALUE = {"q": 1, "kv": 2}
 APART = {"to_q": 1, "to_k": 1, "to_v": 1}
+FLAT = {"q0": 1, "k0": 1, "v0": 1}
 UNNAMED = {"one": 1, "two": 1, "three": 1}
 
 
@@ -87,6 +88,16 @@ def test_query_and_key_exchanged_are_told_where_weights_are_copied(
     assert report.passed
     assert told == ([] if order == AS_NAMED else [("suspicious", kind)])
     assert ("order of their own" in str(report_headline(report))) is (order == EXCHANGED)
+
+
+@pytest.mark.parametrize("order", [AS_NAMED, EXCHANGED])
+def test_roles_are_known_by_other_names(order: tuple[int, ...]) -> None:
+    report = _compared(FLAT, APART, order)
+    told = [(found.verdict, found.cause_id, found.places) for found in report.findings]
+    places = (("q0", "to_k"), ("k0", "to_q"))
+    assert report.passed
+    exchanged = [("suspicious", "parameter.exchanged", places)]
+    assert told == ([] if order == AS_NAMED else exchanged)
 
 
 def test_the_parts_are_named_as_they_stand() -> None:
