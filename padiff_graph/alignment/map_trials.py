@@ -6,8 +6,7 @@ The second side runs once; only the first one's weights change from trial to tri
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from collections.abc import Set as AbstractSet
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -22,7 +21,7 @@ from padiff_graph.executor.transfer import read
 from padiff_graph.executor.whole_graph import graph_values
 from padiff_graph.matching.result import Matching
 
-__all__ = ["Target", "Trials", "output_targets", "readers_of", "targets"]
+__all__ = ["Target", "Trials", "output_targets", "readers_of", "targets", "within_reach"]
 
 AGREE = 1e-5
 """Relative difference up to which two values of float64 runs agree: ten times what one region may
@@ -48,7 +47,7 @@ class Target:
     """Whether both models hand it out."""
 
 
-def targets(matching: Matching, behind: AbstractSet[int]) -> tuple[Target, ...]:
+def targets(matching: Matching, behind: Set[int]) -> tuple[Target, ...]:
     """What lies among some nodes of the first graph: the outputs, then matched values in program
     order.
 
@@ -57,6 +56,68 @@ def targets(matching: Matching, behind: AbstractSet[int]) -> tuple[Target, ...]:
     chosen = dict.fromkeys((*_outputs(matching), *_points(matching)))
     moved = behind & _behind(matching.first.graph, lambda record: record.kind == "input")
     return tuple(target for target in chosen if target.first.node in moved)[:TARGETS]
+
+
+def within_reach(
+    matching: Matching, engines: tuple[Engine, Engine], aims: Sequence[Target], behind: Set[int]
+) -> tuple[Target, ...]:
+    """The targets that some map may make agree. Those are not, behind some nodes, that are made of
+    values in front of them of which none agrees, nor is an input: whatever the map, what goes in
+    differs.
+
+    Raises:
+        NotRunnable: where a graph cannot be rerun.
+    """
+    fronts = _Fronts.of(matching, behind)
+    entries = {aim: fronts.of_node(aim.first.node) for aim in aims}
+    known = tuple({entry: None for found in entries.values() for entry in found if entry})
+    if not known:
+        return tuple(aims)
+    agreeing = {known[at] for at in Trials(engines, known).agreeing(matching)} | {None}
+    return tuple(aim for aim in aims if not entries[aim] or not agreeing.isdisjoint(entries[aim]))
+
+
+@dataclass
+class _Fronts:
+    """The values from which others are made, in front of some nodes of the first graph.
+
+    Attributes:
+        graph: the first graph.
+        behind: these nodes, and all that depend on them.
+        moved: the nodes that an input moves.
+        held: matched values in front, by node.
+    """
+
+    graph: ComputationGraph
+    behind: Set[int]
+    moved: Set[int]
+    held: Mapping[int, Target]
+
+    @classmethod
+    def of(cls, matching: Matching, behind: Set[int]) -> _Fronts:
+        """Those in front of these nodes."""
+        graph = matching.first.graph
+        held = {each.first.node: each for each in _points(matching)}
+        return cls(graph, behind, _behind(graph, lambda record: record.kind == "input"), held)
+
+    def of_node(self, node: int) -> frozenset[Target | None]:
+        """The nearest ones that a node is made of, None for an input."""
+        found: set[Target | None] = set()
+        waiting, seen = [node], {node}
+        while waiting:
+            record = self.graph.record(waiting.pop())
+            for value in record.inputs:
+                if value is None or value.node in seen or value.node not in self.moved:
+                    continue
+                seen.add(value.node)
+                outside = value.node not in self.behind
+                if self.graph.record(value.node).kind == "input":
+                    found.add(None)
+                elif outside and value.node in self.held:
+                    found.add(self.held[value.node])
+                else:
+                    waiting.append(value.node)
+        return frozenset(found)
 
 
 def output_targets(matching: Matching) -> tuple[Target, ...]:
@@ -81,7 +142,7 @@ def _points(matching: Matching) -> Iterator[Target]:
             yield Target(point.first, point.first_view, point.second, point.second_view)
 
 
-def readers_of(graph: ComputationGraph, names: AbstractSet[str]) -> set[int]:
+def readers_of(graph: ComputationGraph, names: Set[str]) -> set[int]:
     """Every node that depends on some parameters, by their names."""
     owners = ("parameter", "buffer")
     return _behind(graph, lambda record: record.kind in owners and record.name in names)

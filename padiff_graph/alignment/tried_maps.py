@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from padiff_graph.alignment.aligned import Alignment
 from padiff_graph.alignment.held_alike import Unshown
-from padiff_graph.alignment.map_trials import Trials, readers_of, targets
+from padiff_graph.alignment.map_trials import Trials, readers_of, targets, within_reach
 from padiff_graph.alignment.value_proof import prove
 from padiff_graph.capture.engine import Engine, NotRunnable
 from padiff_graph.capture.normal.form import NormalGraph
@@ -66,9 +66,10 @@ def tried(alignment: Alignment) -> tuple[Alignment, Unshown]:
     if not asked:
         return alignment, Unshown()
     behind = readers_of(matching.first.graph, {name for each in asked for name in each.names})
-    trials = Trials(alignment.engines, targets(matching, behind))
+    aims = targets(matching, behind)
     try:
-        found = _Search(matching, asked, trials).found()
+        aims = within_reach(matching, alignment.engines, aims, behind)
+        found = _Search(matching, asked, Trials(alignment.engines, aims)).found()
     except NotRunnable as error:
         found = _Found({}, False, frozenset())
         alignment = replace(alignment, notes=(*alignment.notes, f"not run: {error}"))
@@ -195,11 +196,13 @@ class _Search:
         self._rows = {row.first: row for row in self.matching.parameters}
 
     def found(self) -> _Found:
-        """What runs have proved.
+        """What runs have proved; nothing where no map may make anything agree.
 
         Raises:
             NotRunnable: where a graph cannot be rerun.
         """
+        if not self.trials.targets:
+            return _Found({}, False, frozenset())
         nothing: Plan = (-1,) * len(self.asked)
         before = self.trials.agreeing(self.matching)
         plan, agreeing = nothing, before

@@ -77,7 +77,7 @@ class _TorchProduct(torch.nn.Module):
     ("ours", "theirs", "fault", "causes"),
     [
         (_Normed, _TorchNormed, "", []),
-        (_Normed, _TorchNormed, "epsilon", ["attribute.exponent", "shift"]),
+        (_Normed, _TorchNormed, "epsilon", ["shift"]),
         (_Normed, _TorchNormed, "no gain", ["operand.count"]),
         (_Normed, _TorchNormed, "gain twice", ["operand.count"]),
         (_Product, _TorchProduct, "", []),

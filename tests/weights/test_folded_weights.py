@@ -144,3 +144,46 @@ def test_later_calls_of_models_with_folded_weights_are_held_against_each_other(b
     assert report.passed is both, str(report)
     told = [finding.cause_id for finding in report.findings if finding.fails]
     assert told == ([] if both else ["state.second_call"])
+
+
+class Adapted(paddle.nn.Layer):
+    """A layer with a low-rank branch beside, scaled."""
+
+    def __init__(self, base, down, up, scale: float) -> None:
+        super().__init__()
+        self.one = paddle.nn.Linear(3, 4)
+        self.down = paddle.nn.Linear(3, 2, bias_attr=False)
+        self.up = paddle.nn.Linear(2, 4, bias_attr=False)
+        for layer, weight in ((self.one, base.weight), (self.down, down), (self.up, up)):
+            layer.weight.set_value(weight.detach().numpy().T.copy())
+        self.one.bias.set_value(base.bias.detach().numpy())
+        self.head, self.scale = paddle.nn.Linear(4, 2), scale
+
+    def forward(self, x):
+        return self.head(paddle.tanh(self.one(x) + self.up(self.down(x)) * self.scale))
+
+
+@pytest.mark.parametrize("copied", [False, True])
+@pytest.mark.parametrize("scale", [2.0, 1.0])
+def test_a_branch_that_the_reference_has_merged(scale, copied):
+    """Weights that line up are not written before it is known that others are merged into them."""
+    torch.manual_seed(0)
+    base, head = torch.nn.Linear(3, 4), torch.nn.Linear(4, 2)
+    down, up = torch.randn(2, 3), torch.randn(4, 2)
+    layer = Adapted(base, down, up, scale)
+    layer.head.set_state_dict(
+        {"weight": head.weight.detach().numpy().T.copy(), "bias": head.bias.detach().numpy()}
+    )
+    with torch.no_grad():
+        base.weight += 2.0 * up @ down
+    module = torch.nn.Sequential(base, torch.nn.Tanh(), head)
+    array = np.random.default_rng(0).standard_normal((4, 3)).astype("float32")
+    report = pg.compare(
+        layer,
+        module,
+        models.example(array, "x", "input"),
+        auto_weights=copied,
+        options={"rtol": 1e-4, "atol": 1e-4},
+    )
+    assert report.passed is (scale == 2.0)
+    assert any("folded" in note for note in report.notes) is report.passed
