@@ -27,9 +27,25 @@ chosen far above what rounding leaves of one, far below what a bug does."""
 
 
 def doubtful_groups(plan: Plan, results: Results) -> list[frozenset[Key]]:
-    """Groups of neighbouring cuts that may be wrong, to be taken away together."""
-    groups = _grouped(_doubtful(plan, results), plan)
+    """Groups of neighbouring cuts that may be wrong, to be taken away together: of too many that
+    hang together, those that both sides of a region read."""
+    doubtful = _doubtful(plan, results)
+    groups = _grouped(doubtful, plan)
+    wide = [group for group in groups if len(group) > WIDEST]
+    if wide:
+        narrow = _grouped(doubtful & _read_by_both(plan, results), plan)
+        groups += [group for group in narrow if any(group < whole for whole in wide)]
     return [group for group in groups if len(group) <= WIDEST]
+
+
+def _read_by_both(plan: Plan, results: Results) -> set[int]:
+    """Cuts in front of bad regions that both sides read: in a loop whose steps all hang together
+    one side goes around them, to what stands in front of its step."""
+    read: set[int] = set()
+    for region in plan.regions:
+        if region.identity in results and _bad(results[region.identity]):
+            read.update(set(region.first.reads) & set(region.second.reads))
+    return read
 
 
 def told_apart(plan: Plan, results: Results, apart: Collection[Key]) -> list[frozenset[Key]]:
@@ -119,12 +135,16 @@ def _doubtful_reads(
     one of them, to what stands further up or to its weights (it computes a value once more),
     gradients part otherwise and come to the same. So they may where nothing but gradients towards
     such cuts differs: a mask is applied in front of one of them on both sides, and once more
-    behind it on one."""
+    behind it on one. What two cuts in front hand on is rounded on its own, and where the one is made
+    of the other outputs differ by a little, too."""
     differing = {part.kind for part in result.parts if part.verdict == "different"}
-    outputs_agree = "output" not in differing
+    outputs_agree = not any(
+        part.kind == "output" and part.verdict == "different" and _size(part) > VANISHED
+        for part in result.parts
+    )
     lopsided = (
         "parameter" in differing
-        or differing == {"input"}
+        or differing - {"output"} == {"input"}
         or set(region.first.reads) != set(region.second.reads)
     )
     for read in _reads(region):
