@@ -135,8 +135,8 @@ def _doubtful_reads(
     one of them, to what stands further up or to its weights (it computes a value once more),
     gradients part otherwise and come to the same. So they may where nothing but gradients towards
     such cuts differs: a mask is applied in front of one of them on both sides, and once more
-    behind it on one. What two cuts in front hand on is rounded on its own, and where the one is made
-    of the other outputs differ by a little, too."""
+    behind it on one. What two cuts in front hand on is rounded on its own, and where the one is
+    made of the other outputs differ by a little, too."""
     differing = {part.kind for part in result.parts if part.verdict == "different"}
     outputs_agree = not any(
         part.kind == "output" and part.verdict == "different" and _size(part) > VANISHED
