@@ -29,12 +29,13 @@ OPTIONS = {"atol": 1e-4, "rtol": 1e-4}
 WIDE: tuple[dict, ...] = ({}, {"single_step": True}, {"compare_mode": "strict"})
 """Options that wide pairs are compared with, in turn."""
 LONE = ("lone number", "lone count", "lone buffer", "lone keep")
-TOLD = ("exchange", "operands", "rewired", *LONE)
+TOLD = ("exchange", "operands", "rewired", "residual", *LONE)
 """Changes that may pass where a finding tells them: like heads, operands of a difference and
 branches of a sum whose weights follow, and what only one model returns or keeps."""
 EXACT = {
     "operands": ("parameter.called_crosswise", "weights.shuffled"),
     "rewired": ("parameter.sum_beside_unread", "weights.shuffled"),
+    "residual": ("parameter.sum_beside_unread",),
 }
 """Changes that pass with one of these findings alone, by its id: one that the pair has not where it
 is healthy."""

@@ -20,6 +20,7 @@ __all__ = [
     "like_operands",
     "like_users",
     "likeness_of_paths",
+    "returned_twin",
 ]
 
 BRIDGE = 24
@@ -61,6 +62,23 @@ def crossed(state: State, first: int, second: int) -> bool:
         if partner in readers and _crosswise(state, (user, first), (partner, second)):
             return True
     return False
+
+
+def returned_twin(state: State, first: int, second: int) -> int | None:
+    """The node that the second model returns where the first one returns `first`, if it is a twin
+    of `second`: alike, of the same operands but for weights, and read by nothing either."""
+    side, returned = state.second, state.first.outputs[first]
+    if not returned or not side.outputs[second] or side.outputs[second] == returned:
+        return None
+    if state.first.users[first] or side.users[second]:
+        return None
+    sources = side.sources[second]
+    twins = {user for source in sources for user, *_ in side.users[source]} - {second}
+    for twin in twins:
+        alone = side.outputs[twin] == returned and not side.users[twin]
+        if alone and side.sources[twin] == sources and like(state, first, twin):
+            return twin
+    return None
 
 
 def _crosswise(state: State, mine: tuple[int, int], theirs: tuple[int, int]) -> bool:

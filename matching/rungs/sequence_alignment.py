@@ -20,6 +20,7 @@ from padiff_graph.matching.neighbours import (
     contradicted,
     crossed,
     like,
+    returned_twin,
 )
 from padiff_graph.matching.rungs.gaps import UNKNOWN, Features, features, gaps
 from padiff_graph.matching.rungs.rung import Rung
@@ -88,8 +89,9 @@ def _align(
     early = _trace(table, scores, diagonal_first=False)
     late = dict(_trace(table, scores, diagonal_first=True))
     tentative = []
+    laid = _as_returned(state, {mine[row]: theirs[column] for row, column in early})
     for row, column in early:
-        first, second = mine[row], theirs[column]
+        first, second = mine[row], laid[mine[row]]
         sure = late.get(row) == column
         if not sure and row in late:
             state.alternatives.setdefault(first, set()).update((second, theirs[late[row]]))
@@ -97,6 +99,14 @@ def _align(
         if rung.pair(state, first, second, _case(state, first, second, sure, alike)):
             tentative.append(_Tentative(first, second, sure and alike))
     return tentative
+
+
+def _as_returned(state: State, laid: dict[int, int]) -> dict[int, int]:
+    """The pairs of an alignment, twins that only the outputs tell apart by their places there."""
+    twins = {first: returned_twin(state, first, second) for first, second in laid.items()}
+    moved = {first: twin for first, twin in twins.items() if twin is not None}
+    closed = sorted(moved.values()) == sorted(laid[first] for first in moved)
+    return {**laid, **moved} if closed else laid
 
 
 def _case(state: State, first: int, second: int, sure: bool, alike: bool) -> str:
