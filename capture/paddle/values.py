@@ -54,12 +54,13 @@ def copied(value: Any) -> Any:
 
 
 def same(one: Any, other: Any) -> bool:
-    """Whether two tensors of one shape and dtype hold the same numbers; a NaN is like none."""
+    """Whether two tensors of one shape hold the same numbers, in whatever dtypes (the gradient of a
+    parameter that `Layer.to` cast stays in the one it was); a NaN is like none."""
     one, other = one.detach(), other.detach()
     first, second = _memory(one), _memory(other)
     if first is not None and second is not None:
         return bool(np.array_equal(first, second))
-    if one.dtype in COMPARABLE:
+    if one.dtype == other.dtype and one.dtype in COMPARABLE:
         return bool(paddle.equal_all(one, other))
     return bool(np.array_equal(array(one), array(other)))
 

@@ -51,3 +51,14 @@ def test_hooks_of_large_parameters_show(shape, dtype):
     layer.weight.register_hook(lambda gradient: gradient.clip(max=0.5))
     assert engine.hooked_parameters() == {"weight"}
     assert layer.weight.grad is None
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("shape", [(2, 3), (256, 256)])
+def test_hooks_of_a_layer_that_was_cast_show(shape, dtype):
+    layer = paddle.nn.Linear(*shape)
+    layer.to(dtype=dtype)
+    engine = PaddleEngine(layer)
+    assert not engine.hooked_parameters()
+    layer.weight.register_hook(lambda gradient: gradient * 2)
+    assert engine.hooked_parameters() == {"weight"}
