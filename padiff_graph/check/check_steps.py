@@ -210,7 +210,9 @@ def align_models(
     if not attempt.values_first and _values_can_wait(request, alignment.matching):
         return alignment
     gathered = gather(alignment)
-    if not request.auto_weights or attempt.captures is not None or _folded(gathered):
+    if not request.auto_weights or attempt.captures is not None:
+        return gathered
+    if folded(gathered.matching, *gathered.engines):
         return gathered
     before = write_where_proved(gathered)
     if not before:
@@ -255,13 +257,6 @@ def _values_can_wait(request: CheckRequest, matching: Matching) -> bool:
     )
 
 
-def _folded(alignment: Alignment) -> bool:
-    """Whether one model folded weights into others, those of lone outputs left out."""
-    matching = alignment.matching
-    lone = lone_weights(matching)
-    return folded(lone.without(matching) if lone else matching, *alignment.engines)
-
-
 def with_folded_weights(
     request: CheckRequest, alignment: Alignment, undo: ExitStack
 ) -> CheckRequest:
@@ -273,7 +268,7 @@ def with_folded_weights(
     """
     if request.deployed or not alignment.alive:
         return request
-    if _folded(alignment):
+    if folded(alignment.matching, *alignment.engines):
         return replace(request, folded=True, auto_weights=False, notes=(*request.notes, NOTE))
     found = fusions(alignment.matching, alignment.engines)
     request = replace(request, branches=found)

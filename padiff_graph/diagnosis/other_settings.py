@@ -16,6 +16,7 @@ from padiff_graph.diagnosis.region_half import Half
 from padiff_graph.diagnosis.setting_values import (
     FACTORS,
     Setting,
+    distinct,
     other_values,
     settings_of,
     spelled,
@@ -106,7 +107,7 @@ def _ran(halves: tuple[Half, Half], whole: Both, trial: _Trial) -> Both | None:
 
 
 def _trials(halves: tuple[Half, Half]) -> Iterator[_Trial]:
-    held = [list(settings_of(half.side, half.part.nodes, made=True)) for half in halves]
+    held = [distinct(settings_of(half.side, half.part.nodes, made=True)) for half in halves]
     for side, half in enumerate(halves):
         for setting in settings_of(half.side, half.part.nodes):
             yield from _valued(side, setting, held[1 - side])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 __all__ = ["IDLE", "plain_name"]
 
 NAMES = {
@@ -50,6 +52,7 @@ IDLE = frozenset(
 """Operators that hand on their operand as it is."""
 
 
+@lru_cache(maxsize=1 << 12)
 def plain_name(op: str) -> str:
     """An operator's name without its framework: "aten.add_.Tensor" and "pd_op.add_" are "add"."""
     parts = op.split(".")

@@ -9,7 +9,7 @@ bounds alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,7 +18,7 @@ from padiff_graph.capture.interpreter import differentiable
 from padiff_graph.diagnosis.plain_names import IDLE, plain_name
 from padiff_graph.executor.region_run import Side
 
-__all__ = ["FACTORS", "Setting", "Tried", "other_values", "settings_of", "spelled"]
+__all__ = ["FACTORS", "Setting", "Tried", "distinct", "other_values", "settings_of", "spelled"]
 
 FACTORS = frozenset({"add", "mul", "pow", "rsub", "sub"})
 """Operations whose numbers are factors, shifts and exponents: the normal form tells them better."""
@@ -179,6 +179,16 @@ def _tellable(node: Node) -> bool:
 def _chosen(node: Node, attribute: str) -> bool:
     """Whether an attribute is a setting that is tried: of a draw few are."""
     return "random" not in node.marks or (plain_name(node.op), attribute) in DRAWN
+
+
+def distinct(settings: Iterable[Setting]) -> list[Setting]:
+    """Settings without those that say what an earlier one does: the same value, of one meaning, of
+    operations of one name. A region of a hundred layers would try each value a hundred times."""
+    known: dict[tuple[str, str, str], Setting] = {}
+    for setting in settings:
+        value = f"{type(setting.value).__name__} {setting.value!r}"
+        known.setdefault((plain_name(setting.op.op), setting.meaning, value), setting)
+    return list(known.values())
 
 
 def other_values(setting: Setting, others: Sequence[Setting]) -> Iterator[Tried]:

@@ -15,7 +15,7 @@ from padiff_graph.alignment.map_trials import Trials, output_targets
 from padiff_graph.capture.engine import Array, Engine, NotRunnable
 from padiff_graph.executor.transfer import mapped
 from padiff_graph.matching.result import Matching, ParameterRow
-from padiff_graph.weights.lone_outputs import parameters_behind
+from padiff_graph.weights.lone_outputs import lone_weights, parameters_behind
 
 __all__ = ["NOTE", "folded", "without_folded"]
 
@@ -36,7 +36,10 @@ def folded(matching: Matching, first: Engine, second: Engine) -> bool:
 
     Not where what has none stands at a constant and all others are equal: a shift of zeros that is
     missing is no shift that was folded. Nor where no output that both return is computed of it.
+    Weights of lone outputs are left out.
     """
+    lone = lone_weights(matching)
+    matching = matching if lone is None else lone.without(matching)
     lost = [row.first for row in matching.parameters if row.status == "open"]
     unused = list(matching.unused_second)
     if not lost and not unused:
