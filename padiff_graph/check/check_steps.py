@@ -18,7 +18,6 @@ from padiff_graph.alignment.evidence import confirm, gather
 from padiff_graph.alignment.value_proof import matched_whole
 from padiff_graph.capture.api import Capture
 from padiff_graph.capture.eager_run import Eager
-from padiff_graph.capture.held_weights import held_weights
 from padiff_graph.capture.remote.at_once import at_once
 from padiff_graph.check.check_log import CheckLog
 from padiff_graph.check.check_request import CheckRequest
@@ -28,35 +27,26 @@ from padiff_graph.check.random_totals import RandomTotals
 from padiff_graph.check.region_check import Progress, Spared, check_regions, stands_firm
 from padiff_graph.check.scope import (
     left_out,
-    scoped_differences,
-    scoped_matching,
     scoped_regions,
     scoped_whole,
 )
+from padiff_graph.check.weight_step import Weighted, take_weights
 from padiff_graph.diagnosis.region_findings import region_findings
 from padiff_graph.findings.finding import Finding
-from padiff_graph.layer_map.contradicted_rows import contradicted_rows
 from padiff_graph.matching.difference.other_sizes import OtherSizes
-from padiff_graph.matching.result import Difference, Matching
+from padiff_graph.matching.result import Matching
 from padiff_graph.obligations.remainders import WholeProof
 from padiff_graph.referee.region_result import AGREE, RegionCheck
-from padiff_graph.weights.assignment import assign_parameters, write_where_proved
-from padiff_graph.weights.file_weights import FOLDED, TAKEN, holds_others, taken_weights
-from padiff_graph.weights.folded_weights import NOTE, folded, without_folded
+from padiff_graph.weights.assignment import write_where_proved
+from padiff_graph.weights.file_weights import holds_others
+from padiff_graph.weights.folded_weights import folded
 from padiff_graph.weights.fused_branches import (
-    FUSED,
-    branch_findings,
-    can_hold,
-    fusions,
-    with_branches,
     without_told,
 )
 from padiff_graph.weights.held_as_numbers import UNMATCHED, without_held
-from padiff_graph.weights.lone_outputs import lone_weights
-from padiff_graph.weights.parameter_findings import order_findings, parameter_findings
+from padiff_graph.weights.parameter_findings import parameter_findings
 from padiff_graph.weights.reasons_in_weights import reasons_in_weights
-from padiff_graph.weights.unmapped import Unmapped, unmapped, unsure_regions, unsure_weights
-from padiff_graph.weights.weight_equality import weight_findings
+from padiff_graph.weights.unmapped import unmapped, unsure_regions, unsure_weights
 
 __all__ = [
     "Attempt",
@@ -65,14 +55,11 @@ __all__ = [
     "KeptState",
     "Reason",
     "Regional",
-    "Weighted",
     "align_models",
     "asked_regions",
     "compare_regions",
     "explain_regions",
     "run_end_to_end",
-    "unify_weights",
-    "with_folded_weights",
 ]
 
 
@@ -107,34 +94,6 @@ class BeginAgain:
 
     reason: Reason
     attempt: Attempt
-
-
-@dataclass(frozen=True)
-class Weighted:
-    """Both models aligned, with the weights that they are compared with.
-
-    Attributes:
-        alignment: of the two models.
-        matching, differences: the alignment's, as far as the layer map has them compared.
-        loose: weights of both sides that no map was found between; None where there are none.
-        findings: about weights.
-    """
-
-    alignment: Alignment
-    matching: Matching
-    differences: tuple[Difference, ...]
-    loose: Unmapped | None
-    findings: tuple[Finding, ...]
-
-    @property
-    def equal(self) -> bool:
-        """Whether both sides hold the same weights."""
-        sized = any(difference.kind == "size" for difference in self.differences)
-        return (
-            self.loose is None
-            and not sized
-            and not any(finding.phase == "weights" and finding.fails for finding in self.findings)
-        )
 
 
 @dataclass(frozen=True)
@@ -206,7 +165,7 @@ def align_models(
     """
     alignment = _by_structure(request, attempt.captures)
     if request.from_file and alignment.alive and holds_others(alignment):
-        _take_weights(alignment, log, undo)
+        take_weights(alignment, log, undo)
     if not attempt.values_first and _values_can_wait(request, alignment.matching):
         return alignment
     gathered = gather(alignment)
@@ -234,17 +193,6 @@ def _by_structure(
     )
 
 
-def _take_weights(alignment: Alignment, log: CheckLog, undo: ExitStack) -> None:
-    engine = alignment.first_engine
-    values, folded_away = taken_weights(alignment)
-    before = {name: engine.array(tensor) for name, tensor in engine.parameters().items()}
-    undo.callback(engine.assign, before)
-    engine.assign(values)
-    for note in (TAKEN, FOLDED)[: 1 + folded_away]:
-        if note not in log.notes:
-            log.notes.append(note)
-
-
 def _values_can_wait(request: CheckRequest, matching: Matching) -> bool:
     """Whether the regions may tell what a run for evidence would: structure left nothing open, and
     all of it is compared."""
@@ -255,77 +203,6 @@ def _values_can_wait(request: CheckRequest, matching: Matching) -> bool:
         and not request.deployed
         and matched_whole(matching)
     )
-
-
-def with_folded_weights(
-    request: CheckRequest, alignment: Alignment, undo: ExitStack
-) -> CheckRequest:
-    """The request, where one model folded weights into others: then each side keeps its own, since
-    there is nothing to copy.
-
-    Where the first model has one operation for branches of the second, and weights are copied, it
-    gets those that the branches add up to; `undo` puts its own back.
-    """
-    if request.deployed or not alignment.alive:
-        return request
-    if folded(alignment.matching, *alignment.engines):
-        return replace(request, folded=True, auto_weights=False, notes=(*request.notes, NOTE))
-    found = fusions(alignment.matching, alignment.engines)
-    request = replace(request, branches=found)
-    if not found or not all(can_hold(fusion, request.auto_weights) for fusion in found):
-        return request
-    if request.auto_weights:
-        engine = alignment.first_engine
-        undo.callback(engine.assign, held_weights(engine))
-        engine.assign(with_branches(alignment, found))
-        request = replace(request, branches=())
-    notes = (*request.notes, FUSED[request.auto_weights])
-    return replace(request, folded=True, auto_weights=False, notes=notes)
-
-
-def _by_numbers(difference: Difference) -> Difference:
-    """A difference of which numbers decide whether it is one."""
-    return replace(difference, kind="attribute") if difference.kind == "size" else difference
-
-
-def unify_weights(
-    request: CheckRequest, alignment: Alignment, log: CheckLog, undo: ExitStack
-) -> Weighted:
-    """The second model's weights in the first where that was asked for, else both held against each
-    other.
-
-    `undo` puts the first model's own weights back.
-    """
-    if request.auto_weights:
-        engine = alignment.first_engine
-        undo.callback(engine.assign, held_weights(engine))
-    matching = scoped_matching(alignment.matching, request.scope)
-    lone = lone_weights(matching)
-    if lone is not None:
-        matching = lone.without(matching)
-    differences = scoped_differences(alignment.differences, request.scope)
-    if request.folded:  # a kernel of another size may hold another kernel too
-        matching = without_folded(matching, *alignment.engines)
-        differences = tuple([_by_numbers(each) for each in differences])
-    sizes = OtherSizes.of(matching, differences)
-    loose = None if request.deployed else unmapped(matching, sizes)
-    findings = list(branch_findings(request.branches, matching, request.folded))
-    if request.deployed:  # an exporter folds weights into others: numbers decide what is missing
-        findings += order_findings(matching)
-    else:
-        about = unsure_weights(parameter_findings(matching, sizes), loose)
-        told = UNMATCHED if findings else ()
-        findings += [finding for finding in about if finding.cause_id not in told]
-    if lone is not None:
-        findings.append(lone.finding(request.frameworks))
-    findings += contradicted_rows(alignment)
-    with log.timed("weights"):
-        if request.auto_weights:
-            assign_parameters(alignment, *request.models, partly=True)
-            alignment = replace(alignment, written=True)
-        elif not request.deployed:
-            findings += weight_findings(matching, *alignment.engines)
-    return Weighted(alignment, matching, differences, loose, tuple(findings))
 
 
 def run_end_to_end(

@@ -22,8 +22,6 @@ from padiff_graph.check.check_steps import (
     compare_regions,
     explain_regions,
     run_end_to_end,
-    unify_weights,
-    with_folded_weights,
 )
 from padiff_graph.check.filled_example import with_filled_example
 from padiff_graph.check.half_precision import with_half_precision
@@ -35,6 +33,7 @@ from padiff_graph.check.state_check import explain_state
 from padiff_graph.check.stopped_check import tell_where_it_stopped
 from padiff_graph.check.threads import alike
 from padiff_graph.check.unmapped_weights import decide_unmapped
+from padiff_graph.check.weight_step import unify_weights, with_folded_weights
 from padiff_graph.check.whole_proving import excuse_kinks, prove_models
 from padiff_graph.progress import shown
 from padiff_graph.report.report import Report

@@ -21,7 +21,7 @@ from padiff_graph.capture.normal.form import NormalGraph, NormalNode
 from padiff_graph.capture.normal.operator_traits import Layout
 from padiff_graph.capture.normal.traits import traits
 from padiff_graph.check.check_request import CheckRequest
-from padiff_graph.check.check_steps import Weighted
+from padiff_graph.check.weight_step import Weighted
 from padiff_graph.executor.output_pairs import OutputPair, named_pairs, output_pairs
 from padiff_graph.executor.pair_run import Pair
 from padiff_graph.executor.pair_setup import pair_of

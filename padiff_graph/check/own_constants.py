@@ -11,10 +11,11 @@ from dataclasses import replace
 
 from padiff_graph.check.check_log import CheckLog
 from padiff_graph.check.check_request import CheckRequest
-from padiff_graph.check.check_steps import Regional, Weighted, asked_regions
+from padiff_graph.check.check_steps import Regional, asked_regions
 from padiff_graph.check.scope import scoped_regions
 from padiff_graph.check.smooth_operations import smooth_operations
 from padiff_graph.check.verdict import unexplained
+from padiff_graph.check.weight_step import Weighted
 from padiff_graph.diagnosis.merging import not_told
 from padiff_graph.diagnosis.region_findings import region_findings
 from padiff_graph.findings.finding import Finding

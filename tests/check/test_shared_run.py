@@ -11,6 +11,7 @@ import torch
 
 import padiff_graph as pg
 import padiff_graph.check.check_steps as check_steps
+import padiff_graph.check.weight_step as weight_step
 from padiff_graph.capture.torch.engine import TorchEngine
 
 
@@ -161,9 +162,9 @@ def test_the_check_begins_anew_where_numbers_change_the_map(monkeypatch):
         check_steps, "_essence", lambda matching: seen.append(matching) or (len(seen),)
     )
     starts = []
-    plain = check_steps.assign_parameters
+    plain = weight_step.assign_parameters
     monkeypatch.setattr(
-        check_steps,
+        weight_step,
         "assign_parameters",
         lambda *args, **kwargs: (
             starts.append(layer.fc.weight.numpy().copy()) or plain(*args, **kwargs)
