@@ -8,12 +8,10 @@ ambiguous and keeps a low confidence.
 
 from __future__ import annotations
 
-from itertools import combinations
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from padiff_graph.matching.labels import EXACT
 from padiff_graph.matching.match_state import State
 from padiff_graph.matching.neighbours import (
     agreeing_operands,
@@ -88,9 +86,8 @@ def _align(
     """Matches the nodes of one gap along the best alignment."""
     scores = _scores(state.names, *parts)
     table = _sums(scores)
-    traces = (_trace(table, scores, diagonal_first=first) for first in (False, True))
-    early, latest = (_by_places(state, pairs, mine, theirs) for pairs in traces)
-    late = dict(latest)
+    early = _trace(table, scores, diagonal_first=False)
+    late = dict(_trace(table, scores, diagonal_first=True))
     tentative = []
     laid = _as_returned(state, {mine[row]: theirs[column] for row, column in early})
     for row, column in early:
@@ -177,37 +174,6 @@ def _trace(table: _Table, scores: _Table, diagonal_first: bool) -> list[tuple[in
         else:
             column -= 1
     return pairs[::-1]
-
-
-def _by_places(
-    state: State, pairs: list[tuple[int, int]], mine: list[int], theirs: list[int]
-) -> list[tuple[int, int]]:
-    """The alignment, without those that only order tells apart and that stand in each other's
-    places among what the models return: such go to their places."""
-    ends = state.first.outputs, state.second.outputs
-    returned = [pair for pair in pairs if ends[0][mine[pair[0]]] and ends[1][theirs[pair[1]]]]
-    placed = dict(pairs)
-    for one, other in combinations(returned, 2):
-        nodes = [(mine[row], theirs[column]) for row, column in (one, other)]
-        crossed = [(nodes[0][0], nodes[1][1]), (nodes[1][0], nodes[0][1])]
-        if (
-            _interchangeable(state, nodes)
-            and all(ends[0][first] == ends[1][second] for first, second in crossed)
-            and not any(ends[0][first] == ends[1][second] for first, second in nodes)
-            and not any(state.names.agree(*pair) is False for pair in crossed)
-        ):
-            placed[one[0]], placed[other[0]] = other[1], one[1]
-    return list(placed.items())
-
-
-def _interchangeable(state: State, nodes: list[tuple[int, int]]) -> bool:
-    """Whether two pairs look alike and each side's two read the same."""
-    ours, theirs = {first for first, _ in nodes}, {second for _, second in nodes}
-    for side, own in ((state.first, ours), (state.second, theirs)):
-        read = {tuple(side.sources[node]) for node in own}
-        if len(read) > 1 or len({side.labels[EXACT][node] for node in own}) > 1:
-            return False
-    return all(like(state, first, second) for first, second in nodes)
 
 
 # -- what neighbours say of it
