@@ -11,6 +11,8 @@ from padiff_graph.capture.normal.traits import attributes_equal, traits
 
 __all__ = ["exchangeable", "reordered", "shifted"]
 
+SERIES = 3
+"""Fewest parts that are taken for steps: of two that stand the other way round neither is late."""
 COUNTED = 1 << 20
 """Parts of at most this many elements are told apart by which elements they are."""
 
@@ -53,6 +55,8 @@ def shifted(a: NormalNode, b: NormalNode, partner: Mapping[int, int]) -> int:
     way round.
     """
     if a.op != b.op or not exchangeable(a) or len(a.inputs) != len(b.inputs):
+        return 0
+    if len(a.inputs) < SERIES:
         return 0
     mine = [None if edge is None else partner.get(edge.source) for edge in a.inputs]
     theirs = [None if edge is None else edge.source for edge in b.inputs]

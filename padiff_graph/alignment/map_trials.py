@@ -224,6 +224,8 @@ def _agree(ours: Array, theirs: Array, allowed: float) -> bool:
     finite = np.isfinite(theirs)
     if ours.shape != theirs.shape or not np.array_equal(finite, np.isfinite(ours)):
         return False
+    if theirs.dtype == bool or ours.dtype == bool:
+        return np.array_equal(ours, theirs)
     scale = float(np.abs(theirs[finite]).max(initial=0.0))
     gap = float(np.abs(ours[finite] - theirs[finite]).max(initial=0.0))
     return math.isfinite(gap) and gap <= allowed * scale

@@ -28,7 +28,8 @@ def region(plan: Any, at: int) -> Any:
 
 
 def results(plan: Any, *different: str) -> dict[tuple[object, ...], Any]:
-    parts = [SimpleNamespace(kind="output", verdict="different")]
+    numbers = {"double": None, "error": 1.0, "relative": 1.0, "bound": 1e-6, "scale": 1.0}
+    parts = [SimpleNamespace(kind="output", verdict="different", **numbers)]
     return {
         region.identity: SimpleNamespace(
             verdict="different" if region.cut.key in different else "equal", parts=parts
