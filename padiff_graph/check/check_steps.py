@@ -25,11 +25,7 @@ from padiff_graph.check.compared_counts import divergent_buffers
 from padiff_graph.check.end_to_end import WholeCheck, check_whole
 from padiff_graph.check.random_totals import RandomTotals
 from padiff_graph.check.region_check import Progress, Spared, check_regions, stands_firm
-from padiff_graph.check.scope import (
-    left_out,
-    scoped_regions,
-    scoped_whole,
-)
+from padiff_graph.check.scope import left_out, scoped_regions, scoped_whole
 from padiff_graph.check.weight_step import Weighted, take_weights
 from padiff_graph.diagnosis.region_findings import region_findings
 from padiff_graph.findings.finding import Finding
@@ -40,9 +36,7 @@ from padiff_graph.referee.region_result import AGREE, RegionCheck
 from padiff_graph.weights.assignment import write_where_proved
 from padiff_graph.weights.file_weights import holds_others
 from padiff_graph.weights.folded_weights import folded
-from padiff_graph.weights.fused_branches import (
-    without_told,
-)
+from padiff_graph.weights.fused_branches import without_told
 from padiff_graph.weights.held_as_numbers import UNMATCHED, without_held
 from padiff_graph.weights.parameter_findings import parameter_findings
 from padiff_graph.weights.reasons_in_weights import reasons_in_weights

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+import numpy as np
+
 from padiff_graph.capture.normal.draft import Draft
 from padiff_graph.capture.normal.edges import view_of
 from padiff_graph.capture.normal.form import Edge
@@ -64,7 +66,7 @@ def _line(edge: Edge, x: Edge) -> _Inside | None:
     if not _near(factor, math.sqrt(0.5)):
         return None
     exact = _near(factor, math.sqrt(0.5), EXACT)
-    return _Inside("none" if exact else f"none, with erf({factor:.7g} x)", [])
+    return _Inside("none" if exact else f"none, with erf({_digits(factor)} x)", [])
 
 
 def _curve(sweep: Sweep, edge: Edge, x: Edge) -> _Inside | None:
@@ -76,12 +78,13 @@ def _curve(sweep: Sweep, edge: Edge, x: Edge) -> _Inside | None:
     for linear, cubic in both_orders(inner):
         power = sweep.behind(cubic, "Pow")
         factors = None if power is None else factors_of(edge, x, linear, cubic, power)
-        if power is None or factors is None:
+        if power is None or factors is None or factors[0] == 0.0:
             continue
-        meant = list(zip(factors, (ROOT, ROOT * CUBIC), strict=True))
+        written = factors[0], factors[1] / factors[0]
+        meant = list(zip(written, (ROOT, CUBIC), strict=True))
         if all(_near(*pair) for pair in meant):
             exact = all(_near(*pair, EXACT) for pair in meant)
-            own = "tanh({:.7g} x + {:.7g} x^3)".format(*factors)
+            own = "tanh({} (x + {} x^3))".format(*map(_digits, written))
             return _Inside("tanh" if exact else own, [power, inner])
     return None
 
@@ -115,6 +118,12 @@ def _reads(edge: Edge, x: Edge) -> bool:
 def _is(edge: Edge, x: Edge) -> bool:
     """Whether an edge reads x as it is."""
     return _reads(edge, x) and _near(edge.scale, x.scale, EXACT)
+
+
+def _digits(number: float) -> str:
+    """A number as float32 holds it, in as many digits as that always keeps: the same text for both
+    frameworks, of which one holds the numbers of the code in float32."""
+    return f"{np.float32(number):.6g}"
 
 
 def _near(value: float, constant: float, share: float = WRITTEN) -> bool:
